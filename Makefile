@@ -1,0 +1,53 @@
+# `make` alone lists the targets. Everything is installed below this folder: .tools/ holds uv, .venv/ the environment.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+BIN := .venv/bin
+# .python-version names the first lane; `make PYTHON=3.13` (glibc 2.38 or newer) takes the second.
+PYTHON ?= $(shell cat .python-version)
+STAMP := .venv/.locked-$(PYTHON)
+
+.PHONY: help run test test-all lint lock bench clean install
+
+help:  ## List the targets.
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Set up the locked environment in .venv/.
+
+$(UV):
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(STAMP): requirements.lock setup.py pyproject.toml | $(UV)
+	[ -x $(BIN)/python ] && [ -e $(STAMP) ] || $(UV) venv --quiet --clear --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digits.
+	$(BIN)/mnist-tfx run
+
+test: $(STAMP)  ## Run the tests that fit in ten minutes.
+	$(BIN)/pytest -m "not slow"
+
+test-all: test  ## Then the slow ones: fault injection, wheels, the stock defects.
+	$(BIN)/pytest -m slow
+
+lint: $(STAMP)  ## ruff, mypy --strict, import contracts.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.10 \
+	  --custom-compile-command "make lock" requirements.in --output-file requirements.lock
+
+bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
+	$(BIN)/python tests/bench.py
+
+clean:  ## Remove runs/ and caches; .venv/ and .tools/ stay.
+	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The autoencoder: its network, and the Trainer function that fits and exports it."""

@@ -1,0 +1,128 @@
+"""Bytes -> SHA-256 identities: files, directory trees, rows, and the Merkle root over them.
+
+Every identity in the project is one of these four; nothing else computes a digest of data.
+Tree hashing follows RFC 6962 section 2.1 (leaf prefix 0x00, node prefix 0x01), so a leaf can never pass for a node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+CHUNK: Final = 1 << 20
+
+PROVENANCE_PREFIX: Final = "assets.extra/provenance"
+"""Left out of a model's digest, so that a Model artifact and the served copy of it have equal digests."""
+
+ROW_DOMAIN: Final = b"mnist-tfx row v1\0"
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Returns the SHA-256 of `data` as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file's bytes as 64 hex digits; memory is bounded by `CHUNK`."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Returns the one JSON text of `value`: sorted keys, no white space, UTF-8, no NaN.
+
+    Raises:
+      ValueError: on NaN or an infinity, which JSON does not have.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def tree_files(root: str | os.PathLike[str]) -> list[str]:
+    """Returns the relative POSIX paths of everything below `root` that is not a directory, sorted by bytes."""
+    base = os.fspath(root)
+    found = []
+    for folder, folders, files in os.walk(base, followlinks=False):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        found += [os.path.relpath(os.path.join(folder, name), base) for name in (*files, *links)]
+    return sorted(path.replace(os.sep, "/") for path in found)
+
+
+def file_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns one manifest entry: `sha256` and `bytes` of a file, or `symlink` with its target (never followed)."""
+    if os.path.islink(path):
+        return {"symlink": os.readlink(path)}
+    return {"sha256": sha256_file(path), "bytes": os.path.getsize(path)}
+
+
+def tree_manifest(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Returns {relative path: `file_entry`} of every file below `root`, provenance files left out.
+
+    A `root` that is itself a file gives one entry named after it.
+    """
+    if os.path.isfile(root):
+        return {os.path.basename(root): file_entry(root)}
+    base = Path(root)
+    return {path: file_entry(base / path) for path in tree_files(base) if not is_provenance(path)}
+
+
+def is_provenance(path: str) -> bool:
+    """Whether a relative path inside an artifact is a provenance file (also below `Format-Serving/`)."""
+    return path.removeprefix("Format-Serving/").startswith(PROVENANCE_PREFIX)
+
+
+def manifest_digest(manifest: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the digest of a tree from its manifest: SHA-256 of the manifest's canonical JSON."""
+    return sha256_bytes(canonical_json(manifest))
+
+
+def tree_digest(root: str | os.PathLike[str]) -> str:
+    """Returns the digest of a file or directory tree: names, sizes and bytes, without times and modes."""
+    return manifest_digest(tree_manifest(root))
+
+
+def row_prefix(height: int, width: int) -> bytes:
+    """Returns what precedes the pixels of a `height` x `width` image in `pixels_digest` and `row_digest`."""
+    return ROW_DOMAIN + struct.pack(">II", height, width)
+
+
+def pixels_digest(prefix: bytes, pixels: bytes) -> bytes:
+    """Returns the 32-byte digest of one image alone: `row_prefix` and uint8 pixels in row order.
+
+    It decides the split of a row, so that equal images stay on one side.
+    """
+    return hashlib.sha256(prefix + pixels).digest()
+
+
+def row_digest(prefix: bytes, pixels: bytes, label: int) -> bytes:
+    """Returns the 32-byte digest of one labelled image: `row_prefix`, uint8 pixels in row order, label as int64."""
+    return hashlib.sha256(prefix + pixels + struct.pack(">q", label)).digest()
+
+
+def merkle_root(leaves: Iterable[bytes]) -> str:
+    """Returns the RFC 6962 Merkle tree hash over `leaves`, in the order given, as 64 hex digits.
+
+    Callers sort row digests first, so that the root names a multiset of rows: IDX, CSV, gzip and re-sharded files of
+    the same rows agree. No leaves give the SHA-256 of nothing, as the RFC says.
+    """
+    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
+    if not level:
+        return sha256_bytes(b"")
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0].hex()
+
+
+def _parents(level: Sequence[bytes]) -> list[bytes]:
+    # An odd node moves up unchanged: the same tree as the RFC's split at the largest power of two.
+    parents = [
+        hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
+    ]
+    return parents if len(level) % 2 == 0 else [*parents, level[-1]]

@@ -1,0 +1,1 @@
+"""Pixels and labels in files -> Examples: parsers, discovery of the files, and the two ExampleGens."""

@@ -1,0 +1,1 @@
+"""What both Trainers need: input, export, progress, and a process of their own."""

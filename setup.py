@@ -1,0 +1,30 @@
+"""Packages, data files and the console script; reads nothing but what MANIFEST.in lists (Beam rebuilds it on workers)."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+RUNTIME = (HERE / "requirements.in").read_text().split("# Installing, testing, linting")[0]
+
+setup(
+    name="mnist-tfx",
+    version="0.1.0",
+    description="A TFX pipeline for MNIST-format images whose served models can prove what they were made from",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=[
+        "components",
+        "components.autoencoder",
+        "components.classifier",
+        "components.ingest",
+        "components.training",
+        "pipeline",
+        "pipeline.lineage",
+    ],
+    package_data={"pipeline": ["recipes/*.yaml", "json_schemas/*.json"], "components": ["py.typed"]},
+    # schema/ is data, not a package: PyPI has a package of that name, and an importable folder would be shadowed by it.
+    data_files=[("share/mnist-tfx/schema", sorted(str(p.relative_to(HERE)) for p in (HERE / "schema").glob("*.*")))],
+    install_requires=[line.split("#")[0].strip() for line in RUNTIME.splitlines() if line.split("#")[0].strip()],
+    entry_points={"console_scripts": ["mnist-tfx=pipeline.cli:main"]},
+)
