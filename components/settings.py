@@ -95,6 +95,12 @@ class OptimizerSettings(Section):
     momentum: Fraction = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
 
+    @model_validator(mode="after")
+    def _momentum_has_an_effect(self) -> Self:
+        if self.momentum and self.name not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum is for sgd and rmsprop, not for {self.name}")
+        return self
+
 
 class TrainingSettings(Section):
     """What both trainings share.
@@ -124,6 +130,12 @@ class AutoencoderSettings(TrainingSettings):
     latent_activation: Activation = "linear"
     output_activation: Activation = "sigmoid"
     loss: Literal["mse", "binary_crossentropy"] = "mse"
+
+    @model_validator(mode="after")
+    def _loss_suits_the_output(self) -> Self:
+        if self.loss == "binary_crossentropy" and self.output_activation != "sigmoid":
+            raise ValueError(f"binary_crossentropy needs the output_activation sigmoid, not {self.output_activation}")
+        return self
 
 
 class ClassifierSettings(TrainingSettings):
@@ -205,6 +217,14 @@ class Settings(Section):
             if isinstance(values.get(key), dict)
         }
         return {**values, **trainings}
+
+    @model_validator(mode="after")
+    def _output_reaches_the_scaled_pixels(self) -> Self:
+        # Standardised pixels have no bounds; any activation but the identity leaves a part of them out of reach.
+        output = self.autoencoder.output_activation
+        if self.transform.scaling == "standardise" and output != "linear":
+            raise ValueError(f"scaling standardise needs autoencoder.output_activation linear, not {output}")
+        return self
 
 
 def parse_split(split: str) -> tuple[str, tuple[int, ...]]:

@@ -1,0 +1,77 @@
+"""`AutoencoderSettings` -> the network to train, and from the trained one, what its Model exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import keras
+import tensorflow as tf
+
+from components.features import ENCODE, IMAGE_XF, RECONSTRUCT_XF
+from components.settings import AutoencoderSettings
+from components.training.export import DenseStack
+
+LATENT: Final = "latent"
+"""Output of the signature `encode`."""
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """The network and its two halves, which share their layers with it.
+
+    Attributes:
+      whole: image_xf [N, pixels] -> image_xf [N, pixels], with noise on the input while training.
+      encoder: image_xf [N, pixels] -> latent [N, latent].
+      decoder: latent [N, latent] -> image_xf [N, pixels].
+    """
+
+    whole: keras.Model
+    encoder: keras.Sequential
+    decoder: keras.Sequential
+
+
+def build_autoencoder(settings: AutoencoderSettings, pixels: int) -> Autoencoder:
+    """Builds the symmetric dense network: `layers` down to `latent`, the same widths in reverse up to `pixels`."""
+    dense = keras.layers.Dense
+    encoder = keras.Sequential(
+        [
+            keras.Input((pixels,)),
+            *(dense(width, settings.activation) for width in settings.layers),
+            dense(settings.latent, settings.latent_activation),
+        ]
+    )
+    decoder = keras.Sequential(
+        [
+            keras.Input((settings.latent,)),
+            *(dense(width, settings.activation) for width in reversed(settings.layers)),
+            dense(pixels, settings.output_activation),
+        ]
+    )
+    noise = [keras.layers.GaussianNoise(settings.noise, seed=settings.seed)] if settings.noise else []
+    return Autoencoder(keras.Sequential([keras.Input((pixels,)), *noise, encoder, decoder]), encoder, decoder)
+
+
+class ExportedAutoencoder(tf.Module):  # type: ignore[misc]  # tensorflow has no annotations
+    """A trained autoencoder as plain ops."""
+
+    def __init__(self, trained: Autoencoder) -> None:
+        super().__init__()
+        self.pixels = trained.whole.input_shape[1]
+        self.encoder = DenseStack(trained.encoder.layers)
+        self.decoder = DenseStack(trained.decoder.layers)
+
+    def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
+        """Returns `encode` and `reconstruct_xf` (see `components.features`)."""
+        image_xf = [tf.TensorSpec([None, self.pixels], tf.float32, IMAGE_XF)]
+        return {
+            ENCODE: tf.function(self._encode, input_signature=image_xf),
+            RECONSTRUCT_XF: tf.function(self._reconstruct_xf, input_signature=image_xf),
+        }
+
+    def _encode(self, image_xf: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {LATENT: self.encoder(image_xf)}
+
+    def _reconstruct_xf(self, image_xf: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {IMAGE_XF: self.decoder(self.encoder(image_xf))}

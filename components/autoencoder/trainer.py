@@ -1,0 +1,54 @@
+"""Raw Examples and the transform graph -> the autoencoder's Model; TFX calls `run_fn`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+
+from components.autoencoder.model import ExportedAutoencoder, build_autoencoder
+from components.settings import AutoencoderSettings, DataSettings
+from components.training.checkpoint import Checkpoint
+from components.training.export import save
+from components.training.fit import Pairs, PerRow, Task, fit, seed_everything
+from components.training.input import TransformGraph, read_rows
+from components.training.process import require_keras_3
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains an autoencoder to give back its input, and exports it.
+
+    Args:
+      fn_args: from TFX's Trainer; `custom_config` has `settings`, an `AutoencoderSettings`, and `data`, a
+        `DataSettings`, both as JSON.
+    """
+    require_keras_3()
+    settings = AutoencoderSettings.from_json(fn_args.custom_config["settings"])
+    data = DataSettings.from_json(fn_args.custom_config["data"])
+    seed_everything(settings)
+    transform = TransformGraph.load(fn_args.transform_graph_path)
+    train = read_rows(fn_args.train_files, transform, data).images
+    validation = read_rows(fn_args.eval_files, transform, data).images
+    autoencoder = build_autoencoder(settings, data.pixels)
+    task = Task(
+        name="autoencoder",
+        model=autoencoder.whole,
+        loss=_loss(settings),
+        train=Pairs(train, train),
+        validation=Pairs(validation, validation),
+    )
+    checkpoint = Checkpoint.from_environment()
+    training = fit(task, settings, checkpoint=checkpoint, log_folder=fn_args.model_run_dir)
+    exported = ExportedAutoencoder(autoencoder)
+    save(exported, fn_args.serving_model_dir, exported.signatures())
+    training.write(fn_args.model_run_dir, settings)
+    checkpoint.discard()
+
+
+def _loss(settings: AutoencoderSettings) -> PerRow:
+    losses = {"mse": keras.losses.MeanSquaredError, "binary_crossentropy": keras.losses.BinaryCrossentropy}
+    loss: PerRow = losses[settings.loss](reduction=None)
+    return loss

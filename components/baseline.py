@@ -1,0 +1,169 @@
+"""The candidate and the serving directory -> the model it must not be worse than, or an explicit "none".
+
+That is the highest complete version whose bytes differ from the candidate's. A Resolver would be no help: it makes an
+unchanged second run evaluate and push again, and open-source Kubeflow has none. Here the driver puts the baseline's
+digest among the execution properties, so the cache sees exactly what matters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
+from tfx.orchestration import data_types_utils
+from tfx.orchestration.portable import base_driver as portable_driver
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.declaration import OWN_PARAMETERS
+from components.digest import tree_digest
+from components.errors import EnvironmentProblem
+from components.serving import BASELINE_PROPERTY, FORMAT_SERVING, NO_BASELINE, ServedVersion, locate, versions
+
+BASELINE_DIGEST: Final = "baseline_digest"
+NONE_FILE: Final = "none.json"
+
+
+def baseline_version(serving_dir: Path, candidate_digest: str | None) -> ServedVersion | None:
+    """Returns the highest complete version with another digest than the candidate's, or None.
+
+    Args:
+      serving_dir: the serving directory; it may be missing.
+      candidate_digest: 64 hex digits, or None while the candidate is not trained yet.
+    """
+    readable = (served for served in reversed(versions(serving_dir)) if served.complete and _readable(served))
+    return next((served for served in readable if served.digest != candidate_digest), None)
+
+
+def _readable(served: ServedVersion) -> bool:
+    # A version that cannot be read is nothing to compare with; the audit reports it.
+    try:
+        return bool(served.digest)
+    except OSError:
+        return False
+
+
+class BaselineDriver(base_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]  # tfx has no annotations
+    """Puts the digest of the baseline into the cache key."""
+
+    @staticmethod
+    def resolve(
+        parameters: Mapping[str, Any], root: Path, digests: Mapping[str, Sequence[str | None]]
+    ) -> dict[str, Any]:
+        """Returns the execution properties with `baseline_digest` filled in; reads, and changes nothing.
+
+        Args:
+          parameters: as declared.
+          root: of the pipeline.
+          digests: {channel: digests of its artifacts}; `model` may be absent or empty before it is trained.
+        """
+        candidate = next(iter(digests.get("model", ())), None)
+        served = baseline_version(root / parameters["serving_dir"], candidate)
+        return {**parameters, BASELINE_DIGEST: NO_BASELINE if served is None else served.digest}
+
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Resolves for TFX's own launcher, which hands over artifacts and no digests."""
+        model = artifact_utils.get_single_instance(execution_info.input_dict["model"])
+        output = artifact_utils.get_single_instance(execution_info.output_dict["baseline"])
+        properties = execution_info.exec_properties
+        # An absolute path wins over the root it is joined to.
+        found = {**properties, "serving_dir": str(locate(properties["serving_dir"], output.uri))}
+        resolved = self.resolve(found, Path("/"), {"model": [tree_digest(Path(model.uri) / FORMAT_SERVING)]})
+        result = driver_output_pb2.DriverOutput()
+        for name, value in {**properties, BASELINE_DIGEST: resolved[BASELINE_DIGEST]}.items():
+            if value is not None:
+                data_types_utils.set_metadata_value(result.exec_properties[name], value)
+        return result
+
+
+class BaselineSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
+    """The candidate in, what is served instead of it out."""
+
+    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+        "serving_dir": ExecutionParameter(type=str),
+        BASELINE_DIGEST: ExecutionParameter(type=str, optional=True),
+        **OWN_PARAMETERS,
+    }
+    INPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}  # noqa: RUF012  # TFX's idiom
+    OUTPUTS = {"baseline": ChannelParameter(type=standard_artifacts.Model)}  # noqa: RUF012  # TFX's idiom
+
+
+class BaselineExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+    """Copies the version that the driver chose."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: Mapping[str, list[Any]],
+        output_dict: Mapping[str, list[Any]],
+        exec_properties: Mapping[str, Any],
+    ) -> None:
+        """Writes the baseline artifact.
+
+        Raises:
+          EnvironmentProblem: if the chosen version is gone or has changed since.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        output = artifact_utils.get_single_instance(output_dict["baseline"])
+        Path(output.uri).mkdir(parents=True, exist_ok=True)
+        wanted = exec_properties[BASELINE_DIGEST]
+        if wanted == NO_BASELINE:
+            reason = {"baseline": NO_BASELINE, "reason": "no other complete version is served"}
+            (Path(output.uri) / NONE_FILE).write_text(json.dumps(reason, indent=1) + "\n")
+            output.set_string_custom_property(BASELINE_PROPERTY, NO_BASELINE)
+            return
+        served = _with_digest(locate(exec_properties["serving_dir"], output.uri), wanted)
+        link_tree(served.path, Path(output.uri) / FORMAT_SERVING)
+        output.set_string_custom_property(BASELINE_PROPERTY, str(served))
+
+
+def _with_digest(serving_dir: Path, digest: str) -> ServedVersion:
+    for served in reversed(versions(serving_dir)):
+        if served.complete and served.digest == digest:
+            return served
+    raise EnvironmentProblem(
+        "the baseline is gone", where=serving_dir, wanted=f"a version with digest {digest}", hint="run again"
+    )
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copies a folder by hard links, or by bytes where a link is impossible."""
+
+    def link(found: str, made: str) -> None:
+        try:
+            os.link(found, made, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(found, made, follow_symlinks=False)
+
+    shutil.copytree(source, target, symlinks=True, copy_function=link, dirs_exist_ok=True)
+
+
+class Baseline(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+    """What the candidate is compared with."""
+
+    SPEC_CLASS = BaselineSpec
+    DRIVER_CLASS = BaselineDriver
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(BaselineExecutor)
+
+    def __init__(self, *, model: channel.BaseChannel, serving_dir: str, code_digest: str) -> None:
+        """Declares the node.
+
+        Args:
+          model: the candidate.
+          serving_dir: absolute, or relative to the root.
+          code_digest: of this node's code.
+        """
+        super().__init__(
+            BaselineSpec(
+                model=model,
+                serving_dir=serving_dir,
+                code_digest=code_digest,
+                baseline=channel.Channel(type=standard_artifacts.Model),
+            )
+        )

@@ -1,0 +1,125 @@
+"""Transform graph, autoencoder and trained classifier -> the one SavedModel that is served.
+
+Raw pixels in, classes and probabilities out, with nothing of this project's code needed to load it. A TF Serving REST
+call is `{"instances": [[0, 12, ...]]}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import tensorflow as tf
+
+from components.errors import BadInput
+from components.features import (
+    IMAGE,
+    IMAGE_XF,
+    RECONSTRUCT,
+    RECONSTRUCT_XF,
+    SERVING_DEFAULT,
+    SERVING_EXAMPLES,
+    SERVING_IMAGES,
+)
+from components.settings import DataSettings
+from components.training.export import DenseStack
+from components.training.input import TransformGraph
+
+CLASSES: Final = "classes"
+PROBABILITIES: Final = "probabilities"
+RECONSTRUCTION_MSE: Final = "reconstruction_mse"
+IMAGES: Final = "images"
+EXAMPLES: Final = "examples"
+
+
+@dataclass(frozen=True)
+class FrozenAutoencoder:
+    """The autoencoder's Model, as the classifier sees it: one signature, nothing trained any more."""
+
+    saved_model: tf.Module
+
+    @classmethod
+    def load(cls, folder: str, pixels: int) -> FrozenAutoencoder:
+        """Loads the SavedModel in `folder`.
+
+        Raises:
+          BadInput: when it has no `reconstruct_xf` for images of `pixels` pixels.
+        """
+        loaded = tf.saved_model.load(folder)
+        signature = loaded.signatures.get(RECONSTRUCT_XF)
+        shape = None if signature is None else signature.structured_outputs[IMAGE_XF].shape.as_list()
+        if shape != [None, pixels]:
+            raise BadInput(
+                "base_model cannot reconstruct these images",
+                where=folder,
+                wanted=f"a signature {RECONSTRUCT_XF} for {pixels} pixels",
+                got=f"signatures {sorted(loaded.signatures)}" if shape is None else f"one for {shape[1]} pixels",
+            )
+        return cls(loaded)
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """The weights that `reconstruct` uses; who embeds it has to keep them."""
+        return tuple(self.saved_model.signatures[RECONSTRUCT_XF].variables)
+
+    def reconstruct(self, image_xf: tf.Tensor) -> tf.Tensor:
+        """Returns the reconstructions float32 [N, pixels] of `image_xf` float32 [N, pixels]."""
+        return self.saved_model.signatures[RECONSTRUCT_XF](**{IMAGE_XF: image_xf})[IMAGE_XF]
+
+
+class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no annotations
+    """Owns all that answers a request, and gives the signatures that `components.features` describes."""
+
+    def __init__(
+        self, transform: TransformGraph, autoencoder: FrozenAutoencoder, classifier: DenseStack, data: DataSettings
+    ) -> None:
+        super().__init__()
+        self._transform = transform
+        self._autoencoder = autoencoder
+        self._data = data
+        # What the traced functions use has to hang on the module; the functions of the loaded models need not.
+        self.transform_resources = list(transform.saved_model.created_variables)
+        self.autoencoder_weights = list(autoencoder.variables)
+        self.classifier = classifier
+        probes = tf.constant([[0], [data.pixel_max]], tf.int64)
+        self._black, self._white = tf.unstack(transform.scale(tf.tile(probes, [1, data.pixels])))
+
+    def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
+        """Returns the four signatures, to be saved with this module."""
+        flat = tf.TensorSpec([None, self._data.pixels], tf.uint8, IMAGES)
+        square = tf.TensorSpec([None, *self._data.shape], tf.uint8, IMAGES)
+        serialised = tf.TensorSpec([None], tf.string, EXAMPLES)
+        return {
+            SERVING_DEFAULT: tf.function(self._classify, input_signature=[flat]),
+            SERVING_IMAGES: tf.function(self._classify, input_signature=[square]),
+            SERVING_EXAMPLES: tf.function(self._classify_examples, input_signature=[serialised]),
+            RECONSTRUCT: tf.function(self._reconstruct, input_signature=[flat]),
+        }
+
+    def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._answers(self._autoencoder.reconstruct(self._scaled(images)))
+
+    def _classify_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = {IMAGE: tf.io.FixedLenFeature([self._data.pixels], tf.int64)}
+        scaled = self._scaled(tf.io.parse_example(examples, features)[IMAGE])
+        reconstruction = self._autoencoder.reconstruct(scaled)
+        error = tf.reduce_mean(tf.math.squared_difference(scaled, reconstruction), axis=1)
+        return {**self._answers(reconstruction), RECONSTRUCTION_MSE: error}
+
+    def _reconstruct(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        reconstruction = self._autoencoder.reconstruct(self._scaled(images))
+        return {IMAGES: self._unscaled(reconstruction)}
+
+    def _answers(self, reconstruction: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = self.classifier(reconstruction)
+        return {CLASSES: tf.argmax(logits, axis=1), PROBABILITIES: tf.nn.softmax(logits)}
+
+    def _scaled(self, images: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(images, [-1, self._data.pixels])
+        return self._transform.scale(tf.cast(flat, tf.int64))
+
+    def _unscaled(self, image_xf: tf.Tensor) -> tf.Tensor:
+        # Both scalings are affine in each pixel, so what black and white map to says how to get back.
+        share = tf.math.divide_no_nan(image_xf - self._black, self._white - self._black)
+        return tf.clip_by_value(share, 0.0, 1.0) * self._data.pixel_max

@@ -1,0 +1,96 @@
+"""The Evaluator's executor: TFX's own measures through TFMA, `thresholds` decides, the blessing says what was decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow_model_analysis as tfma
+from tfx.components.evaluator import constants, executor
+from tfx.types import artifact_utils, standard_component_specs
+
+from components.errors import EnvironmentProblem
+from components.evaluation.eval_config import BASELINE, CANDIDATE, eval_config
+from components.evaluation.results import Measured, read_measured, write_metrics
+from components.evaluation.thresholds import VERDICT_FILE, Verdict, judge
+from components.features import TEST
+from components.serving import BASELINE_PROPERTY, NO_BASELINE
+from components.settings import DataSettings, EvaluationSettings
+
+EXTRACTORS: Final = "components.evaluation.extraction.custom_extractors"
+
+MODEL: Final = standard_component_specs.MODEL_KEY
+BASELINE_MODEL: Final = standard_component_specs.BASELINE_MODEL_KEY
+
+
+class MnistEvaluatorExecutor(executor.Executor):  # type: ignore[misc]  # tfx has no annotations
+    """The stock executor with our eval_config, and with a verdict of our own in place of its blessing."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """Evaluates; a refused candidate is no error here, but a blessing that says no."""
+        served = _baseline_of(input_dict)
+        super().Do(
+            {key: found for key, found in input_dict.items() if key != BASELINE_MODEL or served != NO_BASELINE},
+            output_dict,
+            {
+                standard_component_specs.EVAL_CONFIG_KEY: eval_config(baseline=served != NO_BASELINE),
+                standard_component_specs.EXAMPLE_SPLITS_KEY: json.dumps([TEST]),
+                "custom_extractors": EXTRACTORS,
+            },
+        )
+        uri = Path(artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]))
+        candidate, baseline = _measured(uri, compared=served != NO_BASELINE)
+        write_metrics(uri, candidate, baseline, served)
+        verdict = judge(
+            EvaluationSettings.from_json(exec_properties["settings"]),
+            DataSettings.from_json(exec_properties["data"]).label_count,
+            candidate,
+            baseline,
+            served,
+        )
+        (uri / VERDICT_FILE).write_text(verdict.to_json())
+        _bless(
+            artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY]), verdict, input_dict
+        )
+
+
+def _baseline_of(input_dict: Mapping[str, list[Any]]) -> str:
+    """Names the baseline; an artifact that does not say what it is must not pass for none."""
+    found = input_dict.get(BASELINE_MODEL)
+    if not found:
+        return NO_BASELINE
+    artifact = artifact_utils.get_single_instance(found)
+    name = str(artifact.get_string_custom_property(BASELINE_PROPERTY))
+    if not name:
+        raise EnvironmentProblem(
+            "a baseline without a name", where=artifact.uri, wanted=f"the property `{BASELINE_PROPERTY}`"
+        )
+    return name
+
+
+def _measured(uri: Path, *, compared: bool) -> tuple[Measured, Measured | None]:
+    slices = list(tfma.load_metrics(str(uri)))
+    if not compared:
+        return read_measured(slices, ""), None
+    return read_measured(slices, CANDIDATE), read_measured(slices, BASELINE)
+
+
+def _bless(blessing: Any, verdict: Verdict, input_dict: Mapping[str, list[Any]]) -> None:
+    """Writes the blessing as stock consumers expect it, and names the baseline."""
+    model = artifact_utils.get_single_instance(input_dict[MODEL])
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    blessing.set_string_custom_property(BASELINE_PROPERTY, verdict.baseline)
+    if verdict.baseline != NO_BASELINE:
+        served = artifact_utils.get_single_instance(input_dict[BASELINE_MODEL])
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, served.uri)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, served.id)
+    name = constants.BLESSED_FILE_NAME if verdict.blessed else constants.NOT_BLESSED_FILE_NAME
+    Path(blessing.uri).mkdir(parents=True, exist_ok=True)
+    (Path(blessing.uri) / name).touch()
+    value = constants.BLESSED_VALUE if verdict.blessed else constants.NOT_BLESSED_VALUE
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)

@@ -1,0 +1,183 @@
+"""Metrics of candidate and baseline, and the recipe's thresholds -> a verdict: blessed or not, and every reason.
+
+The blessing follows from this alone; TFMA's own thresholds are not used (see `eval_config`). A threshold that could
+not be asked is recorded as such (`passed` is null), never as passed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from components.evaluation.results import Measured, SliceMetrics
+from components.serving import NO_BASELINE
+from components.settings import EvaluationSettings
+
+VERDICT_FILE: Final = "verdict.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+      name: what was asked, such as `accuracy`.
+      value: what was found; null where it is not a finite number.
+      threshold: what was wanted at least or at most.
+      passed: the answer; null where the question could not be asked.
+      reason: the answer in words.
+    """
+
+    name: str
+    value: float | None
+    threshold: float | None
+    passed: bool | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """All checks of one candidate.
+
+    Attributes:
+      baseline: what it was compared with, such as `version 3`, or `none`.
+      checks: in the order they were made.
+    """
+
+    baseline: str
+    checks: tuple[Check, ...]
+
+    @property
+    def blessed(self) -> bool:
+        """Whether no question was answered with no."""
+        return all(check.passed is not False for check in self.checks)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not blessed, one sentence to a failed check."""
+        return [check.reason for check in self.checks if check.passed is False]
+
+    def to_json(self) -> str:
+        """Returns the text of verdict.json; `from_json` restores an equal value."""
+        checks = [dataclasses.asdict(check) for check in self.checks]
+        verdict = {"blessed": self.blessed, "baseline": self.baseline, "checks": checks}
+        return json.dumps(verdict, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Verdict:
+        """Restores a verdict; `blessed` follows from the checks, whatever the text says."""
+        fields = json.loads(text)
+        return cls(baseline=fields["baseline"], checks=tuple(Check(**check) for check in fields["checks"]))
+
+
+def read_verdict(uri: str | Path) -> Verdict:
+    """Reads the verdict in an evaluation artifact."""
+    return Verdict.from_json((Path(uri) / VERDICT_FILE).read_text())
+
+
+def judge(
+    settings: EvaluationSettings,
+    label_count: int,
+    candidate: Measured,
+    baseline: Measured | None = None,
+    baseline_name: str = NO_BASELINE,
+) -> Verdict:
+    """Decides whether a candidate may be served.
+
+    Args:
+      settings: the recipe's thresholds.
+      label_count: every label below it must have test rows.
+      candidate: its metrics.
+      baseline: metrics of the served model on the same rows, or None if there is no other served model.
+      baseline_name: what to call it.
+    """
+    checks = (
+        _slices(label_count, candidate),
+        _finite(candidate),
+        *_limits(settings, candidate.overall),
+        _worst_class(settings.class_accuracy, candidate),
+        _change(settings.baseline_margin, candidate, baseline, baseline_name),
+    )
+    return Verdict(baseline=NO_BASELINE if baseline is None else baseline_name, checks=checks)
+
+
+def _slices(label_count: int, candidate: Measured) -> Check:
+    # TFMA itself counts a slice without rows as validated.
+    filled = {label for label, metrics in candidate.per_class.items() if metrics.rows}
+    missing = sorted(set(range(label_count)) - filled)
+    unknown = sorted(filled - set(range(label_count)))
+    reason = f"every one of {label_count} classes has test rows"
+    if missing:
+        reason = f"no test rows of {_listed(missing)}"
+    elif unknown:
+        reason = f"test rows of {_listed(unknown)}, but labels end at {label_count - 1}"
+    passed = not missing and not unknown
+    return Check(name="slices", value=len(filled), threshold=label_count, passed=passed, reason=reason)
+
+
+def _finite(candidate: Measured) -> Check:
+    slices = {"all rows": candidate.overall, **{f"label {k}": m for k, m in sorted(candidate.per_class.items())}}
+    odd = [
+        f"{name} of {where} is {value}"
+        for where, metrics in slices.items()
+        for name, value in metrics.values.items()
+        if not math.isfinite(value)
+    ]
+    reason = odd[0] + (f", and {len(odd) - 1} more" if len(odd) > 1 else "") if odd else "all metrics are numbers"
+    return Check(name="finite", value=len(odd), threshold=0, passed=not odd, reason=reason)
+
+
+def _limits(settings: EvaluationSettings, overall: SliceMetrics) -> Iterator[Check]:
+    yield _at_least("accuracy", overall.accuracy, settings.accuracy, "test accuracy")
+    if settings.loss is not None:
+        yield _at_most("loss", overall.loss, settings.loss, "test cross entropy")
+    if settings.reconstruction_mse is not None:
+        error = "mean squared error of reconstructions"
+        yield _at_most("reconstruction_mse", overall.reconstruction_mse, settings.reconstruction_mse, error)
+
+
+def _worst_class(floor: float, candidate: Measured) -> Check:
+    # A NaN sorts as the worst, and fails.
+    accuracies = {label: metrics.accuracy for label, metrics in candidate.per_class.items()}
+    worst = min(accuracies, key=lambda label: (not math.isnan(accuracies[label]), accuracies[label]), default=None)
+    value = math.nan if worst is None else accuracies[worst]
+    return _at_least(
+        "class_accuracy", value, floor, "lowest accuracy" if worst is None else f"accuracy of label {worst}"
+    )
+
+
+def _change(margin: float, candidate: Measured, baseline: Measured | None, baseline_name: str) -> Check:
+    if baseline is None:
+        reason = "no baseline: no other model is served"
+        return Check(name="baseline", value=None, threshold=-margin, passed=None, reason=reason)
+    # Rounded: 0.94 - 0.95 is a little less than -0.01 in binary.
+    change = round(candidate.overall.accuracy - baseline.overall.accuracy, 9)
+    return _at_least("baseline", change, -margin, f"accuracy less that of {baseline_name}")
+
+
+def _at_least(name: str, value: float, threshold: float, what: str) -> Check:
+    passed = value >= threshold
+    return _compared(name, value, threshold, passed=passed, reason=f"{what} {_number(value)}, at least {threshold:g}")
+
+
+def _at_most(name: str, value: float, threshold: float, what: str) -> Check:
+    passed = value <= threshold
+    return _compared(name, value, threshold, passed=passed, reason=f"{what} {_number(value)}, at most {threshold:g}")
+
+
+def _compared(name: str, value: float, threshold: float, *, passed: bool, reason: str) -> Check:
+    shown = value if math.isfinite(value) else None
+    wanted = reason if passed else reason.replace(", at", ", wanted at")
+    return Check(name=name, value=shown, threshold=threshold, passed=passed and shown is not None, reason=wanted)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _listed(labels: list[int]) -> str:
+    return f"label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"

@@ -1,0 +1,126 @@
+"""Resolved execution properties -> the Examples artifact.
+
+    Split-<split>/data_tfrecord-<i>-of-<n>   Examples (`image`, `label`), uncompressed, sorted by row digest
+    row_index/<split>.npy                    digests and label of each row, sorted by row digest
+    profile.json                             {"splits": {split: `components.profile.profile`}}
+    data.json                                what was read, and the digests of all rows and of each split's
+
+All of it follows from the content of the data and the recipe's split: no names, no times, no order of arrival.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from components.digest import canonical_json, merkle_root
+from components.errors import EnvironmentProblem, MnistTfxError
+from components.features import SPLITS
+from components.ingest import shards, source
+from components.ingest.rows import INDEX, Rows, by_digest, check_counts
+from components.ingest.shards import PARTIAL, Job
+from components.profile import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import apache_beam as beam
+
+ROW_INDEX: Final = "row_index"
+PROFILE: Final = "profile.json"
+DATA: Final = "data.json"
+ROWS_DIGEST: Final = "rows_digest"
+
+
+def write_artifact(
+    folder: Path, exec_properties: Mapping[str, Any], root: Path, make_pipeline: Callable[[], beam.Pipeline]
+) -> None:
+    """Writes the artifact.
+
+    Args:
+      folder: where to, an existing folder.
+      exec_properties: as `components.ingest.source.resolve` gives them back.
+      root: the pipeline's root folder, which they are relative to.
+      make_pipeline: gives an empty Beam pipeline.
+
+    Raises:
+      BadInput: when the data is unusable, under the names it was given by.
+      EnvironmentProblem: when the copy of the data is not what it was, or the artifact cannot be written.
+    """
+    inputs = root / exec_properties["input_base"]
+    try:
+        contents = source.read_contents(inputs)
+        parts = source.parts_from_json(exec_properties["source"], root)
+        job = shards.planned(parts, exec_properties["form"], exec_properties["settings"], folder)
+        _run(job, make_pipeline)
+        _complete(folder, job, contents)
+    except MnistTfxError as err:
+        raise source.under_original_names(err, inputs) from err
+    except OSError as err:
+        raise EnvironmentProblem("cannot be written", where=err.filename or folder, got=err.strerror) from err
+
+
+def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
+    for name in (PARTIAL, ROW_INDEX, *(f"Split-{split}" for split in SPLITS)):
+        os.makedirs(os.path.join(job.folder, name), exist_ok=True)
+    try:
+        with make_pipeline() as pipeline:
+            shards.write_examples(pipeline, job)
+    except Exception as err:
+        known = shards.carried(err)
+        if known is None:
+            raise
+        raise known from err
+
+
+def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
+    """Joins what the shards left into row index, profile and description, and removes the rest."""
+    partial = folder / PARTIAL
+    indexes = {split: _index(partial, split) for split in SPLITS}
+    check_counts({split: len(index) for split, index in indexes.items()}, job.data.split)
+    for split, index in indexes.items():
+        np.save(folder / ROW_INDEX / f"{split}.npy", index)
+    profiles = {split: merged(map(_json, sorted(partial.glob(f"{split}-*.profile")))) for split in SPLITS}
+    (folder / PROFILE).write_bytes(canonical_json({"splits": profiles}))
+    (folder / DATA).write_bytes(canonical_json(describe(indexes, job, contents)))
+    shutil.rmtree(partial)
+
+
+def _index(partial: Path, split: str) -> Rows:
+    # Shards are ranges of digests: in order they are sorted as a whole.
+    parts = [path.read_bytes() for path in sorted(partial.glob(f"{split}-*.index"))]
+    return np.frombuffer(b"".join(parts), dtype=INDEX)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def describe(indexes: Mapping[str, Rows], job: Job, contents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns `data.json`: facts of content alone, so that equal files under any names give equal bytes.
+
+    Args:
+      indexes: row index by split.
+      job: what was read.
+      contents: name, payload digest and bytes of each file, in the order of the job's units.
+    """
+    rows_read = [unit.rows for unit in job.units for _ in unit.files]
+    all_rows = by_digest(np.concatenate(list(indexes.values())))
+    return {
+        "version": 1,
+        "payload_digest": source.contents_digest(contents),
+        "files": [{**entry, "rows": rows} for entry, rows in zip(contents, rows_read, strict=True)],
+        "rows": len(all_rows),
+        ROWS_DIGEST: rows_digest(all_rows),
+        "splits": {s: {"rows": len(index), ROWS_DIGEST: rows_digest(index)} for s, index in indexes.items()},
+    }
+
+
+def rows_digest(index: Rows) -> str:
+    """Returns the identity of a set of rows, sorted by digest: the Merkle root over their row digests."""
+    return merkle_root(digest.tobytes() for digest in index["row"])

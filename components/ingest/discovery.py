@@ -1,0 +1,291 @@
+"""What `--data` names -> which files are the train part, which the test part, and which are left aside.
+
+A folder is read by the names in it: a complete IDX set wins, else the CSV files. Files given one by one go by the
+same names, and where a name says nothing, IDX goes by its magic. Nothing here reads more than a header.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from components.errors import BadInput, EnvironmentProblem
+from components.ingest import csv_layout, idx
+from components.ingest.payload import PayloadReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+Form = Literal["idx", "csv"]
+PartName = Literal["train", "test"]
+
+_IDX_NAME: Final = re.compile(
+    r"(?P<set>.*?)(?P<split>train|t10k|test)[-._](?P<role>images|labels)[-._]idx[13][-._]ubyte(\.gz)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_CSV_NAME: Final = re.compile(r".*\.(csv|tsv|tra|tes|data)(\.gz)?", re.IGNORECASE | re.DOTALL)
+_TRAIN_NAME: Final = re.compile(r"train|\.tra(\.gz)?$", re.IGNORECASE)
+_TEST_NAME: Final = re.compile(r"test|^t10k|\.tes(\.gz)?$", re.IGNORECASE)
+_ROLES: Final = {"images": idx.IMAGES, "labels": idx.LABELS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file, or pair of files, that is parsed in one go.
+
+    Attributes:
+      split: "train", or "test" for an official test part.
+      files: (images, labels) of IDX, or the one CSV file.
+    """
+
+    split: PartName
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFiles:
+    """The data that a run reads.
+
+    Attributes:
+      form: "idx" or "csv".
+      parts: train before test; a split has several parts where several were given by name.
+      ignored: files in the folder that are not read, in the order of their names.
+    """
+
+    form: Form
+    parts: tuple[Part, ...]
+    ignored: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A file by what its name, or failing that its magic, says.
+
+    Attributes:
+      path: the file.
+      form: what it is.
+      split: the part that its name puts it into, None where the name does not say.
+      role: "images" or "labels" of an IDX file, "rows" of a CSV.
+      group: what the names of an IDX pair have in common.
+    """
+
+    path: Path
+    form: Form
+    split: PartName | None
+    role: str
+    group: str = ""
+
+
+def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
+    """Finds the parts of the data.
+
+    Args:
+      paths: one folder, or files.
+      form: "idx" or "csv" to leave the other kind aside; None takes what is there, IDX first.
+
+    Raises:
+      BadInput: when something is missing or the parts cannot be told from the names.
+      EnvironmentProblem: when a folder cannot be read.
+    """
+    if form not in (None, "idx", "csv"):
+        raise BadInput("unknown data form", wanted="idx or csv", got=repr(form))
+    folders = [path for path in paths if stat.S_ISDIR(_mode(path))]
+    if not folders:
+        return _given(paths, form)
+    if len(paths) > 1:
+        raise BadInput(
+            "give one folder, or files", where=folders[0], got=f"{len(paths)} paths with a folder among them"
+        )
+    return _in_folder(folders[0], form)
+
+
+def geometry(files: DataFiles) -> tuple[int, int] | None:
+    """Returns height and width of the images: read from an IDX header, but only guessed for CSV (see `square_guess`).
+
+    Raises:
+      BadInput: when the first file cannot be read.
+    """
+    first = files.parts[0].files[0]
+    if files.form == "csv":
+        return square_guess(csv_layout.sniff(first).columns)
+    _, height, width = idx.read_header(first, dimensions=idx.IMAGES).shape
+    return height, width
+
+
+def square_guess(columns: int) -> tuple[int, int] | None:
+    """Guesses that a CSV row of so many fields is a label and a square image; None where no square fits."""
+    side = math.isqrt(columns - 1)
+    return (side, side) if side and side * side == columns - 1 else None
+
+
+def _given(paths: Sequence[Path], form: str | None) -> DataFiles:
+    if not paths:
+        raise BadInput("no data files given", hint="name a folder or files with --data")
+    for path in paths:
+        _require_usable(path)
+    files = [_by_name(path) or _by_content(path) for path in paths]
+    forms = {file.form for file in files}
+    if len(forms) > 1 or form not in (None, *forms):
+        raise BadInput(
+            "files are of another form",
+            where=", ".join(map(str, paths)),
+            wanted=form or "all IDX or all CSV",
+            got=" and ".join(sorted(forms)),
+        )
+    if "csv" in forms:
+        return DataFiles(form="csv", parts=_csv_parts(files))
+    splits = [file.split or "train" for file in files]
+    # Two files given for a split belong together, whatever their names.
+    files = [replace(file, group="") if splits.count(file.split or "train") == 2 else file for file in files]
+    return DataFiles(form="idx", parts=_idx_parts(files, where=paths[0].parent))
+
+
+def _in_folder(folder: Path, form: str | None) -> DataFiles:
+    listing = _listing(folder)
+    files = _raw_before_gzip(
+        [file for path in listing if (file := _by_name(path)) and file.form == (form or file.form)]
+    )
+    parts = _folder_parts(folder, files)
+    taken = [path for part in parts for path in part.files]
+    for path in taken:
+        _require_usable(path)
+    found: Form = "idx" if len(parts[0].files) > 1 else "csv"
+    return DataFiles(form=found, parts=parts, ignored=tuple(path for path in listing if path not in taken))
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+    except OSError as err:
+        raise EnvironmentProblem("folder cannot be read", where=folder, got=err.strerror) from err
+
+
+def _raw_before_gzip(files: Iterable[_Candidate]) -> list[_Candidate]:
+    """Leaves aside `x.gz` where `x` lies beside it, as after `gunzip --keep`."""
+    files = list(files)
+    raw = {file.path.name for file in files}
+    return [file for file in files if file.path.name.removesuffix(".gz") not in raw - {file.path.name}]
+
+
+def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]:
+    csv_files = [file for file in files if file.form == "csv"]
+    idx_files = [file for file in files if file.form == "idx"]
+    if not files:
+        raise BadInput(
+            "no data files found",
+            where=folder,
+            wanted="train-images-idx3-ubyte and train-labels-idx1-ubyte, or .csv, .tsv, .data or .tra files (or .gz)",
+        )
+    try:
+        if idx_files:
+            return _one_of_each(folder, _idx_parts(idx_files, where=folder))
+    except BadInput:
+        if not csv_files:
+            raise
+    if len(csv_files) > 1 and any(file.split is None for file in csv_files):
+        raise BadInput(
+            "cannot tell which CSV file is train and which is test",
+            where=folder,
+            wanted="names with train or test in them, or .tra and .tes",
+            got=", ".join(file.path.name for file in csv_files),
+            hint="give the files one by one with --data",
+        )
+    return _one_of_each(folder, _csv_parts(csv_files))
+
+
+def _one_of_each(folder: Path, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    for split in ("train", "test"):
+        files = [part.files[0].name for part in parts if part.split == split]
+        if len(files) > 1:
+            raise BadInput(
+                f"more than one {split} part",
+                where=folder,
+                got=", ".join(files),
+                hint="give the files one by one with --data",
+            )
+    return parts
+
+
+def _csv_parts(files: Sequence[_Candidate]) -> tuple[Part, ...]:
+    """Makes each file a part; what no name calls test is train, and so is a single file whatever its name."""
+    splits: list[PartName] = ["train" if len(files) == 1 else file.split or "train" for file in files]
+    parts = [Part(split=split, files=(file.path,)) for split, file in zip(splits, files, strict=True)]
+    return _train_first(parts, where=files[0].path.parent)
+
+
+def _idx_parts(files: Sequence[_Candidate], *, where: Path) -> tuple[Part, ...]:
+    """Pairs images with the labels of the same split and the same rest of the name."""
+    pairs: defaultdict[tuple[PartName, str], dict[str, Path]] = defaultdict(dict)
+    for file in files:
+        split = file.split or "train"
+        pair = pairs[split, file.group]
+        if file.role in pair:
+            got = f"{pair[file.role].name} and {file.path.name}"
+            raise BadInput(f"two files of {split} {file.role}", where=where, got=got, hint="give --data the right ones")
+        pair[file.role] = file.path
+    for (split, _), pair in pairs.items():
+        if missing := [role for role in _ROLES if role not in pair]:
+            raise BadInput(
+                f"{split} {missing[0]} are missing",
+                where=where,
+                wanted=f"an IDX file of {missing[0]} to go with {next(iter(pair.values())).name}",
+            )
+    parts = [Part(split=split, files=(pair["images"], pair["labels"])) for (split, _), pair in pairs.items()]
+    return _train_first(parts, where=where)
+
+
+def _train_first(parts: Sequence[Part], *, where: Path) -> tuple[Part, ...]:
+    if all(part.split == "test" for part in parts):
+        raise BadInput("no train part", where=where, got="test files alone")
+    return tuple(sorted(parts, key=lambda part: part.split == "test"))
+
+
+def _by_name(path: Path) -> _Candidate | None:
+    if match := _IDX_NAME.fullmatch(path.name):
+        split: PartName = "train" if match["split"].lower() == "train" else "test"
+        return _Candidate(path=path, form="idx", split=split, role=match["role"].lower(), group=match["set"])
+    if _CSV_NAME.fullmatch(path.name):
+        return _Candidate(path=path, form="csv", split=_split_by_name(path.name), role="rows")
+    return None
+
+
+def _by_content(path: Path) -> _Candidate:
+    with PayloadReader(path) as reader:
+        magic = reader.read(4)
+    split = _split_by_name(path.name)
+    if not magic.startswith(b"\0\0"):
+        return _Candidate(path=path, form="csv", split=split, role="rows")
+    # A wrong type or number of dimensions is for the IDX reader to explain.
+    role = "labels" if magic[3:] == bytes((_ROLES["labels"],)) else "images"
+    return _Candidate(path=path, form="idx", split=split, role=role)
+
+
+def _split_by_name(name: str) -> PartName | None:
+    if _TRAIN_NAME.search(name):
+        return "train"
+    return "test" if _TEST_NAME.search(name) else None
+
+
+def _mode(path: Path) -> int:
+    try:
+        return os.stat(path).st_mode
+    except PermissionError as err:
+        raise EnvironmentProblem("cannot be read", where=path, got=err.strerror) from err
+    except (OSError, ValueError) as err:
+        # A name that is too long, a loop of links or a NUL byte in the name: there is no such file.
+        raise BadInput("no such file or folder", where=path, got=getattr(err, "strerror", err)) from err
+
+
+def _require_usable(path: Path) -> None:
+    if not stat.S_ISREG(_mode(path)):
+        raise BadInput("is not a regular file", where=path)
+    # Names travel into records and reports, as UTF-8 and one to a line.
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(path)):
+        raise BadInput("file name holds control characters or is not UTF-8", where=path, hint="rename the file")

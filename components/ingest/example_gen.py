@@ -1,0 +1,139 @@
+"""Data files -> Examples: the two ExampleGens, their driver and their executor.
+
+`MnistIdxExampleGen` and `MnistCsvExampleGen` are FileBasedExampleGens whose driver goes by content (see
+`components.ingest.source`) and whose executor moves chunks of rows (see `components.ingest.artifact` for what it writes).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tfx.components.example_gen import component, driver
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, channel, standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ExecutionParameter
+
+from components.declaration import OWN_PARAMETERS
+from components.features import SPLITS, TEST, TRAIN
+from components.ingest.artifact import write_artifact
+from components.ingest.source import resolve
+
+if TYPE_CHECKING:
+    from tfx import types
+    from tfx.orchestration import data_types
+    from tfx.proto.orchestration import driver_output_pb2
+
+
+def root_of(examples_uri: str) -> Path:
+    """Returns the pipeline's root folder from where an Examples artifact is written.
+
+    The layout is `<root>/artifacts/<node>/<channel>/<execution id>`, of which TFX decides the last three.
+    """
+    return Path(examples_uri).absolute().parents[3]
+
+
+class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tfx has no annotations
+    """Replaces names, sizes and times in the execution properties by digests, after copying the data below the root."""
+
+    def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
+        """Resolves the data of one execution, as TFX's Launcher asks for it."""
+        examples = execution_info.output_dict[standard_component_specs.EXAMPLES_KEY][0]
+        self._root = root_of(examples.uri)
+        return super().run(execution_info)
+
+    def resolve_exec_properties(
+        self,
+        exec_properties: dict[str, Any],
+        pipeline_info: data_types.PipelineInfo,
+        component_info: data_types.ComponentInfo,
+    ) -> dict[str, Any]:
+        """Returns the properties that the cache key and the executor get."""
+        del pipeline_info, component_info  # the stock `run` passes empty ones
+        # The stock `run` looks for a version and leaves None out again.
+        return {**resolve(exec_properties, self._root), "version": None}
+
+
+class MnistExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # tfx has no annotations
+    """Writes the Examples artifact from the inputs that the driver resolved."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the Beam pipeline and completes the artifact.
+
+        Raises:
+          BadInput: when the data is unusable, under the names it was given by.
+          EnvironmentProblem: when the artifact cannot be written.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
+        write_artifact(Path(examples.uri), exec_properties, root_of(examples.uri), self._make_beam_pipeline)
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+
+
+class MnistExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # type: ignore[misc]  # tfx has no annotations
+    """The stock parameters of a FileBasedExampleGen, and what is read how."""
+
+    PARAMETERS: Final = {
+        **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
+        "source": ExecutionParameter(type=str),
+        "form": ExecutionParameter(type=str),
+        **OWN_PARAMETERS,
+    }
+
+
+class _MnistExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # tfx has no annotations
+    SPEC_CLASS = MnistExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(MnistExampleGenExecutor)
+    DRIVER_CLASS = MnistExampleGenDriver
+    FORM: str
+
+    def __init__(self, *, source: str, settings: str, code_digest: str) -> None:
+        """Declares the node.
+
+        Args:
+          source: JSON list of parts, [{"split": "train" or "test", "files": [...]}], paths absolute or relative to
+            the root; an IDX part is an images file and its labels file.
+          settings: `DataSettings` as canonical JSON.
+          code_digest: digest of the code that the node runs.
+        """
+        spec = MnistExampleGenSpec(
+            source=source,
+            form=self.FORM,
+            settings=settings,
+            code_digest=code_digest,
+            input_base="",  # the driver's
+            input_config=example_gen_pb2.Input(
+                splits=[example_gen_pb2.Input.Split(name=name, pattern=f"{name}*") for name in (TRAIN, TEST)]
+            ),
+            output_config=example_gen_pb2.Output(
+                split_config=example_gen_pb2.SplitConfig(
+                    splits=[example_gen_pb2.SplitConfig.Split(name=name) for name in SPLITS]
+                )
+            ),
+            output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
+            # Readers go by a file's extension, and uncompressed TFRecords have no name of their own in the enum.
+            output_file_format=example_gen_pb2.FILE_FORMAT_UNSPECIFIED,
+            examples=channel.Channel(type=standard_artifacts.Examples),
+        )
+        # Not the parent's __init__, which builds the stock spec.
+        base_beam_component.BaseBeamComponent.__init__(self, spec=spec)
+
+
+class MnistIdxExampleGen(_MnistExampleGen):
+    """Reads IDX pairs of images and labels, raw or gzip."""
+
+    FORM = "idx"
+
+
+class MnistCsvExampleGen(_MnistExampleGen):
+    """Reads CSVs of pixels and a label, raw or gzip."""
+
+    FORM = "csv"

@@ -1,0 +1,121 @@
+"""Rows that cannot be used -> one error that names the first ten of them and counts them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from components.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.settings import DataSettings
+
+SHOWN: Final = 10
+_LONGEST_VALUE: Final = 24
+_SCALED: Final = "the pixels look already scaled to 0..1: give the raw ones, scaling is the pipeline's work"
+
+
+@dataclass
+class _Tally:
+    rows: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: str) -> None:
+        self.rows += 1
+        if len(self.examples) < SHOWN:
+            self.examples.append(example)
+
+
+@dataclass
+class RowFaults:
+    """Gathers the unusable rows of one file.
+
+    Attributes:
+      path: the file.
+      label_path: the file of the labels, where they have one of their own.
+      data: says which labels and pixels are usable.
+      unit: what `number` counts: lines from 1 in text, rows from 0 in IDX.
+      scaled: whether every faulty pixel seen so far may come from scaling to 0..1.
+    """
+
+    path: Path
+    data: DataSettings
+    unit: Literal["line", "row"]
+    label_path: Path | None = None
+    scaled: bool = True
+    _labels: _Tally = field(default_factory=_Tally)
+    _pixels: _Tally = field(default_factory=_Tally)
+
+    def __bool__(self) -> bool:
+        return bool(self._labels.rows or self._pixels.rows)
+
+    def label(self, number: int, value: object) -> None:
+        """Notes the label of one row."""
+        self._labels.add(f"{quoted(value)} in {self.unit} {number}")
+
+    def pixel(self, number: int, column: int, value: object, *, scaled: bool = False) -> None:
+        """Notes the first bad pixel of one row; `column` counts from 1."""
+        self.scaled = self.scaled and scaled
+        self._pixels.add(f"{quoted(value)} in {self.unit} {number} column {column}")
+
+    def check(
+        self,
+        pixels: NDArray[np.unsignedinteger[Any]],
+        labels: NDArray[np.int64],
+        numbers: range,
+        columns: NDArray[np.int64],
+    ) -> None:
+        """Notes each row of a run whose label or pixels are out of range.
+
+        Args:
+          pixels: [n, height * width] of any unsigned type.
+          labels: [n].
+          numbers: the n rows' numbers.
+          columns: where each pixel stands in its row of the file, from 1.
+        """
+        for i in ((labels < 0) | (labels >= self.data.label_count)).nonzero()[0]:
+            self.label(numbers[i], labels[i])
+        high = pixels > self.data.pixel_max
+        for i in high.any(axis=1).nonzero()[0]:
+            first = high[i].argmax()
+            self.pixel(numbers[i], int(columns[first]), pixels[i, first])
+
+    def raise_if_any(self) -> None:
+        """Raises what was noted.
+
+        Raises:
+          BadInput: naming the file, the first ten rows at fault and how many there are.
+        """
+        if self._labels.rows:
+            also = f"{self._pixels.rows} rows have an unusable pixel as well" if self._pixels.rows else None
+            wanted = f"whole numbers from 0 to {self.data.label_count - 1}"
+            raise _fault(self.label_path or self.path, "label", self._labels, wanted, also)
+        if self._pixels.rows:
+            wanted = f"whole numbers from 0 to {self.data.pixel_max}"
+            raise _fault(self.path, "pixel", self._pixels, wanted, _SCALED if self.scaled else None)
+
+
+def lines_text(lines: Iterable[int]) -> str:
+    """Returns "line 4" or "lines 4, 9, 11"."""
+    numbers = [str(line) for line in lines]
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def _fault(path: Path, noun: str, tally: _Tally, wanted: str, hint: str | None) -> BadInput:
+    rows = "1 row has" if tally.rows == 1 else f"{tally.rows} rows have"
+    more = "" if tally.rows <= SHOWN else f", and {tally.rows - SHOWN} more"
+    return BadInput(
+        f"{rows} an unusable {noun}", where=path, wanted=wanted, got=", ".join(tally.examples) + more, hint=hint
+    )
+
+
+def quoted(value: object) -> str:
+    """Returns a value as an error shows it: in quotes, and cut where it is long."""
+    text = str(value)
+    return repr(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "...")

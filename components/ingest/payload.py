@@ -1,0 +1,232 @@
+"""A data file -> its payload, forward and in bounded memory; the payload of a gzip file is what it decompresses to.
+
+Gzip is told by its first two bytes, never by the file's name. Several members in a row are one payload, as RFC 1952
+says; whatever else follows a member is refused, and so is a member that is cut short or fails its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from components.errors import BadInput, EnvironmentProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_RATIO: Final = 1032
+"""Deflate makes at most 1032 bytes out of one, so a container's size bounds its payload before anything is read."""
+
+_GZIP_WINDOW: Final = 31  # zlib's code for "gzip header and trailer, largest window"
+_CONTAINER_BLOCK: Final = 1 << 18
+_PAYLOAD_BLOCK: Final = 1 << 20
+_ZLIB_CAUSES: Final = {
+    "incorrect data check": "the gzip checksum is wrong",
+    "incorrect length check": "the gzip length is wrong",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadDigest:
+    """Who a file is, by content.
+
+    Attributes:
+      payload: SHA-256 of the decompressed bytes, 64 hex digits: the identity that ingest goes by.
+      container: SHA-256 of the file as it lies on disk; equal to `payload` for a raw file.
+      payload_bytes: length of the payload.
+      container_bytes: length of the file.
+    """
+
+    payload: str
+    container: str
+    payload_bytes: int
+    container_bytes: int
+
+
+class PayloadReader:
+    """Reads a payload forward, some bytes at a time; a context manager.
+
+    Attributes:
+      offset: payload bytes handed out so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.offset = 0
+        self._blocks = payload_blocks(path)
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._blocks.close()
+
+    def read(self, size: int) -> bytes:
+        """Returns the next `size` bytes, fewer only at the end of the payload."""
+        pieces, missing = [], size
+        while missing and (block := self._rest or next(self._blocks, b"")):
+            pieces.append(block[:missing])
+            self._rest = block[missing:]
+            missing -= len(pieces[-1])
+        self.offset += size - missing
+        return b"".join(pieces)
+
+
+def payload_digest(path: Path, *, limit: int | None = None) -> PayloadDigest:
+    """Digests payload and container in one pass.
+
+    Args:
+      path: a raw or gzip file.
+      limit: most payload bytes to accept; None accepts any number.
+
+    Raises:
+      BadInput: when the file cannot be decompressed, or its payload goes on after `limit` bytes.
+    """
+    payload, container = hashlib.sha256(), hashlib.sha256()
+    sizes = [0, 0]
+
+    def observe(block: bytes) -> None:
+        container.update(block)
+        sizes[1] += len(block)
+
+    for block in payload_blocks(path, observe=observe):
+        payload.update(block)
+        sizes[0] += len(block)
+        _require_within(sizes[0], limit, path)
+    return PayloadDigest(
+        payload=payload.hexdigest(),
+        container=container.hexdigest(),
+        payload_bytes=sizes[0],
+        container_bytes=sizes[1],
+    )
+
+
+def read_payload(path: Path, limit: int | None = None) -> bytes:
+    """Returns the whole payload.
+
+    Raises:
+      BadInput: when the file cannot be decompressed, or its payload goes on after `limit` bytes.
+    """
+    with PayloadReader(path) as reader:
+        data = b"".join(iter(lambda: reader.read(_PAYLOAD_BLOCK), b"")) if limit is None else reader.read(limit + 1)
+    _require_within(len(data), limit, path)
+    return data
+
+
+def payload_size_bound(path: Path) -> int:
+    """Returns the payload's size for a raw file, and the most it can be for a gzip one, without decompressing."""
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        return size * GZIP_RATIO if file.read(2) == GZIP_MAGIC else size
+
+
+def payload_blocks(path: Path, *, observe: Callable[[bytes], object] | None = None) -> Generator[bytes, None, None]:
+    """Yields the payload in blocks of at most 1 MiB, none of them empty.
+
+    Args:
+      path: a raw or gzip file.
+      observe: is given the blocks of the file itself, as they lie on disk.
+    """
+    with _opened(path) as file:
+        container = _container_blocks(file, path, observe)
+        first = next(container, b"")
+        if first.startswith(GZIP_MAGIC):
+            yield from _inflate(first, container, path)
+        elif first:
+            yield first
+            yield from container
+
+
+def _inflate(first: bytes, container: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    member, start, offset, block = zlib.decompressobj(_GZIP_WINDOW), 0, 0, first
+    while block:
+        if member.eof:
+            member, start = zlib.decompressobj(_GZIP_WINDOW), offset
+        before = member.copy()
+        try:
+            data = member.decompress(block, _PAYLOAD_BLOCK)
+        except zlib.error as err:
+            raise _gzip_error(err, path, at=offset + _failing_byte(before, block), start=start) from err
+        rest = member.unused_data if member.eof else member.unconsumed_tail
+        offset += len(block) - len(rest)
+        if data:
+            yield data
+        block = rest or next(container, b"")
+    if not member.eof:
+        raise BadInput(
+            "gzip data is cut short",
+            where=path,
+            wanted="the end of the compressed data",
+            got=f"the end of the file at byte {offset}",
+            hint="copy or download it again",
+        )
+
+
+def _gzip_error(err: zlib.error, path: Path, *, at: int, start: int) -> BadInput:
+    if start and at - start < 10:  # a gzip header has ten bytes: this is no member at all
+        return BadInput(
+            f"trailing garbage after the gzip data, from byte {start}",
+            where=path,
+            hint="copy or download it again, or cut the file there",
+        )
+    text = str(err).rpartition(": ")[2]
+    what = _ZLIB_CAUSES.get(text, f"gzip data is corrupt ({text})")
+    return BadInput(f"{what}, at byte {at}", where=path, hint="copy or download it again")
+
+
+def _failing_byte(before: zlib._Decompress, block: bytes) -> int:
+    # zlib does not say how far it came, so the block is gone through again, byte by byte, from the state before it.
+    return next((i for i in range(len(block)) if not _accepts(before, block[i : i + 1])), len(block))
+
+
+def _accepts(member: zlib._Decompress, data: bytes) -> bool:
+    try:
+        member.decompress(data)
+    except zlib.error:
+        return False
+    return True
+
+
+def _container_blocks(file: BinaryIO, path: Path, observe: Callable[[bytes], object] | None) -> Iterator[bytes]:
+    try:
+        while block := file.read(_CONTAINER_BLOCK):
+            if observe is not None:
+                observe(block)
+            yield block
+    except OSError as err:
+        raise EnvironmentProblem("cannot be read", where=path, got=err.strerror) from err
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # Opening a FIFO would wait for a writer, and a device need not end.
+            raise BadInput("is not a regular file", where=path)
+        file = open(path, "rb")  # noqa: SIM115 - closed below, outside the translation of errors
+    except (FileNotFoundError, NotADirectoryError) as err:
+        raise BadInput("no such file", where=path) from err
+    except OSError as err:
+        raise EnvironmentProblem("cannot be opened", where=path, got=err.strerror) from err
+    with file:
+        yield file
+
+
+def _require_within(size: int, limit: int | None, path: Path) -> None:
+    if limit is not None and size > limit:
+        raise BadInput(
+            "payload is longer than it may be",
+            where=path,
+            wanted=f"at most {limit} bytes",
+            got=f"{size} and more",
+            hint="another file under this name, or a gzip bomb",
+        )

@@ -1,0 +1,205 @@
+"""Chunks of rows -> rows with their digests, the split each belongs to, and the shard of that split.
+
+Everything here depends on what a row holds, and by choice of the recipe on its number in the file; never on the file's
+name, form or container. So the same data gives the same splits, shards and row index, however it was delivered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.digest import pixels_digest, row_digest, row_prefix
+from components.errors import BadInput
+from components.features import SPLITS, TEST, TRAIN, VALIDATION
+from components.settings import DataSettings, HashSplit, Split, parse_split
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from components.ingest.chunk import Chunk
+
+Rows = NDArray[np.void]
+"""Structured array [n] of `row_type`: rows with digests, as they travel through the Beam pipeline."""
+
+INDEX: Final = np.dtype([("row", "V32"), ("pixels", "V32"), ("label", "<i8")])
+"""One row of the row index: `row_digest`, `pixels_digest` (32 raw bytes each) and the label."""
+
+SHARD_PIXELS: Final = 1 << 23
+"""Pixels in one output shard, about: 10,699 rows of MNIST. One shard is what a worker holds in memory at once."""
+
+CHUNK_PIXELS: Final = 1 << 22
+"""Pixels in one chunk of input, about."""
+
+
+def row_type(pixels: int) -> np.dtype[Any]:
+    """Returns the type of a row with its digests: an `INDEX` entry and `pixels` bytes."""
+    return np.dtype([*INDEX.descr, ("image", "u1", (pixels,))])
+
+
+def chunk_rows(data: DataSettings) -> int:
+    """Returns how many rows a parser should hand over at a time."""
+    return max(1, CHUNK_PIXELS // data.pixels)
+
+
+def digested(chunk: Chunk, data: DataSettings) -> Rows:
+    """Returns the rows of a chunk with their digests, in the chunk's order."""
+    prefix = row_prefix(*data.shape)
+    images = [image.tobytes() for image in chunk.pixels]
+    labels = chunk.labels.tolist()
+    rows = np.empty(len(chunk), dtype=row_type(data.pixels))
+    rows["pixels"] = _raw(pixels_digest(prefix, image) for image in images)
+    rows["row"] = _raw(row_digest(prefix, image, label) for image, label in zip(images, labels, strict=True))
+    rows["label"], rows["image"] = chunk.labels, chunk.pixels
+    return rows
+
+
+def _raw(digests: Iterable[bytes]) -> NDArray[np.void]:
+    return np.frombuffer(b"".join(digests), dtype="V32")
+
+
+def by_digest(rows: Rows) -> Rows:
+    """Returns the rows sorted by row digest; equal digests are equal rows, so there is but one such order."""
+    # numpy has no order for raw bytes ("V"); at a fixed width its byte strings ("S") compare as memcmp does.
+    return rows[np.argsort(np.ascontiguousarray(rows["row"]).view("S32"), kind="stable")]
+
+
+def check_split(split: Split, parts: Collection[str]) -> None:
+    """Refuses a split by row number that does not fit the parts at hand.
+
+    Args:
+      split: the recipe's split.
+      parts: "train", and "test" where the data has an official test part.
+
+    Raises:
+      BadInput: when there is no training part, or a split by row number would leave the test split empty or mix it.
+    """
+    if TRAIN not in parts:
+        raise BadInput("no training part", where="data", wanted="files named *train* (or *.tra)", got=", ".join(parts))
+    if isinstance(split, HashSplit):
+        return
+    kind, _ = parse_split(split)
+    if kind == "tail" and TEST not in parts:
+        raise BadInput(
+            f"split {split} takes validation rows from the training part and needs a test part",
+            where="data",
+            hint="add the test files, or use a hash split (data.split={validation: 0.1, test: 0.2})",
+        )
+    if kind == "rows" and TEST in parts:
+        raise BadInput(
+            f"split {split} takes its test rows from the training part, but there is a test part as well",
+            where="data",
+            hint="give the training file alone, or use a hash split (data.split={validation: 0.1})",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which split each row goes to.
+
+    Attributes:
+      split: the recipe's split.
+      totals: rows by part of the data, "train" and, where there is an official one, "test". Splits by hash look at
+        which parts there are, splits by row number at how many rows they have.
+    """
+
+    split: Split
+    totals: Mapping[str, int]
+
+    def expected(self) -> dict[str, int]:
+        """Returns how many rows each split has, or has on average: by hash, it is known before the rows are."""
+        rows = self.totals[TRAIN]
+        if isinstance(self.split, HashSplit):
+            share = self.split.validation, 0.0 if TEST in self.totals else self.split.test
+            sizes = {TRAIN: rows * (1 - sum(share)), VALIDATION: rows * share[0], TEST: rows * share[1]}
+        else:
+            kind, counts = parse_split(self.split)
+            taken, test = (rows, 0) if kind == "tail" else counts
+            validation = counts[0] if kind == "tail" else taken * HashSplit().validation
+            sizes = {TRAIN: taken - validation, VALIDATION: validation, TEST: test}
+        if TEST in self.totals:
+            sizes[TEST] = self.totals[TEST]
+        return {split: max(0, round(size)) for split, size in sizes.items()}
+
+    def codes(self, rows: Rows, part: str, start: int) -> NDArray[np.intp]:
+        """Returns the split of each row, [n], as its number in `SPLITS`; -1 for a row that no split takes.
+
+        Args:
+          rows: rows of one part, neighbours in it.
+          part: the part that they come from.
+          start: number of the first of them within the part.
+        """
+        if part == TEST:
+            return np.full(len(rows), SPLITS.index(TEST))
+        if isinstance(self.split, HashSplit):
+            test = 0.0 if TEST in self.totals else self.split.test
+            return _by_hash(rows, validation=self.split.validation, test=test)
+        number = np.arange(start, start + len(rows))
+        kind, sizes = parse_split(self.split)
+        if kind == "tail":
+            is_tail = number >= self.totals[part] - sizes[0]
+            return np.where(is_tail, SPLITS.index(VALIDATION), SPLITS.index(TRAIN))
+        # The recipe counts train and test rows; validation rows are cut from the train ones, as they are by default.
+        train = _by_hash(rows, validation=HashSplit().validation, test=0.0)
+        rest = np.where(number < sum(sizes), SPLITS.index(TEST), -1)
+        return np.where(number < sizes[0], train, rest)
+
+
+def _by_hash(rows: Rows, *, validation: float, test: float) -> NDArray[np.intp]:
+    position = _first_words(rows["pixels"])
+    below_validation = position < _words_below(validation)
+    below_test = position < _words_below(validation + test)
+    codes = np.where(below_test, SPLITS.index(TEST), SPLITS.index(TRAIN))
+    return np.where(below_validation, SPLITS.index(VALIDATION), codes)
+
+
+def _first_words(digests: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Returns the first 8 bytes of each digest, big-endian: a uniform position in 0 to 2**64 - 1."""
+    return np.ascontiguousarray(digests).view(">u8").reshape(-1, 4)[:, 0].astype(np.uint64)
+
+
+def _words_below(share: float) -> np.uint64:
+    return np.uint64(min(int(share * 2.0**64), 2**64 - 1))
+
+
+def shard_count(rows: int, data: DataSettings) -> int:
+    """Returns into how many files a split of so many rows goes: known from the number and the geometry alone."""
+    return max(1, -(-rows * data.pixels // SHARD_PIXELS))
+
+
+def shard_numbers(rows: Rows, shards: int) -> NDArray[np.intp]:
+    """Returns the shard of each row, [n]: the prefix of its digest, so that shards in order are rows in order."""
+    # 32 bits of the digest times the count stay within 64 bits.
+    return ((_first_words(rows["row"]) >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32)).astype(np.intp)
+
+
+def check_counts(counts: Mapping[str, int], split: Split) -> None:
+    """Refuses data of which a split got no rows, or fewer than the recipe says.
+
+    Args:
+      counts: rows by split.
+      split: the recipe's split.
+
+    Raises:
+      BadInput: naming the split, and what to change.
+    """
+    if not isinstance(split, HashSplit):
+        kind, sizes = parse_split(split)
+        wanted = {VALIDATION: sizes[0]} if kind == "tail" else {TEST: sizes[1]}
+        for name, rows in wanted.items():
+            if counts.get(name, 0) != rows:
+                raise BadInput(
+                    f"the {name} split of {split} is short of rows", where="data", wanted=rows, got=counts.get(name, 0)
+                )
+    for name in SPLITS:
+        if not counts.get(name, 0):
+            raise BadInput(
+                f"the {name} split is empty",
+                where="data",
+                wanted="at least 1 row in each split",
+                got=", ".join(f"{split_name} {counts.get(split_name, 0)}" for split_name in SPLITS),
+                hint=f"give more rows, or change data.split, which is {split}",
+            )

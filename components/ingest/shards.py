@@ -1,0 +1,256 @@
+"""Files of pixels and labels -> sharded TFRecords and their row index, as a Beam pipeline.
+
+    file -> chunks -> rows with digests -> split -> shard -> sorted, encoded, written
+
+An element is a chunk of rows as the bytes of one structured array (`components.ingest.rows.row_type`), never a single
+row. Which rows a shard holds, and in which order, follows from their digests, so equal data gives equal bytes in
+whatever order and form it came. Workers get everything through their DoFns' arguments and write below the artifact's
+folder, which they share with the process that started the pipeline.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import apache_beam as beam
+import numpy as np
+
+from components.digest import canonical_json
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.features import SPLITS
+from components.ingest import csv_rows, idx
+from components.ingest.csv_lines import line_blocks
+from components.ingest.encode import encode, tfrecord
+from components.ingest.rows import (
+    INDEX,
+    Assignment,
+    Rows,
+    by_digest,
+    chunk_rows,
+    digested,
+    row_type,
+    shard_count,
+    shard_numbers,
+)
+from components.profile import profile
+from components.settings import DataSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from components.ingest.chunk import Chunk
+    from components.ingest.discovery import Part
+
+PARTIAL: Final = ".partial"
+"""Folder in the artifact for what workers hand back: removed before the artifact is published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What is parsed in one go: an IDX pair, or one CSV.
+
+    Attributes:
+      part: "train" or "test".
+      files: absolute paths; images and labels, or the one CSV.
+      rows: how many rows it has.
+      start: how many rows of the same part come before it.
+    """
+
+    part: str
+    files: tuple[str, ...]
+    rows: int
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every stage of the pipeline knows.
+
+    Attributes:
+      units: all input, in order.
+      form: "idx" or "csv".
+      settings: `DataSettings` as JSON.
+      label: column of the label, in CSVs.
+      folder: where the artifact is written.
+    """
+
+    units: tuple[Unit, ...]
+    form: str
+    settings: str
+    label: int | None
+    folder: str
+
+    @property
+    def data(self) -> DataSettings:
+        """The settings, parsed."""
+        return DataSettings.from_json(self.settings)
+
+    @property
+    def assignment(self) -> Assignment:
+        """The rule that gives rows their splits."""
+        totals: Counter[str] = Counter()
+        for unit in self.units:
+            totals[unit.part] += unit.rows
+        return Assignment(split=self.data.split, totals=dict(totals))
+
+    def chunks(self, unit: Unit) -> Iterator[Chunk]:
+        """Parses one unit."""
+        files, data = [Path(file) for file in unit.files], self.data
+        if self.form == "idx":
+            return idx.iter_chunks(files[0], files[1], rows=chunk_rows(data), data=data)
+        return csv_rows.iter_chunks(files[0], data, rows=chunk_rows(data), label=self.label)
+
+
+def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Job:
+    """Counts rows and finds the label's column, so that every chunk can be dealt with by itself.
+
+    Args:
+      parts: the input, one unit each.
+      form: "idx" or "csv".
+      settings: `DataSettings` as JSON.
+      folder: where the artifact is written.
+
+    Raises:
+      BadInput: when a file cannot be read, or no column can be the label.
+    """
+    units, rows_before = [], Counter[str]()
+    for part in parts:
+        rows = (
+            idx.read_header(part.files[0], dimensions=idx.IMAGES).count if form == "idx" else row_count(part.files[0])
+        )
+        files = tuple(str(file) for file in part.files)
+        units.append(Unit(part=part.split, files=files, rows=rows, start=rows_before[part.split]))
+        rows_before[part.split] += rows
+    firsts = [part.files[0] for part in parts]
+    label = csv_rows.resolve_label(firsts, DataSettings.from_json(settings)) if form == "csv" else None
+    return Job(units=tuple(units), form=form, settings=settings, label=label, folder=str(folder))
+
+
+def row_count(path: Path) -> int:
+    """Returns how many rows a CSV has: its lines below the header that are not blank."""
+    blocks = line_blocks(path, start=csv_rows.sniff(path).first_line)
+    return sum(bool(line.strip()) for block in blocks for _, line in block.lines())
+
+
+def write_examples(pipeline: beam.Pipeline, job: Job) -> None:
+    """Adds all stages to `pipeline`; `WriteShard` says what they write."""
+    _ = (
+        pipeline
+        | "Units" >> beam.Create(job.units)
+        | "Read" >> beam.ParDo(Read(job))
+        | "Shard" >> beam.ParDo(Shard(job))
+        | "Group" >> beam.GroupByKey()
+        | "Write" >> beam.ParDo(WriteShard(job))
+    )
+
+
+class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+    """Unit -> (part, number of the first row in the part, rows with their digests)."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def process(self, unit: Unit) -> Iterator[tuple[str, int, Rows]]:
+        """Parses and digests one unit."""
+        data, count = self.job.data, 0
+        with carrying():
+            for chunk in self.job.chunks(unit):
+                count += len(chunk)
+                yield unit.part, unit.start + chunk.start, digested(chunk, data)
+            if count != unit.rows:
+                raise BadInput("changed while it was being read", where=unit.files[0], wanted=unit.rows, got=count)
+
+
+class Shard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+    """What `Read` gives -> ((split, shard, number of shards), rows as bytes).
+
+    Shards without rows come as well, so that the files of a split are as many as their names say.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def process(self, element: tuple[str, int, Rows]) -> Iterator[tuple[tuple[str, int, int], bytes]]:
+        """Deals out one chunk."""
+        part, start, rows = element
+        assignment, data = self.job.assignment, self.job.data
+        codes, expected = assignment.codes(rows, part, start), assignment.expected()
+        for code, split in enumerate(SPLITS):
+            own = rows[codes == code]
+            shards = shard_count(expected.get(split, 0), data)
+            numbers = shard_numbers(own, shards)
+            for shard in range(shards if len(own) else 0):
+                yield (split, shard, shards), own[numbers == shard].tobytes()
+
+
+class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+    """((split, shard, number of shards), chunks) -> the shard's TFRecord, and its row index and profile in `PARTIAL`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def process(self, element: tuple[tuple[str, int, int], Iterable[bytes]]) -> None:
+        """Writes one shard."""
+        (split, shard, shards), blocks = element
+        data = self.job.data
+        rows: Rows = by_digest(np.frombuffer(b"".join(blocks), dtype=row_type(data.pixels)))
+        pixels, labels = np.ascontiguousarray(rows["image"]), np.ascontiguousarray(rows["label"])
+        name = f"data_tfrecord-{shard:05d}-of-{shards:05d}"
+        with carrying():
+            self._write(f"Split-{split}/{name}", tfrecord(encode(pixels, labels)))
+            self._write(f"{PARTIAL}/{split}-{shard:05d}.index", index_of(rows).tobytes())
+            self._write(f"{PARTIAL}/{split}-{shard:05d}.profile", canonical_json(profile(pixels, labels, data)))
+
+    def _write(self, name: str, content: bytes) -> None:
+        keep(Path(self.job.folder), name, content)
+
+
+def index_of(rows: Rows) -> Rows:
+    """Returns the rows without their pixels, as they stand in the row index."""
+    index = np.empty(len(rows), dtype=INDEX)
+    for field in INDEX.fields or ():
+        index[field] = rows[field]
+    return index
+
+
+def keep(folder: Path, name: str, content: bytes) -> None:
+    """Writes a file of the artifact in one step: a bundle that is tried again finds a whole file or none.
+
+    Raises:
+      EnvironmentProblem: when there is no room for it, naming file and size.
+    """
+    part = folder / PARTIAL / f"{uuid.uuid4().hex}.part"
+    try:
+        part.write_bytes(content)
+        os.replace(part, folder / name)
+    except OSError as err:
+        where, size = folder / name, f"room for {len(content)} bytes"
+        raise EnvironmentProblem("cannot be written", where=where, wanted=size, got=err.strerror) from err
+
+
+_CARRIED: Final = re.compile(r"<mnist-tfx:([A-Za-z0-9+/=]+)>")
+
+
+@contextlib.contextmanager
+def carrying() -> Iterator[None]:
+    """Turns a known failure into one whose text carries it: Beam's runners pass on a worker's text, not its exception."""
+    try:
+        yield
+    except MnistTfxError as err:
+        carried = base64.b64encode(json.dumps(err.to_dict()).encode()).decode()
+        raise RuntimeError(f"{err} <mnist-tfx:{carried}>") from err
+
+
+def carried(err: BaseException) -> MnistTfxError | None:
+    """Returns the known failure that came over with `err`, if there is one."""
+    found = _CARRIED.search(str(err))
+    return MnistTfxError.from_dict(json.loads(base64.b64decode(found[1]))) if found else None

@@ -1,0 +1,278 @@
+"""Data files -> verified copies under `<root>/inputs/<digest>/`, and execution properties that hold content alone.
+
+TFX's cache key holds the execution properties as they are. The stock driver puts the folder's name, and each file's
+size and time, into them; here they hold the digest of the decompressed bytes and names that follow from it. So a
+renamed, touched, moved or compressed file is the same input, and an edit is another one even when size and time are
+not. Copies, not links: what an execution has read stays as it was.
+
+A folder of inputs holds the files under canonical names (`train-images`, `test.csv`), `contents.json` (what they are;
+the folder's name is its digest) and `sources.json` (from which files they came).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.features import TEST, TRAIN
+from components.ingest import idx
+from components.ingest.discovery import Part
+from components.ingest.payload import PayloadDigest, payload_digest
+from components.ingest.rows import check_split
+from components.settings import DataSettings, HashSplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+INPUTS: Final = "inputs"
+CONTENTS: Final = "contents.json"
+SOURCES: Final = "sources.json"
+FINGERPRINT: Final = "input_fingerprint"
+"""The stock drivers' name for what identifies the input."""
+
+ROLES: Final = {"idx": ("-images", "-labels"), "csv": ("",)}
+EXTENSIONS: Final = {"idx": "", "csv": ".csv"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One data file.
+
+    Attributes:
+      split: the part it belongs to, "train" or "test".
+      name: its canonical name, which follows from part, role and content.
+      path: where it was found.
+      digest: what it holds.
+    """
+
+    split: str
+    name: str
+    path: Path
+    digest: PayloadDigest
+
+
+def parts_from_json(text: str, root: Path) -> list[Part]:
+    """Reads the execution property `source`; relative paths are taken from `root`."""
+    return [Part(split=part["split"], files=tuple(root / file for file in part["files"])) for part in json.loads(text)]
+
+
+def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns execution properties that name the content of the data, after copying it below `root`.
+
+    Needs no metadata store, changes nothing that is right already, and gives its own result back when called on it.
+
+    Args:
+      exec_properties: `source`, `form` and `settings` as `MnistIdxExampleGen` declares them, and any others.
+      root: the pipeline's root folder.
+
+    Raises:
+      BadInput: when a file is missing or unusable, or the parts do not fit the recipe's split.
+      EnvironmentProblem: when the copies cannot be written.
+    """
+    root = Path(root)
+    data = DataSettings.from_json(exec_properties["settings"])
+    parts = parts_from_json(exec_properties["source"], root)
+    check_split(data.split, {part.split for part in parts})
+    inputs = named_inputs(parts, form=exec_properties["form"], data=data)
+    contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
+    digest = contents_digest(contents)
+    folder = root / INPUTS / digest
+    with _writing(folder):
+        for one in inputs:
+            _keep(one, folder / one.name)
+        _write(folder / CONTENTS, canonical_json(contents))
+        _note_sources([one for one in inputs if one.path != folder / one.name], folder / SOURCES)
+    return {
+        **exec_properties,
+        "input_base": f"{INPUTS}/{digest}",
+        "source": _canonical_source(inputs, exec_properties["form"], digest),
+        "span": 0,
+        FINGERPRINT: digest,
+    }
+
+
+def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> list[Input]:
+    """Returns the files of all parts, digested, under their canonical names.
+
+    Several files of one part keep their order where the recipe counts rows. Otherwise they are taken in the order of
+    their digests, so that renaming them cannot shuffle them.
+
+    Args:
+      parts: the parts of the data; an IDX part is an images file and its labels file.
+      form: "idx" or "csv".
+      data: geometry and split.
+
+    Raises:
+      BadInput: when a file cannot be decompressed, or an IDX pair does not fit itself or the geometry.
+    """
+    named = []
+    for split in (TRAIN, TEST):
+        units = [_digested(unit, form, data) for part in parts if part.split == split for unit in _units(part, form)]
+        if isinstance(data.split, HashSplit):
+            units.sort(key=lambda unit: [digest.payload for _, digest in unit])
+        for number, unit in enumerate(units, start=1):
+            suffix = f"-{number:05d}" if len(units) > 1 else ""
+            for role, (path, digest) in zip(ROLES[form], unit, strict=True):
+                name = f"{split}{role}{suffix}{EXTENSIONS[form]}"
+                named.append(Input(split=split, name=name, path=path, digest=digest))
+    return named
+
+
+def _units(part: Part, form: str) -> list[tuple[Path, ...]]:
+    """Returns what is parsed in one go: an IDX part's pair of files, each CSV by itself."""
+    return [part.files] if form == "idx" else [(file,) for file in part.files]
+
+
+def _digested(unit: Sequence[Path], form: str, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
+    if form == "idx":
+        return _digested_pair(*unit, data=data)
+    return [(path, payload_digest(path)) for path in unit]
+
+
+def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
+    """Digests an IDX pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
+    headers = idx.read_header(images, dimensions=idx.IMAGES), idx.read_header(labels, dimensions=idx.LABELS)
+    try:
+        # The header's size is the limit, so that a gzip bomb ends there.
+        digests = [
+            payload_digest(path, limit=header.total_bytes)
+            for path, header in zip((images, labels), headers, strict=True)
+        ]
+    except BadInput:
+        idx.check(images, labels, data)  # knows more about what is wrong
+        raise
+    sizes_fit = all(d.payload_bytes == h.total_bytes for d, h in zip(digests, headers, strict=True))
+    if not sizes_fit or headers[0].shape != (headers[1].count, *data.shape):
+        idx.check(images, labels, data)
+    return list(zip((images, labels), digests, strict=True))
+
+
+def contents_digest(contents: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the digest of a data set: of the list of its canonical names and payload digests."""
+    return sha256_bytes(canonical_json([[entry["name"], entry["payload_digest"]] for entry in contents]))
+
+
+def read_contents(folder: Path) -> list[dict[str, Any]]:
+    """Returns `contents.json` of a folder of inputs: name, payload digest and bytes of each file.
+
+    Raises:
+      EnvironmentProblem: when it is missing, or is not what the folder's name says.
+    """
+    try:
+        contents: list[dict[str, Any]] = json.loads((folder / CONTENTS).read_bytes())
+        found = contents_digest(contents)
+    except (OSError, ValueError, TypeError, KeyError) as err:
+        raise EnvironmentProblem("unreadable list of inputs", where=folder / CONTENTS, got=err) from err
+    if found != folder.name:
+        raise EnvironmentProblem("list of inputs was changed", where=folder / CONTENTS, wanted=folder.name, got=found)
+    return contents
+
+
+def _canonical_source(inputs: Sequence[Input], form: str, digest: str) -> str:
+    files = [f"{INPUTS}/{digest}/{one.name}" for one in inputs]
+    size = len(ROLES[form])
+    parts = [{"split": inputs[i].split, "files": files[i : i + size]} for i in range(0, len(files), size)]
+    return canonical_json(parts).decode()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds the lock of all inputs; a full disk or a missing permission becomes one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder.parent / ".lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as err:
+        raise EnvironmentProblem("the data cannot be kept", where=err.filename or folder, got=err.strerror) from err
+
+
+def _keep(one: Input, target: Path) -> None:
+    if one.path != target and not _holds(target, one.digest):
+        _copy(one, target)
+
+
+def _holds(target: Path, wanted: PayloadDigest) -> bool:
+    """Whether the copy is there and has the wanted payload, in whatever container."""
+    if target.is_symlink() or not target.is_file():
+        return False
+    # Equal containers are the usual case, and comparing them saves decompressing the copy.
+    if sha256_file(target) == wanted.container:
+        return True
+    try:
+        return payload_digest(target, limit=wanted.payload_bytes).payload == wanted.payload
+    except MnistTfxError:
+        return False
+
+
+def _copy(one: Input, target: Path) -> None:
+    copied = hashlib.sha256()
+    with _replacing(target) as file, open(one.path, "rb") as original:
+        while block := original.read(CHUNK):
+            copied.update(block)
+            file.write(block)
+        if copied.hexdigest() != one.digest.container:
+            raise BadInput("changed while it was being read", where=one.path, hint="run again once it is complete")
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Any]:
+    """Opens a file that takes the name `target`, synced, when the block ends well, and goes when it does not."""
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with open(part, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(target: Path, text: bytes) -> None:
+    if not target.is_file() or target.read_bytes() != text:
+        with _replacing(target) as file:
+            file.write(text)
+
+
+def _note_sources(inputs: Sequence[Input], target: Path) -> None:
+    """Adds where the files came from, once for each path and container, the latest last."""
+    known: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(target.read_bytes())["sources"]
+    new = [
+        {
+            "name": one.name,
+            "path": str(one.path.absolute()),
+            "payload_digest": one.digest.payload,
+            "container_digest": one.digest.container,
+            "container_bytes": one.digest.container_bytes,
+        }
+        for one in inputs
+    ]
+    entries = [entry for entry in known if entry not in new] + new
+    if new:
+        _write(target, canonical_json({"sources": entries}))
+
+
+def under_original_names(err: MnistTfxError, folder: Path) -> MnistTfxError:
+    """Returns the error with the copy it names replaced by the file that the copy was made from."""
+    with contextlib.suppress(OSError, ValueError):
+        for entry in reversed(json.loads((folder / SOURCES).read_bytes())["sources"]):
+            if err.where is not None:
+                err.where = str(err.where).replace(str(folder / entry["name"]), entry["path"])
+    return err

@@ -1,0 +1,158 @@
+"""A checked SavedModel -> the next version in a serving directory, all of it or none of it.
+
+TF Serving takes any numbered folder for a version, whatever it holds. So a version is written under a name that is no
+number, synced, read back, and only then renamed; the number is claimed before, and never given out twice. Whoever is
+killed on the way leaves at most a `.stage-*` folder, which the next push clears, and a gap in the numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.digest import CHUNK, is_provenance, tree_digest
+from components.errors import EnvironmentProblem, Refused
+from components.serving import (
+    PROVENANCE,
+    STAGE_PREFIX,
+    ServedVersion,
+    claim,
+    highest_claimed,
+    locked,
+    sync_folder,
+    versions,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What a push came to.
+
+    Attributes:
+      version: the number served now.
+      path: its folder.
+      digest: its model digest, read back from disk.
+      repeated: whether the highest version already held these bytes, so that nothing was written.
+    """
+
+    version: int
+    path: Path
+    digest: str
+    repeated: bool = False
+
+
+def publish(saved_model: Path, serving_dir: Path, provenance: Path, digest: str) -> Publication:
+    """Serves a SavedModel.
+
+    Args:
+      saved_model: its folder.
+      serving_dir: made if need be.
+      provenance: the manifest that goes along as `assets.extra/provenance.json`.
+      digest: the model digest that was evaluated and checked.
+
+    Returns:
+      The new version; or the highest one, if its bytes are the very same. A copy of it would be one more version for
+      the servers to load, with nothing new in it.
+
+    Raises:
+      EnvironmentProblem: if the directory cannot be written, is full, or gives back other bytes.
+      Refused: if the model is not the one that was checked, or holds a link.
+    """
+    with locked(serving_dir), _explained(saved_model, serving_dir):
+        clear_stages(serving_dir)
+        if (served := _already_highest(serving_dir, digest)) is not None:
+            return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
+        stage = serving_dir / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+        try:
+            _fill(stage, saved_model, provenance)
+            _verify(stage, saved_model, digest)
+            version = highest_claimed(serving_dir) + 1
+            claim(serving_dir, version)
+            # A directory is never renamed over anything but an empty directory: nothing can be replaced.
+            os.rename(stage, serving_dir / str(version))
+            sync_folder(serving_dir)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+    return Publication(version=version, path=serving_dir / str(version), digest=digest)
+
+
+def clear_stages(serving_dir: Path) -> None:
+    """Removes what killed pushes left behind; with the lock held, no stage has an owner."""
+    for stage in serving_dir.glob(f"{STAGE_PREFIX}*"):
+        shutil.rmtree(stage)
+
+
+def _already_highest(serving_dir: Path, digest: str) -> ServedVersion | None:
+    found = versions(serving_dir)
+    return found[-1] if found and found[-1].complete and found[-1].digest == digest else None
+
+
+def _fill(stage: Path, saved_model: Path, provenance: Path) -> None:
+    stage.mkdir()
+    for folder, folders, files in os.walk(saved_model):
+        inside = Path(folder).relative_to(saved_model)
+        for name in folders:
+            _refuse_link(Path(folder, name))
+            (stage / inside / name).mkdir()
+        for name in files:
+            if not is_provenance((inside / name).as_posix()):
+                _refuse_link(Path(folder, name))
+                _copy(Path(folder, name), stage / inside / name)
+    manifest = stage / PROVENANCE
+    manifest.parent.mkdir(exist_ok=True)
+    _copy(provenance, manifest)
+    for folder, _, _ in os.walk(stage, topdown=False):
+        sync_folder(folder)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise Refused("a model must not hold links", where=path, got=f"a link to {os.readlink(path)}")
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, CHUNK)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _verify(stage: Path, saved_model: Path, digest: str) -> None:
+    if (got := tree_digest(stage)) == digest:
+        return
+    if tree_digest(saved_model) == got:
+        raise Refused(
+            "these are not the bytes that were evaluated",
+            where=saved_model,
+            wanted=digest,
+            got=got,
+            hint="the model was changed after training; run again with --force Classifier",
+        )
+    raise EnvironmentProblem("the copy reads back differently", where=stage, wanted=digest, got=got)
+
+
+@contextlib.contextmanager
+def _explained(saved_model: Path, serving_dir: Path) -> Iterator[None]:
+    """Turns the operating system's errors into one line that names the path and, where space ran out, the bytes."""
+    try:
+        yield
+    except OSError as err:
+        where = err.filename or serving_dir
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            need = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
+            free = shutil.disk_usage(serving_dir).free
+            raise EnvironmentProblem(
+                "no space left",
+                where=where,
+                wanted=f"{need} bytes",
+                got=f"{free} bytes free",
+                hint="nothing was pushed",
+            ) from err
+        raise EnvironmentProblem("cannot push", where=where, got=err.strerror, hint="nothing was pushed") from err

@@ -1,0 +1,187 @@
+"""The approved schema of a geometry -> a Schema artifact and its reference profile, imported by digest.
+
+The digest over both files is an execution property: stock ImportSchemaGen knows its file by path alone and stays
+cached when the file is edited in place. The stock components that read a Schema artifact want exactly one file in it,
+so the reference profile is an artifact of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
+from tfx.orchestration import data_types_utils
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.declaration import OWN_PARAMETERS
+from components.errors import BadInput
+from components.schema_files import (
+    PROFILE_NAME,
+    PROPOSE,
+    SCHEMA_NAME,
+    profile_file,
+    read_reference,
+    read_schema,
+    require_digest,
+    schema_digest,
+    schema_file,
+)
+
+SCHEMA_SHA256: Final = "schema_sha256"
+SOURCE: Final = "source"
+
+
+def input_folder(schema_sha256: str) -> str:
+    """Returns the path of an imported schema's copy, relative to the root."""
+    return f"inputs/schema-{schema_sha256}"
+
+
+def resolve(exec_properties: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Copies the schema below the root and returns the execution properties that point there.
+
+    What a driver does before the cache is asked: afterwards the key holds the digest and a path relative to the root,
+    and the run no longer depends on the folder that the schema came from.
+
+    Args:
+      exec_properties: of `ReviewedSchema`; `source` is the folder in which the schema was found.
+      root: of the pipeline.
+
+    Raises:
+      BadInput: when the files in `source` no longer have the digest that the run was configured with.
+    """
+    wanted = exec_properties[SCHEMA_SHA256]
+    relative = input_folder(wanted)
+    if not _is_intact(root / relative, wanted):
+        schema = Path(exec_properties[SOURCE]) / f"{exec_properties['geometry']}.pbtxt"
+        _copy_pair(schema, root / relative, wanted)
+    return {**exec_properties, SOURCE: relative}
+
+
+def _is_intact(folder: Path, wanted: str) -> bool:
+    try:
+        return schema_digest(folder / SCHEMA_NAME) == wanted
+    except BadInput:
+        return False
+
+
+def _copy_pair(schema: Path, target: Path, wanted: str) -> None:
+    """Puts a schema and its profile into a new folder `target`, which is complete as soon as it is there."""
+    stage = target.with_name(f".stage-{uuid.uuid4().hex}")
+    stage.mkdir(parents=True)
+    try:
+        for source, name in ((schema, SCHEMA_NAME), (profile_file(schema), PROFILE_NAME)):
+            shutil.copyfile(source, stage / name)
+        require_digest(stage / SCHEMA_NAME, wanted, where=schema)
+        if target.exists():
+            # Only ever a damaged copy: `resolve` leaves an intact one alone.
+            shutil.rmtree(target)
+        os.rename(stage, target)
+    except OSError as err:
+        raise BadInput("cannot be copied", where=schema, got=err, hint=PROPOSE) from err
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+class ReviewedSchemaSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
+    """A geometry and a digest in, the schema and its reference profile out."""
+
+    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+        "geometry": ExecutionParameter(type=str),
+        SCHEMA_SHA256: ExecutionParameter(type=str),
+        SOURCE: ExecutionParameter(type=str),
+        **OWN_PARAMETERS,
+    }
+    INPUTS: ClassVar[dict[str, Any]] = {}
+    OUTPUTS = {  # noqa: RUF012  # TFX's idiom
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+        "reference": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+    }
+
+
+class ReviewedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+    """Copies the pair into the two artifacts, if it is still the pair that was approved."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: Mapping[str, list[Any]],
+        output_dict: Mapping[str, list[Any]],
+        exec_properties: Mapping[str, Any],
+    ) -> None:
+        """Imports the schema.
+
+        Raises:
+          BadInput: when it is missing, unreadable, or has another digest than `schema_sha256`.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        schema, reference = (artifact_utils.get_single_uri(output_dict[key]) for key in ("schema", "reference"))
+        source = _locate(exec_properties, root_of(schema))
+        require_digest(source, exec_properties[SCHEMA_SHA256], where=source)
+        read_schema(source)
+        read_reference(profile_file(source))
+        for origin, folder, name in ((source, schema, SCHEMA_NAME), (profile_file(source), reference, PROFILE_NAME)):
+            os.makedirs(folder, exist_ok=True)
+            shutil.copyfile(origin, os.path.join(folder, name))
+
+
+def root_of(output_uri: str) -> Path:
+    """Returns the pipeline's root from where an output is written: `<root>/artifacts/<node>/<channel>/<execution>`."""
+    return Path(output_uri).absolute().parents[3]
+
+
+def _locate(exec_properties: Mapping[str, Any], root: Path) -> Path:
+    copy = root / exec_properties[SOURCE] / SCHEMA_NAME
+    # A container without a root has the schemas of its image; the digest decides either way.
+    return copy if copy.is_file() else schema_file(exec_properties["geometry"])
+
+
+class ReviewedSchemaDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):  # type: ignore[misc]  # tfx has no annotations
+    """Puts the schema below the root before the cache is asked; see `resolve`."""
+
+    def __init__(self, mlmd_connection: Any) -> None:
+        base_driver.BaseDriver.__init__(self, mlmd_connection)
+        portable_base_driver.BaseDriver.__init__(self, mlmd_connection)
+
+    def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
+        """Returns the resolved execution properties, as TFX's Launcher asks for them."""
+        root = root_of(execution_info.output_dict["schema"][0].uri)
+        result = driver_output_pb2.DriverOutput()
+        for key, value in resolve(execution_info.exec_properties, root).items():
+            if value is not None:
+                data_types_utils.set_metadata_value(result.exec_properties[key], value)
+        return result
+
+
+class ReviewedSchema(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+    """Imports the reviewed schema of a geometry: `schema` (schema.pbtxt) and `reference` (profile.json)."""
+
+    SPEC_CLASS = ReviewedSchemaSpec
+    DRIVER_CLASS = ReviewedSchemaDriver
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ReviewedSchemaExecutor)
+
+    def __init__(self, *, geometry: str, schema_sha256: str, source: str, code_digest: str) -> None:
+        """Declares the node.
+
+        Args:
+          geometry: `DataSettings.geometry`.
+          schema_sha256: `Reviewed.digest`.
+          source: the folder the schema was found in; `resolve` replaces it by the copy's path relative to the root.
+          code_digest: of this node's code.
+        """
+        super().__init__(
+            ReviewedSchemaSpec(
+                geometry=geometry,
+                schema_sha256=schema_sha256,
+                source=source,
+                code_digest=code_digest,
+                schema=channel.Channel(type=standard_artifacts.Schema),
+                reference=channel.Channel(type=standard_artifacts.ExampleStatistics),
+            )
+        )

@@ -1,0 +1,85 @@
+"""A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py`.
+
+Reads one JSON line from standard input, after importing TensorFlow: `model` (path), `images` (array, uint8 [N, H, W])
+and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, and under `answers` for each signature
+either `error` or {output name: array}. An array is {`dtype`, `shape`, `data` (base64)}. Whoever asks is the judge.
+
+Nothing but TensorFlow may be needed to serve a model, so our own packages cannot be imported here.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.abc
+import json
+import os
+import sys
+import time
+from typing import Any
+
+OURS = ("components", "pipeline")
+
+
+class _Block(importlib.abc.MetaPathFinder):
+    """Hides our packages, which an editable install would find even in an isolated interpreter."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        del path, target
+        if fullname.partition(".")[0] in OURS:
+            raise ModuleNotFoundError(f"{fullname} is hidden from the check", name=fullname)
+
+
+def main() -> None:
+    """Answers one request and ends; ends without one when standard input closes."""
+    # TensorFlow and whatever a model prints must not get between the answer and its reader.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.meta_path.insert(0, _Block())
+    import tensorflow as tf
+
+    if line := sys.stdin.readline():
+        json.dump(_probe(tf, json.loads(line)), answer)
+        answer.flush()
+
+
+def _probe(tf: Any, request: dict[str, Any]) -> dict[str, Any]:
+    images = _array(request["images"])
+    flat = images.reshape(len(images), -1)
+    examples = [base64.b64decode(text) for text in request["examples"]]
+    started = time.monotonic()
+    model = tf.saved_model.load(request["model"])
+    load_s = time.monotonic() - started
+    asked = {
+        "serving_default": flat,
+        "serving_images": images,
+        "serving_examples": examples,
+        "reconstruct": flat,
+    }
+    answers = {name: _ask(tf, model, name, rows) for name, rows in asked.items()}
+    return {"tensorflow": tf.__version__, "load_s": round(load_s, 3), "answers": answers}
+
+
+def _ask(tf: Any, model: Any, name: str, rows: Any) -> dict[str, Any]:
+    try:
+        signature = model.signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        outputs = signature(**{argument: tf.constant(rows)})
+        return {key: _described(value.numpy()) for key, value in outputs.items()}
+    except Exception as err:  # noqa: BLE001  # whatever a model raises is a finding
+        return {"error": " ".join(f"{type(err).__name__}: {err}".split())[:500]}
+
+
+def _array(described: dict[str, Any]) -> Any:
+    import numpy as np
+
+    data = base64.b64decode(described["data"])
+    return np.frombuffer(data, described["dtype"]).reshape(described["shape"])
+
+
+def _described(array: Any) -> dict[str, Any]:
+    data = base64.b64encode(array.tobytes()).decode()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""A geometry -> its reviewed schema and reference profile: found by name, read, and checked against the approval.
+
+A reviewed schema is two files in one folder: `<geometry>.pbtxt` (a TFMD Schema) and `<geometry>.profile.json` (the
+reference that splits are held against, see `components.profile`). `approved.json` beside them pins the digest of the
+pair, so that an edit without a review is refused. The copies inside a run go by the names `schema.pbtxt` and
+`profile.json`; the digest is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import digest
+from components.errors import BadInput
+from components.profile import Reference
+
+SCHEMA_NAME: Final = "schema.pbtxt"
+PROFILE_NAME: Final = "profile.json"
+APPROVED_NAME: Final = "approved.json"
+
+PROPOSE: Final = "`mnist-tfx schema propose` drafts one from your data"
+APPROVE: Final = "review it and run `mnist-tfx schema approve`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewed:
+    """A reviewed schema whose bytes are those that were approved.
+
+    Attributes:
+      geometry: such as `28x28-max255-labels10`.
+      schema: path of the TFMD Schema.
+      profile: path of the reference profile.
+      digest: SHA-256 over both, see `schema_digest`.
+    """
+
+    geometry: str
+    schema: Path
+    profile: Path
+    digest: str
+
+
+def schema_folders() -> tuple[Path, ...]:
+    """Returns where schemas are shipped: beside the packages in a clone, below `share/` in an installed wheel."""
+    return Path(__file__).resolve().parents[1] / "schema", Path(sys.prefix) / "share" / "mnist-tfx" / "schema"
+
+
+def schema_file(geometry: str, folder: Path | None = None) -> Path:
+    """Returns the path of a geometry's reviewed schema: in the user's `folder`, or among those shipped.
+
+    Raises:
+      BadInput: when nobody has reviewed that geometry yet.
+    """
+    folders = schema_folders() if folder is None else (folder, *schema_folders())
+    for path in (place / f"{geometry}.pbtxt" for place in folders):
+        if path.is_file():
+            return path
+    raise BadInput(
+        "no reviewed schema for this geometry", where=geometry, wanted=f"{geometry}.pbtxt in {folders[0]}", hint=PROPOSE
+    )
+
+
+def profile_file(schema: Path) -> Path:
+    """Returns the path of the reference profile that lies beside a schema."""
+    return schema.with_name(PROFILE_NAME if schema.name == SCHEMA_NAME else f"{schema.stem}.profile.json")
+
+
+def schema_digest(schema: Path | str) -> str:
+    """Returns the SHA-256 over a schema and its reference profile, whatever the two files are called.
+
+    Args:
+      schema: path of the schema, or a geometry to look up among those shipped.
+
+    Raises:
+      BadInput: when one of the files is missing or cannot be read.
+    """
+    path = schema_file(schema) if isinstance(schema, str) else schema
+    try:
+        entries = {SCHEMA_NAME: digest.file_entry(path), PROFILE_NAME: digest.file_entry(profile_file(path))}
+    except OSError as err:
+        raise BadInput("cannot be read", where=err.filename, got=err.strerror, hint=PROPOSE) from err
+    return digest.manifest_digest(entries)
+
+
+def find_reviewed(geometry: str, folder: Path | None = None) -> Reviewed:
+    """Returns the approved schema of a geometry.
+
+    Args:
+      geometry: `DataSettings.geometry`.
+      folder: a user's own schemas, looked through before those shipped.
+
+    Raises:
+      BadInput: when there is none, it cannot be read or parsed, or its bytes are not those approved.
+    """
+    schema = schema_file(geometry, folder)
+    approved = approvals(schema.parent).get(geometry)
+    if approved is None:
+        raise BadInput("schema was never approved", where=schema, wanted=f"its digest in {APPROVED_NAME}", hint=APPROVE)
+    require_digest(schema, approved["digest"], where=schema)
+    read_schema(schema)
+    reference = read_reference(profile_file(schema))
+    if reference.geometry != geometry:
+        raise BadInput(
+            "profile of another geometry", where=profile_file(schema), wanted=geometry, got=reference.geometry
+        )
+    return Reviewed(geometry=geometry, schema=schema, profile=profile_file(schema), digest=approved["digest"])
+
+
+def require_digest(schema: Path, wanted: str, *, where: Path) -> None:
+    """Compares the digest of a schema and its profile with the one that was approved.
+
+    Raises:
+      BadInput: when it is another; the error names `where`, the file to look at.
+    """
+    got = schema_digest(schema)
+    if got != wanted:
+        raise BadInput("schema changed after its approval", where=where, wanted=wanted, got=got, hint=APPROVE)
+
+
+def approvals(folder: Path) -> dict[str, dict[str, str]]:
+    """Returns {geometry: {"digest", "date"}} of a folder's `approved.json`; no file means no approvals.
+
+    Raises:
+      BadInput: when the file is there and is not what `mnist-tfx schema approve` writes.
+    """
+    path = folder / APPROVED_NAME
+    try:
+        found = json.loads(path.read_bytes())["approved"]
+        return {geometry: {"digest": entry["digest"], "date": entry["date"]} for geometry, entry in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise BadInput("not a list of approvals", where=path, got=err, hint="restore it from version control") from err
+
+
+def read_schema(path: Path) -> schema_pb2.Schema:
+    """Returns the TFMD Schema of a text proto.
+
+    Raises:
+      BadInput: when it cannot be read or parsed.
+    """
+    try:
+        schema = schema_pb2.Schema()
+        text_format.Parse(path.read_text(encoding="utf-8"), schema)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as err:
+        raise BadInput("not a schema", where=path, wanted="a TFMD Schema as text proto", got=err) from err
+    return schema
+
+
+def read_reference(path: Path) -> Reference:
+    """Returns the reference profile of a file.
+
+    Raises:
+      BadInput: when it cannot be read or parsed.
+    """
+    try:
+        return Reference.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise BadInput("not a reference profile", where=path, got=err) from err

@@ -1,0 +1,46 @@
+"""Images that drifted -> a guess at what happened to them, by doing the same to the reference.
+
+Inverting, turning, mirroring and shifting are linear, so the mean image of images so changed is the changed mean image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.profile import means
+
+SHIFT: Final = 2
+"""Largest shift that is tried, in pixels."""
+
+CLOSER: Final = 0.5
+"""A guess is given when it leaves less than this share of the distance."""
+
+
+def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
+    """Returns `, the images look inverted` or the like; nothing where no guess explains half of the distance."""
+    shape = tuple(reference["shape"])
+    image, mean = (means(profile, "pixels").reshape(shape) for profile in (seen, reference))
+    left = {name: float(np.abs(image - guess).max()) for name, guess in _guesses(mean)}
+    best = min(left, key=left.__getitem__)
+    if left[best] > CLOSER * float(np.abs(image - mean).max()):
+        return ""
+    return f", the images look {best}"
+
+
+def _guesses(mean: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    yield "inverted (ink and background swapped)", 1.0 - mean
+    yield "mirrored left to right", mean[:, ::-1]
+    yield "mirrored top to bottom", mean[::-1]
+    yield "turned by 180 degrees", mean[::-1, ::-1]
+    if mean.shape[0] == mean.shape[1]:
+        yield "turned by 90 degrees to the left", np.rot90(mean, 1)
+        yield "turned by 90 degrees to the right", np.rot90(mean, 3)
+        yield "transposed (columns written as rows)", mean.T
+    for down in range(-SHIFT, SHIFT + 1):
+        for right in range(-SHIFT, SHIFT + 1):
+            if down or right:
+                yield f"shifted by {down:+d} rows and {right:+d} columns", np.roll(mean, (down, right), (0, 1))

@@ -1,0 +1,159 @@
+"""Examples, statistics, reviewed schema, reference, anomalies -> the schema that may be used, or the run stops here.
+
+Also the node's report, `gate.json`: every check with its value, threshold, action and outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.declaration import OWN_PARAMETERS
+from components.errors import Refused
+from components.schema_files import SCHEMA_NAME
+from components.schema_gate.check import Check
+from components.schema_gate.evidence import read_evidence
+from components.schema_gate.rules import judge
+from components.settings import DataSettings, GateSettings
+
+REPORT_NAME: Final = "gate.json"
+REPORT_VERSION: Final = 1
+IN_FULL: Final = 4
+"""Findings that the error spells out; the others are named."""
+
+
+class SchemaGateSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
+    """Everything that is known about the rows in, an approved schema and a report out."""
+
+    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+        "data": ExecutionParameter(type=str),
+        **OWN_PARAMETERS,
+    }
+    INPUTS = {  # noqa: RUF012  # TFX's idiom
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "reviewed_schema": ChannelParameter(type=standard_artifacts.Schema),
+        "reference": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012  # TFX's idiom
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+        "report": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+    }
+
+
+class SchemaGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+    """Judges the evidence; passes the schema on, or refuses."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: Mapping[str, list[Any]],
+        output_dict: Mapping[str, list[Any]],
+        exec_properties: Mapping[str, Any],
+    ) -> None:
+        """Runs the gate.
+
+        Raises:
+          Refused: when a check fails whose action is `refuse`.
+          EnvironmentProblem: when an input artifact is incomplete.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        inputs = {key: Path(artifact_utils.get_single_uri(found)) for key, found in input_dict.items() if found}
+        evidence = read_evidence(inputs["examples"], inputs["statistics"], inputs["reference"], inputs.get("anomalies"))
+        gates = GateSettings.from_json(exec_properties["settings"])
+        checks = judge(evidence, gates, DataSettings.from_json(exec_properties["data"]))
+        require(checks)
+        write_outputs(checks, inputs["reviewed_schema"], output_dict)
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Lets checks pass, or stops the run.
+
+    Raises:
+      Refused: with all findings in one line, the first `IN_FULL` of them in full.
+    """
+    stops = [check for check in checks if check.stops]
+    if not stops:
+        return
+    findings = [str(check) for check in stops[:IN_FULL]]
+    if others := stops[IN_FULL:]:
+        named = [f"{check.feature} in {check.split} ({check.rule})" for check in others]
+        findings.append("also " + ", ".join(dict.fromkeys(named)))
+    raise Refused(
+        f"data refused by {len(stops)} of {len(checks)} checks",
+        where="SchemaGate",
+        got="; ".join(findings),
+        hint="nothing was trained; if the data is right, `mnist-tfx schema diff` shows what a new review would change",
+    )
+
+
+def write_outputs(checks: Sequence[Check], schema: Path, output_dict: Mapping[str, list[Any]]) -> None:
+    """Copies the schema into its artifact and writes `gate.json` into the report's."""
+    approved = artifact_utils.get_single_instance(output_dict["schema"])
+    report = artifact_utils.get_single_instance(output_dict["report"])
+    for artifact in (approved, report):
+        Path(artifact.uri).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(schema / SCHEMA_NAME, Path(approved.uri) / SCHEMA_NAME)
+    (Path(report.uri) / REPORT_NAME).write_text(report_json(checks), encoding="utf-8")
+    approved.set_int_custom_property("checks", len(checks))
+    approved.set_int_custom_property("warnings", sum(check.warns for check in checks))
+
+
+def report_json(checks: Sequence[Check]) -> str:
+    """Returns the text of `gate.json`: whether the gate opened, and every check, a line to each."""
+    lines = ",\n".join(json.dumps(check.to_dict(), sort_keys=True) for check in checks)
+    passed = json.dumps(not any(check.stops for check in checks))
+    return f'{{"version": {REPORT_VERSION}, "passed": {passed}, "checks": [\n{lines}\n]}}\n'
+
+
+class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+    """The statistics' judge: what stock TFX leaves to whoever reads the anomalies."""
+
+    SPEC_CLASS = SchemaGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SchemaGateExecutor)
+
+    def __init__(  # noqa: PLR0913  # one argument to each arrow of the graph
+        self,
+        *,
+        examples: channel.BaseChannel,
+        statistics: channel.BaseChannel,
+        schema: channel.BaseChannel,
+        reference: channel.BaseChannel,
+        settings: str,
+        data: str,
+        code_digest: str,
+        anomalies: channel.BaseChannel | None = None,
+    ) -> None:
+        """Declares the node.
+
+        Args:
+          examples: with `profile.json` and `row_index/` from ingest.
+          statistics: of every split.
+          schema: the reviewed one.
+          reference: the reviewed profile and thresholds.
+          settings: `GateSettings` as canonical JSON.
+          data: `DataSettings` as canonical JSON.
+          code_digest: of this node's code.
+          anomalies: what ExampleValidator found.
+        """
+        super().__init__(
+            SchemaGateSpec(
+                examples=examples,
+                statistics=statistics,
+                reviewed_schema=schema,
+                reference=reference,
+                anomalies=anomalies,
+                settings=settings,
+                data=data,
+                code_digest=code_digest,
+                schema=channel.Channel(type=standard_artifacts.Schema),
+                report=channel.Channel(type=standard_artifacts.ExampleAnomalies),
+            )
+        )

@@ -1,0 +1,119 @@
+"""Artifact folders -> what the gate judges by: for each split its profile, statistics, anomalies and row index.
+
+Splits are those that ingest profiled, and anomalies come from `SchemaDiff.pb`. Neither is read from artifact
+properties, which Kubeflow hands over wrapped or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+
+from components.errors import EnvironmentProblem
+from components.profile import Reference
+from components.schema_files import PROFILE_NAME, read_reference
+
+STATISTICS_NAME: Final = "FeatureStats.pb"
+ANOMALIES_NAME: Final = "SchemaDiff.pb"
+INCOMPLETE: Final = "the artifact is incomplete; run again with --no-cache"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SplitEvidence:
+    """All that is known of one split.
+
+    Attributes:
+      profile: as `components.profile.profile` returns it.
+      statistics: TFDV's statistics, one `datasets` entry.
+      anomalies: TFDV's findings against the schema; None where no ExampleValidator ran.
+      index: structured array [rows] with `row` and `pixels` (32-byte digests) and `label` (int64).
+    """
+
+    profile: Mapping[str, Any]
+    statistics: statistics_pb2.DatasetFeatureStatistics
+    anomalies: anomalies_pb2.Anomalies | None
+    index: NDArray[np.void]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """Everything the gate looks at.
+
+    Attributes:
+      reference: the reviewed profile and its thresholds.
+      splits: {split name: `SplitEvidence`}.
+    """
+
+    reference: Reference
+    splits: Mapping[str, SplitEvidence]
+
+
+def read_evidence(examples: Path, statistics: Path, reference: Path, anomalies: Path | None = None) -> Evidence:
+    """Reads the folders of the four artifacts.
+
+    Raises:
+      EnvironmentProblem: when a file that its node should have written is missing or damaged.
+    """
+    profiles = _read_profiles(examples / "profile.json")
+    splits = {
+        split: SplitEvidence(
+            profile=profile,
+            statistics=_read_statistics(_split_folder(statistics, split) / STATISTICS_NAME),
+            anomalies=None if anomalies is None else _read_anomalies(_split_folder(anomalies, split) / ANOMALIES_NAME),
+            index=_read_index(examples / "row_index" / f"{split}.npy"),
+        )
+        for split, profile in profiles.items()
+    }
+    return Evidence(reference=read_reference(reference / PROFILE_NAME), splits=splits)
+
+
+def _split_folder(artifact: Path, split: str) -> Path:
+    return artifact / f"Split-{split}"
+
+
+def _read_profiles(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes())["splits"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise EnvironmentProblem("not the profiles of an ingest", where=path, got=err, hint=INCOMPLETE) from err
+
+
+def _read_statistics(path: Path) -> statistics_pb2.DatasetFeatureStatistics:
+    found = _read_proto(path, statistics_pb2.DatasetFeatureStatisticsList())
+    if len(found.datasets) != 1:
+        raise EnvironmentProblem(
+            "not the statistics of a split", where=path, wanted="one dataset", got=len(found.datasets), hint=INCOMPLETE
+        )
+    return found.datasets[0]
+
+
+def _read_anomalies(path: Path) -> anomalies_pb2.Anomalies:
+    return _read_proto(path, anomalies_pb2.Anomalies())
+
+
+def _read_proto(path: Path, message: Message) -> Any:
+    try:
+        message.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as err:
+        name = message.DESCRIPTOR.name
+        raise EnvironmentProblem("cannot be read", where=path, wanted=name, got=err, hint=INCOMPLETE) from err
+    return message
+
+
+def _read_index(path: Path) -> NDArray[np.void]:
+    try:
+        index: NDArray[np.void] = np.load(path, allow_pickle=False)
+        # Fixed-width bytes sort and compare by value, as numpy's void type does not in every version.
+        digests = [(name, "S32") for name in ("row", "pixels")]
+        fields = [np.ascontiguousarray(index[name]).view("S32") for name, _ in digests]
+        return np.rec.fromarrays([*fields, index["label"]], dtype=[*digests, ("label", np.int64)])
+    except (OSError, ValueError, KeyError, IndexError) as err:
+        raise EnvironmentProblem("not a row index", where=path, got=err, hint=INCOMPLETE) from err

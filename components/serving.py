@@ -1,0 +1,183 @@
+"""A serving directory -> its versions, as TF Serving sees them, and the number the next one gets.
+
+Beside the numbered versions lie `.lock`, held by whoever changes the directory; `.versions`, one line for each number
+ever claimed; and `.stage-*`, versions in the making. TF Serving looks at none of them: their names are no numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from components.digest import tree_digest
+from components.errors import BadInput, EnvironmentProblem
+
+SAVED_MODEL: Final = "saved_model.pb"
+FORMAT_SERVING: Final = "Format-Serving"
+"""Folder of a Model artifact that holds its SavedModel."""
+
+PROVENANCE: Final = "assets.extra/provenance.json"
+STAGE_PREFIX: Final = ".stage-"
+BASELINE_PROPERTY: Final = "baseline"
+NO_BASELINE: Final = "none"
+"""Stands where a served model would: in properties, in verdicts, in metrics."""
+
+LOCK_FILE: Final = ".lock"
+CLAIMS_FILE: Final = ".versions"
+LOCK_TIMEOUT: Final = 60.0
+"""Seconds; a push takes milliseconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedVersion:
+    """One numbered child of a serving directory.
+
+    Attributes:
+      version: its number.
+      path: its folder.
+    """
+
+    version: int
+    path: Path
+
+    @property
+    def complete(self) -> bool:
+        """Whether it holds a SavedModel; TF Serving would try to load it either way."""
+        return (self.path / SAVED_MODEL).is_file()
+
+    @property
+    def has_provenance(self) -> bool:
+        """Whether it holds its provenance manifest."""
+        return (self.path / PROVENANCE).is_file()
+
+    @property
+    def pushed_at(self) -> datetime:
+        """When its folder was filled, UTC; for people alone, since order comes from version numbers."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime, tz=timezone.utc)
+
+    @cached_property
+    def digest(self) -> str:
+        """The model digest of its bytes, read on first use: 64 hex digits.
+
+        Raises:
+          OSError: if a file cannot be read.
+        """
+        return tree_digest(self.path)
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+
+def locate(serving_dir: str, artifact_uri: str) -> Path:
+    """Finds the serving directory of the pipeline that an artifact belongs to.
+
+    Args:
+      serving_dir: absolute, or relative to the root.
+      artifact_uri: `<root>/artifacts/<node>/<channel>/<execution id>`.
+
+    Raises:
+      BadInput: for a bucket, where nothing renames a directory atomically.
+    """
+    if "://" in serving_dir:
+        raise BadInput(
+            "cannot serve from a bucket",
+            where=serving_dir,
+            wanted="a directory of a POSIX file system",
+            hint="object stores have no atomic rename, so a server could load half a model; mount a volume instead",
+        )
+    return Path(artifact_uri).parents[3] / serving_dir
+
+
+def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
+    """Returns every child that TF Serving takes for a version, lowest number first, complete or not."""
+    folder = Path(serving_dir)
+    names = os.listdir(folder) if folder.is_dir() else []
+    numbered = [name for name in names if re.fullmatch("[0-9]+", name) and (folder / name).is_dir()]
+    return sorted((ServedVersion(int(name), folder / name) for name in numbered), key=lambda found: found.version)
+
+
+def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:
+    """Returns the highest number ever claimed there or seen there, 0 if none; a pruned version still counts."""
+    folder = Path(serving_dir)
+    claims = (folder / CLAIMS_FILE).read_text() if (folder / CLAIMS_FILE).is_file() else ""
+    claimed = [int(line) for line in claims.splitlines() if re.fullmatch("[0-9]+", line)]
+    return max([0, *claimed, *(found.version for found in versions(folder))])
+
+
+def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
+    """Notes, durably, that `version` is taken; the lock must be held.
+
+    A line torn by a crash runs into the next one, and the two read as a larger number: a gap, but no number twice.
+    """
+    with (Path(serving_dir) / CLAIMS_FILE).open("a") as file:
+        file.write(f"{version}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(serving_dir)
+
+
+def raise_floor(serving_dir: str | os.PathLike[str], recorded: int) -> None:
+    """Makes sure that no number up to `recorded`, the highest in the lineage records, is given out again."""
+    if recorded > highest_claimed(serving_dir):
+        with locked(serving_dir):
+            claim(serving_dir, recorded)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Makes a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Holds the directory's lock, which the kernel releases when its holder dies; makes the directory if need be.
+
+    Args:
+      serving_dir: the directory.
+      timeout: seconds to wait for another holder.
+
+    Raises:
+      EnvironmentProblem: if the directory cannot be written, or somebody else holds the lock for too long.
+    """
+    try:
+        os.makedirs(serving_dir, exist_ok=True)
+        descriptor = os.open(Path(serving_dir) / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as err:
+        raise EnvironmentProblem("cannot write here", where=serving_dir, got=err.strerror) from err
+    try:
+        _acquire(descriptor, Path(serving_dir), time.monotonic() + timeout)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, serving_dir: Path, deadline: float) -> None:
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            raise EnvironmentProblem(
+                "another process is changing this directory",
+                where=serving_dir,
+                hint=f"it holds {LOCK_FILE}; try again when it is done",
+            )
+        time.sleep(0.01)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,175 @@
+"""Module names and the lock's digest -> the digest of all project code that these modules can run.
+
+Imports are followed in the syntax tree, nothing is imported: absolute and relative ones, those inside functions, the
+`__init__` of every package on the way, and modules that are only named in a string, as TFX names executors and
+`run_fn`. A module counts as a whole, comments too.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from components.digest import canonical_json, sha256_bytes
+from components.errors import BadInput, EnvironmentProblem
+
+PACKAGES: Final = ("components", "pipeline")
+
+_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_SCRIPT: Final = re.compile(r"\w+\.py")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Code:
+    """The code behind one node.
+
+    Attributes:
+      digest: over `files` and the lock.
+      files: {path such as `components/digest.py`: SHA-256}.
+    """
+
+    digest: str
+    files: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+    """The folders of the project's packages; turns dotted names into files."""
+
+    folders: Mapping[str, Path]
+
+    def resolve(self, name: str) -> list[tuple[str, Path]]:
+        """Returns (module, file) of `name` and of the packages above it; names of attributes are left out."""
+        top, *rest = name.split(".")
+        found: list[tuple[str, Path]] = []
+        if top not in self.folders:
+            return found
+        folder, module = self.folders[top], top
+        if (folder / "__init__.py").is_file():
+            found.append((module, folder / "__init__.py"))
+        for part in rest:
+            folder, module = folder / part, f"{module}.{part}"
+            file = next((f for f in (folder / "__init__.py", folder.with_name(f"{part}.py")) if f.is_file()), None)
+            if file is None:
+                break
+            found.append((module, file))
+        return found
+
+    def key(self, file: Path) -> str:
+        """Returns the file's path from the folder that holds its package, with forward slashes."""
+        top, folder = next((t, f) for t, f in self.folders.items() if file.is_relative_to(f))
+        return f"{top}/{file.relative_to(folder).as_posix()}"
+
+
+def code_files(
+    modules: str | Iterable[str], packages: Sequence[str] = PACKAGES, *, base: Path | None = None
+) -> dict[str, str]:
+    """Returns {path: SHA-256} of the modules and of all that they import from `packages`, directly or not.
+
+    Args:
+      modules: dotted names; `package.module.attribute` counts as its module.
+      packages: the project's top-level packages.
+      base: the folder that holds them; by default they are looked up as an import would, without importing them.
+
+    Raises:
+      BadInput: if a module is not there.
+      EnvironmentProblem: if a file does not parse.
+    """
+    sources = _Sources(_folders(packages, base))
+    waiting: list[tuple[str, Path]] = []
+    for name in [modules] if isinstance(modules, str) else modules:
+        waiting += _asked_for(sources, name)
+    digests: dict[str, str] = {}
+    while waiting:
+        module, file = waiting.pop()
+        if (key := sources.key(file)) in digests:
+            continue
+        source = file.read_bytes()
+        digests[key] = sha256_bytes(source)
+        waiting += _needed(sources, module, file, source)
+    return dict(sorted(digests.items()))
+
+
+def code_of(
+    modules: str | Iterable[str], lock_sha256: str, packages: Sequence[str] = PACKAGES, *, base: Path | None = None
+) -> Code:
+    """Returns the files behind `modules` (see `code_files`) and the digest over them and the lock."""
+    files = code_files(modules, packages, base=base)
+    return Code(digest=sha256_bytes(canonical_json({"files": files, "lock": lock_sha256})), files=files)
+
+
+def code_digest(modules: str | Iterable[str], lock_sha256: str) -> str:
+    """Returns the digest of the code behind `modules` and of the lock, whose SHA-256 is `lock_sha256`."""
+    return code_of(modules, lock_sha256).digest
+
+
+def _folders(packages: Sequence[str], base: Path | None) -> dict[str, Path]:
+    folders = {}
+    for package in packages:
+        if base is not None:
+            folders[package] = base / package
+            continue
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise EnvironmentProblem("package is not installed", where=package)
+        folders[package] = Path(next(iter(spec.submodule_search_locations)))
+    return folders
+
+
+def _asked_for(sources: _Sources, name: str) -> list[tuple[str, Path]]:
+    found = sources.resolve(name)
+    module, file = found[-1] if found else ("", Path())
+    is_attribute = module == name.rpartition(".")[0] and file.name != "__init__.py"
+    if not found or not (module == name or is_attribute):
+        raise BadInput("no such module in the project", where=name, wanted=f"one in {', '.join(sources.folders)}")
+    return found
+
+
+def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[tuple[str, Path]]:
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    try:
+        names, scripts = references(source, package)
+    except (SyntaxError, ValueError) as err:
+        raise EnvironmentProblem("does not parse as Python", where=file, got=err) from err
+    found = [pair for name in names for pair in sources.resolve(name)]
+    beside = [(f"{package}.{script.removesuffix('.py')}", file.with_name(script)) for script in scripts]
+    return found + [pair for pair in beside if pair[1].is_file()]
+
+
+@functools.lru_cache(maxsize=1024)
+def references(source: bytes, package: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns what a module's source refers to: dotted names, and names of scripts that may lie beside it.
+
+    Args:
+      source: the module's bytes.
+      package: what its relative imports start from.
+
+    Raises:
+      SyntaxError: if it is not Python.
+      ValueError: if it holds a NUL byte.
+    """
+    names: set[str] = set()
+    scripts: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        names.update(_imported(node, package))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.update({node.value} if _DOTTED.fullmatch(node.value) else ())
+            scripts.update({node.value} if _SCRIPT.fullmatch(node.value) else ())
+    return frozenset(names), frozenset(scripts)
+
+
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parents = package.split(".")
+        # Level 1 is the package itself, each further dot one package up.
+        above = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
+        start = ".".join(part for part in (above, node.module) if part)
+        yield from (f"{start}.{alias.name}" for alias in node.names)

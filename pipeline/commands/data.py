@@ -1,0 +1,41 @@
+"""`mnist-tfx data fetch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.digest import sha256_file
+from pipeline import fetch as fetching
+from pipeline.commands import options
+
+
+@click.group()
+def data() -> None:
+    """Fetch the UCI digits or MNIST.
+
+    \b
+    Example:
+      mnist-tfx data fetch mnist --to ~/mnist
+    """
+
+
+@data.command()
+@click.argument("name", type=click.Choice(["digits", "mnist"]))
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write into.")
+@click.option("--form", type=click.Choice(["idx", "csv"]), default="idx", show_default=True, help="Form of the digits.")
+@options.as_json
+def fetch(name: str, to: Path, form: str, as_json: bool) -> None:
+    """Write the UCI digits that come with scikit-learn, or download MNIST from its public mirrors.
+
+    \b
+    Example:
+      mnist-tfx data fetch digits --to digits --form csv
+    """
+    files = fetching.fetch_mnist(to) if name == "mnist" else fetching.fetch_digits(to, form)  # type: ignore[arg-type]  # click has checked the choice
+    if as_json:
+        options.print_json({"status": "ok", "files": [{"path": str(f), "sha256": sha256_file(f)} for f in files]})
+        return
+    for file in files:
+        click.echo(file)

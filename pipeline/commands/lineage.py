@@ -1,0 +1,40 @@
+"""`mnist-tfx lineage show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from pipeline.commands import options
+from pipeline.lineage import served
+from pipeline.lineage.render import lineage_tree
+
+
+@click.group()
+def lineage() -> None:
+    """Show what a served model was made from.
+
+    \b
+    Example:
+      mnist-tfx lineage show --root runs/mnist
+    """
+
+
+@lineage.command()
+@click.argument("version", required=False, type=int)
+@options.root
+@options.as_json
+def show(version: int | None, root: Path, as_json: bool) -> None:
+    """Draw the tree from a served version, by default the newest, back to its data files.
+
+    \b
+    Example:
+      mnist-tfx lineage show 2 --root runs/mnist
+    """
+    found = served.show(root.absolute(), version)
+    if as_json:
+        options.print_json({"status": "ok", **found.to_dict()})
+        return
+    Console(highlight=False).print(lineage_tree(found))

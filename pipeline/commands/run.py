@@ -1,0 +1,117 @@
+"""`mnist-tfx run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components.errors import MnistTfxError
+from pipeline import local
+from pipeline.commands import options
+from pipeline.config import Reuse
+from pipeline.configure import Request
+from pipeline.quiet import own_console
+from pipeline.view import STYLES, RunView
+
+if TYPE_CHECKING:
+    from pipeline.dry_run import DryRun  # brings TFX
+
+
+@click.command()
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder or file with IDX or CSV images; may be repeated.  [default: the embedded UCI digits]",
+)
+@click.option("--recipe", help="Name of a recipe, or a YAML file.  [default: by the images' shape]")
+@click.option("--profile", help="Overlay of the recipe.  [default: fast, where there is one]")
+@click.option("--form", type=click.Choice(["idx", "csv"]), help="Which files to take where a folder has both.")
+@click.option("--label", help="Label column of a CSV: first, last, or its name in the header.")
+@click.option("--schema", type=click.Path(file_okay=False, path_type=Path), help="Folder with your reviewed schemas.")
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for everything the run leaves.  [default: runs/<recipe>]",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@click.option("--no-cache", is_flag=True, help="Execute every node.")
+@click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
+@click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
+@options.as_json
+def run(no_cache: bool, force: tuple[str, ...], dry_run: bool, verbose: bool, as_json: bool, **request: object) -> int:
+    """Run the whole pipeline: ingest, check, train, evaluate and push.
+
+    \b
+    Example:
+      mnist-tfx run                                    # the embedded UCI digits
+      mnist-tfx run --data ~/mnist --root runs/mnist
+      mnist-tfx run --set classifier.epochs=3 --seed 1
+      mnist-tfx run --dry-run                          # what would execute, and why
+    """
+    asked = Request(**request)  # type: ignore[arg-type]  # click has checked the types
+    reuse = Reuse(none=no_cache, except_for=frozenset(force))
+    # With --json standard output carries the answer alone.
+    console = own_console(stderr=as_json)
+    try:
+        if dry_run:
+            _print_plan(local.plan(asked, reuse), console, as_json=as_json)
+            return 0
+        finished = local.run(asked, reuse, RunView(console), verbose=verbose)
+    except MnistTfxError as err:
+        if not as_json:
+            raise
+        options.print_json(local.not_run(str(err)))
+        click.echo(f"mnist-tfx: {err}", err=True)
+        return err.exit_code
+    _print_end(finished, console, as_json=as_json)
+    return finished.outcome.exit_code
+
+
+def _print_plan(plan: DryRun, console: Console, *, as_json: bool) -> None:
+    answer = plan.to_dict()
+    if as_json:
+        options.print_json(answer)
+        return
+    console.print(Text(yaml.safe_dump(answer["settings"], sort_keys=False)))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("node", "would be", "why"):
+        table.add_column(heading)
+    for node in answer["nodes"]:
+        shown = "cached" if node["state"] == "cached" else "executed"
+        table.add_row(node["id"], Text(shown, STYLES[shown]), Text(node["why"], "dim"))
+    console.print(table)
+
+
+def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> None:
+    answer = finished.to_dict()
+    if as_json:
+        options.print_json(answer)
+    else:
+        _print_summary(answer, finished.root, console)
+    if answer["error"] is not None:
+        click.echo(f"mnist-tfx: {answer['error']}", err=True)
+
+
+def _print_summary(answer: dict[str, object], root: Path, console: Console) -> None:
+    metrics = answer["metrics"]
+    if isinstance(metrics, dict) and metrics["accuracy"] is not None:
+        figures = "   ".join(f"{name} {metrics[name]:.4f}" for name in ("accuracy", "loss", "reconstruction_mse"))
+        console.print(Text(f"\ntest      {figures}   baseline {answer['baseline']}"))
+    if answer["version"] is not None:
+        shown = _below_here(root)
+        console.print(Text(f"served    version {answer['version']} at {shown}/serving/{answer['version']}"))
+        console.print(Text(f"lineage   mnist-tfx lineage show --root {shown}"))
+    console.print(Text(f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training"))
+
+
+def _below_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,125 @@
+"""`mnist-tfx schema propose|diff|approve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.errors import BadInput
+from components.ingest import discovery
+from components.schema_files import schema_file
+from components.settings import DataSettings
+from pipeline.commands import options
+
+DRAFTS = Path("schema-drafts")
+MINE = Path("schemas")
+
+folder_option = click.option(
+    "--schema",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=MINE,
+    show_default=True,
+    help="Folder with your reviewed schemas; give it to `run` as well.",
+)
+
+
+@click.group()
+def schema() -> None:
+    """Propose, compare and approve schemas for new geometries.
+
+    A run only takes data that a reviewed schema describes. For a new geometry: propose a draft from clean data, look
+    at it, approve it, and name its folder to `run --schema`.
+
+    \b
+    Example:
+      mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
+      mnist-tfx schema approve schema-drafts/28x28-max255-labels26.pbtxt
+      mnist-tfx run --data letters/ --recipe letters.yaml --schema schemas
+    """
+
+
+@schema.command()
+@click.option("--data", required=True, multiple=True, type=click.Path(path_type=Path), help="Clean IDX or CSV files.")
+@click.option("--shape", nargs=2, type=click.IntRange(1), help="Height and width.  [default: from the data]")
+@click.option("--pixel-max", required=True, type=click.IntRange(1, 255), help="The largest value a pixel may have.")
+@click.option("--labels", default=10, show_default=True, type=click.IntRange(2), help="Number of classes.")
+@click.option("--label", default="auto", show_default=True, help="Label column of a CSV.")
+@click.option("--to", default=DRAFTS, show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@options.as_json
+def propose(  # noqa: PLR0913  # one argument to each option
+    data: tuple[Path, ...],
+    shape: tuple[int, int] | None,
+    pixel_max: int,
+    labels: int,
+    label: str,
+    to: Path,
+    as_json: bool,
+) -> None:
+    """Draft a schema and a reference profile from clean data, thresholds calibrated by bootstraps.
+
+    \b
+    Example:
+      mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
+    """
+    from pipeline import schema_review, schema_sources
+
+    files = discovery.discover(data)
+    found = shape or discovery.geometry(files)
+    if found is None:
+        raise BadInput("the shape cannot be told from the data", where="--data", hint="give --shape HEIGHT WIDTH")
+    settings = DataSettings(shape=found, pixel_max=pixel_max, label_count=labels, label=label)
+    draft = schema_review.propose(schema_sources.load(files, settings), settings, to)
+    if as_json:
+        options.print_json({"status": "ok", "draft": str(draft)})
+        return
+    click.echo(f"{draft}\nlook at it, then: mnist-tfx schema approve {draft}")
+
+
+@schema.command()
+@click.argument("draft", type=click.Path(dir_okay=False, path_type=Path))
+@folder_option
+@options.as_json
+def diff(draft: Path, folder: Path, as_json: bool) -> None:
+    """Say in words what approving a draft would change.
+
+    \b
+    Example:
+      mnist-tfx schema diff schema-drafts/28x28-max255-labels26.pbtxt
+    """
+    from pipeline import schema_review
+
+    changes = schema_review.diff(draft, _in_force(draft, folder))
+    if as_json:
+        options.print_json({"status": "ok", "changes": changes})
+        return
+    for change in changes or ["no change"]:
+        click.echo(change)
+
+
+@schema.command()
+@click.argument("draft", type=click.Path(dir_okay=False, path_type=Path))
+@folder_option
+@options.as_json
+def approve(draft: Path, folder: Path, as_json: bool) -> None:
+    """Put a draft you have looked at into force, and pin its digest.
+
+    \b
+    Example:
+      mnist-tfx schema approve schema-drafts/28x28-max255-labels26.pbtxt
+    """
+    from pipeline import schema_review
+
+    digest = schema_review.approve(draft, folder)
+    if as_json:
+        options.print_json({"status": "ok", "digest": digest, "folder": str(folder)})
+        return
+    click.echo(f"approved {draft.stem} in {folder}, sha256 {digest}")
+
+
+def _in_force(draft: Path, folder: Path) -> Path | None:
+    try:
+        return schema_file(draft.stem, folder)
+    except BadInput:
+        return None

@@ -1,0 +1,105 @@
+"""What one run was asked for -> a frozen configuration: settings, paths, data parts, schema, code digests."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from components.errors import BadInput
+from components.settings import Settings
+from pipeline.code_digest import Code
+from pipeline.paths import RunPaths
+
+CODE: Final[Mapping[str, tuple[str, ...]]] = {
+    "ExampleGen": ("components.ingest.example_gen",),
+    "StatisticsGen": ("components.statistics_gen",),
+    "ReviewedSchema": ("components.reviewed_schema",),
+    "ExampleValidator": ("components.example_validator",),
+    "SchemaGate": ("components.schema_gate.component",),
+    "Transform": ("components.transform", "components.preprocessing"),
+    "Autoencoder": ("components.autoencoder.component", "components.autoencoder.trainer"),
+    "Classifier": ("components.classifier.component", "components.classifier.trainer"),
+    "Baseline": ("components.baseline",),
+    "Evaluator": ("components.evaluation.component", "components.evaluation.executor"),
+    "SavedModelCheck": ("components.savedmodel_check", "components.savedmodel_probe"),
+    "Pusher": ("components.atomic_pusher",),
+}
+"""Node ids in the order of the flow, and the modules whose transitive in-project imports make up a node's code."""
+
+BEAM_ARGS: Final = (
+    # By its full name: an unset runner tries Prism first, which downloads a binary (Beam 2.68 and later).
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    # Any Beam argument makes every Beam node pack TFX's sources (1.2 s), unless an image is named.
+    "--sdk_container_image=unused",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Everything `create_pipeline` needs; equal configurations compile to equal pipelines.
+
+    Attributes:
+      settings: the resolved recipe.
+      paths: of the root.
+      form: `idx` or `csv`.
+      source: the data parts, a JSON list of {"split", "files"}.
+      schema_digest: SHA-256 over the reviewed schema and its reference profile.
+      schema_folder: where the reviewed schema was found.
+      code: each node's code, by node id.
+      lock_digest: SHA-256 of the lock file.
+      beam_args: for every Beam node.
+    """
+
+    settings: Settings
+    paths: RunPaths
+    form: str
+    source: str
+    schema_digest: str
+    schema_folder: Path
+    code: Mapping[str, Code]
+    lock_digest: str
+    beam_args: tuple[str, ...] = BEAM_ARGS
+
+    @cached_property
+    def data(self) -> str:
+        """The data section as canonical JSON."""
+        return self.settings.data.to_json()
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """What must stay the same for the life of a root: the recipe's name and the model's input signature."""
+        data = self.settings.data
+        signature = {"shape": list(data.shape), "pixel_max": data.pixel_max, "label_count": data.label_count}
+        return {"pipeline": self.settings.name, "signature": signature}
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The data files, as absolute paths."""
+        return tuple(file for part in json.loads(self.source) for file in part["files"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """What may be reused.
+
+    Attributes:
+      none: whether every node is to execute (`--no-cache`).
+      except_for: nodes that are to execute (`--force`).
+    """
+
+    none: bool = False
+    except_for: frozenset[str] = frozenset()
+
+    def forced(self, known: Sequence[str]) -> frozenset[str]:
+        """Returns the nodes to execute whatever was recorded.
+
+        Raises:
+          BadInput: for a node that is not there.
+        """
+        for node in self.except_for - set(known):
+            raise BadInput("no such node", where="--force", wanted=f"one of {', '.join(known)}", got=node)
+        return frozenset(known) if self.none else self.except_for

@@ -1,0 +1,115 @@
+"""A request from the command line -> the configuration of a run: data found, recipe resolved, schema and code digested."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Final
+
+from components.digest import sha256_file
+from components.errors import BadInput
+from components.ingest import discovery
+from components.schema_files import find_reviewed
+from components.settings import Settings
+from pipeline import recipes
+from pipeline.code_digest import Code, code_of
+from pipeline.config import CODE, PipelineConfig
+from pipeline.doctor import LOCK
+from pipeline.paths import RunPaths
+
+RUNS: Final = Path("runs")
+EMBEDDED: Final = "embedded-digits"
+"""Folder below the root into which the UCI digits are written when no data is named."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for; None where nothing was said.
+
+    Attributes:
+      data: files or folders; none means the embedded UCI digits.
+      recipe: name or YAML file.
+      profile: overlay of the recipe.
+      form: `idx` or `csv`, where both are there.
+      label: the CSV's label column: `first`, `last` or a header's name.
+      schema: folder with the user's own reviewed schemas.
+      root: folder of the pipeline.
+      overrides: `section.key=value` texts.
+      seed: of both trainings.
+    """
+
+    data: tuple[Path, ...] = ()
+    recipe: str | None = None
+    profile: str | None = None
+    form: str | None = None
+    label: str | None = None
+    schema: Path | None = None
+    root: Path | None = None
+    overrides: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
+    """Resolves recipe and root; the data files are None where the embedded ones are to be written.
+
+    Raises:
+      BadInput: for unusable data, recipe or settings.
+    """
+    files = discovery.discover(request.data, form=request.form) if request.data else None
+    shape = discovery.geometry(files) if files is not None else None
+    recipe = request.recipe or recipes.for_shape(shape)
+    overrides = request.overrides if request.label is None else (*request.overrides, f"data.label={request.label}")
+    settings = recipes.load(recipe, profile=request.profile, overrides=overrides, seed=request.seed)
+    if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
+        raise BadInput(
+            f"recipe {settings.name} is for images of another shape",
+            where=files.parts[0].files[0],
+            wanted="x".join(map(str, settings.data.shape)),
+            got="x".join(map(str, shape)),
+            hint="choose another --recipe, or --set data.shape=[H,W]",
+        )
+    root = (request.root or RUNS / settings.name).absolute()
+    return settings, RunPaths(root), files
+
+
+def configure(
+    request: Request, settings: Settings, paths: RunPaths, files: discovery.DataFiles | None
+) -> PipelineConfig:
+    """Completes the configuration.
+
+    Raises:
+      BadInput: if there is no approved schema for the geometry, or no data for the recipe.
+    """
+    if files is None:
+        files = _embedded(settings, paths)
+    parts = [{"split": part.split, "files": [str(file.absolute()) for file in part.files]} for part in files.parts]
+    reviewed = find_reviewed(settings.data.geometry, request.schema)
+    lock = sha256_file(LOCK) if LOCK.exists() else ""
+    return PipelineConfig(
+        settings=settings,
+        paths=paths,
+        form=files.form,
+        source=json.dumps(parts),
+        schema_digest=reviewed.digest,
+        schema_folder=reviewed.schema.parent,
+        code=_code(lock),
+        lock_digest=lock,
+    )
+
+
+def _code(lock: str) -> dict[str, Code]:
+    return {node: code_of(modules, lock) for node, modules in CODE.items()}
+
+
+def _embedded(settings: Settings, paths: RunPaths) -> discovery.DataFiles:
+    if settings.data.shape != (8, 8):
+        raise BadInput(
+            f"recipe {settings.name} needs data", where="--data", hint="fetch some with `mnist-tfx data fetch`"
+        )
+    folder = paths.root / EMBEDDED
+    if not folder.is_dir():
+        from pipeline.fetch import fetch_digits  # brings scikit-learn, 1.3 s
+
+        fetch_digits(folder, "idx")
+    return discovery.discover([folder])

@@ -1,0 +1,130 @@
+"""This machine -> findings: interpreter and lane, installed versions against the lock, devices, disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.requirements import Requirement
+
+LOCK: Final = Path(__file__).resolve().parent.parent / "requirements.lock"
+WORTH_NAMING: Final = ("tfx", "tensorflow", "keras", "apache-beam", "tensorflow-data-validation", "ml-metadata")
+MIN_FREE_BYTES: Final = 2 << 30
+DEVICES_SCRIPT: Final = (
+    "import json, tensorflow as tf;"
+    "print(json.dumps([[d.name, d.device_type] for d in tf.config.list_physical_devices()]))"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+      check: what was looked at.
+      found: what was seen.
+      wrong: what is wrong with it and what to do; None if nothing is.
+    """
+
+    check: str
+    found: str
+    wrong: str | None = None
+
+
+def examine(folder: Path, *, devices: bool = True) -> Iterator[Finding]:
+    """Yields the findings; `devices` imports TensorFlow in a process of its own, which takes some seconds."""
+    yield _interpreter()
+    yield _libc()
+    yield from _versions()
+    yield _disk(folder)
+    if devices:
+        yield _devices()
+
+
+def lane() -> str:
+    """Returns which half of the lock this interpreter takes."""
+    return "one (TFX 1.16)" if sys.version_info < (3, 11) else "two (TFX 1.21)"
+
+
+def _interpreter() -> Finding:
+    found = f"Python {platform.python_version()}, lane {lane()}, {sys.executable}"
+    usable = (3, 10) <= sys.version_info[:2] < (3, 14)
+    wrong = None if usable else "wanted 3.10 to 3.13: `make clean; rm -rf .venv; make PYTHON=3.10 install`"
+    return Finding(check="interpreter", found=found, wrong=wrong)
+
+
+def _libc() -> Finding:
+    name, version = platform.libc_ver()
+    too_old = sys.version_info >= (3, 11) and tuple(map(int, version.split("."))) < (2, 38)
+    wrong = "lane two needs 2.38 or newer: use Python 3.10 here" if too_old else None
+    return Finding(check="system", found=f"{platform.system()} {platform.machine()}, {name} {version}", wrong=wrong)
+
+
+def locked_versions(text: str) -> dict[str, str]:
+    """Returns {distribution: version} of the lock's lines that apply to this interpreter."""
+    pins = {}
+    for match in re.finditer(r"^([A-Za-z0-9][^\s=]*)==([^\s;\\]+)\s*(;[^\\\n]+)?", text, re.MULTILINE):
+        requirement = Requirement(f"{match[1]} {match[3] or ''}")
+        if requirement.marker is None or requirement.marker.evaluate():
+            pins[requirement.name.lower()] = match[2]
+    return pins
+
+
+def _versions() -> Iterator[Finding]:
+    if not LOCK.exists():
+        named = ", ".join(f"{name} {_installed(name)}" for name in WORTH_NAMING)
+        yield Finding(check="packages", found=f"{named} (no lock beside the package to compare with)")
+        return
+    pins = locked_versions(LOCK.read_text())
+    for name in WORTH_NAMING:
+        found, wanted = _installed(name), pins.get(name)
+        wrong = None if found == wanted else f"the lock has {wanted}: `make install`"
+        yield Finding(check=name, found=found or "missing", wrong=wrong)
+    others = {name: _installed(name) for name in pins if name not in WORTH_NAMING}
+    differing = sorted(name for name, found in others.items() if found != pins[name])
+    wrong = f"differ from the lock: {', '.join(differing[:8])}: `make install`" if differing else None
+    yield Finding(check="other packages", found=f"{len(others)} in the lock", wrong=wrong)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    wrong = None
+    if not os.access(place, os.W_OK):
+        wrong = "not writable: choose another --root"
+    elif free < MIN_FREE_BYTES:
+        wrong = f"under {MIN_FREE_BYTES >> 30} GiB: make room or choose another --root"
+    return Finding(check="disk", found=f"{free / 2**30:.1f} GiB free at {place}", wrong=wrong)
+
+
+def _devices() -> Finding:
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES_SCRIPT], capture_output=True, text=True, check=False, timeout=120, env=env
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        return Finding(check="devices", found="TensorFlow does not import", wrong=last)
+    devices: list[list[Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    gpus = sum(kind == "GPU" for _, kind in devices)
+    wrong = None
+    if not gpus and Path("/proc/driver/nvidia").exists():
+        wrong = "the driver is here, but TensorFlow sees no GPU: is tensorflow[and-cuda] installed?"
+    return Finding(check="devices", found=f"{os.cpu_count()} CPU cores, {gpus} GPUs", wrong=wrong)

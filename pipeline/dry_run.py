@@ -1,0 +1,60 @@
+"""A configuration -> what a run would execute and why; nothing is written below the root."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import PipelineConfig, Reuse
+from pipeline.lineage import chain, record_files
+from pipeline.nodes import compile_pipeline
+from pipeline.plan import Done, Planned, Planner
+from pipeline.root import check_identity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DryRun:
+    """What would happen.
+
+    Attributes:
+      settings: the recipe as resolved, JSON values.
+      nodes: {node id: what would happen with it}, in order.
+    """
+
+    settings: dict[str, Any]
+    nodes: dict[str, Planned]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the answer of `run --dry-run --json`, without its schema version."""
+        nodes = [
+            {"id": node, "state": "cached" if planned.reuse else "execute", "why": planned.why}
+            for node, planned in self.nodes.items()
+        ]
+        return {"status": "ok", "error": None, "settings": self.settings, "nodes": nodes}
+
+
+def dry_run(config: PipelineConfig, reuse: Reuse) -> DryRun:
+    """Plans every node as a run would.
+
+    Raises:
+      BadInput: as a run, for unusable data or another pipeline's root.
+    """
+    check_identity(config.paths, config.identity)
+    compiled = compile_pipeline(config, "dry-run")
+    done: dict[str, Done] = {}
+    nodes: dict[str, Planned] = {}
+    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
+        planner = Planner(
+            paths=config.paths,
+            records=record_files.scan(config.paths.records),
+            order=chain.read(config.paths.ledger).order,
+            forced=reuse.forced([node.id for node in compiled.nodes]),
+            staging=Path(staging),
+        )
+        for node in compiled.nodes:
+            planned = nodes[node.id] = planner.plan(node, done)
+            if planned.reuse is not None:
+                done[node.id] = planned.reuse
+    return DryRun(settings=config.settings.model_dump(mode="json"), nodes=nodes)

@@ -1,0 +1,235 @@
+"""One execution: the Launcher's call -> intent in the ledger, the executor's work, digests and record on its outputs.
+
+The operator below stands where TFX puts its own, so that the Launcher publishes `sha256` and `record` with each output
+artifact. Everything that identifies the work was settled by the planner; the record repeats it with what came out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import json_format, message
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.portable import (
+    base_executor_operator,
+    beam_executor_operator,
+    data_types,
+    python_executor_operator,
+)
+from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
+
+from components.errors import EnvironmentProblem
+from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT
+from pipeline.config import PipelineConfig
+from pipeline.git_state import GitState
+from pipeline.isolation import CPU_ONLY, Progress, StageProcesses
+from pipeline.lineage import record_files, records
+from pipeline.lineage.artifacts import ArtifactEntry, measure
+from pipeline.lineage.chain import Line
+from pipeline.lineage.ledger import Ledger
+from pipeline.nodes import IN_PROCESS, TRAINERS, Node
+from pipeline.plan import Done, Planned
+
+SHA256: Final = "sha256"
+RECORD: Final = "record"
+SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
+
+Prepare = Callable[[Node, data_types.ExecutionInfo], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class RunContext:
+    """What all executions of a run share.
+
+    Attributes:
+      run_id: of the run.
+      config: what was asked for.
+      ledger: open for appending.
+      processes: for executors that need the engines.
+      environment: of this machine.
+      git: state of the project's checkout.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    ledger: Ledger
+    processes: StageProcesses
+    environment: records.Environment
+    git: GitState
+
+
+class Execution:
+    """One node on its way from intent to commit.
+
+    Attributes:
+      done: hash and record, once the executor has succeeded.
+    """
+
+    def __init__(
+        self, context: RunContext, node: Node, planned: Planned, *, prepare: Prepare, progress: Progress
+    ) -> None:
+        self._context = context
+        self._node = node
+        self._planned = planned
+        self._prepare = prepare
+        self._progress = progress
+        self._intent: Line | None = None
+        self.done: Done | None = None
+
+    def operator(self, **spec: Any) -> base_executor_operator.BaseExecutorOperator:
+        """Returns the operator that the Launcher calls; what it passes is the executor's spec."""
+        return _RecordingOperator(self, **spec)
+
+    def run(self, spec: message.Message, info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
+        """Does what the Launcher asks: intent, work, record."""
+        info.exec_properties = dict(self._planned.parameters)
+        self._intent = self._context.ledger.intent(
+            node=self._node.id, run_id=self._context.run_id, key=self._planned.key
+        )
+        started, clock = time.time(), time.monotonic()
+        self._prepare(self._node, info)
+        try:
+            output = self._execute(spec, info)
+        except OSError as err:
+            raise EnvironmentProblem(err.strerror or "failed", where=err.filename or self._node.id) from err
+        self._record(info, output, started, time.monotonic() - clock)
+        return output
+
+    def commit(self) -> Done:
+        """Settles the intent after the Launcher has published."""
+        if self.done is None or self._intent is None:
+            raise RuntimeError(f"{self._node.id} has not been executed")
+        self._context.ledger.commit(self._intent, record=self.done.hash)
+        return self.done
+
+    def give_up(self, why: str) -> None:
+        """Settles the intent of an execution that failed."""
+        if self._intent is not None:
+            self._context.ledger.lost(self._intent, why=why)
+
+    def _execute(self, spec: message.Message, info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
+        if self._node.id in IN_PROCESS:
+            kind = (
+                beam_executor_operator.BeamExecutorOperator
+                if self._node.beam
+                else python_executor_operator.PythonExecutorOperator
+            )
+            with _arguments_hidden():
+                return kind(spec).run_executor(info)
+        request = {
+            "spec": spec.SerializeToString(),
+            "beam": self._node.beam,
+            "invocation": info.to_proto().SerializeToString(),
+        }
+        answer = self._context.processes.run(self._node.id, request, self._child_environment(), self._progress)
+        return execution_result_pb2.ExecutorOutput.FromString(answer)
+
+    def _child_environment(self) -> dict[str, str]:
+        if self._node.id not in TRAINERS:
+            return dict(CPU_ONLY)
+        folder = self._context.config.paths.checkpoints / str(self._planned.key)
+        return {**TRAINER_ENVIRONMENT, CHECKPOINTS: str(folder)}
+
+    def _record(
+        self,
+        info: data_types.ExecutionInfo,
+        output: execution_result_pb2.ExecutorOutput,
+        started: float,
+        seconds: float,
+    ) -> None:
+        context, planned = self._context, self._planned
+        made = {channel: self._measured(channel, info, output) for channel in info.output_dict}
+        record = records.ExecutionRecord(
+            pipeline=context.config.settings.name,
+            run_id=context.run_id,
+            node=self._node.id,
+            key=str(planned.key),
+            parameters=records.without_root(planned.parameters, str(context.config.paths.root)),
+            code=self._node.code,
+            lock_digest=context.config.lock_digest,
+            environment=context.environment,
+            git=context.git,
+            inputs=planned.inputs,
+            outputs=made,
+            started=records.utc(started),
+            finished=records.utc(started + seconds),
+            seconds=round(seconds, 3),
+            extra=self._extra(made),
+        )
+        known = record_files.write(context.config.paths.records, record)
+        self.done = Done(hash=known, record=record)
+        for channel, entries in made.items():
+            for artifact, entry in zip(output.output_artifacts[channel].artifacts, entries, strict=True):
+                artifact.custom_properties[SHA256].string_value = entry.sha256
+                artifact.custom_properties[RECORD].string_value = known
+
+    def _measured(
+        self, channel: str, info: data_types.ExecutionInfo, output: execution_result_pb2.ExecutorOutput
+    ) -> tuple[ArtifactEntry, ...]:
+        root = self._context.config.paths.root
+        return tuple(
+            measure(
+                root,
+                self._context.config.paths.relative(artifact.uri),
+                type_name=info.output_dict[channel][0].type_name,
+                properties=_plain(artifact.custom_properties),
+            )
+            for artifact in output.output_artifacts[channel].artifacts
+        )
+
+    def _extra(self, made: Mapping[str, tuple[ArtifactEntry, ...]]) -> dict[str, Any]:
+        root = self._context.config.paths.root
+        if self._node.id == "ExampleGen":
+            return {records.DATA: json.loads((root / made["examples"][0].path / "data.json").read_text())}
+        if self._node.id in TRAINERS:
+            return {"training": _training_summary(root / made["model_run"][0].path)}
+        return {}
+
+
+class _RecordingOperator(base_executor_operator.BaseExecutorOperator):  # type: ignore[misc]  # tfx has no annotations
+    """The Launcher's way to an `Execution`."""
+
+    SUPPORTED_EXECUTOR_SPEC_TYPE = SPECS
+    SUPPORTED_PLATFORM_CONFIG_TYPE = ()
+
+    def __init__(self, execution: Execution, executor_spec: message.Message, platform_config: Any = None) -> None:
+        super().__init__(executor_spec, platform_config)
+        self._execution = execution
+
+    def run_executor(self, execution_info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
+        return self._execution.run(self._executor_spec, execution_info)
+
+
+@contextlib.contextmanager
+def _arguments_hidden() -> Iterator[None]:
+    """Hides our command line from TFX's executors, which read their own flags from it."""
+    before = sys.argv
+    sys.argv = before[:1]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
+    kinds = {name: (value, value.WhichOneof("value")) for name, value in properties.items()}
+    return {
+        name: json_format.MessageToDict(value.struct_value) if kind == "struct_value" else getattr(value, kind)
+        for name, (value, kind) in kinds.items()
+    }
+
+
+def _training_summary(model_run: Path) -> dict[str, Any]:
+    path = model_run / "training.json"
+    if not os.path.exists(path):
+        return {}
+    summary: dict[str, Any] = json.loads(path.read_text())
+    return {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}

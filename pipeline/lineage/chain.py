@@ -1,0 +1,208 @@
+"""The bytes of a ledger -> its verified lines; one canonical JSON object per line, each chained to the one before.
+
+A line's `digest` is the SHA-256 of its other fields' canonical JSON, and `previous` is the digest of the line before,
+so that an edited, inserted, deleted or reordered line is found and named. A cut tail leaves a shorter chain that is
+whole: only a head kept elsewhere tells (`Chain.expect`). Order is by `sequence`; `time` is for people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import canonical_json, sha256_bytes
+from components.errors import BadInput, EnvironmentProblem
+
+FIRST: Final = "0" * 64
+"""`previous` of the first line."""
+
+FIELDS: Final = ("sequence", "previous", "time", "event", "node", "run_id", "record")
+DIGEST: Final = "digest"
+INTENT, COMMIT, LOST, RUN, PUSHED = "intent", "commit", "lost", "run", "pushed"
+
+
+class LedgerBroken(EnvironmentProblem):
+    """The ledger is not what was written; `where` names the first bad line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The end of a chain, to be kept elsewhere: number and digest of its last line."""
+
+    sequence: int = 0
+    digest: str = FIRST
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.digest}"
+
+    @staticmethod
+    def from_str(text: str) -> Head:
+        """Restores what `str` wrote.
+
+        Raises:
+          BadInput: if it is something else.
+        """
+        sequence, _, digest = text.partition(":")
+        if not sequence.isdecimal() or len(digest) != len(FIRST) or set(digest) - set("0123456789abcdef"):
+            raise BadInput("not a ledger head", wanted="<lines>:<64 hex digits>", got=text[:100])
+        return Head(int(sequence), digest)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """One event.
+
+    Attributes:
+      sequence: number of the line, from 1.
+      previous: digest of the line before, `FIRST` on line 1.
+      time: UTC, ISO 8601, by a clock that may have been set back.
+      event: `intent`, `commit`, `lost`, `run` or `pushed`.
+      node: node id; None for a run.
+      run_id: the run it happened in.
+      record: hash of the record that it commits.
+      details: further fields, such as `intent` (the sequence that a commit settles), `version` or `why`.
+    """
+
+    sequence: int
+    previous: str
+    time: str
+    event: str
+    node: str | None
+    run_id: str
+    record: str | None
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if taken := self.details.keys() & {*FIELDS, DIGEST}:
+            raise ValueError(f"details may not be named {', '.join(sorted(taken))}")
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of everything else on the line."""
+        return sha256_bytes(canonical_json(self._fields()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the line as JSON values."""
+        return {**self._fields(), DIGEST: self.digest}
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Line:
+        """Restores what `to_dict` returned; the digest is not checked here.
+
+        Raises:
+          KeyError: if a field is missing.
+        """
+        details = {name: value for name, value in fields.items() if name not in {*FIELDS, DIGEST}}
+        return Line(**{name: fields[name] for name in FIELDS}, details=details)
+
+    def to_bytes(self) -> bytes:
+        """Returns the line as it stands in the file."""
+        return canonical_json(self.to_dict()) + b"\n"
+
+    def _fields(self) -> dict[str, Any]:
+        return {**self.details, **{name: getattr(self, name) for name in FIELDS}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """A verified chain.
+
+    Attributes:
+      lines: all of them, in order.
+      torn: what a crash left behind the last whole line.
+    """
+
+    lines: tuple[Line, ...] = ()
+    torn: bytes = b""
+
+    @property
+    def head(self) -> Head:
+        """The last line's number and digest."""
+        return Head(self.lines[-1].sequence, self.lines[-1].digest) if self.lines else Head()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Hashes of the committed execution records, oldest first."""
+        return tuple(line.record for line in self.lines if line.event == COMMIT and line.record is not None)
+
+    def unsettled(self) -> tuple[Line, ...]:
+        """Returns the intents that nothing has committed or given up."""
+        settled = {line.details.get("intent") for line in self.lines if line.event in (COMMIT, LOST)}
+        return tuple(line for line in self.lines if line.event == INTENT and line.sequence not in settled)
+
+    def highest_version(self) -> int:
+        """Returns the highest served version ever recorded, 0 if none was."""
+        return max((line.details["version"] for line in self.lines if line.event == PUSHED), default=0)
+
+    def expect(self, head: Head) -> None:
+        """Checks that the chain still holds a head that was kept elsewhere.
+
+        Raises:
+          LedgerBroken: if its tail was cut, or the line rewritten.
+        """
+        if head.sequence > len(self.lines):
+            raise LedgerBroken("its tail was cut", where="ledger", wanted=f"{head.sequence} lines", got=len(self.lines))
+        found = self.lines[head.sequence - 1].digest if head.sequence else FIRST
+        if found != head.digest:
+            raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=found)
+
+
+def parse(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:
+    """Returns the chain in `data`, a file's bytes or what follows the line `after`.
+
+    Raises:
+      LedgerBroken: naming the first line that is not what was written.
+    """
+    *whole, torn = data.split(b"\n")
+    head = after or Head()
+    lines = []
+    for text in whole:
+        line = checked(text, head, where)
+        lines.append(line)
+        head = Head(line.sequence, line.digest)
+    return Chain(tuple(lines), torn)
+
+
+def read(path: Path) -> Chain:
+    """Returns the chain in a ledger, without locking or repairing it; a file that is not there has no lines.
+
+    Raises:
+      LedgerBroken: as `parse`.
+      EnvironmentProblem: if it cannot be read.
+    """
+    try:
+        return parse(path.read_bytes(), where=path)
+    except FileNotFoundError:
+        return Chain()
+    except OSError as err:
+        raise EnvironmentProblem("cannot read the ledger", where=path, got=err.strerror) from err
+
+
+def checked(text: bytes, head: Head, where: object) -> Line:
+    """Returns the line in `text`, without its newline, if it is whole and follows `head`.
+
+    Raises:
+      LedgerBroken: if not.
+    """
+    number = head.sequence + 1
+    place = f"{where} line {number}"
+    try:
+        fields = json.loads(text)
+        line = Line.from_dict(fields)
+        stands = line.to_bytes() == text + b"\n"
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise LedgerBroken("is no ledger line", where=place, got=err) from err
+    if not stands:
+        raise LedgerBroken("was edited", where=place, wanted=f"digest {line.digest}", got=fields.get(DIGEST))
+    if line.sequence != number:
+        what = "lines before it were deleted" if line.sequence > number else "was inserted or moved"
+        raise LedgerBroken(what, where=place, wanted=f"sequence {number}", got=line.sequence)
+    if line.previous != head.digest:
+        raise LedgerBroken(
+            "does not follow the line before", where=place, wanted=f"previous {head.digest}", got=line.previous
+        )
+    return line

@@ -1,0 +1,181 @@
+"""Records -> frozen nodes and edges, and complete walks over them.
+
+No walk recurses and none has a limit: a chain of thousands of generations is answered whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from components.errors import EnvironmentProblem
+from pipeline.lineage.record_files import RecordMissing
+from pipeline.lineage.records import ExecutionRecord, Record
+
+SERVED, EXECUTION, DATA = "served", "execution", "data"
+DATA_CHANNEL: Final = "data"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Node:
+    """A served version, an execution or a data file.
+
+    Attributes:
+      id: a record's hash for an execution, `data:<payload digest>` for a file, `version:<number>` for a served one.
+      kind: `served`, `execution` or `data`.
+      name: node id, or the names a file was given, or the served directory.
+      sha256: record hash, payload digest, or the served model's tree digest.
+      run_id: the run that executed it.
+      time: when it started, UTC.
+      properties: of its outputs, such as `blessed` or `baseline`.
+    """
+
+    id: str
+    kind: str
+    name: str
+    sha256: str
+    run_id: str | None = None
+    time: str | None = None
+    properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Edge:
+    """`target` read what `source` made.
+
+    Attributes:
+      source: id of the node upstream.
+      target: id of the node downstream.
+      channel: input channel of the target, such as `base_model`.
+      sha256: digest of the artifact that went over it.
+    """
+
+    source: str
+    target: str
+    channel: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """Nodes by id, and the edges between them, in the order of channels."""
+
+    nodes: Mapping[str, Node]
+    edges: tuple[Edge, ...]
+
+    @functools.cached_property
+    def incoming(self) -> Mapping[str, Sequence[Edge]]:
+        """{node id: edges from upstream}."""
+        return _by(self.edges, "target")
+
+    @functools.cached_property
+    def outgoing(self) -> Mapping[str, Sequence[Edge]]:
+        """{node id: edges to downstream}."""
+        return _by(self.edges, "source")
+
+    def upstream(self, start: str) -> tuple[str, ...]:
+        """Returns the ids of all that `start` was made from, nearest first; `start` itself is left out."""
+        return _reachable(start, {node: [edge.source for edge in edges] for node, edges in self.incoming.items()})
+
+    def downstream(self, start: str) -> tuple[str, ...]:
+        """Returns the ids of all that was made from `start`, nearest first; `start` itself is left out."""
+        return _reachable(start, {node: [edge.target for edge in edges] for node, edges in self.outgoing.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns nodes and edges as JSON values."""
+        return {
+            "nodes": [dataclasses.asdict(node) for node in self.nodes.values()],
+            "edges": [dataclasses.asdict(edge) for edge in self.edges],
+        }
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Graph:
+        """Restores what `to_dict` returned."""
+        nodes = [Node(**node) for node in fields["nodes"]]
+        return Graph({node.id: node for node in nodes}, tuple(Edge(**edge) for edge in fields["edges"]))
+
+
+def closure(records: Mapping[str, Record], heads: Iterable[str]) -> dict[str, ExecutionRecord]:
+    """Returns the records `heads` and all those behind them by hash, each after the ones it was made from.
+
+    Raises:
+      RecordMissing: naming the hash and the node that read what it made.
+      EnvironmentProblem: if a hash goes to the record of a run.
+    """
+    opened: dict[str, ExecutionRecord] = {}
+    finished: dict[str, ExecutionRecord] = {}
+    stack = [(known, "served version") for known in reversed(tuple(heads))]
+    while stack:
+        known, reader = stack[-1]
+        if known in opened:
+            finished.setdefault(known, opened[known])
+            stack.pop()
+            continue
+        opened[known] = record = _execution(records, known, reader)
+        stack += [(maker, record.node) for maker in reversed(record.input_records) if maker not in opened]
+    return finished
+
+
+def build(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
+    """Returns the graph of the records `heads`, of all behind them, and of the data files these read.
+
+    Raises:
+      RecordMissing: as `closure`.
+    """
+    known = closure(records, heads)
+    nodes = {hash_: _node(hash_, record) for hash_, record in known.items()}
+    edges = []
+    for hash_, record in known.items():
+        for source in record.sources:
+            data = Node(id=f"data:{source.payload_digest}", kind=DATA, name=source.name, sha256=source.payload_digest)
+            nodes.setdefault(data.id, data)
+            edges.append(Edge(source=data.id, target=hash_, channel=DATA_CHANNEL, sha256=data.sha256))
+        for channel, refs in sorted(record.inputs.items()):
+            made = [ref for ref in refs if ref.record is not None]
+            edges += [Edge(source=str(ref.record), target=hash_, channel=channel, sha256=ref.sha256) for ref in made]
+    return Graph(nodes, tuple(edges))
+
+
+def _node(known: str, record: ExecutionRecord) -> Node:
+    properties = {
+        k: v for _, made in sorted(record.outputs.items()) for entry in made for k, v in entry.properties.items()
+    }
+    return Node(
+        id=known,
+        kind=EXECUTION,
+        name=record.node,
+        sha256=known,
+        run_id=record.run_id,
+        time=record.started,
+        properties=properties,
+    )
+
+
+def _execution(records: Mapping[str, Record], known: str, reader: str) -> ExecutionRecord:
+    try:
+        record = records[known]
+    except KeyError as err:
+        raise RecordMissing("a record behind it is missing", where=reader, wanted=f"{known}.json") from err
+    if not isinstance(record, ExecutionRecord):
+        raise EnvironmentProblem("not the record of an execution", where=known, got=record.kind)
+    return record
+
+
+def _by(edges: Iterable[Edge], end: str) -> dict[str, list[Edge]]:
+    found: dict[str, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        found[getattr(edge, end)].append(edge)
+    return dict(found)
+
+
+def _reachable(start: str, neighbours: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    seen = {start: None}  # a dict keeps the order in which they were reached
+    waiting = [start]
+    for node in waiting:
+        new = [other for other in dict.fromkeys(neighbours.get(node, ())) if other not in seen]
+        seen.update(dict.fromkeys(new))
+        waiting += new
+    return tuple(seen)[1:]

@@ -1,0 +1,212 @@
+"""Events of a run -> lines of `ledger.jsonl`, appended under a lock and on disk before the next thing happens.
+
+An intent is written before a node executes and a commit after its outputs are published, so that a crash leaves an
+intent which nothing settles; the next run settles it from the metadata store, or marks it lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import EnvironmentProblem
+from pipeline.lineage.chain import (
+    COMMIT,
+    INTENT,
+    LOST,
+    PUSHED,
+    RUN,
+    Chain,
+    Head,
+    LedgerBroken,
+    Line,
+    checked,
+    parse,
+    read,
+)
+from pipeline.lineage.record_files import sync_folder
+from pipeline.lineage.records import utc
+
+LOCK_WAIT: Final = 60.0
+"""Seconds to wait for another writer, which holds the lock for one line at a time."""
+
+
+class Ledger:
+    """A ledger open for appending; several processes may append to one at a time.
+
+    Attributes:
+      path: of the file, made with the first line.
+      repaired: what was done about a line that a crash tore, in words; None if none was.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self.repaired: str | None = None
+        self._clock = clock
+        self._size = 0
+        self._chain = Chain()
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
+        """Returns the ledger at `path`, verified from its first line, a torn last line repaired.
+
+        Raises:
+          LedgerBroken: naming the first bad line.
+          EnvironmentProblem: if it cannot be read or locked.
+        """
+        ledger = cls(path, clock=clock)
+        if path.exists():
+            with ledger._locked() as descriptor:
+                ledger._catch_up(descriptor)
+        return ledger
+
+    @property
+    def chain(self) -> Chain:
+        """What this ledger has read and written so far."""
+        return self._chain
+
+    def verify(self) -> Head:
+        """Reads the whole file again and returns its head.
+
+        Raises:
+          LedgerBroken: naming the first bad line, or that lines which this process knows are gone.
+        """
+        known = self._chain.head
+        chain = read(self.path)
+        chain.expect(known)
+        return chain.head
+
+    def unsettled(self) -> tuple[Line, ...]:
+        """Returns the intents that nothing has committed or given up."""
+        return self._chain.unsettled()
+
+    def intent(self, *, node: str, run_id: str, **details: Any) -> Line:
+        """Appends that a node is about to execute; on disk when this returns."""
+        return self._append(INTENT, node=node, run_id=run_id, record=None, details=details)
+
+    def commit(self, intent: Line, *, record: str, **details: Any) -> Line:
+        """Appends that an intent was published, with the hash of its record."""
+        return self._settle(COMMIT, intent, record, details)
+
+    def lost(self, intent: Line, *, why: str, **details: Any) -> Line:
+        """Appends that an intent came to nothing."""
+        return self._settle(LOST, intent, None, {"why": why, **details})
+
+    def run(self, *, run_id: str, record: str, **details: Any) -> Line:
+        """Appends that a run ended, with the hash of its record."""
+        return self._append(RUN, node=None, run_id=run_id, record=record, details=details)
+
+    def pushed(self, *, node: str, run_id: str, version: int, digest: str, **details: Any) -> Line:
+        """Appends that the model with the tree digest `digest` became a served version."""
+        details = {"version": version, "sha256": digest, **details}
+        return self._append(PUSHED, node=node, run_id=run_id, record=None, details=details)
+
+    def _settle(self, event: str, intent: Line, record: str | None, details: Mapping[str, Any]) -> Line:
+        if intent.event != INTENT or intent.sequence not in {line.sequence for line in self.unsettled()}:
+            raise ValueError(f"line {intent.sequence} is no unsettled intent")
+        details = {"intent": intent.sequence, **details}
+        return self._append(event, node=intent.node, run_id=intent.run_id, record=record, details=details)
+
+    def _append(
+        self, event: str, *, node: str | None, run_id: str, record: str | None, details: Mapping[str, Any]
+    ) -> Line:
+        new = not self.path.exists()
+        with self._locked() as descriptor:
+            self._catch_up(descriptor)
+            head = self._chain.head
+            line = Line(
+                sequence=head.sequence + 1,
+                previous=head.digest,
+                time=utc(self._clock()),
+                event=event,
+                node=node,
+                run_id=run_id,
+                record=record,
+                details=details,
+            )
+            self._write(descriptor, line.to_bytes())
+            self._chain = Chain((*self._chain.lines, line))
+        if new:
+            sync_folder(self.path.parent)
+        return line
+
+    def _catch_up(self, descriptor: int) -> None:
+        """Reads what other processes appended, and repairs what one of them left half written."""
+        size = os.fstat(descriptor).st_size
+        if size < self._size:
+            raise LedgerBroken("its tail was cut", where=self.path, wanted=f"{self._size} bytes", got=size)
+        data = os.pread(descriptor, size - self._size, self._size)
+        added = parse(data, after=self._chain.head, where=self.path)
+        self._chain = Chain(self._chain.lines + added.lines)
+        self._size = size - len(added.torn)
+        if added.torn:
+            self._repair(descriptor, added.torn)
+
+    def _repair(self, descriptor: int, torn: bytes) -> None:
+        number = self._chain.head.sequence + 1
+        try:
+            json.loads(torn)
+        except ValueError:
+            os.ftruncate(descriptor, self._size)
+            os.fsync(descriptor)
+            self.repaired = f"line {number} was torn by a crash: its {len(torn)} bytes were removed"
+            return
+        line = checked(torn, self._chain.head, self.path)  # whole but for its newline, or tampered with
+        self._write(descriptor, line.to_bytes())
+        self._chain = Chain((*self._chain.lines, line))
+        self.repaired = f"line {number} lacked its end, which was added"
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        try:
+            _write_all(descriptor, data, self._size)
+        except OSError as err:
+            os.ftruncate(descriptor, self._size)
+            raise EnvironmentProblem(
+                "cannot write to the ledger", where=self.path, wanted=f"{len(data)} bytes", got=err.strerror
+            ) from err
+        self._size += len(data)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as err:
+            raise EnvironmentProblem("cannot open the ledger", where=self.path, got=err.strerror) from err
+        try:
+            if not _lock(descriptor, time.monotonic() + LOCK_WAIT):
+                raise EnvironmentProblem(
+                    "is locked by another process", where=self.path, hint=f"waited {LOCK_WAIT:.0f} s for it"
+                )
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    if os.pwrite(descriptor, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)
+
+
+def _lock(descriptor: int, deadline: float) -> bool:
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""A folder of immutable files <-> records: each file is canonical JSON, named by the SHA-256 of its own bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from components.digest import sha256_bytes
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.lineage.records import Record, from_bytes, to_bytes
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_NEW: Final = ".new-"
+"""Prefix of a record that is still being written; a crash can leave one behind, and nothing reads it."""
+
+
+class RecordMissing(EnvironmentProblem, KeyError):
+    """No record goes by this hash."""
+
+
+class RecordChanged(EnvironmentProblem):
+    """A record's bytes are not those that its name promises."""
+
+
+class Records(Mapping[str, Record]):
+    """The records of a folder by hash: read, checked and kept on first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[str, Record] = {}
+
+    def __getitem__(self, key: str) -> Record:
+        if key not in self._read:
+            self._read[key] = read(self.folder, key)
+        return self._read[key]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and bool(_HASH.fullmatch(key)) and _file(self.folder, key).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        names = sorted(os.listdir(self.folder)) if self.folder.is_dir() else []
+        stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return (stem for stem in stems if _HASH.fullmatch(stem))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def scan(folder: Path) -> Records:
+    """Returns the records of `folder`, which need not exist; none is read yet."""
+    return Records(folder)
+
+
+def read(folder: Path, known: str) -> Record:
+    """Returns the record that goes by the hash `known`.
+
+    Raises:
+      BadInput: if `known` is no hash.
+      RecordMissing: if there is no such file.
+      RecordChanged: if its bytes have another hash.
+      EnvironmentProblem: if it cannot be read, or is of another release.
+    """
+    if not _HASH.fullmatch(known):
+        raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=known[:80])
+    path = _file(folder, known)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as err:
+        raise RecordMissing("record is missing", where=folder, wanted=path.name) from err
+    except OSError as err:
+        raise EnvironmentProblem("cannot read the record", where=path, got=err.strerror) from err
+    if (found := sha256_bytes(data)) != known:
+        raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
+    try:
+        return from_bytes(data)
+    except MnistTfxError as err:
+        raise EnvironmentProblem(err.what, where=path, wanted=err.wanted, got=err.got) from err
+
+
+def write(folder: Path, record: Record) -> str:
+    """Writes a record and returns its hash; nothing is ever replaced, and the file is on disk when this returns.
+
+    Raises:
+      RecordChanged: if another file already goes by its hash.
+      EnvironmentProblem: if the folder cannot be written.
+      ValueError: if the record holds a NaN.
+    """
+    data = to_bytes(record)
+    known = sha256_bytes(data)
+    path = _file(folder, known)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _publish(path, data)
+        if path.read_bytes() != data:
+            raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}")
+    except OSError as err:
+        raise EnvironmentProblem(
+            "cannot write the record", where=path, wanted=f"{len(data)} bytes", got=err.strerror
+        ) from err
+    return known
+
+
+def _file(folder: Path, known: str) -> Path:
+    return folder / f"{known}.json"
+
+
+def _publish(path: Path, data: bytes) -> None:
+    new = path.with_name(f"{_NEW}{uuid.uuid4().hex}")
+    try:
+        with new.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link is refused where the name is taken; a rename would replace what is there.
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in `folder` are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,350 @@
+"""What was run -> frozen records, and back: one per node execution, one per run.
+
+A record names its inputs by the hash of the record that made them, so that the records of a root form a hash DAG: whoever
+knows the last hash knows everything behind it. `record_files` keeps them on disk. Nothing in a record is an absolute
+path, so a root can be moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from components.digest import canonical_json, sha256_bytes
+from components.errors import EnvironmentProblem, printable
+from pipeline.code_digest import Code
+from pipeline.git_state import GitState
+from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, checked_path
+
+SCHEMA_VERSION: Final = 1
+
+ROOT_MARK: Final = "{root}"
+"""Stands in recorded parameters for the root's absolute path."""
+
+DATA: Final = "data"
+"""Key of `ExecutionRecord.extra` under which ExampleGen's `data.json` is recorded: what was read, file by file."""
+
+PACKAGES: Final = (
+    "tfx",
+    "tensorflow",
+    "keras",
+    "apache-beam",
+    "tensorflow-data-validation",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+    "ml-metadata",
+    "numpy",
+    "protobuf",
+)
+
+Scalar = str | int | float | bool | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a node ran.
+
+    Attributes:
+      python: version, such as `3.10.14`.
+      platform: system, release and machine, such as `Linux-6.1-x86_64`.
+      packages: {distribution: version} of those in `PACKAGES` that are installed.
+      device: what the computation ran on, such as `cpu` or a GPU's name.
+    """
+
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+    device: str
+
+    @staticmethod
+    def here(device: str) -> Environment:
+        """Returns the environment of this process."""
+        installed = {name: _installed_version(name) for name in PACKAGES}
+        versions = {name: version for name, version in installed.items() if version is not None}
+        return Environment(
+            python=platform.python_version(), platform=platform.platform(), packages=versions, device=device
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """One data file as the user gave it; control characters in its name are escaped.
+
+    Attributes:
+      name: file name.
+      payload_digest: SHA-256 of the decompressed bytes.
+      container_digest: SHA-256 of the file as it is, compressed or not.
+      bytes: size of the decompressed bytes; None if not known.
+    """
+
+    name: str
+    payload_digest: str
+    container_digest: str | None = None
+    bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExecutionRecord:
+    """One execution of one node.
+
+    Attributes:
+      pipeline: recipe name.
+      run_id: the run that executed it; a later run that reuses its outputs writes no record.
+      node: node id, such as `Classifier`.
+      key: `node_key` of what was asked for.
+      parameters: execution properties as resolved, the root's path written as `ROOT_MARK`.
+      code: the node's code and its digest.
+      lock_digest: SHA-256 of the lock file.
+      environment: where it ran.
+      git: which commit the code stood on.
+      inputs: {channel: artifacts read}.
+      outputs: {channel: artifacts made}.
+      started: UTC time, ISO 8601 with `Z`, for people: order comes from the ledger.
+      finished: the same.
+      seconds: wall time by the monotonic clock.
+      extra: whatever else the node has to say, such as `data` or `resumed_from`.
+    """
+
+    kind: ClassVar[str] = "execution"
+
+    pipeline: str
+    run_id: str
+    node: str
+    key: str
+    parameters: Mapping[str, Scalar]
+    code: Code
+    lock_digest: str
+    environment: Environment
+    git: GitState
+    inputs: Mapping[str, tuple[ArtifactRef, ...]]
+    outputs: Mapping[str, tuple[ArtifactEntry, ...]]
+    started: str
+    finished: str
+    seconds: float
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as JSON values."""
+        return _to_dict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ExecutionRecord:
+        """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
+        nested = {
+            "code": Code(**fields["code"]),
+            "environment": Environment(**fields["environment"]),
+            "git": GitState(**fields["git"]),
+            "inputs": {name: tuple(ArtifactRef(**a) for a in refs) for name, refs in fields["inputs"].items()},
+            "outputs": {name: tuple(ArtifactEntry(**a) for a in made) for name, made in fields["outputs"].items()},
+        }
+        return cls(**{**fields, **nested})
+
+    @property
+    def input_records(self) -> tuple[str, ...]:
+        """Hashes of the records behind its inputs, each once, by channel."""
+        refs = [ref for _, channel in sorted(self.inputs.items()) for ref in channel]
+        return tuple(dict.fromkeys(ref.record for ref in refs if ref.record is not None))
+
+    @property
+    def sources(self) -> tuple[DataSource, ...]:
+        """The data files that it read itself, by name; only ExampleGen has any."""
+        files = self.extra.get(DATA, {}).get("files", ())
+        names = [field.name for field in dataclasses.fields(DataSource)]
+        found = [DataSource(**{name: file[name] for name in names if name in file}) for file in files]
+        return tuple(sorted(found, key=lambda source: source.name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeOutcome:
+    """What became of one node in a run.
+
+    Attributes:
+      id: node id.
+      state: `executed`, `cached`, `failed` or `skipped`.
+      seconds: wall time in this run.
+      why: what decided the state, in words.
+      record: hash of the execution's record, the reused one's where it was cached.
+    """
+
+    id: str
+    state: str
+    seconds: float
+    why: str
+    record: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run of the pipeline, in every outcome.
+
+    Attributes:
+      run_id: its id.
+      recipe: recipe name.
+      settings: the recipe as resolved, as JSON values.
+      status: how it ended.
+      error: `MnistTfxError.to_dict` of what stopped it.
+      nodes: what became of each node, in pipeline order.
+      metrics: of the evaluation, if there was one.
+      blessed: the Evaluator's verdict; None if it gave none.
+      baseline: what the candidate was compared with, such as `version 3` or `none`.
+      version: served version that this run ended with.
+      serving_path: its directory, relative to the root.
+      payload_digests: of the data files, sorted.
+      rows_digest: Merkle root over all rows.
+      sources: the data files as given in this run, even if ingest was cached under other names.
+      started: UTC time, ISO 8601 with `Z`.
+      finished: the same.
+    """
+
+    kind: ClassVar[str] = "run"
+
+    run_id: str
+    recipe: str
+    settings: Mapping[str, Any]
+    status: str
+    error: Mapping[str, Any] | None
+    nodes: tuple[NodeOutcome, ...]
+    metrics: Mapping[str, Any] | None
+    blessed: bool | None
+    baseline: str | None
+    version: int | None
+    serving_path: str | None
+    payload_digests: tuple[str, ...]
+    rows_digest: str | None
+    sources: tuple[DataSource, ...]
+    started: str
+    finished: str
+
+    def __post_init__(self) -> None:
+        if self.serving_path is not None:
+            checked_path(self.serving_path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as JSON values."""
+        return _to_dict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> RunRecord:
+        """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
+        nested = {
+            "nodes": tuple(NodeOutcome(**node) for node in fields["nodes"]),
+            "payload_digests": tuple(fields["payload_digests"]),
+            "sources": tuple(DataSource(**source) for source in fields["sources"]),
+        }
+        return cls(**{**fields, **nested})
+
+
+Record = ExecutionRecord | RunRecord
+_KINDS: Final[Mapping[str, type[ExecutionRecord | RunRecord]]] = {
+    kind.kind: kind for kind in (ExecutionRecord, RunRecord)
+}
+
+
+def from_dict(fields: Mapping[str, Any]) -> Record:
+    """Restores the record that `to_dict` of its class returned.
+
+    Raises:
+      EnvironmentProblem: if it is of another release, or fields are missing, unknown or of the wrong kind.
+    """
+    fields = dict(fields)
+    version = fields.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise EnvironmentProblem(
+            "of another release", where="record", wanted=f"schema_version {SCHEMA_VERSION}", got=version
+        )
+    try:
+        return _KINDS[fields.pop("kind", "")].from_dict(fields)
+    except (KeyError, TypeError, AttributeError) as err:
+        raise EnvironmentProblem("not a record of this release", where="record", got=err) from err
+
+
+def from_bytes(data: bytes) -> Record:
+    """Restores the record that `to_bytes` wrote.
+
+    Raises:
+      EnvironmentProblem: as `from_dict`, and if `data` is not a JSON object.
+    """
+    try:
+        fields = json.loads(data)
+    except ValueError as err:
+        raise EnvironmentProblem("not JSON", where="record", got=err) from err
+    if not isinstance(fields, dict):
+        raise EnvironmentProblem("not a JSON object", where="record", got=type(fields).__name__)
+    return from_dict(fields)
+
+
+def to_bytes(record: Record) -> bytes:
+    """Returns a record's file: canonical JSON, whose SHA-256 is its name."""
+    return canonical_json(record.to_dict())
+
+
+def record_hash(record: Record) -> str:
+    """Returns the hash that a record goes by: the SHA-256 of its file's bytes."""
+    return sha256_bytes(to_bytes(record))
+
+
+def node_key(
+    node: str, executor: str, parameters: Mapping[str, Scalar], inputs: Mapping[str, Iterable[ArtifactRef]]
+) -> str:
+    """Returns the identity of a piece of work: equal for two executions that were asked for the same.
+
+    Args:
+      node: node id.
+      executor: import path of the executor.
+      parameters: as recorded, among them the code digest.
+      inputs: {channel: artifacts in order}; where they lie does not count.
+    """
+    asked = {
+        "node": node,
+        "executor": executor,
+        "parameters": dict(parameters),
+        "inputs": {channel: [ref.identity for ref in refs] for channel, refs in inputs.items()},
+    }
+    return sha256_bytes(canonical_json(asked))
+
+
+def without_root(parameters: Mapping[str, Scalar], root: str) -> dict[str, Scalar]:
+    """Returns `parameters` with the absolute path `root` written as `ROOT_MARK` wherever a text holds it."""
+    return {k: v.replace(root, ROOT_MARK) if isinstance(v, str) else v for k, v in parameters.items()}
+
+
+def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple[str, ExecutionRecord] | None:
+    """Returns the newest execution with a node key, and its hash.
+
+    Args:
+      records: by hash.
+      order: hashes from oldest to newest, as the ledger committed them; times do not count.
+      key: a node key.
+    """
+    for known in reversed(order):
+        record = records.get(known)
+        if isinstance(record, ExecutionRecord) and record.key == key:
+            return known, record
+    return None
+
+
+def utc(timestamp: float) -> str:
+    """Returns seconds since the epoch as UTC, ISO 8601 with milliseconds and `Z`."""
+    moment = dt.datetime.fromtimestamp(timestamp, tz=dt.timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _to_dict(record: Record) -> dict[str, Any]:
+    fields = {"schema_version": SCHEMA_VERSION, "kind": record.kind, **dataclasses.asdict(record)}
+    plain: dict[str, Any] = json.loads(canonical_json(fields))  # lists where the fields are tuples
+    return plain

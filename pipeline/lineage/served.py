@@ -1,0 +1,156 @@
+"""A served version -> its lineage: the manifest beside its bytes, the records it names, the data files they read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import chain, graph, manifest
+from pipeline.lineage.chain import Chain
+from pipeline.lineage.graph import Edge, Graph, Node
+from pipeline.lineage.record_files import Records, scan
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.paths import RunPaths
+
+SCHEMA_VERSION: Final = 1
+PUSHER: Final = "Pusher"
+BASELINE: Final = "baseline"
+UNKNOWN: Final = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedLineage:
+    """What a served version was made from.
+
+    Attributes:
+      version: its number.
+      path: of its directory, relative to the root.
+      sha256: the model's tree digest, as its manifest tells it; nothing is hashed here.
+      run_id: the run that pushed it, or, if no push is recorded, the one that trained it.
+      recorded: whether the push itself has a record.
+      baseline: what it was compared with, such as `version 2` or `none`.
+      graph: from the data files to the version.
+    """
+
+    version: int
+    path: str
+    sha256: str
+    run_id: str
+    recorded: bool
+    baseline: str
+    graph: Graph
+
+    @property
+    def id(self) -> str:
+        """The version's node in `graph`."""
+        return f"version:{self.version}"
+
+    def state(self, node: Node) -> str:
+        """Returns whether the run that pushed it `executed` a node or had it `cached`."""
+        return "executed" if node.run_id == self.run_id else "cached"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the lineage as JSON values."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "graph"}
+        drawn = self.graph.to_dict()
+        states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == graph.EXECUTION}
+        nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
+        done = {"schema_version": SCHEMA_VERSION, "status": "ok", "error": None}
+        return {**done, **fields, "nodes": nodes, "edges": drawn["edges"]}
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> ServedLineage:
+        """Restores what `to_dict` returned."""
+        nodes = [{key: value for key, value in node.items() if key != "state"} for node in fields["nodes"]]
+        drawn = Graph.from_dict({"nodes": nodes, "edges": fields["edges"]})
+        names = [f.name for f in dataclasses.fields(ServedLineage) if f.name != "graph"]
+        return ServedLineage(**{name: fields[name] for name in names}, graph=drawn)
+
+
+def versions(root: Path) -> tuple[int, ...]:
+    """Returns the numbers of the served versions, ascending."""
+    serving = RunPaths(root).serving
+    names = [entry.name for entry in serving.iterdir() if entry.is_dir()] if serving.is_dir() else []
+    return tuple(sorted(int(name) for name in names if name.isascii() and name.isdecimal()))
+
+
+def show(root: Path, version: int | None = None) -> ServedLineage:
+    """Returns the lineage of a served version, by default the newest.
+
+    Raises:
+      BadInput: if it is not there.
+      RecordMissing: if a record behind it is gone.
+      EnvironmentProblem: if its manifest, a record or the ledger cannot be read.
+    """
+    number = _chosen(root, version)
+    provenance = read_provenance(root, number)
+    records = scan(RunPaths(root).records)
+    ledger = chain.read(RunPaths(root).ledger)
+    push = _push(number, ledger, records)
+    heads = manifest.heads_of(provenance) if push is None else (push[0],)
+    behind = _under_given_names(graph.build(records, heads), ledger, records)
+    run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"] if push is None else push[1].run_id
+    compared = [node.properties[BASELINE] for node in behind.nodes.values() if BASELINE in node.properties]
+    served = Node(
+        id=f"version:{number}",
+        kind=graph.SERVED,
+        name=f"{RunPaths(root).serving.name}/{number}",
+        sha256=manifest.digest_of(provenance),
+        run_id=run_id,
+        time=None if push is None else push[1].finished,
+    )
+    edges = [Edge(source=head, target=served.id, channel="pushed_model", sha256=served.sha256) for head in heads]
+    return ServedLineage(
+        version=number,
+        path=served.name,
+        sha256=served.sha256,
+        run_id=run_id,
+        recorded=push is not None,
+        baseline=str(compared[-1]) if compared else UNKNOWN,
+        graph=Graph({served.id: served, **behind.nodes}, (*edges, *behind.edges)),
+    )
+
+
+def read_provenance(root: Path, version: int) -> dict[str, Any]:
+    """Returns the statement that is served with a version.
+
+    Raises:
+      EnvironmentProblem: if there is none, or it is no statement.
+    """
+    path = RunPaths(root).serving / str(version) / manifest.PROVENANCE
+    try:
+        return manifest.from_bytes(path.read_bytes())
+    except OSError as err:
+        raise EnvironmentProblem("cannot read the provenance", where=path, got=err.strerror) from err
+
+
+def _chosen(root: Path, version: int | None) -> int:
+    known = versions(root)
+    if not known:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    if version is not None and version not in known:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, known))}", got=version)
+    return known[-1] if version is None else version
+
+
+def _push(version: int, ledger: Chain, records: Records) -> tuple[str, ExecutionRecord] | None:
+    """Returns the newest record of a push that made this version, by the ledger's order."""
+    pushed = [line for line in ledger.lines if line.event == chain.PUSHED and line.details.get("version") == version]
+    for line in ledger.lines if pushed else ():
+        if line.event == chain.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node):
+            record = records.get(str(line.record))
+            return (str(line.record), record) if isinstance(record, ExecutionRecord) else None
+    return None
+
+
+def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
+    """Returns the graph with data files under the names by which the run that ingested them was given them."""
+    ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == graph.DATA_CHANNEL}
+    runs = [line.record for line in ledger.lines if line.event == chain.RUN and line.run_id in ingests]
+    given = [record for record in map(records.get, map(str, runs)) if isinstance(record, RunRecord)]
+    names = {f"data:{source.payload_digest}": source.name for record in given for source in record.sources}
+    renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in behind.nodes.items()}
+    return Graph(renamed, behind.edges)

@@ -1,0 +1,163 @@
+"""A compiled node and the records so far -> whether its outputs can be reused, and why.
+
+The node key decides: the executor, the execution properties (settings, code digest, data digests) and the records of
+the inputs. A match counts only if every byte of the recorded outputs is still there; stock TFX asks whether the URI
+exists. One decider serves `run` and `--dry-run` alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.declaration import CODE_DIGEST
+from pipeline.lineage import records
+from pipeline.lineage.artifacts import ArtifactRef, difference
+from pipeline.lineage.records import ExecutionRecord, Scalar
+from pipeline.nodes import Node
+from pipeline.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done:
+    """A node whose outputs are there: by whose record, under which hash."""
+
+    hash: str
+    record: ExecutionRecord
+
+    def refs(self, channel: str) -> tuple[ArtifactRef, ...]:
+        """Returns its outputs as their readers name them."""
+        return tuple(entry.ref(self.hash) for entry in self.record.outputs.get(channel, ()))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What is to happen with a node.
+
+    Attributes:
+      key: its node key; None while an input is not there yet.
+      parameters: execution properties as resolved.
+      inputs: {channel: artifacts}.
+      reuse: the execution whose outputs are reused; None if it has to execute.
+      why: what decided that, in words.
+      damaged: whether outputs that would have been reused were changed on disk.
+    """
+
+    key: str | None
+    parameters: Mapping[str, Scalar]
+    inputs: Mapping[str, tuple[ArtifactRef, ...]]
+    reuse: Done | None
+    why: str
+    damaged: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Planner:
+    """Decides node by node, upstream first.
+
+    Attributes:
+      paths: of the root.
+      records: all records, by hash.
+      order: hashes of execution records, oldest first.
+      forced: nodes that execute whatever was recorded.
+      staging: where copies of data and schema go while properties are resolved; the root itself by default.
+    """
+
+    paths: RunPaths
+    records: Mapping[str, records.Record]
+    order: tuple[str, ...]
+    forced: frozenset[str] = frozenset()
+    staging: Path | None = None
+
+    def plan(self, node: Node, done: Mapping[str, Done]) -> Planned:
+        """Decides about one node, `done` being the nodes upstream that are there."""
+        waiting = [producer for producer in node.producers if producer not in done]
+        if waiting:
+            why = f"{' and '.join(waiting)} executes"
+            return Planned(key=None, parameters={}, inputs={}, reuse=None, why=why)
+        inputs = {channel: done[producer].refs(output) for channel, (producer, output) in node.inputs.items()}
+        parameters = node.resolve(self.paths.root, self.staging or self.paths.root, inputs)
+        recorded = records.without_root(parameters, str(self.paths.root))
+        key = records.node_key(node.id, node.executor, recorded, inputs)
+        asked = Planned(key=key, parameters=parameters, inputs=inputs, reuse=None, why="")
+        if node.id in self.forced:
+            return dataclasses.replace(asked, why="asked for")
+        found = records.find(self.records, self.order, key)
+        if found is None:
+            return dataclasses.replace(asked, why=self._what_changed(node, recorded, inputs))
+        hash_, record = found
+        for entry in (entry for entries in record.outputs.values() for entry in entries):
+            if changes := difference(self.paths.root, entry):
+                why = f"{entry.path} was changed on disk ({changes})"
+                return dataclasses.replace(asked, why=why, damaged=True)
+        done_before = Done(hash=hash_, record=record)
+        return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
+
+    def _what_changed(
+        self, node: Node, parameters: Mapping[str, Scalar], inputs: Mapping[str, tuple[ArtifactRef, ...]]
+    ) -> str:
+        executions = (self.records[known] for known in reversed(self.order))
+        last = next((r for r in executions if isinstance(r, ExecutionRecord) and r.node == node.id), None)
+        if last is None:
+            return "never executed here"
+        return "; ".join(_differences(node, last, parameters, inputs)) or "its executor changed"
+
+
+def _differences(
+    node: Node,
+    last: ExecutionRecord,
+    parameters: Mapping[str, Scalar],
+    inputs: Mapping[str, tuple[ArtifactRef, ...]],
+) -> Iterator[str]:
+    before, now = dict(last.code.files), dict(node.code.files)
+    changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    if changed:
+        yield f"code changed: {', '.join(changed)}"
+    elif last.parameters.get(CODE_DIGEST) != parameters.get(CODE_DIGEST):
+        yield "requirements.lock changed"
+    for name in sorted(last.parameters.keys() | parameters.keys()):
+        old, new = last.parameters.get(name), parameters.get(name)
+        if old != new and name not in (CODE_DIGEST, "custom_config"):
+            yield from _parameter_difference(name, old, new)
+        elif old != new and name == "custom_config":
+            yield from _parameter_difference(name, _without_code(old), _without_code(new))
+    for channel, refs in inputs.items():
+        old_refs = last.inputs.get(channel, ())
+        if [ref.identity for ref in old_refs] != [ref.identity for ref in refs]:
+            yield f"{channel} is another"
+
+
+def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:
+    try:
+        before, now = _flat(json.loads(str(old))), _flat(json.loads(str(new)))
+    except ValueError:
+        yield f"{name} changed: {_short(old)} -> {_short(new)}"
+        return
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            yield f"{key or name} changed: {_short(before.get(key))} -> {_short(now.get(key))}"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, str) and value.startswith("{"):  # a section inside custom_config is JSON in JSON
+        value = json.loads(value)
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = key if key in ("settings", "data") else f"{prefix}.{key}" if prefix else key
+        flat.update(_flat(inner, "" if key in ("settings", "data") else name))
+    return flat
+
+
+def _without_code(config: Scalar) -> str:
+    fields = json.loads(str(config)) if config else {}
+    return json.dumps({name: value for name, value in fields.items() if name != CODE_DIGEST})
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,157 @@
+"""Recipe name or YAML file, profile and overrides -> validated `Settings`.
+
+A recipe is a mapping with the sections of `components.settings.Settings`, and `profiles:`, overlays by name. The
+overlay of the chosen profile is applied first, then `--set key=value`, then `--seed`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from components.errors import BadInput
+from components.settings import Settings
+
+FOLDER: Final = Path(__file__).parent / "recipes"
+DEFAULT_PROFILE: Final = "fast"
+DEFAULT_RECIPE: Final = "digits"
+BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
+
+
+def names() -> list[str]:
+    """Returns the names of the recipes that come with the package, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def for_shape(shape: tuple[int, int] | None) -> str:
+    """Returns the recipe that data of this height and width gets when none is named.
+
+    Raises:
+      BadInput: if no recipe is the default of that shape.
+    """
+    if shape is None:
+        return DEFAULT_RECIPE
+    if shape not in BY_SHAPE:
+        raise BadInput(
+            "no recipe is the default for this shape",
+            where="--data",
+            wanted=" or ".join(f"{h}x{w}" for h, w in BY_SHAPE),
+            got=f"{shape[0]}x{shape[1]}",
+            hint="write a recipe with `data.shape` and name it with --recipe FILE.yaml",
+        )
+    return BY_SHAPE[shape]
+
+
+def load(
+    recipe: str, *, profile: str | None = None, overrides: Iterable[str] = (), seed: int | None = None
+) -> Settings:
+    """Resolves a recipe.
+
+    Args:
+      recipe: the name of a recipe of the package, or the path of a YAML file.
+      profile: an overlay of the recipe's `profiles`; by default `fast` where there is one.
+      overrides: `section.key=value` texts; values are YAML scalars or lists.
+      seed: of both trainings.
+
+    Raises:
+      BadInput: for an unknown recipe, profile or key (with the known ones), or a value out of its bounds.
+    """
+    path = _find(recipe)
+    values = _read(path)
+    profiles = values.pop("profiles", None) or {}
+    _overlay(values, _profile(profiles, profile, path))
+    for override in overrides:
+        _overlay(values, _parse_override(override))
+    if seed is not None:
+        values["seed"] = seed
+        for section in ("autoencoder", "classifier"):
+            if isinstance(values.get(section), dict):
+                values[section].pop("seed", None)
+    return _validate(values, path)
+
+
+def _find(recipe: str) -> Path:
+    if recipe.endswith((".yaml", ".yml")):
+        path = Path(recipe)
+        if not path.is_file():
+            raise BadInput("no such recipe file", where=recipe)
+        return path
+    if recipe not in names():
+        raise BadInput("unknown recipe", where="--recipe", wanted=", ".join(names()), got=recipe)
+    return FOLDER / f"{recipe}.yaml"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise BadInput("not readable as YAML", where=path, got=" ".join(str(err).split())) from err
+    if not isinstance(values, dict):
+        raise BadInput("not a recipe", where=path, wanted="a mapping of sections", got=type(values).__name__)
+    return values
+
+
+def _profile(profiles: Mapping[str, Any], name: str | None, path: Path) -> Mapping[str, Any]:
+    if name is None:
+        return profiles.get(DEFAULT_PROFILE) or {}
+    if name not in profiles:
+        known = ", ".join(sorted(profiles)) or "none"
+        raise BadInput("unknown profile", where=path.name, wanted=known, got=name)
+    return profiles[name] or {}
+
+
+def _overlay(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _overlay(values[key], value)
+        else:
+            values[key] = value
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise BadInput("not an override", where="--set", wanted="section.key=value", got=override)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise BadInput("value is not YAML", where=f"--set {key}", got=text) from err
+    nested: Any = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _validate(values: dict[str, Any], path: Path) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as err:
+        raise _explain(err.errors()[0], path) from err
+
+
+def _explain(error: Any, path: Path) -> BadInput:
+    # Union members show up as extra steps such as `HashSplit`; they are no keys of the recipe.
+    steps = [str(step) for step in error["loc"] if str(step).islower() or isinstance(step, int)]
+    key = ".".join(steps)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(steps[:-1])
+        close = difflib.get_close_matches(steps[-1], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else None
+        return BadInput(f"unknown key {key}", where=path.name, wanted=f"one of {', '.join(known)}", hint=hint)
+    if error["type"] == "missing":
+        return BadInput(f"{key} is missing", where=path.name)
+    return BadInput(f"{key} is out of bounds", where=path.name, wanted=error["msg"], got=repr(error["input"]))
+
+
+def _known_keys(steps: list[str]) -> list[str]:
+    model: Any = Settings
+    for step in steps:
+        annotation = model.model_fields[step].annotation
+        members = getattr(annotation, "__args__", (annotation,))
+        model = next((m for m in (annotation, *members) if hasattr(m, "model_fields")), model)
+    return sorted([*model.model_fields, *(["profiles"] if model is Settings else [])])

@@ -1,0 +1,323 @@
+"""A configuration -> a finished run: every node launched or reused, recorded, and accounted for in every outcome.
+
+It drives TFX's own Launcher, as TFX's LocalDagRunner does, and hands it an executor operator (`pipeline.execution`), so
+that nothing of TFX is patched. One run at a time may write to a root; another one waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import data_types, launcher
+
+from components.errors import EnvironmentProblem, MnistTfxError, Refused
+from components.serving import raise_floor
+from pipeline import metadata_store, root, verdicts
+from pipeline.config import PipelineConfig, Reuse
+from pipeline.execution import SPECS, Execution, RunContext
+from pipeline.git_state import git_state
+from pipeline.isolation import StageProcesses
+from pipeline.lineage import manifest, record_files, records
+from pipeline.lineage.ledger import Ledger
+from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
+from pipeline.plan import Done, Planned, Planner
+from pipeline.view import RunView
+
+
+class Interrupted(Exception):  # an event, not an error
+    """SIGTERM or Ctrl-C; an Exception, since the Launcher settles an execution only for those."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+      record: what is written about it; the ledger holds its hash.
+      error: what stopped it, if anything did.
+      train_s: time of both Trainer nodes from launch to publication, in seconds.
+    """
+
+    record: records.RunRecord
+    error: MnistTfxError | Interrupted | None
+    train_s: float
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of what stopped it."""
+        return 0 if self.error is None else self.error.exit_code
+
+
+class Run:
+    """One run of the local runner."""
+
+    def __init__(
+        self, config: PipelineConfig, run_id: str, *, reuse: Reuse, view: RunView, processes: StageProcesses
+    ) -> None:
+        self._config = config
+        self._run_id = run_id
+        self._reuse = reuse
+        self._view = view
+        self._processes = processes
+        self._done: dict[str, Done] = {}
+        self._outcomes: dict[str, records.NodeOutcome] = {}
+        self._highest_version = 0
+
+    def run(self) -> Outcome:
+        """Runs the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
+        started = time.time()
+        compiled = compile_pipeline(self._config, self._run_id)
+        self._view.open([node.id for node in compiled.nodes])
+        error: MnistTfxError | Interrupted | None = None
+        with root.locked(self._config.paths, self._view.say), signals_as_exceptions():
+            before = root.check_identity(self._config.paths, self._config.identity)
+            ledger = Ledger.open(self._config.paths.ledger)
+            try:
+                self._run_nodes(compiled, ledger, before)
+            except (MnistTfxError, Interrupted) as err:
+                error = err
+            except Exception as err:
+                error = self._unexpected(err)
+            finally:
+                self._view.close()
+            record = self._run_record(compiled, started, error)
+            ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
+        return Outcome(record=record, error=error, train_s=self._train_seconds())
+
+    def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
+        connection = metadata_store.connect(self._config.paths.metadata, ledger_is_empty=not ledger.chain.lines)
+        self._settle(connection, ledger, before)
+        self._highest_version = ledger.chain.highest_version()
+        context = RunContext(
+            run_id=self._run_id,
+            config=self._config,
+            ledger=ledger,
+            processes=self._processes,
+            environment=records.Environment.here(device="cpu"),
+            git=git_state(),
+        )
+        planner = Planner(
+            paths=self._config.paths,
+            records=record_files.scan(self._config.paths.records),
+            order=ledger.chain.order,
+            forced=self._reuse.forced([node.id for node in compiled.nodes]),
+        )
+        try:
+            for node in compiled.nodes:
+                self._run_node(node, planner, context, connection, compiled)
+        finally:
+            # Nothing of this run is still at work, however it ended.
+            metadata_store.fail_running(connection)
+
+    def _run_node(
+        self,
+        node: Node,
+        planner: Planner,
+        context: RunContext,
+        connection: metadata.Metadata,
+        compiled: CompiledPipeline,
+    ) -> None:
+        self._view.started(node.id)
+        clock = time.monotonic()
+        state, why = "failed", ""
+        try:
+            planned = planner.plan(node, self._done)
+            state, why = self._reuse_or_execute(node, planned, context, connection, compiled)
+        except BaseException as err:
+            why = str(err)
+            raise
+        finally:
+            seconds = round(time.monotonic() - clock, 3)
+            done = self._done.get(node.id)
+            self._outcomes[node.id] = records.NodeOutcome(
+                id=node.id, state=state, seconds=seconds, why=why, record=done.hash if done else None
+            )
+            self._view.finished(node.id, state, seconds, why)
+        verdicts.require(node.id, self._config.paths.root, self._done[node.id].record)
+
+    def _reuse_or_execute(
+        self,
+        node: Node,
+        planned: Planned,
+        context: RunContext,
+        connection: metadata.Metadata,
+        compiled: CompiledPipeline,
+    ) -> tuple[str, str]:
+        if planned.damaged:
+            self._view.say(f"warning: {node.id}: {planned.why}: computed again")
+        if planned.reuse is not None and self._published_again(node, planned, connection):
+            self._done[node.id] = planned.reuse
+            return "cached", planned.why
+        self._processes.start()
+        execution = Execution(
+            context,
+            node,
+            planned,
+            prepare=self._prepare,
+            progress=lambda line: self._view.progress(node.id, line),
+        )
+        try:
+            self._launch(node, execution, connection, compiled)
+        except BaseException as err:
+            execution.give_up(str(err))
+            raise
+        self._done[node.id] = execution.commit()
+        self._note_push(node, context.ledger)
+        return "executed", planned.why if planned.reuse is None else "the metadata store does not know its outputs"
+
+    def _published_again(self, node: Node, planned: Planned, connection: metadata.Metadata) -> bool:
+        reused = planned.reuse
+        if reused is None:
+            return False
+        place = self._config.paths.root
+        uris = {name: [str(place / e.path) for e in entries] for name, entries in reused.record.outputs.items()}
+        return metadata_store.reuse(connection, node.proto, planned.parameters, uris)
+
+    def _launch(
+        self, node: Node, execution: Execution, connection: metadata.Metadata, compiled: CompiledPipeline
+    ) -> None:
+        launcher.Launcher(
+            pipeline_node=node.proto,
+            mlmd_connection=connection,
+            pipeline_info=compiled.proto.pipeline_info,
+            pipeline_runtime_spec=compiled.proto.runtime_spec,
+            executor_spec=node.executor_spec,
+            custom_driver_spec=node.driver_spec,
+            custom_executor_operators=dict.fromkeys(SPECS, execution.operator),
+        ).launch()
+
+    def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
+        """Gives the Pusher the manifest that goes into the served version, built from the records of its inputs."""
+        if node.id != "Pusher":
+            return
+        known = {done.hash: done.record for done in self._done.values()}
+        everything = {**record_files.scan(self._config.paths.records), **known}
+        heads = [self._done[producer].hash for producer in node.producers]
+        model = self._done["Classifier"].record.outputs["model"][0]
+        statement = manifest.statement(manifest.served_files(model), everything, heads)
+        folder = Path(info.tmp_dir) / str(info.execution_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "provenance.json").write_bytes(manifest.to_bytes(statement))
+        raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
+
+    def _note_push(self, node: Node, ledger: Ledger) -> None:
+        if node.id != "Pusher":
+            return
+        pushed = verdicts.pushed(self._config.paths.root, self._done[node.id].record)
+        if pushed is not None:
+            ledger.pushed(node=node.id, run_id=self._run_id, version=pushed.version, digest=pushed.digest)
+
+    def _settle(self, connection: metadata.Metadata, ledger: Ledger, before: Path | None) -> None:
+        """Closes what an earlier run left open (it is gone, since this one holds the lock) and follows a moved root."""
+        if ledger.repaired:
+            self._view.say(f"warning: {ledger.repaired}")
+        for intent in ledger.unsettled():
+            ledger.lost(intent, why="its process ended before it was published")
+        left = metadata_store.fail_running(connection)
+        if left:
+            self._view.say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
+        if before is not None and before != self._config.paths.root:
+            metadata_store.relocate(connection, before, self._config.paths.root)
+        root.claim(self._config.paths, self._config.identity)
+
+    def _run_record(
+        self, compiled: CompiledPipeline, started: float, error: MnistTfxError | Interrupted | None
+    ) -> records.RunRecord:
+        for node in compiled.nodes:
+            if node.id not in self._outcomes:
+                self._outcomes[node.id] = records.NodeOutcome(
+                    id=node.id, state="skipped", seconds=0.0, why="the run had stopped", record=None
+                )
+        summary = verdicts.summary(self._config.paths.root, {k: d.record for k, d in self._done.items()})
+        return records.RunRecord(
+            run_id=self._run_id,
+            recipe=self._config.settings.name,
+            settings=self._config.settings.model_dump(mode="json"),
+            status=_status(error),
+            error=_error_fields(error),
+            nodes=tuple(self._outcomes[node.id] for node in compiled.nodes),
+            sources=self._sources(),
+            started=records.utc(started),
+            finished=records.utc(time.time()),
+            **summary,
+        )
+
+    def _unexpected(self, err: Exception) -> EnvironmentProblem:
+        """Turns what nobody foresaw into one line; the traceback goes to the log."""
+        log = self._config.paths.log(self._run_id)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            traceback.print_exception(type(err), err, err.__traceback__, file=file)
+        if isinstance(err, OSError):
+            return EnvironmentProblem(err.strerror or str(err), where=err.filename)
+        what = f"{type(err).__name__}: {' '.join(str(err).split())[:500]}"
+        return EnvironmentProblem(what, hint=f"the traceback is in {log}")
+
+    def _sources(self) -> tuple[records.DataSource, ...]:
+        """Returns the data files as this run was given them, also where ingest was cached under other names."""
+        if "ExampleGen" not in self._done:
+            return ()
+        given = set(self._config.files)
+        folder = self._config.paths.root / str(self._done["ExampleGen"].record.parameters["input_base"])
+        noted = json.loads((folder / "sources.json").read_text())["sources"]
+        return tuple(
+            records.DataSource(
+                name=Path(entry["path"]).name,
+                payload_digest=entry["payload_digest"],
+                container_digest=entry["container_digest"],
+                bytes=entry["container_bytes"],
+            )
+            for entry in noted
+            if entry["path"] in given
+        )
+
+    def _train_seconds(self) -> float:
+        trainers = ("Autoencoder", "Classifier")
+        return sum(self._outcomes[t].seconds for t in trainers if self._outcomes[t].state == "executed")
+
+
+def _status(error: MnistTfxError | Interrupted | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "refused" if isinstance(error, Refused) else "failed"
+
+
+def _error_fields(error: MnistTfxError | Interrupted | None) -> Mapping[str, Any] | None:
+    if isinstance(error, Interrupted):
+        return {"kind": "Interrupted", "what": str(error)}
+    return None if error is None else error.to_dict()
+
+
+@contextlib.contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into `Interrupted` in the main thread; elsewhere it changes nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        del frame
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

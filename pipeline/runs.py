@@ -1,0 +1,40 @@
+"""A root -> its runs, as their records tell them, oldest first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.errors import BadInput
+from pipeline.lineage import chain, record_files
+from pipeline.lineage.records import RunRecord
+from pipeline.paths import RunPaths
+
+
+def runs(root: Path) -> list[RunRecord]:
+    """Returns the records of all runs, in the ledger's order.
+
+    Raises:
+      BadInput: if there is no pipeline at `root`.
+      EnvironmentProblem: if ledger or records are broken.
+    """
+    paths = RunPaths(root.absolute())
+    if not paths.ledger.exists():
+        raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
+    records = record_files.scan(paths.records)
+    lines = chain.read(paths.ledger).lines
+    found = (records[line.record] for line in lines if line.event == chain.RUN and line.record is not None)
+    return [record for record in found if isinstance(record, RunRecord)]
+
+
+def find(root: Path, run_id: str | None) -> RunRecord:
+    """Returns one run, the last one if none is named; an id may be cut short where that is unambiguous.
+
+    Raises:
+      BadInput: if there is no such run, or several.
+    """
+    known = runs(root)
+    matching = known[-1:] if run_id is None else [run for run in known if run.run_id.startswith(run_id)]
+    if len(matching) != 1:
+        ids = ", ".join(run.run_id for run in known[-5:])
+        raise BadInput("no such run" if not matching else "not one run", where=run_id, wanted=f"one of {ids}")
+    return matching[0]

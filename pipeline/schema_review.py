@@ -1,0 +1,228 @@
+"""Clean data of a geometry -> a draft schema and reference profile; a draft against what is approved; approval.
+
+The library behind `mnist-tfx schema propose|diff|approve`. What is written holds sums, thresholds and digests, never
+a row of the data. Thresholds come from `pipeline.schema_calibration`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf import text_format
+from numpy.typing import NDArray
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import digest
+from components.errors import BadInput
+from components.features import IMAGE, LABEL, SPLITS
+from components.ingest import csv_rows, idx
+from components.ingest.chunk import Chunk
+from components.ingest.discovery import DataFiles
+from components.profile import ASPECTS, Reference, distance
+from components.schema_files import (
+    APPROVED_NAME,
+    approvals,
+    profile_file,
+    read_reference,
+    read_schema,
+    schema_digest,
+)
+from components.settings import DataSettings
+from pipeline.schema_calibration import Source, calibrate
+
+ROWS_AT_ONCE: Final = 10_000
+
+
+def read_sources(files: DataFiles, data: DataSettings) -> dict[str, Source]:
+    """Reads data files into memory as the sources of a proposal: the official parts, `train` before `test`.
+
+    Raises:
+      BadInput: when a file cannot be read, or does not fit the geometry.
+    """
+    label = None
+    if files.form == "csv":
+        label = csv_rows.resolve_label([part.files[0] for part in files.parts], data)
+    chunks: dict[str, list[Chunk]] = {}
+    for part in sorted(files.parts, key=lambda part: SPLITS.index(part.split)):
+        if files.form == "csv":
+            read = csv_rows.iter_chunks(part.files[0], data, rows=ROWS_AT_ONCE, label=label)
+        else:
+            read = idx.iter_chunks(part.files[0], part.files[1], rows=ROWS_AT_ONCE, data=data)
+        chunks.setdefault(part.split, []).extend(read)
+    return {split: _joined(found) for split, found in chunks.items() if found}
+
+
+def _joined(chunks: list[Chunk]) -> Source:
+    return Source(
+        pixels=np.concatenate([chunk.pixels for chunk in chunks]),
+        labels=np.concatenate([chunk.labels for chunk in chunks]),
+    )
+
+
+def propose(sources: Mapping[str, Source], data: DataSettings, to: Path) -> Path:
+    """Drafts a schema and a reference profile from clean data.
+
+    Args:
+      sources: {name: rows}, the reference first; rows of another origin, such as other writers, go by another name.
+      data: the geometry.
+      to: folder of the draft; files of the same geometry there are replaced.
+
+    Returns:
+      The path of the draft schema; the reference profile lies beside it.
+
+    Raises:
+      BadInput: when there is no row, or a row does not fit the geometry.
+    """
+    _check(sources, data)
+    reference = calibrate(sources, data)
+    to.mkdir(parents=True, exist_ok=True)
+    path = to / f"{data.geometry}.pbtxt"
+    _write(path, schema_text(data))
+    _write(profile_file(path), reference.to_json())
+    return path
+
+
+def _check(sources: Mapping[str, Source], data: DataSettings) -> None:
+    if not sources:
+        raise BadInput("no data to propose a schema from", where=data.geometry)
+    for name, source in sources.items():
+        if not len(source):
+            raise BadInput("no rows", where=name, wanted="clean rows of the geometry", got=0)
+        wrong = {"pixel": source.pixels.max() > data.pixel_max, "label": _outside(source.labels, data)}
+        for what, is_wrong in wrong.items():
+            if is_wrong:
+                raise BadInput(f"a {what} is out of range", where=name, wanted=data.geometry)
+
+
+def _outside(labels: NDArray[np.int64], data: DataSettings) -> bool:
+    return bool(labels.min() < 0 or labels.max() >= data.label_count)
+
+
+def schema_text(data: DataSettings) -> str:
+    """Returns the TFMD Schema of a geometry as text proto: both features always there, of fixed shape, in range."""
+    schema = schema_pb2.Schema()
+    schema.dataset_constraints.min_examples_count = 1
+    for name, length, largest in ((IMAGE, data.pixels, data.pixel_max), (LABEL, 1, data.label_count - 1)):
+        feature = schema.feature.add(name=name, type=schema_pb2.INT)
+        feature.presence.min_fraction = 1.0
+        feature.presence.min_count = 1
+        feature.shape.dim.add(size=length)
+        feature.int_domain.min = 0
+        feature.int_domain.max = largest
+        if name == LABEL:
+            feature.int_domain.is_categorical = True
+    return text_format.MessageToString(schema)
+
+
+def diff(draft: Path, approved: Path | None) -> list[str]:
+    """Returns what approving a draft would change, a sentence to each change; nothing where nothing does.
+
+    Args:
+      draft: path of the draft schema.
+      approved: path of the schema in force; None where the geometry has none.
+
+    Raises:
+      BadInput: when a file cannot be read.
+    """
+    new, new_reference = read_schema(draft), read_reference(profile_file(draft))
+    if approved is None:
+        return [f"{new_reference.geometry} has no approved schema: this would be the first"]
+    old, old_reference = read_schema(approved), read_reference(profile_file(approved))
+    return [*_schema_changes(old, new), *_reference_changes(old_reference, new_reference)]
+
+
+def _schema_changes(old: schema_pb2.Schema, new: schema_pb2.Schema) -> Iterator[str]:
+    before, after = ({f.name: f for f in schema.feature} for schema in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            yield f"feature {name} goes"
+        elif name not in before:
+            yield f"feature {name} comes: {_short(after[name])}"
+        elif before[name] != after[name]:
+            yield f"feature {name} changes from {_short(before[name])} to {_short(after[name])}"
+    for schema in (before_rest := schema_pb2.Schema(), after_rest := schema_pb2.Schema()):
+        schema.CopyFrom(old if schema is before_rest else new)
+        schema.ClearField("feature")
+    if before_rest != after_rest:
+        yield f"the rest of the schema changes from {_short(before_rest)} to {_short(after_rest)}"
+
+
+def _short(message: Any) -> str:
+    return "{" + text_format.MessageToString(message, as_one_line=True).strip() + "}"
+
+
+def _reference_changes(old: Reference, new: Reference) -> Iterator[str]:
+    if old.geometry != new.geometry:
+        yield f"the reference profile changes from {old.geometry} to {new.geometry}"
+        return
+    if old.profile["rows"] != new.profile["rows"]:
+        yield f"the reference profile is of {new.profile['rows']} rows, before of {old.profile['rows']}"
+    for aspect in ASPECTS:
+        apart = distance(new.profile, old.profile, aspect)
+        if apart.value:
+            yield f"reference {aspect} move by up to {apart.value:.4f} (place {apart.place})"
+        before, after = old.thresholds[aspect], new.thresholds[aspect]
+        for name in ("floor", "scale"):
+            if getattr(before, name) != getattr(after, name):
+                yield f"{aspect} threshold, {name}: {getattr(before, name):.4f} becomes {getattr(after, name):.4f}"
+    if old.calibration != new.calibration:
+        yield f"calibration: {_alarm_rate(old)} becomes {_alarm_rate(new)}"
+
+
+def _alarm_rate(reference: Reference) -> str:
+    held_out = reference.calibration.get("held_out", {})
+    return f"{held_out.get('alarms', '?')} false alarms in {held_out.get('runs', '?')} held-out runs"
+
+
+def approve(draft: Path, folder: Path) -> str:
+    """Installs a draft into a folder of schemas and pins its digest there.
+
+    The pair is put in place before its digest is: a crash in between leaves a schema that is refused as changed, and
+    approving again mends it.
+
+    Args:
+      draft: path of the draft schema, its profile beside it; it may lie in `folder` already.
+      folder: `schema/` of a clone, or a user's own.
+
+    Returns:
+      The digest that was pinned.
+
+    Raises:
+      BadInput: when the draft cannot be read, or its file name is not that of its geometry.
+    """
+    read_schema(draft)
+    geometry = read_reference(profile_file(draft)).geometry
+    if draft.name != f"{geometry}.pbtxt":
+        raise BadInput("draft is not named by its geometry", where=draft, wanted=f"{geometry}.pbtxt", got=draft.name)
+    installed = folder / draft.name
+    known = approvals(folder)
+    texts = {target: source.read_text(encoding="utf-8") for source, target in _pairs(draft, installed)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for target, text in texts.items():
+        _write(target, text)
+    pinned = schema_digest(installed)
+    known[geometry] = {"digest": pinned, "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat()}
+    _write_approvals(folder, known)
+    return pinned
+
+
+def _pairs(draft: Path, installed: Path) -> tuple[tuple[Path, Path], tuple[Path, Path]]:
+    return (draft, installed), (profile_file(draft), profile_file(installed))
+
+
+def _write_approvals(folder: Path, known: Mapping[str, Mapping[str, str]]) -> None:
+    lines = [f'"{geometry}": {digest.canonical_json(known[geometry]).decode()}' for geometry in sorted(known)]
+    _write(folder / APPROVED_NAME, '{"version": 1, "approved": {\n' + ",\n".join(lines) + "\n}}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file all at once: under another name, then renamed over what is there."""
+    stage = path.with_name(f".stage-{uuid.uuid4().hex}")
+    stage.write_text(text, encoding="utf-8")
+    os.replace(stage, path)

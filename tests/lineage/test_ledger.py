@@ -1,0 +1,307 @@
+"""The ledger: tampering is found and the line named, a crash is repaired, an intent is never forgotten."""
+
+import fcntl
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+
+import pytest
+
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import chain, ledger
+from pipeline.lineage.chain import Chain, Head, LedgerBroken, Line, parse, read
+from pipeline.lineage.ledger import Ledger
+
+RECORD = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A ledger of six lines: two nodes that committed, the run, and an intent that nothing settled."""
+    seconds = count(1_700_000_000)
+    opened = Ledger.open(tmp_path / "ledger.jsonl", clock=lambda: next(seconds))
+    for node in ("ExampleGen", "Pusher"):
+        opened.commit(opened.intent(node=node, run_id="run-1"), record=RECORD)
+    opened.run(run_id="run-1", record=RECORD)
+    opened.intent(node="ExampleGen", run_id="run-2")
+    return opened.path
+
+
+def test_a_line_comes_back_as_it_was(path):
+    for line in read(path).lines:
+        assert Line.from_dict(json.loads(line.to_bytes())) == line
+
+
+def test_a_head_is_text_and_back():
+    head = Head(12, RECORD)
+    assert Head.from_str(str(head)) == head
+
+
+@pytest.mark.parametrize("text", ["", "12", f"-1:{RECORD}", f"1:{RECORD[:-1]}", f"1:{RECORD.upper()}", f"x:{RECORD}"])
+def test_what_is_no_head_is_refused(text):
+    with pytest.raises(BadInput, match="not a ledger head"):
+        Head.from_str(text)
+
+
+def test_an_untouched_ledger_verifies_and_a_copy_of_it_too(path, tmp_path):
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(path.read_bytes())
+    assert Ledger.open(path).verify() == Ledger.open(copy).verify() == read(path).head
+    assert read(path).head.sequence == 6
+
+
+def edited(lines, **fields):
+    line = json.loads(lines[2])
+    return [*lines[:2], json.dumps({**line, **fields}, sort_keys=True, separators=(",", ":")).encode(), *lines[3:]]
+
+
+def forged(lines):
+    """Line 3 edited by somebody who knows how digests are made."""
+    line = Line.from_dict({**json.loads(lines[2]), "node": "Evaluator"})
+    return [*lines[:2], line.to_bytes().rstrip(b"\n"), *lines[3:]]
+
+
+TAMPERINGS = {
+    "a field edited": (lambda lines: edited(lines, node="Evaluator"), 3),
+    "a time edited": (lambda lines: edited(lines, time="2020-01-01T00:00:00.000Z"), 3),
+    "a record swapped": (lambda lines: edited(lines, record="f" * 64), 3),
+    "a field added": (lambda lines: edited(lines, blessed=True), 3),
+    "a digest edited": (lambda lines: edited(lines, digest="f" * 64), 3),
+    "white space added": (lambda lines: [*lines[:2], lines[2] + b" ", *lines[3:]], 3),
+    "edited with its digest": (forged, 4),
+    "the last line edited": (lambda lines: [*lines[:-1], lines[-1].replace(b"ExampleGen", b"Evaluator")], 6),
+    "inserted": (lambda lines: [*lines[:2], lines[0], *lines[2:]], 3),
+    "garbage inserted": (lambda lines: [*lines[:2], b"hello", *lines[2:]], 3),
+    "an empty line inserted": (lambda lines: [*lines[:2], b"", *lines[2:]], 3),
+    "repeated": (lambda lines: [*lines[:3], lines[2], *lines[3:]], 4),
+    "deleted": (lambda lines: [*lines[:2], *lines[3:]], 3),
+    "the first deleted": (lambda lines: lines[1:], 1),
+    "two swapped": (lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]], 3),
+    "reversed": (lambda lines: lines[::-1], 1),
+    "not an object": (lambda lines: [*lines[:2], b"[1]", *lines[3:]], 3),
+    "not text": (lambda lines: [*lines[:2], b"\xff\xfe", *lines[3:]], 3),
+}
+
+
+@pytest.mark.parametrize(("tamper", "first_bad"), TAMPERINGS.values(), ids=TAMPERINGS.keys())
+def test_a_tampered_ledger_is_refused_and_the_first_bad_line_named(path, tamper, first_bad):
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join(tamper(lines)) + b"\n")
+    for reader in (read, Ledger.open):
+        with pytest.raises(LedgerBroken, match=rf"ledger\.jsonl line {first_bad}: ") as broken:
+            reader(path)
+        assert "\n" not in str(broken.value)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_flipped_bit_anywhere_is_found_in_its_line(path, seed):
+    chosen, data = random.Random(seed), bytearray(path.read_bytes())
+    place = chosen.randrange(len(data) - 1)  # the last newline lost is a torn line, see below
+    data[place] ^= 1 << chosen.randrange(8)
+    line = 1 + path.read_bytes()[:place].count(b"\n")
+    with pytest.raises(LedgerBroken, match=rf"line {line}: "):
+        parse(bytes(data))
+
+
+def test_a_cut_tail_is_a_whole_chain_and_only_a_head_kept_elsewhere_tells(path):
+    kept = read(path).head
+    path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:4]) + b"\n")
+    shorter = read(path)
+    assert shorter.head.sequence == 4
+    with pytest.raises(LedgerBroken, match="tail was cut: wanted 6 lines, got 4"):
+        shorter.expect(kept)
+
+
+def test_a_chain_that_grew_still_holds_the_head_kept_before(path):
+    kept = read(path).head
+    Ledger.open(path).run(run_id="run-2", record=RECORD)
+    read(path).expect(kept)
+    read(path).expect(Head())
+
+
+def test_a_chain_written_anew_does_not_hold_the_head_kept_before(path, tmp_path):
+    kept = read(path).head
+    other = Ledger.open(tmp_path / "other.jsonl")
+    for _ in range(7):
+        other.run(run_id="run-9", record=RECORD)
+    with pytest.raises(LedgerBroken, match="line 6: was rewritten"):
+        other.chain.expect(kept)
+
+
+def test_a_tail_cut_while_a_run_is_on_is_found_at_the_next_append(path):
+    opened = Ledger.open(path)
+    path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:4]) + b"\n")
+    with pytest.raises(LedgerBroken, match="tail was cut"):
+        opened.run(run_id="run-2", record=RECORD)
+    with pytest.raises(LedgerBroken, match="tail was cut"):
+        opened.verify()
+
+
+@pytest.mark.parametrize("left", [1, 40, -3])
+def test_a_line_torn_by_a_crash_is_removed_and_said(path, left):
+    whole = path.read_bytes()
+    last = whole.splitlines()[-1]
+    path.write_bytes(whole[: -len(last) - 1] + last[:left])
+    opened = Ledger.open(path)
+    assert "line 6 was torn by a crash" in opened.repaired
+    assert read(path).head.sequence == 5
+    assert opened.run(run_id="run-2", record=RECORD).sequence == 6
+    assert read(path).torn == b""
+
+
+def test_a_last_line_that_only_lacks_its_end_is_kept_and_said(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert "line 6 lacked its end" in Ledger.open(path).repaired
+    assert path.read_bytes() == whole
+
+
+def test_a_last_line_without_its_end_that_was_edited_is_not_repaired(path):
+    torn = path.read_bytes()[:-1].replace(b'"run_id":"run-2"', b'"run_id":"run-3"')
+    path.write_bytes(torn)
+    with pytest.raises(LedgerBroken, match="line 6: was edited"):
+        Ledger.open(path)
+    assert path.read_bytes() == torn
+
+
+def test_reading_repairs_nothing(path):
+    torn = path.read_bytes()[:-10]
+    path.write_bytes(torn)
+    assert read(path).torn
+    assert path.read_bytes() == torn
+
+
+def test_a_ledger_that_is_not_there_is_empty_and_is_not_made_by_looking(tmp_path):
+    path = tmp_path / "root" / "ledger.jsonl"
+    assert read(path) == Chain()
+    assert Ledger.open(path).verify() == Head()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_neither_committed_nor_was_given_up_is_unsettled(path):
+    opened = Ledger.open(path)
+    (left,) = opened.unsettled()
+    assert (left.node, left.run_id, left.sequence) == ("ExampleGen", "run-2", 6)
+    opened.lost(left, why="its process is gone")
+    assert Ledger.open(path).unsettled() == ()
+
+
+def test_the_same_node_of_the_same_run_may_be_tried_again(path):
+    opened = Ledger.open(path)
+    first, second = (opened.intent(node="Transform", run_id="run-3") for _ in range(2))
+    opened.commit(second, record=RECORD)
+    assert first in opened.unsettled()
+    assert second not in opened.unsettled()
+
+
+def test_an_intent_is_settled_once(path):
+    opened = Ledger.open(path)
+    (left,) = opened.unsettled()
+    opened.commit(left, record=RECORD)
+    with pytest.raises(ValueError, match="no unsettled intent"):
+        opened.lost(left, why="twice")
+    with pytest.raises(ValueError, match="no unsettled intent"):
+        opened.commit(read(path).lines[1], record=RECORD)
+
+
+@pytest.mark.parametrize("name", ["digest", "previous", "sequence"])
+def test_a_detail_cannot_take_the_name_of_a_field(path, name):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=name):
+        Ledger.open(path).run(run_id="run-2", record=RECORD, **{name: "x"})
+    assert path.read_bytes() == before
+
+
+def test_a_newline_in_a_text_does_not_make_a_line(path):
+    opened = Ledger.open(path)
+    opened.lost(opened.unsettled()[0], why="first\nsecond\u2028third")
+    assert read(path).head.sequence == 7
+    assert read(path).lines[-1].details["why"] == "first\nsecond\u2028third"
+
+
+def test_order_comes_from_sequence_numbers_when_the_clock_is_set_back(tmp_path):
+    times = iter([2_000_000_000, 2_000_000_000, 1_000_000_000, 1_000_000_000])
+    opened = Ledger.open(tmp_path / "ledger.jsonl", clock=lambda: next(times))
+    for record in ("a" * 64, "b" * 64):
+        opened.commit(opened.intent(node="Classifier", run_id="run"), record=record)
+    assert read(opened.path).order == ("a" * 64, "b" * 64)
+    assert [line.sequence for line in read(opened.path).lines] == [1, 2, 3, 4]
+
+
+def test_the_highest_version_counts_whatever_came_after_it(path):
+    opened = Ledger.open(path)
+    assert opened.chain.highest_version() == 0
+    for version in (3, 12, 7):
+        opened.pushed(node="Pusher", run_id="run-2", version=version, digest=RECORD)
+    assert read(path).highest_version() == 12
+
+
+APPEND = (
+    "import sys; from pathlib import Path; from pipeline.lineage.ledger import Ledger\n"
+    "opened = Ledger.open(Path(sys.argv[1]))\n"
+    "for number in range(int(sys.argv[3])):\n"
+    "    opened.commit(opened.intent(node='Transform', run_id=sys.argv[2]), record='0' * 64)\n"
+)
+
+
+def test_four_processes_at_once_make_one_whole_chain(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    workers = [subprocess.Popen([sys.executable, "-c", APPEND, path, f"run-{number}", "25"]) for number in range(4)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
+    whole = read(path)
+    assert len(whole.lines) == 200
+    assert whole.unsettled() == ()
+
+
+def test_after_kill_9_the_ledger_opens_and_at_most_one_intent_is_unsettled(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    for number in range(3):
+        worker = subprocess.Popen([sys.executable, "-c", APPEND, path, f"run-{number}", "1000000"])
+        before = len(read(path).lines)
+        while len(read(path).lines) < before + 20:
+            time.sleep(0.01)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(60)
+        opened = Ledger.open(path)
+        assert len(opened.unsettled()) <= 1
+        for intent in opened.unsettled():
+            opened.lost(intent, why="killed")
+
+
+def test_a_full_disk_leaves_the_ledger_as_it_was(path):
+    before = path.read_bytes()
+    script = (
+        "import resource, sys; from pathlib import Path; from pipeline.lineage.ledger import Ledger\n"
+        "size = Path(sys.argv[1]).stat().st_size + 30\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+        "Ledger.open(Path(sys.argv[1])).intent(node='Transform', run_id='run-3')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert "cannot write to the ledger: wanted" in done.stderr.splitlines()[-1]
+    assert path.read_bytes() == before
+
+
+def test_a_writer_waits_for_another_one_then_says_who_is_waited_for(path, monkeypatch):
+    monkeypatch.setattr(ledger, "LOCK_WAIT", 0.1)
+    holder = os.open(path, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(EnvironmentProblem, match=r"ledger\.jsonl: is locked by another process"):
+        Ledger.open(path)
+    os.close(holder)
+    assert Ledger.open(path).chain.head.sequence == 6
+
+
+def test_a_root_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "root").write_bytes(b"a file")
+    with pytest.raises(EnvironmentProblem, match="cannot open the ledger"):
+        Ledger.open(tmp_path / "root" / "ledger.jsonl").intent(node="ExampleGen", run_id="run-1")
+
+
+def test_only_commits_of_executions_are_in_the_order(path):
+    assert read(path).order == (RECORD, RECORD)
+    assert [line.event for line in read(path).lines].count(chain.COMMIT) == 2

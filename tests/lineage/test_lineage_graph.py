@@ -1,0 +1,215 @@
+"""From a served version back to its data files: complete, whatever the depth, and drawn as a tree."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+import pipeline
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import graph, render
+from pipeline.lineage.graph import Edge, Graph, Node, closure
+from pipeline.lineage.manifest import PROVENANCE
+from pipeline.lineage.record_files import RecordChanged, RecordMissing
+from pipeline.lineage.served import ServedLineage, show, versions
+
+SCHEMA = json.loads((Path(pipeline.__file__).parent / "json_schemas" / "lineage_show.json").read_bytes())
+NODES = 12
+DEEP = 3000
+
+
+@pytest.fixture
+def lineage(root):
+    return show(root.path)
+
+
+def drawn(lineage):
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        console.print(render.lineage_tree(lineage))
+    return captured.get()
+
+
+def node_named(lineage, name):
+    (found,) = [node for node in lineage.graph.nodes.values() if node.name == name]
+    return found
+
+
+def test_a_version_leads_back_to_all_nodes_and_data_files(lineage):
+    behind = lineage.graph.upstream(lineage.id)
+    kinds = [lineage.graph.nodes[id_].kind for id_ in behind]
+    assert kinds.count(graph.EXECUTION) == NODES
+    assert {lineage.graph.nodes[id_].name for id_ in behind if lineage.graph.nodes[id_].kind == graph.DATA} == {
+        "train-images-idx3-ubyte.gz",
+        "train-labels [bold]idx1.gz",
+    }
+
+
+def test_a_data_file_leads_forward_to_the_version_through_the_autoencoder(lineage):
+    images = node_named(lineage, "train-images-idx3-ubyte.gz")
+    forward = lineage.graph.downstream(images.id)
+    assert lineage.id in forward
+    assert node_named(lineage, "Autoencoder").id in forward
+
+
+def test_the_autoencoder_is_the_base_model_of_the_classifier(lineage):
+    classifier, autoencoder = node_named(lineage, "Classifier").id, node_named(lineage, "Autoencoder").id
+    (edge,) = [edge for edge in lineage.graph.incoming[classifier] if edge.source == autoencoder]
+    assert edge.channel == "base_model"
+
+
+def test_the_baseline_is_said_also_when_there_was_none(lineage):
+    assert lineage.baseline == "none"
+    assert "baseline: none" in drawn(lineage).splitlines()[0]
+
+
+def test_nodes_of_an_earlier_run_are_cached_in_the_run_that_pushed(root):
+    root.run_id = "run-2"
+    for node in ("Classifier", "Baseline", "Evaluator", "SavedModelCheck"):
+        root.execute(node, salt="again")
+    root.push(2)
+    lineage = show(root.path)
+    states = {node.name: lineage.state(node) for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION}
+    assert (lineage.version, lineage.run_id) == (2, "run-2")
+    assert {name for name, state in states.items() if state == "executed"} == {
+        "Classifier",
+        "Baseline",
+        "Evaluator",
+        "SavedModelCheck",
+        "Pusher",
+    }
+    assert show(root.path, 1).run_id == "run-1"
+
+
+def test_the_tree_names_nodes_digests_times_and_states(lineage, tree_digest_of_model):
+    text = drawn(lineage)
+    assert text.splitlines()[0].startswith(f"version 1  serving/1  {tree_digest_of_model[:12]}")
+    assert f"model: Classifier {tree_digest_of_model[:12]} 2023-11-14T22:13:20Z executed" in text
+    assert "base_model: Autoencoder" in text
+    assert "data: train-images-idx3-ubyte.gz" in text
+
+
+def test_a_shared_part_is_drawn_once_and_referred_to(lineage):
+    text = drawn(lineage)
+    assert text.count("data: train-images-idx3-ubyte.gz") == 1
+    assert text.count("ExampleGen") > 1
+    shared = [line for line in text.splitlines() if "ExampleGen" in line]
+    assert [line.rstrip().endswith("(drawn above)") for line in shared] == [False] + [True] * (len(shared) - 1)
+
+
+def test_markup_in_a_file_name_stays_text(lineage):
+    assert "train-labels [bold]idx1.gz" in drawn(lineage)
+
+
+def test_a_lineage_is_json_by_its_committed_schema_and_comes_back(lineage):
+    fields = json.loads(json.dumps(lineage.to_dict()))
+    jsonschema.validate(fields, SCHEMA)
+    assert ServedLineage.from_dict(fields) == lineage
+    assert fields["nodes"][0]["id"] == "version:1"
+
+
+def test_a_moved_root_has_the_same_lineage(lineage, root, tmp_path):
+    shutil.copytree(root.path, tmp_path / "copied elsewhere")
+    assert show(tmp_path / "copied elsewhere") == lineage
+
+
+def test_a_push_that_was_not_recorded_is_said(root):
+    root.paths.ledger.unlink()
+    lineage = show(root.path)
+    assert not lineage.recorded
+    assert "its push is not recorded" in drawn(lineage)
+    assert len(lineage.graph.upstream(lineage.id)) == NODES - 1 + 2
+
+
+def test_no_version_yet_is_one_line(tmp_path):
+    with pytest.raises(BadInput, match="no version is served yet"):
+        show(tmp_path)
+
+
+def test_an_unknown_version_is_answered_with_those_known(root):
+    shutil.copytree(root.paths.serving / "1", root.paths.serving / "10")
+    with pytest.raises(BadInput, match=r"wanted one of 1, 10, got 2"):
+        show(root.path, 2)
+
+
+def test_stages_and_strays_in_the_serving_directory_are_no_versions(root):
+    for name in (".stage-5b1d", "latest", "1.old", "-3", "²"):
+        (root.paths.serving / name).mkdir()
+    (root.paths.serving / "7").write_bytes(b"a file")
+    assert versions(root.path) == (1,)
+
+
+def test_a_missing_record_is_named(root):
+    gone = root.known["SchemaGate"][0]
+    (root.paths.records / f"{gone}.json").unlink()
+    with pytest.raises(RecordMissing, match=gone):
+        show(root.path)
+
+
+def test_a_changed_record_is_named(root):
+    changed = root.paths.records / f"{root.known['Transform'][0]}.json"
+    changed.write_bytes(changed.read_bytes().replace(b"digits", b"letter"))
+    with pytest.raises(RecordChanged, match=changed.name):
+        show(root.path)
+
+
+def test_a_version_without_provenance_is_named(root):
+    (root.paths.serving / "1" / PROVENANCE).unlink()
+    with pytest.raises(EnvironmentProblem, match=r"serving/1/assets.extra/provenance.json: cannot read"):
+        show(root.path)
+
+
+def test_a_run_where_an_execution_should_be_is_refused(make_run):
+    with pytest.raises(EnvironmentProblem, match="not the record of an execution"):
+        closure({"a" * 64: make_run()}, ["a" * 64])
+
+
+def test_a_chain_of_three_thousand_generations_is_walked_whole(make_chain):
+    records, last = make_chain(DEEP)
+    built = graph.build(records, [last])
+    assert len(closure(records, [last])) == DEEP
+    assert len(built.upstream(last)) == DEEP - 1
+    assert len(built.downstream(next(iter(records)))) == DEEP - 1
+
+
+def test_a_chain_of_three_thousand_generations_is_drawn_whole(make_chain):
+    records, last = make_chain(DEEP)
+    built = graph.build(records, [last])
+    served = Node(id="version:1", kind=graph.SERVED, name="serving/1", sha256="0" * 64)
+    edge = Edge(source=last, target=served.id, channel="pushed_model", sha256="0" * 64)
+    lineage = ServedLineage(
+        version=1,
+        path="serving/1",
+        sha256="0" * 64,
+        run_id="run-1",
+        recorded=True,
+        baseline="none",
+        graph=Graph({served.id: served, **built.nodes}, (edge, *built.edges)),
+    )
+    text = drawn(lineage)
+    assert "Generation0 " in text
+    assert {f"Generation{number}" for number in range(DEEP)} <= set(text.split())
+
+
+def test_a_node_with_ten_thousand_sources_is_answered_whole():
+    nodes = {str(number): Node(id=str(number), kind=graph.DATA, name="x", sha256="") for number in range(10_001)}
+    edges = tuple(Edge(source=str(n), target="10000", channel="data", sha256="") for n in range(10_000))
+    assert len(Graph(nodes, edges).upstream("10000")) == 10_000
+
+
+def test_showing_needs_neither_tensorflow_nor_tfx_and_is_imported_in_no_time():
+    script = (
+        "import sys, time; start = time.perf_counter(); import pipeline.lineage.render;"
+        "heavy = {'tensorflow', 'tfx', 'numpy', 'pydantic', 'ml_metadata', 'google.protobuf'} & set(sys.modules);"
+        "assert not heavy, heavy; print(time.perf_counter() - start)"
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        seconds.append(float(done.stdout))
+    assert min(seconds) < 0.3

@@ -1,0 +1,149 @@
+"""Baseline: the highest served model that is not the candidate, or an explicit none; and what the cache key sees of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tfx.orchestration.portable import data_types
+from tfx.types import channel, standard_artifacts
+
+from components.baseline import Baseline, BaselineDriver, BaselineExecutor, baseline_version, link_tree
+from components.digest import tree_digest
+from components.errors import EnvironmentProblem
+from components.serving import FORMAT_SERVING
+
+pytestmark = pytest.mark.e2e
+
+DECLARED = {"serving_dir": "serving", "code_digest": "0" * 64}
+
+
+def put(root: Path, version: int, content: str | None) -> str:
+    folder = root / "serving" / str(version)
+    (folder / "variables").mkdir(parents=True)
+    (folder / "variables" / "variables.index").write_text("index")
+    if content is not None:
+        (folder / "saved_model.pb").write_text(content)
+    return tree_digest(folder)
+
+
+def output(root: Path) -> standard_artifacts.Model:
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(root / "artifacts" / "Baseline" / "baseline" / "7")
+    return artifact
+
+
+def resolve(root: Path, candidate: str | None) -> str:
+    digests = {"model": [candidate]} if candidate else {}
+    return BaselineDriver.resolve(DECLARED, root, digests)["baseline_digest"]
+
+
+def test_the_highest_version_is_the_baseline(tmp_path):
+    put(tmp_path, 9, "old")
+    newest = put(tmp_path, 10, "new")
+    assert resolve(tmp_path, "candidate") == newest
+
+
+def test_a_candidate_that_is_served_already_is_compared_with_the_version_before_it(tmp_path):
+    before = put(tmp_path, 1, "a")
+    put(tmp_path, 2, "b")
+    assert resolve(tmp_path, put(tmp_path, 3, "b")) == before
+
+
+@pytest.mark.parametrize("served", [(), ("same",), (None,)], ids=["nothing", "the candidate itself", "half a model"])
+def test_none_is_said_where_no_other_model_is_served(tmp_path, served):
+    digest = "candidate"
+    for version, content in enumerate(served, 1):
+        digest = put(tmp_path, version, content)
+    assert resolve(tmp_path, digest) == "none"
+
+
+def test_an_incomplete_version_is_passed_over(tmp_path):
+    whole = put(tmp_path, 1, "a")
+    put(tmp_path, 2, None)
+    assert resolve(tmp_path, "candidate") == whole
+
+
+def test_before_the_candidate_is_trained_the_highest_version_stands(tmp_path):
+    newest = put(tmp_path, 1, "a")
+    assert resolve(tmp_path, None) == newest
+
+
+def test_the_other_properties_pass_through(tmp_path):
+    resolved = BaselineDriver.resolve(DECLARED, tmp_path, {})
+    assert resolved == {**DECLARED, "baseline_digest": "none"}
+
+
+def test_the_driver_tells_the_launcher_the_digest(tmp_path):
+    served = put(tmp_path, 1, "a")
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "artifacts" / "Classifier" / "model" / "5")
+    (Path(model.uri) / FORMAT_SERVING).mkdir(parents=True)
+    (Path(model.uri) / FORMAT_SERVING / "saved_model.pb").write_text("b")
+    info = data_types.ExecutionInfo(
+        input_dict={"model": [model]}, output_dict={"baseline": [output(tmp_path)]}, exec_properties=dict(DECLARED)
+    )
+    properties = BaselineDriver(None).run(info).exec_properties
+    assert properties["baseline_digest"].string_value == served
+    assert properties["serving_dir"].string_value == "serving"
+
+
+def run(root: Path, digest: str) -> standard_artifacts.Model:
+    made = output(root)
+    BaselineExecutor().Do({}, {"baseline": [made]}, {**DECLARED, "baseline_digest": digest})
+    return made
+
+
+def test_the_artifact_holds_the_version_and_names_it(tmp_path):
+    digest = put(tmp_path, 3, "a")
+    made = run(tmp_path, digest)
+    assert made.get_string_custom_property("baseline") == "version 3"
+    assert tree_digest(Path(made.uri) / FORMAT_SERVING) == digest
+
+
+def test_none_is_written_down(tmp_path):
+    made = run(tmp_path, "none")
+    assert made.get_string_custom_property("baseline") == "none"
+    assert os.listdir(made.uri) == ["none.json"]
+    assert json.loads((Path(made.uri) / "none.json").read_text())["baseline"] == "none"
+
+
+def test_a_version_that_vanished_in_between_is_an_environment_problem(tmp_path):
+    digest = put(tmp_path, 1, "a")
+    shutil.rmtree(tmp_path / "serving" / "1")
+    with pytest.raises(EnvironmentProblem, match="the baseline is gone"):
+        run(tmp_path, digest)
+
+
+def test_where_links_are_impossible_bytes_are_copied(tmp_path, monkeypatch):
+    digest = put(tmp_path, 1, "a")
+
+    def no_links(*args, **kwargs):
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_links)
+    link_tree(tmp_path / "serving" / "1", tmp_path / "copy")
+    assert tree_digest(tmp_path / "copy") == digest
+
+
+def test_an_unreadable_version_is_no_baseline(tmp_path, monkeypatch):
+    whole = put(tmp_path, 1, "a")
+    put(tmp_path, 2, "b")
+    (tmp_path / "serving" / "2" / "variables" / "variables.index").unlink()
+    os.mkfifo(tmp_path / "serving" / "2" / "variables" / "unreadable")
+    monkeypatch.setattr("components.digest.sha256_file", _refusing_pipes)
+    assert baseline_version(tmp_path / "serving", "candidate").digest == whole
+
+
+def _refusing_pipes(path):
+    if Path(path).is_fifo():
+        raise PermissionError(13, "Permission denied", path)
+    return Path(path).read_bytes().hex()
+
+
+def test_the_node_has_its_own_driver():
+    node = Baseline(model=channel.Channel(type=standard_artifacts.Model), serving_dir="serving", code_digest="0" * 64)
+    assert node.driver_class is BaselineDriver

@@ -1,0 +1,205 @@
+"""What --data names -> parts; fault row 36 for names of data files."""
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from components.errors import BadInput
+from components.ingest.discovery import discover, geometry, square_guess
+
+IMAGES = struct.pack(">4I", 0x803, 1, 2, 3) + bytes(6)
+LABELS = struct.pack(">2I", 0x801, 1) + bytes(1)
+ROWS = b"1,0,0,0,0\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def folder(*names):
+        for name in names:
+            content = IMAGES if "images" in name else LABELS if "labels" in name else ROWS
+            (tmp_path / name).write_bytes(content)
+        return tmp_path
+
+    return folder
+
+
+def told(files):
+    return files.form, [(part.split, [path.name for path in part.files]) for part in files.parts]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train-{}-idx{}-ubyte", "t10k-{}-idx{}-ubyte"),
+        ("train-{}-idx{}-ubyte.gz", "t10k-{}-idx{}-ubyte.gz"),
+        ("train-{}.idx{}-ubyte", "t10k-{}.idx{}-ubyte"),
+        ("emnist-digits-train-{}-idx{}-ubyte.gz", "emnist-digits-test-{}-idx{}-ubyte.gz"),
+    ],
+)
+def test_idx_files_are_paired_by_name(folder, train, test):
+    names = [[name.format("images", 3), name.format("labels", 1)] for name in (train, test)]
+    files = discover([folder(*names[0], *names[1])])
+    assert told(files) == ("idx", [("train", names[0]), ("test", names[1])])
+    assert geometry(files) == (2, 3)
+
+
+def test_a_complete_idx_set_wins_and_what_is_left_is_named(folder):
+    where = folder("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "train.csv", "notes.txt", ".hidden")
+    files = discover([where])
+    assert files.form == "idx"
+    assert [path.name for path in files.ignored] == ["notes.txt", "train.csv"]
+    assert told(discover([where], form="csv")) == ("csv", [("train", ["train.csv"])])
+
+
+def test_an_incomplete_idx_set_loses_to_csv_files(folder):
+    where = folder("train-images-idx3-ubyte", "digits.csv")
+    assert told(discover([where])) == ("csv", [("train", ["digits.csv"])])
+    with pytest.raises(BadInput, match="train labels are missing"):
+        discover([where], form="idx")
+
+
+def test_a_raw_file_goes_before_the_gzip_of_the_same_name(folder):
+    raw = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
+    files = discover([folder(*raw, *(name + ".gz" for name in raw))])
+    assert told(files) == ("idx", [("train", raw)])
+    assert len(files.ignored) == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("optdigits.tra", "optdigits.tes"),
+        ("mnist_train.csv.gz", "mnist_test.csv.gz"),
+        ("Train.TSV", "Test.TSV"),
+        ("train.data", "t10k.data"),
+        ("a.tra.gz", "a.tes.gz"),
+    ],
+)
+def test_csv_files_are_train_and_test_by_name(folder, train, test):
+    where = folder(train, test)
+    expected = ("csv", [("train", [train]), ("test", [test])])
+    assert told(discover([where])) == expected
+    assert told(discover([where / test, where / train])) == expected
+
+
+@pytest.mark.parametrize("name", ["digits.csv", "optdigits.tes", "test.csv", "rows.data.gz"])
+def test_a_single_csv_is_train_whatever_its_name(folder, name):
+    assert told(discover([folder(name)])) == told(discover([folder(name) / name])) == ("csv", [("train", [name])])
+
+
+def test_files_given_by_name_may_be_several_of_one_part(folder):
+    where = folder("a.csv", "b.csv", "test.csv")
+    files = discover([where / name for name in ("test.csv", "b.csv", "a.csv")])
+    assert told(files) == ("csv", [("train", ["b.csv"]), ("train", ["a.csv"]), ("test", ["test.csv"])])
+
+
+def test_idx_is_told_by_content_where_names_say_nothing(folder):
+    where = folder("my images", "my labels", "the test images", "the test labels")
+    files = discover(sorted(where.iterdir(), reverse=True))
+    expected = [("train", ["my images", "my labels"]), ("test", ["the test images", "the test labels"])]
+    assert told(files) == ("idx", expected)
+
+
+REFUSED = {
+    "nothing there": ([], "no data files found"),
+    "nothing known": (["notes.txt"], "no data files found"),
+    "labels missing": (["train-images-idx3-ubyte"], "train labels are missing"),
+    "test images missing": (
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"],
+        "test images are missing",
+    ),
+    "test alone": (["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"], "no train part"),
+    "pair of two sets": (["a-train-images-idx3-ubyte", "b-train-labels-idx1-ubyte"], "are missing"),
+    "two names of one thing": (
+        ["train-images-idx3-ubyte", "train-images.idx3-ubyte", "train-labels-idx1-ubyte"],
+        "two files of train images",
+    ),
+    "two sets": (
+        [f"{a}-train-{b}-ubyte" for a in "ab" for b in ("images-idx3", "labels-idx1")],
+        "more than one train part",
+    ),
+    "two trains": (["mnist_train.csv", "mnist_train_small.csv"], "more than one train part"),
+    "unclear CSVs": (["a.csv", "train.csv"], "cannot tell which CSV file is train"),
+}
+
+
+@pytest.mark.parametrize(("names", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_unclear_folder_is_refused(folder, names, message):
+    where = folder(*names)
+    with pytest.raises(BadInput) as caught:
+        discover([where])
+    assert str(where) in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "form", "message"),
+    [
+        ([], None, "no data files given"),
+        (["train.csv", "train-images-idx3-ubyte"], None, "wanted all IDX or all CSV, got csv and idx"),
+        (["train.csv"], "idx", "wanted idx, got csv"),
+        (["train.csv"], "parquet", "wanted idx or csv, got 'parquet'"),
+        (["train-images-idx3-ubyte", "some images"], None, "two files of train images"),
+        (["some labels"], None, "train images are missing"),
+        (["test1.csv", "test2.csv"], None, "no train part"),
+        ([".", "train.csv"], None, "give one folder, or files"),
+        (["absent.csv"], None, "no such file or folder"),
+    ],
+)
+def test_files_that_make_no_data_are_refused(folder, names, form, message):
+    where = folder(*(name for name in names if name not in (".", "absent.csv")))
+    with pytest.raises(BadInput) as caught:
+        discover([where / name for name in names], form=form)
+    assert message in str(caught.value)
+
+
+def test_links_and_dots_in_a_path_are_followed(folder):
+    where = folder("real.csv")
+    (where / "train.csv").symlink_to("real.csv")
+    (where / "below").mkdir()
+    (where / "below" / "back").symlink_to("..")
+    for path in (where / "train.csv", where / "below" / ".." / "train.csv", where / "below" / "back" / "train.csv"):
+        assert told(discover([path])) == ("csv", [("train", ["train.csv"])])
+
+
+def test_a_name_of_255_bytes_is_read(folder):
+    name = "n" * 251 + ".csv"
+    assert told(discover([folder(name)])) == ("csv", [("train", [name])])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: path.with_name("loop.csv").symlink_to("loop.csv"), id="loop.csv"),
+        pytest.param(lambda path: path.with_name("dead.csv").symlink_to("absent"), id="dead.csv"),
+        pytest.param(lambda path: os.mkfifo(path.with_name("fifo.csv")), id="fifo.csv"),
+        pytest.param(lambda path: path.with_name("two\nlines.csv").write_bytes(ROWS), id="two lines"),
+        pytest.param(lambda path: path.with_name("escape\x1b.csv").write_bytes(ROWS), id="escape sequence"),
+        pytest.param(lambda path: Path(os.fsdecode(bytes(path.with_name("x")) + b"\xff.csv")).touch(), id="not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_or_named_is_refused_in_one_line(tmp_path, make):
+    make(tmp_path / "anchor")
+    for paths in ([tmp_path], list(tmp_path.iterdir())):
+        with pytest.raises(BadInput) as caught:
+            discover(paths)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["n" * 256 + ".csv", "nul\0.csv"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    with pytest.raises(BadInput, match="no such file"):
+        discover([tmp_path / name])
+
+
+@pytest.mark.parametrize(
+    ("columns", "shape"), [(785, (28, 28)), (65, (8, 8)), (2, (1, 1)), (784, None), (1, None), (0, None)]
+)
+def test_a_square_is_guessed_from_the_columns_alone(columns, shape):
+    assert square_guess(columns) == shape
+
+
+def test_the_geometry_of_a_csv_is_that_guess(folder):
+    assert geometry(discover([folder("train.csv")])) == (2, 2)

@@ -1,0 +1,428 @@
+"""Evidence of each split -> the gate opens, or refuses and says why. Fault rows 30, 32 and 35."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from components import digest
+from components.errors import BadInput, EnvironmentProblem, Refused
+from components.ingest import csv_rows, idx
+from components.profile import ASPECTS, profile
+from components.schema_gate.component import SchemaGateExecutor, require
+from components.schema_gate.evidence import read_evidence
+from components.schema_gate.rules import drift_checks, judge, skew_checks
+from components.schema_files import find_reviewed, read_reference
+from components.settings import DataSettings, GateSettings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+DIGITS = DataSettings(shape=(8, 8), pixel_max=16)
+MNIST = DataSettings(shape=(28, 28), pixel_max=255)
+SPLITS = ("train", "validation", "test")
+
+
+def digits():
+    found = load_digits()
+    return found.data.astype(np.uint8), found.target.astype(np.int64)
+
+
+def mnist(part):
+    folder = SHARED / "mnist"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data/mnist")
+    files = folder / f"{part}-images-idx3-ubyte.gz", folder / f"{part}-labels-idx1-ubyte.gz"
+    [chunk] = idx.iter_chunks(*files, rows=60_000, data=MNIST)
+    return chunk.pixels, chunk.labels
+
+
+def csv(path, data):
+    if not path.is_file():
+        pytest.skip(f"needs {path}")
+    [chunk] = csv_rows.iter_chunks(path, data, rows=60_000)
+    return chunk.pixels, chunk.labels
+
+
+def cut(pixels, labels, shares=(0.7, 0.1, 0.2), seed=0):
+    """{split: (pixels, labels)}, as a split by hash would be: at random, each row once."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    ends = np.cumsum([round(share * len(labels)) for share in shares[:-1]])
+    return {split: (pixels[at], labels[at]) for split, at in zip(SPLITS, np.split(order, ends), strict=False)}
+
+
+def statistics_of(pixels, labels):
+    found = statistics_pb2.DatasetFeatureStatistics(num_examples=len(labels))
+    for name, values in (("image", pixels), ("label", labels[:, None])):
+        stats = found.features.add(path={"step": [name]}, type=statistics_pb2.FeatureNameStatistics.INT).num_stats
+        stats.min, stats.max = float(values.min()), float(values.max())
+        stats.common_stats.num_non_missing = len(values)
+        stats.common_stats.min_num_values = stats.common_stats.max_num_values = values.shape[1]
+    return statistics_pb2.DatasetFeatureStatisticsList(datasets=[found])
+
+
+def index_of(pixels, labels, data):
+    prefix = digest.row_prefix(*data.shape)
+    rows = [
+        (digest.row_digest(prefix, p.tobytes(), int(k)), digest.pixels_digest(prefix, p.tobytes()), k)
+        for p, k in zip(pixels, labels, strict=True)
+    ]
+    return np.array(sorted(rows), dtype=[("row", "V32"), ("pixels", "V32"), ("label", np.int64)])
+
+
+class Artifacts:
+    """The folders that the gate reads, as ingest, StatisticsGen, ReviewedSchema and ExampleValidator write them."""
+
+    def __init__(self, folder, splits, data):
+        self.folder, self.data = folder, data
+        profiles = {split: profile(*rows, data) for split, rows in splits.items()}
+        self.write("examples/profile.json", json.dumps({"splits": profiles}).encode())
+        (folder / "examples" / "row_index").mkdir()
+        for split, rows in splits.items():
+            np.save(folder / "examples" / "row_index" / f"{split}.npy", index_of(*rows, data))
+            self.write(f"statistics/Split-{split}/FeatureStats.pb", statistics_of(*rows).SerializeToString())
+            self.write(f"anomalies/Split-{split}/SchemaDiff.pb", b"")
+        reviewed = find_reviewed(data.geometry)
+        self.write("schema/schema.pbtxt", reviewed.schema.read_bytes())
+        self.write("reference/profile.json", reviewed.profile.read_bytes())
+
+    def write(self, path, content):
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_bytes(content)
+
+    def judge(self, **gates):
+        evidence = read_evidence(*(self.folder / name for name in ("examples", "statistics", "reference", "anomalies")))
+        return judge(evidence, GateSettings(**gates), self.data)
+
+    def run(self, **gates):
+        types = {
+            "examples": standard_artifacts.Examples,
+            "statistics": standard_artifacts.ExampleStatistics,
+            "reviewed_schema": standard_artifacts.Schema,
+            "reference": standard_artifacts.ExampleStatistics,
+            "anomalies": standard_artifacts.ExampleAnomalies,
+        }
+        inputs = {key: [artifact(kind, self.folder / key.split("_")[-1])] for key, kind in types.items()}
+        outputs = {
+            "schema": [artifact(standard_artifacts.Schema, self.folder / "out")],
+            "report": [artifact(standard_artifacts.ExampleAnomalies, self.folder / "report")],
+        }
+        properties = {"settings": GateSettings(**gates).to_json(), "data": self.data.to_json()}
+        SchemaGateExecutor().Do(inputs, outputs, properties)
+        return artifact_utils.get_single_instance(outputs["schema"])
+
+
+def artifact(kind, folder):
+    found = kind()
+    found.uri = str(folder)
+    return found
+
+
+@pytest.fixture
+def clean(tmp_path):
+    return Artifacts(tmp_path, cut(*digits()), DIGITS)
+
+
+def failed(checks, rule):
+    return [check for check in checks if check.rule == rule and not check.passed]
+
+
+def test_clean_digits_pass_and_the_report_holds_every_check(clean):
+    approved = clean.run()
+    report = json.loads((clean.folder / "report" / "gate.json").read_text())
+    assert report["passed"]
+    assert {check["rule"] for check in report["checks"]} == {
+        *("anomaly", "rows", "presence", "shape", "range", "drift", "missing class", "skew"),
+        *("duplicates", "conflicts", "leaks"),
+    }
+    assert approved.get_int_custom_property("warnings") == 0
+    assert [path.name for path in (clean.folder / "out").iterdir()] == ["schema.pbtxt"]
+
+
+def test_the_approved_schema_is_the_reviewed_one_byte_for_byte(clean):
+    clean.run()
+    assert (clean.folder / "out" / "schema.pbtxt").read_bytes() == find_reviewed(DIGITS.geometry).schema.read_bytes()
+
+
+def shifted(down, right):
+    return lambda images: np.roll(images, (down, right), (1, 2))
+
+
+FAULTS = {
+    "inverted": lambda images: images.max() - images,
+    "turned by 90 degrees to the left": lambda images: np.rot90(images, 1, (1, 2)),
+    "turned by 90 degrees to the right": lambda images: np.rot90(images, 3, (1, 2)),
+    "turned by 180 degrees": lambda images: np.rot90(images, 2, (1, 2)),
+    "mirrored left to right": lambda images: images[:, :, ::-1],
+    "mirrored top to bottom": lambda images: images[:, ::-1],
+    "transposed": lambda images: images.transpose(0, 2, 1),
+    "shifted by +1 rows and +0 columns": shifted(1, 0),
+    "shifted by -1 rows and +0 columns": shifted(-1, 0),
+    "shifted by +0 rows and +1 columns": shifted(0, 1),
+    "shifted by +0 rows and -1 columns": shifted(0, -1),
+    "shifted by +2 rows and +0 columns": shifted(2, 0),
+    "shifted by +0 rows and -2 columns": shifted(0, -2),
+}
+
+
+def changed(pixels, data, fault):
+    return np.ascontiguousarray(FAULTS[fault](pixels.reshape(-1, *data.shape)).reshape(pixels.shape))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(tmp_path, fault):
+    pixels, labels = digits()
+    broken = Artifacts(tmp_path, cut(changed(pixels, DIGITS, fault), labels), DIGITS)
+    with pytest.raises(Refused, match=rf"image in train, drift of .*the images look {fault.replace('+', '[+]')}"):
+        broken.run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_mnist_changed_is_refused_even_where_the_test_part_alone_is(fault):
+    pixels, labels = mnist("t10k")
+    test = profile(changed(pixels, MNIST, fault), labels, MNIST)
+    profiles = {"train": profile(*mnist("train"), MNIST), "test": test}
+    reference = read_reference(find_reviewed(MNIST.geometry).profile)
+    found = [*drift_checks(profiles, reference, GateSettings()), *skew_checks(profiles, reference, GateSettings())]
+    assert {check.split for check in found if check.stops} == {"test", "train/test"}
+
+
+@pytest.mark.parametrize("dropped", range(10))
+def test_a_class_dropped_from_the_digits_is_refused_by_name(tmp_path, dropped):
+    pixels, labels = digits()
+    kept = labels != dropped
+    broken = Artifacts(tmp_path, cut(pixels[kept], labels[kept]), DIGITS)
+    with pytest.raises(Refused, match=f"no rows of class {dropped} "):
+        broken.run()
+
+
+def test_a_class_dropped_from_the_test_split_alone_is_refused(tmp_path):
+    splits = cut(*digits())
+    pixels, labels = splits["test"]
+    broken = Artifacts(tmp_path, {**splits, "test": (pixels[labels != 4], labels[labels != 4])}, DIGITS)
+    with pytest.raises(Refused, match="label in test, missing class: no rows of class 4"):
+        broken.run()
+
+
+def test_skew_stops_the_run_where_drift_is_off(tmp_path):
+    splits = cut(*digits())
+    pixels, labels = splits["test"]
+    broken = Artifacts(tmp_path, {**splits, "test": (16 - pixels, labels)}, DIGITS)
+    with pytest.raises(Refused, match="image in train/test, skew of rows"):
+        broken.run(drift="off")
+
+
+def test_a_warning_lets_the_run_go_on_and_is_counted(tmp_path):
+    pixels, labels = digits()
+    broken = Artifacts(tmp_path, cut(16 - pixels, labels), DIGITS)
+    assert broken.run(drift="warn", skew="warn").get_int_custom_property("warnings") > 0
+
+
+def test_a_threshold_from_the_recipe_replaces_the_calibrated_one(clean):
+    strict = clean.judge(thresholds={"columns": 0.0})
+    assert {check.aspect for check in failed(strict, "drift")} == {"columns"}
+
+
+def alarms(splits, data):
+    reference = read_reference(find_reviewed(data.geometry).profile)
+    profiles = {split: profile(*rows, data) for split, rows in splits.items()}
+    checks = [*drift_checks(profiles, reference, GateSettings()), *skew_checks(profiles, reference, GateSettings())]
+    return [str(check) for check in checks if check.stops]
+
+
+def test_two_hundred_clean_splits_of_the_digits_raise_no_false_alarm():
+    pixels, labels = digits()
+    assert [seed for seed in range(200) if alarms(cut(pixels, labels, seed=seed), DIGITS)] == []
+
+
+def official(name):
+    """{split: rows} of real data in the forms that runs meet."""
+    if name == "optdigits":
+        train = cut(*csv(SHARED / "optdigits" / "optdigits.tra", DIGITS), shares=(0.9, 0.1))
+        return DIGITS, {**train, "test": csv(SHARED / "optdigits" / "optdigits.tes", DIGITS)}
+    if name == "mnist":
+        return MNIST, {**cut(*mnist("train"), shares=(0.9, 0.1)), "test": mnist("t10k")}
+    if name == "mnist with the last 10,000 for validation":
+        pixels, labels = mnist("train")
+        train = (pixels[:-10_000], labels[:-10_000])
+        return MNIST, {"train": train, "validation": (pixels[-10_000:], labels[-10_000:]), "test": mnist("t10k")}
+    if name == "half of mnist's test part":
+        pixels, labels = mnist("t10k")
+        return MNIST, {"train": mnist("train"), "test": (pixels[:5_000], labels[:5_000])}
+    pixels, labels = csv(SHARED / "mnist" / "mnist_train_small.csv.gz", MNIST)
+    if name == "csv sample":
+        return MNIST, cut(pixels, labels)
+    return MNIST, {"train": (pixels[:7_500], labels[:7_500]), "test": (pixels[7_500:10_000], labels[7_500:10_000])}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "optdigits",
+        "mnist",
+        "mnist with the last 10,000 for validation",
+        "half of mnist's test part",
+        "csv sample",
+        "csv sample by rows",
+    ],
+)
+def test_real_data_passes_in_the_splits_it_comes_in(name):
+    data, splits = official(name)
+    assert alarms(splits, data) == []
+
+
+def test_a_test_row_in_train_stops_the_run_and_is_counted(tmp_path):
+    splits = cut(*digits())
+    leaked = tuple(np.concatenate([splits["train"][i], splits["test"][i][:3]]) for i in (0, 1))
+    broken = Artifacts(tmp_path, {**splits, "train": leaked}, DIGITS)
+    with pytest.raises(Refused, match=r"image in train/test, leaks: 3 of 359 test images are in train too, such as"):
+        broken.run()
+
+
+def test_a_leak_is_found_whatever_its_label(tmp_path):
+    splits = cut(*digits())
+    pixels, labels = splits["validation"]
+    test_pixels, test_labels = splits["test"]
+    leaked = (np.concatenate([pixels, test_pixels[:1]]), np.append(labels, (test_labels[0] + 1) % 10))
+    checks = Artifacts(tmp_path, {**splits, "validation": leaked}, DIGITS).judge()
+    assert [(check.split, check.value) for check in failed(checks, "leaks")] == [("validation/test", 1)]
+    assert [check.value for check in failed(checks, "conflicts")] == [1]
+
+
+def test_one_image_with_two_labels_stops_the_run_and_both_are_named(tmp_path):
+    splits = cut(*digits())
+    pixels, labels = splits["train"]
+    torn = (np.concatenate([pixels, pixels[:1]]), np.append(labels, (labels[0] + 1) % 10))
+    broken = Artifacts(tmp_path, {**splits, "train": torn}, DIGITS)
+    both = ", ".join(map(str, sorted({int(labels[0]), int(torn[1][-1])})))
+    with pytest.raises(Refused, match=f"conflicts: 1 images have more than one label, such as .* with labels {both}"):
+        broken.run()
+
+
+def test_duplicates_are_counted_and_stop_the_run_by_policy_alone(tmp_path):
+    splits = cut(*digits())
+    doubled = tuple(np.concatenate([rows, rows[:5]]) for rows in splits["train"])
+    broken = Artifacts(tmp_path, {**splits, "train": doubled}, DIGITS)
+    assert [check.value for check in failed(broken.judge(), "duplicates")] == [5]
+    assert broken.run().get_int_custom_property("warnings") == 1
+    with pytest.raises(Refused, match="duplicates: 5 of 1263 rows"):
+        broken.run(duplicates="refuse")
+
+
+def test_counts_are_in_the_report_even_where_nothing_is_done_about_them(tmp_path):
+    splits = cut(*digits())
+    broken = Artifacts(tmp_path, {**splits, "train": splits["test"]}, DIGITS)
+    checks = broken.judge(leaks="off")
+    assert [(check.value, check.action) for check in failed(checks, "leaks")] == [(359, "off")]
+    assert not any(check.stops for check in checks)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_an_anomaly_in_any_split_stops_the_run(clean, split):
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["image"].short_description = "Out-of-range values"
+    found.anomaly_info["image"].description = "Unexpectedly large values: 17."
+    clean.write(f"anomalies/Split-{split}/SchemaDiff.pb", found.SerializeToString())
+    with pytest.raises(Refused, match=f"image in {split}, anomaly: Out-of-range values: Unexpectedly large values: 17"):
+        clean.run()
+
+
+def test_an_anomaly_of_the_whole_dataset_stops_the_run(clean):
+    found = anomalies_pb2.Anomalies()
+    found.dataset_anomaly_info.short_description = "Low num examples in dataset."
+    clean.write("anomalies/Split-test/SchemaDiff.pb", found.SerializeToString())
+    with pytest.raises(Refused, match="dataset in test, anomaly: Low num examples"):
+        clean.run()
+
+
+def test_the_custom_properties_of_the_anomalies_artifact_are_not_looked_at(clean):
+    # Kubeflow hands them over wrapped; they say "blessed" or nothing at all.
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["label"].short_description = "Column dropped"
+    clean.write("anomalies/Split-train/SchemaDiff.pb", found.SerializeToString())
+    assert [check.feature for check in failed(clean.judge(), "anomaly")] == ["label"]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "seen"),
+    [
+        pytest.param(lambda f: setattr(f[0].num_stats, "max", 255.0), "range", "0 to 255", id="a pixel too large"),
+        pytest.param(lambda f: setattr(f[0].num_stats, "min", -1.0), "range", "from -1", id="a negative pixel"),
+        pytest.param(lambda f: setattr(f[1].num_stats, "max", 10.0), "range", "allowed 0 to 9", id="an eleventh class"),
+        pytest.param(
+            lambda f: setattr(f[0].num_stats.common_stats, "min_num_values", 63), "shape", "63 to 64", id="a short image"
+        ),
+        pytest.param(
+            lambda f: setattr(f[1].num_stats.common_stats, "num_missing", 7), "presence", "7 rows", id="labels missing"
+        ),
+        pytest.param(lambda f: f.pop(), "presence", "not in the statistics", id="no label at all"),
+    ],
+)
+def test_statistics_outside_the_geometry_stop_the_run(clean, change, rule, seen):
+    path = clean.folder / "statistics" / "Split-test" / "FeatureStats.pb"
+    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+    change(found.datasets[0].features)
+    path.write_bytes(found.SerializeToString())
+    [check] = failed(clean.judge(), rule)
+    assert check.stops
+    assert seen in check.detail
+
+
+def test_a_split_whose_parts_disagree_on_the_number_of_rows_is_refused(clean):
+    path = clean.folder / "examples" / "row_index" / "test.npy"
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(Refused, match="rows: 359 by statistics, 359 by profile, 358 by row index"):
+        clean.run()
+
+
+def test_an_empty_split_is_refused(clean):
+    path = clean.folder / "examples" / "profile.json"
+    profiles = json.loads(path.read_text())
+    profiles["splits"]["test"] = profile(np.zeros((0, 64), np.uint8), np.zeros(0, np.int64), DIGITS)
+    path.write_text(json.dumps(profiles))
+    assert [check.split for check in failed(clean.judge(), "rows")] == ["test"]
+
+
+def test_a_reference_of_another_geometry_is_refused(clean):
+    clean.write("reference/profile.json", find_reviewed(MNIST.geometry).profile.read_bytes())
+    with pytest.raises(BadInput, match="wanted 8x8-max16-labels10, got 28x28-max255-labels10"):
+        clean.run()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "examples/profile.json",
+        "examples/row_index/test.npy",
+        "statistics/Split-test/FeatureStats.pb",
+        "anomalies/Split-test/SchemaDiff.pb",
+    ],
+)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"\xff\xff\xff garbage")])
+def test_a_missing_or_damaged_input_is_named(clean, path, damage):
+    damage(clean.folder / path)
+    with pytest.raises(EnvironmentProblem, match=path):
+        clean.run()
+
+
+def test_all_findings_fit_one_line_and_the_first_ones_are_spelt_out(tmp_path):
+    pixels, labels = digits()
+    with pytest.raises(Refused) as refusal:
+        Artifacts(tmp_path, cut(16 - pixels, labels), DIGITS).run()
+    text = str(refusal.value)
+    assert "\n" not in text
+    assert text.startswith("SchemaGate: data refused by ")
+    assert "also image in validation (drift)" in text
+
+
+def test_no_failed_check_lets_the_run_go_on(clean):
+    require(clean.judge())
+
+
+def test_every_aspect_is_checked_for_every_split_and_pair_of_splits(clean):
+    checks = clean.judge()
+    assert {(c.split, c.aspect) for c in checks if c.rule == "drift"} == {(s, a) for s in SPLITS for a in ASPECTS}
+    assert len([c for c in checks if c.rule == "skew"]) == 3 * len(ASPECTS)
