@@ -106,6 +106,8 @@ class TrainingSettings(Section):
     """What both trainings share.
 
     Attributes:
+      min_steps: of the optimiser; where `epochs` give fewer, there are more epochs, so that a small part of the data
+        is trained on for as long as all of it.
       patience: epochs without a better validation loss before training stops; null never stops early.
       noise: standard deviation of Gaussian noise on the scaled input during training.
       seed: of initial weights, shuffling, noise and dropout.
@@ -115,6 +117,7 @@ class TrainingSettings(Section):
     optimizer: OptimizerSettings = OptimizerSettings()
     batch: Count = 128
     epochs: Count = 10
+    min_steps: Annotated[int, Field(ge=0)] = 0
     patience: Count | None = None
     noise: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0

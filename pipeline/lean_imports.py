@@ -8,9 +8,11 @@ Nothing of TFX is changed. `MNIST_TFX_FULL_IMPORTS=1` turns this off; the compil
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -46,10 +48,40 @@ class BarePackages(MetaPathFinder):
         return bare
 
 
-def install(*names: str) -> None:
-    """Makes the named packages bare in this process, unless they are imported already or full imports are asked for."""
+@contextlib.contextmanager
+def orchestrating() -> Iterator[None]:
+    """Surrounds the first import of TFX in a process that orchestrates: lean, and without collecting garbage.
+
+    A fifth of an import's time goes into looking for garbage among modules that stay.
+    """
+    lean = install(*ENGINES, COMPONENTS)
+    gc.disable()
+    try:
+        yield
+        if lean:
+            _prefer_local_files()
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _prefer_local_files() -> None:
+    # TFX saw a package called tensorflow, and would read and write files through it.
+    from tfx.dsl.io import filesystem_registry
+    from tfx.dsl.io.plugins.local import LocalFilesystem
+
+    filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(LocalFilesystem, priority=-1)
+
+
+def install(*names: str) -> bool:
+    """Makes the named packages bare in this process, unless they are imported already or full imports are asked for.
+
+    Returns:
+      Whether any was.
+    """
     if os.environ.get("MNIST_TFX_FULL_IMPORTS") == "1":
-        return
+        return False
     missing = [name for name in names if name not in sys.modules]
     if missing:
         sys.meta_path.insert(0, BarePackages(missing))
+    return bool(missing)

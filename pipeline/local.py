@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import EnvironmentProblem
+from pipeline import lean_imports
 from pipeline.config import Reuse
 from pipeline.configure import Request, configure, settings_and_paths
 from pipeline.isolation import StageProcesses
@@ -105,7 +106,8 @@ def run(request: Request, reuse: Reuse, view: RunView, *, verbose: bool = False)
             processes.start()
         config = configure(request, settings, paths, files)
         before = time.monotonic()
-        from pipeline import runner  # TFX: some seconds
+        with lean_imports.orchestrating():
+            from pipeline import runner  # TFX: some seconds
 
         import_s = time.monotonic() - before
         outcome = runner.Run(config, run_id, reuse=reuse, view=view, processes=processes).run()
@@ -131,7 +133,8 @@ def plan(request: Request, reuse: Reuse) -> DryRun:
     Raises:
       MnistTfxError: if it could not even be started.
     """
-    from pipeline import dry_run  # TFX: some seconds
+    with lean_imports.orchestrating():
+        from pipeline import dry_run  # TFX: some seconds
 
     settings, paths, files = settings_and_paths(request)
     return dry_run.dry_run(configure(request, settings, paths, files), reuse)

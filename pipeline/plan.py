@@ -124,10 +124,13 @@ def _differences(
             yield from _parameter_difference(name, old, new)
         elif old != new and name == "custom_config":
             yield from _parameter_difference(name, _without_code(old), _without_code(new))
-    for channel, refs in inputs.items():
-        old_refs = last.inputs.get(channel, ())
-        if [ref.identity for ref in old_refs] != [ref.identity for ref in refs]:
-            yield f"{channel} is another"
+    others = [
+        producer
+        for channel, (producer, _) in node.inputs.items()
+        if [ref.identity for ref in last.inputs.get(channel, ())] != [ref.identity for ref in inputs[channel]]
+    ]
+    if others:
+        yield f"{' and '.join(dict.fromkeys(others))} executed"
 
 
 def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:

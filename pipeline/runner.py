@@ -90,7 +90,7 @@ class Run:
                 self._run_nodes(compiled, ledger, before)
             except (MnistTfxError, Interrupted) as err:
                 error = err
-            except Exception as err:
+            except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
                 error = self._unexpected(err)
             finally:
                 self._view.close()

@@ -120,6 +120,28 @@ def schema_text(data: DataSettings) -> str:
     return text_format.MessageToString(schema)
 
 
+def describe(schema: Path) -> list[str]:
+    """Returns what a schema and its reference profile say, a sentence to each: for whoever reviews them.
+
+    Raises:
+      BadInput: when a file cannot be read.
+    """
+    reference = read_reference(profile_file(schema))
+    sources = reference.calibration.get("sources", {})
+    return [
+        *(f"feature {feature.name}: {_short(feature)}" for feature in read_schema(schema).feature),
+        *(
+            f"source {name}: {source['rows']} rows, rows_digest {source['rows_digest']}"
+            for name, source in sources.items()
+        ),
+        *(
+            f"{aspect} may be {threshold.floor:.4f} + {threshold.scale:.4f} / sqrt(rows) from the reference"
+            for aspect, threshold in reference.thresholds.items()
+        ),
+        _alarm_rate(reference),
+    ]
+
+
 def diff(draft: Path, approved: Path | None) -> list[str]:
     """Returns what approving a draft would change, a sentence to each change; nothing where nothing does.
 

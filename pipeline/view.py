@@ -77,11 +77,11 @@ class RunView:
         self._rows[node] = Row(state=state, seconds=seconds, note=why)
         if not self._console.is_terminal:
             took = "" if seconds is None else f"{seconds:6.1f} s"
-            self._console.print(Text(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip()))
+            self.say(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip())
 
     def say(self, message: str) -> None:
         """Prints a line that stays, such as a warning."""
-        self._console.print(Text(message))
+        self._console.print(Text(message), soft_wrap=True)
 
     def close(self) -> None:
         """Draws the table a last time and releases the terminal."""

@@ -1,6 +1,8 @@
 """A node's code digest changes with exactly the code that the node can run."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,22 @@ def test_the_project_itself_is_found_without_importing_it():
     files = code_files("components.digest")
     assert set(files) == {"components/__init__.py", "components/digest.py"}
     assert code_digest("components.digest", LOCK) == code_of("components.digest", LOCK, base=PROJECT).digest
+
+
+def test_an_installed_copy_is_found_from_any_folder_and_not_imported(tmp_path):
+    for package in ("components", "pipeline"):
+        shutil.copytree(PROJECT / package, tmp_path / "site" / package)
+    with (tmp_path / "site" / "components" / "errors.py").open("a") as file:
+        file.write("# edited\n")
+    script = (
+        "import sys; from pipeline.code_digest import code_digest;"
+        f"print(code_digest('components.settings', '{LOCK}')); assert 'components.settings' not in sys.modules"
+    )
+    environ = {"PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd="/", env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == code_of("components.settings", LOCK, base=tmp_path / "site").digest
 
 
 def test_an_edit_of_preprocessing_in_a_copy_of_the_project_concerns_its_importers_alone(tmp_path):

@@ -16,6 +16,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.io.tfrecordio import _TFRecordUtil
+from apache_beam.portability.python_urns import SUBPROCESS_SDK
 
 from components.digest import merkle_root, tree_files
 from components.errors import BadInput, EnvironmentProblem
@@ -204,14 +205,12 @@ def test_chunks_and_shards_of_any_size_hold_the_same_rows(from_idx, data, tmp_pa
 
 
 def test_a_shard_without_rows_is_written_too(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "SHARD_PIXELS", 2000)
-    images, labels = (values[np.arange(400) % 8] for values in data)
-    folder = ingest(
-        tmp_path / "root",
-        properties(idx_part(tmp_path / "data", images, labels), split=HashSplit(validation=0.3, test=0.3)),
-    )
-    assert [len(os.listdir(folder / f"Split-{split}")) for split in SPLITS] == [2, 2, 2]
-    assert sum(len(examples(folder, split)) for split in SPLITS) == 400
+    monkeypatch.setattr(rows, "SHARD_PIXELS", 400)
+    few_images = (values[np.arange(400) % 12] for values in data)
+    folder = ingest(tmp_path / "root", properties(idx_part(tmp_path / "data", *few_images)))
+    sizes = [path.stat().st_size for path in sorted((folder / "Split-train").iterdir())]
+    assert len(sizes) == 14
+    assert 0 in sizes
 
 
 def test_rows_by_number_run_on_over_several_files(data, tmp_path):
@@ -246,7 +245,7 @@ def test_a_write_that_fails_is_an_environment_problem(tmp_path):
 
 def test_a_failure_that_is_not_known_is_not_disguised(data, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "digested", lambda *_: 1 // 0)
-    with pytest.raises(Exception, match="ZeroDivisionError"):
+    with pytest.raises(Exception, match="integer division"):
         ingest(tmp_path / "root", properties(idx_part(tmp_path / "data", *data)))
 
 
@@ -269,10 +268,8 @@ def job_server():
 
 @pytest.mark.slow
 def test_worker_processes_on_a_portable_runner_write_the_same_artifact(from_idx, data, tmp_path, job_server):
-    worker = json.dumps({"command": f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"})
-    arguments = ["--runner=PortableRunner", f"--job_endpoint={job_server}", "--environment_type=SUBPROCESS_SDK"]
+    arguments = ["--runner=PortableRunner", f"--job_endpoint={job_server}", f"--environment_type={SUBPROCESS_SDK}"]
     arguments.append(f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main")
-    del worker
     parts = [idx_part(tmp_path / "data", *(values[:400] for values in data))]
     parts.append(idx_part(tmp_path / "data", *(values[400:] for values in data), name="test"))
     folder = ingest(tmp_path / "root", properties(*parts), functools.partial(beam.Pipeline, argv=arguments))

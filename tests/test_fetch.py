@@ -1,5 +1,6 @@
 """Real data into a folder: whole and verified, or not at all."""
 
+import contextlib
 import gzip
 import hashlib
 import socket
@@ -44,7 +45,8 @@ class Mirrors(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[:sent])
+        with contextlib.suppress(ConnectionError):  # a client that has seen enough hangs up
+            self.wfile.write(body[:sent])
 
     def log_message(self, *_):
         """Says nothing: the test's output is not a log."""
@@ -61,11 +63,11 @@ def mirrors():
         "page": (b"<html>moved</html>", None),
         "cut": (GOOD, len(GOOD) // 2),
         "damaged": (GOOD[:-8] + bytes(8), None),
-        "bomb": (gzip.compress(bytes(1 << 28)), None),
+        "bomb": (gzip.compress(bytes(1 << 23)), None),
         "endless": (bytes(1 << 24), None),
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirrors, answers, asked))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
     yield lambda *names: [f"http://127.0.0.1:{server.server_port}/{name}/" for name in names], asked
     server.shutdown()
     server.server_close()
@@ -105,11 +107,10 @@ def test_without_network_one_line_says_what_to_do_instead(tmp_path):
         bound.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(EnvironmentProblem) as caught:
-            fetch_mnist(tmp_path, mirrors=[f"http://{address}/", "http://mirror.invalid/"])
+            fetch_mnist(tmp_path, mirrors=[f"http://{address}/", f"http://{address}/second/"])
     message = str(caught.value)
     assert message.isprintable()
-    assert f"{address}: " in message
-    assert "mirror.invalid: " in message
+    assert message.count(f"{address}: ") == 2
     assert all(file.name in message for file in MNIST)
     assert "data fetch digits" in message
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +132,9 @@ def test_verified_files_are_kept_and_not_asked_for_again(mirrors, tmp_path):
     assert asked == []
 
 
-@pytest.mark.parametrize("content", [b"", GOOD[:100], gzip.compress(b"other"), bytes(1 << 22)])
+@pytest.mark.parametrize(
+    "content", [b"", GOOD[:100], gzip.compress(b"other"), bytes(1 << 22)], ids=["empty", "half", "other", "longer"]
+)
 def test_a_file_with_another_content_is_not_overwritten(mirrors, tmp_path, content):
     urls, _ = mirrors
     (tmp_path / NAMES[0]).write_bytes(content)

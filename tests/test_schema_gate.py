@@ -175,7 +175,7 @@ def changed(pixels, data, fault):
 def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(tmp_path, fault):
     pixels, labels = digits()
     broken = Artifacts(tmp_path, cut(changed(pixels, DIGITS, fault), labels), DIGITS)
-    with pytest.raises(Refused, match=rf"image in train, drift of .*the images look {fault.replace('+', '[+]')}"):
+    with pytest.raises(Refused, match=rf"image in train, drift of .*: the images look {fault.replace('+', '[+]')}"):
         broken.run()
     assert not (tmp_path / "out").exists()
 
@@ -353,7 +353,10 @@ def test_the_custom_properties_of_the_anomalies_artifact_are_not_looked_at(clean
         pytest.param(lambda f: setattr(f[0].num_stats, "min", -1.0), "range", "from -1", id="a negative pixel"),
         pytest.param(lambda f: setattr(f[1].num_stats, "max", 10.0), "range", "allowed 0 to 9", id="an eleventh class"),
         pytest.param(
-            lambda f: setattr(f[0].num_stats.common_stats, "min_num_values", 63), "shape", "63 to 64", id="a short image"
+            lambda f: setattr(f[0].num_stats.common_stats, "min_num_values", 63),
+            "shape",
+            "63 to 64",
+            id="a short image",
         ),
         pytest.param(
             lambda f: setattr(f[1].num_stats.common_stats, "num_missing", 7), "presence", "7 rows", id="labels missing"

@@ -166,6 +166,13 @@ def test_a_copy_in_another_container_is_kept(files, root):
     assert copy.read_bytes() == raw
 
 
+def test_half_a_copy_of_a_killed_run_is_cleared(files, root):
+    folder = root / resolve(properties(*files), root)["input_base"]
+    (folder / ".0123.part").write_bytes(b"half")
+    resolve(properties(*files), root)
+    assert not (folder / ".0123.part").exists()
+
+
 def test_sources_tell_where_the_content_came_from_each_time(files, root):
     folder = root / resolve(properties(*files), root)["input_base"]
     raw = sha256_file(files[0])

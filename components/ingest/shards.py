@@ -124,9 +124,7 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
     """
     units, rows_before = [], Counter[str]()
     for part in parts:
-        rows = (
-            idx.read_header(part.files[0], dimensions=idx.IMAGES).count if form == "idx" else row_count(part.files[0])
-        )
+        rows = row_count(part.files[0], form)
         files = tuple(str(file) for file in part.files)
         units.append(Unit(part=part.split, files=files, rows=rows, start=rows_before[part.split]))
         rows_before[part.split] += rows
@@ -135,8 +133,10 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
     return Job(units=tuple(units), form=form, settings=settings, label=label, folder=str(folder))
 
 
-def row_count(path: Path) -> int:
-    """Returns how many rows a CSV has: its lines below the header that are not blank."""
+def row_count(path: Path, form: str) -> int:
+    """Returns how many rows a file has: by an IDX header, or a CSV's lines below its header that are not blank."""
+    if form == "idx":
+        return idx.read_header(path, dimensions=idx.IMAGES).count
     blocks = line_blocks(path, start=csv_rows.sniff(path).first_line)
     return sum(bool(line.strip()) for block in blocks for _, line in block.lines())
 

@@ -86,7 +86,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
     digest = contents_digest(contents)
     folder = root / INPUTS / digest
-    with _writing(folder):
+    with _writing(folder, inputs):
         for one in inputs:
             _keep(one, folder / one.name)
         _write(folder / CONTENTS, canonical_json(contents))
@@ -185,15 +185,23 @@ def _canonical_source(inputs: Sequence[Input], form: str, digest: str) -> str:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
     """Makes the folder and holds the lock of all inputs; a full disk or a missing permission becomes one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder.parent / ".lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for left_behind in folder.glob(".*.part"):
+                left_behind.unlink()
             yield
     except OSError as err:
-        raise EnvironmentProblem("the data cannot be kept", where=err.filename or folder, got=err.strerror) from err
+        size = sum(one.digest.container_bytes for one in inputs)
+        raise EnvironmentProblem(
+            "the data cannot be kept",
+            where=err.filename or folder,
+            wanted=f"a writable folder with room for {size} bytes",
+            got=err.strerror,
+        ) from err
 
 
 def _keep(one: Input, target: Path) -> None:

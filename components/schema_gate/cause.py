@@ -20,15 +20,15 @@ CLOSER: Final = 0.5
 """A guess is given when it leaves less than this share of the distance."""
 
 
-def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    """Returns `, the images look inverted` or the like; nothing where no guess explains half of the distance."""
+def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
+    """Returns `the images look inverted` or the like; None where no guess explains half of the distance."""
     shape = tuple(reference["shape"])
     image, mean = (means(profile, "pixels").reshape(shape) for profile in (seen, reference))
     left = {name: float(np.abs(image - guess).max()) for name, guess in _guesses(mean)}
     best = min(left, key=left.__getitem__)
     if left[best] > CLOSER * float(np.abs(image - mean).max()):
-        return ""
-    return f", the images look {best}"
+        return None
+    return f"the images look {best}"
 
 
 def _guesses(mean: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:

@@ -21,6 +21,7 @@ class Check:
       threshold: the largest value that passes.
       action: what a failure leads to.
       aspect: which of `components.profile.ASPECTS`, for drift and skew.
+      cause: a guess at what happened to the data, as `the images look inverted`.
     """
 
     rule: str
@@ -31,6 +32,7 @@ class Check:
     threshold: float = 0
     action: Action = "refuse"
     aspect: str | None = None
+    cause: str | None = None
 
     @property
     def passed(self) -> bool:

@@ -86,11 +86,11 @@ def require(checks: Sequence[Check]) -> None:
     if others := stops[IN_FULL:]:
         named = [f"{check.feature} in {check.split} ({check.rule})" for check in others]
         findings.append("also " + ", ".join(dict.fromkeys(named)))
+    causes = dict.fromkeys(check.cause for check in stops if check.cause)
     raise Refused(
-        f"data refused by {len(stops)} of {len(checks)} checks",
+        f"data refused by {len(stops)} of {len(checks)} checks: {'; '.join(findings)}",
         where="SchemaGate",
-        got="; ".join(findings),
-        hint="nothing was trained; if the data is right, `mnist-tfx schema diff` shows what a new review would change",
+        hint="; ".join([*causes, "nothing was trained"]),
     )
 
 

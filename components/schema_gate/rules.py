@@ -125,8 +125,9 @@ def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference
                 action=gates.drift,
                 **_apart(distance(found, reference.profile, aspect), aspect, "the reviewed reference"),
             )
-            cause = "" if check.passed or check.feature == LABEL else likely_cause(found, reference.profile)
-            checks.append(dataclasses.replace(check, detail=check.detail + cause))
+            if not check.passed and check.feature == IMAGE:
+                check = dataclasses.replace(check, cause=likely_cause(found, reference.profile))
+            checks.append(check)
         checks.append(_missing_classes(split, found, reference, gates))
     return checks
 

@@ -112,14 +112,15 @@ def fit(task: Task, settings: TrainingSettings, *, checkpoint: Checkpoint, log_f
       BadInput: when the loss stops being a number.
     """
     steps = math.ceil(len(task.train.inputs) / settings.batch)
-    optimizer = build_optimizer(settings.optimizer, epochs=settings.epochs, steps_per_epoch=steps)
+    epochs = max(settings.epochs, math.ceil(settings.min_steps / steps))
+    optimizer = build_optimizer(settings.optimizer, epochs=epochs, steps_per_epoch=steps)
     optimizer.build(task.model.trainable_variables)
     variables = [*task.model.variables, *optimizer.variables]
     snapshot = _restored(checkpoint, variables) or Snapshot(epochs=(), variables=())
     resumed = len(snapshot.epochs) or None
     run_epoch = _epoch_runner(task, settings, optimizer)
-    watchers = (ProgressLines(settings.epochs), TensorBoardScalars(log_folder))
-    while len(snapshot.epochs) < settings.epochs and not _is_stale(snapshot.epochs, settings.patience):
+    watchers = (ProgressLines(epochs), TensorBoardScalars(log_folder))
+    while len(snapshot.epochs) < epochs and not _is_stale(snapshot.epochs, settings.patience):
         epoch = run_epoch(len(snapshot.epochs) + 1)
         snapshot = _advanced(snapshot, epoch, variables, len(task.model.variables), keep_best=bool(settings.patience))
         checkpoint.save(snapshot)

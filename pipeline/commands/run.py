@@ -105,12 +105,16 @@ def _print_summary(answer: dict[str, object], root: Path, console: Console) -> N
     metrics = answer["metrics"]
     if isinstance(metrics, dict) and metrics["accuracy"] is not None:
         figures = "   ".join(f"{name} {metrics[name]:.4f}" for name in ("accuracy", "loss", "reconstruction_mse"))
-        console.print(Text(f"\ntest      {figures}   baseline {answer['baseline']}"))
+        _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
     if answer["version"] is not None:
         shown = _below_here(root)
-        console.print(Text(f"served    version {answer['version']} at {shown}/serving/{answer['version']}"))
-        console.print(Text(f"lineage   mnist-tfx lineage show --root {shown}"))
-    console.print(Text(f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training"))
+        _line(console, f"served    version {answer['version']} at {shown}/serving/{answer['version']}")
+        _line(console, f"lineage   mnist-tfx lineage show --root {shown}")
+    _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=True)  # paths are for copying: never broken
 
 
 def _below_here(path: Path) -> Path:

@@ -6,15 +6,20 @@ An `ArtifactEntry` is written by the execution that made the artifact, an `Artif
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from components.digest import manifest_digest, tree_manifest
 from components.errors import BadInput, EnvironmentProblem
+from components.serving import FORMAT_SERVING
 
-MODEL_FOLDER: Final = "Format-Serving/"
+MODEL_FOLDER: Final = f"{FORMAT_SERVING}/"
 """Where a Model keeps its SavedModel; its digest covers that alone, so that it equals the served version's."""
+
+ROOT_MARK: Final = "{root}"
+"""Stands in recorded parameters and properties for the root's absolute path."""
 
 NAME_LIMIT: Final = 255
 """Bytes in one path component, as on ext4 and XFS."""
@@ -102,8 +107,18 @@ def measure(root: Path, path: str, *, type_name: str, properties: Mapping[str, A
         sha256=artifact_digest(type_name, files),
         bytes=sum(file.get("bytes", 0) for file in files.values()),
         files=files,
-        properties=dict(properties or {}),
+        properties=without_root(dict(properties or {}), str(root)),
     )
+
+
+def without_root(value: Any, root: str) -> Any:
+    """Returns JSON values with the absolute path `root` written as `ROOT_MARK` wherever a text holds it."""
+    if isinstance(value, str):
+        # Not where the root's name only begins another one.
+        return re.sub(re.escape(root) + r"(?![\w.-])", lambda _: ROOT_MARK, value)
+    if isinstance(value, Mapping):
+        return {name: without_root(inner, root) for name, inner in value.items()}
+    return [without_root(inner, root) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def artifact_digest(type_name: str, files: Mapping[str, Mapping[str, Any]]) -> str:

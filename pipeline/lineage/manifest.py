@@ -12,14 +12,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from components.digest import PROVENANCE_PREFIX, canonical_json, manifest_digest
+from components.digest import canonical_json, manifest_digest
 from components.errors import EnvironmentProblem, Refused
+from components.serving import PROVENANCE
 from pipeline.lineage.artifacts import ArtifactEntry, saved_model
 from pipeline.lineage.graph import closure
 from pipeline.lineage.records import DATA, ExecutionRecord, Record
-
-PROVENANCE: Final = f"{PROVENANCE_PREFIX}.json"
-"""Where the statement lies in a served version."""
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"

@@ -19,12 +19,10 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import EnvironmentProblem, printable
 from pipeline.code_digest import Code
 from pipeline.git_state import GitState
+from pipeline.lineage import artifacts
 from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, checked_path
 
 SCHEMA_VERSION: Final = 1
-
-ROOT_MARK: Final = "{root}"
-"""Stands in recorded parameters for the root's absolute path."""
 
 DATA: Final = "data"
 """Key of `ExecutionRecord.extra` under which ExampleGen's `data.json` is recorded: what was read, file by file."""
@@ -100,7 +98,7 @@ class ExecutionRecord:
       run_id: the run that executed it; a later run that reuses its outputs writes no record.
       node: node id, such as `Classifier`.
       key: `node_key` of what was asked for.
-      parameters: execution properties as resolved, the root's path written as `ROOT_MARK`.
+      parameters: execution properties as resolved, the root's path written as `artifacts.ROOT_MARK`.
       code: the node's code and its digest.
       lock_digest: SHA-256 of the lock file.
       environment: where it ran.
@@ -312,8 +310,8 @@ def node_key(
 
 
 def without_root(parameters: Mapping[str, Scalar], root: str) -> dict[str, Scalar]:
-    """Returns `parameters` with the absolute path `root` written as `ROOT_MARK` wherever a text holds it."""
-    return {k: v.replace(root, ROOT_MARK) if isinstance(v, str) else v for k, v in parameters.items()}
+    """Returns `parameters` with the absolute path `root` written as `artifacts.ROOT_MARK` wherever a text holds it."""
+    return {name: artifacts.without_root(value, root) for name, value in parameters.items()}
 
 
 def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple[str, ExecutionRecord] | None:

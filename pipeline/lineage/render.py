@@ -43,18 +43,15 @@ def _grow(lineage: ServedLineage, start: str, tree: Tree, drawn: set[str]) -> li
         behind = incoming.get(node.id, ())
         again, deep = bool(behind) and node.id in drawn, bool(behind) and level >= LEVELS
         drawn.add(node.id)
-        branch = parent.add(_label(lineage, node, _note(again=again, deep=deep), edge))
-        if deep and not again:
+        if again:
+            parent.add(Text.assemble(_artifact(node, edge), (" (drawn above)", "dim")))
+            continue
+        branch = parent.add(_label(lineage, node, "continued below" if deep else "", edge))
+        if deep:
             cut.append(node.id)
-        elif not again:
+        else:
             stack += [(further, branch, level + 1) for further in reversed(behind)]
     return cut
-
-
-def _note(*, again: bool, deep: bool) -> str:
-    if again:
-        return "drawn above"
-    return "continued below" if deep else ""
 
 
 def _heading(lineage: ServedLineage) -> Text:
@@ -69,10 +66,7 @@ def _heading(lineage: ServedLineage) -> Text:
 
 
 def _label(lineage: ServedLineage, node: Node, note: str, edge: Edge | None = None) -> Text:
-    digest = node.sha256 if edge is None else edge.sha256
-    text = Text.assemble(
-        ("" if edge is None else f"{edge.channel}: ", "dim"), (node.name, "bold"), " ", (digest[:12], "cyan")
-    )
+    text = _artifact(node, edge)
     if node.kind == graph.EXECUTION:
         state = lineage.state(node)
         text.append(f" {_moment(node)}")
@@ -80,6 +74,11 @@ def _label(lineage: ServedLineage, node: Node, note: str, edge: Edge | None = No
     if "baseline" in node.properties:
         text.append(f" baseline: {node.properties['baseline']}")
     return text.append(f" ({note})" if note else "", "dim")
+
+
+def _artifact(node: Node, edge: Edge | None) -> Text:
+    channel, digest = ("", node.sha256) if edge is None else (f"{edge.channel}: ", edge.sha256)
+    return Text.assemble((channel, "dim"), (node.name, "bold"), " ", (digest[:12], "cyan"))
 
 
 def _moment(node: Node) -> str:

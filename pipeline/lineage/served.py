@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.lineage import chain, graph, manifest
 from pipeline.lineage.chain import Chain
@@ -17,7 +18,6 @@ from pipeline.paths import RunPaths
 
 SCHEMA_VERSION: Final = 1
 PUSHER: Final = "Pusher"
-BASELINE: Final = "baseline"
 UNKNOWN: Final = "unknown"
 
 
@@ -70,13 +70,6 @@ class ServedLineage:
         return ServedLineage(**{name: fields[name] for name in names}, graph=drawn)
 
 
-def versions(root: Path) -> tuple[int, ...]:
-    """Returns the numbers of the served versions, ascending."""
-    serving = RunPaths(root).serving
-    names = [entry.name for entry in serving.iterdir() if entry.is_dir()] if serving.is_dir() else []
-    return tuple(sorted(int(name) for name in names if name.isascii() and name.isdecimal()))
-
-
 def show(root: Path, version: int | None = None) -> ServedLineage:
     """Returns the lineage of a served version, by default the newest.
 
@@ -93,7 +86,11 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     heads = manifest.heads_of(provenance) if push is None else (push[0],)
     behind = _under_given_names(graph.build(records, heads), ledger, records)
     run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"] if push is None else push[1].run_id
-    compared = [node.properties[BASELINE] for node in behind.nodes.values() if BASELINE in node.properties]
+    compared = [
+        node.properties[serving.BASELINE_PROPERTY]
+        for node in behind.nodes.values()
+        if serving.BASELINE_PROPERTY in node.properties
+    ]
     served = Node(
         id=f"version:{number}",
         kind=graph.SERVED,
@@ -120,7 +117,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
     Raises:
       EnvironmentProblem: if there is none, or it is no statement.
     """
-    path = RunPaths(root).serving / str(version) / manifest.PROVENANCE
+    path = RunPaths(root).serving / str(version) / serving.PROVENANCE
     try:
         return manifest.from_bytes(path.read_bytes())
     except OSError as err:
@@ -128,7 +125,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
 
 
 def _chosen(root: Path, version: int | None) -> int:
-    known = versions(root)
+    known = [found.version for found in serving.versions(RunPaths(root).serving)]
     if not known:
         raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
     if version is not None and version not in known:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.digest import manifest_digest
+from components.serving import PROVENANCE
 from pipeline.code_digest import Code
 from pipeline.git_state import GitState
 from pipeline.lineage import manifest, records
@@ -128,8 +129,8 @@ class BuiltRoot:
         shutil.copytree(self.path / model.path / "Format-Serving", served)
         heads = [self.known[node][0] for node in ("Classifier", "Evaluator", "SavedModelCheck")]
         statement = manifest.statement(manifest.served_files(model), scan(self.paths.records), heads)
-        (served / manifest.PROVENANCE).parent.mkdir(exist_ok=True)
-        (served / manifest.PROVENANCE).write_bytes(manifest.to_bytes(statement))
+        (served / PROVENANCE).parent.mkdir(exist_ok=True)
+        (served / PROVENANCE).write_bytes(manifest.to_bytes(statement))
         self.execute("Pusher", salt=str(version))
         self.ledger.pushed(node="Pusher", run_id=self.run_id, version=version, digest=model.sha256)
 

@@ -89,6 +89,12 @@ def test_measuring_what_is_not_there_says_where(tmp_path):
         measure(tmp_path, "artifacts/none", type_name="Examples")
 
 
+def test_the_root_does_not_appear_in_recorded_properties(model, tmp_path):
+    properties = {"pushed_destination": f"{tmp_path}/serving/1", "splits": {"train": [str(tmp_path), 1.0]}}
+    found = measure(tmp_path, model.path, type_name="PushedModel", properties=properties).properties
+    assert found == {"pushed_destination": "{root}/serving/1", "splits": {"train": ["{root}", 1.0]}}
+
+
 ESCAPES = ["", "/etc/passwd", "..", "a/../../b", "a//b", "./a", "a/.", "a\\b", "a\nb", "a\0b", "x" * 256, "caf\udce9"]
 
 

@@ -12,11 +12,11 @@ from rich.console import Console
 
 import pipeline
 from components.errors import BadInput, EnvironmentProblem
+from components.serving import PROVENANCE
 from pipeline.lineage import graph, render
 from pipeline.lineage.graph import Edge, Graph, Node, closure
-from pipeline.lineage.manifest import PROVENANCE
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
-from pipeline.lineage.served import ServedLineage, show, versions
+from pipeline.lineage.served import ServedLineage, show
 
 SCHEMA = json.loads((Path(pipeline.__file__).parent / "json_schemas" / "lineage_show.json").read_bytes())
 NODES = 12
@@ -138,10 +138,10 @@ def test_an_unknown_version_is_answered_with_those_known(root):
 
 
 def test_stages_and_strays_in_the_serving_directory_are_no_versions(root):
-    for name in (".stage-5b1d", "latest", "1.old", "-3", "²"):
+    for name in (".stage-5b1d", "latest", "2.old", "-3", "²"):
         (root.paths.serving / name).mkdir()
     (root.paths.serving / "7").write_bytes(b"a file")
-    assert versions(root.path) == (1,)
+    assert show(root.path).version == 1
 
 
 def test_a_missing_record_is_named(root):

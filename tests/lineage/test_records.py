@@ -238,9 +238,9 @@ def test_an_execution_that_the_ledger_did_not_commit_is_not_found(full):
 
 
 def test_the_root_does_not_appear_in_recorded_parameters():
-    parameters = {"input_base": "/data/root/inputs/1", "uris": '["/data/root/a"]', "steps": 3}
+    parameters = {"input_base": "/data/root/inputs/1", "uris": '["/data/root"]', "other": "/data/root2/a", "steps": 3}
     found = records.without_root(parameters, "/data/root")
-    assert found == {"input_base": "{root}/inputs/1", "uris": '["{root}/a"]', "steps": 3}
+    assert found == {"input_base": "{root}/inputs/1", "uris": '["{root}"]', "other": "/data/root2/a", "steps": 3}
 
 
 @pytest.mark.parametrize("name", ["two\nlines.gz", "\x1b[31mred.gz", "caf\udce9.gz", "nul\0.gz"])

@@ -1,0 +1,285 @@
+"""The check of an exported model: answers judged in NumPy, and whole models asked in the bare interpreter."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorflow.core.example import example_pb2
+from tfx.types import standard_artifacts
+
+from components import savedmodel_check
+from components.savedmodel_check import (
+    Probe,
+    SavedModelCheckExecutor,
+    first_records,
+    judge,
+    prewarm,
+    read_check,
+    request_for,
+)
+from components.serving import FORMAT_SERVING
+from components.settings import DataSettings
+
+DATA = DataSettings(shape=(4, 6), pixel_max=255, label_count=3)
+ROWS = 5
+
+
+def encoded(array):
+    data = base64.b64encode(array.tobytes()).decode()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
+
+
+@pytest.fixture
+def sound():
+    """Answers of a sound model, as arrays; `judged` encodes them."""
+    classes = np.arange(ROWS, dtype=np.int64) % 3
+    probabilities = np.full((ROWS, 3), 0.2, np.float32)
+    probabilities[np.arange(ROWS), classes] = 0.6
+    predicted = {"classes": classes, "probabilities": probabilities}
+    return {
+        "serving_default": dict(predicted),
+        "serving_images": dict(predicted),
+        "serving_examples": {**predicted, "reconstruction_mse": np.full(ROWS, 0.1, np.float32)},
+        "reconstruct": {"images": np.zeros((ROWS, 24), np.float32)},
+    }
+
+
+def judged(answers) -> list[str]:
+    described = {name: {k: encoded(v) for k, v in outputs.items()} for name, outputs in answers.items()}
+    return [str(finding) for finding in judge({"answers": described}, ROWS, DATA)]
+
+
+def test_a_sound_model_gives_no_finding(sound):
+    assert judged(sound) == []
+
+
+def change(sound, signature, output, operation):
+    changed = copy.deepcopy(sound)
+    changed[signature][output] = operation(changed[signature][output])
+    return changed
+
+
+def with_value(value):
+    def put(array):
+        array = array.copy()
+        array.flat[0] = value
+        return array
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("signature", "output", "operation", "reason"),
+    [
+        ("serving_default", "classes", lambda a: a.astype(np.int32), "wanted int64 [5], got int32 [5]"),
+        ("serving_images", "probabilities", lambda a: a.astype(np.float64), "wanted float32 [5, 3], got float64 [5, 3]"),
+        ("serving_default", "probabilities", lambda a: a[:, :2], "wanted float32 [5, 3], got float32 [5, 2]"),
+        ("serving_examples", "reconstruction_mse", lambda a: a[:, None], "wanted float32 [5], got float32 [5, 1]"),
+        ("reconstruct", "images", lambda a: a.reshape(ROWS, 4, 6), "wanted float32 [5, 24], got float32 [5, 4, 6]"),
+        ("reconstruct", "images", with_value(np.inf), "images: 1 of 120 values are not finite"),
+        ("serving_default", "probabilities", with_value(np.nan), "probabilities: 1 of 15 values are not finite"),
+        ("serving_default", "probabilities", with_value(0.61), "a row sums to 1.01"),
+        ("serving_default", "probabilities", with_value(-0.1), "-0.1 is below zero"),
+        ("serving_images", "classes", with_value(2), "row 0 is 2, but class 0 is the most probable"),
+        ("serving_examples", "reconstruction_mse", with_value(-1), "a squared error below zero"),
+    ],
+)
+def test_each_defect_is_named_with_its_signature(sound, signature, output, operation, reason):
+    (finding,) = {line for line in judged(change(sound, signature, output, operation)) if reason in line}
+    assert finding.startswith(f"{signature}: ")
+
+
+def test_a_row_may_miss_a_sum_of_one_by_rounding(sound):
+    assert judged(change(sound, "serving_default", "probabilities", with_value(0.60005))) == []
+
+
+def test_signatures_must_agree_on_the_same_images(sound):
+    swapped = change(sound, "serving_images", "probabilities", lambda a: a[::-1].copy())
+    swapped["serving_images"]["classes"] = swapped["serving_images"]["probabilities"].argmax(axis=1)
+    (reason,) = judged(swapped)
+    assert reason.startswith("serving_images: probabilities: up to 0.4 away from serving_default")
+
+
+def test_a_renamed_output_is_named(sound):
+    sound["serving_default"]["klass"] = sound["serving_default"].pop("classes")
+    assert judged(sound) == ["serving_default: wanted outputs classes, probabilities, got klass, probabilities"]
+
+
+def test_a_signature_that_raised_says_what(sound):
+    described = {name: {k: encoded(v) for k, v in outputs.items()} for name, outputs in sound.items()}
+    described["reconstruct"] = {"error": "KeyError: 'reconstruct'"}
+    assert [str(f) for f in judge({"answers": described}, ROWS, DATA)] == ["reconstruct: KeyError: 'reconstruct'"]
+
+
+def bright(label: int) -> list[int]:
+    return [200 if pixel % 3 == label else 10 for pixel in range(24)]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> standard_artifacts.Examples:
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "Split-test").mkdir()
+    for shard in range(2):
+        with (folder / "Split-test" / f"data_tfrecord-0000{shard}-of-00002").open("wb") as file:
+            for row in range(50):
+                example = example_pb2.Example()
+                example.features.feature["image"].int64_list.value.extend(bright(row % 3))
+                example.features.feature["label"].int64_list.value.append(row % 3)
+                record = example.SerializeToString()
+                file.write(struct.pack("<QI", len(record), 0) + record + struct.pack("<I", 0))
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(folder), '["test"]'
+    return artifact
+
+
+def test_the_first_rows_come_in_the_order_of_the_shards(examples):
+    records = first_records(Path(examples.uri) / "Split-test", 64)
+    images = [list(example_pb2.Example.FromString(r).features.feature["image"].int64_list.value) for r in records]
+    assert len(records) == 64
+    assert images[:3] == [bright(0), bright(1), bright(2)]
+    assert images[50] == bright(0)
+
+
+def test_a_question_carries_the_images_as_bytes(examples):
+    request = request_for(Path("model"), first_records(Path(examples.uri) / "Split-test", 2), DATA)
+    assert request["images"]["shape"] == [2, 4, 6]
+    assert list(base64.b64decode(request["images"]["data"])) == bright(0) + bright(1)
+
+
+# From here on TensorFlow is imported, by the probe and by the script that writes the models.
+
+DEFECTS = {
+    "none": None,
+    "nan": "values are not finite",
+    "unnormalised": "a row sums to 1.5",
+    "wrong_classes": "is the most probable",
+    "wrong_name": "wanted outputs classes, probabilities",
+    "wrong_shape": "wanted float32 [64, 3], got float32 [64, 2]",
+    "wrong_type": "wanted int64 [64], got float32 [64]",
+    "missing_signature": "reconstruct",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    script = Path(__file__).with_name("tiny_savedmodel.py")
+    wanted = [f"{folder / defect / FORMAT_SERVING}={defect}" for defect in DEFECTS]
+    subprocess.run([sys.executable, script, "4", "6", "3", *wanted], check=True, capture_output=True)
+    return folder
+
+
+def check(model: Path, examples, tmp_path) -> tuple[standard_artifacts.InfraBlessing, dict[str, object]]:
+    artifact, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
+    artifact.uri, blessing.uri = str(model), str(tmp_path / "blessing")
+    inputs = {"model": [artifact], "examples": [examples]}
+    SavedModelCheckExecutor().Do(inputs, {"blessing": [blessing]}, {"data": DATA.to_json()})
+    return blessing, read_check(blessing.uri)
+
+
+def test_a_sound_model_is_blessed_by_a_prewarmed_interpreter(models, examples, tmp_path):
+    prewarm()
+    prewarm()
+    blessing, report = check(models / "none", examples, tmp_path)
+    assert (report["blessed"], report["rows"], report["reasons"]) == (True, 64, [])
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert set(os.listdir(blessing.uri)) == {"INFRA_BLESSED", "check.json"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", [name for name, reason in DEFECTS.items() if reason])
+def test_a_defective_model_is_not_blessed(models, examples, tmp_path, defect):
+    blessing, report = check(models / defect, examples, tmp_path)
+    assert any(DEFECTS[defect] in reason for reason in report["reasons"]), report["reasons"]
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert set(os.listdir(blessing.uri)) == {"INFRA_NOT_BLESSED", "check.json"}
+
+
+def test_a_model_that_cannot_be_loaded_is_not_blessed(tmp_path, examples):
+    saved_model = tmp_path / "model" / FORMAT_SERVING
+    saved_model.mkdir(parents=True)
+    (saved_model / "saved_model.pb").write_bytes(b"no protobuf")
+    blessing, report = check(tmp_path / "model", examples, tmp_path)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert "ended with status 1" in report["reasons"][0]
+
+
+def test_without_test_rows_nothing_is_blessed(tmp_path):
+    (tmp_path / "Split-test").mkdir()
+    empty = standard_artifacts.Examples()
+    empty.uri, empty.split_names = str(tmp_path), '["test"]'
+    assert check(tmp_path, empty, tmp_path)[1]["reasons"] == ["no test rows to ask about"]
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Puts another script in the probe's place."""
+
+    def put(source: str) -> Probe:
+        (tmp_path / "probe.py").write_text(source)
+        monkeypatch.setattr(savedmodel_check, "PROBE", tmp_path / "probe.py")
+        return Probe()
+
+    return put
+
+
+def test_a_crash_is_a_finding_with_its_signal(script):
+    answer = script("import os; os.kill(os.getpid(), 11)").ask({})
+    assert [str(f) for f in judge(answer, ROWS, DATA)] == ["the interpreter ended with signal 11"]
+
+
+def test_a_model_that_hangs_is_given_up(script):
+    answer = script("import time; time.sleep(600)").ask({}, timeout=0.2)
+    assert answer == {"crash": "no answer within 0.2 s"}
+
+
+HIDDEN = """
+import importlib, importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("probe", {probe!r})
+probe = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(probe)
+sys.meta_path.insert(0, probe._Block())
+found = {{}}
+for name in ("components", "components.digest", "pipeline", "numpy"):
+    try:
+        importlib.import_module(name)
+        found[name] = "found"
+    except ImportError:
+        found[name] = "hidden"
+print(json.dumps(found))
+"""
+
+
+def test_our_packages_cannot_be_imported_in_the_bare_interpreter(script):
+    found = script(HIDDEN.format(probe=str(savedmodel_check.PROBE))).ask({})
+    assert found == {"components": "hidden", "components.digest": "hidden", "pipeline": "hidden", "numpy": "found"}
+
+
+def test_the_interpreter_ends_when_its_owner_is_killed(tmp_path):
+    (tmp_path / "wait.py").write_text("import sys; sys.stdin.readline(); open(sys.argv[0] + '.ended', 'w')")
+    source = (
+        "import components.savedmodel_check as check, pathlib, os\n"
+        f"check.PROBE = pathlib.Path({str(tmp_path / 'wait.py')!r})\n"
+        "check.prewarm(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", source], check=False, capture_output=True).returncode == -9
+    for _ in range(200):
+        if (tmp_path / "wait.py.ended").exists():
+            break
+        subprocess.run(["sleep", "0.05"], check=True)
+    assert (tmp_path / "wait.py.ended").exists()
+
+
+def test_the_report_is_json(models, examples, tmp_path):
+    blessing, report = check(models / "none", examples, tmp_path)
+    assert report == json.loads((Path(blessing.uri) / "check.json").read_text())
+    assert report["load_s"] > 0
