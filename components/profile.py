@@ -22,14 +22,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from components.settings import DataSettings
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from components.settings import DataSettings
 
 VERSION: Final = 1
 ASPECTS: Final = ("rows", "columns", "pixels", "classes")

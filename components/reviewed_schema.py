@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
 from tfx.orchestration import data_types_utils
@@ -34,6 +33,9 @@ from components.schema_files import (
     schema_digest,
     schema_file,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCHEMA_SHA256: Final = "schema_sha256"
 SOURCE: Final = "source"

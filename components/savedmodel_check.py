@@ -1,7 +1,7 @@
 """The exported model and real test images -> InfraBlessing: does it answer, rightly shaped, without our code?
 
 The model is loaded by `savedmodel_probe` in an interpreter of its own, which has TensorFlow and nothing of ours, as a
-model server has. What comes back is judged here, in NumPy. A crash, a hang or a wrong answer is no error of the
+model server has. What comes back is judged by `savedmodel_answers`. A crash, a hang or a wrong answer is no error of the
 pipeline but a model that is not blessed, with the reason in check.json.
 """
 
@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import atexit
 import base64
-import dataclasses
 import json
 import os
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from tensorflow.core.example import example_pb2
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.declaration import OWN_PARAMETERS
-from components.features import IMAGE, RECONSTRUCT, SERVING_DEFAULT, SERVING_EXAMPLES, SERVING_IMAGES, TEST
+from components.features import IMAGE, TEST
+from components.savedmodel_answers import Finding, judge
 from components.serving import FORMAT_SERVING
 from components.settings import DataSettings
 
@@ -36,30 +35,11 @@ ROWS: Final = 64
 TIMEOUT: Final = 120.0
 """Seconds a model has to load and answer; a second is usual."""
 
-SUM_TOLERANCE: Final = 1e-3
-SAME_TOLERANCE: Final = 1e-4
-"""How far the signatures' probabilities for one image may lie apart: batches of other sizes round differently."""
-
 CHECK_FILE: Final = "check.json"
 BLESSED_FILES: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 """The stock InfraValidator's names."""
 
 PROBE: Final = Path(__file__).with_name("savedmodel_probe.py")
-
-Array = npt.NDArray[Any]
-Outputs = Mapping[str, tuple[str, tuple[int, ...]]]
-"""{output name: (dtype, shape)}."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What is wrong with one signature, or with the model as a whole where `signature` is empty."""
-
-    signature: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.signature}: {self.reason}" if self.signature else self.reason
 
 
 class Probe:
@@ -146,82 +126,6 @@ def request_for(model: Path, examples: list[bytes], data: DataSettings) -> dict[
         },
         "examples": [base64.b64encode(example).decode() for example in examples],
     }
-
-
-def judge(answer: Mapping[str, Any], rows: int, data: DataSettings) -> list[Finding]:
-    """Compares answers with what `components.features` promises.
-
-    Args:
-      answer: the probe's.
-      rows: images it was asked about.
-      data: gives pixels and label count.
-
-    Returns:
-      What is wrong; nothing, for a sound model.
-    """
-    if "crash" in answer:
-        return [Finding("", answer["crash"])]
-    classes: Outputs = {"classes": ("int64", (rows,)), "probabilities": ("float32", (rows, data.label_count))}
-    promised: dict[str, Outputs] = {
-        SERVING_DEFAULT: classes,
-        SERVING_IMAGES: classes,
-        SERVING_EXAMPLES: {**classes, "reconstruction_mse": ("float32", (rows,))},
-        RECONSTRUCT: {"images": ("float32", (rows, data.pixels))},
-    }
-    answers = answer["answers"]
-    findings = [
-        Finding(name, reason) for name, outputs in promised.items() for reason in _misshapen(answers[name], outputs)
-    ]
-    if findings:
-        return findings
-    arrays = {name: {key: _array(value) for key, value in outputs.items()} for name, outputs in answers.items()}
-    findings = [Finding(name, reason) for name, outputs in arrays.items() for reason in _wrong_values(outputs)]
-    return findings or list(_disagreements(arrays))
-
-
-def _misshapen(outputs: Mapping[str, Any], promised: Outputs) -> Iterator[str]:
-    if "error" in outputs:
-        yield outputs["error"]
-    elif set(outputs) != set(promised):
-        yield f"wanted outputs {', '.join(sorted(promised))}, got {', '.join(sorted(outputs))}"
-    else:
-        for name, (dtype, shape) in promised.items():
-            got = outputs[name]
-            if (got["dtype"], tuple(got["shape"])) != (dtype, shape):
-                yield f"{name}: wanted {dtype} {list(shape)}, got {got['dtype']} {got['shape']}"
-
-
-def _wrong_values(outputs: Mapping[str, Array]) -> Iterator[str]:
-    for name, array in outputs.items():
-        if not np.isfinite(array).all():
-            yield f"{name}: {np.count_nonzero(~np.isfinite(array))} of {array.size} values are not finite"
-    if "probabilities" in outputs:
-        yield from _wrong_probabilities(outputs["probabilities"], outputs["classes"])
-    if "reconstruction_mse" in outputs and (outputs["reconstruction_mse"] < 0).any():
-        yield "reconstruction_mse: a squared error below zero"
-
-
-def _wrong_probabilities(probabilities: Array, classes: Array) -> Iterator[str]:
-    sums = probabilities.sum(axis=1, dtype=np.float64)
-    if (probabilities < 0).any():
-        yield f"probabilities: {probabilities.min():.4g} is below zero"
-    if (off := np.abs(sums - 1)).max() > SUM_TOLERANCE:
-        yield f"probabilities: a row sums to {sums[off.argmax()]:.4g}"
-    if (wrong := np.flatnonzero(classes != probabilities.argmax(axis=1))).size:
-        row = wrong[0]
-        yield f"classes: row {row} is {classes[row]}, but class {probabilities[row].argmax()} is the most probable"
-
-
-def _disagreements(arrays: Mapping[str, Mapping[str, Array]]) -> Iterator[Finding]:
-    reference = arrays[SERVING_DEFAULT]["probabilities"]
-    for name in (SERVING_IMAGES, SERVING_EXAMPLES):
-        apart = float(np.abs(arrays[name]["probabilities"] - reference).max())
-        if apart > SAME_TOLERANCE:
-            yield Finding(name, f"probabilities: up to {apart:.4g} away from {SERVING_DEFAULT} on the same images")
-
-
-def _array(described: Mapping[str, Any]) -> Array:
-    return np.frombuffer(base64.b64decode(described["data"]), described["dtype"]).reshape(described["shape"])
 
 
 def read_check(uri: str | Path) -> dict[str, Any]:

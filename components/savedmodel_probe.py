@@ -1,15 +1,17 @@
 """A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py`.
 
 Reads one JSON line from standard input, after importing TensorFlow: `model` (path), `images` (array, uint8 [N, H, W])
-and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, and under `answers` for each signature
-either `error` or {output name: array}. An array is {`dtype`, `shape`, `data` (base64)}. Whoever asks is the judge.
+and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, `ours` (which of our packages could be
+imported, so none), and under `answers` for each signature either `error` or {output name: array}. An array is {`dtype`,
+`shape`, `data` (base64)}. Whoever asks is the judge.
 
-Nothing but TensorFlow may be needed to serve a model, so our own packages cannot be imported here.
+Nothing but TensorFlow may be needed to serve a model, so our own packages are hidden here.
 """
 
 from __future__ import annotations
 
 import base64
+import importlib
 import importlib.abc
 import json
 import os
@@ -56,7 +58,16 @@ def _probe(tf: Any, request: dict[str, Any]) -> dict[str, Any]:
         "reconstruct": flat,
     }
     answers = {name: _ask(tf, model, name, rows) for name, rows in asked.items()}
-    return {"tensorflow": tf.__version__, "load_s": round(load_s, 3), "answers": answers}
+    ours = [name for name in OURS if _importable(name)]
+    return {"tensorflow": tf.__version__, "load_s": round(load_s, 3), "ours": ours, "answers": answers}
+
+
+def _importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def _ask(tf: Any, model: Any, name: str, rows: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from tfx.orchestration import metadata
 from tfx.orchestration.portable import data_types, launcher
 
+from components import savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError, Refused
 from components.serving import raise_floor
 from pipeline import metadata_store, root, verdicts
@@ -201,14 +202,20 @@ class Run:
         ).launch()
 
     def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
+        """Does what a node needs just before its executor starts."""
+        if node.id == "Classifier":
+            # The check's bare interpreter imports TensorFlow while the classifier trains.
+            savedmodel_check.prewarm()
+        if node.id == "Pusher":
+            self._write_provenance(node, info)
+
+    def _write_provenance(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Gives the Pusher the manifest that goes into the served version, built from the records of its inputs."""
-        if node.id != "Pusher":
-            return
-        known = {done.hash: done.record for done in self._done.values()}
-        everything = {**record_files.scan(self._config.paths.records), **known}
         heads = [self._done[producer].hash for producer in node.producers]
         model = self._done["Classifier"].record.outputs["model"][0]
-        statement = manifest.statement(manifest.served_files(model), everything, heads)
+        statement = manifest.statement(
+            manifest.served_files(model), record_files.scan(self._config.paths.records), heads
+        )
         folder = Path(info.tmp_dir) / str(info.execution_id)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "provenance.json").write_bytes(manifest.to_bytes(statement))

@@ -13,18 +13,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components import digest
 from components.features import SPLITS
 from components.profile import ASPECTS, Reference, Threshold, distance, profile
 from components.schema_gate.rules import drift_checks, skew_checks
 from components.settings import DataSettings, GateSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 MARGIN: Final = 1.25
 QUANTILE: Final = 0.999

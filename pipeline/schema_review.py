@@ -9,21 +9,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from google.protobuf import text_format
-from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import digest
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, SPLITS
 from components.ingest import csv_rows, idx
-from components.ingest.chunk import Chunk
-from components.ingest.discovery import DataFiles
 from components.profile import ASPECTS, Reference, distance
 from components.schema_files import (
     APPROVED_NAME,
@@ -33,8 +28,17 @@ from components.schema_files import (
     read_schema,
     schema_digest,
 )
-from components.settings import DataSettings
 from pipeline.schema_calibration import Source, calibrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from components.ingest.chunk import Chunk
+    from components.ingest.discovery import DataFiles
+    from components.settings import DataSettings
 
 ROWS_AT_ONCE: Final = 10_000
 

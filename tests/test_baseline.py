@@ -121,8 +121,8 @@ def test_a_version_that_vanished_in_between_is_an_environment_problem(tmp_path):
 def test_where_links_are_impossible_bytes_are_copied(tmp_path, monkeypatch):
     digest = put(tmp_path, 1, "a")
 
-    def no_links(*args, **kwargs):
-        raise OSError("Invalid cross-device link")
+    def no_links(source, *_, **__):
+        raise OSError(18, "Invalid cross-device link", source)
 
     monkeypatch.setattr(os, "link", no_links)
     link_tree(tmp_path / "serving" / "1", tmp_path / "copy")

@@ -220,7 +220,9 @@ def test_two_processes_pushing_at_once_never_share_a_version(tmp_path, serving, 
 def test_a_full_disk_is_told_with_path_and_bytes_and_leaves_nothing(tmp_path, provenance):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("only root may mount a small disk")
     try:

@@ -5,13 +5,16 @@ Inverting, turning, mirroring and shifting are linear, so the mean image of imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.profile import means
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 SHIFT: Final = 2
 """Largest shift that is tried, in pixels."""

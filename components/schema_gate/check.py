@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.settings import Action
+if TYPE_CHECKING:
+    from components.settings import Action
 
 
 @dataclass(frozen=True, kw_only=True)

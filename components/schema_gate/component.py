@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel, standard_artifacts
@@ -18,10 +17,14 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.declaration import OWN_PARAMETERS
 from components.errors import Refused
 from components.schema_files import SCHEMA_NAME
-from components.schema_gate.check import Check
 from components.schema_gate.evidence import read_evidence
 from components.schema_gate.rules import judge
 from components.settings import DataSettings, GateSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.schema_gate.check import Check
 
 REPORT_NAME: Final = "gate.json"
 REPORT_VERSION: Final = 1

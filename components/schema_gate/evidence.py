@@ -7,19 +7,23 @@ properties, which Kubeflow hands over wrapped or not at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
-from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.errors import EnvironmentProblem
-from components.profile import Reference
 from components.schema_files import PROFILE_NAME, read_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from components.profile import Reference
 
 STATISTICS_NAME: Final = "FeatureStats.pb"
 ANOMALIES_NAME: Final = "SchemaDiff.pb"

@@ -7,21 +7,25 @@ duplicates do what `GateSettings` says, and are counted whatever it says.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, TEST
 from components.profile import ASPECTS, Distance, Reference, distance, means
 from components.schema_gate.cause import likely_cause
 from components.schema_gate.check import Check
-from components.schema_gate.evidence import Evidence, SplitEvidence
-from components.settings import DataSettings, GateSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    from components.schema_gate.evidence import Evidence, SplitEvidence
+    from components.settings import DataSettings, GateSettings
 
 MISSING_CLASS_ODDS: Final = 14.0
 """A class expected this often is absent by chance with probability e^-14, less than once in a million splits."""

@@ -74,7 +74,7 @@ class Checkpoint:
         try:
             with np.load(self.folder / _FILE) as arrays:
                 return _from_arrays(dict(arrays))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
             # A lost checkpoint costs time and nothing else, and the history tells that training started over.
             logging.getLogger(__name__).warning("%s: unreadable, training starts over: %s", self.folder / _FILE, err)
             return None

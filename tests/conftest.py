@@ -1,0 +1,33 @@
+"""One digits run for the whole session, made once through the command line and copied by whoever changes something."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import Answer, mnist_tfx
+
+
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The UCI digits as one raw IDX pair."""
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    answer = mnist_tfx("data", "fetch", "digits", "--to", folder)
+    assert answer.code == 0, answer.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> tuple[Path, Answer]:
+    """The root and the answer of a first run on the digits; tests that change the root copy it (`root`)."""
+    root = tmp_path_factory.mktemp("runs") / "digits"
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert answer.code == 0, answer.err + answer.out
+    return root, answer
+
+
+@pytest.fixture
+def root(first_run: tuple[Path, Answer], tmp_path: Path) -> Path:
+    """A copy of the first run's root, to do with as one likes."""
+    copy = tmp_path / "root"
+    shutil.copytree(first_run[0], copy, symlinks=True)
+    return copy

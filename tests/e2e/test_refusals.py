@@ -1,0 +1,186 @@
+"""Data and models that must not get through: the run stops where it should, and what is served stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from command_line import PROJECT, mnist_tfx
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2
+
+from components.digest import tree_digest
+from components.ingest import idx
+
+pytestmark = pytest.mark.e2e
+
+
+def _copy_digits(source, target, *, images=lambda pixels: pixels, labels=lambda labels: labels):
+    """Writes the digits again, changed."""
+    target.mkdir()
+    chunks = list(idx.iter_chunks(source / "train-images-idx3-ubyte", source / "train-labels-idx1-ubyte", rows=100_000))
+    pixels = np.concatenate([chunk.pixels for chunk in chunks]).reshape(-1, 8, 8)
+    numbers = np.concatenate([chunk.labels for chunk in chunks])
+    idx.write_images(target / "train-images-idx3-ubyte", images(pixels).astype(np.uint8))
+    idx.write_labels(target / "train-labels-idx1-ubyte", labels(numbers).astype(np.uint8))
+    return target
+
+
+@pytest.fixture
+def served(root):
+    """Checks at the end that nothing which is served has changed."""
+    before = tree_digest(root / "serving")
+    yield root
+    assert tree_digest(root / "serving") == before
+
+
+def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_folder, tmp_path):
+    inverted = _copy_digits(digits_folder, tmp_path / "inverted", images=lambda pixels: 16 - pixels)
+    answer = mnist_tfx("run", "--data", inverted, "--root", served, "--json")
+    assert answer.code == 3
+    assert answer.json["status"] == "refused"
+    assert answer.states()["SchemaGate"] == "failed"
+    assert answer.states()["Autoencoder"] == "skipped"
+    assert answer.err.count("\n") - answer.err.count("executed") - answer.err.count("cached") <= 8
+    assert "SchemaGate" in answer.json["error"]
+
+
+@pytest.mark.slow
+def test_shuffled_labels_stop_at_the_evaluators_floor(served, digits_folder, tmp_path):
+    shuffled = _copy_digits(
+        digits_folder, tmp_path / "shuffled", labels=lambda labels: np.random.default_rng(0).permutation(labels)
+    )
+    quick = ("--set", "autoencoder.epochs=2", "--set", "classifier.epochs=2")
+    answer = mnist_tfx("run", "--data", shuffled, "--root", served, *quick, "--json")
+    assert answer.code == 3
+    assert answer.json["blessed"] is False
+    assert answer.states()["Pusher"] == "skipped"
+    assert "accuracy" in answer.json["error"]
+
+
+def test_unreadable_data_is_one_line_and_exit_2_before_anything_is_written(digits_folder, tmp_path):
+    folder = _copy_digits(digits_folder, tmp_path / "cut")
+    images = folder / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    answer = mnist_tfx("run", "--data", folder, "--root", tmp_path / "r")
+    assert answer.code == 2
+    assert [line for line in answer.err.splitlines() if line.startswith("mnist-tfx: ")] == [answer.err.splitlines()[-1]]
+    assert "train-images-idx3-ubyte" in answer.err
+    assert not (tmp_path / "r" / "artifacts").exists()
+
+
+def test_a_root_takes_no_second_pipeline(root, digits_folder):
+    answer = mnist_tfx(
+        "run", "--data", digits_folder, "--root", root, "--set", "name=another", "--recipe", "digits", "--json"
+    )
+    assert answer.code == 2
+    assert "another pipeline lives in this root" in answer.json["error"]
+
+
+def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", tmp_path / "file" / "root", "--json")
+    assert answer.code == 4
+    assert answer.json["nodes"] == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
+def test_a_lost_metadata_store_is_never_silently_started_anew(root, digits_folder, damage):
+    store = root / "metadata.db"
+    if damage == "missing":
+        store.unlink()
+    else:
+        store.write_bytes(b"" if damage == "empty" else b"garbage " * 1000)
+    before = store.read_bytes() if store.exists() else None
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert answer.code == 4
+    assert "metadata.db" in answer.json["error"]
+    assert (store.read_bytes() if store.exists() else None) == before
+
+
+def _start(*arguments):
+    command = [sys.executable, "-m", "pipeline", "run", *map(str, arguments), "--json"]
+    return subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def _wait_for_intent(root, node, process):
+    """Waits until the ledger says that `node` is about to execute."""
+    ledger = root / "ledger.jsonl"
+    deadline = time.monotonic() + 300
+    before = ledger.read_text().count("\n") if ledger.exists() else 0
+    while time.monotonic() < deadline and process.poll() is None:
+        lines = ledger.read_text().splitlines()[before:] if ledger.exists() else []
+        if any(json.loads(line)["event"] == "intent" and json.loads(line)["node"] == node for line in lines):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{node} was never started: {process.communicate()[1]}")
+
+
+def _running(root):
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(root / "metadata.db")
+    store = metadata_store.MetadataStore(config)
+    return [e for e in store.get_executions() if e.last_known_state == metadata_store_pb2.Execution.RUNNING]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("node", ["ExampleGen", "StatisticsGen", "Transform", "Autoencoder", "Evaluator"])
+def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_folder, node):
+    process = _start("--data", digits_folder, "--root", root, "--force", node)
+    _wait_for_intent(root, node, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert again.code == 0, again.err
+    assert _running(root) == []
+    [lost] = [line for line in (root / "ledger.jsonl").read_text().splitlines() if '"event":"lost"' in line]
+    assert json.loads(lost)["node"] == node
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root, digits_folder):
+    process = _start("--data", digits_folder, "--root", root, "--force", "Autoencoder")
+    _wait_for_intent(root, "Autoencoder", process)
+    time.sleep(0.5)
+    servers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    children = [
+        child
+        for server in servers.stdout.split()
+        for child in subprocess.run(["pgrep", "-P", server], capture_output=True, text=True, check=False).stdout.split()
+    ]
+    assert children, "the Trainer has a process of its own"
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert "its process ended without an answer" in json.loads(out)["error"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_nothing_running_and_no_lock(root, digits_folder, number):
+    process = _start("--data", digits_folder, "--root", root, "--force", "StatisticsGen")
+    _wait_for_intent(root, "StatisticsGen", process)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert json.loads(out)["status"] == "interrupted"
+    assert _running(root) == []
+    assert mnist_tfx("run", "--data", digits_folder, "--root", root, "--json").code == 0
+
+
+@pytest.mark.slow
+def test_of_two_runs_at_once_one_waits_and_says_so(root, digits_folder):
+    first = _start("--data", digits_folder, "--root", root, "--force", "StatisticsGen")
+    _wait_for_intent(root, "StatisticsGen", first)
+    second = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    first.communicate(timeout=120)
+    assert (first.returncode, second.code) == (0, 0)
+    assert "another run is writing" in second.err

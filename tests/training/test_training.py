@@ -1,0 +1,157 @@
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.errors import BadInput, EnvironmentProblem
+from components.settings import DataSettings, OptimizerSettings, TrainingSettings
+from components.training.checkpoint import Checkpoint
+from components.training.fit import Pairs, Task, fit, in_batches, seed_everything
+from components.training.input import TransformGraph, read_rows
+from components.training.optimizer import build_optimizer
+from components.training.process import PROGRESS_FD, require_keras_3
+
+NO_CHECKPOINT = Checkpoint(None)
+MEAN_SQUARED = keras.losses.MeanSquaredError(reduction=None)
+
+
+def _task(settings, *, validation_sign=1.0, dropout=0.0):
+    seed_everything(settings)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(dropout, seed=1), keras.layers.Dense(1)])
+    inputs = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
+    targets = inputs.sum(axis=1, keepdims=True)
+    validation = Pairs(tf.constant(inputs), tf.constant(targets * validation_sign))
+    return Task("toy", model, MEAN_SQUARED, Pairs(tf.constant(inputs), tf.constant(targets)), validation)
+
+
+def _settings(rate=0.05, **changes):
+    return TrainingSettings(**{"batch": 8, "epochs": 5, "optimizer": OptimizerSettings(learning_rate=rate)} | changes)
+
+
+def test_reading_gives_every_row_of_every_shard_in_order(examples, transform_graphs, splits):
+    data = DataSettings(shape=(6, 5), pixel_max=16, label_count=3)
+    rows = read_rows([f"{examples}/Split-train/*"], TransformGraph.load(transform_graphs["minmax"]), data)
+    np.testing.assert_allclose(rows.images, splits["train"].flat / 16, rtol=1e-6)
+    np.testing.assert_array_equal(np.argmax(rows.labels, axis=1), splits["train"].labels)
+
+
+def test_a_split_without_rows_is_refused(tmp_path, transform_graphs):
+    graph = TransformGraph.load(transform_graphs["minmax"])
+    with pytest.raises(BadInput, match="no rows"):
+        read_rows([f"{tmp_path}/*"], graph, DataSettings(shape=(6, 5), pixel_max=16))
+
+
+def test_a_process_started_for_keras_2_is_refused(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    with pytest.raises(EnvironmentProblem, match="TF_USE_LEGACY_KERAS=1"):
+        require_keras_3()
+
+
+@pytest.mark.parametrize("name", OptimizerSettings.model_fields["name"].annotation.__args__)
+def test_every_named_optimiser_lowers_the_loss(name, tmp_path):
+    settings = _settings(optimizer=OptimizerSettings(name=name, learning_rate=0.05, weight_decay=1e-4, clip_norm=5.0))
+    epochs = fit(_task(settings), settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path)).epochs
+    assert epochs[-1].val_loss < epochs[0].val_loss
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "rates"),
+    [
+        ("constant", 0, {0: 0.1, 20: 0.1, 40: 0.1}),
+        ("constant", 1, {0: 0.0, 5: 0.05, 10: 0.1, 40: 0.1}),
+        ("cosine", 0, {0: 0.1, 20: 0.05, 40: 0.0}),
+        ("cosine", 1, {0: 0.0, 5: 0.05, 10: 0.1, 25: 0.05, 40: 0.0}),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(schedule, warmup, rates):
+    settings = OptimizerSettings(learning_rate=0.1, schedule=schedule, warmup_epochs=warmup)
+    optimizer = build_optimizer(settings, epochs=4, steps_per_epoch=10)
+    for step, rate in rates.items():
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(rate, abs=1e-6)
+
+
+def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_weights(tmp_path):
+    settings = _settings(rate=0.001, epochs=20, patience=3)
+    task = _task(settings, validation_sign=-1.0)
+    training = fit(task, settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+    losses = [epoch.val_loss for epoch in training.epochs]
+    assert len(losses) == training.kept_epoch + 3
+    assert np.mean(MEAN_SQUARED(task.validation.targets, task.model(task.validation.inputs))) == pytest.approx(
+        min(losses), rel=1e-5
+    )
+
+
+def test_without_patience_every_epoch_is_run_and_the_last_is_kept(tmp_path):
+    settings = _settings(rate=0.001, epochs=6)
+    training = fit(_task(settings, validation_sign=-1.0), settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+    assert (len(training.epochs), training.kept_epoch) == (6, 6)
+
+
+def test_few_rows_get_more_epochs_where_a_number_of_steps_is_asked_for(tmp_path):
+    settings = _settings(min_steps=33)  # 40 rows in batches of 8 are 5 steps
+    assert len(fit(_task(settings), settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path)).epochs) == 7
+
+
+def test_a_training_that_diverges_is_refused(tmp_path):
+    settings = _settings(optimizer=OptimizerSettings(name="sgd", learning_rate=1e20))
+    with pytest.raises(BadInput, match="toy, epoch 1: training diverged"):
+        fit(_task(settings), settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+
+
+class _Killed(Checkpoint):
+    def save(self, snapshot):
+        super().save(snapshot)
+        if len(snapshot.epochs) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("patience", [None, 3])
+def test_a_resumed_training_ends_in_the_weights_of_an_uninterrupted_one(tmp_path, patience):
+    settings = _settings(patience=patience)
+    whole, parted = _task(settings, dropout=0.5), _task(settings, dropout=0.5)
+    fit(whole, settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        fit(parted, settings, checkpoint=_Killed(tmp_path), log_folder=str(tmp_path))
+    resumed = _task(settings, dropout=0.5)
+    training = fit(resumed, settings, checkpoint=Checkpoint(tmp_path), log_folder=str(tmp_path))
+    assert training.resumed_from_epoch == 2
+    assert [epoch.number for epoch in training.epochs] == [1, 2, 3, 4, 5]
+    for one, other in zip(whole.model.weights, resumed.model.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])
+def test_training_starts_over_from_an_unreadable_checkpoint(tmp_path, content):
+    (tmp_path / "training.npz").write_bytes(content)
+    training = fit(_task(_settings()), _settings(), checkpoint=Checkpoint(tmp_path), log_folder=str(tmp_path))
+    assert training.resumed_from_epoch is None
+    assert len(training.epochs) == 5
+
+
+def test_progress_is_one_json_line_per_epoch(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    monkeypatch.setenv(PROGRESS_FD, str(write))
+    training = fit(_task(_settings()), _settings(), checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+    os.close(write)
+    with open(read) as lines:
+        progress = [json.loads(line) for line in lines]
+    assert [(line["stage"], line["done"], line["total"]) for line in progress] == [("epoch", n, 5) for n in range(1, 6)]
+    assert [line["val_loss"] for line in progress] == [epoch.val_loss for epoch in training.epochs]
+
+
+def test_training_goes_on_when_nobody_reads_its_progress(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setenv(PROGRESS_FD, str(write))
+    training = fit(_task(_settings()), _settings(), checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
+    os.close(write)
+    assert len(training.epochs) == 5
+
+
+def test_rows_in_batches_are_the_rows_at_once():
+    rows = tf.random.stateless_normal([20_000, 2], seed=(1, 2))
+    np.testing.assert_array_equal(in_batches(lambda batch: batch * 2, rows), rows * 2)
