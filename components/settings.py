@@ -159,6 +159,7 @@ class DriftThresholds(Section):
 
     rows: float | None = None
     columns: float | None = None
+    pixels: float | None = None
     classes: float | None = None
 
 

@@ -127,8 +127,8 @@ STOCK_METRICS = {
 STOCK_METRICS["model_specs"][0]["prediction_key"] = "probabilities"
 
 
-def config(*metrics: dict[str, object]) -> str:
-    return json.dumps({**STOCK_METRICS, "metrics_specs": [{"metrics": list(metrics)}]})
+def config(*metrics: dict[str, object], **changes: object) -> str:
+    return json.dumps({**STOCK_METRICS, "metrics_specs": [{"metrics": list(metrics)}], **changes})
 
 
 TFMA_OWN = config(
@@ -144,7 +144,8 @@ CHANGE_THRESHOLD = config(
             "value_threshold": {"lower_bound": 0.3},
             "change_threshold": {"absolute": -0.01, "direction": "HIGHER_IS_BETTER"},
         },
-    }
+    },
+    slicing_specs=[{}],
 )
 
 

@@ -262,15 +262,14 @@ def test_an_interpreter_that_sees_our_packages_blesses_nothing(models, examples,
 
 @pytest.mark.slow
 def test_the_interpreter_ends_when_its_owner_is_killed(tmp_path):
-    (tmp_path / "wait.py").write_text("import sys; sys.stdin.readline(); open(sys.argv[0] + '.ended', 'w')")
-    source = (
+    os.mkfifo(tmp_path / "farewell")
+    (tmp_path / "wait.py").write_text(
+        f"import sys; sys.stdin.readline(); open({str(tmp_path / 'farewell')!r}, 'w').write('ended')"
+    )
+    owner = (
         "import components.savedmodel_check as check, pathlib, os\n"
         f"check.PROBE = pathlib.Path({str(tmp_path / 'wait.py')!r})\n"
         "check.prewarm(); os.kill(os.getpid(), 9)"
     )
-    assert subprocess.run([sys.executable, "-c", source], check=False, capture_output=True).returncode == -9
-    for _ in range(200):
-        if (tmp_path / "wait.py.ended").exists():
-            break
-        subprocess.run(["sleep", "0.05"], check=True)
-    assert (tmp_path / "wait.py.ended").exists()
+    assert subprocess.run([sys.executable, "-c", owner], check=False, capture_output=True).returncode == -9
+    assert (tmp_path / "farewell").read_text() == "ended"

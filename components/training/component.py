@@ -28,7 +28,7 @@ class KerasTrainer(base_component.BaseComponent):  # type: ignore[misc]  # tfx h
     EXECUTOR_SPEC = PythonExecutorByPath("tfx.components.trainer.executor.GenericExecutor")
     RUN_FN: ClassVar[str]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one argument to each arrow of the graph
         self,
         *,
         examples: channel.BaseChannel,

@@ -1,8 +1,8 @@
 """Rows, a Keras model and its settings -> trained weights and their history.
 
-`keras.Model.fit` would do, but costs a second more to start and a third more per epoch on the small dense networks
-here; its shuffling cannot be taken up again in the middle, and it fails under MultiWorkerMirroredStrategy
-(keras#20585). So: Keras layers, optimisers and schedules, and a loop of our own, one `tf.function` call per epoch.
+`keras.Model.fit` takes a second longer to start, its shuffling cannot be taken up again in the middle, and it fails
+under MultiWorkerMirroredStrategy (keras#20585). So: Keras layers, optimisers and schedules, and a loop of our own, one
+`tf.function` call per epoch.
 """
 
 from __future__ import annotations

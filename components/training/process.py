@@ -1,8 +1,8 @@
 """The environment that a Trainer's process starts with, and the check that it did.
 
-The one place that decides between Keras 2 and 3. `tf.keras` is either, depending on what was imported first, and
-importing tensorflow_transform switches it to 2 for the rest of the process; so Trainers never touch `tf.keras`, never
-import tensorflow_transform, and take Keras 3 by its own name.
+The one place that decides between Keras 2 and 3. `tf.keras` is either, by what was imported first, and importing
+tensorflow_transform asks for 2; so Trainers never touch `tf.keras` nor tensorflow_transform, and take Keras 3 by its own
+name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from components.errors import EnvironmentProblem
 TRAINER_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {"TF_USE_LEGACY_KERAS": "0", "KERAS_BACKEND": "tensorflow"}
 )
-"""For whoever starts a Trainer's process: set before anything imports tensorflow or keras."""
+"""For whoever starts a Trainer's process."""
 
 CHECKPOINTS: Final = "MNIST_TFX_CHECKPOINTS"
 """Environment variable: folder for the checkpoints of exactly this work; unset, none are kept."""

@@ -63,17 +63,19 @@ def propose(  # noqa: PLR0913  # one argument to each option
     Example:
       mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
     """
-    from pipeline import schema_review, schema_sources
+    from pipeline import schema_review
 
     files = discovery.discover(data)
     found = shape or discovery.geometry(files)
     if found is None:
         raise BadInput("the shape cannot be told from the data", where="--data", hint="give --shape HEIGHT WIDTH")
     settings = DataSettings(shape=found, pixel_max=pixel_max, label_count=labels, label=label)
-    draft = schema_review.propose(schema_sources.load(files, settings), settings, to)
+    draft = schema_review.propose(schema_review.read_sources(files, settings), settings, to)
     if as_json:
         options.print_json({"status": "ok", "draft": str(draft)})
         return
+    for sentence in schema_review.describe(draft):
+        click.echo(sentence)
     click.echo(f"{draft}\nlook at it, then: mnist-tfx schema approve {draft}")
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from components.autoencoder.model import build_autoencoder
 from components.digest import tree_digest
-from components.settings import AutoencoderSettings, OptimizerSettings, Settings
+from components.settings import AutoencoderSettings, ClassifierSettings, Settings
 from components.training.checkpoint import Checkpoint
 from components.training.process import CHECKPOINTS, PROGRESS_FD
 
@@ -85,19 +85,23 @@ def test_same_seed_and_deterministic_give_the_same_bytes(fn_args, start_training
     settings = TINY.model_copy(update={"deterministic": True, "noise": 0.1})
     runs = [fn_args(settings, tmp_path / name) for name in ("one", "two")]
     runs.append(fn_args(settings.model_copy(update={"seed": 1}), tmp_path / "other"))
-    for fields in runs:
-        assert start_training("autoencoder", fields).wait() == 0
+    processes = [start_training("autoencoder", fields) for fields in runs]
+    assert [process.wait() for process in processes] == [0, 0, 0]
     one, two, other = (tree_digest(fields["serving_model_dir"]) for fields in runs)
     assert one == two != other
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_from_its_last_checkpoint(fn_args, start_training, tmp_path):
-    settings = TINY.model_copy(update={"epochs": 300, "optimizer": OptimizerSettings(schedule="cosine")})
-    fields = fn_args(settings, tmp_path)
+@pytest.mark.parametrize(
+    ("stage", "settings"), [("autoencoder", AutoencoderSettings()), ("classifier", ClassifierSettings(dropout=0.1))]
+)
+def test_a_killed_training_resumes_from_its_last_checkpoint(
+    fn_args, start_training, autoencoder_model, tmp_path, stage, settings
+):
+    fields = fn_args(settings.model_copy(update={"epochs": 300}), tmp_path, base_model=autoencoder_model)
     read, write = os.pipe()
     environment = {CHECKPOINTS: str(tmp_path / "checkpoints"), PROGRESS_FD: str(write)}
-    killed = start_training("autoencoder", fields, env=environment, pass_fds=(write,))
+    killed = start_training(stage, fields, env=environment, pass_fds=(write,))
     os.close(write)
     with open(read) as lines:
         while json.loads(next(lines))["done"] < 3:
@@ -105,7 +109,7 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(fn_args, start_train
         killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     environment.pop(PROGRESS_FD)
-    assert start_training("autoencoder", fields, env=environment).wait() == 0
+    assert start_training(stage, fields, env=environment).wait() == 0
     record = _record(fields)
     assert 3 <= record["resumed_from_epoch"] < 300
     assert [epoch["number"] for epoch in record["history"]] == list(range(1, 301))
