@@ -101,7 +101,9 @@ def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
     """Returns every child that TF Serving takes for a version, lowest number first, complete or not."""
     folder = Path(serving_dir)
     names = os.listdir(folder) if folder.is_dir() else []
-    numbered = [name for name in names if re.fullmatch("[0-9]+", name) and (folder / name).is_dir()]
+    # A larger number than int64 holds is none to TF Serving.
+    numbers = [name for name in names if re.fullmatch("[0-9]+", name) and int(name) < 1 << 63]
+    numbered = [name for name in numbers if (folder / name).is_dir()]
     return sorted((ServedVersion(int(name), folder / name) for name in numbered), key=lambda found: found.version)
 
 

@@ -28,7 +28,7 @@ def put(serving, name, content=b"model"):
 
 
 def test_versions_are_the_children_whose_names_are_numbers_in_numeric_order(tmp_path):
-    for name in ("10", "9", "0012", ".stage-1", "v3", "4a", "²"):  # a digit to str.isdigit, no number
+    for name in ("10", "9", "0012", ".stage-1", "9" * 20, "v3", "4a", "²"):  # a digit to str.isdigit, no number
         put(tmp_path, name)
     (tmp_path / "77").write_text("a file is no version")
     assert [found.version for found in versions(tmp_path)] == [9, 10, 12]

@@ -1,0 +1,47 @@
+"""The fork server's protocol, on a stand-in that speaks it: the real one is what every e2e test runs."""
+
+import os
+
+import pytest
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from pipeline import quiet
+from pipeline.isolation import StageProcesses, _error
+
+
+@pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem])
+def test_a_known_error_crosses_the_process_boundary_whole(kind, tmp_path):
+    sent = kind("wrong", where="file", wanted=1, got=2, hint="mend it")
+    arrived = _error("Node", sent.to_dict(), tmp_path / "log")
+    assert type(arrived) is kind
+    assert (str(arrived), arrived.exit_code) == (str(sent), sent.exit_code)
+
+
+def test_a_foreign_error_becomes_one_line_that_names_the_log(tmp_path):
+    arrived = _error("Trainer", {"kind": "ValueError", "what": "no such thing"}, tmp_path / "log")
+    assert isinstance(arrived, EnvironmentProblem)
+    assert str(arrived) == f"Trainer: ValueError: no such thing: the traceback is in {tmp_path / 'log'}"
+
+
+def test_ending_a_fork_server_that_is_still_importing_leaves_no_process(tmp_path):
+    processes = StageProcesses(tmp_path / "log")
+    processes.start()
+    server = processes._server
+    processes.close()
+    assert server.returncode is not None
+
+
+def test_messages_stay_on_one_line_whatever_the_values_hold():
+    error = MnistTfxError("odd name", where="a\nb\x1b[31m", got="\x00")
+    assert str(error) == "a\\nb\\x1b[31m: odd name: got \\x00"
+
+
+def test_what_the_stack_prints_goes_to_the_log_and_ours_to_the_terminal(tmp_path, capfd):
+    console = quiet.own_console(stderr=False)
+    with quiet.output_to(tmp_path / "log"):
+        os.write(2, b"from C++\n")
+        os.write(1, b"from Beam\n")
+        console.print("ours")
+        console.file.flush()
+    assert capfd.readouterr().out == "ours\n"
+    assert (tmp_path / "log").read_text() == "from C++\nfrom Beam\n"

@@ -1,0 +1,43 @@
+"""Lean imports change how long TFX takes to import, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from command_line import PROJECT
+
+pytestmark = [pytest.mark.e2e]
+
+COMPILE = """
+import hashlib, sys
+from pathlib import Path
+from pipeline import lean_imports
+from pipeline.configure import Request, configure, settings_and_paths
+request = Request(data=(Path(sys.argv[1]),), root=Path("/tmp/nowhere-at-all"))
+config = configure(request, *settings_and_paths(request))
+with lean_imports.orchestrating():
+    from pipeline.nodes import compile_pipeline
+proto = compile_pipeline(config, "run").proto
+print(hasattr(sys.modules["tensorflow"], "constant"), hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest())
+"""
+
+
+def _compiled(folder, **env):
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+        env={**os.environ, **env},
+    )
+    return done.stdout.split()[-2:]
+
+
+@pytest.mark.slow
+def test_the_compiled_pipeline_is_the_same_with_and_without_the_engines(digits_folder):
+    lean_has_engines, lean = _compiled(digits_folder)
+    full_has_engines, full = _compiled(digits_folder, MNIST_TFX_FULL_IMPORTS="1")
+    assert (lean_has_engines, full_has_engines) == ("False", "True")
+    assert lean == full

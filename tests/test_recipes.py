@@ -1,0 +1,86 @@
+import pytest
+
+from components.errors import BadInput
+from components.settings import Settings
+from pipeline import recipes
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_of_the_package_is_valid(name):
+    assert recipes.load(name).name == name
+
+
+def test_the_default_recipe_follows_the_shape_of_the_images():
+    assert (recipes.for_shape((28, 28)), recipes.for_shape((8, 8)), recipes.for_shape(None)) == (
+        "mnist",
+        "digits",
+        "digits",
+    )
+
+
+def test_settings_survive_their_json():
+    settings = recipes.load("digits")
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_an_override_changes_one_value():
+    settings = recipes.load("digits", overrides=["autoencoder.epochs=3"])
+    assert settings.autoencoder.epochs == 3
+    assert settings.classifier == recipes.load("digits").classifier
+
+
+def test_the_seed_is_both_trainings_seed():
+    settings = recipes.load("digits", seed=7)
+    assert (settings.seed, settings.autoencoder.seed, settings.classifier.seed) == (7, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "autoencoder.epoch=3",
+            "unknown key autoencoder.epoch: wanted one of activation, batch, deterministic, epochs",
+        ),
+        ("autoencoder.epoch=3", "did you mean epochs?"),
+        ("classifer.epochs=3", "did you mean classifier?"),
+        ("classifier.epochs=0", "classifier.epochs is out of bounds"),
+        ("classifier.epochs=many", "got 'many'"),
+        ("autoencoder.optimizer.learning_rate=.inf", "learning_rate is out of bounds"),
+        ("data.split=half", "data.split"),
+        ("evaluation.accuracy=1.5", "evaluation.accuracy is out of bounds"),
+        ("name=../elsewhere", "name is out of bounds"),
+        ("epochs", "wanted section.key=value, got epochs"),
+    ],
+)
+def test_a_wrong_override_is_refused_in_one_line(override, message):
+    with pytest.raises(BadInput) as refused:
+        recipes.load("digits", overrides=[override])
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not readable as YAML"),
+        ("- a\n- b\n", "wanted a mapping of sections, got list"),
+        ("version: 1\nname: mine\n", "is missing"),
+        ("version: 2\nname: mine\n", "version"),
+        ("!!python/object/apply:os.system ['true']", "not readable as YAML"),
+    ],
+)
+def test_a_broken_recipe_file_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        recipes.load(str(path))
+    assert message in str(refused.value)
+
+
+def test_a_profile_lies_over_the_recipe_and_an_unknown_one_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = (recipes.FOLDER / "digits.yaml").read_text().replace("profiles: {}", "")
+    path.write_text(text + "\nprofiles:\n  quick: {classifier: {epochs: 2}}\n")
+    assert recipes.load(str(path), profile="quick").classifier.epochs == 2
+    with pytest.raises(BadInput, match="unknown profile: wanted quick, got slow"):
+        recipes.load(str(path), profile="slow")
