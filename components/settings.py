@@ -216,9 +216,7 @@ class Settings(Section):
             return values
         shared = {key: values[key] for key in ("seed", "deterministic") if key in values}
         trainings = {
-            key: {**shared, **values[key]}
-            for key in ("autoencoder", "classifier")
-            if isinstance(values.get(key), dict)
+            key: {**shared, **values[key]} for key in ("autoencoder", "classifier") if isinstance(values.get(key), dict)
         }
         return {**values, **trainings}
 

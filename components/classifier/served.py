@@ -79,7 +79,7 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
         self._autoencoder = autoencoder
         self._data = data
         # What the traced functions use has to hang on the module; the functions of the loaded models need not.
-        self.transform_resources = list(transform.saved_model.created_variables)
+        self.transform_resources = list(transform.saved_model.transform_fn.variables)
         self.autoencoder_weights = list(autoencoder.variables)
         self.classifier = classifier
         probes = tf.constant([[0], [data.pixel_max]], tf.int64)
