@@ -3,7 +3,7 @@
 The process that orchestrates only describes the graph, keeps ML Metadata and starts executors. TFX itself is published
 for that use without TensorFlow (`ml-pipelines-sdk`), but its modules still import the engines' packages on the way to
 a few protobuf modules. Here those packages are *bare*: their `__init__` does not run, their submodules load as ever.
-Nothing of TFX is changed. `MNIST_TFX_FULL_IMPORTS=1` turns this off; the compiled pipeline is the same either way.
+Clients of cloud services that a local run never calls are left out likewise. Nothing of TFX is changed. `MNIST_TFX_FULL_IMPORTS=1` turns this off; the compiled pipeline is the same either way.
 """
 
 from __future__ import annotations
@@ -27,18 +27,29 @@ COMPONENTS: Final = "tfx.components"
 """Its `__init__` imports every component and with them Kubernetes, BigQuery and Keras Tuner clients: 3.5 s."""
 
 
-class BarePackages(MetaPathFinder):
-    """Finds the named packages as namespaces: a search path without an `__init__`."""
+CLOUD_CLIENTS: Final = ("google.cloud", "google.api_core", "google.pubsub", "pymongo")
+"""Beam looks for them and does without, as when it is installed without its extras: 1 s."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = frozenset(names)
+
+class LeanFinder(MetaPathFinder):
+    """Finds some packages as namespaces, a search path without an `__init__`, and does not find others at all."""
+
+    def __init__(self, bare: Sequence[str], absent: Sequence[str]) -> None:
+        self.bare = frozenset(bare)
+        self.absent = frozenset(absent)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Returns a spec without a loader for the named packages, and leaves all others to the next finder."""
+        """Returns a spec without a loader for a bare package, and leaves what it does not know to the next finder.
+
+        Raises:
+          ModuleNotFoundError: for an absent one.
+        """
         del target
-        if fullname not in self.names:
+        if fullname in self.absent:
+            raise ModuleNotFoundError(f"left out by {__name__}", name=fullname)
+        if fullname not in self.bare:
             return None
         found = PathFinder.find_spec(fullname, path)
         if found is None or found.submodule_search_locations is None:
@@ -74,14 +85,15 @@ def _prefer_local_files() -> None:
 
 
 def install(*names: str) -> bool:
-    """Makes the named packages bare in this process, unless they are imported already or full imports are asked for.
+    """Makes the named packages bare and the cloud clients absent in this process.
+
+    What is imported already stays as it is; where full imports are asked for, nothing is done.
 
     Returns:
-      Whether any was.
+      Whether any package is bare now.
     """
     if os.environ.get("MNIST_TFX_FULL_IMPORTS") == "1":
         return False
     missing = [name for name in names if name not in sys.modules]
-    if missing:
-        sys.meta_path.insert(0, BarePackages(missing))
+    sys.meta_path.insert(0, LeanFinder(missing, [name for name in CLOUD_CLIENTS if name not in sys.modules]))
     return bool(missing)
