@@ -72,7 +72,7 @@ def propose(  # noqa: PLR0913  # one argument to each option
     settings = DataSettings(shape=found, pixel_max=pixel_max, label_count=labels, label=label)
     draft = schema_review.propose(schema_review.read_sources(files, settings), settings, to)
     if as_json:
-        options.print_json({"status": "ok", "draft": str(draft)})
+        options.print_json({"status": "ok", "draft": str(draft), "says": schema_review.describe(draft)})
         return
     for sentence in schema_review.describe(draft):
         click.echo(sentence)
