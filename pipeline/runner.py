@@ -203,8 +203,8 @@ class Run:
 
     def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Does what a node needs just before its executor starts."""
-        if node.id == "Classifier":
-            # The check's bare interpreter imports TensorFlow while the classifier trains.
+        if node.id == "Autoencoder":
+            # The check's bare interpreter imports TensorFlow while the models train.
             savedmodel_check.prewarm()
         if node.id == "Pusher":
             self._write_provenance(node, info)
