@@ -23,6 +23,7 @@ setup(
         "components.training",
         "pipeline",
         "pipeline.commands",
+        "pipeline.commands.lineage",
         "pipeline.lineage",
     ],
     package_data={"pipeline": ["recipes/*.yaml", "json_schemas/*.json"], "components": ["py.typed"]},

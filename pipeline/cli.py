@@ -50,8 +50,8 @@ COMMANDS: Final = {
     "runs": ("pipeline.commands.runs:runs", "List the runs of a root, or show one."),
     "data": ("pipeline.commands.data:data", "Fetch the UCI digits or MNIST."),
     "schema": ("pipeline.commands.schema:schema", "Propose, compare and approve schemas for new geometries."),
-    "lineage": ("pipeline.commands.lineage:lineage", "Show what a served model was made from."),
-    "serving": ("pipeline.commands.serving:serving", "List the served versions."),
+    "lineage": ("pipeline.commands.lineage:lineage", "Prove what a served model was made from."),
+    "serving": ("pipeline.commands.serving:serving", "List the served versions, go back to one, remove old ones."),
     "doctor": ("pipeline.commands.doctor:doctor", "Check interpreter, packages, devices and disk."),
 }
 

@@ -12,17 +12,7 @@ from pipeline.lineage import served
 from pipeline.lineage.render import lineage_tree
 
 
-@click.group()
-def lineage() -> None:
-    """Show what a served model was made from.
-
-    \b
-    Example:
-      mnist-tfx lineage show --root runs/mnist
-    """
-
-
-@lineage.command()
+@click.command()
 @click.argument("version", required=False, type=int)
 @options.root
 @options.as_json
