@@ -35,11 +35,10 @@ from pipeline.lineage import record_files, records
 from pipeline.lineage.artifacts import ArtifactEntry, measure
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
+from pipeline.metadata_store import DIGEST_PROPERTY, RECORD_PROPERTY
 from pipeline.nodes import IN_PROCESS, TRAINERS, Node
 from pipeline.plan import Done, Planned
 
-SHA256: Final = "sha256"
-RECORD: Final = "record"
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
 
 Prepare = Callable[[Node, data_types.ExecutionInfo], None]
@@ -147,6 +146,7 @@ class Execution:
     ) -> None:
         context, planned = self._context, self._planned
         made = {channel: self._measured(channel, info, output) for channel in info.output_dict}
+        extra = self._extra(made)
         record = records.ExecutionRecord(
             pipeline=context.config.settings.name,
             run_id=context.run_id,
@@ -155,21 +155,21 @@ class Execution:
             parameters=records.without_root(planned.parameters, str(context.config.paths.root)),
             code=self._node.code,
             lock_digest=context.config.lock_digest,
-            environment=context.environment,
+            environment=dataclasses.replace(context.environment, device=_device(extra)),
             git=context.git,
             inputs=planned.inputs,
             outputs=made,
             started=records.utc(started),
             finished=records.utc(started + seconds),
             seconds=round(seconds, 3),
-            extra=self._extra(made),
+            extra=extra,
         )
         known = record_files.write(context.config.paths.records, record)
         self.done = Done(hash=known, record=record)
         for channel, entries in made.items():
             for artifact, entry in zip(output.output_artifacts[channel].artifacts, entries, strict=True):
-                artifact.custom_properties[SHA256].string_value = entry.sha256
-                artifact.custom_properties[RECORD].string_value = known
+                artifact.custom_properties[DIGEST_PROPERTY].string_value = entry.sha256
+                artifact.custom_properties[RECORD_PROPERTY].string_value = known
 
     def _measured(
         self, channel: str, info: data_types.ExecutionInfo, output: execution_result_pb2.ExecutorOutput
@@ -225,6 +225,11 @@ def _plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]
         name: json_format.MessageToDict(value.struct_value) if kind == "struct_value" else getattr(value, kind)
         for name, (value, kind) in kinds.items()
     }
+
+
+def _device(extra: Mapping[str, Any]) -> str:
+    """Returns what the work ran on: only Trainers see anything but the CPU."""
+    return str(extra.get("training", {}).get("device", "cpu"))
 
 
 def _training_summary(model_run: Path) -> dict[str, Any]:

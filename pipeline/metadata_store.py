@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -16,6 +16,12 @@ from tfx.types import artifact_utils
 from components.errors import EnvironmentProblem
 
 Execution = metadata_store_pb2.Execution
+
+RECORD_PROPERTY: Final = "record"
+"""Custom property of every output artifact: the hash of the record of the execution that made it."""
+
+DIGEST_PROPERTY: Final = "sha256"
+"""Custom property of every output artifact: its digest."""
 
 
 def connect(path: Path, *, ledger_is_empty: bool) -> metadata.Metadata:
@@ -75,6 +81,19 @@ def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]
             [artifact_type] = handle.store.get_artifact_types_by_id([live[-1].type_id])
             found.append(artifact_utils.deserialize_artifact(artifact_type, live[-1]))
     return found
+
+
+def is_published(connection: metadata.Metadata, record: str, uris: Sequence[str]) -> bool:
+    """Whether the store holds live artifacts at all `uris` that carry the hash of the record that made them."""
+    with connection as handle:
+        return all(
+            any(
+                artifact.state == metadata_store_pb2.Artifact.LIVE
+                and artifact.custom_properties[RECORD_PROPERTY].string_value == record
+                for artifact in handle.store.get_artifacts_by_uri(uri)
+            )
+            for uri in uris
+        )
 
 
 def fail_running(connection: metadata.Metadata) -> int:

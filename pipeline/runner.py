@@ -29,6 +29,7 @@ from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.isolation import StageProcesses
 from pipeline.lineage import manifest, record_files, records
+from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
 from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
 from pipeline.plan import Done, Planned, Planner
@@ -84,11 +85,12 @@ class Run:
         compiled = compile_pipeline(self._config, self._run_id)
         self._view.open([node.id for node in compiled.nodes])
         error: MnistTfxError | Interrupted | None = None
-        with root.locked(self._config.paths, self._view.say), signals_as_exceptions():
+        with root.locked(self._config.paths, self._view.say):
             before = root.check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
             try:
-                self._run_nodes(compiled, ledger, before)
+                with signals_as_exceptions():
+                    self._run_nodes(compiled, ledger, before)
             except (MnistTfxError, Interrupted) as err:
                 error = err
             except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
@@ -233,13 +235,27 @@ class Run:
         if ledger.repaired:
             self._view.say(f"warning: {ledger.repaired}")
         for intent in ledger.unsettled():
-            ledger.lost(intent, why="its process ended before it was published")
+            self._settle_intent(intent, connection, ledger)
         left = metadata_store.fail_running(connection)
         if left:
             self._view.say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
         if before is not None and before != self._config.paths.root:
             metadata_store.relocate(connection, before, self._config.paths.root)
         root.claim(self._config.paths, self._config.identity)
+
+    def _settle_intent(self, intent: Line, connection: metadata.Metadata, ledger: Ledger) -> None:
+        """Commits what was published although nobody lived to commit it, and gives up what was not."""
+        written = record_files.scan(self._config.paths.records)
+        for known, record in written.items():
+            if isinstance(record, records.ExecutionRecord) and (record.run_id, record.node) == (
+                intent.run_id,
+                intent.node,
+            ):
+                outputs = [self._config.paths.root / e.path for made in record.outputs.values() for e in made]
+                if metadata_store.is_published(connection, known, [str(path) for path in outputs]):
+                    ledger.commit(intent, record=known)
+                    return
+        ledger.lost(intent, why="its process ended before it was published")
 
     def _run_record(
         self, compiled: CompiledPipeline, started: float, error: MnistTfxError | Interrupted | None
@@ -266,8 +282,7 @@ class Run:
     def _unexpected(self, err: Exception) -> EnvironmentProblem:
         """Turns what nobody foresaw into one line; the traceback goes to the log."""
         log = self._config.paths.log(self._run_id)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file:
+        with contextlib.suppress(OSError), log.open("a") as file:  # the disk may be full: that is what went wrong
             traceback.print_exception(type(err), err, err.__traceback__, file=file)
         if isinstance(err, OSError):
             return EnvironmentProblem(err.strerror or str(err), where=err.filename)

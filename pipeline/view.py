@@ -33,6 +33,9 @@ class Row:
       seconds: how long it took; while it runs, None.
       note: why it was executed or not, or what is under way.
       done: work done so far, of `total`; total 0 shows no bar.
+      total: all of the work.
+      started: when it began, by the monotonic clock.
+      spinner: turns while it runs.
     """
 
     state: str = "waiting"
@@ -41,6 +44,7 @@ class Row:
     done: float = 0
     total: float = 0
     started: float = 0.0
+    spinner: Spinner = dataclasses.field(default_factory=lambda: Spinner("dots", "running"))
 
 
 class RunView:
@@ -98,7 +102,7 @@ class RunView:
             seconds = time.monotonic() - row.started if row.state == "running" else row.seconds
             table.add_row(
                 Text(node),
-                Spinner("dots", row.state) if row.state == "running" else Text(row.state, STYLES[row.state]),
+                row.spinner if row.state == "running" else Text(row.state, STYLES[row.state]),
                 "" if seconds is None else f"{seconds:.1f}",
                 _note(row),
             )

@@ -83,10 +83,18 @@ class Training:
             "kept_epoch": self.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
             "seconds": sum(epoch.seconds for epoch in self.epochs),
+            "device": device_name(),
             "history": [epoch.to_dict() for epoch in self.epochs],
         }
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def device_name() -> str:
+    """Returns what this process trains on: the names of its GPUs, or `cpu`."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+    return ", ".join(names) or "cpu"
 
 
 def seed_everything(settings: TrainingSettings) -> None:
