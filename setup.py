@@ -28,7 +28,10 @@ setup(
     ],
     package_data={"pipeline": ["recipes/*.yaml", "json_schemas/*.json"], "components": ["py.typed"]},
     # schema/ is data, not a package: PyPI has a package of that name, and an importable folder would be shadowed by it.
-    data_files=[("share/mnist-tfx/schema", sorted(str(p.relative_to(HERE)) for p in (HERE / "schema").glob("*.*")))],
+    data_files=[
+        ("share/mnist-tfx", ["requirements.lock"]),
+        ("share/mnist-tfx/schema", sorted(str(p.relative_to(HERE)) for p in (HERE / "schema").glob("*.*"))),
+    ],
     install_requires=[line.split("#")[0].strip() for line in RUNTIME.splitlines() if line.split("#")[0].strip()],
     entry_points={"console_scripts": ["mnist-tfx=pipeline.cli:main"]},
 )

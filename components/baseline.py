@@ -1,6 +1,7 @@
 """The candidate and the serving directory -> the model it must not be worse than, or an explicit "none".
 
-That is the highest complete version whose bytes differ from the candidate's. A Resolver would be no help: it makes an
+That is the highest version that was pushed and not changed since, and whose bytes differ from the candidate's: its own
+digest is the one that its provenance tells. A numbered folder of anybody else's is none. A Resolver would be no help: it makes an
 unchanged second run evaluate and push again, and open-source Kubeflow has none. Here the driver puts the baseline's
 digest among the execution properties, so the cache sees exactly what matters.
 """
@@ -8,7 +9,6 @@ digest among the execution properties, so the cache sees exactly what matters.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,22 +32,15 @@ NONE_FILE: Final = "none.json"
 
 
 def baseline_version(serving_dir: Path, candidate_digest: str | None) -> ServedVersion | None:
-    """Returns the highest complete version with another digest than the candidate's, or None.
+    """Returns the highest version, as it was pushed, with another digest than the candidate's, or None.
 
     Args:
       serving_dir: the serving directory; it may be missing.
       candidate_digest: 64 hex digits, or None while the candidate is not trained yet.
     """
-    readable = (served for served in reversed(versions(serving_dir)) if served.complete and _readable(served))
-    return next((served for served in readable if served.digest != candidate_digest), None)
-
-
-def _readable(served: ServedVersion) -> bool:
-    # A version that cannot be read is nothing to compare with; the audit reports it.
-    try:
-        return bool(served.digest)
-    except OSError:
-        return False
+    # What is not as it was pushed is nothing to compare with; the audit reports it.
+    pushed = (served for served in reversed(versions(serving_dir)) if served.as_pushed)
+    return next((served for served in pushed if served.digest != candidate_digest), None)
 
 
 class BaselineDriver(base_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]  # tfx has no annotations
@@ -114,34 +107,31 @@ class BaselineExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx
         Path(output.uri).mkdir(parents=True, exist_ok=True)
         wanted = exec_properties[BASELINE_DIGEST]
         if wanted == NO_BASELINE:
-            reason = {"baseline": NO_BASELINE, "reason": "no other complete version is served"}
+            reason = {"baseline": NO_BASELINE, "reason": "no other pushed version is served"}
             (Path(output.uri) / NONE_FILE).write_text(json.dumps(reason, indent=1) + "\n")
             output.set_string_custom_property(BASELINE_PROPERTY, NO_BASELINE)
             return
         served = _with_digest(locate(exec_properties["serving_dir"], output.uri), wanted)
-        link_tree(served.path, Path(output.uri) / FORMAT_SERVING)
+        _copy(served, Path(output.uri) / FORMAT_SERVING)
         output.set_string_custom_property(BASELINE_PROPERTY, str(served))
 
 
 def _with_digest(serving_dir: Path, digest: str) -> ServedVersion:
     for served in reversed(versions(serving_dir)):
-        if served.complete and served.digest == digest:
+        if served.as_pushed and served.digest == digest:
             return served
     raise EnvironmentProblem(
         "the baseline is gone", where=serving_dir, wanted=f"a version with digest {digest}", hint="run again"
     )
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Copies a folder by hard links, or by bytes where a link is impossible."""
-
-    def link(found: str, made: str) -> None:
-        try:
-            os.link(found, made, follow_symlinks=False)
-        except OSError:
-            shutil.copy2(found, made, follow_symlinks=False)
-
-    shutil.copytree(source, target, symlinks=True, copy_function=link, dirs_exist_ok=True)
+def _copy(served: ServedVersion, target: Path) -> None:
+    # Bytes, no hard links: whoever wrote into the artifact would write into what is being served.
+    shutil.copytree(served.path, target, symlinks=True)
+    if (got := tree_digest(target)) != served.digest:
+        raise EnvironmentProblem(
+            "the baseline changed while it was copied", where=served.path, wanted=served.digest, got=got, hint="run again"
+        )
 
 
 class Baseline(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations

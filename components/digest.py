@@ -1,6 +1,6 @@
 """Bytes -> SHA-256 identities: files, directory trees, rows, and the Merkle root over them.
 
-Every identity in the project is one of these four; nothing else computes a digest of data.
+A fifth, the digest of what a data file decompresses to, is streamed by `components.ingest.payload`.
 Tree hashing follows RFC 6962 section 2.1 (leaf prefix 0x00, node prefix 0x01), so a leaf can never pass for a node.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,14 @@ from typing import Any, Final
 CHUNK: Final = 1 << 20
 
 PROVENANCE_PREFIX: Final = "assets.extra/provenance"
-"""Left out of a model's digest, so that a Model artifact and the served copy of it have equal digests."""
+"""Left out of every tree's digest, so that a Model artifact and the served copy of it have equal digests."""
+
+_SPECIAL: Final = {
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
 
 ROW_DOMAIN: Final = b"mnist-tfx row v1\0"
 
@@ -46,19 +54,43 @@ def canonical_json(value: Any) -> bytes:
 
 
 def tree_files(root: str | os.PathLike[str]) -> list[str]:
-    """Returns the relative POSIX paths of everything below `root` that is not a directory, sorted by bytes."""
+    """Returns the relative POSIX paths of everything below `root` that is not a directory, sorted as strings.
+
+    Raises:
+      OSError: when `root` is missing, or a folder in it cannot be read.
+    """
     base = os.fspath(root)
     found = []
-    for folder, folders, files in os.walk(base, followlinks=False):
+    for folder, folders, files in os.walk(base, onerror=_raise, followlinks=False):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         found += [os.path.relpath(os.path.join(folder, name), base) for name in (*files, *links)]
     return sorted(path.replace(os.sep, "/") for path in found)
 
 
+def _raise(err: OSError) -> None:
+    raise err
+
+
 def file_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns one manifest entry: `sha256` and `bytes` of a file, or `symlink` with its target (never followed)."""
-    if os.path.islink(path):
+    """Returns one manifest entry of what has the name `path`; neither links nor special files are opened.
+
+    Returns:
+      `sha256` and `bytes` of a regular file, `symlink` with the target of a link, or `special` with the kind of
+      anything else (a FIFO, a socket, a device), which no manifest that we write ever holds.
+
+    Raises:
+      OSError: when it is missing or cannot be read.
+    """
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
         return {"symlink": os.readlink(path)}
+    if not stat.S_ISREG(mode):
+        return {"special": _SPECIAL.get(stat.S_IFMT(mode), "unknown")}
+    return content_entry(path)
+
+
+def content_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns `sha256` and `bytes` of a file, of a link's target where `path` is a link."""
     return {"sha256": sha256_file(path), "bytes": os.path.getsize(path)}
 
 
@@ -66,6 +98,9 @@ def tree_manifest(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """Returns {relative path: `file_entry`} of every file below `root`, provenance files left out.
 
     A `root` that is itself a file gives one entry named after it.
+
+    Raises:
+      OSError: when `root` is missing, or something below it cannot be read.
     """
     if os.path.isfile(root):
         return {os.path.basename(root): file_entry(root)}
@@ -74,7 +109,7 @@ def tree_manifest(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
 
 def is_provenance(path: str) -> bool:
-    """Whether a relative path inside an artifact is a provenance file (also below `Format-Serving/`)."""
+    """Whether a relative path inside any artifact or served version is a provenance file (also below `Format-Serving/`)."""
     return path.removeprefix("Format-Serving/").startswith(PROVENANCE_PREFIX)
 
 
@@ -84,7 +119,11 @@ def manifest_digest(manifest: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def tree_digest(root: str | os.PathLike[str]) -> str:
-    """Returns the digest of a file or directory tree: names, sizes and bytes, without times and modes."""
+    """Returns the digest of a file or directory tree: names, sizes and bytes, without times and modes.
+
+    Raises:
+      OSError: as `tree_manifest`.
+    """
     return manifest_digest(tree_manifest(root))
 
 

@@ -19,6 +19,7 @@ class MnistTfxError(Exception):
       wanted: what would have been right.
       got: what was found instead.
       hint: the likely cause, or what to do next.
+      report: JSON values behind the refusal, such as every check of a gate; no part of the line.
     """
 
     exit_code: ClassVar[int] = 2
@@ -31,6 +32,7 @@ class MnistTfxError(Exception):
         wanted: object = None,
         got: object = None,
         hint: str | None = None,
+        report: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -38,6 +40,7 @@ class MnistTfxError(Exception):
         self.wanted = wanted
         self.got = got
         self.hint = hint
+        self.report = report
 
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
@@ -50,9 +53,10 @@ class MnistTfxError(Exception):
         return printable(text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values, with the class name under `kind`."""
-        fields = {k: None if v is None else str(v) for k, v in vars(self).items()}
-        return {"kind": type(self).__name__, **fields}
+        """Returns the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
+        fields = {k: None if v is None else str(v) for k, v in vars(self).items() if k != "report"}
+        report = {} if self.report is None else {"report": self.report}
+        return {"kind": type(self).__name__, **fields, **report}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> MnistTfxError:

@@ -18,14 +18,16 @@ from pathlib import Path
 
 from components.digest import CHUNK, is_provenance, tree_digest
 from components.errors import EnvironmentProblem, Refused
+from components.files import sync_folder
 from components.serving import (
+    CLAIMS_FILE,
+    MAX_VERSION,
     PROVENANCE,
     STAGE_PREFIX,
     ServedVersion,
     claim,
     highest_claimed,
     locked,
-    sync_folder,
     versions,
 )
 
@@ -61,26 +63,60 @@ def publish(saved_model: Path, serving_dir: Path, provenance: Path, digest: str)
       the servers to load, with nothing new in it.
 
     Raises:
-      EnvironmentProblem: if the directory cannot be written, is full, or gives back other bytes.
+      EnvironmentProblem: if the directory cannot be written, is full, has no number left, or gives back other bytes;
+        also if the new version is there and cannot be made durable.
       Refused: if the model is not the one that was checked, or holds a link.
     """
-    with locked(serving_dir), _explained(saved_model, serving_dir):
-        clear_stages(serving_dir)
-        if (served := _already_highest(serving_dir, digest)) is not None:
-            return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
-        stage = serving_dir / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
-        try:
-            _fill(stage, saved_model, provenance)
-            _verify(stage, saved_model, digest)
-            version = highest_claimed(serving_dir) + 1
-            claim(serving_dir, version)
-            # A directory is never renamed over anything but an empty directory: nothing can be replaced.
-            os.rename(stage, serving_dir / str(version))
-            sync_folder(serving_dir)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise
+    with locked(serving_dir):
+        with _explained(saved_model, serving_dir):
+            made = _made(saved_model, serving_dir, provenance, digest)
+        _make_durable(made)
+    return made
+
+
+def _made(saved_model: Path, serving_dir: Path, provenance: Path, digest: str) -> Publication:
+    """Makes the next version, with a rename as the last thing that can fail; the lock is held."""
+    clear_stages(serving_dir)
+    if (served := _already_highest(serving_dir, digest)) is not None:
+        return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
+    stage = serving_dir / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+    try:
+        _fill(stage, saved_model, provenance)
+        _verify(stage, saved_model, digest)
+        version = _next_version(serving_dir)
+        claim(serving_dir, version)
+        # A directory is never renamed over anything but an empty directory: nothing can be replaced.
+        os.rename(stage, serving_dir / str(version))
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
     return Publication(version=version, path=serving_dir / str(version), digest=digest)
+
+
+def _next_version(serving_dir: Path) -> int:
+    version = highest_claimed(serving_dir) + 1
+    if version > MAX_VERSION:
+        raise EnvironmentProblem(
+            "no version number is left",
+            where=serving_dir,
+            wanted=f"at most {MAX_VERSION}, the largest that TF Serving reads",
+            got=version,
+            hint=f"look for a foreign folder or a damaged line in {CLAIMS_FILE}; nothing was pushed",
+        )
+    return version
+
+
+def _make_durable(made: Publication) -> None:
+    # A version found there already may be what a push left that could not do this.
+    try:
+        sync_folder(made.path.parent)
+    except OSError as err:
+        raise EnvironmentProblem(
+            f"version {made.version} is served, but a power cut may still take it away",
+            where=made.path,
+            got=err.strerror,
+            hint="run again once the disk is well: the same bytes are not pushed twice",
+        ) from err
 
 
 def clear_stages(serving_dir: Path) -> None:

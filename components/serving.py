@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import json
 import os
 import re
 import time
@@ -20,12 +21,16 @@ from typing import Final
 
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
+from components.files import sync_folder
 
 SAVED_MODEL: Final = "saved_model.pb"
 FORMAT_SERVING: Final = "Format-Serving"
 """Folder of a Model artifact that holds its SavedModel."""
 
 PROVENANCE: Final = "assets.extra/provenance.json"
+TREE_SHA256: Final = "treeSha256"
+"""The algorithm by which a provenance statement names a tree digest."""
+
 STAGE_PREFIX: Final = ".stage-"
 BASELINE_PROPERTY: Final = "baseline"
 NO_BASELINE: Final = "none"
@@ -33,6 +38,9 @@ NO_BASELINE: Final = "none"
 
 LOCK_FILE: Final = ".lock"
 CLAIMS_FILE: Final = ".versions"
+MAX_VERSION: Final = (1 << 63) - 1
+"""A larger number than int64 holds is none to TF Serving."""
+
 LOCK_TIMEOUT: Final = 60.0
 """Seconds; a push takes milliseconds."""
 
@@ -73,6 +81,29 @@ class ServedVersion:
         """
         return tree_digest(self.path)
 
+    @property
+    def told_digest(self) -> str | None:
+        """The model digest that its provenance tells, None where it has none or holds something else."""
+        if not self.has_provenance:
+            return None
+        try:
+            subject = json.loads((self.path / PROVENANCE).read_bytes())["subject"]
+            return next((str(one["digest"][TREE_SHA256]) for one in subject if TREE_SHA256 in one["digest"]), None)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    @property
+    def as_pushed(self) -> bool:
+        """Whether it holds a SavedModel whose bytes are those that its provenance tells: pushed here, and not changed.
+
+        Half a version, one that somebody else put there, and one that was tampered with or cannot be read are not.
+        """
+        try:
+            return self.complete and self.digest == self.told_digest
+        except (OSError, UnicodeError):
+            # Unreadable, or a file name that is no UTF-8.
+            return False
+
     def __str__(self) -> str:
         return f"version {self.version}"
 
@@ -85,12 +116,13 @@ def locate(serving_dir: str, artifact_uri: str) -> Path:
       artifact_uri: `<root>/artifacts/<node>/<channel>/<execution id>`.
 
     Raises:
-      BadInput: for a bucket, where nothing renames a directory atomically.
+      BadInput: for a bucket, or a directory below a root in one: nothing renames a directory atomically there.
     """
-    if "://" in serving_dir:
+    place = serving_dir if "://" in serving_dir or os.path.isabs(serving_dir) else artifact_uri
+    if "://" in place:
         raise BadInput(
             "cannot serve from a bucket",
-            where=serving_dir,
+            where=place,
             wanted="a directory of a POSIX file system",
             hint="object stores have no atomic rename, so a server could load half a model; mount a volume instead",
         )
@@ -101,8 +133,7 @@ def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
     """Returns every child that TF Serving takes for a version, lowest number first, complete or not."""
     folder = Path(serving_dir)
     names = os.listdir(folder) if folder.is_dir() else []
-    # A larger number than int64 holds is none to TF Serving.
-    numbers = [name for name in names if re.fullmatch("[0-9]+", name) and int(name) < 1 << 63]
+    numbers = [name for name in names if re.fullmatch("[0-9]+", name) and _number(name) <= MAX_VERSION]
     numbered = [name for name in numbers if (folder / name).is_dir()]
     return sorted((ServedVersion(int(name), folder / name) for name in numbered), key=lambda found: found.version)
 
@@ -111,8 +142,13 @@ def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:
     """Returns the highest number ever claimed there or seen there, 0 if none; a pruned version still counts."""
     folder = Path(serving_dir)
     claims = (folder / CLAIMS_FILE).read_text() if (folder / CLAIMS_FILE).is_file() else ""
-    claimed = [int(line) for line in claims.splitlines() if re.fullmatch("[0-9]+", line)]
+    claimed = [_number(line) for line in claims.splitlines() if re.fullmatch("[0-9]+", line)]
     return max([0, *claimed, *(found.version for found in versions(folder))])
+
+
+def _number(digits: str) -> int:
+    # Python refuses to convert thousands of digits, and anything so long is too large all the same.
+    return int(digits.lstrip("0")[:20] or "0")
 
 
 def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
@@ -132,15 +168,6 @@ def raise_floor(serving_dir: str | os.PathLike[str], recorded: int) -> None:
     if recorded > highest_claimed(serving_dir):
         with locked(serving_dir):
             claim(serving_dir, recorded)
-
-
-def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Makes a folder's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import click
 from components.errors import MnistTfxError
 
 PROGRAM: Final = "mnist-tfx"
+DEBUG: Final = "MNIST_TFX_DEBUG"
 
 
 class LazyGroup(click.Group):
@@ -73,19 +75,25 @@ def main() -> None:
     """Runs the command line and exits: 0 ok, 1 audit finding, 2 bad input, 3 refused, 4 environment."""
     try:
         status = cli.main(prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as err:
+        click.echo(err.format_message())
+        sys.exit(0)
     except click.ClickException as err:
         fail(err.format_message(), err.exit_code)
     except click.Abort:
         fail("interrupted", 130)
     except MnistTfxError as err:
         fail(str(err), err.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)
+    except Exception as err:
+        if os.environ.get(DEBUG):
+            raise
+        what = " ".join(str(err).split())[:500]
+        fail(f"{type(err).__name__}: {what}: not foreseen; {DEBUG}=1 shows where", 4)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def fail(message: str, exit_code: int) -> None:
-    """Prints a known error as one line, and as an object where `--json` was asked for, and exits."""
+    """Prints an error as one line, and as an object where `--json` was asked for, and exits."""
     if "--json" in sys.argv:
         print(json.dumps({"schema_version": 1, "status": "error", "error": message}))  # noqa: T201  # the answer itself
     click.echo(f"{PROGRAM}: {message}", err=True)

@@ -12,10 +12,10 @@ from components.errors import BadInput
 from components.ingest import discovery
 from components.schema_files import find_reviewed
 from components.settings import Settings
-from pipeline import recipes
+from pipeline import doctor, recipes
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE, PipelineConfig
-from pipeline.doctor import LOCK
+from pipeline.fetch import fetch_digits
 from pipeline.paths import RunPaths
 
 RUNS: Final = Path("runs")
@@ -59,7 +59,9 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     files = discovery.discover(request.data, form=request.form) if request.data else None
     shape = discovery.geometry(files) if files is not None else None
     recipe = request.recipe or recipes.for_shape(shape)
-    overrides = request.overrides if request.label is None else (*request.overrides, f"data.label={request.label}")
+    overrides = (
+        request.overrides if request.label is None else (*request.overrides, f"data.label={json.dumps(request.label)}")
+    )
     settings = recipes.load(recipe, profile=request.profile, overrides=overrides, seed=request.seed)
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
         raise BadInput(
@@ -74,18 +76,24 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
 
 
 def configure(
-    request: Request, settings: Settings, paths: RunPaths, files: discovery.DataFiles | None
+    request: Request,
+    settings: Settings,
+    paths: RunPaths,
+    files: discovery.DataFiles | None,
+    *,
+    staging: Path | None = None,
 ) -> PipelineConfig:
-    """Completes the configuration.
+    """Completes the configuration; where no data was named, the embedded digits are written to root or `staging`.
 
     Raises:
       BadInput: if there is no approved schema for the geometry, or no data for the recipe.
     """
     if files is None:
-        files = _embedded(settings, paths)
+        files = _embedded(settings, staging or paths.root)
     parts = [{"split": part.split, "files": [str(file.absolute()) for file in part.files]} for part in files.parts]
     reviewed = find_reviewed(settings.data.geometry, request.schema)
-    lock = sha256_file(LOCK) if LOCK.exists() else ""
+    lock_file = doctor.lock_file()
+    lock = "" if lock_file is None else sha256_file(lock_file)
     return PipelineConfig(
         settings=settings,
         paths=paths,
@@ -102,14 +110,10 @@ def _code(lock: str) -> dict[str, Code]:
     return {node: code_of(modules, lock) for node, modules in CODE.items()}
 
 
-def _embedded(settings: Settings, paths: RunPaths) -> discovery.DataFiles:
+def _embedded(settings: Settings, place: Path) -> discovery.DataFiles:
     if settings.data.shape != (8, 8):
         raise BadInput(
             f"recipe {settings.name} needs data", where="--data", hint="fetch some with `mnist-tfx data fetch`"
         )
-    folder = paths.root / EMBEDDED
-    if not folder.is_dir():
-        from pipeline.fetch import fetch_digits  # brings scikit-learn, 1.3 s
-
-        fetch_digits(folder, "idx")
-    return discovery.discover([folder])
+    fetch_digits(place / EMBEDDED, "idx")  # keeps what is right
+    return discovery.discover([place / EMBEDDED])

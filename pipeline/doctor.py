@@ -17,7 +17,12 @@ from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-LOCK: Final = Path(__file__).resolve().parent.parent / "requirements.lock"
+LOCK_PLACES: Final = (
+    Path(__file__).resolve().parent.parent / "requirements.lock",
+    Path(sys.prefix) / "share" / "mnist-tfx" / "requirements.lock",
+)
+"""In a clone, and where an installed wheel puts it."""
+
 WORTH_NAMING: Final = ("tfx", "tensorflow", "keras", "apache-beam", "tensorflow-data-validation", "ml-metadata")
 MIN_FREE_BYTES: Final = 2 << 30
 DEVICES_SCRIPT: Final = (
@@ -80,12 +85,18 @@ def locked_versions(text: str) -> dict[str, str]:
     return pins
 
 
+def lock_file() -> Path | None:
+    """Returns the lock that came with this code."""
+    return next((place for place in LOCK_PLACES if place.is_file()), None)
+
+
 def _versions() -> Iterator[Finding]:
-    if not LOCK.exists():
+    lock = lock_file()
+    if lock is None:
         named = ", ".join(f"{name} {_installed(name)}" for name in WORTH_NAMING)
-        yield Finding(check="packages", found=f"{named} (no lock beside the package to compare with)")
+        yield Finding(check="packages", found=f"{named} (no lock to compare with)")
         return
-    pins = locked_versions(LOCK.read_text())
+    pins = locked_versions(lock.read_text())
     for name in WORTH_NAMING:
         found, wanted = _installed(name), pins.get(name)
         wrong = None if found == wanted else f"the lock has {wanted}: `make install`"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,13 @@ class DryRun:
         return {"status": "ok", "error": None, "settings": self.settings, "nodes": nodes}
 
 
-def dry_run(config: PipelineConfig, reuse: Reuse) -> DryRun:
+def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
     """Plans every node as a run would.
+
+    Args:
+      config: what is asked for.
+      reuse: what may be reused.
+      staging: a folder for the copies of data and schema that a run would keep in the root.
 
     Raises:
       BadInput: as a run, for unusable data or another pipeline's root.
@@ -45,16 +49,15 @@ def dry_run(config: PipelineConfig, reuse: Reuse) -> DryRun:
     compiled = compile_pipeline(config, "dry-run")
     done: dict[str, Done] = {}
     nodes: dict[str, Planned] = {}
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
-        planner = Planner(
-            paths=config.paths,
-            records=record_files.scan(config.paths.records),
-            order=chain.read(config.paths.ledger).order,
-            forced=reuse.forced([node.id for node in compiled.nodes]),
-            staging=Path(staging),
-        )
-        for node in compiled.nodes:
-            planned = nodes[node.id] = planner.plan(node, done)
-            if planned.reuse is not None:
-                done[node.id] = planned.reuse
+    planner = Planner(
+        paths=config.paths,
+        records=record_files.scan(config.paths.records),
+        order=chain.read(config.paths.ledger).order,
+        forced=reuse.forced([node.id for node in compiled.nodes]),
+        staging=staging,
+    )
+    for node in compiled.nodes:
+        planned = nodes[node.id] = planner.plan(node, done)
+        if planned.reuse is not None:
+            done[node.id] = planned.reuse
     return DryRun(settings=config.settings.model_dump(mode="json"), nodes=nodes)

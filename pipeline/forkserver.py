@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -26,7 +27,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from components.errors import MnistTfxError
+from components.errors import EnvironmentProblem, MnistTfxError
 from pipeline import lean_imports
 
 PRELOAD: Final = (
@@ -48,6 +49,10 @@ PRELOAD_LATER: Final = (
     "components.evaluation.executor",
 )
 """What later nodes need, imported while children of earlier requests are at work."""
+
+
+PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that a process gets when its parent ends."""
 
 
 def main() -> None:
@@ -97,6 +102,7 @@ def _reap(children: set[int]) -> None:
 def _run_child(answer: socket.socket) -> None:
     """Runs one executor and never returns: neither Beam's threads nor C++ destructors may hold up the end."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _die_with_parent()
     gc.enable()
     status = 0
     try:
@@ -114,9 +120,16 @@ def _run_child(answer: socket.socket) -> None:
     os._exit(status)
 
 
+def _die_with_parent() -> None:
+    # The fork server may be killed in the middle of an import; its children must not compute on for nobody.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _describe(err: BaseException) -> dict[str, Any]:
     if isinstance(err, MnistTfxError):
         return err.to_dict()
+    if isinstance(err, OSError):
+        return EnvironmentProblem(err.strerror or str(err), where=err.filename).to_dict()
     return {"kind": type(err).__name__, "what": " ".join(str(err).split())[:2000]}
 
 

@@ -24,6 +24,7 @@ ENGINE_ENV: Final = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     # tf.keras is what TFX's own libraries use, and they are tested with Keras 2 there; our models use `import keras`.
     "TF_USE_LEGACY_KERAS": "1",
+    "KERAS_BACKEND": "tensorflow",
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
 }
 CPU_ONLY: Final = {"CUDA_VISIBLE_DEVICES": "-1"}
@@ -53,7 +54,9 @@ class StageProcesses:
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **ENGINE_ENV, "PYTHONPATH": _project_folder()},
+                env={**os.environ, **ENGINE_ENV},
+                # `-m` puts the working folder first on the path: it must be ours, not the user's.
+                cwd=_project_folder(),
             )
 
     def run(self, node: str, request: Mapping[str, Any], env: Mapping[str, str], progress: Progress) -> bytes:
@@ -127,10 +130,7 @@ class StageProcesses:
 
 
 def _project_folder() -> str:
-    # An editable install finds the packages anyway; a child started elsewhere must find the same ones first.
-    folder = str(Path(__file__).resolve().parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
-    return folder if not inherited else f"{folder}{os.pathsep}{inherited}"
+    return str(Path(__file__).resolve().parent.parent)
 
 
 def _error(node: str, fields: dict[str, Any], log: Path) -> MnistTfxError:

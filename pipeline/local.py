@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import errno
 import os
+import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import EnvironmentProblem
+from components.errors import MnistTfxError
 from pipeline import lean_imports
 from pipeline.config import Reuse
 from pipeline.configure import Request, configure, settings_and_paths
+from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
 from pipeline.lineage import chain
-from pipeline.paths import RunPaths
 from pipeline.quiet import output_to
+from pipeline.root import check_writable
 from pipeline.view import RunView
 
 if TYPE_CHECKING:
@@ -67,11 +66,11 @@ class Finished:
         }
 
 
-def not_run(error: str) -> dict[str, Any]:
+def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
     """Returns the answer of `run --json` where nothing could be started: every field, and why."""
     return {
-        "status": "failed",
-        "error": error,
+        "status": "interrupted" if isinstance(error, Interrupted) else "failed",
+        "error": str(error),
         "run_id": None,
         "recipe": None,
         "payload_digests": {},
@@ -100,7 +99,9 @@ def run(request: Request, reuse: Reuse, view: RunView, *, verbose: bool = False)
         view.say(f"log: {paths.log(run_id)}")
     for ignored in files.ignored if files is not None else ():
         view.say(f"ignored: {ignored}")
-    with _writable(paths), output_to(paths.log(run_id)), StageProcesses(paths.log(run_id)) as processes:
+    check_writable(paths)
+    interruptions = Interruptions()
+    with interruptions.watched(), output_to(paths.log(run_id)), StageProcesses(paths.log(run_id)) as processes:
         if reuse.none or not chain.read(paths.ledger).order:
             # Something will execute for certain; otherwise the engines are imported when the first node needs them.
             processes.start()
@@ -110,21 +111,10 @@ def run(request: Request, reuse: Reuse, view: RunView, *, verbose: bool = False)
             from pipeline import runner  # TFX: some seconds
 
         import_s = time.monotonic() - before
-        outcome = runner.Run(config, run_id, reuse=reuse, view=view, processes=processes).run()
+        outcome = runner.Run(
+            config, run_id, reuse=reuse, view=view, processes=processes, interruptions=interruptions
+        ).run()
     return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age())
-
-
-@contextlib.contextmanager
-def _writable(paths: RunPaths) -> Iterator[None]:
-    """Makes the root, so that one that cannot be written is found before any work is done."""
-    try:
-        paths.log("").parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(paths.root, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(paths.root))
-    except OSError as err:
-        hint = "choose another --root"
-        raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror, hint=hint) from err
-    yield
 
 
 def plan(request: Request, reuse: Reuse) -> DryRun:
@@ -137,7 +127,9 @@ def plan(request: Request, reuse: Reuse) -> DryRun:
         from pipeline import dry_run  # TFX: some seconds
 
     settings, paths, files = settings_and_paths(request)
-    return dry_run.dry_run(configure(request, settings, paths, files), reuse)
+    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
+        config = configure(request, settings, paths, files, staging=Path(staging))
+        return dry_run.dry_run(config, reuse, Path(staging))
 
 
 def process_age() -> float:

@@ -2,7 +2,7 @@
 
     data files -> ingest -> statistics -> schema gate -> transform -> autoencoder -> classifier -> evaluate -> check -> push
 
-The local runner and the Kubeflow compiler both start here; there is no second definition of the graph.
+Whoever runs or compiles the pipeline starts here; there is no second definition of the graph.
 """  # the flow line is one line
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from pipeline.lineage.artifacts import ArtifactRef, difference
 from pipeline.lineage.records import ExecutionRecord, Scalar
 from pipeline.nodes import Node
 from pipeline.paths import RunPaths
+from pipeline.verdicts import still_served
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,13 +94,15 @@ class Planner:
             if changes := difference(self.paths.root, entry):
                 why = f"{entry.path} was changed on disk ({changes})"
                 return dataclasses.replace(asked, why=why, damaged=True)
+        if node.id == "Pusher" and not still_served(self.paths.root, record):
+            return dataclasses.replace(asked, why="what it pushed is not the newest served version")
         done_before = Done(hash=hash_, record=record)
         return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
 
     def _what_changed(
         self, node: Node, parameters: Mapping[str, Scalar], inputs: Mapping[str, tuple[ArtifactRef, ...]]
     ) -> str:
-        executions = (self.records[known] for known in reversed(self.order))
+        executions = (self.records[known] for known in reversed(self.order) if known in self.records)
         last = next((r for r in executions if isinstance(r, ExecutionRecord) and r.node == node.id), None)
         if last is None:
             return "never executed here"

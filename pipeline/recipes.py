@@ -20,6 +20,9 @@ from components.settings import Settings
 FOLDER: Final = Path(__file__).parent / "recipes"
 DEFAULT_PROFILE: Final = "fast"
 DEFAULT_RECIPE: Final = "digits"
+UNION_MEMBERS: Final = ("HashSplit", "constrained-str", "function-")
+"""Steps that pydantic puts into the place of an error, and that are no keys of a recipe."""
+
 BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 
 
@@ -135,9 +138,10 @@ def _validate(values: dict[str, Any], path: Path) -> Settings:
 
 
 def _explain(error: Any, path: Path) -> BadInput:
-    # Union members show up as extra steps such as `HashSplit`; they are no keys of the recipe.
-    steps = [str(step) for step in error["loc"] if str(step).islower() or isinstance(step, int)]
+    steps = [str(step) for step in error["loc"] if not str(step).startswith(UNION_MEMBERS)]
     key = ".".join(steps)
+    if error["type"] == "value_error":
+        return BadInput(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]), where=path.name)
     if error["type"] == "extra_forbidden":
         known = _known_keys(steps[:-1])
         close = difflib.get_close_matches(steps[-1], known, n=1)

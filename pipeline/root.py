@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,25 @@ LOCK_WAIT: Final = 3600.0
 """Seconds to wait for another run on the same root."""
 
 PLACE: Final = "path"
+
+
+def check_writable(paths: RunPaths) -> None:
+    """Makes the root's folders and checks that they and its files can be written, before any work is done.
+
+    Raises:
+      EnvironmentProblem: naming the one that cannot.
+    """
+    folders = (paths.root, paths.records, paths.artifacts, paths.inputs, paths.serving, paths.log("").parent)
+    files = [file for file in (paths.metadata, paths.ledger, paths.identity) if file.exists()]
+    try:
+        for place in (*folders, *files):
+            if place in folders:
+                place.mkdir(parents=True, exist_ok=True)
+            if not os.access(place, os.W_OK | (os.X_OK if place in folders else 0)):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    except OSError as err:
+        hint = "choose another --root"
+        raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror, hint=hint) from err
 
 
 @contextlib.contextmanager
@@ -52,7 +73,7 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
     """
     if not paths.identity.exists():
         return None
-    found = json.loads(paths.identity.read_text())
+    found = _read_identity(paths.identity)
     place = found.pop(PLACE, None)
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as they were when written
     if found != wanted:
@@ -64,6 +85,14 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
             hint="use another --root",
         )
     return Path(place) if place else None
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as err:
+        raise EnvironmentProblem("does not say which pipeline lives here", where=path, got=err) from err
+    return found
 
 
 def claim(paths: RunPaths, identity: Mapping[str, Any]) -> None:

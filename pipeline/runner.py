@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +20,20 @@ from tfx.orchestration.portable import data_types, launcher
 
 from components import savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError, Refused
+from components.ingest.source import SOURCES, read_contents
 from components.serving import raise_floor
 from pipeline import metadata_store, root, verdicts
 from pipeline.config import PipelineConfig, Reuse
 from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
+from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
-from pipeline.lineage import manifest, record_files, records
+from pipeline.lineage import chain, manifest, record_files, records
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
-from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
+from pipeline.nodes import TRAINERS, CompiledPipeline, Node, compile_pipeline
 from pipeline.plan import Done, Planned, Planner
 from pipeline.view import RunView
-
-
-class Interrupted(Exception):  # an event, not an error
-    """SIGTERM or Ctrl-C; an Exception, since the Launcher settles an execution only for those."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,14 +59,22 @@ class Outcome:
 class Run:
     """One run of the local runner."""
 
-    def __init__(
-        self, config: PipelineConfig, run_id: str, *, reuse: Reuse, view: RunView, processes: StageProcesses
+    def __init__(  # noqa: PLR0913  # what a run needs is made where it is started
+        self,
+        config: PipelineConfig,
+        run_id: str,
+        *,
+        reuse: Reuse,
+        view: RunView,
+        processes: StageProcesses,
+        interruptions: Interruptions,
     ) -> None:
         self._config = config
         self._run_id = run_id
         self._reuse = reuse
         self._view = view
         self._processes = processes
+        self._interruptions = interruptions
         self._done: dict[str, Done] = {}
         self._outcomes: dict[str, records.NodeOutcome] = {}
         self._highest_version = 0
@@ -83,23 +83,29 @@ class Run:
         """Runs the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
         started = time.time()
         compiled = compile_pipeline(self._config, self._run_id)
-        self._view.open([node.id for node in compiled.nodes])
-        error: MnistTfxError | Interrupted | None = None
         with root.locked(self._config.paths, self._view.say):
             before = root.check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
-            try:
-                with signals_as_exceptions():
-                    self._run_nodes(compiled, ledger, before)
-            except (MnistTfxError, Interrupted) as err:
-                error = err
-            except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
-                error = self._unexpected(err)
-            finally:
-                self._view.close()
-            record = self._run_record(compiled, started, error)
-            ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
+            error = self._attempt(compiled, ledger, before)
+            with self._interruptions.held_back():
+                record = self._run_record(compiled, started, error)
+                ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
+
+    def _attempt(
+        self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None
+    ) -> MnistTfxError | Interrupted | None:
+        """Runs the nodes and returns what stopped them, if anything did."""
+        self._view.open([node.id for node in compiled.nodes])
+        try:
+            self._run_nodes(compiled, ledger, before)
+        except (MnistTfxError, Interrupted) as err:
+            return err
+        except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
+            return self._unexpected(err)
+        finally:
+            self._view.close()
+        return None
 
     def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
         connection = metadata_store.connect(self._config.paths.metadata, ledger_is_empty=not ledger.chain.lines)
@@ -121,6 +127,7 @@ class Run:
         )
         try:
             for node in compiled.nodes:
+                self._interruptions.check()
                 self._run_node(node, planner, context, connection, compiled)
         finally:
             # Nothing of this run is still at work, however it ended.
@@ -150,6 +157,7 @@ class Run:
                 id=node.id, state=state, seconds=seconds, why=why, record=done.hash if done else None
             )
             self._view.finished(node.id, state, seconds, why)
+        self._say_warnings(node)
         verdicts.require(node.id, self._config.paths.root, self._done[node.id].record)
 
     def _reuse_or_execute(
@@ -178,8 +186,10 @@ class Run:
         except BaseException as err:
             execution.give_up(str(err))
             raise
+        # Before the commit: a push whose node is committed always has its line.
+        if execution.done is not None:
+            self._note_push(execution.done.record, context.ledger)
         self._done[node.id] = execution.commit()
-        self._note_push(node, context.ledger)
         return "executed", planned.why if planned.reuse is None else "the metadata store does not know its outputs"
 
     def _published_again(self, node: Node, planned: Planned, connection: metadata.Metadata) -> bool:
@@ -205,7 +215,7 @@ class Run:
 
     def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Does what a node needs just before its executor starts."""
-        if node.id == "Autoencoder":
+        if node.id in TRAINERS:
             # The check's bare interpreter imports TensorFlow while the models train.
             savedmodel_check.prewarm()
         if node.id == "Pusher":
@@ -223,29 +233,38 @@ class Run:
         (folder / "provenance.json").write_bytes(manifest.to_bytes(statement))
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
-    def _note_push(self, node: Node, ledger: Ledger) -> None:
-        if node.id != "Pusher":
+    def _note_push(self, record: records.ExecutionRecord, ledger: Ledger) -> None:
+        if record.node != "Pusher":
             return
-        pushed = verdicts.pushed(self._config.paths.root, self._done[node.id].record)
-        if pushed is not None:
-            ledger.pushed(node=node.id, run_id=self._run_id, version=pushed.version, digest=pushed.digest)
+        pushed = verdicts.pushed(self._config.paths.root, record)
+        noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
+        if pushed is not None and not noted:
+            ledger.pushed(node=record.node, run_id=record.run_id, version=pushed.version, digest=pushed.digest)
+
+    def _say_warnings(self, node: Node) -> None:
+        if node.id == "SchemaGate":
+            for warning in verdicts.gate_warnings(self._config.paths.root, self._done[node.id].record):
+                self._view.say(f"warning: SchemaGate: {warning}")
 
     def _settle(self, connection: metadata.Metadata, ledger: Ledger, before: Path | None) -> None:
         """Closes what an earlier run left open (it is gone, since this one holds the lock) and follows a moved root."""
         if ledger.repaired:
             self._view.say(f"warning: {ledger.repaired}")
-        for intent in ledger.unsettled():
-            self._settle_intent(intent, connection, ledger)
+        if before is not None and before != self._config.paths.root:
+            metadata_store.relocate(connection, before, self._config.paths.root)
+        unsettled = ledger.unsettled()
+        written = record_files.scan(self._config.paths.records) if unsettled else {}
+        for intent in unsettled:
+            self._settle_intent(intent, written, connection, ledger)
         left = metadata_store.fail_running(connection)
         if left:
             self._view.say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
-        if before is not None and before != self._config.paths.root:
-            metadata_store.relocate(connection, before, self._config.paths.root)
         root.claim(self._config.paths, self._config.identity)
 
-    def _settle_intent(self, intent: Line, connection: metadata.Metadata, ledger: Ledger) -> None:
+    def _settle_intent(
+        self, intent: Line, written: Mapping[str, records.Record], connection: metadata.Metadata, ledger: Ledger
+    ) -> None:
         """Commits what was published although nobody lived to commit it, and gives up what was not."""
-        written = record_files.scan(self._config.paths.records)
         for known, record in written.items():
             if isinstance(record, records.ExecutionRecord) and (record.run_id, record.node) == (
                 intent.run_id,
@@ -253,6 +272,7 @@ class Run:
             ):
                 outputs = [self._config.paths.root / e.path for made in record.outputs.values() for e in made]
                 if metadata_store.is_published(connection, known, [str(path) for path in outputs]):
+                    self._note_push(record, ledger)
                     ledger.commit(intent, record=known)
                     return
         ledger.lost(intent, why="its process ended before it was published")
@@ -295,21 +315,22 @@ class Run:
             return ()
         given = set(self._config.files)
         folder = self._config.paths.root / str(self._done["ExampleGen"].record.parameters["input_base"])
-        noted = json.loads((folder / "sources.json").read_text())["sources"]
+        payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
+        # Later entries of the same path replace earlier ones: the file was compressed again since.
+        noted = {entry["path"]: entry for entry in json.loads((folder / SOURCES).read_text())["sources"]}
         return tuple(
             records.DataSource(
-                name=Path(entry["path"]).name,
+                name=Path(path).name,
                 payload_digest=entry["payload_digest"],
                 container_digest=entry["container_digest"],
-                bytes=entry["container_bytes"],
+                bytes=payload_bytes[entry["payload_digest"]],
             )
-            for entry in noted
-            if entry["path"] in given
+            for path, entry in noted.items()
+            if path in given
         )
 
     def _train_seconds(self) -> float:
-        trainers = ("Autoencoder", "Classifier")
-        return sum(self._outcomes[t].seconds for t in trainers if self._outcomes[t].state == "executed")
+        return sum(self._outcomes[t].seconds for t in TRAINERS if self._outcomes[t].state == "executed")
 
 
 def _status(error: MnistTfxError | Interrupted | None) -> str:
@@ -324,22 +345,3 @@ def _error_fields(error: MnistTfxError | Interrupted | None) -> Mapping[str, Any
     if isinstance(error, Interrupted):
         return {"kind": "Interrupted", "what": str(error)}
     return None if error is None else error.to_dict()
-
-
-@contextlib.contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into `Interrupted` in the main thread; elsewhere it changes nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        del frame
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

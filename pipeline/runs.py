@@ -33,6 +33,8 @@ def find(root: Path, run_id: str | None) -> RunRecord:
       BadInput: if there is no such run, or several.
     """
     known = runs(root)
+    if not known:
+        raise BadInput("no run has ended here yet", where=root)
     matching = known[-1:] if run_id is None else [run for run in known if run.run_id.startswith(run_id)]
     if len(matching) != 1:
         ids = ", ".join(run.run_id for run in known[-5:])

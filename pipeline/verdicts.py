@@ -15,6 +15,7 @@ from typing import Any
 from components.errors import Refused
 from components.evaluation.results import read_metrics
 from components.evaluation.thresholds import read_verdict
+from components.serving import versions
 from pipeline.lineage.records import DATA, ExecutionRecord
 
 
@@ -41,6 +42,22 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
         check = json.loads((root / record.outputs["blessing"][0].path / "check.json").read_text())
         if not check["blessed"]:
             raise Refused("not blessed", where=node, got="; ".join(check["reasons"]))
+
+
+def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:
+    """Returns what the schema gate let through with a warning, a sentence to each."""
+    report = json.loads((root / record.outputs["report"][0].path / "gate.json").read_text())
+    warned = [check for check in report["checks"] if not check["passed"] and check["action"] == "warn"]
+    return [f"{check['feature']} in {check['split']}, {check['rule']}: {check['detail']}" for check in warned]
+
+
+def still_served(root: Path, record: ExecutionRecord) -> bool:
+    """Whether what a Pusher's execution pushed is still the newest complete version, byte for byte."""
+    known = pushed(root, record)
+    if known is None:
+        return True
+    complete = [served for served in versions((root / known.path).parent) if served.complete]
+    return bool(complete) and (complete[-1].version, complete[-1].digest) == (known.version, known.digest)
 
 
 def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:

@@ -57,7 +57,13 @@ class RunView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: dict[str, Row] = {}
-        self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8, transient=False)
+        self._live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=8,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def open(self, nodes: Sequence[str]) -> None:
         """Shows the nodes, all of them waiting."""

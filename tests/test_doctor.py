@@ -23,7 +23,7 @@ def test_only_the_lines_of_this_interpreters_lane_count():
 def test_a_package_of_another_version_is_named(tmp_path, monkeypatch):
     lock = tmp_path / "requirements.lock"
     lock.write_text("tfx==0.1 \\\n    --hash=sha256:00\n")
-    monkeypatch.setattr(doctor, "LOCK", lock)
+    monkeypatch.setattr(doctor, "LOCK_PLACES", (lock,))
     found = {finding.check: finding for finding in doctor.examine(tmp_path, devices=False)}
     assert found["tfx"].wrong == "the lock has 0.1: `make install`"
 

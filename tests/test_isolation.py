@@ -1,4 +1,4 @@
-"""The fork server's protocol, on a stand-in that speaks it: the real one is what every e2e test runs."""
+"""What crosses between a run and its processes, and where the stack's output goes; whole runs are in e2e/."""
 
 import os
 

@@ -30,6 +30,11 @@ def as_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
+def figure(value: float | None) -> str:
+    """Returns a metric to four places; records hold null for what is no finite number."""
+    return "not a number" if value is None else f"{value:.4f}"
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Prints a command's answer as JSON, with the schema's version first."""
     click.echo(json.dumps({"schema_version": 1, **value}, indent=2))

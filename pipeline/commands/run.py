@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,11 @@ from rich.text import Text
 
 from components.errors import MnistTfxError
 from pipeline import local
+from pipeline.cli import PROGRAM
 from pipeline.commands import options
 from pipeline.config import Reuse
 from pipeline.configure import Request
+from pipeline.interruption import Interrupted
 from pipeline.quiet import own_console
 from pipeline.view import STYLES, RunView
 
@@ -66,10 +70,9 @@ def run(no_cache: bool, force: tuple[str, ...], dry_run: bool, verbose: bool, as
             _print_plan(local.plan(asked, reuse), console, as_json=as_json)
             return 0
         finished = local.run(asked, reuse, RunView(console), verbose=verbose)
-    except MnistTfxError as err:
-        if not as_json:
-            raise
-        options.print_json(local.not_run(str(err)))
+    except (MnistTfxError, Interrupted) as err:
+        if as_json:
+            options.print_json(local.not_run(err))
         click.echo(f"mnist-tfx: {err}", err=True)
         return err.exit_code
     _print_end(finished, console, as_json=as_json)
@@ -103,18 +106,26 @@ def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> 
 
 def _print_summary(answer: dict[str, object], root: Path, console: Console) -> None:
     metrics = answer["metrics"]
-    if isinstance(metrics, dict) and metrics["accuracy"] is not None:
-        figures = "   ".join(f"{name} {metrics[name]:.4f}" for name in ("accuracy", "loss", "reconstruction_mse"))
+    if isinstance(metrics, dict) and answer["blessed"] is not None:
+        figures = "   ".join(
+            f"{name} {options.figure(metrics[name])}" for name in ("accuracy", "loss", "reconstruction_mse")
+        )
         _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
     if answer["version"] is not None:
         shown = _below_here(root)
         _line(console, f"served    version {answer['version']} at {shown}/serving/{answer['version']}")
-        _line(console, f"lineage   mnist-tfx lineage show --root {shown}")
+        _line(console, f"lineage   {_program()} lineage show --root {shlex.quote(str(shown))}")
     _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
 
 
 def _line(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=True)  # paths are for copying: never broken
+
+
+def _program() -> str:
+    """Returns how this program was called, so that the line can be copied: `make run` has it in .venv/bin."""
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == PROGRAM else PROGRAM
 
 
 def _below_here(path: Path) -> Path:

@@ -45,7 +45,7 @@ def list_(root: Path, as_json: bool) -> None:
         table.add_column(heading)
     for run in found:
         executed = sum(node.state == "executed" for node in run.nodes)
-        accuracy = "" if run.metrics is None else f"{run.metrics['accuracy']:.4f}"
+        accuracy = "" if run.metrics is None else options.figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
         table.add_row(run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
     Console(highlight=False).print(table)
@@ -72,7 +72,8 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     for source in run.sources:
         console.print(Text(f"data      {source.name}  sha256 {source.payload_digest}"))
     if run.metrics is not None:
-        console.print(Text(f"test      accuracy {run.metrics['accuracy']:.4f}   baseline {run.baseline}"))
+        accuracy = options.figure(run.metrics["accuracy"])
+        console.print(Text(f"test      accuracy {accuracy}   baseline {run.baseline}"))
     if run.version is not None:
         console.print(Text(f"served    version {run.version} at {run.serving_path}"))
     if run.error is not None:

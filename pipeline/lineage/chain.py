@@ -23,6 +23,7 @@ FIRST: Final = "0" * 64
 FIELDS: Final = ("sequence", "previous", "time", "event", "node", "run_id", "record")
 DIGEST: Final = "digest"
 INTENT, COMMIT, LOST, RUN, PUSHED = "intent", "commit", "lost", "run", "pushed"
+COLLECTED, PRUNED = "collected", "pruned"
 
 
 class LedgerBroken(EnvironmentProblem):
@@ -60,10 +61,11 @@ class Line:
       sequence: number of the line, from 1.
       previous: digest of the line before, `FIRST` on line 1.
       time: UTC, ISO 8601, by a clock that may have been set back.
-      event: `intent`, `commit`, `lost`, `run` or `pushed`.
+      event: `intent`, `commit`, `lost`, `run`, `pushed`; `collected` before artifacts of an old record are removed,
+        `pruned` before a served version is.
       node: node id; None for a run.
       run_id: the run it happened in.
-      record: hash of the record that it commits.
+      record: hash of the record that it commits, or whose artifacts it lets go.
       details: further fields, such as `intent` (the sequence that a commit settles), `version` or `why`.
     """
 
@@ -133,6 +135,11 @@ class Chain:
         """Returns the intents that nothing has committed or given up."""
         settled = {line.details.get("intent") for line in self.lines if line.event in (COMMIT, LOST)}
         return tuple(line for line in self.lines if line.event == INTENT and line.sequence not in settled)
+
+    def collected(self) -> frozenset[str]:
+        """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
+        removed = (line.details["paths"] for line in self.lines if line.event == COLLECTED)
+        return frozenset(path for paths in removed for path in paths)
 
     def highest_version(self) -> int:
         """Returns the highest served version ever recorded, 0 if none was."""

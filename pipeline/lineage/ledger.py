@@ -12,15 +12,17 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
 from pipeline.lineage.chain import (
+    COLLECTED,
     COMMIT,
     INTENT,
     LOST,
+    PRUNED,
     PUSHED,
     RUN,
     Chain,
@@ -107,6 +109,16 @@ class Ledger:
         """Appends that the model with the tree digest `digest` became a served version."""
         details = {"version": version, "sha256": digest, **details}
         return self._append(PUSHED, node=node, run_id=run_id, record=None, details=details)
+
+    def collected(self, *, node: str, run_id: str, record: str, paths: Sequence[str], **details: Any) -> Line:
+        """Appends that artifacts of a record are about to be removed; an audit then calls them collected, not missing."""
+        details = {"paths": list(paths), **details}
+        return self._append(COLLECTED, node=node, run_id=run_id, record=record, details=details)
+
+    def pruned(self, *, run_id: str, version: int, digest: str | None, **details: Any) -> Line:
+        """Appends that a served version, the model with the tree digest `digest`, is about to be removed."""
+        details = {"version": version, "sha256": digest, **details}
+        return self._append(PRUNED, node=None, run_id=run_id, record=None, details=details)
 
     def _settle(self, event: str, intent: Line, record: str | None, details: Mapping[str, Any]) -> Line:
         if intent.event != INTENT or intent.sequence not in {line.sequence for line in self.unsettled()}:

@@ -15,7 +15,9 @@ REGISTRY = Registry().with_resources((s["$id"], Resource.from_contents(s)) for s
 
 
 def _validate(answer, name):
-    errors = [error.message for error in Draft202012Validator(SCHEMAS[name], registry=REGISTRY).iter_errors(answer.json)]
+    errors = [
+        error.message for error in Draft202012Validator(SCHEMAS[name], registry=REGISTRY).iter_errors(answer.json)
+    ]
     assert errors == []
 
 

@@ -184,3 +184,25 @@ def test_of_two_runs_at_once_one_waits_and_says_so(root, digits_folder):
     first.communicate(timeout=120)
     assert (first.returncode, second.code) == (0, 0)
     assert "another run is writing" in second.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [600, 1500, 2500])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(digits_folder, tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs a tmpfs of its own, which takes root")
+    try:
+        full = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")
+        assert full.code == 4
+        assert "No space left on device" in full.json["error"]
+        assert not list((disk / "root").glob("serving/[0-9]*"))
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        again = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")
+        assert (again.code, again.json["version"]) == (0, 1)
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,33 @@
+"""`mnist-tfx lineage diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from pipeline.commands import options
+from pipeline.lineage import diff as versions
+from pipeline.lineage.diff_text import diff_lines
+
+
+@click.command()
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@options.root
+@options.as_json
+def diff(before: int, after: int, root: Path, as_json: bool) -> None:
+    """Say what changed between two served versions: the smallest set of causes first, then what came of them.
+
+    Rows are compared by digest, so files may have been renamed, compressed or turned into another form in between.
+
+    \b
+    Example:
+      mnist-tfx lineage diff 1 2 --root runs/mnist
+    """
+    found = versions.diff(root.absolute(), before, after)
+    if as_json:
+        options.print_json({"status": "ok", "error": None, **found.to_dict()})
+        return
+    Console(highlight=False).print(diff_lines(found))

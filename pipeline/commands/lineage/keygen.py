@@ -1,0 +1,35 @@
+"""`mnist-tfx lineage keygen`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands import options
+from pipeline.commands.passphrase import new_passphrase
+from pipeline.lineage import keys
+
+
+@click.command()
+@click.option(
+    "--to", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for both keys."
+)
+@click.option("--algorithm", type=click.Choice(keys.ALGORITHMS), default=keys.ECDSA, show_default=True)
+@click.option("--passphrase", "encrypted", is_flag=True, help="Encrypt the private key.")
+@options.as_json
+def keygen(folder: Path, algorithm: str, encrypted: bool, as_json: bool) -> None:
+    """Make a pair of keys: private.pem, for its owner alone, and public.pem, for whoever checks.
+
+    With --passphrase the passphrase is asked for, or taken from MNIST_TFX_KEY_PASSPHRASE. No key is ever replaced.
+
+    \b
+    Example:
+      mnist-tfx lineage keygen --to ~/.mnist-tfx
+    """
+    made = keys.generate(folder, algorithm=algorithm, passphrase=new_passphrase() if encrypted else None)
+    if as_json:
+        fields = {"keyid": made.keyid, "algorithm": algorithm, "encrypted": encrypted}
+        options.print_json({"status": "ok", **fields, "private": str(made.private), "public": str(made.public)})
+        return
+    click.echo(f"key {made.keyid}\n{made.private}  keep it secret\n{made.public}  give it to whoever checks")

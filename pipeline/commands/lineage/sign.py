@@ -1,0 +1,41 @@
+"""`mnist-tfx lineage sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands import options
+from pipeline.commands.passphrase import passphrase
+from pipeline.lineage import keys, signing
+
+
+@click.command()
+@click.argument("served_version", metavar="[VERSION|PATH]", required=False)
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Private key, as `keygen` writes it.",
+)
+@options.root
+@options.as_json
+def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> None:
+    """Sign the provenance of a served version, by default the newest, or of the version in a folder.
+
+    The files are compared with the provenance first; a version that was changed is not signed. The signature lies beside
+    the provenance, as assets.extra/provenance.dsse.json, and changes neither the model nor its digest.
+
+    \b
+    Example:
+      mnist-tfx lineage sign 2 --key ~/.mnist-tfx/private.pem --root runs/mnist
+    """
+    folder = signing.target(root.absolute(), served_version)
+    signer = keys.load_private(key, passphrase)
+    envelope = signing.sign(folder, signer)
+    keyid = signer.public_key.keyid
+    if as_json:
+        options.print_json({"status": "ok", "path": str(folder), "envelope": str(envelope), "keyid": keyid})
+        return
+    click.echo(f"{envelope}: signed by key {keyid}")

@@ -1,0 +1,203 @@
+"""A root -> its witnesses: the ledger's lines and the records by hash, read once, with what is wrong with them.
+
+A broken link must not hide the others. So nothing here raises: a line or record that does not hold is a finding, and
+what can still be read is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from components.digest import sha256_bytes
+from components.errors import EnvironmentProblem, MnistTfxError
+from pipeline.lineage import chain
+from pipeline.lineage.audit import files
+from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.lineage.chain import Chain, Line
+from pipeline.lineage.records import ExecutionRecord, Record, from_bytes
+from pipeline.paths import RunPaths
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+LEDGER, RECORD = "ledger", "record"
+
+
+def record_path(known: str) -> str:
+    """Returns a record's file relative to the root."""
+    return f"records/{known}.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Push:
+    """How a version came to be served.
+
+    Attributes:
+      line: of the ledger, with the version and its digest.
+      record: hash of the Pusher's record; None if no line commits it.
+    """
+
+    line: Line
+    record: str | None
+
+    @property
+    def where(self) -> str:
+        """Names the line."""
+        return f"ledger.jsonl line {self.line.sequence}"
+
+    @property
+    def sha256(self) -> str:
+        """Tree digest of the model that was pushed."""
+        return str(self.line.details.get("sha256"))
+
+
+class Evidence:
+    """What a root says about itself.
+
+    Attributes:
+      paths: of the root.
+      chain: the ledger, as far as it can be read; if it is broken, its lines are not to be trusted.
+      ledger_findings: what is wrong with it.
+    """
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self.chain, self.ledger_findings = _read_ledger(paths.ledger)
+        self._records: dict[str, Record | Finding] = {}
+
+    @property
+    def root(self) -> Path:
+        """The root's folder."""
+        return self.paths.root
+
+    def record(self, known: str) -> Record | Finding:
+        """Returns the record that goes by a hash, or why there is none."""
+        if known not in self._records:
+            self._records[known] = _read_record(self.paths.records, known)
+        return self._records[known]
+
+    def records(self, hashes: Iterable[str]) -> Iterator[tuple[str, Record]]:
+        """Yields those of the records that can be read."""
+        for known in dict.fromkeys(hashes):
+            record = self.record(known)
+            if not isinstance(record, Finding):
+                yield known, record
+
+    def pushes(self, version: int) -> tuple[Push, ...]:
+        """Returns the pushes that ended in a version, in the ledger's order; a push of bytes already served adds one."""
+        lines = [x for x in self.chain.lines if x.event == chain.PUSHED and x.details.get("version") == version]
+        return tuple(Push(line=line, record=self._committed_before(line)) for line in lines)
+
+    def version_of(self, sha256: str) -> int | None:
+        """Returns the newest version that was pushed with a model digest."""
+        pushed = [line for line in self.chain.lines if line.event == chain.PUSHED]
+        found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
+        return found[-1] if found and isinstance(found[-1], int) else None
+
+    def _committed_before(self, push: Line) -> str | None:
+        commits = [
+            line.record
+            for line in self.chain.lines
+            if (line.event, line.node, line.run_id) == (chain.COMMIT, push.node, push.run_id)
+            and line.sequence < push.sequence
+        ]
+        return commits[-1] if commits else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Behind:
+    """The records behind a version.
+
+    Attributes:
+      records: {hash: record}, each after the ones it was made from.
+      findings: about those that are missing, changed, or no records of executions.
+    """
+
+    records: Mapping[str, ExecutionRecord]
+    findings: tuple[Finding, ...]
+
+
+def walk(evidence: Evidence, heads: Iterable[str]) -> Behind:
+    """Returns `heads` and every record behind them; a record that cannot be read ends its branch and nothing else."""
+    opened: dict[str, ExecutionRecord] = {}
+    finished: dict[str, ExecutionRecord] = {}
+    findings: dict[str, Finding] = {}
+    stack = [(known, "the served version") for known in reversed(tuple(heads))]
+    while stack:
+        known, reader = stack[-1]
+        if known in opened or known in findings:
+            if known in opened:
+                finished.setdefault(known, opened[known])
+            stack.pop()
+            continue
+        record = _execution(evidence, known, reader)
+        if isinstance(record, Finding):
+            findings[known] = record
+            continue
+        opened[known] = record
+        stack += [(maker, record.node) for maker in reversed(record.input_records) if maker not in opened]
+    return Behind(records=finished, findings=tuple(findings.values()))
+
+
+def _execution(evidence: Evidence, known: str, reader: str) -> ExecutionRecord | Finding:
+    record = evidence.record(known)
+    if isinstance(record, Finding):
+        return dataclasses.replace(record, what=f"{record.what} ({reader} names it)")
+    if not isinstance(record, ExecutionRecord):
+        return _broken(known, INTEGRITY, "is not the record of an execution", got=record.kind)
+    return record
+
+
+def _read_record(folder: Path, known: str) -> Record | Finding:
+    if not _HASH.fullmatch(known):
+        return _broken(known, INTEGRITY, "is no record's hash", wanted="64 hex digits")
+    try:
+        data = files.read_plain(folder / f"{known}.json")
+    except files.NotPlain as err:
+        missing = files.kind_of(folder / f"{known}.json") is None
+        return Finding.of(err, COMPLETENESS if missing else INTEGRITY, RECORD, record_path(known))
+    if (found := sha256_bytes(data)) != known:
+        return _broken(known, INTEGRITY, "was changed", wanted=f"SHA-256 {known}", got=found)
+    try:
+        return from_bytes(data)
+    except MnistTfxError as err:
+        return Finding.of(err, INTEGRITY, RECORD, record_path(known))
+
+
+def _broken(known: str, verdict: str, what: str, *, wanted: str | None = None, got: str | None = None) -> Finding:
+    return Finding(verdict=verdict, link=RECORD, where=record_path(known[:80]), what=what, wanted=wanted, got=got)
+
+
+def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
+    try:
+        data = files.read_plain(path)
+    except files.NotPlain as err:
+        missing = files.kind_of(path) is None
+        return Chain(), (Finding.of(err, COMPLETENESS if missing else INTEGRITY, LEDGER, path.name),)
+    try:
+        whole = chain.parse(data, where=path.name)
+    except EnvironmentProblem as err:
+        return Chain(_readable(data)), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
+    if not whole.lines:
+        finding = Finding(verdict=COMPLETENESS, link=LEDGER, where=path.name, what="is empty")
+        return whole, (finding,)
+    if whole.torn:
+        where = f"{path.name} line {len(whole.lines) + 1}"
+        got = f"{len(whole.torn)} bytes without a line end"
+        return whole, (Finding(verdict=INTEGRITY, link=LEDGER, where=where, what="is torn", got=got),)
+    return whole, ()
+
+
+def _readable(data: bytes) -> tuple[Line, ...]:
+    """Returns what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
+    found = []
+    for text in data.split(b"\n"):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            line = Line.from_dict(json.loads(text))
+            if isinstance(line.sequence, int) and isinstance(line.run_id, str):
+                found.append(line)
+    return tuple(found)

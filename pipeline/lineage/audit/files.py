@@ -1,0 +1,254 @@
+"""Paths -> what lies there, hashed in threads; a link is never followed and nothing but a plain file is ever opened.
+
+`components.digest` makes the digests of what was just written; an audit cannot trust what it reads, so a link, a FIFO
+or a device in the place of a file is an answer here and not something to open.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import CHUNK
+from components.errors import EnvironmentProblem
+
+FILE: Final = "file"
+SMALL: Final = 64 << 20
+"""Most bytes of a file that is read whole: a record or manifest of that size was not written by the pipeline."""
+
+THREADS: Final = 2
+"""hashlib gives up the interpreter's lock; two threads already outrun a disk and leave time to the main one."""
+
+_KINDS: Final = (
+    (stat.S_ISLNK, "symlink"),
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "FIFO"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+
+class NotPlain(EnvironmentProblem):
+    """There is no plain file to read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What lies at a path.
+
+    Attributes:
+      kind: `file`, or what it is instead, such as `symlink to /etc` or `FIFO`.
+      bytes: size of a file.
+      sha256: digest of a file's bytes, or the `NotPlain` that reading met, once it is known; None unless asked for.
+    """
+
+    kind: str
+    bytes: int = 0
+    sha256: concurrent.futures.Future[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """A file that is not as recorded."""
+
+    path: str
+    what: str
+    wanted: str | None = None
+    got: str | None = None
+
+
+class Hasher:
+    """Hashes files in threads, each path once; a context manager.
+
+    Attributes:
+      files: how many were asked for.
+      bytes: how many bytes were read.
+    """
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._known: dict[str, concurrent.futures.Future[str]] = {}
+        self._pool = concurrent.futures.ThreadPoolExecutor(THREADS)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Hasher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def start(self, path: str) -> concurrent.futures.Future[str]:
+        """Returns the SHA-256 of a plain file, to be known later; raises `NotPlain` then if it is none."""
+        if path not in self._known:
+            self.files += 1
+            self._known[path] = self._pool.submit(self._digest, path)
+        return self._known[path]
+
+    def _digest(self, path: str) -> str:
+        digest, buffer, total = hashlib.sha256(), bytearray(CHUNK), 0
+        view = memoryview(buffer)
+        descriptor = open_plain(path)
+        try:
+            while count := os.readv(descriptor, [buffer]):
+                digest.update(view[:count])
+                total += count
+        except OSError as err:
+            raise NotPlain("cannot be read", where=path, got=err.strerror) from err
+        finally:
+            os.close(descriptor)
+        with self._lock:
+            self.bytes += total
+        return digest.hexdigest()
+
+
+def open_plain(path: str | Path) -> int:
+    """Opens a plain file for reading and returns its descriptor.
+
+    Raises:
+      NotPlain: if it is missing, unreadable, or something else.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as err:
+        kind = kind_of(path)
+        missing = kind in (None, FILE)
+        what = ("is missing" if kind is None else "cannot be read") if missing else "is no plain file"
+        raise NotPlain(what, where=path, got=err.strerror if missing else kind) from err
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotPlain("is no plain file", where=path, got=kind_of(path))
+    return descriptor
+
+
+def read_plain(path: str | Path) -> bytes:
+    """Returns the bytes of a plain file of sensible size.
+
+    Raises:
+      NotPlain: as `open_plain`, and if it is larger than `SMALL`.
+    """
+    descriptor = open_plain(path)
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(SMALL + 1)
+    except OSError as err:
+        raise NotPlain("cannot be read", where=path, got=err.strerror) from err
+    finally:
+        os.close(descriptor)
+    if len(data) > SMALL:
+        raise NotPlain("is larger than any file of its kind", where=path, wanted=f"at most {SMALL} bytes")
+    return data
+
+
+def kind_of(path: str | Path) -> str | None:
+    """Returns what lies at a path: `file`, or another word; None if nothing does."""
+    try:
+        return _kind(os.lstat(path).st_mode, path)
+    except OSError:
+        return None
+
+
+def link_on_the_way(root: Path, relative: str) -> str | None:
+    """Returns the first part of `relative`, a path below `root`, that is a symlink; None if none is."""
+    place = ""
+    for name in relative.split("/"):
+        place = f"{place}/{name}" if place else name
+        if os.path.islink(root / place):
+            return place
+    return None
+
+
+def listing(folder: Path, hasher: Hasher | None = None) -> dict[str, Seen]:
+    """Returns {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
+
+    A folder that is not there, or is a link, has nothing in it.
+    """
+    found: dict[str, Seen] = {}
+    waiting = [""] if kind_of(folder) == "folder" else []
+    while waiting:
+        inside = waiting.pop()
+        try:
+            entries = _entries(folder / inside)
+        except OSError as err:
+            found[inside or "."] = Seen(f"a folder that cannot be read ({err.strerror})")
+            continue
+        for entry in entries:
+            path = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+                continue
+            found[path] = _seen(entry, hasher)
+    return dict(sorted(found.items()))
+
+
+def compare(recorded: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Seen]) -> Iterator[Mismatch]:
+    """Yields how files differ from what was recorded, in the order of their paths; waits for their digests."""
+    for path in sorted(recorded.keys() | seen.keys()):
+        if path not in recorded:
+            yield Mismatch(path=path, what="was added", wanted="no such file", got=_described(seen[path]))
+        elif path not in seen:
+            yield Mismatch(path=path, what="is missing", wanted=_wanted(recorded[path]), got="nothing")
+        else:
+            yield from _compare_file(path, recorded[path], seen[path])
+
+
+def digest_or_problem(seen: Seen) -> str:
+    """Returns a file's SHA-256, or in words what stands in the way."""
+    if seen.kind != FILE or seen.sha256 is None:
+        return seen.kind
+    try:
+        return seen.sha256.result()
+    except NotPlain as err:
+        return f"{err.what}: {err.got}"
+
+
+def _compare_file(path: str, recorded: Mapping[str, Any], seen: Seen) -> Iterator[Mismatch]:
+    if "sha256" not in recorded:
+        if seen.kind != f"symlink to {recorded.get('symlink')}":
+            yield Mismatch(path=path, what="was replaced", wanted=_wanted(recorded), got=_described(seen))
+    elif seen.kind != FILE:
+        yield Mismatch(path=path, what="was replaced", wanted=_wanted(recorded), got=seen.kind)
+    elif seen.bytes != recorded.get("bytes"):
+        yield Mismatch(
+            path=path, what="has another size", wanted=f"{recorded.get('bytes')} bytes", got=f"{seen.bytes} bytes"
+        )
+    elif (got := digest_or_problem(seen)) != recorded["sha256"]:
+        yield Mismatch(path=path, what="was changed", wanted=f"SHA-256 {recorded['sha256']}", got=got)
+
+
+def _wanted(recorded: Mapping[str, Any]) -> str:
+    if "sha256" in recorded:
+        return f"a file of {recorded.get('bytes')} bytes, SHA-256 {recorded['sha256']}"
+    return f"symlink to {recorded.get('symlink')}"
+
+
+def _described(seen: Seen) -> str:
+    return f"a file of {seen.bytes} bytes" if seen.kind == FILE else seen.kind
+
+
+def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _seen(entry: os.DirEntry[str], hasher: Hasher | None) -> Seen:
+    status = entry.stat(follow_symlinks=False)
+    kind = _kind(status.st_mode, entry.path)
+    started = hasher.start(entry.path) if hasher is not None and kind == FILE else None
+    return Seen(kind, status.st_size, started)
+
+
+def _kind(mode: int, path: str | Path) -> str:
+    if stat.S_ISREG(mode):
+        return FILE
+    name = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
+    return f"symlink to {os.readlink(path)}" if name == "symlink" else name

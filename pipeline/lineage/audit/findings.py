@@ -1,0 +1,140 @@
+"""What an audit found -> verdicts, and the words and JSON that say so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from components.errors import MnistTfxError, printable
+
+INTEGRITY, COMPLETENESS, POLICY = "INTEGRITY", "COMPLETENESS", "POLICY"
+VERDICTS: Final = (INTEGRITY, COMPLETENESS, POLICY)
+PASS, FAIL, UNKNOWN, WARN = "PASS", "FAIL", "UNKNOWN", "WARN"
+
+NO_ANCHOR, HEAD, SIGNATURE = "none", "head", "signature"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that is not as it was recorded, or not as the policy wants it.
+
+    Attributes:
+      verdict: `INTEGRITY`, `COMPLETENESS` or `POLICY`.
+      link: the kind of link that is broken, such as `served file`, `record` or `ledger`; a rule's name for POLICY.
+      where: the file, record or line, relative to the root.
+      what: what is wrong.
+      wanted: what was recorded.
+      got: what was found.
+      level: `FAIL`, `UNKNOWN` where it could not be told, or `WARN`.
+    """
+
+    verdict: str
+    link: str
+    where: str
+    what: str
+    wanted: str | None = None
+    got: str | None = None
+    level: str = FAIL
+
+    def __str__(self) -> str:
+        text = f"{self.verdict} {self.level} {self.link}: {self.where}: {self.what}"
+        if self.wanted is not None:
+            text += f": wanted {self.wanted}"
+        if self.got is not None:
+            text += f"{',' if self.wanted is not None else ':'} got {self.got}"
+        return printable(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the finding as JSON values."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def of(err: MnistTfxError, verdict: str, link: str, where: str) -> Finding:
+        """Returns what a known error says, about `where`."""
+        wanted, got = (None if value is None else str(value) for value in (err.wanted, err.got))
+        return Finding(verdict=verdict, link=link, where=where, what=err.what, wanted=wanted, got=got)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """What the audit stands on, besides the root itself.
+
+    Attributes:
+      kind: `none`, `head` or `signature`.
+      detail: what that means, in words.
+    """
+
+    kind: str = NO_ANCHOR
+    detail: str = "self-consistent, not proven: whoever can write to all of it can rewrite all of it alike"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How much was looked at.
+
+    Attributes:
+      files: hashed.
+      bytes: in them.
+      records: behind the version.
+      ledger_lines: in the whole chain.
+      executions: in the metadata store that agree.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    records: int = 0
+    ledger_lines: int = 0
+    executions: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The answer about one served directory.
+
+    Attributes:
+      version: its number; None for a directory that is no version of the root.
+      path: of the directory.
+      sha256: the model's tree digest as its manifest tells it; None if there is none to read.
+      anchor: what it stands on.
+      findings: along the path, nearest to the served bytes first.
+      counts: how much was looked at.
+    """
+
+    version: int | None
+    path: str
+    sha256: str | None
+    anchor: Anchor
+    findings: tuple[Finding, ...]
+    counts: Counts
+
+    @property
+    def verdicts(self) -> Mapping[str, str]:
+        """{`INTEGRITY`, `COMPLETENESS`, `POLICY`: `PASS`, `FAIL` or `UNKNOWN`}."""
+        return {verdict: _verdict(f.level for f in self.findings if f.verdict == verdict) for verdict in VERDICTS}
+
+    def first(self, verdict: str) -> Finding | None:
+        """Returns the first broken link of a verdict."""
+        broken = [finding for finding in self.findings if finding.verdict == verdict]
+        return next((finding for finding in broken if finding.level == FAIL), next(iter(broken), None))
+
+    def passed(self, *, allow_unknown: bool = False) -> bool:
+        """Whether all three verdicts are PASS, or nothing worse than UNKNOWN where that is allowed."""
+        return set(self.verdicts.values()) <= ({PASS, UNKNOWN} if allow_unknown else {PASS})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the answer as JSON values."""
+        return {
+            "version": self.version,
+            "path": self.path,
+            "sha256": self.sha256,
+            "verdicts": dict(self.verdicts),
+            "anchor": dataclasses.asdict(self.anchor),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "counts": dataclasses.asdict(self.counts),
+        }
+
+
+def _verdict(levels: Iterable[str]) -> str:
+    found = set(levels)
+    return FAIL if FAIL in found else UNKNOWN if UNKNOWN in found else PASS

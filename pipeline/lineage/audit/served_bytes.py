@@ -1,0 +1,128 @@
+"""A served directory -> its manifest, and every way in which its files differ from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import PROVENANCE_PREFIX, is_provenance, manifest_digest
+from components.errors import EnvironmentProblem
+from components.serving import PROVENANCE
+from pipeline.lineage import manifest
+from pipeline.lineage.audit import files
+from pipeline.lineage.audit.files import Hasher, Seen
+from pipeline.lineage.audit.findings import INTEGRITY, Finding
+
+SERVED, MANIFEST = "served file", "manifest"
+SIGNATURES: Final = (".sig", ".bundle", ".dsse.json", ".intoto.jsonl", ".sigstore.json")
+"""Endings of what may lie beside `provenance.json`: a signature over it. Anything else there was smuggled in."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Served:
+    """A served directory.
+
+    Attributes:
+      folder: where it lies.
+      name: how findings call it: relative to the root, or as it was given.
+      seen: all that lies in it, hashed.
+      statement: its provenance; empty if there is none to read.
+      data: the provenance's bytes.
+      findings: what is wrong with the manifest itself.
+    """
+
+    folder: Path
+    name: str
+    seen: Mapping[str, Seen]
+    statement: Mapping[str, Any]
+    data: bytes
+    findings: tuple[Finding, ...]
+
+    @property
+    def recorded(self) -> dict[str, dict[str, Any]]:
+        """The manifest of the model, as the provenance tells it."""
+        return manifest.manifest_of(self.statement) if self.statement else {}
+
+    @property
+    def sha256(self) -> str | None:
+        """The model's tree digest, as the provenance tells it."""
+        return manifest.digest_of(self.statement) if self.statement else None
+
+    @property
+    def found_sha256(self) -> str:
+        """The tree digest of what really lies there; waits for the hashing."""
+        model = {path: seen for path, seen in self.seen.items() if not is_provenance(path)}
+        return manifest_digest({path: _entry(seen) for path, seen in model.items()})
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Hashes of the records that the push read, as the provenance names them."""
+        return manifest.heads_of(self.statement) if self.statement else ()
+
+
+def look(folder: Path, name: str, hasher: Hasher) -> Served:
+    """Returns what lies in a served directory; its files are still being hashed."""
+    seen = files.listing(folder, hasher)
+    statement: dict[str, Any] = {}
+    data, findings = b"", ()
+    try:
+        data = files.read_plain(folder / PROVENANCE)
+        statement = manifest.from_bytes(data)
+        _require_whole(statement)
+    except EnvironmentProblem as err:
+        statement, where = {}, f"{name}/{PROVENANCE}"
+        findings = (Finding.of(err, INTEGRITY, MANIFEST, where),)
+    return Served(folder=folder, name=name, seen=seen, statement=statement, data=data, findings=findings)
+
+
+def check(served: Served) -> Iterator[Finding]:
+    """Yields how the files differ from the manifest, and how the manifest contradicts itself."""
+    yield from served.findings
+    yield from _smuggled(served)
+    if not served.statement:
+        return
+    model = {path: seen for path, seen in served.seen.items() if not is_provenance(path)}
+    for mismatch in files.compare(served.recorded, model):
+        where = f"{served.name}/{mismatch.path}"
+        yield Finding(
+            verdict=INTEGRITY, link=SERVED, where=where, what=mismatch.what, wanted=mismatch.wanted, got=mismatch.got
+        )
+    if (found := manifest_digest(served.recorded)) != served.sha256:
+        yield Finding(
+            verdict=INTEGRITY,
+            link=MANIFEST,
+            where=f"{served.name}/{PROVENANCE}",
+            what="its files do not give its tree digest",
+            wanted=served.sha256,
+            got=found,
+        )
+
+
+def _require_whole(statement: Mapping[str, Any]) -> None:
+    """Raises EnvironmentProblem if the parts of a statement that an audit reads have another form."""
+    try:
+        recorded = manifest.manifest_of(statement)
+        texts = [manifest.digest_of(statement), *manifest.heads_of(statement), *manifest.records_of(statement)]
+        texts += [text for path, file in recorded.items() for text in (path, file["sha256"])]
+        whole = all(isinstance(text, str) for text in texts)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as err:
+        raise EnvironmentProblem("not a provenance statement", where=PROVENANCE, got=repr(err)) from err
+    if not whole:
+        raise EnvironmentProblem("not a provenance statement", where=PROVENANCE, got="a value that is no text")
+
+
+def _smuggled(served: Served) -> Iterator[Finding]:
+    """Yields what the model's digest leaves out by name and is no provenance either."""
+    for path, seen in served.seen.items():
+        known = path == PROVENANCE or path.removeprefix(PROVENANCE_PREFIX).endswith(SIGNATURES)
+        if is_provenance(path) and not (known and "/" not in path.removeprefix("assets.extra/") and seen.kind == files.FILE):
+            where = f"{served.name}/{path}"
+            yield Finding(verdict=INTEGRITY, link=SERVED, where=where, what="was added or replaced", got=seen.kind)
+
+
+def _entry(seen: Seen) -> dict[str, Any]:
+    if seen.kind.startswith("symlink to "):
+        return {"symlink": seen.kind.removeprefix("symlink to ")}
+    return {"sha256": files.digest_or_problem(seen), "bytes": seen.bytes}

@@ -1,0 +1,329 @@
+"""Two served versions -> what changed between them: causes, the smallest set first, then what came of them.
+
+Everything is read from records, and of the data from the row indexes beside the examples. What is gone is named under
+`unknown`; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import EnvironmentProblem
+from pipeline.lineage import parameters
+from pipeline.lineage.facts import (
+    BASELINE,
+    CODE,
+    ENVIRONMENT,
+    FILES,
+    GIT,
+    INGEST,
+    LOCK,
+    MODEL,
+    SCHEMA,
+    SETTINGS,
+    Facts,
+    facts,
+)
+from pipeline.lineage.records import DATA, ExecutionRecord
+from pipeline.lineage.row_changes import Ingest, SplitChange, row_changes, total
+from pipeline.lineage.tensors import differing, tensors
+from pipeline.lineage.versions import RecordedVersion, model_folder, recorded
+
+ROWS, NODES, METRICS = "data", "nodes", "metrics"
+CAUSES: Final = (ROWS, SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK, NODES)
+"""What can make a model another one. Equal rows give equal bytes in whatever files they come, and a commit without
+other code is a name: `files`, `git` and `baseline` are told, but are no causes."""
+
+SAME_FIGURE: Final = 1e-9
+"""Relative difference below which a metric is the same: sums of equal terms differ that much by their order."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """One fact that is not the same.
+
+    Attributes:
+      key: its name, such as `classifier.seed` or `components/digest.py`.
+      old: before, None if it was not there.
+      new: after, None if it is no longer there.
+      nodes: those whose execution it is a fact of.
+      reaches_model: whether the served bytes can depend on it; an Evaluator's setting decides about them only.
+    """
+
+    key: str
+    old: Any
+    new: Any
+    nodes: tuple[str, ...] = ()
+    reaches_model: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """The changes of one kind.
+
+    Attributes:
+      kind: such as `settings`.
+      changes: in the order of keys.
+      rows: of the kind `data`, split by split.
+    """
+
+    kind: str
+    changes: tuple[Change, ...] = ()
+    rows: tuple[SplitChange, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many facts or rows changed."""
+        return len(self.changes) + total(self.rows)
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether the served bytes can depend on one of them."""
+        return self.kind in CAUSES and (bool(self.rows) or any(change.reaches_model for change in self.changes))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VersionDiff:
+    """What changed between two versions.
+
+    Attributes:
+      before: the one.
+      after: the other.
+      sections: causes first and among them the smallest first, then what is no cause, then metrics.
+      weights: how many tensors there are and how many of them differ; None if a model is gone.
+      unknown_causes: what could not be found out about causes, in words.
+      unknown_results: what could not be found out about weights and metrics, in words.
+    """
+
+    before: RecordedVersion
+    after: RecordedVersion
+    sections: tuple[Section, ...]
+    weights: tuple[int, int] | None
+    unknown_causes: tuple[str, ...] = ()
+    unknown_results: tuple[str, ...] = ()
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be found out, in words."""
+        return self.unknown_causes + self.unknown_results
+
+    @property
+    def same_bytes(self) -> bool:
+        """Whether both serve the same model."""
+        return self.before.sha256 == self.after.sha256
+
+    @property
+    def verdict(self) -> str:
+        """What changed, in a few words."""
+        causes = [section for section in self.sections if section.is_cause]
+        named = ", ".join(f"{section.kind} ({section.count})" for section in causes)
+        if self.same_bytes:
+            return "nothing: the same bytes" + (f", though {named} changed" if causes else "")
+        if not causes:
+            return self._without_cause()
+        told = "nothing but the seed" if _is_seed_alone(causes) and not self.unknown_causes else named
+        return told + (", and the weights are the same" if self.weights is not None and not self.weights[1] else "")
+
+    def _without_cause(self) -> str:
+        if self.unknown_causes:
+            return "nothing that can still be told"
+        reproducible = all(_is_deterministic(version.executions) for version in (self.before, self.after))
+        return "nothing that is recorded" + ("" if reproducible else ": training was not set to be deterministic")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        sides = {
+            name: {"version": side.version, "sha256": side.sha256, "run_id": side.run_id}
+            for name, side in (("before", self.before), ("after", self.after))
+        }
+        sections = [
+            {**dataclasses.asdict(section), "count": section.count, "is_cause": section.is_cause}
+            for section in self.sections
+        ]
+        fields = {
+            "verdict": self.verdict,
+            "same_bytes": self.same_bytes,
+            **sides,
+            "sections": sections,
+            "weights": None if self.weights is None else dict(zip(("tensors", "differing"), self.weights, strict=True)),
+            "unknown": self.unknown,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(fields))  # lists where the fields are tuples
+        return plain
+
+
+def diff(root: Path, before: int, after: int) -> VersionDiff:
+    """Compares two served versions of a root.
+
+    Raises:
+      BadInput: if there is no such version.
+      RecordMissing: if a record behind one of them is gone.
+      EnvironmentProblem: if provenance, a record or the ledger cannot be read.
+    """
+    return compare(root, recorded(root, before), recorded(root, after))
+
+
+def compare(root: Path, before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
+    """Compares what is recorded about two versions; of the data, what is left at `root` is read."""
+    upstream = _upstream_of_model(after.executions)
+    old, new = facts(before.executions), facts(after.executions)
+    changes = [change for kind in old.keys() | new.keys() for change in _changed(kind, old, new, upstream)]
+    changes += [(NODES, change) for change in _other_nodes(before.executions, after.executions, upstream)]
+    rows, unknown = _rows(root, before, after)
+    measured, unmeasured = _metrics(root, before, after)
+    changes += [(METRICS, change) for change in measured]
+    sections = [
+        Section(kind=kind, changes=_of_kind(kind, changes), rows=rows if kind == ROWS else ())
+        for kind in (*CAUSES, FILES, GIT, BASELINE, METRICS)
+    ]
+    weights, unweighed = _weights(root, before, after)
+    return VersionDiff(
+        before=before,
+        after=after,
+        sections=tuple(sorted((section for section in sections if section.count), key=_rank)),
+        weights=weights,
+        unknown_causes=unknown,
+        unknown_results=unmeasured + unweighed,
+    )
+
+
+def _rank(section: Section) -> tuple[bool, bool, int]:
+    """Orders causes before the rest and the smallest first; metrics are what came of it all."""
+    return section.kind == METRICS, not section.is_cause, section.count
+
+
+def _of_kind(kind: str, changes: Iterable[tuple[str, Change]]) -> tuple[Change, ...]:
+    return tuple(
+        sorted((change for of, change in changes if of == kind), key=lambda change: (change.key, change.nodes))
+    )
+
+
+def _changed(kind: tuple[str, str], old: Facts, new: Facts, upstream: frozenset[str]) -> Iterator[tuple[str, Change]]:
+    """Yields a fact's changes: nodes in which it changed alike are told together."""
+    before, after = old.get(kind, {}), new.get(kind, {})
+    groups: dict[str, tuple[Any, Any, list[str]]] = {}
+    for node in sorted(before.keys() | after.keys()):
+        pair = before.get(node), after.get(node)
+        if pair[0] != pair[1]:
+            groups.setdefault(json.dumps(pair, sort_keys=True), (*pair, []))[2].append(node)
+    for was, is_now, nodes in groups.values():
+        yield (
+            kind[0],
+            Change(key=kind[1], old=was, new=is_now, nodes=tuple(nodes), reaches_model=not upstream.isdisjoint(nodes)),
+        )
+
+
+def _other_nodes(
+    before: Mapping[str, ExecutionRecord], after: Mapping[str, ExecutionRecord], upstream: frozenset[str]
+) -> Iterator[Change]:
+    for node in sorted(before.keys() ^ after.keys()):
+        sides = ["executed" if node in side else None for side in (before, after)]
+        yield Change(key=node, old=sides[0], new=sides[1], nodes=(node,), reaches_model=node in upstream)
+
+
+def _upstream_of_model(executions: Mapping[str, ExecutionRecord]) -> frozenset[str]:
+    """Returns the nodes that the model was made by or from."""
+    makers = {
+        entry.path: node for node, record in executions.items() for made in record.outputs.values() for entry in made
+    }
+    found: dict[str, None] = {MODEL: None}
+    waiting = [MODEL] if MODEL in executions else []
+    for node in waiting:
+        read = [ref.path for refs in executions[node].inputs.values() for ref in refs]
+        new = [makers[path] for path in read if path in makers and makers[path] not in found]
+        found.update(dict.fromkeys(new))
+        waiting += dict.fromkeys(new)
+    return frozenset(found)
+
+
+def _rows(
+    root: Path, before: RecordedVersion, after: RecordedVersion
+) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
+    sides = [
+        Ingest(name=f"version {side.version}", root=root, record=side.executions[INGEST])
+        for side in (before, after)
+        if INGEST in side.executions
+    ]
+    if len(sides) < 2 or not all(side.digests() for side in sides):
+        return (), ("rows of the data: an ingest without row digests, or none",)
+    if sides[0].record.extra[DATA].get("rows_digest") == sides[1].record.extra[DATA].get("rows_digest"):
+        # The same rows can still be split otherwise.
+        return row_changes(*sides) if sides[0].digests() != sides[1].digests() else ((), ())
+    return row_changes(*sides)
+
+
+def _metrics(root: Path, before: RecordedVersion, after: RecordedVersion) -> tuple[list[Change], tuple[str, ...]]:
+    sides = [measured(root, version) for version in (before, after)]
+    lacking = tuple(
+        f"metrics of version {version.version}: neither its run's record nor its evaluation is there"
+        for version, found in zip((before, after), sides, strict=True)
+        if found is None
+    )
+    if lacking:
+        return [], lacking
+    old, new = (_figures(side or {}) for side in sides)
+    keys = sorted(old.keys() | new.keys())
+    return [
+        Change(key=key, old=old.get(key), new=new.get(key), nodes=("Evaluator",), reaches_model=False)
+        for key in keys
+        if not _same_figure(old.get(key), new.get(key))
+    ], ()
+
+
+def _weights(
+    root: Path, before: RecordedVersion, after: RecordedVersion
+) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+    found = []
+    for version in (before, after):
+        folder = model_folder(root, version)
+        try:
+            found.append({} if folder is None else tensors(folder))
+        except EnvironmentProblem as err:
+            return None, (f"weights of version {version.version}: {err}",)
+        if folder is None:
+            return None, (f"weights of version {version.version}: its model is gone",)
+    old, new = found
+    return (len(old.keys() | new.keys()), len(differing(old, new))), ()
+
+
+def measured(root: Path, version: RecordedVersion) -> Mapping[str, Any] | None:
+    """Returns a version's metrics from the record of its run, or from the evaluation itself; None if both are gone."""
+    if version.metrics is not None or "Evaluator" not in version.executions:
+        return version.metrics
+    from components.evaluation.results import read_metrics
+
+    evaluation = version.executions["Evaluator"].outputs["evaluation"][0]
+    try:
+        return read_metrics(root / evaluation.path)
+    except (OSError, ValueError):
+        return None
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the candidate's own figures: what is beside them is its baseline's, or follows from them."""
+    own = {key: value for key, value in metrics.items() if key not in ("baseline", "confusion_matrix")}
+    return parameters.flat(own)
+
+
+def _same_figure(old: Any, new: Any) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=SAME_FIGURE)
+    return bool(old == new)
+
+
+def _is_seed_alone(causes: Iterable[Section]) -> bool:
+    return all(
+        section.kind == SETTINGS
+        and all(change.key.endswith(".seed") for change in section.changes if change.reaches_model)
+        for section in causes
+    )
+
+
+def _is_deterministic(executions: Mapping[str, ExecutionRecord]) -> bool:
+    recipe = parameters.recipe_of(executions)
+    return all(recipe.get(part, {}).get("deterministic", False) for part in ("autoencoder", "classifier"))

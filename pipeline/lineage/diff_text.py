@@ -1,0 +1,89 @@
+"""What changed between two versions -> lines for the terminal; nothing in them is parsed as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.lineage.diff import METRICS, Section, VersionDiff
+from pipeline.lineage.facts import CODE, FILES, SCHEMA
+from pipeline.lineage.row_changes import RowChange, SplitChange
+
+DIGEST_SHOWN: Final = 12
+OVERALL: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
+"""Figures of the whole test split; those of single classes are counted only."""
+
+
+def diff_lines(found: VersionDiff) -> Group:
+    """Returns the verdict, every section, what came of it and what could not be told."""
+    before, after = found.before, found.after
+    heading = Text.assemble((f"version {before.version} -> {after.version}  ", "bold"), (found.verdict, "bold green"))
+    shown: list[Text | Table] = [heading, _models(found)]
+    for section in found.sections:
+        of_model = section.is_cause or section.kind == METRICS
+        note = "" if of_model else "  the served bytes do not depend on it"
+        shown += [Text.assemble(("\n" + section.kind, "bold"), (f" ({section.count}){note}", "dim")), _table(section)]
+    shown += [Text(f"\ncannot tell {what}", "yellow") for what in found.unknown]
+    return Group(*shown)
+
+
+def _models(found: VersionDiff) -> Text:
+    before, after = found.before.sha256[:DIGEST_SHOWN], found.after.sha256[:DIGEST_SHOWN]
+    text = Text.assemble("served  ", (before, "cyan"), " -> ", (after, "cyan"))
+    if found.weights is not None:
+        tensors, differing = found.weights
+        text.append(f"  {differing} of {tensors} tensors differ")
+    return text
+
+
+def _table(section: Section) -> Table:
+    table = Table.grid(padding=(0, 2), pad_edge=True)
+    for line in (*_row_lines(section), *_change_lines(section)):
+        table.add_row("", *(Text(cell) for cell in line))
+    return table
+
+
+def _change_lines(section: Section) -> Iterator[tuple[str, ...]]:
+    per_class = [change for change in section.changes if section.kind == METRICS and change.key not in OVERALL]
+    for change in section.changes:
+        if change not in per_class:
+            nodes = "" if len(change.nodes) != 1 or section.kind == METRICS else change.nodes[0]
+            values = f"{_value(section.kind, change.old)} -> {_value(section.kind, change.new)}"
+            yield change.key, values, nodes if change.reaches_model else f"{', '.join(change.nodes)}, after the model"
+    if per_class:
+        yield f"and {len(per_class)} figures of single classes", "", ""
+
+
+def _row_lines(section: Section) -> Iterator[tuple[str, ...]]:
+    for split in section.rows:
+        counts = split.counts or {}
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        yield split.split, f"{split.before} -> {split.after} rows", told
+        yield from (("", kind, _row(row)) for kind, rows in split.first.items() for row in rows)
+        yield from _rest(split)
+
+
+def _rest(split: SplitChange) -> Iterator[tuple[str, ...]]:
+    for kind, rows in split.first.items():
+        left = (split.counts or {}).get(kind, 0) - len(rows)
+        if left:
+            yield "", kind, f"and {left} more"
+
+
+def _row(row: RowChange) -> str:
+    where = "" if row.split is None else f" to {row.split}"
+    label = row.label if row.new_label is None else f"{row.label} -> {row.new_label}"
+    return f"{row.row[:DIGEST_SHOWN]}  label {label}{where}"
+
+
+def _value(kind: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float) and kind == METRICS:
+        return f"{value:.4f}"
+    is_digest = kind in (CODE, FILES, SCHEMA, "lock", "baseline", "git") and len(str(value)) >= 40
+    return str(value)[:DIGEST_SHOWN] if is_digest else str(value)

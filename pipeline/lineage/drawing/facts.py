@@ -1,0 +1,106 @@
+"""A root and a lineage -> what only the records know: parameters, outputs, rows, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.lineage import chain, graph
+from pipeline.lineage.record_files import Records, scan
+from pipeline.lineage.records import DATA, ExecutionRecord, RunRecord
+from pipeline.lineage.served import ServedLineage
+from pipeline.paths import RunPaths
+
+METRICS: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
+"""Of the evaluation as a whole, in the order in which they are shown."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure of a version and of the baseline it was compared with; None where it has none."""
+
+    name: str
+    value: Any
+    baseline: Any = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the records know.
+
+    Attributes:
+      records: of the executions in the lineage, by hash.
+      metrics: of the evaluation in the run that pushed the version; empty if that run has no record.
+    """
+
+    records: Mapping[str, ExecutionRecord] = dataclasses.field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def files(self) -> dict[str, Mapping[str, Any]]:
+        """{payload digest: `bytes` and `rows` of a data file}."""
+        found = [file for record in self.records.values() for file in record.extra.get(DATA, {}).get("files", ())]
+        return {file["payload_digest"]: file for file in found}
+
+    @property
+    def splits(self) -> dict[str, Mapping[str, Any]]:
+        """{split: its `rows` and `rows_digest`}."""
+        found = [record.extra.get(DATA, {}).get("splits", {}) for record in self.records.values()]
+        return {name: split for splits in found for name, split in splits.items()}
+
+
+def gather(root: Path, lineage: ServedLineage) -> Facts:
+    """Returns what the records of `root` know about a lineage; a record that is missing there is left out.
+
+    Raises:
+      EnvironmentProblem: if a record or the ledger cannot be read.
+    """
+    records = scan(RunPaths(root).records)
+    ids = [node.id for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION]
+    found = {id_: record for id_ in ids if isinstance(record := records.get(id_), ExecutionRecord)}
+    return Facts(records=found, metrics=_metrics(root, lineage.run_id, records))
+
+
+def parameters(record: ExecutionRecord) -> dict[str, str]:
+    """Returns a node's parameters by dotted names, JSON in a text taken apart, each fact once and in full."""
+    told: dict[str, str] = {}
+    for name, value in sorted(record.parameters.items()):
+        told |= {path: str(leaf) for path, leaf in _leaves(name, value) if leaf not in ("", None)}
+    repeated = "custom_config.code_digest"  # TFX carries the digest into Trainers and Transform this way
+    return {path: leaf for path, leaf in told.items() if path != repeated}
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    parsed = _parsed(value)
+    if isinstance(parsed, Mapping):
+        for key, inner in sorted(parsed.items()):
+            yield from _leaves(f"{name}.{key}", inner)
+    else:
+        yield name, json.dumps(parsed) if isinstance(parsed, list) else value
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:
+    ledger = chain.read(RunPaths(root).ledger)
+    runs = [str(line.record) for line in ledger.lines if line.event == chain.RUN and line.run_id == run_id]
+    record = records.get(runs[-1]) if runs else None
+    if not isinstance(record, RunRecord) or record.metrics is None:
+        return ()
+    compared = record.metrics.get("baseline")
+    baseline = compared if isinstance(compared, Mapping) else {}
+    return tuple(
+        Metric(name=name, value=record.metrics[name], baseline=baseline.get(name))
+        for name in METRICS
+        if name in record.metrics
+    )

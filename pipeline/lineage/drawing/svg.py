@@ -1,0 +1,109 @@
+"""A picture -> where each card and each curve of the inline SVG goes; text is cut to what fits, the rest is a tooltip."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Final
+
+from pipeline.lineage import graph
+from pipeline.lineage.drawing.cards import MISSING, Card, Link, Picture
+from pipeline.lineage.drawing.layout import Box, Place, Point, lay_out
+
+LETTER: Final = 6.7
+"""Width in pixels of an average letter of a title, 11.5 pixels bold sans serif."""
+
+NARROW, WIDE = 92.0, 132.0
+HEIGHTS: Final = {graph.DATA: 36.0, MISSING: 36.0}
+HEIGHT: Final = 50.0
+PADDING: Final = 9.0
+GAP: Final = (26.0, 10.0)
+MARGIN: Final = 6.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A card in its place; `title` is what fits of its title."""
+
+    card: Card
+    place: Place
+    title: str
+    anchor: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A link in its place; `path` is the `d` of an SVG path."""
+
+    link: Link
+    path: str
+    words: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """All shapes and curves, broken curves last; `anchors` is {node id: name of its row in the tables}."""
+
+    width: float
+    height: float
+    shapes: tuple[Shape, ...]
+    curves: tuple[Curve, ...]
+    anchors: Mapping[str, str]
+
+
+def draw(shown: Picture) -> Drawing:
+    """Returns the drawing of a picture."""
+    boxes = [
+        Box(id=card.id, width=_width(card), height=HEIGHTS.get(card.kind, HEIGHT)) for card in shown.cards.values()
+    ]
+    layout = lay_out(boxes, [(link.edge.source, link.edge.target) for link in shown.links], gap=GAP)
+    anchors = {id_: f"n{number}" for number, id_ in enumerate(shown.cards)}
+    shapes = [
+        Shape(card=card, place=_moved(place), title=cut(card.title, place.width), anchor=anchors[id_])
+        for id_, card in shown.cards.items()
+        for place in [layout.places[id_]]
+    ]
+    curves = [
+        Curve(link=link, path=curve(layout.routes[link.edge.source, link.edge.target]), words=_words(link, shown))
+        for link in sorted(shown.links, key=lambda link: link.broken)
+    ]
+    return Drawing(
+        width=layout.width + 2 * MARGIN,
+        height=layout.height + 2 * MARGIN,
+        shapes=tuple(shapes),
+        curves=tuple(curves),
+        anchors=anchors,
+    )
+
+
+def curve(points: Iterable[Point]) -> str:
+    """Returns an SVG path through `points`: level along the lanes, bent in the gaps between ranks."""
+    (x, y), *rest = [(x + MARGIN, y + MARGIN) for x, y in points]
+    path = f"M{x:.1f} {y:.1f}"
+    for number, ((left, above), (right, below)) in enumerate(pairwise([(x, y), *rest])):
+        middle = (left + right) / 2
+        bend = f"C{middle:.1f} {above:.1f} {middle:.1f} {below:.1f} {right:.1f} {below:.1f}"
+        path += f"H{right:.1f}" if number % 2 or above == below else bend
+    return path
+
+
+def cut(title: str, width: float) -> str:
+    """Returns what fits of a title into a card, its middle left out: names of files differ at both ends."""
+    room = int((width - 2 * PADDING) / LETTER)
+    if len(title) <= room:
+        return title
+    return f"{title[: room // 2]}\N{HORIZONTAL ELLIPSIS}{title[len(title) - (room - room // 2 - 1) :]}"
+
+
+def _width(card: Card) -> float:
+    return min(WIDE, max(NARROW, LETTER * len(card.title) + 2 * PADDING + 1))
+
+
+def _moved(place: Place) -> Place:
+    return dataclasses.replace(place, x=place.x + MARGIN, y=place.y + MARGIN)
+
+
+def _words(link: Link, shown: Picture) -> str:
+    source, target = (shown.cards[end].title for end in (link.edge.source, link.edge.target))
+    return f"{target} reads {link.edge.channel} of {source}\nsha256 {link.edge.sha256}"

@@ -1,0 +1,54 @@
+"""The records behind a version -> facts, each by kind and key, with the value it had in each node that it is about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pipeline.lineage import parameters
+from pipeline.lineage.records import ExecutionRecord
+
+SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK = "schema", "code", "settings", "environment", "lock"
+FILES, GIT, BASELINE = "files", "git", "baseline"
+
+INGEST, REVIEWED_SCHEMA, MODEL = "ExampleGen", "ReviewedSchema", "Classifier"
+_NOT_SETTINGS: Final = frozenset(
+    {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form")}
+    | {f"{REVIEWED_SCHEMA}.{name}" for name in ("schema_sha256", "source", "geometry")}
+    | {"Baseline.baseline_digest"}
+)
+"""Properties that stand for data, schema and baseline, which are compared by themselves."""
+
+Facts = dict[tuple[str, str], dict[str, Any]]
+"""{(kind, key): {node id: value}}."""
+
+
+def facts(executions: Mapping[str, ExecutionRecord]) -> Facts:
+    """Returns what is recorded of the executions {node id: record} behind a version."""
+    found: Facts = {}
+    for node, record in executions.items():
+        for kind, key, value in _facts_of(record):
+            found.setdefault((kind, key), {})[node] = value
+    return found
+
+
+def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
+    yield from ((SETTINGS, k, v) for k, v in parameters.dotted(record).items() if k not in _NOT_SETTINGS)
+    yield from ((CODE, path, sha256) for path, sha256 in record.code.files.items())
+    yield from ((ENVIRONMENT, k, v) for k, v in parameters.flat(dataclasses.asdict(record.environment)).items())
+    yield LOCK, "requirements.lock", record.lock_digest
+    if record.node == INGEST:
+        yield from ((FILES, source.name, source.payload_digest) for source in record.sources)
+        yield FILES, "form", record.parameters.get("form")
+    if record.node == REVIEWED_SCHEMA:
+        yield SCHEMA, "geometry", record.parameters.get("geometry")
+        yield from ((SCHEMA, path, file["sha256"]) for path, file in _files(record).items() if "sha256" in file)
+    if record.node == MODEL:
+        yield from ((GIT, k, v) for k, v in dataclasses.asdict(record.git).items())
+    if record.node == "Baseline":
+        yield BASELINE, "sha256", record.parameters.get("baseline_digest")
+
+
+def _files(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
+    return {path: file for made in record.outputs.values() for entry in made for path, file in entry.files.items()}

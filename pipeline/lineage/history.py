@@ -1,0 +1,305 @@
+"""A root -> its history: every execution on record as a light `Step`, who read what it made, and what was pushed.
+
+Each record is checked against its hash, and most of it is let go again: what stays is what walks and look-ups need. So
+a question about a store of 100,000 artifacts reads it once, and is answered from memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from components import serving
+from components.digest import sha256_bytes
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.lineage import chain, manifest, record_files
+from pipeline.lineage.chain import Chain
+from pipeline.lineage.record_files import RecordChanged, RecordMissing
+from pipeline.lineage.records import DATA, SCHEMA_VERSION
+from pipeline.lineage.served import read_provenance
+from pipeline.paths import RunPaths
+
+_DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class Read(NamedTuple):
+    """An artifact that a step read: over which channel, of which type and digest, and the record of its maker."""
+
+    channel: str
+    type: str
+    sha256: str
+    maker: str | None
+
+
+class Made(NamedTuple):
+    """An artifact that a step made; `files` are the SHA-256 of its files, 32 bytes each, one after the other."""
+
+    channel: str
+    type: str
+    path: str
+    sha256: str
+    files: bytes
+
+
+class Step(NamedTuple):
+    """One execution.
+
+    Attributes:
+      record: hash of its record.
+      node: node id.
+      run_id: the run that executed it.
+      started: UTC time, for people.
+      code: digest of its code.
+      reads: its inputs.
+      makes: its outputs.
+      mentions: every other SHA-256 in the record (parameters, key, lock), 32 bytes each.
+      data: what ExampleGen recorded of the data, else None.
+      parameters: ExampleGen's execution properties, else None.
+    """
+
+    record: str
+    node: str
+    run_id: str
+    started: str
+    code: str
+    reads: tuple[Read, ...]
+    makes: tuple[Made, ...]
+    mentions: bytes
+    data: Mapping[str, Any] | None
+    parameters: Mapping[str, Any] | None
+
+
+class Push(NamedTuple):
+    """A version: its number, its model's digest, the records behind it, and what is known of it.
+
+    Attributes:
+      version: its number.
+      digest: of the model.
+      run_id: the run that pushed or, if no push is recorded, trained it.
+      heads: the record of the push or, if there is none, those that the provenance names.
+      recorded: whether the ledger knows of the push.
+      served: whether it lies in the serving directory with the digest that was pushed.
+    """
+
+    version: int
+    digest: str
+    run_id: str
+    heads: tuple[str, ...]
+    recorded: bool
+    served: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class History:
+    """What a root has on record.
+
+    Attributes:
+      root: its folder.
+      steps: executions by record hash.
+      code: {code digest: {path: SHA-256}}.
+      names: {payload digest: the name that a run was last given the file by}.
+      containers: {SHA-256 of a file as it lay on disk: its payload digest}.
+      pushes: versions by number.
+      unreadable: versions whose provenance cannot be read, in words.
+    """
+
+    root: Path
+    steps: Mapping[str, Step]
+    code: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, str]
+    containers: Mapping[str, str]
+    pushes: tuple[Push, ...]
+    unreadable: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def readers(self) -> Mapping[str, Sequence[tuple[Step, Read]]]:
+        """{record hash: who read what that execution made}."""
+        found: dict[str, list[tuple[Step, Read]]] = defaultdict(list)
+        for step in self.steps.values():
+            for read in step.reads:
+                if read.maker is not None:
+                    found[read.maker].append((step, read))
+        return found
+
+    @functools.cached_property
+    def ingests(self) -> tuple[Step, ...]:
+        """The executions that read data files."""
+        return tuple(step for step in self.steps.values() if step.data is not None)
+
+    def push(self, version: int | None) -> Push:
+        """Returns a version, by default the newest in the serving directory.
+
+        Raises:
+          BadInput: if there is none, or no such one.
+        """
+        known = [push for push in self.pushes if (push.served if version is None else push.version == version)]
+        if known:
+            return known[-1]
+        numbers = ", ".join(str(push.version) for push in self.pushes)
+        if version is None or not numbers:
+            raise BadInput("no version is served yet", where=self.root, hint="mnist-tfx run makes one")
+        raise BadInput("no such version", where=self.root, wanted=f"one of {numbers}", got=version)
+
+
+def open_history(root: Path) -> History:
+    """Returns the history of a root, every record and every line of the ledger checked.
+
+    Raises:
+      BadInput: if no pipeline has run there.
+      RecordMissing: if the ledger committed a record that is gone: an answer without it would be incomplete.
+      RecordChanged: if a record is not what its name says.
+      EnvironmentProblem: if ledger or records cannot be read.
+    """
+    paths = RunPaths(root)
+    if not paths.records.is_dir():
+        raise BadInput("no pipeline has run here", where=root, hint="mnist-tfx run makes one, or name another --root")
+    ledger = chain.read(paths.ledger)
+    with _uncollected():
+        steps, code, sources = _read_all(paths)
+    if gone := [line for line in ledger.lines if line.event == chain.COMMIT and line.record not in steps]:
+        raise RecordMissing(
+            "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
+        )
+    sources = [*_noted_sources(paths.inputs), *_by_age(sources, ledger)]
+    pushes, unreadable = _pushes(root, ledger)
+    return History(
+        root=root,
+        steps=steps,
+        code=code,
+        names={source["payload_digest"]: source["name"] for source in sources},
+        containers={s["container_digest"]: s["payload_digest"] for s in sources if s.get("container_digest")},
+        pushes=pushes,
+        unreadable=unreadable,
+    )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    # 100,000 records make millions of objects and no cycle: the collector would go through them again and again.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_all(
+    paths: RunPaths,
+) -> tuple[dict[str, Step], dict[str, dict[str, str]], list[tuple[str, list[dict[str, Any]]]]]:
+    steps: dict[str, Step] = {}
+    code: dict[str, dict[str, str]] = {}
+    sources = []
+    for known in record_files.scan(paths.records):
+        fields = _fields(paths.records / f"{known}.json", known)
+        try:
+            if fields["kind"] == "run":
+                sources.append((known, fields["sources"]))
+            else:
+                steps[known] = _step(known, fields)
+                code.setdefault(fields["code"]["digest"], fields["code"]["files"])
+        except (KeyError, TypeError, AttributeError, ValueError) as err:
+            raise EnvironmentProblem("not a record of this release", where=known, got=err) from err
+    return steps, code, sources
+
+
+def _fields(path: Path, known: str) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+        if (found := sha256_bytes(data)) != known:
+            raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
+        fields: dict[str, Any] = json.loads(data)
+    except OSError as err:
+        raise EnvironmentProblem("cannot read the record", where=path, got=err.strerror) from err
+    except ValueError as err:
+        raise EnvironmentProblem("not JSON", where=path, got=err) from err
+    if not isinstance(fields, dict) or fields.get("schema_version") != SCHEMA_VERSION:
+        raise EnvironmentProblem("of another release", where=path, wanted=f"schema_version {SCHEMA_VERSION}")
+    return fields
+
+
+def _step(known: str, fields: Mapping[str, Any]) -> Step:
+    same = sys.intern  # a digest stands in the record of its maker and in those of all its readers
+    data = fields["extra"].get(DATA)
+    other = f"{fields['parameters']} {fields['key']} {fields['lock_digest']} {'' if data else fields['extra']}"
+    return Step(
+        record=same(known),
+        node=same(fields["node"]),
+        run_id=same(fields["run_id"]),
+        started=fields["started"],
+        code=same(fields["code"]["digest"]),
+        reads=tuple(
+            Read(same(channel), same(ref["type"]), same(ref["sha256"]), ref["record"] and same(ref["record"]))
+            for channel, refs in fields["inputs"].items()
+            for ref in refs
+        ),
+        makes=tuple(
+            Made(same(channel), same(entry["type"]), entry["path"], same(entry["sha256"]), _files(entry["files"]))
+            for channel, entries in fields["outputs"].items()
+            for entry in entries
+        ),
+        mentions=bytes.fromhex("".join(_DIGEST.findall(other))),
+        data=data,
+        parameters=None if data is None else fields["parameters"],
+    )
+
+
+def _files(files: Mapping[str, Mapping[str, Any]]) -> bytes:
+    return bytes.fromhex("".join(file["sha256"] for file in files.values() if "sha256" in file))
+
+
+def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
+    """Returns what the folders of inputs know about the files that the copies were made from."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(inputs.glob("*/sources.json")):
+        try:
+            found += [{**entry, "name": Path(entry["path"]).name} for entry in json.loads(path.read_bytes())["sources"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a convenience for people; the records know the payload digests without it
+    return found
+
+
+def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) -> list[dict[str, Any]]:
+    age = {line.record: line.sequence for line in ledger.lines if line.event == chain.RUN}
+    ordered = sorted(sources, key=lambda item: age.get(item[0], 0))
+    return [source for _, given in ordered for source in given]
+
+
+def _pushes(root: Path, ledger: Chain) -> tuple[tuple[Push, ...], tuple[str, ...]]:
+    commits = {(line.run_id, line.node): str(line.record) for line in ledger.lines if line.event == chain.COMMIT}
+    lines = {line.details["version"]: line for line in ledger.lines if line.event == chain.PUSHED}
+    present, unreadable = _present(root)
+    found = []
+    for version in sorted(lines.keys() | present.keys()):
+        line, provenance = lines.get(version), present.get(version)
+        if line is not None:
+            head = commits.get((line.run_id, line.node))
+            heads = (head,) if head else () if provenance is None else manifest.heads_of(provenance)
+            digest = str(line.details["sha256"])
+            served = provenance is not None and manifest.digest_of(provenance) == digest
+            found.append(Push(version, digest, line.run_id, heads, recorded=True, served=served))
+        elif provenance is not None:
+            run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
+            heads, digest = manifest.heads_of(provenance), manifest.digest_of(provenance)
+            found.append(Push(version, digest, run_id, heads, recorded=False, served=False))
+    return tuple(found), unreadable
+
+
+def _present(root: Path) -> tuple[dict[int, dict[str, Any]], tuple[str, ...]]:
+    present, unreadable = {}, []
+    for found in serving.versions(RunPaths(root).serving):
+        try:
+            present[found.version] = read_provenance(root, found.version)
+        except MnistTfxError as err:
+            unreadable.append(str(err))
+    return present, tuple(unreadable)

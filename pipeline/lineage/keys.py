@@ -1,0 +1,188 @@
+"""A folder -> a pair of signing keys in PEM; a PEM file -> the key in it.
+
+Keys are what every other tool reads: PKCS #8 and SubjectPublicKeyInfo, so that OpenSSL can check a signature as well.
+A key goes by the SHA-256 of its public half in DER, whatever file it was read from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import BadInput, EnvironmentProblem
+from components.serving import sync_folder
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+ECDSA, ED25519 = "ecdsa-p256", "ed25519"
+ALGORITHMS: Final = (ECDSA, ED25519)
+PRIVATE_FILE: Final = "private.pem"
+PUBLIC_FILE: Final = "public.pem"
+WANTED: Final = "an ECDSA key on P-256 or an Ed25519 key, in PEM"
+
+Passphrase = Callable[[], str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyPair:
+    """Where a new pair of keys was written.
+
+    Attributes:
+      keyid: SHA-256 of the public key in DER.
+      private: file that only its owner may read.
+      public: file to give to whoever checks.
+    """
+
+    keyid: str
+    private: Path
+    public: Path
+
+
+def generate(folder: Path, *, algorithm: str = ECDSA, passphrase: str | None = None) -> KeyPair:
+    """Makes a pair of keys; nothing is ever replaced.
+
+    Args:
+      folder: made if need be, closed to others.
+      algorithm: one of `ALGORITHMS`.
+      passphrase: encrypts the private key; None leaves it readable to whoever can read the file.
+
+    Raises:
+      BadInput: if one of the files is there already, or the passphrase is empty.
+      EnvironmentProblem: if the folder cannot be written.
+    """
+    pair = (folder / PRIVATE_FILE, folder / PUBLIC_FILE)
+    if passphrase == "":
+        raise BadInput("empty passphrase", where=pair[0])
+    private_key = _new_key(algorithm)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_pair(pair, (_private_pem(private_key, passphrase), _public_pem(private_key.public_key())))
+    except FileExistsError as err:
+        raise BadInput(
+            "there is a key already", where=err.filename, hint="a key is never replaced; choose another folder"
+        ) from err
+    except OSError as err:
+        raise EnvironmentProblem("cannot write the keys", where=err.filename or folder, got=err.strerror) from err
+    return KeyPair(keyid=_keyid(private_key.public_key()), private=pair[0], public=pair[1])
+
+
+def load_private(path: Path, passphrase: Passphrase) -> CryptoSigner:
+    """Returns what signs with the key in a file.
+
+    Args:
+      path: PEM file.
+      passphrase: called only where the file is encrypted.
+
+    Raises:
+      BadInput: if it holds no such key, or the passphrase is wrong.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from securesystemslib.signer import CryptoSigner
+
+    data = _read(path)
+    # As the two kinds of PEM say it: PKCS #8, and OpenSSL's own.
+    encrypted = b"ENCRYPTED PRIVATE KEY" in data or b"Proc-Type: 4,ENCRYPTED" in data
+    secret = passphrase().encode() if encrypted else None
+    try:
+        private_key = load_pem_private_key(data, secret)
+    except (ValueError, TypeError) as err:
+        what = "cannot be decrypted: wrong passphrase, or damaged" if encrypted else "not a private key"
+        hint = "this is the public half" if b"BEGIN PUBLIC KEY" in data else None
+        raise BadInput(what, where=path, wanted=WANTED, hint=hint) from err
+    return CryptoSigner(private_key, _checked(private_key.public_key(), path))
+
+
+def load_public(path: Path) -> SSlibKey:
+    """Returns the public key in a PEM file.
+
+    Raises:
+      BadInput: if it holds no such key.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    data = _read(path)
+    try:
+        public_key = load_pem_public_key(data)
+    except ValueError as err:
+        hint = "this is the private half: keep it away from where copies are checked" if b"PRIVATE" in data else None
+        raise BadInput("not a public key", where=path, wanted=WANTED, hint=hint) from err
+    return _checked(public_key, path)
+
+
+def _new_key(algorithm: str) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    return ed25519.Ed25519PrivateKey.generate() if algorithm == ED25519 else ec.generate_private_key(ec.SECP256R1())
+
+
+def _checked(public_key: Any, path: Path) -> SSlibKey:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from securesystemslib.signer import SSlibKey
+
+    on_p256 = isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(public_key.curve, ec.SECP256R1)
+    if not on_p256 and not isinstance(public_key, ed25519.Ed25519PublicKey):
+        raise BadInput("not a kind of key that is used here", where=path, wanted=WANTED, got=type(public_key).__name__)
+    # The library's own key ids changed between its releases.
+    return SSlibKey.from_crypto(public_key, keyid=_keyid(public_key))
+
+
+def _keyid(public_key: Any) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return hashlib.sha256(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _public_pem(public_key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    pem: bytes = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
+def _private_pem(private_key: Any, passphrase: str | None) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    encryption = (
+        serialization.NoEncryption()
+        if passphrase is None
+        else serialization.BestAvailableEncryption(passphrase.encode())
+    )
+    pem: bytes = private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return pem
+
+
+def _write_pair(paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
+    """Writes private and public half; a half without the other is taken away again."""
+    _create(paths[0], contents[0], 0o600)
+    try:
+        _create(paths[1], contents[1], 0o644)
+    except OSError:
+        paths[0].unlink()
+        raise
+    sync_folder(paths[0].parent)
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise BadInput("cannot read the key", where=path, got=err.strerror) from err

@@ -1,0 +1,248 @@
+"""Leaves in order -> an RFC 6962 tree, and proofs about it that are checked with nothing but its root.
+
+Audit paths are those of RFC 9162 section 2.1.3, over the tree whose root `components.digest.merkle_root` gives. The RFC
+leaves the number of leaves to a signed tree head; here a root stands alone, so `SizeProof` shows it as well. Absence
+needs leaves in ascending order, as row digests are: two neighbours enclose whatever is not there.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from components.errors import BadInput
+
+_HEX: Final = frozenset("0123456789abcdef")
+_MOST_HASHES: Final = 64
+"""In one path: a tree of 2**64 leaves is larger than any."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inclusion:
+    """A leaf and its audit path.
+
+    Attributes:
+      leaf: its bytes.
+      index: its number, from 0.
+      path: hashes of the siblings on the way to the root, nearest first.
+    """
+
+    leaf: bytes
+    index: int
+    path: tuple[bytes, ...]
+
+    def proves(self, size: int, root: bytes) -> bool:
+        """Whether the leaf has this index in the tree of `size` leaves with this root (RFC 9162 section 2.1.3.2)."""
+        if not 0 <= self.index < size:
+            return False
+        first, last, node = self.index, size - 1, leaf_hash(self.leaf)
+        for sibling in self.path:
+            if last == 0:
+                return False
+            if first % 2 or first == last:
+                node = node_hash(sibling, node)
+                while first and not first % 2:
+                    first, last = first >> 1, last >> 1
+            else:
+                node = node_hash(node, sibling)
+            first, last = first >> 1, last >> 1
+        return last == 0 and node == root
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        return {"leaf": self.leaf.hex(), "index": self.index, "path": _texts(self.path)}
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Inclusion:
+        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        _require(fields, {"leaf", "index", "path"})
+        if type(fields["index"]) is not int:
+            raise BadInput("not an index", where="proof", got=repr(fields["index"])[:80])
+        return Inclusion(leaf=_raw(fields["leaf"]), index=fields["index"], path=_raws(fields["path"]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Absence:
+    """The neighbours that enclose a digest which is no leaf.
+
+    Attributes:
+      before: the last leaf below it; None if it would come first.
+      after: the first leaf above it; None if it would come last.
+    """
+
+    before: Inclusion | None
+    after: Inclusion | None
+
+    def proves(self, digest: bytes, size: int, root: bytes) -> bool:
+        """Whether `digest` is missing from the ascending leaves of the tree of `size` leaves with this root."""
+        ends = [end for end in (self.before, self.after) if end is not None]
+        index_before = -1 if self.before is None else self.before.index
+        index_after = size if self.after is None else self.after.index
+        return (
+            bool(ends)
+            and index_after == index_before + 1
+            and (self.before is None or self.before.leaf < digest)
+            and (self.after is None or digest < self.after.leaf)
+            and all(end.proves(size, root) for end in ends)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        return {name: end and end.to_dict() for name, end in (("before", self.before), ("after", self.after))}
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Absence:
+        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        _require(fields, {"before", "after"})
+        before, after = (None if fields[end] is None else Inclusion.from_dict(fields[end]) for end in ("before", "after"))
+        return Absence(before=before, after=after)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizeProof:
+    """How many leaves a tree has.
+
+    To the left of the way down to the last leaf hang perfect subtrees, one for each bit of the size less one. Each shows
+    its depth by the path to its first leaf; depths give the size, and all together give the root.
+
+    Attributes:
+      last: the last leaf.
+      subtrees: (first leaf, path inside the subtree), smallest subtree first.
+    """
+
+    last: bytes
+    subtrees: tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """The number of leaves that it shows."""
+        return 1 + sum(1 << len(path) for _, path in self.subtrees)
+
+    def proves(self, root: bytes) -> bool:
+        """Whether the tree with this root has `size` leaves."""
+        depths = [len(path) for _, path in self.subtrees]
+        node = leaf_hash(self.last)
+        for first, path in self.subtrees:
+            subtree = leaf_hash(first)
+            for sibling in path:
+                subtree = node_hash(subtree, sibling)
+            node = node_hash(subtree, node)
+        return depths == sorted(set(depths)) and node == root
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        subtrees = [{"first": first.hex(), "path": _texts(path)} for first, path in self.subtrees]
+        return {"last": self.last.hex(), "subtrees": subtrees}
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> SizeProof:
+        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        _require(fields, {"last", "subtrees"})
+        for subtree in items(fields["subtrees"]):
+            _require(subtree, {"first", "path"})
+        subtrees = tuple((_raw(subtree["first"]), _raws(subtree["path"])) for subtree in fields["subtrees"])
+        return SizeProof(last=_raw(fields["last"]), subtrees=subtrees)
+
+
+class Tree:
+    """A tree over leaves, with all its levels.
+
+    Attributes:
+      leaves: in order.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        if not leaves:
+            raise ValueError("a tree without leaves proves nothing")
+        self.leaves = leaves
+        self._levels = [[leaf_hash(leaf) for leaf in leaves]]
+        while len(level := self._levels[-1]) > 1:
+            pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            self._levels.append(pairs + level[len(pairs) * 2 :])  # an odd node moves up
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return len(self.leaves)
+
+    @property
+    def root(self) -> bytes:
+        """The tree's hash."""
+        return self._levels[-1][0]
+
+    def inclusion(self, index: int) -> Inclusion:
+        """Returns the proof that leaf number `index` is there."""
+        path, position = [], index
+        for level in self._levels[:-1]:
+            if position ^ 1 < len(level):
+                path.append(level[position ^ 1])
+            position >>= 1
+        return Inclusion(leaf=self.leaves[index], index=index, path=tuple(path))
+
+    def absence(self, digest: bytes) -> Absence:
+        """Returns the proof that `digest` is no leaf; the leaves must be in ascending order.
+
+        Raises:
+          ValueError: if it is one.
+        """
+        index = bisect.bisect_left(self.leaves, digest)
+        if index < self.size and self.leaves[index] == digest:
+            raise ValueError(f"{digest.hex()} is leaf {index}")
+        before = self.inclusion(index - 1) if index > 0 else None
+        return Absence(before=before, after=self.inclusion(index) if index < self.size else None)
+
+    def size_proof(self) -> SizeProof:
+        """Returns the proof of the number of leaves."""
+        subtrees, start = [], self.size - 1
+        for depth in range(start.bit_length()):
+            if start >> depth & 1:
+                start -= 1 << depth
+                path = tuple(self._levels[level][(start >> level) + 1] for level in range(depth))
+                subtrees.append((self.leaves[start], path))
+        return SizeProof(last=self.leaves[-1], subtrees=tuple(subtrees))
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """Returns the hash of a leaf (RFC 6962 section 2.1)."""
+    return hashlib.sha256(b"\0" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Returns the hash of an inner node (RFC 6962 section 2.1)."""
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def items(value: Any) -> list[Any]:
+    """Returns `value` if it is a list of plausible length; raises BadInput if not."""
+    if not isinstance(value, list) or len(value) > 1 << 16:
+        raise BadInput("not a list", where="proof", got=repr(value)[:80])
+    return value
+
+
+def digest_bytes(text: object) -> bytes:
+    """Returns the 32 bytes that 64 hex digits stand for; raises BadInput for anything else."""
+    return _raw(text)
+
+
+def _texts(path: Sequence[bytes]) -> list[str]:
+    return [sibling.hex() for sibling in path]
+
+
+def _raws(value: Any) -> tuple[bytes, ...]:
+    return tuple(_raw(text) for text in itertools.islice(items(value), _MOST_HASHES + 1))
+
+
+def _raw(text: object) -> bytes:
+    if not isinstance(text, str) or len(text) != 64 or not _HEX.issuperset(text):
+        raise BadInput("not a digest", where="proof", wanted="64 hex digits", got=repr(text)[:80])
+    return bytes.fromhex(text)
+
+
+def _require(fields: Any, names: set[str]) -> None:
+    if not isinstance(fields, Mapping) or set(fields) != names:
+        got = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else repr(fields)[:80]
+        raise BadInput("has other fields", where="proof", wanted=", ".join(sorted(names)), got=got[:200])

@@ -1,0 +1,83 @@
+"""Execution properties as recorded -> sections of the recipe, and dotted keys with their values.
+
+A stage gets its section as JSON text, a TFX component carries it as JSON text inside the JSON text `custom_config`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pipeline.lineage.records import ExecutionRecord
+
+SECTIONS: Final = {
+    "ExampleGen": "data",
+    "SchemaGate": "gates",
+    "Transform": "transform",
+    "Autoencoder": "autoencoder",
+    "Classifier": "classifier",
+    "Evaluator": "evaluation",
+}
+"""{node id: the section of the recipe that it gets as `settings`}."""
+
+DATA: Final = "data"
+_SETTINGS, _CUSTOM = "settings", "custom_config"
+_CODE_DIGEST: Final = "code_digest"
+"""As in `components.declaration`, which imports TFX; the files behind it are in the record themselves."""
+
+
+def opened(record: ExecutionRecord) -> dict[str, Any]:
+    """Returns a node's properties, JSON texts as values, what `custom_config` holds beside the others, no code digest."""
+    found = {name: _value(text) for name, text in record.parameters.items()}
+    custom = found.pop(_CUSTOM, None)
+    if isinstance(custom, dict):
+        found |= {name: _value(text) for name, text in custom.items()}
+    found.pop(_CODE_DIGEST, None)
+    return found
+
+
+def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
+    """Returns the recipe that nodes were given, as a recipe file holds it; a section that no node carries is left out.
+
+    It comes from execution properties, which the hash of a record covers and an unfinished run has as well.
+    """
+    names = {record.pipeline for record in executions.values()}
+    sections = {
+        SECTIONS[node]: opened(record)[_SETTINGS]
+        for node, record in executions.items()
+        if node in SECTIONS and _SETTINGS in opened(record)
+    }
+    return {"version": 1, "name": min(names), **sections}
+
+
+def dotted(record: ExecutionRecord) -> dict[str, Any]:
+    """Returns {key: value}: settings by their name in the recipe, such as `classifier.seed`, others by node."""
+    found: dict[str, Any] = {}
+    for name, value in opened(record).items():
+        section = {DATA: DATA, _SETTINGS: SECTIONS.get(record.node, record.node)}.get(name)
+        found |= dict(_flat(section or f"{record.node}.{name}", value))
+    return found
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested mappings as one, keys joined by dots; lists stay whole."""
+    return {key: value for name, inner in values.items() for key, value in _flat(name, inner)}
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{key}.{name}", inner)
+    else:
+        yield key, value
+
+
+def _value(text: Any) -> Any:
+    """Returns what a JSON object or list holds; any other text stays text, even where it would be a JSON number."""
+    if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,123 @@
+"""Ledger and records -> the executions there were, in the order of their numbers.
+
+MLMD numbers executions itself, and TFX names output folders by that number. So what is not on record leaves a failed
+execution in its place, and the next number is one that no folder bears.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pipeline.lineage import chain
+from pipeline.lineage.chain import Chain, Line
+from pipeline.lineage.record_files import Records
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+
+UNNUMBERED: Final = 1 << 31
+"""No execution has such a number; a folder with a longer name is none of TFX's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Past:
+    """An execution as it can be told from records and ledger.
+
+    Attributes:
+      node: node id; None where nothing is known.
+      run_id: of its run.
+      pipeline: name of the pipeline.
+      state: MLMD's name of it.
+      hash: of its record, or of the one whose outputs it reused.
+      record: the record itself.
+    """
+
+    node: str | None
+    run_id: str
+    pipeline: str
+    state: str
+    hash: str | None = None
+    record: ExecutionRecord | None = None
+
+
+def past(ledger: Chain, records: Records) -> list[Past]:
+    """Returns the executions of the ledger: committed, given up, and those that reused another's outputs.
+
+    Raises:
+      EnvironmentProblem: if a record is missing or changed.
+    """
+    intents = {line.sequence: line for line in ledger.lines if line.event == chain.INTENT}
+    names = {record.run_id: record.recipe for record in _runs(ledger, records)}
+    found = []
+    for line in ledger.lines:
+        record = records[line.record] if line.record is not None else None
+        if line.event == chain.COMMIT and isinstance(record, ExecutionRecord):
+            found.append(_completed(line, record))
+        elif line.event == chain.LOST and line.details.get("intent") in intents:
+            name = names.get(line.run_id) or next(iter(names.values()), "")
+            found.append(Past(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
+        elif line.event == chain.RUN and isinstance(record, RunRecord):
+            found += _cached(record, records)
+    return found
+
+
+def _completed(line: Line, record: ExecutionRecord) -> Past:
+    return Past(
+        node=line.node,
+        run_id=line.run_id,
+        pipeline=record.pipeline,
+        state="COMPLETE",
+        hash=line.record,
+        record=record,
+    )
+
+
+def _runs(ledger: Chain, records: Records) -> Iterator[RunRecord]:
+    for line in ledger.lines:
+        record = records[line.record] if line.event == chain.RUN and line.record is not None else None
+        if isinstance(record, RunRecord):
+            yield record
+
+
+def _cached(run: RunRecord, records: Records) -> Iterator[Past]:
+    for node in run.nodes:
+        record = records[node.record] if node.state == "cached" and node.record is not None else None
+        if isinstance(record, ExecutionRecord):
+            yield Past(
+                node=node.id, run_id=run.run_id, pipeline=run.recipe, state="CACHED", hash=node.record, record=record
+            )
+
+
+def in_old_order(pasts: Iterable[Past], highest: int) -> list[Past]:
+    """Returns the executions so that each stands where its output folders' number says, the first one at 1.
+
+    Args:
+      pasts: in the ledger's order.
+      highest: number that the list must reach at least.
+    """
+    numbered: dict[int, Past] = {}
+    others = []
+    for one in pasts:
+        number = _number(one)
+        if number is None or number in numbered:
+            others.append(one)
+        else:
+            numbered[number] = one
+    waiting = iter(others)
+    nothing = Past(node=None, run_id="", pipeline="", state="FAILED")
+    reached = max([highest, *numbered])
+    placed = [numbered.get(number) or next(waiting, nothing) for number in range(1, reached + 1)]
+    return placed + list(waiting)
+
+
+def _number(one: Past) -> int | None:
+    made = one.record.outputs if one.record is not None and one.state == "COMPLETE" else {}
+    names = [entry.path.rsplit("/", 1)[-1] for entries in made.values() for entry in entries]
+    return next((int(name) for name in names if name.isdecimal() and 0 < int(name) < UNNUMBERED), None)
+
+
+def highest_number(artifacts: Path) -> int:
+    """Returns the highest number that an output folder bears, 0 if there is none."""
+    names = [path.name for path in artifacts.glob("*/*/*") if path.parent.name != ".system"]
+    return max((int(name) for name in names if name.isdecimal() and int(name) < UNNUMBERED), default=0)

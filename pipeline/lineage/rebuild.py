@@ -1,0 +1,109 @@
+"""Records and ledger -> a metadata store again (`past` says what there was, `store_writer` fills it)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from components.errors import EnvironmentProblem, Refused
+from pipeline.lineage import chain, idle, store
+from pipeline.lineage.chain import Chain
+from pipeline.lineage.past import Past, highest_number, in_old_order, past
+from pipeline.lineage.record_files import scan, sync_folder
+from pipeline.paths import RunPaths
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What a rebuilt store holds.
+
+    Attributes:
+      path: of its file.
+      kept: where the unreadable file that was in its place lies now; None if none was.
+      runs: number of contexts of type pipeline_run.
+      executions: their number.
+      artifacts: their number.
+      events: their number.
+    """
+
+    path: Path
+    kept: Path | None
+    runs: int
+    executions: int
+    artifacts: int
+    events: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        fields = dataclasses.asdict(self)
+        return {**fields, "path": str(self.path), "kept": None if self.kept is None else str(self.kept)}
+
+
+def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
+    """Makes the store of a root again.
+
+    Args:
+      root: of the pipeline.
+      target: file to write; the root's own store by default.
+
+    Raises:
+      Refused: if a store that opens is there.
+      EnvironmentProblem: if a run is under way, or records or ledger are broken.
+    """
+    with idle.held(root) as paths:
+        place = paths.metadata if target is None else target.absolute()
+        if opens(place):
+            raise Refused("a store that opens is here", where=place, hint="--to FILE writes elsewhere")
+        ledger = chain.read(paths.ledger)
+        pasts = in_old_order(past(ledger, scan(paths.records)), highest_number(paths.artifacts))
+        new = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+        try:
+            counts = _write(new, pasts, ledger, paths)
+            kept = _set_aside(place)
+            new.replace(place)
+            sync_folder(place.parent)
+        finally:
+            new.unlink(missing_ok=True)
+    return Rebuilt(path=place, kept=kept, **counts)
+
+
+def opens(path: Path) -> bool:
+    """Whether a file is a metadata store; a copy is opened, since MLMD writes into whatever it opens."""
+    try:
+        store.check(path)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copyfile(path, Path(folder) / "copy.db")
+            raw = store.connect(copy)
+            with store.explained(copy):
+                raw.get_executions()
+                raw.get_artifacts()
+    except EnvironmentProblem:
+        return False
+    return True
+
+
+def _set_aside(place: Path) -> Path | None:
+    if not place.exists() or place.stat().st_size == 0:
+        return None
+    free = (place.with_name(f"{place.name}.unreadable{number or ''}") for number in range(1 << 31))
+    kept = next(path for path in free if not path.exists())
+    place.rename(kept)
+    return kept
+
+
+def _write(path: Path, pasts: list[Past], ledger: Chain, paths: RunPaths) -> dict[str, int]:
+    from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+
+    raw = store.connect(path)
+    try:
+        with store.explained(path):
+            return store_writer.write(raw, pasts, ledger.collected(), paths.root)
+    finally:
+        del raw  # closes the file
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

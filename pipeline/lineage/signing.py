@@ -1,0 +1,273 @@
+"""A served version and a private key -> a signed statement beside it; a copy of it and the public key -> a verdict.
+
+The signature is a DSSE envelope (https://github.com/secure-systems-lab/dsse/blob/master/envelope.md) that holds the
+bytes of `assets.extra/provenance.json`, an in-toto statement naming every file of the model. Checking needs the folder
+and the public key alone. It proves who vouched for these bytes and this origin; it cannot tell that the version is
+the one that ought to be served now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components import serving
+from components.digest import canonical_json
+from components.errors import BadInput, EnvironmentProblem, Refused
+from components.serving import PROVENANCE, sync_folder
+from pipeline.lineage import keys, manifest, subject
+from pipeline.lineage.subject import ENVELOPE, Fault
+from pipeline.paths import RunPaths
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+ENVELOPE_FILE: Final = "provenance.dsse.json"
+"""Name of the envelope in the Pusher's temporary folder, beside `provenance.json`."""
+
+SIGNATURE: Final = "signature"
+_NEW: Final = ".new-"
+LIMIT: Final = 64 << 20
+"""Bytes that are read of a statement or an envelope; those of a model of ten thousand files take a hundredth."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignatureCheck:
+    """What a check of a folder against a public key came to.
+
+    Attributes:
+      path: the folder.
+      keyid: SHA-256 of the public key in DER.
+      signed: whether the key signed the statement in the envelope.
+      digest: the model's tree digest as signed; None if it is not.
+      faults: what is wrong with signature, statement or files; none if all is well.
+    """
+
+    path: Path
+    keyid: str
+    signed: bool
+    digest: str | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether these are the bytes that the key's owner signed, all of them and nothing else."""
+        return self.signed and not self.faults
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the check as JSON values."""
+        faults = [dataclasses.asdict(fault) for fault in self.faults]
+        return {**dataclasses.asdict(self), "path": str(self.path), "faults": faults, "ok": self.ok}
+
+
+def target(root: Path, asked: str | None) -> Path:
+    """Returns the folder of a served version: of the newest, of a number in a root, or the folder itself.
+
+    Raises:
+      BadInput: if it is not there.
+    """
+    if asked is not None and not asked.isdecimal():
+        return Path(asked)
+    served = {str(found.version): found.path for found in serving.versions(RunPaths(root).serving)}
+    wanted = asked or next(reversed(served), None)
+    if wanted is None:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    if wanted not in served:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=wanted)
+    return served[wanted]
+
+
+def envelope_bytes(statement: bytes, signer: CryptoSigner) -> bytes:
+    """Returns the envelope over a statement's bytes, as the Pusher lays it beside them before its rename."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(statement, PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return canonical_json(envelope.to_dict())
+
+
+def sign(folder: Path, signer: CryptoSigner) -> Path:
+    """Signs what is served in a folder, atomically; the signatures of other keys over the same statement stay.
+
+    It compares the files first: nobody should vouch for bytes that are not those that were pushed.
+
+    Returns:
+      The envelope's path. Where the key has signed already, nothing is written.
+
+    Raises:
+      Refused: if the folder's files are not those that its statement names.
+      EnvironmentProblem: if the statement is missing or unreadable, or the folder cannot be written.
+    """
+    data = _read(folder, PROVENANCE)
+    _clear(folder / ENVELOPE)
+    if faults := subject.compare(_statement(data), folder):
+        found = "; ".join(map(str, faults))
+        raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
+    if not _has_signed(folder, signer.public_key, data):
+        _replace(folder / ENVELOPE, _countersigned(folder, data, signer))
+    return folder / ENVELOPE
+
+
+def verify(folder: Path, public_key: Path) -> SignatureCheck:
+    """Checks a served version, or a copy of it anywhere, against a public key.
+
+    Args:
+      folder: it alone is read, no records and no root.
+      public_key: PEM file.
+
+    Raises:
+      BadInput: if there is no such folder, or no such key.
+      EnvironmentProblem: if something in the folder cannot be read.
+    """
+    if not folder.is_dir():
+        raise BadInput("not a folder", where=folder, wanted="a served version, or a copy of one")
+    key = keys.load_public(public_key)
+    try:
+        signed = _signed(folder, key)
+    except _Unverified as err:
+        return SignatureCheck(path=folder, keyid=key.keyid, signed=False, digest=None, faults=(err.fault,))
+    statement = _statement(signed)
+    faults = (*_beside(folder, signed), *subject.compare(statement, folder))
+    digest = manifest.digest_of(statement)
+    return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults)
+
+
+class _Unverified(Exception):
+    """The envelope does not show that the key signed."""
+
+    def __init__(self, what: str, *, wanted: str | None = None, found: str | None = None) -> None:
+        super().__init__(what)
+        self.fault = Fault(what=f"{SIGNATURE}: {what}", path=ENVELOPE, wanted=wanted, found=found)
+
+
+def _signed(folder: Path, key: SSlibKey) -> bytes:
+    """Returns the statement that the key signed, out of the envelope; nothing in it is parsed before that is sure."""
+    from securesystemslib.exceptions import UnverifiedSignatureError
+
+    envelope = _envelope(folder)
+    # The library counts characters where the specification counts bytes, so that only the one type may reach it.
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise _Unverified("another payload type", wanted=PAYLOAD_TYPE, found=str(envelope.payload_type)[:200])
+    # A key id is a hint that nobody signed: every signature is tried.
+    for signature in envelope.signatures.values():
+        with contextlib.suppress(UnverifiedSignatureError):
+            key.verify_signature(signature, envelope.pae())
+            _checked(envelope.payload)
+            return envelope.payload
+    made = ", ".join(str(keyid)[:64] for keyid in envelope.signatures) or "no signatures"
+    raise _Unverified("not of this key over these bytes", wanted=f"key {key.keyid}", found=made)
+
+
+def _has_signed(folder: Path, key: SSlibKey, statement: bytes) -> bool:
+    try:
+        return _signed(folder, key) == statement
+    except _Unverified:
+        return False
+
+
+def _envelope(folder: Path) -> Envelope:
+    from securesystemslib.dsse import Envelope
+
+    try:
+        data = _read(folder, ENVELOPE)
+    except EnvironmentProblem as err:
+        raise _Unverified(err.what, found=None if err.got is None else str(err.got)) from err
+    try:
+        return Envelope.from_dict(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise _Unverified("not a DSSE envelope", found=f"{type(err).__name__}: {err}"[:200]) from err
+
+
+def _checked(payload: bytes) -> None:
+    try:
+        _statement(payload)
+    except EnvironmentProblem as err:
+        raise _Unverified("over another kind of statement", wanted=manifest.PREDICATE_TYPE, found=err.what) from err
+
+
+def _statement(data: bytes) -> dict[str, Any]:
+    """Returns a statement that was written as `manifest.to_bytes` writes it, with nothing said twice.
+
+    Raises:
+      EnvironmentProblem: if it is another kind of statement.
+    """
+    try:
+        statement = manifest.from_bytes(data)
+        complete = bool(manifest.digest_of(statement)) and bool(manifest.manifest_of(statement))
+        named = all(isinstance(item["name"], str) for item in statement["subject"])
+    except (KeyError, TypeError, AttributeError, StopIteration, RecursionError) as err:
+        raise EnvironmentProblem("its list of files cannot be read", where=PROVENANCE, got=repr(err)) from err
+    if not complete or not named or manifest.to_bytes(statement) != data:
+        raise EnvironmentProblem("not as it was written", where=PROVENANCE, wanted="canonical JSON, naming every file")
+    return statement
+
+
+def _beside(folder: Path, payload: bytes) -> tuple[Fault, ...]:
+    """Compares `provenance.json`, which other tools read, with what was signed."""
+    if not os.path.lexists(folder / PROVENANCE):
+        return (Fault(what=subject.MISSING, path=PROVENANCE),)
+    same = (folder / PROVENANCE).is_symlink() or _read(folder, PROVENANCE) == payload
+    return () if same else (Fault(what=subject.CHANGED, path=PROVENANCE, wanted="the statement that was signed"),)
+
+
+def _countersigned(folder: Path, statement: bytes, signer: CryptoSigner) -> bytes:
+    """Returns the envelope that is there with one signature more, or a new one if it is over something else."""
+    try:
+        envelope = _envelope(folder)
+    except _Unverified:
+        return envelope_bytes(statement, signer)
+    if (envelope.payload, envelope.payload_type) != (statement, PAYLOAD_TYPE):
+        return envelope_bytes(statement, signer)
+    envelope.sign(signer)
+    return canonical_json(envelope.to_dict())
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise EnvironmentProblem(
+                "no such file",
+                where=path,
+                got="a link" if path.is_symlink() else None,
+                hint="is this a served version?",
+            )
+        with path.open("rb") as file:
+            data = file.read(LIMIT + 1)
+    except OSError as err:
+        raise EnvironmentProblem("cannot read", where=path, got=err.strerror) from err
+    if len(data) > LIMIT:
+        raise EnvironmentProblem("too large", where=path, wanted=f"{LIMIT} bytes at most")
+    return data
+
+
+def _clear(path: Path) -> None:
+    """Takes away what a `sign` that was killed left behind."""
+    try:
+        for left in path.parent.glob(f"{path.name}{_NEW}*"):
+            left.unlink()
+    except OSError as err:
+        raise EnvironmentProblem("cannot write the signature", where=path, got=err.strerror) from err
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Puts a file in the place of another at once."""
+    new = path.with_name(f"{path.name}{_NEW}{uuid.uuid4().hex}")
+    try:
+        with new.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+        sync_folder(path.parent)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise EnvironmentProblem("cannot write the signature", where=path, got=err.strerror) from err

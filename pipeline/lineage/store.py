@@ -1,0 +1,202 @@
+"""`metadata.db` -> what it holds, without TFX; and the few changes that housekeeping makes to it.
+
+MLMD waits half a minute for a store that another process has locked, in silence and deep inside C++, and opens an
+empty file as a new store. So the file is looked at first: what it is, and who holds SQLite's locks on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import EnvironmentProblem
+from pipeline.paths import RunPaths
+
+LOCK_WAIT: Final = 25.0
+"""Seconds to wait for another process, about as long as MLMD itself waits."""
+
+PATIENCE: Final = 2.0
+"""Seconds after which a waiting command says so."""
+
+MAGIC: Final = b"SQLite format 3\0"
+WRITER_BYTES: Final = (0x40000000, 2)
+"""Where SQLite's PENDING and RESERVED locks lie (https://www.sqlite.org/src/file/src/os.h): a writer holds one."""
+
+_FLOCK: Final = "hhqqi4x"
+"""struct flock of Linux on 64 bits: type, whence, start, length, process."""
+
+
+class Store:
+    """An open metadata store of one root.
+
+    Attributes:
+      path: of the file.
+      raw: ml_metadata's own store.
+    """
+
+    def __init__(self, path: Path, raw: Any) -> None:
+        self.path = path
+        self.raw = raw
+
+    def unfinished(self) -> list[Any]:
+        """Returns the executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
+        from ml_metadata.proto import metadata_store_pb2 as pb
+
+        active = (pb.Execution.NEW, pb.Execution.RUNNING)
+        with explained(self.path):
+            return [found for found in self.raw.get_executions() if found.last_known_state in active]
+
+    def fail(self, executions: Iterable[Any]) -> None:
+        """Marks executions as failed."""
+        from ml_metadata.proto import metadata_store_pb2 as pb
+
+        dead = list(executions)
+        for execution in dead:
+            execution.last_known_state = pb.Execution.FAILED
+        if dead:
+            with explained(self.path):
+                self.raw.put_executions(dead)
+
+    def has_published(self, record: str) -> bool:
+        """Whether outputs that carry this record's hash were published by an execution that is complete."""
+        from ml_metadata.proto import metadata_store_pb2 as pb
+
+        with explained(self.path):
+            made = [a.id for a in self.raw.get_artifacts() if record_of(a) == record]
+            events = self.raw.get_events_by_artifact_ids(made) if made else []
+            makers = {event.execution_id for event in events if event.type == pb.Event.OUTPUT}
+            states = [found.last_known_state for found in self.raw.get_executions_by_id(sorted(makers))]
+        return pb.Execution.COMPLETE in states
+
+    def mark_deleted(self, records: Iterable[str]) -> int:
+        """Marks the artifacts that these records made as deleted and returns their number."""
+        from ml_metadata.proto import metadata_store_pb2 as pb
+
+        wanted = frozenset(records)
+        with explained(self.path):
+            gone = [a for a in self.raw.get_artifacts() if record_of(a) in wanted]
+            for artifact in gone:
+                artifact.state = pb.Artifact.DELETED
+            if gone:
+                self.raw.put_artifacts(gone)
+        return len(gone)
+
+
+def record_of(artifact: Any) -> str | None:
+    """Returns the hash of the record behind a stored artifact."""
+    # `[]` would add the property to an artifact without one.
+    value = artifact.custom_properties.get("record")
+    return None if value is None else str(value.string_value)
+
+
+def open_store(
+    paths: RunPaths, *, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE
+) -> Store:
+    """Opens a root's store.
+
+    Args:
+      paths: of the root.
+      say: told once that another process is being waited for.
+      wait: seconds to wait for it.
+      patience: seconds before `say` is told.
+
+    Raises:
+      EnvironmentProblem: if it is missing, empty, unreadable, or still locked in the end.
+    """
+    check(paths.metadata)
+    _await_writers(paths.metadata, say, wait, patience)
+    return Store(paths.metadata, connect(paths.metadata))
+
+
+def check(path: Path) -> None:
+    """Checks that a file can be a store, without opening it: MLMD would fill an empty one.
+
+    Raises:
+      EnvironmentProblem: if it is missing, empty or no SQLite file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+    except OSError as err:
+        raise EnvironmentProblem("no metadata store", where=path, got=err.strerror, hint=how_to_rebuild(path)) from err
+    if start != MAGIC:
+        what = "not an SQLite file" if start else "the metadata store is empty"
+        raise EnvironmentProblem(what, where=path, hint=how_to_rebuild(path))
+
+
+def how_to_rebuild(path: Path) -> str:
+    """Returns what to do about a store that is lost."""
+    return f"`mnist-tfx lineage rebuild --root {path.parent}` makes it again from records and ledger"
+
+
+def connect(path: Path) -> Any:
+    """Returns ml_metadata's store at `path`, made if need be.
+
+    Raises:
+      EnvironmentProblem: if it cannot be opened.
+    """
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(path)
+    with explained(path):
+        return metadata_store.MetadataStore(config)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns ml_metadata's errors into one line.
+
+    Raises:
+      EnvironmentProblem: instead of them.
+    """
+    from ml_metadata import errors
+
+    try:
+        yield
+    except (errors.StatusError, RuntimeError) as err:
+        # The constructor turns an AbortedError into a RuntimeError.
+        if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
+            raise _locked(path, None) from err
+        first = (str(err).splitlines() or [type(err).__name__])[0][:200]
+        raise EnvironmentProblem(
+            "cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)
+        ) from err
+
+
+def writer(path: Path) -> int | None:
+    """Returns the process that is writing to an SQLite file, or None; it must not be open in this process.
+
+    Closing a file drops every POSIX lock that this process has on it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *WRITER_BYTES, 0)
+        kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else process
+
+
+def _await_writers(path: Path, say: Callable[[str], None], wait: float, patience: float) -> None:
+    started, told = time.monotonic(), False
+    while (process := writer(path)) is not None:
+        waited = time.monotonic() - started
+        if waited >= wait:
+            raise _locked(path, process)
+        if waited >= patience and not told:
+            say(f"{path} is locked by process {process}: waiting for it")
+            told = True
+        time.sleep(0.05)
+
+
+def _locked(path: Path, process: int | None) -> EnvironmentProblem:
+    who = "another process" if process is None else f"process {process}"
+    return EnvironmentProblem(f"locked by {who}", where=path, hint="end it, or try again when it is done")

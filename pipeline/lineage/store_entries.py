@@ -1,0 +1,151 @@
+"""A record -> what ML Metadata holds of it: types, execution, artifacts and events, under the names that TFX gives them.
+
+TFX names a type after the class of a component or an artifact. Nothing here imports those classes, which bring TFX
+along; an end-to-end test compares the names with a store that TFX has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import json_format
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from components.features import SPLITS
+from pipeline.lineage.artifacts import ROOT_MARK, ArtifactEntry, ArtifactRef
+from pipeline.lineage.records import ExecutionRecord
+
+PIPELINE, PIPELINE_RUN, NODE = "pipeline", "pipeline_run", "node"
+"""Context types; an execution is in one context of each."""
+
+EXECUTION_TYPES: Final[Mapping[str, tuple[str, str | None]]] = {
+    "ExampleGen": ("components.ingest.example_gen.MnistIdxExampleGen", None),
+    "StatisticsGen": ("components.statistics_gen.MnistStatisticsGen", "PROCESS"),
+    "ReviewedSchema": ("components.reviewed_schema.ReviewedSchema", None),
+    "ExampleValidator": ("components.example_validator.MnistExampleValidator", None),
+    "SchemaGate": ("components.schema_gate.component.SchemaGate", None),
+    "Transform": ("components.transform.MnistTransform", "TRANSFORM"),
+    "Autoencoder": ("components.autoencoder.component.AutoencoderTrainer", "TRAIN"),
+    "Classifier": ("components.classifier.component.ClassifierTrainer", "TRAIN"),
+    "Baseline": ("components.baseline.Baseline", None),
+    "Evaluator": ("components.evaluation.component.MnistEvaluator", None),
+    "SavedModelCheck": ("components.savedmodel_check.SavedModelCheck", None),
+    "Pusher": ("components.atomic_pusher.AtomicPusher", None),
+}
+"""{node id: import path of its component, MLMD's name of the kind of work}."""
+
+CSV_INGEST: Final = "components.ingest.example_gen.MnistCsvExampleGen"
+
+ARTIFACT_BASES: Final[Mapping[str, str]] = {
+    "Examples": "DATASET",
+    "ExampleStatistics": "STATISTICS",
+    "Model": "MODEL",
+    "PushedModel": "MODEL",
+}
+SPLIT_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
+    "Examples": {"span": "INT", "split_names": "STRING", "version": "INT"},
+    "ExampleStatistics": {"span": "INT", "split_names": "STRING"},
+    "ExampleAnomalies": {"span": "INT", "split_names": "STRING"},
+}
+"""Artifact types that know their splits, with the types of their properties."""
+
+SPLIT_FOLDER: Final = "Split-"
+
+
+def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType:
+    """Returns the type of a node's executions; a node of another release goes by its id."""
+    path, base = EXECUTION_TYPES.get(node, (node, None))
+    made = pb.ExecutionType(name=CSV_INGEST if node == "ExampleGen" and parameters.get("form") == "csv" else path)
+    if base is not None:
+        made.base_type = pb.ExecutionType.SystemDefinedBaseType.Value(base)
+    return made
+
+
+def artifact_type(name: str) -> pb.ArtifactType:
+    """Returns the artifact type that TFX registers under a name."""
+    made = pb.ArtifactType(name=name)
+    for key, kind in SPLIT_TYPES.get(name, {}).items():
+        made.properties[key] = pb.PropertyType.Value(kind)
+    if name in ARTIFACT_BASES:
+        made.base_type = pb.ArtifactType.SystemDefinedBaseType.Value(ARTIFACT_BASES[name])
+    return made
+
+
+def execution(type_id: int, state: int, parameters: Mapping[str, Any], root: Path) -> pb.Execution:
+    """Returns an execution with its properties, as TFX stores them."""
+    made = pb.Execution(type_id=type_id, last_known_state=state)
+    set_properties(made.custom_properties, parameters, root)
+    return made
+
+
+def artifact(
+    type_id: int, entry: ArtifactEntry, record_hash: str, record: ExecutionRecord, root: Path
+) -> pb.Artifact:
+    """Returns an artifact as it was published."""
+    made = pb.Artifact(type_id=type_id, uri=str(root / entry.path), state=pb.Artifact.LIVE)
+    published = {"is_external": 0, "tfx_version": record.environment.packages.get("tfx", "")}
+    ours = {"sha256": entry.sha256, "record": record_hash}
+    set_properties(made.custom_properties, {**published, **entry.properties, **ours}, root)
+    names = split_names(entry)
+    if entry.type in SPLIT_TYPES and names:
+        made.properties["split_names"].string_value = json_list(names)
+        if entry.type != "Examples":  # there, TFX puts the span among the custom properties
+            made.properties["span"].int_value = 0
+    return made
+
+
+def unrecorded_artifact(type_id: int, ref: ArtifactRef, root: Path) -> pb.Artifact:
+    """Returns an artifact that an execution read, but none on record made."""
+    made = pb.Artifact(type_id=type_id, uri=str(root / ref.path), state=pb.Artifact.LIVE)
+    set_properties(made.custom_properties, {"sha256": ref.sha256}, root)
+    return made
+
+
+def event(kind: int, artifact_id: int, execution_id: int, channel: str, index: int) -> pb.Event:
+    """Returns that an execution read or made an artifact; `kind` is Event.INPUT or Event.OUTPUT."""
+    made = pb.Event(type=kind, artifact_id=artifact_id, execution_id=execution_id)
+    made.path.steps.add().key = channel
+    made.path.steps.add().index = index
+    return made
+
+
+def set_properties(target: Any, values: Mapping[str, Any], root: Path) -> None:
+    """Fills a property map from recorded JSON values, the root's path in place of its mark."""
+    for name, value in values.items():
+        _set(target[name], with_root(value, root))
+
+
+def with_root(value: Any, root: Path) -> Any:
+    """Returns JSON values with `ROOT_MARK` replaced by the root's path; the inverse of `artifacts.without_root`."""
+    if isinstance(value, str):
+        return value.replace(ROOT_MARK, str(root))
+    if isinstance(value, Mapping):
+        return {name: with_root(inner, root) for name, inner in value.items()}
+    return [with_root(inner, root) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def split_names(entry: ArtifactEntry) -> list[str]:
+    """Returns the splits that an artifact has folders for: train, validation, test, then any others."""
+    folders = {path.split("/")[0] for path in entry.files if path.startswith(SPLIT_FOLDER)}
+    found = {folder.removeprefix(SPLIT_FOLDER) for folder in folders}
+    return [name for name in SPLITS if name in found] + sorted(found - set(SPLITS))
+
+
+def json_list(names: list[str]) -> str:
+    """Returns names as TFX's `encode_split_names` writes them."""
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _set(value: pb.Value, plain: Any) -> None:
+    if isinstance(plain, Mapping):
+        json_format.ParseDict(plain, value.struct_value)
+    elif isinstance(plain, bool):
+        value.bool_value = plain
+    elif isinstance(plain, int):
+        value.int_value = plain
+    elif isinstance(plain, float):
+        value.double_value = plain
+    else:
+        value.string_value = str(plain)

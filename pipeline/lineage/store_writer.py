@@ -1,0 +1,129 @@
+"""Past executions -> an empty ML Metadata store, filled in a handful of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from pipeline.lineage import store_entries as entries
+from pipeline.lineage.past import Past
+
+UNKNOWN: Final = "pipeline.lineage.past.Unknown"
+"""Type of an execution that left a folder behind and nothing else."""
+
+
+def write(raw: Any, pasts: Sequence[Past], collected: frozenset[str], root: Path) -> dict[str, int]:
+    """Fills a store and returns how much of what it holds.
+
+    Args:
+      raw: ml_metadata's store, empty.
+      pasts: in the order of their numbers.
+      collected: paths of artifacts that were removed on purpose.
+      root: absolute path of the root.
+    """
+    executions = _put_executions(raw, pasts, root)
+    artifacts = _put_artifacts(raw, pasts, collected, root)
+    contexts = _put_contexts(raw, pasts)
+    events = [event for one, number in zip(pasts, executions, strict=True) for event in _events(one, number, artifacts)]
+    if events:
+        raw.put_events(events)
+    _put_links(raw, pasts, executions, contexts, events)
+    runs = sum(1 for kind, _ in contexts if kind == entries.PIPELINE_RUN)
+    return {"runs": runs, "executions": len(executions), "artifacts": len(artifacts), "events": len(events)}
+
+
+def _put_executions(raw: Any, pasts: Sequence[Past], root: Path) -> list[int]:
+    types: dict[str, int] = {}
+    made = []
+    for one in pasts:
+        parameters = one.record.parameters if one.record is not None else {}
+        kind = pb.ExecutionType(name=UNKNOWN) if one.node is None else entries.execution_type(one.node, parameters)
+        if kind.name not in types:
+            types[kind.name] = raw.put_execution_type(kind)
+        made.append(entries.execution(types[kind.name], pb.Execution.State.Value(one.state), parameters, root))
+    return list(raw.put_executions(made)) if made else []
+
+
+def _put_artifacts(raw: Any, pasts: Sequence[Past], collected: frozenset[str], root: Path) -> dict[str, int]:
+    types: dict[str, int] = {}
+
+    def type_id(name: str) -> int:
+        if name not in types:
+            types[name] = raw.put_artifact_type(entries.artifact_type(name))
+        return types[name]
+
+    made: dict[str, pb.Artifact] = {}
+    for one in pasts:
+        if one.record is None or one.hash is None:
+            continue
+        for entry in (entry for channel in one.record.outputs.values() for entry in channel):
+            if entry.path not in made:
+                made[entry.path] = entries.artifact(type_id(entry.type), entry, one.hash, one.record, root)
+                if entry.path in collected and not (root / entry.path).exists():
+                    made[entry.path].state = pb.Artifact.DELETED
+    for ref in (ref for one in pasts if one.record for refs in one.record.inputs.values() for ref in refs):
+        if ref.path not in made:
+            made[ref.path] = entries.unrecorded_artifact(type_id(ref.type), ref, root)
+    return dict(zip(made, raw.put_artifacts(list(made.values())), strict=True)) if made else {}
+
+
+def context_names(one: Past) -> list[tuple[str, str]]:
+    """Returns (type, name) of the contexts that an execution is in."""
+    if one.node is None:
+        return []
+    return [
+        (entries.PIPELINE, one.pipeline),
+        (entries.PIPELINE_RUN, one.run_id),
+        (entries.NODE, f"{one.pipeline}.{one.node}"),
+    ]
+
+
+def _put_contexts(raw: Any, pasts: Sequence[Past]) -> dict[tuple[str, str], int]:
+    wanted = list(dict.fromkeys(name for one in pasts for name in context_names(one)))
+    if not wanted:
+        return {}
+    kinds = (entries.PIPELINE, entries.PIPELINE_RUN, entries.NODE)
+    types = {kind: raw.put_context_type(pb.ContextType(name=kind)) for kind in kinds}
+    ids = raw.put_contexts([pb.Context(type_id=types[kind], name=name) for kind, name in wanted])
+    contexts = dict(zip(wanted, ids, strict=True))
+    parents = {one.run_id: one.pipeline for one in pasts if one.node is not None}
+    raw.put_parent_contexts(
+        [
+            pb.ParentContext(
+                child_id=contexts[entries.PIPELINE_RUN, run], parent_id=contexts[entries.PIPELINE, pipeline]
+            )
+            for run, pipeline in parents.items()
+        ]
+    )
+    return contexts
+
+
+def _events(one: Past, number: int, artifacts: Mapping[str, int]) -> Iterable[pb.Event]:
+    if one.record is None:
+        return
+    for kind, channels in ((pb.Event.INPUT, one.record.inputs), (pb.Event.OUTPUT, one.record.outputs)):
+        for channel, found in sorted(channels.items()):
+            for index, artifact in enumerate(found):
+                yield entries.event(kind, artifacts[artifact.path], number, channel, index)
+
+
+def _put_links(
+    raw: Any,
+    pasts: Sequence[Past],
+    executions: Sequence[int],
+    contexts: Mapping[tuple[str, str], int],
+    events: Iterable[pb.Event],
+) -> None:
+    around = {
+        number: [contexts[name] for name in context_names(one)] for one, number in zip(pasts, executions, strict=True)
+    }
+    associations = [
+        pb.Association(execution_id=number, context_id=context) for number, found in around.items() for context in found
+    ]
+    seen = dict.fromkeys((event.artifact_id, context) for event in events for context in around[event.execution_id])
+    attributions = [pb.Attribution(artifact_id=artifact, context_id=context) for artifact, context in seen]
+    if associations:
+        raw.put_attributions_and_associations(attributions, associations)

@@ -1,0 +1,204 @@
+"""A SavedModel's `variables/` -> one digest per tensor, without TensorFlow and without loading the model.
+
+Two trainings that end in the same weights write different SavedModel bytes, since the graph holds generated names; the
+tensors are what can be compared. They lie in a TensorBundle: `variables.index` is a table in LevelDB's format
+(https://github.com/google/leveldb/blob/main/doc/table_format.md) from tensor name to `BundleEntryProto`
+(tensorflow/core/protobuf/tensor_bundle.proto), which says where in `variables.data-*` the raw bytes are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from components.digest import CHUNK
+from components.errors import EnvironmentProblem
+
+VARIABLES: Final = "variables"
+OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""Not a weight: a serialised description of the objects, which may be written in any order."""
+
+_FOOTER_BYTES: Final = 48
+_MAGIC: Final = 0xDB4775248B80FB57
+_TRAILER_BYTES: Final = 5  # one byte for the compression and a CRC-32C follow every block
+_UNCOMPRESSED: Final = 0
+
+_NAMES: Final = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}
+"""tensorflow/core/framework/types.proto; only what a name is shown for."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One variable.
+
+    Attributes:
+      dtype: such as `float32`.
+      shape: sizes of its dimensions.
+      sha256: of its raw bytes, as they are stored.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """Where a tensor lies: file number, first byte and length in it."""
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+
+
+def tensors(saved_model: Path) -> dict[str, Tensor]:
+    """Returns a SavedModel's variables by name.
+
+    Raises:
+      EnvironmentProblem: if its variables are missing, cut short or not a TensorBundle.
+    """
+    index = saved_model / VARIABLES / "variables.index"
+    try:
+        shards, entries = _bundle(index.read_bytes())
+        return {name: _digested(index, shards, entry) for name, entry in entries.items() if name != OBJECT_GRAPH}
+    except OSError as err:
+        raise EnvironmentProblem("cannot read the variables", where=err.filename or index, got=err.strerror) from err
+    except (ValueError, IndexError, KeyError, struct.error) as err:
+        raise EnvironmentProblem("not a TensorBundle", where=index, got=err) from err
+
+
+def _bundle(index: bytes) -> tuple[int, dict[str, _Entry]]:
+    """Returns the number of data files and the entries by tensor name; the table's first key, empty, is its header."""
+    table = dict(_table(index))
+    header = _numbers(table.pop(b""))
+    entries = {key.decode(errors="backslashreplace"): _entry(value) for key, value in table.items()}
+    return header.get(1, 1), entries
+
+
+def _entry(data: bytes) -> _Entry:
+    fields = _numbers(data)
+    shape = [_numbers(dimension).get(1, 0) for message in _messages(data, 2) for dimension in _messages(message, 2)]
+    return _Entry(
+        dtype=fields.get(1, 0),
+        shape=tuple(shape),
+        shard=fields.get(3, 0),
+        offset=fields.get(4, 0),
+        size=fields.get(5, 0),
+    )
+
+
+def _digested(index: Path, shards: int, entry: _Entry) -> Tensor:
+    path = index.with_name(f"variables.data-{entry.shard:05d}-of-{shards:05d}")
+    digest = hashlib.sha256()
+    left = entry.size
+    with path.open("rb") as file:
+        file.seek(entry.offset)
+        while left and (block := file.read(min(left, CHUNK))):
+            digest.update(block)
+            left -= len(block)
+    if left:
+        raise EnvironmentProblem("is cut short", where=path, wanted=f"{left} bytes more")
+    dtype = _NAMES.get(entry.dtype, f"type {entry.dtype}")
+    return Tensor(dtype=dtype, shape=entry.shape, sha256=digest.hexdigest())
+
+
+def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields key and value of every entry of a table, in order."""
+    footer = data[-_FOOTER_BYTES:]
+    if len(footer) != _FOOTER_BYTES or struct.unpack("<Q", footer[-8:])[0] != _MAGIC:
+        raise ValueError("no table: its last 8 bytes are not the magic number")
+    _, place = _handle(footer, 0)  # of the table's own metadata, which a bundle has none of
+    index, _ = _handle(footer, place)
+    for _, handle in _block(data, *index):
+        yield from _block(data, *_handle(handle, 0)[0])
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    if offset + size + _TRAILER_BYTES > len(data):
+        raise ValueError(f"a block at {offset} ends behind the file")
+    if data[offset + size] != _UNCOMPRESSED:
+        raise ValueError(f"the block at {offset} is compressed, which no bundle is")
+    block = data[offset : offset + size]
+    [restarts] = struct.unpack("<I", block[-4:])
+    end = size - 4 * (restarts + 1)
+    place, key = 0, b""
+    while place < end:
+        shared, place = _varint(block, place)
+        unshared, place = _varint(block, place)
+        length, place = _varint(block, place)
+        key = key[:shared] + block[place : place + unshared]
+        place += unshared
+        yield key, block[place : place + length]
+        place += length
+
+
+def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
+    offset, place = _varint(data, place)
+    size, place = _varint(data, place)
+    return (offset, size), place
+
+
+def _numbers(data: bytes) -> dict[int, int]:
+    return {number: value for number, value in _fields(data) if isinstance(value, int)}
+
+
+def _messages(data: bytes, wanted: int) -> list[bytes]:
+    return [value for number, value in _fields(data) if number == wanted and isinstance(value, bytes)]
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yields number and value of each field of a serialised protocol buffer message."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        number, kind = tag >> 3, tag & 7
+        if kind == _VARINT:
+            value, place = _varint(data, place)
+            yield number, value
+            continue
+        length = {_FIXED64: 8, _FIXED32: 4}.get(kind)
+        if kind == _BYTES:
+            length, place = _varint(data, place)
+        if length is None or place + length > len(data):
+            raise ValueError(f"field {number} is not that of a message")
+        yield number, data[place : place + length]
+        place += length
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, place
+
+
+def differing(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Returns the names of the tensors that are not the same in both, sorted; those in one alone are among them."""
+    return tuple(sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)))

@@ -1,0 +1,115 @@
+"""A version -> everything upstream of it: executions and data files, nearest first, complete however deep or wide."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from components.errors import EnvironmentProblem
+from pipeline.lineage.history import History, Push, Step
+from pipeline.lineage.record_files import RecordMissing
+from pipeline.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A data file: the name it was given, its payload digest, its rows, and the execution that read it."""
+
+    name: str
+    payload_digest: str
+    rows: int | None
+    reader: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What lies behind a version.
+
+    Attributes:
+      push: the version.
+      steps: (executions between it and the version, execution), nearest first.
+      data: the files that were read.
+      edges: artifacts that went from one execution to another.
+    """
+
+    push: Push
+    steps: tuple[tuple[int, Step], ...]
+    data: tuple[DataFile, ...]
+    edges: int
+
+    @property
+    def nodes_visited(self) -> int:
+        """The version, the executions and the data files."""
+        return 1 + len(self.steps) + len({file.payload_digest for file in self.data})
+
+    @property
+    def depth(self) -> int:
+        """Executions between the version and the farthest one."""
+        return self.steps[-1][0] if self.steps else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        push = self.push._asdict()
+        return {
+            **{name: push[name] for name in ("version", "digest", "run_id", "recorded", "served")},
+            "nodes_visited": self.nodes_visited,
+            "edges": self.edges,
+            "depth": self.depth,
+            "executions": [_fields(depth, step) for depth, step in self.steps],
+            "data": [dataclasses.asdict(file) for file in self.data],
+        }
+
+
+def trace(history: History, version: int | None = None) -> Trace:
+    """Returns everything upstream of a version, by default the newest that is served.
+
+    Raises:
+      BadInput: if there is no such version.
+      RecordMissing: if a record behind it is gone, naming it and its reader.
+      EnvironmentProblem: if nothing is known about where the version came from.
+    """
+    push = history.push(version)
+    if not push.heads:
+        where = RunPaths(history.root).serving / str(push.version)
+        raise EnvironmentProblem("neither its push nor its provenance is on record", where=where)
+    reached = dict.fromkeys(push.heads, 1)
+    waiting = list(reached)
+    steps, edges = [], 0
+    for known in waiting:  # grows while it is walked
+        if known not in history.steps:
+            raise RecordMissing("a record behind it is missing", where=f"version {push.version}", wanted=f"{known}.json")
+        step, depth = history.steps[known], reached[known]
+        steps.append((depth, step))
+        for read in step.reads:
+            edges += 1
+            if read.maker is not None and read.maker not in reached:
+                reached[read.maker] = depth + 1
+                waiting.append(read.maker)
+    return Trace(push=push, steps=tuple(steps), data=tuple(_data(history, steps)), edges=edges)
+
+
+def _data(history: History, steps: list[tuple[int, Step]]) -> list[DataFile]:
+    return [
+        DataFile(
+            name=history.names.get(file["payload_digest"], file["name"]),
+            payload_digest=file["payload_digest"],
+            rows=file.get("rows"),
+            reader=step.record,
+        )
+        for _, step in steps
+        if step.data is not None
+        for file in step.data["files"]
+    ]
+
+
+def _fields(depth: int, step: Step) -> dict[str, Any]:
+    return {
+        "record": step.record,
+        "node": step.node,
+        "run_id": step.run_id,
+        "started": step.started,
+        "depth": depth,
+        "code": step.code,
+        "reads": [{"channel": r.channel, "type": r.type, "sha256": r.sha256, "maker": r.maker} for r in step.reads],
+        "makes": [{"channel": m.channel, "type": m.type, "path": m.path, "sha256": m.sha256} for m in step.makes],
+    }
