@@ -49,5 +49,5 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
 
-clean:  ## Remove runs/ and caches; .venv/ and .tools/ stay.
-	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## Remove build products and caches; runs/ stays, and the environment.
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tfx.orchestration import metadata
 from tfx.orchestration.portable import data_types, launcher
 
 from components import savedmodel_check
-from components.errors import EnvironmentProblem, MnistTfxError, Refused
-from components.ingest.source import SOURCES, read_contents
+from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
-from pipeline import metadata_store, root, verdicts
+from pipeline import metadata_connection, metadata_store, root, verdicts
 from pipeline.config import PipelineConfig, Reuse
 from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
-from pipeline.lineage import chain, manifest, record_files, records
-from pipeline.lineage.chain import Line
+from pipeline.lineage import manifest, record_files, records
 from pipeline.lineage.ledger import Ledger
+from pipeline.metadata_connection import Connection
 from pipeline.nodes import TRAINERS, CompiledPipeline, Node, compile_pipeline
 from pipeline.plan import Done, Planned, Planner
+from pipeline.run_record import portable, run_record, skipped
+from pipeline.settling import note_push, settle
 from pipeline.view import RunView
 
 
@@ -86,9 +83,11 @@ class Run:
         with root.locked(self._config.paths, self._view.say):
             before = root.check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
+            root.check_ledger(self._config.paths, ledger.chain)
             error = self._attempt(compiled, ledger, before)
             with self._interruptions.held_back():
-                record = self._run_record(compiled, started, error)
+                nodes = [self._outcomes.get(node.id) or skipped(node.id) for node in compiled.nodes]
+                record = run_record(self._config, self._run_id, nodes, self._done, error, started)
                 ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
 
@@ -108,8 +107,10 @@ class Run:
         return None
 
     def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
-        connection = metadata_store.connect(self._config.paths.metadata, ledger_is_empty=not ledger.chain.lines)
-        self._settle(connection, ledger, before)
+        connection = metadata_connection.connect(
+            self._config.metadata, self._config.paths, ledger.chain, self._view.say
+        )
+        settle(self._config, connection, ledger, before, self._view.say)
         self._highest_version = ledger.chain.highest_version()
         context = RunContext(
             run_id=self._run_id,
@@ -131,14 +132,14 @@ class Run:
                 self._run_node(node, planner, context, connection, compiled)
         finally:
             # Nothing of this run is still at work, however it ended.
-            metadata_store.fail_running(connection)
+            metadata_store.fail_running(connection, (self._run_id,))
 
     def _run_node(
         self,
         node: Node,
         planner: Planner,
         context: RunContext,
-        connection: metadata.Metadata,
+        connection: Connection,
         compiled: CompiledPipeline,
     ) -> None:
         self._view.started(node.id)
@@ -154,7 +155,11 @@ class Run:
             seconds = round(time.monotonic() - clock, 3)
             done = self._done.get(node.id)
             self._outcomes[node.id] = records.NodeOutcome(
-                id=node.id, state=state, seconds=seconds, why=why, record=done.hash if done else None
+                id=node.id,
+                state=state,
+                seconds=seconds,
+                why=portable(self._config, why),
+                record=done.hash if done else None,
             )
             self._view.finished(node.id, state, seconds, why)
         self._say_warnings(node)
@@ -165,7 +170,7 @@ class Run:
         node: Node,
         planned: Planned,
         context: RunContext,
-        connection: metadata.Metadata,
+        connection: Connection,
         compiled: CompiledPipeline,
     ) -> tuple[str, str]:
         if planned.damaged:
@@ -184,15 +189,15 @@ class Run:
         try:
             self._launch(node, execution, connection, compiled)
         except BaseException as err:
-            execution.give_up(str(err))
+            execution.give_up(portable(self._config, str(err)))
             raise
         # Before the commit: a push whose node is committed always has its line.
         if execution.done is not None:
-            self._note_push(execution.done.record, context.ledger)
+            note_push(self._config.paths.root, execution.done.record, context.ledger)
         self._done[node.id] = execution.commit()
         return "executed", planned.why if planned.reuse is None else "the metadata store does not know its outputs"
 
-    def _published_again(self, node: Node, planned: Planned, connection: metadata.Metadata) -> bool:
+    def _published_again(self, node: Node, planned: Planned, connection: Connection) -> bool:
         reused = planned.reuse
         if reused is None:
             return False
@@ -201,7 +206,7 @@ class Run:
         return metadata_store.reuse(connection, node.proto, planned.parameters, uris)
 
     def _launch(
-        self, node: Node, execution: Execution, connection: metadata.Metadata, compiled: CompiledPipeline
+        self, node: Node, execution: Execution, connection: Connection, compiled: CompiledPipeline
     ) -> None:
         launcher.Launcher(
             pipeline_node=node.proto,
@@ -233,71 +238,10 @@ class Run:
         (folder / "provenance.json").write_bytes(manifest.to_bytes(statement))
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
-    def _note_push(self, record: records.ExecutionRecord, ledger: Ledger) -> None:
-        if record.node != "Pusher":
-            return
-        pushed = verdicts.pushed(self._config.paths.root, record)
-        noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
-        if pushed is not None and not noted:
-            ledger.pushed(node=record.node, run_id=record.run_id, version=pushed.version, digest=pushed.digest)
-
     def _say_warnings(self, node: Node) -> None:
         if node.id == "SchemaGate":
             for warning in verdicts.gate_warnings(self._config.paths.root, self._done[node.id].record):
                 self._view.say(f"warning: SchemaGate: {warning}")
-
-    def _settle(self, connection: metadata.Metadata, ledger: Ledger, before: Path | None) -> None:
-        """Closes what an earlier run left open (it is gone, since this one holds the lock) and follows a moved root."""
-        if ledger.repaired:
-            self._view.say(f"warning: {ledger.repaired}")
-        if before is not None and before != self._config.paths.root:
-            metadata_store.relocate(connection, before, self._config.paths.root)
-        unsettled = ledger.unsettled()
-        written = record_files.scan(self._config.paths.records) if unsettled else {}
-        for intent in unsettled:
-            self._settle_intent(intent, written, connection, ledger)
-        left = metadata_store.fail_running(connection)
-        if left:
-            self._view.say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
-        root.claim(self._config.paths, self._config.identity)
-
-    def _settle_intent(
-        self, intent: Line, written: Mapping[str, records.Record], connection: metadata.Metadata, ledger: Ledger
-    ) -> None:
-        """Commits what was published although nobody lived to commit it, and gives up what was not."""
-        for known, record in written.items():
-            if isinstance(record, records.ExecutionRecord) and (record.run_id, record.node) == (
-                intent.run_id,
-                intent.node,
-            ):
-                outputs = [self._config.paths.root / e.path for made in record.outputs.values() for e in made]
-                if metadata_store.is_published(connection, known, [str(path) for path in outputs]):
-                    self._note_push(record, ledger)
-                    ledger.commit(intent, record=known)
-                    return
-        ledger.lost(intent, why="its process ended before it was published")
-
-    def _run_record(
-        self, compiled: CompiledPipeline, started: float, error: MnistTfxError | Interrupted | None
-    ) -> records.RunRecord:
-        for node in compiled.nodes:
-            if node.id not in self._outcomes:
-                self._outcomes[node.id] = records.NodeOutcome(
-                    id=node.id, state="skipped", seconds=0.0, why="the run had stopped", record=None
-                )
-        summary = verdicts.summary(self._config.paths.root, {k: d.record for k, d in self._done.items()})
-        return records.RunRecord(
-            run_id=self._run_id,
-            recipe=self._config.settings.name,
-            settings=self._config.settings.model_dump(mode="json"),
-            status=_status(error),
-            error=_error_fields(error),
-            nodes=tuple(self._outcomes[node.id] for node in compiled.nodes),
-            sources=self._sources(),
-            started=records.utc(started),
-            finished=records.utc(time.time()),
-            **summary,
-        )
 
     def _unexpected(self, err: Exception) -> EnvironmentProblem:
         """Turns what nobody foresaw into one line; the traceback goes to the log."""
@@ -309,39 +253,9 @@ class Run:
         what = f"{type(err).__name__}: {' '.join(str(err).split())[:500]}"
         return EnvironmentProblem(what, hint=f"the traceback is in {log}")
 
-    def _sources(self) -> tuple[records.DataSource, ...]:
-        """Returns the data files as this run was given them, also where ingest was cached under other names."""
-        if "ExampleGen" not in self._done:
-            return ()
-        given = set(self._config.files)
-        folder = self._config.paths.root / str(self._done["ExampleGen"].record.parameters["input_base"])
-        payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
-        # Later entries of the same path replace earlier ones: the file was compressed again since.
-        noted = {entry["path"]: entry for entry in json.loads((folder / SOURCES).read_text())["sources"]}
-        return tuple(
-            records.DataSource(
-                name=Path(path).name,
-                payload_digest=entry["payload_digest"],
-                container_digest=entry["container_digest"],
-                bytes=payload_bytes[entry["payload_digest"]],
-            )
-            for path, entry in noted.items()
-            if path in given
-        )
-
     def _train_seconds(self) -> float:
-        return sum(self._outcomes[t].seconds for t in TRAINERS if self._outcomes[t].state == "executed")
-
-
-def _status(error: MnistTfxError | Interrupted | None) -> str:
-    if error is None:
-        return "ok"
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    return "refused" if isinstance(error, Refused) else "failed"
-
-
-def _error_fields(error: MnistTfxError | Interrupted | None) -> Mapping[str, Any] | None:
-    if isinstance(error, Interrupted):
-        return {"kind": "Interrupted", "what": str(error)}
-    return None if error is None else error.to_dict()
+        return sum(
+            outcome.seconds
+            for node, outcome in self._outcomes.items()
+            if node in TRAINERS and outcome.state == "executed"
+        )

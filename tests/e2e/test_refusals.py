@@ -130,7 +130,10 @@ def _running(root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("node", ["ExampleGen", "StatisticsGen", "Transform", "Autoencoder", "Evaluator"])
+@pytest.mark.parametrize(
+    "node",
+    ["ExampleGen", "StatisticsGen", "SchemaGate", "Transform", "Autoencoder", "Classifier", "Evaluator", "Pusher"],
+)
 def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_folder, node):
     process = _start("--data", digits_folder, "--root", root, "--force", node)
     _wait_for_intent(root, node, process)
@@ -161,6 +164,8 @@ def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root,
     assert process.returncode == 4
     assert "its process ended without an answer" in json.loads(out)["error"]
     assert "Traceback" not in err
+    again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert again.code == 0, again.err
 
 
 @pytest.mark.slow

@@ -1,0 +1,104 @@
+"""What became of the nodes -> the run's own record, in every outcome, without a path of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.errors import MnistTfxError, Refused
+from components.ingest.source import SOURCES, read_contents
+from pipeline import verdicts
+from pipeline.config import PipelineConfig
+from pipeline.interruption import Interrupted
+from pipeline.lineage import records
+from pipeline.lineage.artifacts import ROOT_MARK
+from pipeline.plan import Done
+
+Stopped = MnistTfxError | Interrupted | None
+
+
+def run_record(  # noqa: PLR0913  # a record is the sum of what is known
+    config: PipelineConfig,
+    run_id: str,
+    nodes: Sequence[records.NodeOutcome],
+    done: Mapping[str, Done],
+    error: Stopped,
+    started: float,
+) -> records.RunRecord:
+    """Returns the record of a run.
+
+    Args:
+      config: what was asked for.
+      run_id: of the run.
+      nodes: what became of each, in the order of the pipeline.
+      done: nodes whose outputs are there.
+      error: what stopped it.
+      started: seconds since the epoch.
+    """
+    summary = verdicts.summary(config.paths.root, {node: found.record for node, found in done.items()})
+    return records.RunRecord(
+        run_id=run_id,
+        recipe=config.settings.name,
+        settings=config.settings.model_dump(mode="json"),
+        status=_status(error),
+        error=_error_fields(config, error),
+        nodes=tuple(nodes),
+        sources=_sources(config, done),
+        started=records.utc(started),
+        finished=records.utc(time.time()),
+        **summary,
+    )
+
+
+def skipped(node: str) -> records.NodeOutcome:
+    """Returns the outcome of a node that the run did not get to."""
+    return records.NodeOutcome(id=node, state="skipped", seconds=0.0, why="the run had stopped", record=None)
+
+
+def portable(config: PipelineConfig, text: str) -> str:
+    """Returns a message without this machine's folders."""
+    text = text.replace(str(config.paths.root), ROOT_MARK)
+    for folder in {os.path.dirname(file) for file in config.files}:
+        text = text.replace(f"{folder}/", "")
+    return text
+
+
+def _status(error: Stopped) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "refused" if isinstance(error, Refused) else "failed"
+
+
+def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] | None:
+    if error is None:
+        return None
+    if isinstance(error, Interrupted):
+        return {"kind": "Interrupted", "what": str(error)}
+    fields = error.to_dict()
+    return {name: portable(config, value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.DataSource, ...]:
+    """Returns the data files as this run was given them, also where ingest was cached under other names."""
+    if "ExampleGen" not in done:
+        return ()
+    folder = config.paths.root / str(done["ExampleGen"].record.parameters["input_base"])
+    payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
+    # Later entries of the same path replace earlier ones: the file was compressed again since.
+    noted = {entry["path"]: entry for entry in json.loads((folder / SOURCES).read_text())["sources"]}
+    return tuple(
+        records.DataSource(
+            name=Path(path).name,
+            payload_digest=entry["payload_digest"],
+            container_digest=entry["container_digest"],
+            bytes=payload_bytes[entry["payload_digest"]],
+        )
+        for path, entry in noted.items()
+        if path in config.files
+    )

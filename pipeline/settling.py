@@ -1,0 +1,79 @@
+"""What an earlier run left open in a root -> settled, before the next one starts.
+
+Metadata store and ledger share no transaction: an intent stands in the ledger before an execution, its commit after
+the execution was published. Whoever holds the root's lock knows that nobody is between the two any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeline import metadata_store, root, verdicts
+from pipeline.config import PipelineConfig
+from pipeline.lineage import chain, record_files, records
+from pipeline.lineage.chain import Line
+from pipeline.lineage.ledger import Ledger
+from pipeline.metadata_connection import Connection
+
+
+def settle(
+    config: PipelineConfig,
+    connection: Connection,
+    ledger: Ledger,
+    before: Path | None,
+    say: Callable[[str], None],
+) -> None:
+    """Closes what was left open and follows a root that was moved or copied.
+
+    Args:
+      config: of the run that starts.
+      connection: to the metadata store.
+      ledger: of the root.
+      before: where the root lay when it was last written.
+      say: tells the user what was found.
+    """
+    if ledger.repaired:
+        say(f"warning: {ledger.repaired}")
+    if before is not None and before != config.paths.root:
+        metadata_store.relocate(connection, before, config.paths.root)
+    unsettled = ledger.unsettled()
+    written = record_files.scan(config.paths.records) if unsettled else {}
+    for intent in unsettled:
+        _settle_intent(config.paths.root, intent, written, connection, ledger)
+    runs = metadata_store.open_runs(ledger.chain, config.paths.log("").parent)
+    left = metadata_store.fail_running(connection, runs)
+    if left:
+        say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
+    root.claim(config.paths, config.identity)
+
+
+def _settle_intent(
+    place: Path,
+    intent: Line,
+    written: Mapping[str, records.Record],
+    connection: Connection,
+    ledger: Ledger,
+) -> None:
+    """Commits what was published although nobody lived to commit it, and gives up what was not."""
+    for known, record in written.items():
+        if not isinstance(record, records.ExecutionRecord):
+            continue
+        if (record.run_id, record.node) != (intent.run_id, intent.node):
+            continue
+        outputs = [str(place / entry.path) for made in record.outputs.values() for entry in made]
+        if metadata_store.is_published(connection, known, outputs):
+            note_push(place, record, ledger)
+            ledger.commit(intent, record=known)
+            return
+    ledger.lost(intent, why="its process ended before it was published")
+
+
+def note_push(place: Path, record: records.ExecutionRecord, ledger: Ledger) -> None:
+    """Appends the line of a push, once; to be called before the execution is committed."""
+    if record.node != "Pusher":
+        return
+    pushed = verdicts.pushed(place, record)
+    noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
+    if pushed is not None and not noted:
+        ledger.pushed(node=record.node, run_id=record.run_id, version=pushed.version, digest=pushed.digest)
