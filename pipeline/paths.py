@@ -65,6 +65,10 @@ class RunPaths:
         """What the stack printed during a run."""
         return self.root / "logs" / f"{run_id}.log"
 
+    def gate_report(self, run_id: str) -> Path:
+        """Every check of the schema gate in a run that it refused; otherwise they are in its artifact."""
+        return self.root / "logs" / f"{run_id}.gate.json"
+
     def relative(self, path: str | Path) -> str:
         """Returns a path below the root as the records hold it: relative, with forward slashes.
 

@@ -80,7 +80,7 @@ def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] |
         return None
     if isinstance(error, Interrupted):
         return {"kind": "Interrupted", "what": str(error)}
-    fields = error.to_dict()
+    fields = {name: value for name, value in error.to_dict().items() if name != "report"}  # has a file of its own
     return {name: portable(config, value) if isinstance(value, str) else value for name, value in fields.items()}
 
 

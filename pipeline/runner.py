@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import time
 import traceback
 from pathlib import Path
@@ -99,6 +100,7 @@ class Run:
         try:
             self._run_nodes(compiled, ledger, before)
         except (MnistTfxError, Interrupted) as err:
+            self._keep_report(err)
             return err
         except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
             return self._unexpected(err)
@@ -205,9 +207,7 @@ class Run:
         uris = {name: [str(place / e.path) for e in entries] for name, entries in reused.record.outputs.items()}
         return metadata_store.reuse(connection, node.proto, planned.parameters, uris)
 
-    def _launch(
-        self, node: Node, execution: Execution, connection: Connection, compiled: CompiledPipeline
-    ) -> None:
+    def _launch(self, node: Node, execution: Execution, connection: Connection, compiled: CompiledPipeline) -> None:
         launcher.Launcher(
             pipeline_node=node.proto,
             mlmd_connection=connection,
@@ -242,6 +242,12 @@ class Run:
         if node.id == "SchemaGate":
             for warning in verdicts.gate_warnings(self._config.paths.root, self._done[node.id].record):
                 self._view.say(f"warning: SchemaGate: {warning}")
+
+    def _keep_report(self, err: MnistTfxError | Interrupted) -> None:
+        """Writes down what a gate saw when it refused: the Launcher removes the artifacts of a failed node."""
+        if isinstance(err, MnistTfxError) and err.report is not None:
+            text = json.dumps(err.report, indent=1) + "\n"
+            self._config.paths.gate_report(self._run_id).write_text(text)
 
     def _unexpected(self, err: Exception) -> EnvironmentProblem:
         """Turns what nobody foresaw into one line; the traceback goes to the log."""

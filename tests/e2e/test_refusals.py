@@ -47,6 +47,9 @@ def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_fol
     assert answer.states()["Autoencoder"] == "skipped"
     assert answer.err.count("\n") - answer.err.count("executed") - answer.err.count("cached") <= 8
     assert "SchemaGate" in answer.json["error"]
+    report = json.loads((served / "logs" / f"{answer.json['run_id']}.gate.json").read_text())
+    assert not report["passed"]
+    assert {"drift", "duplicates", "leaks"} <= {check["rule"] for check in report["checks"]}
 
 
 @pytest.mark.slow
