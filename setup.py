@@ -25,8 +25,14 @@ setup(
         "pipeline.commands",
         "pipeline.commands.lineage",
         "pipeline.lineage",
+        "pipeline.lineage.audit",
+        "pipeline.lineage.drawing",
+        "pipeline.lineage.exports",
     ],
-    package_data={"pipeline": ["recipes/*.yaml", "json_schemas/*.json"], "components": ["py.typed"]},
+    package_data={
+        "pipeline": ["recipes/*.yaml", "json_schemas/*.json", "lineage/*.yaml", "lineage/*/*.j2", "lineage/*/*.css"],
+        "components": ["py.typed"],
+    },
     # schema/ is data, not a package: PyPI has a package of that name, and an importable folder would be shadowed by it.
     data_files=[
         ("share/mnist-tfx", ["requirements.lock"]),

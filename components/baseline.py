@@ -127,10 +127,14 @@ def _with_digest(serving_dir: Path, digest: str) -> ServedVersion:
 
 def _copy(served: ServedVersion, target: Path) -> None:
     # Bytes, no hard links: whoever wrote into the artifact would write into what is being served.
-    shutil.copytree(served.path, target, symlinks=True)
+    shutil.copytree(served.path, target, symlinks=True, dirs_exist_ok=True)
     if (got := tree_digest(target)) != served.digest:
         raise EnvironmentProblem(
-            "the baseline changed while it was copied", where=served.path, wanted=served.digest, got=got, hint="run again"
+            "the baseline changed while it was copied",
+            where=served.path,
+            wanted=served.digest,
+            got=got,
+            hint="run again",
         )
 
 

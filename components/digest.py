@@ -161,7 +161,5 @@ def merkle_root(leaves: Iterable[bytes]) -> str:
 
 def _parents(level: Sequence[bytes]) -> list[bytes]:
     # An odd node moves up unchanged: the same tree as the RFC's split at the largest power of two.
-    parents = [
-        hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
-    ]
+    parents = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
     return parents if len(level) % 2 == 0 else [*parents, level[-1]]

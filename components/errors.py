@@ -24,7 +24,7 @@ class MnistTfxError(Exception):
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one argument to each part of the line, and what is behind it
         self,
         what: str,
         *,

@@ -140,6 +140,7 @@ def _fill(stage: Path, saved_model: Path, provenance: Path) -> None:
         for name in files:
             if not is_provenance((inside / name).as_posix()):
                 _refuse_link(Path(folder, name))
+                _refuse_special(Path(folder, name))
                 _copy(Path(folder, name), stage / inside / name)
     manifest = stage / PROVENANCE
     manifest.parent.mkdir(exist_ok=True)
@@ -151,6 +152,12 @@ def _fill(stage: Path, saved_model: Path, provenance: Path) -> None:
 def _refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise Refused("a model must not hold links", where=path, got=f"a link to {os.readlink(path)}")
+
+
+def _refuse_special(path: Path) -> None:
+    # Opening a FIFO would wait for a writer, with the lock held.
+    if not path.is_file():
+        raise Refused("a model must hold plain files alone", where=path, got="a FIFO, socket or device")
 
 
 def _copy(source: Path, target: Path) -> None:

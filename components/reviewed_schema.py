@@ -7,6 +7,7 @@ so the reference profile is an artifact of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -21,7 +22,7 @@ from tfx.types import artifact_utils, channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.declaration import OWN_PARAMETERS
-from components.errors import BadInput
+from components.errors import BadInput, EnvironmentProblem
 from components.schema_files import (
     PROFILE_NAME,
     PROPOSE,
@@ -35,7 +36,7 @@ from components.schema_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SCHEMA_SHA256: Final = "schema_sha256"
 SOURCE: Final = "source"
@@ -58,6 +59,7 @@ def resolve(exec_properties: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
     Raises:
       BadInput: when the files in `source` no longer have the digest that the run was configured with.
+      EnvironmentProblem: when the copy cannot be written.
     """
     wanted = exec_properties[SCHEMA_SHA256]
     relative = input_folder(wanted)
@@ -68,6 +70,9 @@ def resolve(exec_properties: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def _is_intact(folder: Path, wanted: str) -> bool:
+    if any((folder / name).is_symlink() for name in (SCHEMA_NAME, PROFILE_NAME)):
+        # A link may have the right bytes today; a copy is what stays as it was.
+        return False
     try:
         return schema_digest(folder / SCHEMA_NAME) == wanted
     except BadInput:
@@ -76,20 +81,38 @@ def _is_intact(folder: Path, wanted: str) -> bool:
 
 def _copy_pair(schema: Path, target: Path, wanted: str) -> None:
     """Puts a schema and its profile into a new folder `target`, which is complete as soon as it is there."""
+    contents = {SCHEMA_NAME: _read(schema), PROFILE_NAME: _read(profile_file(schema))}
     stage = target.with_name(f".stage-{uuid.uuid4().hex}")
-    stage.mkdir(parents=True)
     try:
-        for source, name in ((schema, SCHEMA_NAME), (profile_file(schema), PROFILE_NAME)):
-            shutil.copyfile(source, stage / name)
+        with _writing(target):
+            stage.mkdir(parents=True)
+            for name, content in contents.items():
+                (stage / name).write_bytes(content)
         require_digest(stage / SCHEMA_NAME, wanted, where=schema)
-        if target.exists():
-            # Only ever a damaged copy: `resolve` leaves an intact one alone.
-            shutil.rmtree(target)
-        os.rename(stage, target)
-    except OSError as err:
-        raise BadInput("cannot be copied", where=schema, got=err, hint=PROPOSE) from err
+        with _writing(target):
+            if target.exists():
+                # Only ever a damaged copy: `resolve` leaves an intact one alone.
+                shutil.rmtree(target)
+            os.rename(stage, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _read(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as err:
+        raise BadInput("cannot be read", where=source, got=err.strerror, hint=PROPOSE) from err
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Turns a full disk or a missing permission below the root into one line."""
+    try:
+        yield
+    except OSError as err:
+        where = err.filename or target
+        raise EnvironmentProblem("the schema cannot be kept", where=where, got=err.strerror) from err
 
 
 class ReviewedSchemaSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
@@ -121,6 +144,7 @@ class ReviewedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc] 
 
         Raises:
           BadInput: when it is missing, unreadable, or has another digest than `schema_sha256`.
+          EnvironmentProblem: when the artifacts cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         schema, reference = (artifact_utils.get_single_uri(output_dict[key]) for key in ("schema", "reference"))
@@ -129,8 +153,10 @@ class ReviewedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc] 
         read_schema(source)
         read_reference(profile_file(source))
         for origin, folder, name in ((source, schema, SCHEMA_NAME), (profile_file(source), reference, PROFILE_NAME)):
-            os.makedirs(folder, exist_ok=True)
-            shutil.copyfile(origin, os.path.join(folder, name))
+            content = _read(origin)
+            with _writing(Path(folder)):
+                os.makedirs(folder, exist_ok=True)
+                Path(folder, name).write_bytes(content)
 
 
 def root_of(output_uri: str) -> Path:

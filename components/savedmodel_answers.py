@@ -17,6 +17,9 @@ SUM_TOLERANCE: Final = 1e-3
 SAME_TOLERANCE: Final = 1e-4
 """How far the signatures' probabilities for one image may lie apart: batches of other sizes round differently."""
 
+PIXEL_TOLERANCE: Final = 1e-4
+"""How far reconstructed pixels may leave their range, as a share of it: float32 rounds."""
+
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, tuple[str, tuple[int, ...]]]
 """{output name: (dtype, shape)}."""
@@ -63,6 +66,9 @@ def judge(answer: Mapping[str, Any], rows: int, data: DataSettings) -> list[Find
         return findings
     arrays = {name: {key: _array(value) for key, value in outputs.items()} for name, outputs in answers.items()}
     findings = [Finding(name, reason) for name, outputs in arrays.items() for reason in _wrong_values(outputs)]
+    findings += [
+        Finding(RECONSTRUCT, reason) for reason in _wrong_pixels(arrays[RECONSTRUCT]["images"], data.pixel_max)
+    ]
     return findings or list(_disagreements(arrays))
 
 
@@ -86,6 +92,14 @@ def _wrong_values(outputs: Mapping[str, Array]) -> Iterator[str]:
         yield from _wrong_probabilities(outputs["probabilities"], outputs["classes"])
     if "reconstruction_mse" in outputs and (outputs["reconstruction_mse"] < 0).any():
         yield "reconstruction_mse: a squared error below zero"
+
+
+def _wrong_pixels(images: Array, largest: int) -> Iterator[str]:
+    finite = images[np.isfinite(images)]  # the others are a finding already
+    slack = PIXEL_TOLERANCE * largest
+    if outside := np.count_nonzero((finite < -slack) | (finite > largest + slack)):
+        seen = f"from {finite.min():.4g} to {finite.max():.4g}"
+        yield f"images: {outside} of {images.size} pixels are outside 0 to {largest}: {seen}"
 
 
 def _wrong_probabilities(probabilities: Array, classes: Array) -> Iterator[str]:

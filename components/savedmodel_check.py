@@ -2,7 +2,9 @@
 
 The model is loaded by `savedmodel_probe` in an interpreter of its own, which has TensorFlow and nothing of ours, as a
 model server has. What comes back is judged by `savedmodel_answers`. A crash, a hang or a wrong answer is no error of the
-pipeline but a model that is not blessed, with the reason in check.json.
+pipeline but a model that is not blessed, with the reason in check.json. An interpreter that ends or hangs before it has
+TensorFlow has not looked at any model: that is an error, and nothing is recorded that a later run could take from the
+cache.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import atexit
 import base64
 import json
 import os
+import select
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +30,7 @@ from tfx.types import artifact_utils, channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.declaration import OWN_PARAMETERS
+from components.errors import EnvironmentProblem
 from components.features import IMAGE, TEST
 from components.savedmodel_answers import Finding, judge
 from components.serving import FORMAT_SERVING
@@ -34,6 +39,11 @@ from components.settings import DataSettings
 ROWS: Final = 64
 TIMEOUT: Final = 120.0
 """Seconds a model has to load and answer; a second is usual."""
+
+READY_TIMEOUT: Final = 300.0
+"""Seconds an interpreter has to import TensorFlow; seven are usual, and many more on a machine that swaps."""
+
+READY: Final = b"ready\n"
 
 CHECK_FILE: Final = "check.json"
 BLESSED_FILES: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
@@ -54,15 +64,27 @@ class Probe:
             stderr=self._stderr,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
         )
+        self._answers = -1 if self._process.stdout is None else self._process.stdout.fileno()
         atexit.register(self.kill)
 
-    def ask(self, request: Mapping[str, Any], timeout: float = TIMEOUT) -> dict[str, Any]:
+    def ask(
+        self, request: Mapping[str, Any], timeout: float = TIMEOUT, ready_timeout: float = READY_TIMEOUT
+    ) -> dict[str, Any]:
         """Puts the one question.
+
+        Args:
+          request: as `savedmodel_probe` describes it.
+          timeout: seconds for the model.
+          ready_timeout: seconds for the interpreter to get ready for it.
 
         Returns:
           The answer as `savedmodel_probe` describes it, or {"crash": reason}.
+
+        Raises:
+          EnvironmentProblem: if the interpreter does not get as far as the question.
         """
         try:
+            self._await_ready(ready_timeout)
             out, _ = self._process.communicate(json.dumps(request).encode() + b"\n", timeout=timeout)
             answer: dict[str, Any] = json.loads(out)
         except subprocess.TimeoutExpired:
@@ -81,11 +103,35 @@ class Probe:
             self._process.wait()
         atexit.unregister(self.kill)
 
+    def _await_ready(self, timeout: float) -> None:
+        said, deadline = b"", time.monotonic() + timeout
+        while said != READY:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._answers], [], [], left)[0]:
+                raise _no_probe(f"not ready within {timeout:g} s")
+            # Past the buffer of the file object, into which `communicate` does not look.
+            piece = os.read(self._answers, len(READY) - len(said))
+            said += piece
+            if not piece:
+                raise _no_probe(f"it ended with {self._ending()}")
+            if not READY.startswith(said):
+                raise _no_probe(f"it said {said!r}")
+
     def _ending(self) -> str:
         code = self._process.wait()
         self._stderr.seek(0)
         last = self._stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         return (f"signal {-code}" if code < 0 else f"status {code}") + "".join(f": {line}" for line in last)
+
+
+def _no_probe(got: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "the interpreter that checks the model did not get ready",
+        where=sys.executable,
+        wanted="TensorFlow imported",
+        got=got,
+        hint="killed, or out of memory? run again; `mnist-tfx doctor` looks at the installation",
+    )
 
 
 _warm: list[Probe] = []
@@ -154,7 +200,11 @@ class SavedModelCheckExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         output_dict: Mapping[str, list[Any]],
         exec_properties: Mapping[str, Any],
     ) -> None:
-        """Runs the check; a model that fails it is no error here, but a blessing that says no."""
+        """Runs the check; a model that fails it is no error here, but a blessing that says no.
+
+        Raises:
+          EnvironmentProblem: if no interpreter could be got ready to look at the model.
+        """
         self._log_startup(input_dict, output_dict, exec_properties)
         data = DataSettings.from_json(exec_properties["data"])
         examples = artifact_utils.get_split_uris(input_dict["examples"], TEST)

@@ -1,6 +1,7 @@
 """A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py`.
 
-Reads one JSON line from standard input, after importing TensorFlow: `model` (path), `images` (array, uint8 [N, H, W])
+Writes the line `ready` once TensorFlow is imported: what goes wrong before it is no fault of any model, and what goes
+wrong after it is. Then reads one JSON line from standard input: `model` (path), `images` (array, uint8 [N, H, W])
 and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, `ours` (which of our packages could be
 imported, so none), and under `answers` for each signature either `error` or {output name: array}. An array is {`dtype`,
 `shape`, `data` (base64)}. Whoever asks is the judge.
@@ -39,6 +40,8 @@ def main() -> None:
     sys.meta_path.insert(0, _Block())
     import tensorflow as tf
 
+    answer.write("ready\n")
+    answer.flush()
     if line := sys.stdin.readline():
         json.dump(_probe(tf, json.loads(line)), answer)
         answer.flush()

@@ -74,6 +74,8 @@ def profile_file(schema: Path) -> Path:
 def schema_digest(schema: Path | str) -> str:
     """Returns the SHA-256 over a schema and its reference profile, whatever the two files are called.
 
+    Links are followed, as they are when the files are read: some installers link what they install.
+
     Args:
       schema: path of the schema, or a geometry to look up among those shipped.
 
@@ -82,7 +84,7 @@ def schema_digest(schema: Path | str) -> str:
     """
     path = schema_file(schema) if isinstance(schema, str) else schema
     try:
-        entries = {SCHEMA_NAME: digest.file_entry(path), PROFILE_NAME: digest.file_entry(profile_file(path))}
+        entries = {SCHEMA_NAME: digest.content_entry(path), PROFILE_NAME: digest.content_entry(profile_file(path))}
     except OSError as err:
         raise BadInput("cannot be read", where=err.filename, got=err.strerror, hint=PROPOSE) from err
     return digest.manifest_digest(entries)

@@ -2,15 +2,14 @@
 
 What a node is given here is an execution property, so it is in the cache key and an audit can print it. Nothing has a
 default that depends on the machine, and an unknown key is refused with the list of known ones (see
-`pipeline.config`).
+`pipeline.recipes`).
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
 from components.digest import canonical_json
@@ -39,12 +38,20 @@ class Section(BaseModel):
 class HashSplit(Section):
     """Shares of the training part that the hash of the pixels moves to validation, and to test where none is official."""
 
-    validation: Fraction = 0.1
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     test: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation:g} and test {self.test:g} leave no rows to train on")
+        return self
 
 
 Split = HashSplit | Annotated[str, StringConstraints(pattern=r"^(tail:[1-9]\d*|rows:[1-9]\d*,[1-9]\d*)$")]
-"""`HashSplit`, `tail:N` (the last N training rows are validation) or `rows:A,B` (A rows train, the next B test)."""
+"""`HashSplit`, `tail:N` (the last N training rows are validation) or `rows:A,B` (A rows train, the next B test).
+
+With `rows:A,B` the hash of the pixels moves a tenth of the A rows, `HashSplit`'s default share, to validation."""
 
 
 class DataSettings(Section):
@@ -232,7 +239,4 @@ class Settings(Section):
 def parse_split(split: str) -> tuple[str, tuple[int, ...]]:
     """Splits `tail:10000` into ("tail", (10000,)) and `rows:7500,2500` into ("rows", (7500, 2500))."""
     kind, _, numbers = split.partition(":")
-    return kind, tuple(int(number) for number in re.split(",", numbers))
-
-
-SPLIT: TypeAdapter[Split] = TypeAdapter(Split)
+    return kind, tuple(int(number) for number in numbers.split(","))

@@ -7,8 +7,6 @@ from tfx.types import channel, standard_artifacts, standard_component_specs
 
 from components.declaration import OWN_PARAMETERS, BeamExecutorByPath
 
-STATS_OPTIONS = "{}"
-
 
 class MnistStatisticsGenSpec(standard_component_specs.StatisticsGenSpec):  # type: ignore[misc]  # tfx has no annotations
     """StatisticsGen's interface and our own parameters."""

@@ -79,7 +79,7 @@ def main() -> None:
         click.echo(err.format_message())
         sys.exit(0)
     except click.ClickException as err:
-        fail(err.format_message(), err.exit_code)
+        fail(" ".join(err.format_message().split()), err.exit_code)
     except click.Abort:
         fail("interrupted", 130)
     except MnistTfxError as err:

@@ -12,6 +12,7 @@ from typing import Final
 from components.errors import BadInput
 from components.settings import Settings
 from pipeline.code_digest import Code
+from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
 
 CODE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -52,6 +53,7 @@ class PipelineConfig:
       code: each node's code, by node id.
       lock_digest: SHA-256 of the lock file.
       beam_args: for every Beam node.
+      metadata: where the metadata store is; None for the SQLite file in the root.
     """
 
     settings: Settings
@@ -63,6 +65,7 @@ class PipelineConfig:
     code: Mapping[str, Code]
     lock_digest: str
     beam_args: tuple[str, ...] = BEAM_ARGS
+    metadata: Address | None = None
 
     @cached_property
     def data(self) -> str:

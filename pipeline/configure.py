@@ -12,7 +12,7 @@ from components.errors import BadInput
 from components.ingest import discovery
 from components.schema_files import find_reviewed
 from components.settings import Settings
-from pipeline import doctor, recipes
+from pipeline import doctor, metadata_url, recipes
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE, PipelineConfig
 from pipeline.fetch import fetch_digits
@@ -37,6 +37,7 @@ class Request:
       root: folder of the pipeline.
       overrides: `section.key=value` texts.
       seed: of both trainings.
+      metadata: URL or path of the metadata store, which may hold a password.
     """
 
     data: tuple[Path, ...] = ()
@@ -48,6 +49,7 @@ class Request:
     root: Path | None = None
     overrides: tuple[str, ...] = ()
     seed: int | None = None
+    metadata: str | None = dataclasses.field(default=None, repr=False)
 
 
 def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
@@ -56,6 +58,7 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     Raises:
       BadInput: for unusable data, recipe or settings.
     """
+    _metadata(request)  # a bad address is refused before anything is written
     files = discovery.discover(request.data, form=request.form) if request.data else None
     shape = discovery.geometry(files) if files is not None else None
     recipe = request.recipe or recipes.for_shape(shape)
@@ -103,7 +106,12 @@ def configure(
         schema_folder=reviewed.schema.parent,
         code=_code(lock),
         lock_digest=lock,
+        metadata=_metadata(request),
     )
+
+
+def _metadata(request: Request) -> metadata_url.Address | None:
+    return None if request.metadata is None else metadata_url.parse(request.metadata)
 
 
 def _code(lock: str) -> dict[str, Code]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,10 @@ from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import artifact_utils
 
-from components.errors import EnvironmentProblem
+from pipeline.lineage.chain import INTENT, Chain
+from pipeline.metadata_connection import Connection, run_context
+from pipeline.metadata_url import Address, SqliteFile
+from pipeline.paths import RunPaths
 
 Execution = metadata_store_pb2.Execution
 
@@ -24,27 +28,8 @@ DIGEST_PROPERTY: Final = "sha256"
 """Custom property of every output artifact: its digest."""
 
 
-def connect(path: Path, *, ledger_is_empty: bool) -> metadata.Metadata:
-    """Returns a connection to the SQLite store at `path`, which is created for a new root.
-
-    Raises:
-      EnvironmentProblem: if the ledger knows of executions and the store is missing, empty or no store: MLMD would
-        silently start a new one.
-    """
-    there = path.is_file() and path.stat().st_size > 0
-    if not there and not ledger_is_empty:
-        raise EnvironmentProblem(
-            "the metadata store is missing or empty, but the ledger is not",
-            where=path,
-            hint="put the file back from a copy, or use another --root",
-        )
-    if there and path.open("rb").read(16) != b"SQLite format 3\0":
-        raise EnvironmentProblem("not an SQLite file", where=path, hint="put the file back from a copy")
-    return metadata.Metadata(metadata.sqlite_metadata_connection_config(str(path)))
-
-
 def reuse(
-    connection: metadata.Metadata,
+    connection: Connection,
     node: pipeline_pb2.PipelineNode,
     parameters: Mapping[str, Any],
     outputs: Mapping[str, Sequence[str]],
@@ -83,7 +68,7 @@ def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]
     return found
 
 
-def is_published(connection: metadata.Metadata, record: str, uris: Sequence[str]) -> bool:
+def is_published(connection: Connection, record: str, uris: Sequence[str]) -> bool:
     """Whether the store holds live artifacts at all `uris` that carry the hash of the record that made them."""
     with connection as handle:
         return all(
@@ -96,14 +81,30 @@ def is_published(connection: metadata.Metadata, record: str, uris: Sequence[str]
         )
 
 
-def fail_running(connection: metadata.Metadata) -> int:
-    """Marks every execution that is still RUNNING as failed and returns their number.
+def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
+    """Returns the runs of a root that may have left executions open.
 
-    Only the holder of the root's lock may call it: then whoever ran them is gone.
+    A run settles those before it, and then writes its first intent: so all before the last one with an intent are
+    settled. Runs that were killed before they got into the ledger have their log. A push outside a run settles nothing.
     """
+    newest_first = dict.fromkeys(line.run_id for line in reversed(chain.lines))
+    settled = {line.run_id for line in chain.lines if line.event == INTENT and line.node != "Pusher"}
+    until = next((number for number, run in enumerate(newest_first, 1) if run in settled), None)
+    logged = {path.stem for path in logs.glob("*.log")} - newest_first.keys()
+    return (*itertools.islice(newest_first, until), *sorted(logged))
+
+
+def fail_running(connection: Connection, runs: Iterable[str]) -> int:
+    """Marks the executions of `runs` that are still RUNNING as failed and returns their number.
+
+    Only the holder of the root's lock may call it: then whoever ran them is gone. Roots may share a store, and runs of
+    one recipe share their context of type pipeline, so that only its runs tell which executions are a root's.
+    """
+    active = (Execution.NEW, Execution.RUNNING)
     with connection as handle:
-        active = (Execution.NEW, Execution.RUNNING)
-        dead = [e for e in handle.store.get_executions() if e.last_known_state in active]
+        contexts = [run_context(handle.store, run) for run in runs]
+        found = (e for c in contexts if c is not None for e in handle.store.get_executions_by_context(c.id))
+        dead = [execution for execution in found if execution.last_known_state in active]
         for execution in dead:
             execution.last_known_state = Execution.FAILED
         if dead:
@@ -111,8 +112,16 @@ def fail_running(connection: metadata.Metadata) -> int:
     return len(dead)
 
 
-def relocate(connection: metadata.Metadata, old: Path, new: Path) -> int:
-    """Rewrites artifact URIs below `old` to `new` after a root was moved or copied; returns their number."""
+def relocate(connection: Connection, old: Path, new: Path) -> int:
+    """Rewrites artifact URIs below `old` to `new` after a root was moved, or copied with its store.
+
+    Of a copy that shares its store with the root it was made from, nothing is rewritten: the URIs are that root's.
+
+    Returns:
+      The number of artifacts.
+    """
+    if _is_shared(connection.address, new) and RunPaths(old).identity.exists():
+        return 0
     prefix = f"{old}/"
     with connection as handle:
         moved = [a for a in handle.store.get_artifacts() if a.uri.startswith(prefix)]
@@ -121,3 +130,7 @@ def relocate(connection: metadata.Metadata, old: Path, new: Path) -> int:
         if moved:
             handle.store.put_artifacts(moved)
     return len(moved)
+
+
+def _is_shared(address: Address, root: Path) -> bool:
+    return not (isinstance(address, SqliteFile) and address.path.is_relative_to(root))

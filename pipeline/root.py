@@ -13,6 +13,9 @@ from typing import Any, Final
 import filelock
 
 from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import record_files
+from pipeline.lineage.chain import Chain
+from pipeline.lineage.records import ExecutionRecord
 from pipeline.paths import RunPaths
 
 LOCK_WAIT: Final = 3600.0
@@ -93,6 +96,21 @@ def _read_identity(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError) as err:
         raise EnvironmentProblem("does not say which pipeline lives here", where=path, got=err) from err
     return found
+
+
+def check_ledger(paths: RunPaths, chain: Chain) -> None:
+    """Checks that the ledger has not been lost: a new one would start again from version 1, and prove nothing.
+
+    Raises:
+      EnvironmentProblem: if records tell of executions and the ledger of none.
+    """
+    if chain.lines or not any(isinstance(r, ExecutionRecord) for r in record_files.scan(paths.records).values()):
+        return
+    raise EnvironmentProblem(
+        "the ledger is missing or empty, but there are records",
+        where=paths.ledger,
+        hint="put the file back from a copy, or use another --root",
+    )
 
 
 def claim(paths: RunPaths, identity: Mapping[str, Any]) -> None:

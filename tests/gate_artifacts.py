@@ -1,5 +1,6 @@
 """Real digits -> the artifact folders that SchemaGate reads, as the nodes before it write them."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -24,25 +25,39 @@ MNIST = DataSettings(shape=(28, 28), pixel_max=255)
 SPLITS = ("train", "validation", "test")
 
 
+def _kept(pixels, labels):
+    """The arrays, which all tests of a session share and none may write to."""
+    pixels.flags.writeable = labels.flags.writeable = False
+    return pixels, labels
+
+
+@functools.cache
 def digits():
     found = load_digits()
-    return found.data.astype(np.uint8), found.target.astype(np.int64)
+    return _kept(found.data.astype(np.uint8), found.target.astype(np.int64))
 
 
+@functools.cache
 def mnist(part):
     folder = SHARED / "mnist"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data/mnist")
     files = folder / f"{part}-images-idx3-ubyte.gz", folder / f"{part}-labels-idx1-ubyte.gz"
     [chunk] = idx.iter_chunks(*files, rows=60_000, data=MNIST)
-    return chunk.pixels, chunk.labels
+    return _kept(np.array(chunk.pixels), np.array(chunk.labels))
 
 
+@functools.cache
+def mnist_profile(part):
+    return profile(*mnist(part), MNIST)
+
+
+@functools.cache
 def csv(path, data):
     if not path.is_file():
         pytest.skip(f"needs {path}")
     [chunk] = csv_rows.iter_chunks(path, data, rows=60_000)
-    return chunk.pixels, chunk.labels
+    return _kept(chunk.pixels, chunk.labels)
 
 
 def cut(pixels, labels, shares=(0.7, 0.1, 0.2), seed=0):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 from tfx.orchestration.portable import data_types
 from tfx.types import channel, standard_artifacts
 
-from components.baseline import Baseline, BaselineDriver, BaselineExecutor, baseline_version, link_tree
+from components import baseline
+from components.baseline import Baseline, BaselineDriver, BaselineExecutor, baseline_version
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
+from components.publish import publish
 from components.serving import FORMAT_SERVING
 
 pytestmark = pytest.mark.e2e
@@ -22,12 +25,24 @@ DECLARED = {"serving_dir": "serving", "code_digest": "0" * 64}
 
 
 def put(root: Path, version: int, content: str | None) -> str:
+    """Makes a version as a push does: with a provenance that tells its digest."""
     folder = root / "serving" / str(version)
     (folder / "variables").mkdir(parents=True)
     (folder / "variables" / "variables.index").write_text("index")
     if content is not None:
         (folder / "saved_model.pb").write_text(content)
+    tell(folder, tree_digest(folder))
     return tree_digest(folder)
+
+
+def tell(folder: Path, digest: str) -> None:
+    (folder / "assets.extra").mkdir(exist_ok=True)
+    (folder / "assets.extra" / "provenance.json").write_text(statement(digest))
+
+
+def statement(digest: str) -> str:
+    files = [{"name": "saved_model.pb", "digest": {"sha256": "0" * 64}}]
+    return json.dumps({"subject": [{"name": ".", "digest": {"treeSha256": digest}}, *files]})
 
 
 def output(root: Path) -> standard_artifacts.Model:
@@ -65,6 +80,62 @@ def test_an_incomplete_version_is_passed_over(tmp_path):
     whole = put(tmp_path, 1, "a")
     put(tmp_path, 2, None)
     assert resolve(tmp_path, "candidate") == whole
+
+
+def flipped(folder):
+    (folder / "saved_model.pb").write_text("tampered with")
+
+
+def added(folder):
+    (folder / "variables" / "more").write_text("")
+
+
+def listening(folder):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(folder / "variables" / "s"))
+
+
+def without_provenance(folder):
+    shutil.rmtree(folder / "assets.extra")
+
+
+def provenance_of_another(folder):
+    tell(folder, "0" * 64)
+
+
+def garbled_provenance(folder):
+    (folder / "assets.extra" / "provenance.json").write_text('{"subject": ["x", 1]}')
+
+
+def deep_provenance(folder):
+    (folder / "assets.extra" / "provenance.json").write_text("[" * 100_000)
+
+
+def oddly_named(folder):
+    Path(os.fsdecode(bytes(folder) + b"/\xff")).touch()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(flipped, added, lambda folder: os.mkfifo(folder / "variables" / "fifo"), listening, oddly_named),
+        *(without_provenance, provenance_of_another, garbled_provenance, deep_provenance),
+    ],
+)
+def test_a_version_that_is_not_as_it_was_pushed_is_no_baseline(tmp_path, harm):
+    whole = put(tmp_path, 1, "a")
+    put(tmp_path, 2, "b")
+    harm(tmp_path / "serving" / "2")
+    assert resolve(tmp_path, "candidate") == whole
+
+
+def test_what_a_push_made_is_a_baseline(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "saved_model.pb").write_text("a")
+    (tmp_path / "provenance.json").write_text(statement(tree_digest(model)))
+    publish(model, tmp_path / "serving", tmp_path / "provenance.json", tree_digest(model))
+    assert resolve(tmp_path, "candidate") == tree_digest(model)
 
 
 def test_before_the_candidate_is_trained_the_highest_version_stands(tmp_path):
@@ -118,15 +189,27 @@ def test_a_version_that_vanished_in_between_is_an_environment_problem(tmp_path):
         run(tmp_path, digest)
 
 
-def test_where_links_are_impossible_bytes_are_copied(tmp_path, monkeypatch):
+def test_writing_into_the_artifact_leaves_what_is_served_alone(tmp_path):
+    digest = put(tmp_path, 1, "a")
+    made = run(tmp_path, digest)
+    for file in Path(made.uri).rglob("*"):
+        if file.is_file():
+            file.write_text("overwritten")
+    assert tree_digest(tmp_path / "serving" / "1") == digest
+
+
+def test_a_version_that_changes_while_it_is_copied_is_an_environment_problem(tmp_path, monkeypatch):
     digest = put(tmp_path, 1, "a")
 
-    def no_links(source, *_, **__):
-        raise OSError(18, "Invalid cross-device link", source)
+    def chosen_and_then_changed(*arguments):
+        served = choose(*arguments)
+        flipped(served.path)
+        return served
 
-    monkeypatch.setattr(os, "link", no_links)
-    link_tree(tmp_path / "serving" / "1", tmp_path / "copy")
-    assert tree_digest(tmp_path / "copy") == digest
+    choose = baseline._with_digest
+    monkeypatch.setattr(baseline, "_with_digest", chosen_and_then_changed)
+    with pytest.raises(EnvironmentProblem, match="changed while it was copied"):
+        run(tmp_path, digest)
 
 
 def test_an_unreadable_version_is_no_baseline(tmp_path, monkeypatch):

@@ -60,6 +60,30 @@ def test_an_incomplete_idx_set_loses_to_csv_files(folder):
         discover([where], form="idx")
 
 
+IDX_PAIR = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        pytest.param([f"a-{name}" for name in IDX_PAIR], "more than one train part", id="a second set"),
+        pytest.param(["t10k-labels-idx1-ubyte"], "test images are missing", id="an orphaned test file"),
+        pytest.param(["train-labels.idx1-ubyte"], "two files of train labels", id="labels twice"),
+    ],
+)
+def test_an_idx_pair_with_something_wrong_beside_it_does_not_lose_to_csv_files(folder, names, message):
+    where = folder(*IDX_PAIR, *names, "train.csv")
+    with pytest.raises(BadInput, match=message):
+        discover([where])
+    assert told(discover([where], form="csv")) == ("csv", [("train", ["train.csv"])])
+
+
+def test_a_test_pair_without_a_train_pair_does_not_lose_to_csv_files(folder):
+    where = folder(*(name.replace("train", "t10k") for name in IDX_PAIR), "train.csv")
+    with pytest.raises(BadInput, match="no train part"):
+        discover([where])
+
+
 def test_a_raw_file_goes_before_the_gzip_of_the_same_name(folder):
     raw = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
     files = discover([folder(*raw, *(name + ".gz" for name in raw))])

@@ -232,6 +232,18 @@ def test_an_unusable_row_comes_through_beam_as_one_line_about_the_original_file(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("bad", ["10", "3.0", "x"])
+def test_a_bad_label_in_a_csv_comes_through_beam_with_its_line_in_the_original_file(data, tmp_path, bad):
+    part = csv_part(tmp_path / "data", *data, header=True)
+    [file] = map(Path, part["files"])
+    lines = file.read_text().splitlines()
+    lines[33] = bad + lines[33][lines[33].index(",") :]
+    file.write_text("\n".join(lines))
+    with pytest.raises(BadInput, match=f"1 row has an unusable label: .*'{bad}' in line 34$") as caught:
+        ingest(tmp_path / "root", properties(part, form="csv"))
+    assert str(caught.value).startswith(str(file))
+
+
 def test_too_few_rows_for_three_splits_are_refused(data, tmp_path):
     part = idx_part(tmp_path / "data", *(values[:1] for values in data))
     with pytest.raises(BadInput, match="split is empty"):

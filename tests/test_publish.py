@@ -48,6 +48,16 @@ made = publish(Path(MODEL), Path(SERVING), Path(PROVENANCE), DIGEST)
 print(done, made.version)
 """
 
+KILLED_AFTER_RENAME = """
+import os, signal, sys
+from pathlib import Path
+from components.publish import publish
+
+rename = os.rename
+os.rename = lambda *paths: (rename(*paths), os.kill(os.getpid(), signal.SIGKILL))
+publish(*map(Path, sys.argv[1:4]), sys.argv[4])
+"""
+
 PUSH_TWENTY = """
 import sys
 from pathlib import Path
@@ -196,10 +206,52 @@ def test_a_killed_push_shows_the_old_version_or_the_new_one_and_the_next_push_su
 def test_a_push_killed_after_the_rename_is_served_and_found_by_its_digest(tmp_path, serving, provenance):
     """Nothing recorded it: its bytes say whose it is, and the next push of them adds no version."""
     model, digest = make_model(tmp_path / "m", "one")
-    publish(model, serving, provenance, digest)  # and killed here, before any record
+    command = [sys.executable, "-c", KILLED_AFTER_RENAME, model, serving, provenance, digest]
+    assert subprocess.run(command, check=False).returncode == -9
     (served,) = versions(serving)
     assert served.digest == digest
+    again = publish(model, serving, provenance, digest)
+    assert (again.version, again.repeated) == (served.version, True)
+
+
+def test_an_error_after_the_rename_says_that_the_version_is_served(tmp_path, serving, provenance, monkeypatch):
+    model, digest = make_model(tmp_path / "m", "one")
+
+    def no_sync(folder):
+        raise OSError(5, "Input/output error", str(folder))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("components.publish._fill", lambda stage, *_: shutil.copytree(model, stage))
+        broken.setattr("components.publish.sync_folder", no_sync)
+        with pytest.raises(EnvironmentProblem, match=r"version 1 is served, but .* Input/output error") as caught:
+            publish(model, serving, provenance, digest)
+    assert "nothing was pushed" not in str(caught.value)
     assert publish(model, serving, provenance, digest).repeated
+
+
+@pytest.mark.parametrize("claimed", [str((1 << 63) - 1), "9" * 30, "9" * 9000])
+def test_no_number_is_given_out_that_tf_serving_cannot_read(tmp_path, serving, provenance, claimed):
+    model, digest = make_model(tmp_path / "m", "one")
+    serving.mkdir()
+    (serving / ".versions").write_text(claimed + "\n")
+    with pytest.raises(EnvironmentProblem, match="no version number is left"):
+        publish(model, serving, provenance, digest)
+    assert sorted(os.listdir(serving)) == [".lock", ".versions"]
+
+
+def test_the_largest_number_that_tf_serving_reads_is_given_out(tmp_path, serving, provenance):
+    model, digest = make_model(tmp_path / "m", "one")
+    serving.mkdir()
+    (serving / ".versions").write_text(f"{(1 << 63) - 2}\n")
+    assert publish(model, serving, provenance, digest).version == (1 << 63) - 1
+    assert [found.version for found in versions(serving)] == [(1 << 63) - 1]
+
+
+def test_a_fifo_in_a_model_is_refused_and_not_waited_for(tmp_path, serving, provenance):
+    model, _ = make_model(tmp_path / "m", "one")
+    os.mkfifo(model / "assets" / "fifo")
+    with pytest.raises(Refused, match="plain files alone"):
+        publish(model, serving, provenance, tree_digest(model))
 
 
 def test_two_processes_pushing_at_once_never_share_a_version(tmp_path, serving, provenance):

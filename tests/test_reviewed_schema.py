@@ -13,7 +13,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
 from components import schema_files
-from components.errors import BadInput
+from components.errors import BadInput, EnvironmentProblem
 from components.reviewed_schema import ReviewedSchema, ReviewedSchemaExecutor, resolve
 from components.schema_files import find_reviewed, profile_file, schema_digest, schema_file
 from pipeline import schema_review
@@ -136,7 +136,61 @@ def test_a_schema_that_changes_between_configuration_and_run_is_refused_and_not_
     damage(mine / f"{GEOMETRY}.pbtxt")
     with pytest.raises(BadInput, match=f"{GEOMETRY}.pbtxt"):
         resolve(configured, tmp_path / "root")
+    assert list((tmp_path / "root").rglob("*/*")) == []
+
+
+def in_the_way(root):
+    root.write_text("a file, not a folder")
+
+
+def inputs_in_the_way(root):
+    root.mkdir()
+    (root / "inputs").write_text("a file, not a folder")
+
+
+@pytest.mark.parametrize("harm", [in_the_way, inputs_in_the_way])
+def test_a_root_that_cannot_be_written_is_the_environments_fault(mine, tmp_path, harm):
+    harm(tmp_path / "root")
+    with pytest.raises(EnvironmentProblem, match="the schema cannot be kept"):
+        resolve(properties(mine), tmp_path / "root")
+
+
+def test_a_full_disk_is_the_environments_fault_and_leaves_nothing(mine, tmp_path, monkeypatch):
+    def full(path, _):
+        raise OSError(28, "No space left on device", str(path))
+
+    configured = properties(mine)
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        with pytest.raises(EnvironmentProblem, match="the schema cannot be kept: got No space left"):
+            resolve(configured, tmp_path / "root")
     assert list((tmp_path / "root" / "inputs").iterdir()) == []
+    resolved = resolve(configured, tmp_path / "root")
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        with pytest.raises(EnvironmentProblem, match="the schema cannot be kept: got No space left"):
+            execute(tmp_path / "root", resolved)
+
+
+def test_schemas_that_are_links_are_what_they_point_to(mine, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for file in mine.iterdir():
+        (linked / file.name).symlink_to(file)
+    assert find_reviewed(GEOMETRY, linked).digest == find_reviewed(GEOMETRY, mine).digest
+    copied = tmp_path / "root" / resolve(properties(linked), tmp_path / "root")["source"]
+    assert not any(file.is_symlink() for file in copied.iterdir())
+    edit(mine / f"{GEOMETRY}.pbtxt")
+    with pytest.raises(BadInput, match="changed after its approval"):
+        find_reviewed(GEOMETRY, linked)
+
+
+def test_a_copy_that_became_a_link_is_made_again(mine, tmp_path):
+    copied = tmp_path / "root" / resolve(properties(mine), tmp_path / "root")["source"]
+    (copied / "schema.pbtxt").unlink()
+    (copied / "schema.pbtxt").symlink_to(mine / f"{GEOMETRY}.pbtxt")
+    resolve(properties(mine), tmp_path / "root")
+    assert not (copied / "schema.pbtxt").is_symlink()
 
 
 def execute(root, exec_properties):

@@ -16,6 +16,7 @@ from tensorflow.core.example import example_pb2
 from tfx.types import standard_artifacts
 
 from components import savedmodel_check
+from components.errors import EnvironmentProblem
 from components.savedmodel_answers import judge
 from components.savedmodel_check import (
     Probe,
@@ -94,6 +95,8 @@ def with_value(value):
         ("serving_examples", "reconstruction_mse", lambda a: a[:, None], "wanted float32 [5], got float32 [5, 1]"),
         ("reconstruct", "images", lambda a: a.reshape(ROWS, 4, 6), "wanted float32 [5, 24], got float32 [5, 4, 6]"),
         ("reconstruct", "images", with_value(np.inf), "images: 1 of 120 values are not finite"),
+        ("reconstruct", "images", with_value(-0.1), "images: 1 of 120 pixels are outside 0 to 255: from -0.1 to 0"),
+        ("reconstruct", "images", with_value(255.1), "images: 1 of 120 pixels are outside 0 to 255: from 0 to 255.1"),
         ("serving_default", "probabilities", with_value(np.nan), "probabilities: 1 of 15 values are not finite"),
         ("serving_default", "probabilities", with_value(0.61), "a row sums to 1.01"),
         ("serving_default", "probabilities", with_value(-0.1), "-0.1 is below zero"),
@@ -108,6 +111,11 @@ def test_each_defect_is_named_with_its_signature(sound, signature, output, opera
 
 def test_a_row_may_miss_a_sum_of_one_by_rounding(sound):
     assert judged(change(sound, "serving_default", "probabilities", with_value(0.60005))) == []
+
+
+@pytest.mark.parametrize("value", [-0.001, 255.001])
+def test_a_pixel_may_leave_its_range_by_rounding(sound, value):
+    assert judged(change(sound, "reconstruct", "images", with_value(value))) == []
 
 
 def test_signatures_must_agree_on_the_same_images(sound):
@@ -174,6 +182,7 @@ DEFECTS = {
     "wrong_shape": "wanted float32 [64, 3], got float32 [64, 2]",
     "wrong_type": "wanted int64 [64], got float32 [64]",
     "missing_signature": "reconstruct",
+    "negative_pixels": "reconstruct: images: 1536 of 1536 pixels are outside 0 to 255: from -292.5 to -150",
 }
 
 
@@ -241,14 +250,41 @@ def script(tmp_path, monkeypatch):
     return put
 
 
+GET_READY = "import os, time; print('ready', flush=True); "
+
+
 def test_a_crash_is_a_finding_with_its_signal(script):
-    answer = script("import os; os.kill(os.getpid(), 11)").ask({})
+    answer = script(GET_READY + "os.kill(os.getpid(), 11)").ask({})
     assert reasons(answer) == ["the interpreter ended with signal 11"]
 
 
 def test_a_model_that_hangs_is_given_up(script):
-    answer = script("import time; time.sleep(600)").ask({}, timeout=0.2)
+    answer = script(GET_READY + "time.sleep(600)").ask({}, timeout=0.2)
     assert answer == {"crash": "no answer within 0.2 s"}
+
+
+@pytest.mark.parametrize(
+    ("source", "got"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "it ended with signal 9"),
+        ("import no_such_tensorflow", "it ended with status 1: ModuleNotFoundError: No module named"),
+        ("import time; time.sleep(600)", "not ready within 0.2 s"),
+        ("print('rea', end='')", "it ended with status 0"),
+        ("print('hello')", "it said b'hello"),
+    ],
+)
+def test_an_interpreter_that_does_not_get_ready_says_nothing_about_the_model(script, source, got):
+    limit = 0.2 if "sleep" in source else savedmodel_check.READY_TIMEOUT
+    with pytest.raises(EnvironmentProblem, match="did not get ready") as caught:
+        script(source).ask({}, ready_timeout=limit)
+    assert got in str(caught.value)
+
+
+def test_nothing_is_recorded_where_no_interpreter_gets_ready(script, examples, tmp_path):
+    script("import no_such_tensorflow").kill()
+    with pytest.raises(EnvironmentProblem):
+        check(tmp_path, examples, tmp_path)
+    assert not (tmp_path / "blessing").exists()
 
 
 @pytest.mark.slow

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gate_artifacts import DIGITS, MNIST, SHARED, SPLITS, Artifacts, csv, cut, digits, mnist
+from gate_artifacts import DIGITS, MNIST, SHARED, SPLITS, Artifacts, csv, cut, digits, mnist, mnist_profile
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.errors import BadInput, EnvironmentProblem, Refused
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
 from components.profile import ASPECTS, profile
 from components.schema_files import find_reviewed, read_reference
-from components.schema_gate.component import require
+from components.schema_gate.component import report_json, report_of, require
 from components.schema_gate.rules import drift_checks, skew_checks
 from components.settings import GateSettings
 
@@ -80,7 +80,7 @@ def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(
 def test_mnist_changed_is_refused_even_where_the_test_part_alone_is(fault):
     pixels, labels = mnist("t10k")
     test = profile(changed(pixels, MNIST, fault), labels, MNIST)
-    profiles = {"train": profile(*mnist("train"), MNIST), "test": test}
+    profiles = {"train": mnist_profile("train"), "test": test}
     reference = read_reference(find_reviewed(MNIST.geometry).profile)
     found = [*drift_checks(profiles, reference, GateSettings()), *skew_checks(profiles, reference, GateSettings())]
     assert {check.split for check in found if check.stops} == {"test", "train/test"}
@@ -315,6 +315,25 @@ def test_all_findings_fit_one_line_and_the_first_ones_are_spelt_out(tmp_path):
     assert "\n" not in text
     assert text.startswith("SchemaGate: data refused by ")
     assert "also image in validation (drift)" in text
+
+
+def test_a_refusal_carries_what_gate_json_would_have_held(tmp_path):
+    pixels, labels = digits()
+    broken = Artifacts(tmp_path, cut(16 - pixels, labels), DIGITS)
+    with pytest.raises(Refused) as refusal:
+        broken.run()
+    report = json.loads(json.dumps(refusal.value.report))
+    assert report == json.loads(report_json(broken.judge()))
+    assert (report["version"], report["passed"]) == (1, False)
+    assert all("value" in check and "threshold" in check for check in report["checks"])
+
+
+def test_the_report_crosses_a_process_boundary_and_is_no_part_of_the_line(clean):
+    sent = Refused("no", where="SchemaGate", report=report_of(clean.judge()))
+    arrived = MnistTfxError.from_dict(json.loads(json.dumps(sent.to_dict())))
+    assert arrived.report == json.loads(json.dumps(sent.report))
+    assert str(arrived) == str(sent) == "SchemaGate: no"
+    assert "report" not in Refused("no").to_dict()
 
 
 def test_no_failed_check_lets_the_run_go_on(clean):

@@ -28,7 +28,18 @@ def put(serving, name, content=b"model"):
 
 
 def test_versions_are_the_children_whose_names_are_numbers_in_numeric_order(tmp_path):
-    for name in ("10", "9", "0012", ".stage-1", "9" * 20, "v3", "4a", "²"):  # a digit to str.isdigit, no number
+    for name in (
+        "10",
+        "9",
+        "0012",
+        ".stage-1",
+        "9" * 20,
+        str(1 << 63),
+        "9" * 250,
+        "v3",
+        "4a",
+        "²",
+    ):  # a digit to str.isdigit, no number
         put(tmp_path, name)
     (tmp_path / "77").write_text("a file is no version")
     assert [found.version for found in versions(tmp_path)] == [9, 10, 12]
@@ -100,6 +111,12 @@ def test_a_bucket_is_refused_with_the_reason(bucket):
     with pytest.raises(BadInput, match="atomic rename") as caught:
         locate(bucket, "/root/artifacts/Pusher/pushed_model/3")
     assert caught.value.exit_code == 2
+
+
+def test_a_directory_below_a_root_in_a_bucket_is_refused_too():
+    with pytest.raises(BadInput, match=r"gs://bucket/root.*cannot serve from a bucket"):
+        locate("serving", "gs://bucket/root/artifacts/Pusher/pushed_model/3")
+    assert str(locate("/srv/models", "gs://bucket/root/artifacts/Pusher/pushed_model/3")) == "/srv/models"
 
 
 def test_a_relative_directory_lies_in_the_root_of_the_artifact(tmp_path):

@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,23 @@ from components.ingest.source import read_contents, resolve, under_original_name
 from components.settings import DataSettings, HashSplit
 
 SHAPE = (4, 3)
+
+RESOLVE = """
+# Resolves argv[1] below argv[2]; prints how many bytes of files were read meanwhile, the peak of memory and the error.
+import json, pathlib, sys
+from components.errors import BadInput
+from components.ingest.source import resolve
+
+def told(name, field):
+    return int(pathlib.Path("/proc/self", name).read_text().partition(field + ":")[2].split()[0])
+
+before = told("io", "rchar")
+try:
+    resolve(json.loads(sys.argv[1]), sys.argv[2])
+except BadInput as err:
+    # Not getrusage: its peak includes the process that started this one.
+    print(told("io", "rchar") - before, told("status", "VmHWM"), err)
+"""
 
 
 def write_idx(folder, *, name="train", count=20, seed=0):
@@ -226,6 +245,27 @@ def test_a_gzip_bomb_is_refused_at_the_size_that_its_header_tells(files, root):
     files[0].write_bytes(gzip.compress(files[0].read_bytes() + bytes(1 << 26)))
     with pytest.raises(BadInput, match="header and content differ in size"):
         resolve(properties(*files), root)
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        pytest.param(b"", 1, id="the first line"),
+        pytest.param(b"1," * 12 + b"1\n", 2, id="a later line"),
+    ],
+)
+def test_a_csv_that_is_one_endless_line_is_refused_early_and_in_little_memory(tmp_path, before, line):
+    bomb = tmp_path / "train.csv.gz"
+    # 4 GiB in 4 MB: members in a row are one payload.
+    bomb.write_bytes(gzip.compress(before) + gzip.compress(b"1" * (1 << 24)) * 256)
+    given = json.dumps(properties(bomb, form="csv"))
+    command = [sys.executable, "-c", RESOLVE, given, tmp_path / "root"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    read, kilobytes, message = out.split(" ", maxsplit=2)
+    assert message.startswith(f"{bomb}: line {line} is too long")
+    assert int(read) < bomb.stat().st_size // 4
+    assert int(kilobytes) < 200_000
+    assert not (tmp_path / "root").exists()
 
 
 def test_a_root_that_cannot_be_written_is_one_line(files, root):

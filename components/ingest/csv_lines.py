@@ -66,6 +66,33 @@ def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE
     yield from _from(start, number, rest and rest + b"\n")
 
 
+class LineLimit:
+    """Counts the lines in a file's blocks, and refuses one that goes on and on: what a gzip bomb has instead of lines.
+
+    Args:
+      path: the file, for the error.
+      longest: bytes that no line needs; a line may have up to a block more.
+    """
+
+    def __init__(self, path: Path, longest: int) -> None:
+        self._path = path
+        self._longest = longest
+        self._line = 1
+        self._length = 0
+
+    def __call__(self, block: bytes) -> None:
+        """Takes the next block of the payload.
+
+        Raises:
+          BadInput: for a line that does not end.
+        """
+        ends = block.count(b"\n")
+        self._line += ends
+        self._length = len(block) - block.rfind(b"\n") - 1 if ends else self._length + len(block)
+        if self._length > self._longest:
+            raise bad_line(self._path, self._line, "is too long", got=f"more than {self._longest} bytes")
+
+
 def fields(path: Path, number: int, line: bytes, delimiter: str) -> list[str]:
     """Splits one line, quotes taken off.
 
@@ -87,9 +114,11 @@ def fields(path: Path, number: int, line: bytes, delimiter: str) -> list[str]:
         raise bad_line(path, number, f"cannot be split into fields ({err})") from err
 
 
-def bad_line(path: Path, number: int, what: str, **details: str | None) -> BadInput:
+def bad_line(  # noqa: PLR0913  # one argument to each part of the error
+    path: Path, number: int, what: str, *, wanted: str | None = None, got: str | None = None, hint: str | None = None
+) -> BadInput:
     """Returns the error for a line that is at fault as a whole."""
-    return BadInput(f"line {number} {what}", where=path, **details)
+    return BadInput(f"line {number} {what}", where=path, wanted=wanted, got=got, hint=hint)
 
 
 def _from(start: int, number: int, text: bytes) -> Iterator[LineBlock]:

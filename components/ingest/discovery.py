@@ -1,6 +1,6 @@
 """What `--data` names -> which files are the train part, which the test part, and which are left aside.
 
-A folder is read by the names in it: a complete IDX set wins, else the CSV files. Files given one by one go by the
+A folder is read by the names in it: IDX files win over CSV files as soon as two of them are a pair. Files given one by one go by the
 same names, and where a name says nothing, IDX goes by its magic. Nothing here reads more than a header.
 """
 
@@ -183,12 +183,9 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
             where=folder,
             wanted="train-images-idx3-ubyte and train-labels-idx1-ubyte, or .csv, .tsv, .data or .tra files (or .gz)",
         )
-    try:
-        if idx_files:
-            return _one_of_each(folder, _idx_parts(idx_files, where=folder))
-    except BadInput:
-        if not csv_files:
-            raise
+    # With one pair there, a second set or an orphan is a mistake to name, not a reason to take the CSVs instead.
+    if idx_files and (_has_pair(idx_files) or not csv_files):
+        return _one_of_each(folder, _idx_parts(idx_files, where=folder))
     if len(csv_files) > 1 and any(file.split is None for file in csv_files):
         raise BadInput(
             "cannot tell which CSV file is train and which is test",
@@ -198,6 +195,13 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
             hint="give the files one by one with --data",
         )
     return _one_of_each(folder, _csv_parts(csv_files))
+
+
+def _has_pair(files: Sequence[_Candidate]) -> bool:
+    roles: defaultdict[tuple[PartName | None, str], set[str]] = defaultdict(set)
+    for file in files:
+        roles[file.split, file.group].add(file.role)
+    return any(len(found) == len(_ROLES) for found in roles.values())
 
 
 def _one_of_each(folder: Path, parts: tuple[Part, ...]) -> tuple[Part, ...]:

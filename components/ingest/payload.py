@@ -81,12 +81,15 @@ class PayloadReader:
         return b"".join(pieces)
 
 
-def payload_digest(path: Path, *, limit: int | None = None) -> PayloadDigest:
+def payload_digest(
+    path: Path, *, limit: int | None = None, watch: Callable[[bytes], object] | None = None
+) -> PayloadDigest:
     """Digests payload and container in one pass.
 
     Args:
       path: a raw or gzip file.
       limit: most payload bytes to accept; None accepts any number.
+      watch: is given the blocks of the payload, and may raise to stop there.
 
     Raises:
       BadInput: when the file cannot be decompressed, or its payload goes on after `limit` bytes.
@@ -102,6 +105,8 @@ def payload_digest(path: Path, *, limit: int | None = None) -> PayloadDigest:
         payload.update(block)
         sizes[0] += len(block)
         _require_within(sizes[0], limit, path)
+        if watch is not None:
+            watch(block)
     return PayloadDigest(
         payload=payload.hexdigest(),
         container=container.hexdigest(),

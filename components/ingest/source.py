@@ -16,7 +16,6 @@ import fcntl
 import hashlib
 import json
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
+from components.files import PART_PATTERN, replacing
 from components.ingest import idx
+from components.ingest.csv_layout import sniff
+from components.ingest.csv_lines import LineLimit, longest_line
 from components.ingest.discovery import Part
 from components.ingest.payload import PayloadDigest, payload_digest
 from components.ingest.rows import check_split
@@ -135,7 +137,8 @@ def _units(part: Part, form: str) -> list[tuple[Path, ...]]:
 def _digested(unit: Sequence[Path], form: str, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
     if form == "idx":
         return _digested_pair(*unit, data=data)
-    return [(path, payload_digest(path)) for path in unit]
+    # The first line says how long any other may be, so that a gzip bomb ends where a line does not.
+    return [(path, payload_digest(path, watch=LineLimit(path, longest_line(sniff(path).columns)))) for path in unit]
 
 
 def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
@@ -191,7 +194,7 @@ def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder.parent / ".lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for left_behind in folder.glob(".*.part"):
+            for left_behind in folder.glob(PART_PATTERN):
                 left_behind.unlink()
             yield
     except OSError as err:
@@ -224,7 +227,7 @@ def _holds(target: Path, wanted: PayloadDigest) -> bool:
 
 def _copy(one: Input, target: Path) -> None:
     copied = hashlib.sha256()
-    with _replacing(target) as file, open(one.path, "rb") as original:
+    with replacing(target) as file, open(one.path, "rb") as original:
         while block := original.read(CHUNK):
             copied.update(block)
             file.write(block)
@@ -232,28 +235,9 @@ def _copy(one: Input, target: Path) -> None:
             raise BadInput("changed while it was being read", where=one.path, hint="run again once it is complete")
 
 
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Any]:
-    """Opens a file that takes the name `target`, synced, when the block ends well, and goes when it does not."""
-    part = target.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with open(part, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _write(target: Path, text: bytes) -> None:
     if not target.is_file() or target.read_bytes() != text:
-        with _replacing(target) as file:
+        with replacing(target) as file:
             file.write(text)
 
 

@@ -64,7 +64,7 @@ class SchemaGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # t
         """Runs the gate.
 
         Raises:
-          Refused: when a check fails whose action is `refuse`.
+          Refused: when a check fails whose action is `refuse`; its `report` is what `gate.json` would have held.
           EnvironmentProblem: when an input artifact is incomplete.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -80,7 +80,7 @@ def require(checks: Sequence[Check]) -> None:
     """Lets checks pass, or stops the run.
 
     Raises:
-      Refused: with all findings in one line, the first `IN_FULL` of them in full.
+      Refused: with all findings in one line, the first `IN_FULL` of them in full, and every check in its report.
     """
     stops = [check for check in checks if check.stops]
     if not stops:
@@ -94,6 +94,7 @@ def require(checks: Sequence[Check]) -> None:
         f"data refused by {len(stops)} of {len(checks)} checks: {'; '.join(findings)}",
         where="SchemaGate",
         hint="; ".join([*causes, "nothing was trained"]),
+        report=report_of(checks),
     )
 
 
@@ -109,11 +110,20 @@ def write_outputs(checks: Sequence[Check], schema: Path, output_dict: Mapping[st
     approved.set_int_custom_property("warnings", sum(check.warns for check in checks))
 
 
+def report_of(checks: Sequence[Check]) -> dict[str, Any]:
+    """Returns what `gate.json` holds: `version`, whether the gate opened (`passed`), and every check under `checks`."""
+    return {
+        "version": REPORT_VERSION,
+        "passed": not any(check.stops for check in checks),
+        "checks": [check.to_dict() for check in checks],
+    }
+
+
 def report_json(checks: Sequence[Check]) -> str:
-    """Returns the text of `gate.json`: whether the gate opened, and every check, a line to each."""
-    lines = ",\n".join(json.dumps(check.to_dict(), sort_keys=True) for check in checks)
-    passed = json.dumps(not any(check.stops for check in checks))
-    return f'{{"version": {REPORT_VERSION}, "passed": {passed}, "checks": [\n{lines}\n]}}\n'
+    """Returns the text of `gate.json`, a line to each check."""
+    report = report_of(checks)
+    lines = ",\n".join(json.dumps(check, sort_keys=True) for check in report["checks"])
+    return f'{{"version": {report["version"]}, "passed": {json.dumps(report["passed"])}, "checks": [\n{lines}\n]}}\n'
 
 
 class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations

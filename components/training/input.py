@@ -37,7 +37,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class TransformGraph:
-    """A transform graph as Transform left it, loaded without tensorflow_transform (see `training.process`).
+    """A transform graph as Transform left it, loaded by TensorFlow alone.
 
     Attributes:
       saved_model: the loaded graph; who embeds `apply` has to keep it, for it owns what the graph captures.

@@ -1,23 +1,22 @@
-"""The environment that a Trainer's process starts with, and the check that it did.
+"""The environment that a Trainer's process starts with, and the check that it has the Keras our models are written for.
 
-The one place that decides between Keras 2 and 3. `tf.keras` is either, by what was imported first, and importing
-tensorflow_transform asks for 2; so Trainers never touch `tf.keras` nor tensorflow_transform, and take Keras 3 by its own
-name.
+`tf.keras` is Keras 2 or 3, by TF_USE_LEGACY_KERAS at its first use; `import keras` is Keras 3 whatever that says. TFX's
+own libraries use the former and are tested with Keras 2, so the process that Trainers are forked from has the variable
+at 1 and tensorflow_transform imported for other stages. That is harmless here: our code takes Keras by its own name and
+never touches `tf.keras`, which a test holds it to. What is decided before Keras is first imported, and cannot be changed
+by a variable set after the fork, is its backend; so what is loaded is looked at, not the environment.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from components.errors import EnvironmentProblem
 
-TRAINER_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
-    {"TF_USE_LEGACY_KERAS": "0", "KERAS_BACKEND": "tensorflow"}
-)
-"""For whoever starts a Trainer's process."""
+TRAINER_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"KERAS_BACKEND": "tensorflow"})
+"""For whoever starts a Trainer's process, or the process that it is forked from."""
 
 CHECKPOINTS: Final = "MNIST_TFX_CHECKPOINTS"
 """Environment variable: folder for the checkpoints of exactly this work; unset, none are kept."""
@@ -27,19 +26,18 @@ PROGRESS_FD: Final = "MNIST_TFX_PROGRESS_FD"
 
 
 def require_keras_3() -> None:
-    """Checks that `keras` is Keras 3 on TensorFlow, and that nothing here would have chosen otherwise.
+    """Checks that the `keras` which is loaded, or now gets loaded, is Keras 3 on TensorFlow.
 
     Raises:
-      EnvironmentProblem: on another Keras, another backend, or a process that was started for Keras 2.
+      EnvironmentProblem: on another Keras or another backend.
     """
     import keras  # heavy: the runner imports this module for its constants alone
 
-    found = f"Keras {keras.__version__} on {keras.backend.backend()}"
-    legacy = os.environ.get("TF_USE_LEGACY_KERAS", "0")
-    if not keras.__version__.startswith("3.") or keras.backend.backend() != "tensorflow" or legacy != "0":
+    version, backend = keras.__version__, keras.backend.backend()
+    if not version.startswith("3.") or backend != "tensorflow":
         raise EnvironmentProblem(
             "wrong Keras in a Trainer's process",
-            wanted="Keras 3 on tensorflow with TF_USE_LEGACY_KERAS=0",
-            got=f"{found} with TF_USE_LEGACY_KERAS={legacy}",
-            hint="start Trainers with components.training.process.TRAINER_ENVIRONMENT",
+            wanted="Keras 3 on tensorflow",
+            got=f"Keras {version} on {backend}",
+            hint="KERAS_BACKEND and ~/.keras/keras.json choose the backend; `mnist-tfx doctor` looks at the versions",
         )

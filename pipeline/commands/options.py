@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from components.errors import printable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_ROOT: Final = "runs/digits"
@@ -28,6 +30,16 @@ def root(command: Command) -> Command:
 def as_json(command: Command) -> Command:
     """Adds `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def dry_run(command: Command) -> Command:
+    """Adds `--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
+
+
+def say(message: str) -> None:
+    """Tells the user something that is no part of the answer, such as what is being waited for."""
+    click.echo(printable(message), err=True)
 
 
 def figure(value: float | None) -> str:

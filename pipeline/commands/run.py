@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for everything the run leaves.  [default: runs/<recipe>]",
 )
+@click.option(
+    "--metadata",
+    metavar="URL|FILE",
+    help="Metadata store: mysql://user@host:port/database, grpc://host:port or a file; a password is better kept in "
+    "MNIST_TFX_METADATA_PASSWORD.  [default: SQLite, in the root]",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
 @click.option("--no-cache", is_flag=True, help="Execute every node.")

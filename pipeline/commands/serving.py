@@ -1,7 +1,8 @@
-"""`mnist-tfx serving list`."""
+"""`mnist-tfx serving list`, `rollback` and `prune`."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from components.serving import ServedVersion, versions
+from pipeline import serving_versions
 from pipeline.commands import options
+from pipeline.lineage.orphans import as_dicts
 from pipeline.paths import RunPaths
 
 
 @click.group()
 def serving() -> None:
-    """Look at the directory that TF Serving reads.
+    """Look at the directory that TF Serving reads, and change it.
 
     \b
     Example:
       mnist-tfx serving list --root runs/mnist
+      mnist-tfx serving rollback 3 --root runs/mnist
     """
 
 
@@ -46,6 +50,50 @@ def list_(root: Path, as_json: bool) -> None:
         digest = fields["digest"][:12] if fields["complete"] else "incomplete"
         table.add_row(str(fields["version"]), fields["pushed"], digest, manifest, fields["path"])
     Console(highlight=False).print(table)
+
+
+@serving.command()
+@click.argument("version", type=click.IntRange(min=0))
+@options.root
+@options.as_json
+def rollback(version: int, root: Path, as_json: bool) -> None:
+    """Serve an old version again: its bytes under the next number, since TF Serving loads the highest.
+
+    \b
+    Example:
+      mnist-tfx serving rollback 3 --root runs/mnist
+    """
+    done = serving_versions.rollback(root.absolute(), version, options.say)
+    if as_json:
+        options.print_json({"status": "ok", "error": None, **dataclasses.asdict(done)})
+        return
+    click.echo(
+        f"version {done.version} serves what version {done.restored} served, not {done.rolled_back_from} any more"
+    )
+
+
+@serving.command()
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="Number of newest versions that stay.")
+@options.root
+@options.dry_run
+@options.as_json
+def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
+    """Remove the oldest versions; the highest stays, and no number is used again.
+
+    \b
+    Example:
+      mnist-tfx serving prune --keep 3 --root runs/mnist --dry-run
+    """
+    gone = serving_versions.prune(root.absolute(), keep, dry_run=dry_run)
+    freed = sum(one.bytes for one in gone)
+    if as_json:
+        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed, "pruned": as_dicts(gone)}
+        options.print_json(answer)
+        return
+    for one in gone:
+        click.echo(f"{one.path}: {one.bytes} bytes {'would be removed' if dry_run else 'removed'}")
+    if not gone:
+        click.echo("nothing to remove")
 
 
 def _fields(version: ServedVersion) -> dict[str, Any]:

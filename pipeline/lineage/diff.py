@@ -23,7 +23,6 @@ from pipeline.lineage.facts import (
     GIT,
     INGEST,
     LOCK,
-    MODEL,
     SCHEMA,
     SETTINGS,
     Facts,
@@ -31,8 +30,8 @@ from pipeline.lineage.facts import (
 )
 from pipeline.lineage.records import DATA, ExecutionRecord
 from pipeline.lineage.row_changes import Ingest, SplitChange, row_changes, total
-from pipeline.lineage.tensors import differing, tensors
-from pipeline.lineage.versions import RecordedVersion, model_folder, recorded
+from pipeline.lineage.tensors import Tensor, differing, tensors
+from pipeline.lineage.versions import RecordedVersion, recorded
 
 ROWS, NODES, METRICS = "data", "nodes", "metrics"
 CAUSES: Final = (ROWS, SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK, NODES)
@@ -82,9 +81,19 @@ class Section:
         return len(self.changes) + total(self.rows)
 
     @property
+    def causes(self) -> int:
+        """How many of them the served bytes can depend on."""
+        reaching = sum(change.reaches_model for change in self.changes)
+        return reaching + total(self.rows) if self.kind in CAUSES else 0
+
+    @property
     def is_cause(self) -> bool:
         """Whether the served bytes can depend on one of them."""
-        return self.kind in CAUSES and (bool(self.rows) or any(change.reaches_model for change in self.changes))
+        return self.causes > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        return {**dataclasses.asdict(self), "count": self.count, "is_cause": self.is_cause}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +130,7 @@ class VersionDiff:
     def verdict(self) -> str:
         """What changed, in a few words."""
         causes = [section for section in self.sections if section.is_cause]
-        named = ", ".join(f"{section.kind} ({section.count})" for section in causes)
+        named = ", ".join(f"{section.kind} ({section.causes})" for section in causes)
         if self.same_bytes:
             return "nothing: the same bytes" + (f", though {named} changed" if causes else "")
         if not causes:
@@ -132,7 +141,7 @@ class VersionDiff:
     def _without_cause(self) -> str:
         if self.unknown_causes:
             return "nothing that can still be told"
-        reproducible = all(_is_deterministic(version.executions) for version in (self.before, self.after))
+        reproducible = all(is_deterministic(version.executions) for version in (self.before, self.after))
         return "nothing that is recorded" + ("" if reproducible else ": training was not set to be deterministic")
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,15 +150,11 @@ class VersionDiff:
             name: {"version": side.version, "sha256": side.sha256, "run_id": side.run_id}
             for name, side in (("before", self.before), ("after", self.after))
         }
-        sections = [
-            {**dataclasses.asdict(section), "count": section.count, "is_cause": section.is_cause}
-            for section in self.sections
-        ]
         fields = {
             "verdict": self.verdict,
             "same_bytes": self.same_bytes,
             **sides,
-            "sections": sections,
+            "sections": [section.to_dict() for section in self.sections],
             "weights": None if self.weights is None else dict(zip(("tensors", "differing"), self.weights, strict=True)),
             "unknown": self.unknown,
         }
@@ -165,23 +170,23 @@ def diff(root: Path, before: int, after: int) -> VersionDiff:
       RecordMissing: if a record behind one of them is gone.
       EnvironmentProblem: if provenance, a record or the ledger cannot be read.
     """
-    return compare(root, recorded(root, before), recorded(root, after))
+    return compare(recorded(root, before), recorded(root, after))
 
 
-def compare(root: Path, before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
-    """Compares what is recorded about two versions; of the data, what is left at `root` is read."""
-    upstream = _upstream_of_model(after.executions)
+def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
+    """Compares what is recorded about two versions; of the data, what is left of it is read."""
+    upstream = after.model_nodes
     old, new = facts(before.executions), facts(after.executions)
     changes = [change for kind in old.keys() | new.keys() for change in _changed(kind, old, new, upstream)]
     changes += [(NODES, change) for change in _other_nodes(before.executions, after.executions, upstream)]
-    rows, unknown = _rows(root, before, after)
-    measured, unmeasured = _metrics(root, before, after)
+    rows, unknown = _rows(before, after)
+    measured, unmeasured = _metrics(before, after)
     changes += [(METRICS, change) for change in measured]
     sections = [
         Section(kind=kind, changes=_of_kind(kind, changes), rows=rows if kind == ROWS else ())
         for kind in (*CAUSES, FILES, GIT, BASELINE, METRICS)
     ]
-    weights, unweighed = _weights(root, before, after)
+    weights, unweighed = _weights(before, after)
     return VersionDiff(
         before=before,
         after=after,
@@ -194,7 +199,7 @@ def compare(root: Path, before: RecordedVersion, after: RecordedVersion) -> Vers
 
 def _rank(section: Section) -> tuple[bool, bool, int]:
     """Orders causes before the rest and the smallest first; metrics are what came of it all."""
-    return section.kind == METRICS, not section.is_cause, section.count
+    return section.kind == METRICS, not section.is_cause, section.causes or section.count
 
 
 def _of_kind(kind: str, changes: Iterable[tuple[str, Change]]) -> tuple[Change, ...]:
@@ -226,26 +231,9 @@ def _other_nodes(
         yield Change(key=node, old=sides[0], new=sides[1], nodes=(node,), reaches_model=node in upstream)
 
 
-def _upstream_of_model(executions: Mapping[str, ExecutionRecord]) -> frozenset[str]:
-    """Returns the nodes that the model was made by or from."""
-    makers = {
-        entry.path: node for node, record in executions.items() for made in record.outputs.values() for entry in made
-    }
-    found: dict[str, None] = {MODEL: None}
-    waiting = [MODEL] if MODEL in executions else []
-    for node in waiting:
-        read = [ref.path for refs in executions[node].inputs.values() for ref in refs]
-        new = [makers[path] for path in read if path in makers and makers[path] not in found]
-        found.update(dict.fromkeys(new))
-        waiting += dict.fromkeys(new)
-    return frozenset(found)
-
-
-def _rows(
-    root: Path, before: RecordedVersion, after: RecordedVersion
-) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
+def _rows(before: RecordedVersion, after: RecordedVersion) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
     sides = [
-        Ingest(name=f"version {side.version}", root=root, record=side.executions[INGEST])
+        Ingest(name=side.name, root=side.root, record=side.executions[INGEST])
         for side in (before, after)
         if INGEST in side.executions
     ]
@@ -257,10 +245,10 @@ def _rows(
     return row_changes(*sides)
 
 
-def _metrics(root: Path, before: RecordedVersion, after: RecordedVersion) -> tuple[list[Change], tuple[str, ...]]:
-    sides = [measured(root, version) for version in (before, after)]
+def _metrics(before: RecordedVersion, after: RecordedVersion) -> tuple[list[Change], tuple[str, ...]]:
+    sides = [measured(version) for version in (before, after)]
     lacking = tuple(
-        f"metrics of version {version.version}: neither its run's record nor its evaluation is there"
+        f"metrics of {version.name}: neither its run's record nor its evaluation is there"
         for version, found in zip((before, after), sides, strict=True)
         if found is None
     )
@@ -275,23 +263,21 @@ def _metrics(root: Path, before: RecordedVersion, after: RecordedVersion) -> tup
     ], ()
 
 
-def _weights(
-    root: Path, before: RecordedVersion, after: RecordedVersion
-) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
-    found = []
-    for version in (before, after):
-        folder = model_folder(root, version)
-        try:
-            found.append({} if folder is None else tensors(folder))
-        except EnvironmentProblem as err:
-            return None, (f"weights of version {version.version}: {err}",)
-        if folder is None:
-            return None, (f"weights of version {version.version}: its model is gone",)
-    old, new = found
+def _weights(before: RecordedVersion, after: RecordedVersion) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+    try:
+        old, new = (_tensors(version) for version in (before, after))
+    except EnvironmentProblem as err:
+        return None, (f"weights: {err}",)
     return (len(old.keys() | new.keys()), len(differing(old, new))), ()
 
 
-def measured(root: Path, version: RecordedVersion) -> Mapping[str, Any] | None:
+def _tensors(version: RecordedVersion) -> dict[str, Tensor]:
+    if version.model_folder is None:
+        raise EnvironmentProblem("its model is gone", where=version.name)
+    return tensors(version.model_folder)
+
+
+def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
     """Returns a version's metrics from the record of its run, or from the evaluation itself; None if both are gone."""
     if version.metrics is not None or "Evaluator" not in version.executions:
         return version.metrics
@@ -299,7 +285,7 @@ def measured(root: Path, version: RecordedVersion) -> Mapping[str, Any] | None:
 
     evaluation = version.executions["Evaluator"].outputs["evaluation"][0]
     try:
-        return read_metrics(root / evaluation.path)
+        return read_metrics(version.root / evaluation.path)
     except (OSError, ValueError):
         return None
 
@@ -324,6 +310,7 @@ def _is_seed_alone(causes: Iterable[Section]) -> bool:
     )
 
 
-def _is_deterministic(executions: Mapping[str, ExecutionRecord]) -> bool:
+def is_deterministic(executions: Mapping[str, ExecutionRecord]) -> bool:
+    """Whether both trainings were set to give the same bits again."""
     recipe = parameters.recipe_of(executions)
     return all(recipe.get(part, {}).get("deterministic", False) for part in ("autoencoder", "classifier"))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.lineage.diff import METRICS, Section, VersionDiff
+from pipeline.lineage.diff import METRICS, Change, Section, VersionDiff
 from pipeline.lineage.facts import CODE, FILES, SCHEMA
 from pipeline.lineage.row_changes import RowChange, SplitChange
 
@@ -18,17 +16,27 @@ OVERALL: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
 """Figures of the whole test split; those of single classes are counted only."""
 
 
-def diff_lines(found: VersionDiff) -> Group:
+def diff_lines(found: VersionDiff) -> list[Text]:
     """Returns the verdict, every section, what came of it and what could not be told."""
     before, after = found.before, found.after
     heading = Text.assemble((f"version {before.version} -> {after.version}  ", "bold"), (found.verdict, "bold green"))
-    shown: list[Text | Table] = [heading, _models(found)]
-    for section in found.sections:
-        of_model = section.is_cause or section.kind == METRICS
-        note = "" if of_model else "  the served bytes do not depend on it"
-        shown += [Text.assemble(("\n" + section.kind, "bold"), (f" ({section.count}){note}", "dim")), _table(section)]
-    shown += [Text(f"\ncannot tell {what}", "yellow") for what in found.unknown]
-    return Group(*shown)
+    sections = [line for section in found.sections for line in section_lines(section)]
+    return [heading, _models(found), *sections, *(Text(f"\ncannot tell {what}", "yellow") for what in found.unknown)]
+
+
+def section_lines(section: Section) -> list[Text]:
+    """Returns a section's heading and a line for each change in it."""
+    of_model = section.is_cause or section.kind == METRICS
+    note = "" if of_model else "  the served bytes do not depend on it"
+    heading = Text.assemble(("\n" + section.kind, "bold"), (f" ({section.count}){note}", "dim"))
+    return [heading, *_aligned([*_row_lines(section), *_change_lines(section)])]
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> Iterator[Text]:
+    """Yields lines whose cells start in the same columns."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for cells in lines:
+        yield Text("  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def _models(found: VersionDiff) -> Text:
@@ -40,22 +48,19 @@ def _models(found: VersionDiff) -> Text:
     return text
 
 
-def _table(section: Section) -> Table:
-    table = Table.grid(padding=(0, 2), pad_edge=True)
-    for line in (*_row_lines(section), *_change_lines(section)):
-        table.add_row("", *(Text(cell) for cell in line))
-    return table
-
-
 def _change_lines(section: Section) -> Iterator[tuple[str, ...]]:
     per_class = [change for change in section.changes if section.kind == METRICS and change.key not in OVERALL]
     for change in section.changes:
         if change not in per_class:
-            nodes = "" if len(change.nodes) != 1 or section.kind == METRICS else change.nodes[0]
             values = f"{_value(section.kind, change.old)} -> {_value(section.kind, change.new)}"
-            yield change.key, values, nodes if change.reaches_model else f"{', '.join(change.nodes)}, after the model"
+            yield change.key, values, _nodes(change) if section.is_cause else ""
     if per_class:
         yield f"and {len(per_class)} figures of single classes", "", ""
+
+
+def _nodes(change: Change) -> str:
+    few = ", ".join(change.nodes) if len(change.nodes) < 3 else f"{len(change.nodes)} nodes"
+    return few if change.reaches_model else f"{few}, after the model"
 
 
 def _row_lines(section: Section) -> Iterator[tuple[str, ...]]:

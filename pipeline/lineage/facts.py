@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from pipeline.lineage import parameters
 from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.versions import MODEL
 
 SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK = "schema", "code", "settings", "environment", "lock"
 FILES, GIT, BASELINE = "files", "git", "baseline"
 
-INGEST, REVIEWED_SCHEMA, MODEL = "ExampleGen", "ReviewedSchema", "Classifier"
+INGEST, REVIEWED_SCHEMA = "ExampleGen", "ReviewedSchema"
 _NOT_SETTINGS: Final = frozenset(
     {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form")}
     | {f"{REVIEWED_SCHEMA}.{name}" for name in ("schema_sha256", "source", "geometry")}

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from components import serving
 from components.digest import sha256_bytes
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, printable
 from pipeline.lineage import chain, manifest, record_files
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
@@ -131,6 +131,15 @@ class History:
         return found
 
     @functools.cached_property
+    def pushed(self) -> Mapping[str, Sequence[Push]]:
+        """{model digest: recorded pushes of it, by version}."""
+        found: dict[str, list[Push]] = defaultdict(list)
+        for push in self.pushes:
+            if push.recorded:
+                found[push.digest].append(push)
+        return found
+
+    @functools.cached_property
     def ingests(self) -> tuple[Step, ...]:
         """The executions that read data files."""
         return tuple(step for step in self.steps.values() if step.data is not None)
@@ -162,16 +171,16 @@ def open_history(root: Path) -> History:
     paths = RunPaths(root)
     if not paths.records.is_dir():
         raise BadInput("no pipeline has run here", where=root, hint="mnist-tfx run makes one, or name another --root")
-    ledger = chain.read(paths.ledger)
     with _uncollected():
-        steps, code, sources = _read_all(paths)
+        ledger = chain.read(paths.ledger)
+        steps, code, runs = _read_all(paths)
     if gone := [line for line in ledger.lines if line.event == chain.COMMIT and line.record not in steps]:
         raise RecordMissing(
             "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
         )
-    sources = [*_noted_sources(paths.inputs), *_by_age(sources, ledger)]
+    sources = [*_noted_sources(paths.inputs), *_by_age(runs, ledger)]
     pushes, unreadable = _pushes(root, ledger)
-    return History(
+    history = History(
         root=root,
         steps=steps,
         code=code,
@@ -180,16 +189,20 @@ def open_history(root: Path) -> History:
         pushes=pushes,
         unreadable=unreadable,
     )
+    _ = history.readers  # part of opening: every question downstream needs them
+    return history
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    # 100,000 records make millions of objects and no cycle: the collector would go through them again and again.
+    # 100,000 records make millions of objects and no cycle: the collector would go through them again and again, while
+    # they are made and whenever something else is.
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()
 
@@ -263,8 +276,11 @@ def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in sorted(inputs.glob("*/sources.json")):
         try:
-            found += [{**entry, "name": Path(entry["path"]).name} for entry in json.loads(path.read_bytes())["sources"]]
-        except (OSError, ValueError, KeyError, TypeError):
+            found += [
+                {**entry, "name": printable(Path(entry["path"]).name)}
+                for entry in json.loads(path.read_bytes())["sources"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError):  # noqa: PERF203  # one bad file must not hide the others
             continue  # a convenience for people; the records know the payload digests without it
     return found
 
@@ -300,6 +316,6 @@ def _present(root: Path) -> tuple[dict[int, dict[str, Any]], tuple[str, ...]]:
     for found in serving.versions(RunPaths(root).serving):
         try:
             present[found.version] = read_provenance(root, found.version)
-        except MnistTfxError as err:
+        except MnistTfxError as err:  # noqa: PERF203  # one bad version must not hide the others
             unreadable.append(str(err))
     return present, tuple(unreadable)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
-from components.serving import sync_folder
-
-if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner, SSlibKey
+from components.files import sync_folder
 
 ECDSA, ED25519 = "ecdsa-p256", "ed25519"
 ALGORITHMS: Final = (ECDSA, ED25519)
@@ -27,6 +25,48 @@ PUBLIC_FILE: Final = "public.pem"
 WANTED: Final = "an ECDSA key on P-256 or an Ed25519 key, in PEM"
 
 Passphrase = Callable[[], str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublicKey:
+    """What checks signatures: an ECDSA key on P-256, with SHA-256, or an Ed25519 key."""
+
+    key: Any
+
+    @functools.cached_property
+    def keyid(self) -> str:
+        """SHA-256 of the key in DER."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        return hashlib.sha256(self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Whether `signature` was made over `data` with the private half."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self.key.verify(signature, data, *_ecdsa(self.key))
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrivateKey:
+    """What signs.
+
+    Attributes:
+      key: the private half; never printed.
+      public: the other one.
+    """
+
+    key: Any = dataclasses.field(repr=False)
+    public: PublicKey
+
+    def sign(self, data: bytes) -> bytes:
+        """Returns the signature over `data`."""
+        signature: bytes = self.key.sign(data, *_ecdsa(self.key))
+        return signature
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,11 +109,11 @@ def generate(folder: Path, *, algorithm: str = ECDSA, passphrase: str | None = N
         ) from err
     except OSError as err:
         raise EnvironmentProblem("cannot write the keys", where=err.filename or folder, got=err.strerror) from err
-    return KeyPair(keyid=_keyid(private_key.public_key()), private=pair[0], public=pair[1])
+    return KeyPair(keyid=PublicKey(key=private_key.public_key()).keyid, private=pair[0], public=pair[1])
 
 
-def load_private(path: Path, passphrase: Passphrase) -> CryptoSigner:
-    """Returns what signs with the key in a file.
+def load_private(path: Path, passphrase: Passphrase) -> PrivateKey:
+    """Returns the private key in a file.
 
     Args:
       path: PEM file.
@@ -83,23 +123,22 @@ def load_private(path: Path, passphrase: Passphrase) -> CryptoSigner:
       BadInput: if it holds no such key, or the passphrase is wrong.
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from securesystemslib.signer import CryptoSigner
 
     data = _read(path)
     # As the two kinds of PEM say it: PKCS #8, and OpenSSL's own.
     encrypted = b"ENCRYPTED PRIVATE KEY" in data or b"Proc-Type: 4,ENCRYPTED" in data
     secret = passphrase().encode() if encrypted else None
     try:
-        private_key = load_pem_private_key(data, secret)
+        key = load_pem_private_key(data, secret)
     except (ValueError, TypeError) as err:
         what = "cannot be decrypted: wrong passphrase, or damaged" if encrypted else "not a private key"
         hint = "this is the public half" if b"BEGIN PUBLIC KEY" in data else None
         raise BadInput(what, where=path, wanted=WANTED, hint=hint) from err
-    return CryptoSigner(private_key, _checked(private_key.public_key(), path))
+    return PrivateKey(key=key, public=_checked(key.public_key(), path))
 
 
-def load_public(path: Path) -> SSlibKey:
-    """Returns the public key in a PEM file.
+def load_public(path: Path) -> PublicKey:
+    """Returns the public key in a file.
 
     Raises:
       BadInput: if it holds no such key.
@@ -108,11 +147,11 @@ def load_public(path: Path) -> SSlibKey:
 
     data = _read(path)
     try:
-        public_key = load_pem_public_key(data)
+        key = load_pem_public_key(data)
     except ValueError as err:
         hint = "this is the private half: keep it away from where copies are checked" if b"PRIVATE" in data else None
         raise BadInput("not a public key", where=path, wanted=WANTED, hint=hint) from err
-    return _checked(public_key, path)
+    return _checked(key, path)
 
 
 def _new_key(algorithm: str) -> Any:
@@ -121,21 +160,22 @@ def _new_key(algorithm: str) -> Any:
     return ed25519.Ed25519PrivateKey.generate() if algorithm == ED25519 else ec.generate_private_key(ec.SECP256R1())
 
 
-def _checked(public_key: Any, path: Path) -> SSlibKey:
+def _checked(key: Any, path: Path) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from securesystemslib.signer import SSlibKey
 
-    on_p256 = isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(public_key.curve, ec.SECP256R1)
-    if not on_p256 and not isinstance(public_key, ed25519.Ed25519PublicKey):
-        raise BadInput("not a kind of key that is used here", where=path, wanted=WANTED, got=type(public_key).__name__)
-    # The library's own key ids changed between its releases.
-    return SSlibKey.from_crypto(public_key, keyid=_keyid(public_key))
+    on_p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    if not on_p256 and not isinstance(key, ed25519.Ed25519PublicKey):
+        raise BadInput("not a kind of key that is used here", where=path, wanted=WANTED, got=type(key).__name__)
+    return PublicKey(key=key)
 
 
-def _keyid(public_key: Any) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+def _ecdsa(key: Any) -> tuple[Any, ...]:
+    """Returns what `sign` and `verify` of a key want to know besides the bytes: the hash, if they are ECDSA."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
 
-    return hashlib.sha256(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    is_ecdsa = isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey))
+    return (ec.ECDSA(hashes.SHA256()),) if is_ecdsa else ()
 
 
 def _public_pem(public_key: Any) -> bytes:

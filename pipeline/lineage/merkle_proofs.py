@@ -98,7 +98,9 @@ class Absence:
     def from_dict(fields: Mapping[str, Any]) -> Absence:
         """Restores what `to_dict` returned; raises BadInput if it is something else."""
         _require(fields, {"before", "after"})
-        before, after = (None if fields[end] is None else Inclusion.from_dict(fields[end]) for end in ("before", "after"))
+        before, after = (
+            None if fields[end] is None else Inclusion.from_dict(fields[end]) for end in ("before", "after")
+        )
         return Absence(before=before, after=after)
 
 

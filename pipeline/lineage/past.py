@@ -16,7 +16,7 @@ from pipeline.lineage.chain import Chain, Line
 from pipeline.lineage.record_files import Records
 from pipeline.lineage.records import ExecutionRecord, RunRecord
 
-UNNUMBERED: Final = 1 << 31
+UNNUMBERED: Final = 1 << 20
 """No execution has such a number; a folder with a longer name is none of TFX's."""
 
 

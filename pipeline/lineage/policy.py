@@ -44,7 +44,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "schema": Rule(text="the schema gate passed, and both Trainers read the schema that it let through"),
         "leaks": Rule(text="no image of the test split is in the training data of a Trainer"),
         "clean_tree": Rule(text="every execution ran code that was committed"),
-        "same_lock": Rule(text="every execution ran with the same locked packages"),
+        "same_lock": Rule(text="every execution before the push ran with the same locked packages"),
         "ops": Rule(text="the served graph holds ordinary ops alone"),
         "anchored": Rule(text="a head kept elsewhere or a signature vouches for it", level=OFF),
     }

@@ -17,6 +17,7 @@ from pipeline.lineage.past import Past, highest_number, in_old_order, past
 from pipeline.lineage.record_files import scan, sync_folder
 from pipeline.paths import RunPaths
 
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rebuilt:
     """What a rebuilt store holds.

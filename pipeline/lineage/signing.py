@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from components import serving
-from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, Refused
-from components.serving import PROVENANCE, sync_folder
+from components.files import sync_folder
+from components.serving import PROVENANCE
 from pipeline.lineage import keys, manifest, subject
+from pipeline.lineage.dsse import Envelope, NotAnEnvelope
+from pipeline.lineage.keys import PrivateKey, PublicKey
 from pipeline.lineage.subject import ENVELOPE, Fault
 from pipeline.paths import RunPaths
-
-if TYPE_CHECKING:
-    from securesystemslib.dsse import Envelope
-    from securesystemslib.signer import CryptoSigner, SSlibKey
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 ENVELOPE_FILE: Final = "provenance.dsse.json"
@@ -84,16 +81,12 @@ def target(root: Path, asked: str | None) -> Path:
     return served[wanted]
 
 
-def envelope_bytes(statement: bytes, signer: CryptoSigner) -> bytes:
+def envelope_bytes(statement: bytes, key: PrivateKey) -> bytes:
     """Returns the envelope over a statement's bytes, as the Pusher lays it beside them before its rename."""
-    from securesystemslib.dsse import Envelope
-
-    envelope = Envelope(statement, PAYLOAD_TYPE, {})
-    envelope.sign(signer)
-    return canonical_json(envelope.to_dict())
+    return Envelope(payload=statement, payload_type=PAYLOAD_TYPE).countersigned(key).to_bytes()
 
 
-def sign(folder: Path, signer: CryptoSigner) -> Path:
+def sign(folder: Path, key: PrivateKey) -> Path:
     """Signs what is served in a folder, atomically; the signatures of other keys over the same statement stay.
 
     It compares the files first: nobody should vouch for bytes that are not those that were pushed.
@@ -110,8 +103,8 @@ def sign(folder: Path, signer: CryptoSigner) -> Path:
     if faults := subject.compare(_statement(data), folder):
         found = "; ".join(map(str, faults))
         raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
-    if not _has_signed(folder, signer.public_key, data):
-        _replace(folder / ENVELOPE, _countersigned(folder, data, signer))
+    if not _has_signed(folder, key.public, data):
+        _replace(folder / ENVELOPE, _countersigned(folder, data, key))
     return folder / ENVELOPE
 
 
@@ -147,25 +140,22 @@ class _Unverified(Exception):
         self.fault = Fault(what=f"{SIGNATURE}: {what}", path=ENVELOPE, wanted=wanted, found=found)
 
 
-def _signed(folder: Path, key: SSlibKey) -> bytes:
+def _signed(folder: Path, key: PublicKey) -> bytes:
     """Returns the statement that the key signed, out of the envelope; nothing in it is parsed before that is sure."""
-    from securesystemslib.exceptions import UnverifiedSignatureError
-
     envelope = _envelope(folder)
-    # The library counts characters where the specification counts bytes, so that only the one type may reach it.
     if envelope.payload_type != PAYLOAD_TYPE:
-        raise _Unverified("another payload type", wanted=PAYLOAD_TYPE, found=str(envelope.payload_type)[:200])
-    # A key id is a hint that nobody signed: every signature is tried.
-    for signature in envelope.signatures.values():
-        with contextlib.suppress(UnverifiedSignatureError):
-            key.verify_signature(signature, envelope.pae())
-            _checked(envelope.payload)
-            return envelope.payload
-    made = ", ".join(str(keyid)[:64] for keyid in envelope.signatures) or "no signatures"
-    raise _Unverified("not of this key over these bytes", wanted=f"key {key.keyid}", found=made)
+        raise _Unverified("another payload type", wanted=PAYLOAD_TYPE, found=envelope.payload_type[:200])
+    if not envelope.signed_by(key):
+        made = ", ".join(f"key {one.keyid[:64]}" for one in envelope.signatures) or "no signatures"
+        raise _Unverified("not of this key over these bytes", wanted=f"key {key.keyid}", found=made)
+    try:
+        _statement(envelope.payload)
+    except EnvironmentProblem as err:
+        raise _Unverified("over another kind of statement", wanted=manifest.PREDICATE_TYPE, found=err.what) from err
+    return envelope.payload
 
 
-def _has_signed(folder: Path, key: SSlibKey, statement: bytes) -> bool:
+def _has_signed(folder: Path, key: PublicKey, statement: bytes) -> bool:
     try:
         return _signed(folder, key) == statement
     except _Unverified:
@@ -173,23 +163,12 @@ def _has_signed(folder: Path, key: SSlibKey, statement: bytes) -> bool:
 
 
 def _envelope(folder: Path) -> Envelope:
-    from securesystemslib.dsse import Envelope
-
     try:
-        data = _read(folder, ENVELOPE)
+        return Envelope.from_bytes(_read(folder, ENVELOPE))
     except EnvironmentProblem as err:
         raise _Unverified(err.what, found=None if err.got is None else str(err.got)) from err
-    try:
-        return Envelope.from_dict(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-        raise _Unverified("not a DSSE envelope", found=f"{type(err).__name__}: {err}"[:200]) from err
-
-
-def _checked(payload: bytes) -> None:
-    try:
-        _statement(payload)
-    except EnvironmentProblem as err:
-        raise _Unverified("over another kind of statement", wanted=manifest.PREDICATE_TYPE, found=err.what) from err
+    except NotAnEnvelope as err:
+        raise _Unverified("not a DSSE envelope", found=str(err)) from err
 
 
 def _statement(data: bytes) -> dict[str, Any]:
@@ -217,16 +196,15 @@ def _beside(folder: Path, payload: bytes) -> tuple[Fault, ...]:
     return () if same else (Fault(what=subject.CHANGED, path=PROVENANCE, wanted="the statement that was signed"),)
 
 
-def _countersigned(folder: Path, statement: bytes, signer: CryptoSigner) -> bytes:
+def _countersigned(folder: Path, statement: bytes, key: PrivateKey) -> bytes:
     """Returns the envelope that is there with one signature more, or a new one if it is over something else."""
+    new = Envelope(payload=statement, payload_type=PAYLOAD_TYPE)
     try:
-        envelope = _envelope(folder)
+        known = _envelope(folder)
     except _Unverified:
-        return envelope_bytes(statement, signer)
-    if (envelope.payload, envelope.payload_type) != (statement, PAYLOAD_TYPE):
-        return envelope_bytes(statement, signer)
-    envelope.sign(signer)
-    return canonical_json(envelope.to_dict())
+        known = new
+    same = (known.payload, known.payload_type) == (new.payload, new.payload_type)
+    return (known if same else new).countersigned(key).to_bytes()
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -258,7 +236,10 @@ def _clear(path: Path) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Puts a file in the place of another at once."""
+    """Puts a file in the place of another at once.
+
+    Not with `components.files.replacing`: what that leaves when it is killed would count as a file of the model.
+    """
     new = path.with_name(f"{path.name}{_NEW}{uuid.uuid4().hex}")
     try:
         with new.open("xb") as file:

@@ -32,6 +32,14 @@ _FLOCK: Final = "hhqqi4x"
 """struct flock of Linux on 64 bits: type, whence, start, length, process."""
 
 
+class StoreLost(EnvironmentProblem):
+    """There is no store, or none that opens; records and ledger can make it again."""
+
+
+class StoreLocked(EnvironmentProblem):
+    """Another process is writing to the store."""
+
+
 class Store:
     """An open metadata store of one root.
 
@@ -107,10 +115,11 @@ def open_store(
       patience: seconds before `say` is told.
 
     Raises:
-      EnvironmentProblem: if it is missing, empty, unreadable, or still locked in the end.
+      StoreLost: if it is missing, empty or unreadable.
+      StoreLocked: if it is still locked in the end.
     """
     check(paths.metadata)
-    _await_writers(paths.metadata, say, wait, patience)
+    await_writers(paths.metadata, say, wait, patience)
     return Store(paths.metadata, connect(paths.metadata))
 
 
@@ -118,16 +127,16 @@ def check(path: Path) -> None:
     """Checks that a file can be a store, without opening it: MLMD would fill an empty one.
 
     Raises:
-      EnvironmentProblem: if it is missing, empty or no SQLite file.
+      StoreLost: if it is missing, empty or no SQLite file.
     """
     try:
         with path.open("rb") as file:
             start = file.read(len(MAGIC))
     except OSError as err:
-        raise EnvironmentProblem("no metadata store", where=path, got=err.strerror, hint=how_to_rebuild(path)) from err
+        raise StoreLost("no metadata store", where=path, got=err.strerror, hint=how_to_rebuild(path)) from err
     if start != MAGIC:
         what = "not an SQLite file" if start else "the metadata store is empty"
-        raise EnvironmentProblem(what, where=path, hint=how_to_rebuild(path))
+        raise StoreLost(what, where=path, hint=how_to_rebuild(path))
 
 
 def how_to_rebuild(path: Path) -> str:
@@ -139,7 +148,7 @@ def connect(path: Path) -> Any:
     """Returns ml_metadata's store at `path`, made if need be.
 
     Raises:
-      EnvironmentProblem: if it cannot be opened.
+      EnvironmentProblem: as `explained`.
     """
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -155,7 +164,8 @@ def explained(path: Path) -> Iterator[None]:
     """Turns ml_metadata's errors into one line.
 
     Raises:
-      EnvironmentProblem: instead of them.
+      StoreLocked: if another process is writing to the store.
+      StoreLost: if the store gave any other error.
     """
     from ml_metadata import errors
 
@@ -166,9 +176,7 @@ def explained(path: Path) -> Iterator[None]:
         if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
             raise _locked(path, None) from err
         first = (str(err).splitlines() or [type(err).__name__])[0][:200]
-        raise EnvironmentProblem(
-            "cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)
-        ) from err
+        raise StoreLost("cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)) from err
 
 
 def writer(path: Path) -> int | None:
@@ -185,7 +193,18 @@ def writer(path: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else process
 
 
-def _await_writers(path: Path, say: Callable[[str], None], wait: float, patience: float) -> None:
+def await_writers(path: Path, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE) -> None:
+    """Waits until no other process is writing to a store; as `writer`, before this one opens it.
+
+    Args:
+      path: of the file.
+      say: told once, after `patience` seconds, who is being waited for.
+      wait: seconds to wait altogether.
+      patience: seconds to wait in silence.
+
+    Raises:
+      StoreLocked: if the other process does not end in time.
+    """
     started, told = time.monotonic(), False
     while (process := writer(path)) is not None:
         waited = time.monotonic() - started
@@ -197,6 +216,6 @@ def _await_writers(path: Path, say: Callable[[str], None], wait: float, patience
         time.sleep(0.05)
 
 
-def _locked(path: Path, process: int | None) -> EnvironmentProblem:
+def _locked(path: Path, process: int | None) -> StoreLocked:
     who = "another process" if process is None else f"process {process}"
-    return EnvironmentProblem(f"locked by {who}", where=path, hint="end it, or try again when it is done")
+    return StoreLocked(f"locked by {who}", where=path, hint="end it, or try again when it is done")

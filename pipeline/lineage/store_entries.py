@@ -80,9 +80,7 @@ def execution(type_id: int, state: int, parameters: Mapping[str, Any], root: Pat
     return made
 
 
-def artifact(
-    type_id: int, entry: ArtifactEntry, record_hash: str, record: ExecutionRecord, root: Path
-) -> pb.Artifact:
+def artifact(type_id: int, entry: ArtifactEntry, record_hash: str, record: ExecutionRecord, root: Path) -> pb.Artifact:
     """Returns an artifact as it was published."""
     made = pb.Artifact(type_id=type_id, uri=str(root / entry.path), state=pb.Artifact.LIVE)
     published = {"is_external": 0, "tfx_version": record.environment.packages.get("tfx", "")}
@@ -103,8 +101,18 @@ def unrecorded_artifact(type_id: int, ref: ArtifactRef, root: Path) -> pb.Artifa
     return made
 
 
-def event(kind: int, artifact_id: int, execution_id: int, channel: str, index: int) -> pb.Event:
-    """Returns that an execution read or made an artifact; `kind` is Event.INPUT or Event.OUTPUT."""
+def event(
+    kind: int, channel: str, index: int, *, artifact_id: int | None = None, execution_id: int | None = None
+) -> pb.Event:
+    """Returns that an execution read or made an artifact.
+
+    Args:
+      kind: Event.INPUT or Event.OUTPUT.
+      channel: of the node.
+      index: of the artifact in it.
+      artifact_id: None where `put_execution` gets the artifact along with the event.
+      execution_id: the same for the execution.
+    """
     made = pb.Event(type=kind, artifact_id=artifact_id, execution_id=execution_id)
     made.path.steps.add().key = channel
     made.path.steps.add().index = index
@@ -140,7 +148,7 @@ def json_list(names: list[str]) -> str:
 
 def _set(value: pb.Value, plain: Any) -> None:
     if isinstance(plain, Mapping):
-        json_format.ParseDict(plain, value.struct_value)
+        json_format.ParseDict(dict(plain), value.struct_value)
     elif isinstance(plain, bool):
         value.bool_value = plain
     elif isinstance(plain, int):

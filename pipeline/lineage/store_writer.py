@@ -1,4 +1,4 @@
-"""Past executions -> an empty ML Metadata store, filled in a handful of calls."""
+"""Past executions -> an empty ML Metadata store, filled in a handful of calls; or one more execution in a store in use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any, Final
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.lineage import store_entries as entries
+from pipeline.lineage.artifacts import ArtifactRef
 from pipeline.lineage.past import Past
+
+Inputs = Mapping[str, tuple[ArtifactRef, ...]]
 
 UNKNOWN: Final = "pipeline.lineage.past.Unknown"
 """Type of an execution that left a folder behind and nothing else."""
@@ -104,10 +107,12 @@ def _put_contexts(raw: Any, pasts: Sequence[Past]) -> dict[tuple[str, str], int]
 def _events(one: Past, number: int, artifacts: Mapping[str, int]) -> Iterable[pb.Event]:
     if one.record is None:
         return
-    for kind, channels in ((pb.Event.INPUT, one.record.inputs), (pb.Event.OUTPUT, one.record.outputs)):
-        for channel, found in sorted(channels.items()):
-            for index, artifact in enumerate(found):
-                yield entries.event(kind, artifacts[artifact.path], number, channel, index)
+    read = {channel: [ref.path for ref in refs] for channel, refs in one.record.inputs.items()}
+    made = {channel: [entry.path for entry in found] for channel, found in one.record.outputs.items()}
+    for kind, channels in ((pb.Event.INPUT, read), (pb.Event.OUTPUT, made)):
+        for channel, paths in sorted(channels.items()):
+            for index, path in enumerate(paths):
+                yield entries.event(kind, channel, index, artifact_id=artifacts[path], execution_id=number)
 
 
 def _put_links(
@@ -127,3 +132,68 @@ def _put_links(
     attributions = [pb.Attribution(artifact_id=artifact, context_id=context) for artifact, context in seen]
     if associations:
         raw.put_attributions_and_associations(attributions, associations)
+
+
+def begin(raw: Any, one: Past, parameters: Mapping[str, Any], inputs: Inputs, root: Path) -> int:
+    """Puts a running execution with its inputs, as the Launcher does before an executor starts.
+
+    Args:
+      raw: ml_metadata's store.
+      one: what runs, where.
+      parameters: execution properties as recorded.
+      inputs: {channel: artifacts}.
+      root: where the store believes the root to be.
+
+    Returns:
+      The execution's number.
+    """
+    kind = raw.put_execution_type(entries.execution_type(str(one.node), parameters))
+    running = entries.execution(kind, pb.Execution.RUNNING, parameters, root)
+    read = {channel: [ref.path for ref in refs] for channel, refs in inputs.items()}
+    events = _known(raw, pb.Event.INPUT, read, root)
+    number, _, _ = raw.put_execution(running, events, _contexts_of(raw, one), reuse_context_if_already_exist=True)
+    return int(number)
+
+
+def put_cached(raw: Any, one: Past, root: Path) -> None:
+    """Puts an execution that reused what its record made."""
+    if one.record is None:
+        raise ValueError("nothing to reuse")
+    parameters = one.record.parameters
+    kind = raw.put_execution_type(entries.execution_type(str(one.node), parameters))
+    cached = entries.execution(kind, pb.Execution.CACHED, parameters, root)
+    read = {channel: [ref.path for ref in refs] for channel, refs in one.record.inputs.items()}
+    made = {channel: [entry.path for entry in found] for channel, found in one.record.outputs.items()}
+    events = [*_known(raw, pb.Event.INPUT, read, root), *_known(raw, pb.Event.OUTPUT, made, root)]
+    raw.put_execution(cached, events, _contexts_of(raw, one), reuse_context_if_already_exist=True)
+
+
+def _known(raw: Any, kind: int, channels: Mapping[str, list[str]], root: Path) -> list[tuple[pb.Artifact, pb.Event]]:
+    found = []
+    for channel, paths in sorted(channels.items()):
+        for index, path in enumerate(paths):
+            stored = raw.get_artifacts_by_uri(str(root / path))
+            found += [(artifact, entries.event(kind, channel, index)) for artifact in stored[-1:]]
+    return found
+
+
+def publish(raw: Any, number: int, one: Past, root: Path) -> None:
+    """Completes an execution that `begin` put, with the outputs of its record."""
+    if one.record is None or one.hash is None:
+        raise ValueError("nothing to publish")
+    [running] = raw.get_executions_by_id([number])
+    running.last_known_state = pb.Execution.COMPLETE
+    made = []
+    for channel, found in sorted(one.record.outputs.items()):
+        for index, entry in enumerate(found):
+            kind = raw.put_artifact_type(entries.artifact_type(entry.type))
+            artifact = entries.artifact(kind, entry, one.hash, one.record, root)
+            made.append((artifact, entries.event(pb.Event.OUTPUT, channel, index)))
+    raw.put_execution(running, made, _contexts_of(raw, one), reuse_context_if_already_exist=True)
+
+
+def _contexts_of(raw: Any, one: Past) -> list[pb.Context]:
+    return [
+        pb.Context(type_id=raw.put_context_type(pb.ContextType(name=kind)), name=name)
+        for kind, name in context_names(one)
+    ]

@@ -77,7 +77,9 @@ def trace(history: History, version: int | None = None) -> Trace:
     steps, edges = [], 0
     for known in waiting:  # grows while it is walked
         if known not in history.steps:
-            raise RecordMissing("a record behind it is missing", where=f"version {push.version}", wanted=f"{known}.json")
+            raise RecordMissing(
+                "a record behind it is missing", where=f"version {push.version}", wanted=f"{known}.json"
+            )
         step, depth = history.steps[known], reached[known]
         steps.append((depth, step))
         for read in step.reads:

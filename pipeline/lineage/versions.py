@@ -6,13 +6,14 @@ The ledger says which push made it; without a recorded push, the provenance that
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.errors import BadInput
 from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
 from pipeline.lineage import chain, manifest
+from pipeline.lineage.artifacts import ArtifactEntry
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.graph import closure
 from pipeline.lineage.record_files import Records, scan
@@ -20,24 +21,59 @@ from pipeline.lineage.records import ExecutionRecord, RunRecord
 from pipeline.lineage.served import read_provenance
 from pipeline.paths import RunPaths
 
+MODEL: Final = "Classifier"
+"""The node whose model is served."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordedVersion:
     """What is recorded about a served version.
 
     Attributes:
-      version: its number.
+      root: of its pipeline.
+      version: its number; 0 of a model that was not served.
       sha256: the model's tree digest, as ledger or provenance tell it; nothing is hashed here.
       run_id: the run that pushed it, or, if no push is recorded, the one that trained it.
       executions: {node id: its execution}, all that lie behind it.
       metrics: as its run recorded them; None if that run left no record of them.
     """
 
+    root: Path
     version: int
     sha256: str
     run_id: str
     executions: Mapping[str, ExecutionRecord]
     metrics: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages."""
+        return f"version {self.version}" if self.version else "the new model"
+
+    @property
+    def model_nodes(self) -> frozenset[str]:
+        """The nodes that the model was made by or from; what the others do decides whether it is served."""
+        made_by = {entry.path: node for node, made in self._made() for entry in made}
+        found = {MODEL: None}
+        waiting = [MODEL] if MODEL in self.executions else []
+        for node in waiting:
+            read = [ref.path for refs in self.executions[node].inputs.values() for ref in refs]
+            new = dict.fromkeys(made_by[path] for path in read if path in made_by and made_by[path] not in found)
+            found |= new
+            waiting += new
+        return frozenset(found)
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where its SavedModel lies: as it is served, else as it was trained; None if both are gone."""
+        entries = [entry for _, made in self._made() for entry in made if entry.type == "Model"]
+        trained = [self.root / entry.path / FORMAT_SERVING for entry in entries if entry.sha256 == self.sha256]
+        places = [RunPaths(self.root).serving / str(self.version), *trained]
+        return next((place for place in places if (place / SAVED_MODEL).is_file()), None)
+
+    def _made(self) -> Iterator[tuple[str, tuple[ArtifactEntry, ...]]]:
+        for node, record in self.executions.items():
+            yield from ((node, made) for made in record.outputs.values())
 
 
 def recorded(root: Path, version: int) -> RecordedVersion:
@@ -63,6 +99,7 @@ def recorded(root: Path, version: int) -> RecordedVersion:
         heads, sha256 = list(manifest.heads_of(provenance)), manifest.digest_of(provenance)
         run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
     return RecordedVersion(
+        root=root,
         version=version,
         sha256=sha256,
         run_id=run_id,
@@ -72,17 +109,27 @@ def recorded(root: Path, version: int) -> RecordedVersion:
     )
 
 
-def model_folder(root: Path, version: RecordedVersion) -> Path | None:
-    """Returns where the version's SavedModel lies: as it is served, else as it was trained; None if both are gone."""
-    trained = [
-        root / entry.path / FORMAT_SERVING
-        for record in version.executions.values()
-        for made in record.outputs.values()
-        for entry in made
-        if entry.type == "Model" and entry.sha256 == version.sha256
-    ]
-    places = [RunPaths(root).serving / str(version.version), *trained]
-    return next((place for place in places if (place / SAVED_MODEL).is_file()), None)
+def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | None:
+    """Returns what is recorded about the model that was trained last, served or not; None if there is none.
+
+    Args:
+      root: of its pipeline.
+      metrics: that were reported of it.
+    """
+    ledger, records = chain.read(RunPaths(root).ledger), scan(RunPaths(root).records)
+    done = [record for record in map(records.get, ledger.order) if isinstance(record, ExecutionRecord)]
+    executions = {record.node: record for record in done}
+    if MODEL not in executions:
+        return None
+    model = executions[MODEL]
+    return RecordedVersion(
+        root=root,
+        version=0,
+        sha256=model.outputs["model"][0].sha256,
+        run_id=model.run_id,
+        executions=executions,
+        metrics=metrics,
+    )
 
 
 def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a served version back to its data files: complete, whatever the depth, and drawn as a tree."""
+"""From a served version back to its data files: complete, whatever the depth."""
 
 import json
 import shutil
@@ -8,12 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 import pipeline
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.lineage import graph, render
+from pipeline.lineage import graph
 from pipeline.lineage.graph import Edge, Graph, Node, closure
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
 from pipeline.lineage.served import ServedLineage, show
@@ -26,13 +25,6 @@ DEEP = 3000
 @pytest.fixture
 def lineage(root):
     return show(root.path)
-
-
-def drawn(lineage):
-    console = Console(width=200, color_system=None)
-    with console.capture() as captured:
-        console.print(render.lineage_tree(lineage))
-    return captured.get()
 
 
 def node_named(lineage, name):
@@ -65,7 +57,6 @@ def test_the_autoencoder_is_the_base_model_of_the_classifier(lineage):
 
 def test_the_baseline_is_said_also_when_there_was_none(lineage):
     assert lineage.baseline == "none"
-    assert "baseline: none" in drawn(lineage).splitlines()[0]
 
 
 def test_nodes_of_an_earlier_run_are_cached_in_the_run_that_pushed(root):
@@ -86,26 +77,6 @@ def test_nodes_of_an_earlier_run_are_cached_in_the_run_that_pushed(root):
     assert show(root.path, 1).run_id == "run-1"
 
 
-def test_the_tree_names_nodes_digests_times_and_states(lineage, tree_digest_of_model):
-    text = drawn(lineage)
-    assert text.splitlines()[0].startswith(f"version 1  serving/1  {tree_digest_of_model[:12]}")
-    assert f"model: Classifier {tree_digest_of_model[:12]} 2023-11-14T22:13:20Z executed" in text
-    assert "base_model: Autoencoder" in text
-    assert "data: train-images-idx3-ubyte.gz" in text
-
-
-def test_a_shared_part_is_drawn_once_and_referred_to(lineage):
-    text = drawn(lineage)
-    assert text.count("data: train-images-idx3-ubyte.gz") == 1
-    assert text.count("ExampleGen") > 1
-    shared = [line for line in text.splitlines() if "ExampleGen" in line]
-    assert [line.rstrip().endswith("(drawn above)") for line in shared] == [False] + [True] * (len(shared) - 1)
-
-
-def test_markup_in_a_file_name_stays_text(lineage):
-    assert "train-labels [bold]idx1.gz" in drawn(lineage)
-
-
 def test_a_lineage_is_json_by_its_committed_schema_and_comes_back(lineage):
     fields = json.loads(json.dumps(lineage.to_dict()))
     jsonschema.validate(fields, SCHEMA)
@@ -122,7 +93,6 @@ def test_a_push_that_was_not_recorded_is_said(root):
     root.paths.ledger.unlink()
     lineage = show(root.path)
     assert not lineage.recorded
-    assert "its push is not recorded" in drawn(lineage)
     assert len(lineage.graph.upstream(lineage.id)) == NODES - 1 + 2
 
 
@@ -175,25 +145,6 @@ def test_a_chain_of_three_thousand_generations_is_walked_whole(make_chain):
     assert len(closure(records, [last])) == DEEP
     assert len(built.upstream(last)) == DEEP - 1
     assert len(built.downstream(next(iter(records)))) == DEEP - 1
-
-
-def test_a_chain_of_three_thousand_generations_is_drawn_whole(make_chain):
-    records, last = make_chain(DEEP)
-    built = graph.build(records, [last])
-    served = Node(id="version:1", kind=graph.SERVED, name="serving/1", sha256="0" * 64)
-    edge = Edge(source=last, target=served.id, channel="pushed_model", sha256="0" * 64)
-    lineage = ServedLineage(
-        version=1,
-        path="serving/1",
-        sha256="0" * 64,
-        run_id="run-1",
-        recorded=True,
-        baseline="none",
-        graph=Graph({served.id: served, **built.nodes}, (edge, *built.edges)),
-    )
-    text = drawn(lineage)
-    assert "Generation0 " in text
-    assert {f"Generation{number}" for number in range(DEEP)} <= set(text.split())
 
 
 def test_a_node_with_ten_thousand_sources_is_answered_whole():

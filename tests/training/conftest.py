@@ -151,10 +151,7 @@ def train():
         from tfx.components.trainer.fn_args_utils import FnArgs
 
         run_fn = importlib.import_module(f"components.{stage}.trainer").run_fn
-        with pytest.MonkeyPatch.context() as environment:
-            # Other tests in this process import tensorflow_transform, which asks for Keras 2.
-            environment.setenv("TF_USE_LEGACY_KERAS", "0")
-            run_fn(FnArgs(**fields))
+        run_fn(FnArgs(**fields))
         return fields["serving_model_dir"]
 
     return run

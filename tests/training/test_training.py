@@ -1,18 +1,26 @@
+import ast
 import json
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import components
 from components.errors import BadInput, EnvironmentProblem
 from components.settings import DataSettings, OptimizerSettings, TrainingSettings
 from components.training.checkpoint import Checkpoint
 from components.training.fit import Pairs, Task, fit, in_batches, seed_everything
 from components.training.input import TransformGraph, read_rows
 from components.training.optimizer import build_optimizer
-from components.training.process import PROGRESS_FD, require_keras_3
+from components.training.process import PROGRESS_FD, TRAINER_ENVIRONMENT, require_keras_3
+
+COMPONENTS = Path(components.__file__).parent
 
 NO_CHECKPOINT = Checkpoint(None)
 MEAN_SQUARED = keras.losses.MeanSquaredError(reduction=None)
@@ -44,10 +52,48 @@ def test_a_split_without_rows_is_refused(tmp_path, transform_graphs):
         read_rows([f"{tmp_path}/*"], graph, DataSettings(shape=(6, 5), pixel_max=16))
 
 
-def test_a_process_started_for_keras_2_is_refused(monkeypatch):
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
-    with pytest.raises(EnvironmentProblem, match="TF_USE_LEGACY_KERAS=1"):
+def test_another_keras_or_backend_is_refused(monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(keras, "__version__", "2.15.0")
+        with pytest.raises(EnvironmentProblem, match=r"wanted Keras 3 on tensorflow, got Keras 2\.15\.0 on tensorflow"):
+            require_keras_3()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(EnvironmentProblem, match="on jax"):
         require_keras_3()
+
+
+def test_ours_is_keras_3_where_tf_keras_is_keras_2():
+    """In a process of its own, with tensorflow_transform imported first, as the fork server has it."""
+    code = (
+        "import tensorflow_transform, keras\n"
+        "from components.training.process import require_keras_3\n"
+        "from components.classifier import model\n"
+        "require_keras_3(); print(model.keras is keras, keras.__version__.split('.')[0])"
+    )
+    env = {**os.environ, **TRAINER_ENVIRONMENT, "TF_USE_LEGACY_KERAS": "1"}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["True", "3"]
+
+
+def test_no_stage_touches_tf_keras():
+    used = {path.name: names for path in COMPONENTS.rglob("*.py") if (names := _tf_keras(path.read_text()))}
+    assert used == {}
+    assert _tf_keras("import tensorflow as tf\ntf.keras.Model()") == {"tf.keras"}
+    assert _tf_keras("from tensorflow import keras") == {"tensorflow.keras"}
+
+
+def _tf_keras(source):
+    tree = ast.parse(source)
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imports = {
+        f"{getattr(node, 'module', '')}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    return {
+        name for name in attributes | imports if re.fullmatch(r"(tf|tensorflow)\.(\w+\.)*keras|\.?tf_keras.*", name)
+    }
 
 
 @pytest.mark.parametrize("name", OptimizerSettings.model_fields["name"].annotation.__args__)

@@ -30,4 +30,6 @@ def diff(before: int, after: int, root: Path, as_json: bool) -> None:
     if as_json:
         options.print_json({"status": "ok", "error": None, **found.to_dict()})
         return
-    Console(highlight=False).print(diff_lines(found))
+    console = Console(highlight=False)
+    for line in diff_lines(found):
+        console.print(line, soft_wrap=True)  # paths are for copying: never broken

@@ -27,4 +27,5 @@ def show(version: int | None, root: Path, as_json: bool) -> None:
     if as_json:
         options.print_json({"status": "ok", **found.to_dict()})
         return
-    Console(highlight=False).print(lineage_tree(found))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(lineage_tree(found, console.width if console.is_terminal else None))

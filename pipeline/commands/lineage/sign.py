@@ -32,9 +32,9 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
       mnist-tfx lineage sign 2 --key ~/.mnist-tfx/private.pem --root runs/mnist
     """
     folder = signing.target(root.absolute(), served_version)
-    signer = keys.load_private(key, passphrase)
-    envelope = signing.sign(folder, signer)
-    keyid = signer.public_key.keyid
+    private_key = keys.load_private(key, passphrase)
+    envelope = signing.sign(folder, private_key)
+    keyid = private_key.public.keyid
     if as_json:
         options.print_json({"status": "ok", "path": str(folder), "envelope": str(envelope), "keyid": keyid})
         return

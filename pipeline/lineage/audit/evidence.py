@@ -20,7 +20,7 @@ from pipeline.lineage import chain
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
 from pipeline.lineage.chain import Chain, Line
-from pipeline.lineage.records import ExecutionRecord, Record, from_bytes
+from pipeline.lineage.records import ExecutionRecord, Record, RunRecord, from_bytes
 from pipeline.paths import RunPaths
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -87,10 +87,15 @@ class Evidence:
             if not isinstance(record, Finding):
                 yield known, record
 
+    def runs(self) -> Iterator[tuple[str, RunRecord]]:
+        """Yields the runs that the ledger names, oldest first."""
+        named = [line.record for line in self.chain.lines if line.event == chain.RUN and line.record is not None]
+        yield from ((known, record) for known, record in self.records(named) if isinstance(record, RunRecord))
+
     def pushes(self, version: int) -> tuple[Push, ...]:
         """Returns the pushes that ended in a version, in the ledger's order; a push of bytes already served adds one."""
         lines = [x for x in self.chain.lines if x.event == chain.PUSHED and x.details.get("version") == version]
-        return tuple(Push(line=line, record=self._committed_before(line)) for line in lines)
+        return tuple(Push(line=line, record=self._committed_with(line)) for line in lines)
 
     def version_of(self, sha256: str) -> int | None:
         """Returns the newest version that was pushed with a model digest."""
@@ -98,14 +103,12 @@ class Evidence:
         found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
         return found[-1] if found and isinstance(found[-1], int) else None
 
-    def _committed_before(self, push: Line) -> str | None:
-        commits = [
-            line.record
-            for line in self.chain.lines
-            if (line.event, line.node, line.run_id) == (chain.COMMIT, push.node, push.run_id)
-            and line.sequence < push.sequence
-        ]
-        return commits[-1] if commits else None
+    def _committed_with(self, push: Line) -> str | None:
+        """Returns the record of a push: a run commits it on the line before, a rollback on the one after."""
+        asked = (chain.COMMIT, push.node, push.run_id)
+        commits = [line for line in self.chain.lines if (line.event, line.node, line.run_id) == asked]
+        nearest = min(commits, key=lambda line: abs(line.sequence - push.sequence), default=None)
+        return nearest.record if nearest is not None else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

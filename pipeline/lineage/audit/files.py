@@ -14,10 +14,13 @@ import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import CHUNK
 from components.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FILE: Final = "file"
 SMALL: Final = 64 << 20
@@ -80,7 +83,7 @@ class Hasher:
         self._pool = concurrent.futures.ThreadPoolExecutor(THREADS)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Hasher:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,10 +173,14 @@ def link_on_the_way(root: Path, relative: str) -> str | None:
 def listing(folder: Path, hasher: Hasher | None = None) -> dict[str, Seen]:
     """Returns {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
 
-    A folder that is not there, or is a link, has nothing in it.
+    A folder that is not there, or is a link, has nothing in it; a file in its place goes by its own name.
     """
     found: dict[str, Seen] = {}
-    waiting = [""] if kind_of(folder) == "folder" else []
+    kind = kind_of(folder)
+    if kind == FILE:
+        digest = None if hasher is None else hasher.start(str(folder))
+        return {folder.name: Seen(FILE, os.lstat(folder).st_size, digest)}
+    waiting = [""] if kind == "folder" else []
     while waiting:
         inside = waiting.pop()
         try:

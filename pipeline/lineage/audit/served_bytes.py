@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from components.digest import PROVENANCE_PREFIX, is_provenance, manifest_digest
+from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.lineage import manifest
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.files import Hasher, Seen
 from pipeline.lineage.audit.findings import INTEGRITY, Finding
+from pipeline.lineage.subject import BESIDE
 
 SERVED, MANIFEST = "served file", "manifest"
-SIGNATURES: Final = (".sig", ".bundle", ".dsse.json", ".intoto.jsonl", ".sigstore.json")
-"""Endings of what may lie beside `provenance.json`: a signature over it. Anything else there was smuggled in."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ def look(folder: Path, name: str, hasher: Hasher) -> Served:
     """Returns what lies in a served directory; its files are still being hashed."""
     seen = files.listing(folder, hasher)
     statement: dict[str, Any] = {}
-    data, findings = b"", ()
+    data, findings = b"", tuple[Finding, ...]()
     try:
         data = files.read_plain(folder / PROVENANCE)
         statement = manifest.from_bytes(data)
@@ -116,8 +115,7 @@ def _require_whole(statement: Mapping[str, Any]) -> None:
 def _smuggled(served: Served) -> Iterator[Finding]:
     """Yields what the model's digest leaves out by name and is no provenance either."""
     for path, seen in served.seen.items():
-        known = path == PROVENANCE or path.removeprefix(PROVENANCE_PREFIX).endswith(SIGNATURES)
-        if is_provenance(path) and not (known and "/" not in path.removeprefix("assets.extra/") and seen.kind == files.FILE):
+        if is_provenance(path) and not (path in BESIDE and seen.kind == files.FILE):
             where = f"{served.name}/{path}"
             yield Finding(verdict=INTEGRITY, link=SERVED, where=where, what="was added or replaced", got=seen.kind)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ class Metric:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
+class Details:
     """What the records know.
 
     Attributes:
@@ -52,7 +51,7 @@ class Facts:
         return {name: split for splits in found for name, split in splits.items()}
 
 
-def gather(root: Path, lineage: ServedLineage) -> Facts:
+def gather(root: Path, lineage: ServedLineage) -> Details:
     """Returns what the records of `root` know about a lineage; a record that is missing there is left out.
 
     Raises:
@@ -61,34 +60,7 @@ def gather(root: Path, lineage: ServedLineage) -> Facts:
     records = scan(RunPaths(root).records)
     ids = [node.id for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION]
     found = {id_: record for id_ in ids if isinstance(record := records.get(id_), ExecutionRecord)}
-    return Facts(records=found, metrics=_metrics(root, lineage.run_id, records))
-
-
-def parameters(record: ExecutionRecord) -> dict[str, str]:
-    """Returns a node's parameters by dotted names, JSON in a text taken apart, each fact once and in full."""
-    told: dict[str, str] = {}
-    for name, value in sorted(record.parameters.items()):
-        told |= {path: str(leaf) for path, leaf in _leaves(name, value) if leaf not in ("", None)}
-    repeated = "custom_config.code_digest"  # TFX carries the digest into Trainers and Transform this way
-    return {path: leaf for path, leaf in told.items() if path != repeated}
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    parsed = _parsed(value)
-    if isinstance(parsed, Mapping):
-        for key, inner in sorted(parsed.items()):
-            yield from _leaves(f"{name}.{key}", inner)
-    else:
-        yield name, json.dumps(parsed) if isinstance(parsed, list) else value
-
-
-def _parsed(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(("{", "[")):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
+    return Details(records=found, metrics=_metrics(root, lineage.run_id, records))
 
 
 def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -170,7 +171,7 @@ def _swept(columns: list[list[Cell]], neighbours: Mapping[Cell, list[Cell]], *, 
 
 def _crossings(columns: Sequence[Sequence[Cell]], sides: _Sides) -> int:
     total = 0
-    for left, right in zip(columns, columns[1:]):
+    for left, right in itertools.pairwise(columns):
         place = {cell: number for number, cell in enumerate(right)}
         ends = [end for cell in left for end in sorted(place[other] for other in sides.after.get(cell, ()))]
         seen: list[int] = []
@@ -181,15 +182,13 @@ def _crossings(columns: Sequence[Sequence[Cell]], sides: _Sides) -> int:
 
 
 def _heights(columns: Sequence[Sequence[Cell]], sides: _Sides, size: Callable[[Cell], float]) -> dict[Cell, float]:
-    heights: dict[Cell, float] = {}
-    for column in columns:
-        heights |= dict(zip(column, _apart([0.0] * len(column), [size(cell) for cell in column], [1.0] * len(column))))
-    for sweep in range(SWEEPS):
-        for column in columns if sweep % 2 else reversed(columns):
+    heights = {cell: 0.0 for column in columns for cell in column}
+    for sweep in range(SWEEPS + 1):
+        for column in columns if sweep % 2 == 0 else reversed(columns):
             near = [[*sides.before.get(cell, ()), *sides.after.get(cell, ())] for cell in column]
-            wanted = [_mean([heights[o] for o in others], heights[cell]) for cell, others in zip(column, near)]
+            wanted = [_mean([heights[o] for o in others], 0.0) for others in near]
             weights = [LANE_WEIGHT if _is_lane(cell, sides) else 1.0 for cell in column]
-            heights |= dict(zip(column, _apart(wanted, [size(cell) for cell in column], weights)))
+            heights |= zip(column, _apart(wanted, [size(cell) for cell in column], weights), strict=True)
     return heights
 
 
@@ -199,10 +198,10 @@ def _apart(wanted: Sequence[float], sizes: Sequence[float], weights: Sequence[fl
     Without the sizes' offsets this is a monotone regression, which pooling adjacent violators solves exactly.
     """
     offsets = [0.0]
-    for above, below in zip(sizes, sizes[1:]):
+    for above, below in itertools.pairwise(sizes):
         offsets.append(offsets[-1] + (above + below) / 2)
     blocks: list[tuple[float, float, int]] = []  # mean, weight, members
-    for place, offset, weight in zip(wanted, offsets, weights):
+    for place, offset, weight in zip(wanted, offsets, weights, strict=True):
         mean, total, members = place - offset, weight, 1
         while blocks and blocks[-1][0] > mean:
             above, heavier, more = blocks.pop()
@@ -210,7 +209,7 @@ def _apart(wanted: Sequence[float], sizes: Sequence[float], weights: Sequence[fl
             total, members = total + heavier, members + more
         blocks.append((mean, total, members))
     level = [mean for mean, _, members in blocks for _ in range(members)]
-    return [mean + offset for mean, offset in zip(level, offsets)]
+    return [mean + offset for mean, offset in zip(level, offsets, strict=True)]
 
 
 def _spans(

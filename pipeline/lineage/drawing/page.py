@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import jinja2
 
-from pipeline.lineage import graph
+from pipeline.lineage import graph, parameters
 from pipeline.lineage.drawing.cards import Card, Finding, Picture, elsewhere, moment, picture
-from pipeline.lineage.drawing.facts import Facts, parameters
+from pipeline.lineage.drawing.details import Details
 from pipeline.lineage.drawing.svg import Drawing, draw
 from pipeline.lineage.graph import Edge
+from pipeline.lineage.records import ExecutionRecord
 from pipeline.lineage.served import ServedLineage
 
 FOLDER: Final = Path(__file__).parent
@@ -58,22 +59,22 @@ class File:
     rows: int | None
 
 
-def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, facts: Facts | None = None) -> str:
+def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: Details | None = None) -> str:
     """Returns the page.
 
     Args:
       lineage: what is drawn.
       findings: broken links, as an audit found them; none does not mean that there was an audit.
-      facts: what the records know, by `facts.gather`; without them parameters and metrics are left out.
+      details: what the records know, by `details.gather`; without them parameters and metrics are left out.
     """
-    known = facts or Facts()
+    known = details or Details()
     shown = picture(lineage, findings)
     drawing = draw(shown)
     style = _style(drawing)
     return _template().render(
         lineage=lineage,
         drawing=drawing,
-        style=jinja2.utils.markupsafe.Markup(style),  # our own file, without a value in it but two numbers
+        style=style,  # not escaped: our own file, and two numbers
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         pushed=moment(lineage.graph.nodes[lineage.id].time),
         problems=[(card, problem) for card in shown.cards.values() for problem in card.problems],
@@ -99,12 +100,12 @@ def _template() -> jinja2.Template:
 
 
 def _style(drawing: Drawing) -> str:
-    # Text in the drawing is 11 pixels high: never less than nine tenths of that, rather scroll inside the frame.
-    sizes = f"\n.graph {{ min-width: {0.9 * drawing.width:.0f}px; max-width: {1.3 * drawing.width:.0f}px; }}\n"
+    # Digests in the drawing are 9.6 pixels high: never much less than that, rather scroll inside the frame.
+    sizes = f"\n.graph {{ min-width: {0.88 * drawing.width:.0f}px; max-width: {1.3 * drawing.width:.0f}px; }}\n"
     return (FOLDER / "page.css").read_text(encoding="utf-8") + sizes
 
 
-def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Facts) -> list[Step]:
+def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Details) -> list[Step]:
     nodes = lineage.graph.nodes
     steps = []
     for card in shown.cards.values():
@@ -120,13 +121,18 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Fact
                 device="" if record is None else record.environment.device,
                 reads=_parts(lineage.graph.incoming.get(card.id, ()), "source", shown),
                 made=_made(lineage, known, shown, card),
-                parameters={} if record is None else parameters(record),
+                parameters={} if record is None else _parameters(record),
             )
         )
     return steps
 
 
-def _made(lineage: ServedLineage, known: Facts, shown: Picture, card: Card) -> tuple[Part, ...]:
+def _parameters(record: ExecutionRecord) -> dict[str, str]:
+    told = {"code_digest": record.code.digest, **parameters.dotted(record)}
+    return {name: str(value) for name, value in told.items() if value not in ("", None, [], {})}
+
+
+def _made(lineage: ServedLineage, known: Details, shown: Picture, card: Card) -> tuple[Part, ...]:
     record = known.records.get(card.id)
     if record is None:
         return _parts(lineage.graph.outgoing.get(card.id, ()), "target", shown)
@@ -140,7 +146,7 @@ def _parts(edges: Sequence[Edge], end: str, shown: Picture) -> tuple[Part, ...]:
     )
 
 
-def _files(shown: Picture, drawing: Drawing, known: Facts) -> list[File]:
+def _files(shown: Picture, drawing: Drawing, known: Details) -> list[File]:
     found = []
     for card in shown.cards.values():
         if card.kind == graph.DATA:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
@@ -11,24 +12,31 @@ from pipeline.lineage import graph
 from pipeline.lineage.drawing.cards import MISSING, Card, Link, Picture
 from pipeline.lineage.drawing.layout import Box, Place, Point, lay_out
 
-LETTER: Final = 6.7
-"""Width in pixels of an average letter of a title, 11.5 pixels bold sans serif."""
+SIZE: Final = 11.5
+"""Height in pixels of a title's letters."""
 
-NARROW, WIDE = 92.0, 132.0
+WIDTHS: Final = {**dict.fromkeys("fijlrtI .,:;-'|()[]!/", 0.33), **dict.fromkeys("mwMW@%\N{HORIZONTAL ELLIPSIS}", 0.92)}
+"""Width of a letter in a bold sans serif, in units of its height; others are 0.6 wide, capitals 0.71.
+
+A browser squeezes or stretches the title to the width that these give, whatever font it has.
+"""
+
+NARROW, WIDE = 91.0, 128.0
 HEIGHTS: Final = {graph.DATA: 36.0, MISSING: 36.0}
 HEIGHT: Final = 50.0
-PADDING: Final = 9.0
-GAP: Final = (26.0, 10.0)
+PADDING: Final = 8.0
+GAP: Final = (25.0, 11.0)
 MARGIN: Final = 6.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A card in its place; `title` is what fits of its title."""
+    """A card in its place; `title` is what fits of its title, `length` how wide that is."""
 
     card: Card
     place: Place
     title: str
+    length: float
     anchor: str
 
 
@@ -60,9 +68,10 @@ def draw(shown: Picture) -> Drawing:
     layout = lay_out(boxes, [(link.edge.source, link.edge.target) for link in shown.links], gap=GAP)
     anchors = {id_: f"n{number}" for number, id_ in enumerate(shown.cards)}
     shapes = [
-        Shape(card=card, place=_moved(place), title=cut(card.title, place.width), anchor=anchors[id_])
+        Shape(card=card, place=_moved(place), title=title, length=length(title), anchor=anchors[id_])
         for id_, card in shown.cards.items()
         for place in [layout.places[id_]]
+        for title in [cut(card.title, place.width - 2 * PADDING)]
     ]
     curves = [
         Curve(link=link, path=curve(layout.routes[link.edge.source, link.edge.target]), words=_words(link, shown))
@@ -88,16 +97,28 @@ def curve(points: Iterable[Point]) -> str:
     return path
 
 
-def cut(title: str, width: float) -> str:
-    """Returns what fits of a title into a card, its middle left out: names of files differ at both ends."""
-    room = int((width - 2 * PADDING) / LETTER)
-    if len(title) <= room:
-        return title
-    return f"{title[: room // 2]}\N{HORIZONTAL ELLIPSIS}{title[len(title) - (room - room // 2 - 1) :]}"
+def cut(title: str, room: float) -> str:
+    """Returns what fits of a title, its middle left out: names of files differ at both ends."""
+    kept, shown = len(title), title
+    while length(shown) > room and kept > 1:
+        kept -= 1
+        shown = f"{title[: (kept + 1) // 2]}\N{HORIZONTAL ELLIPSIS}{title[len(title) - kept // 2 :]}"
+    return shown
+
+
+def length(title: str) -> float:
+    """Returns the width of a title in pixels."""
+    return SIZE * sum(WIDTHS.get(letter, _width_class(letter)) for letter in title)
+
+
+def _width_class(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.0
+    return 0.71 if letter.isupper() else 0.6
 
 
 def _width(card: Card) -> float:
-    return min(WIDE, max(NARROW, LETTER * len(card.title) + 2 * PADDING + 1))
+    return min(WIDE, max(NARROW, length(card.title) + 2 * PADDING))
 
 
 def _moved(place: Place) -> Place:

@@ -1,0 +1,55 @@
+"""`mnist-tfx lineage check-proof`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.errors import BadInput
+from pipeline.commands import options
+from pipeline.lineage import row_proofs
+from pipeline.lineage.merkle_proofs import digest_bytes
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--root-digest", required=True, metavar="HEX", help="Merkle root that you trust.")
+@click.option("--image", type=click.Path(dir_okay=False, path_type=Path), help="PNG that the proof must be about.")
+@options.as_json
+def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool) -> int:
+    """Check a proof with nothing but the file and a root digest; exit 1 if it does not hold.
+
+    Without --image the proof is checked for the digests that it names; with it, that they are those of the image.
+
+    \b
+    Example:
+      mnist-tfx lineage check-proof seven.json --root-digest 29e08c5ba803... --image seven.png
+    """
+    try:
+        root = digest_bytes(root_digest.lower())
+    except BadInput as err:
+        raise BadInput(err.what, where="--root-digest", wanted=err.wanted, got=err.got) from err
+    picture = None
+    if image is not None:
+        from pipeline.lineage.given_rows import read_png
+
+        picture = read_png(image)
+    proof = row_proofs.read(file)
+    faults = list(row_proofs.faults(proof, root, picture))
+    if as_json:
+        fields = {
+            name: value
+            for name, value in proof.to_dict().items()
+            if name in ("claim", "split", "root", "size", "image")
+        }
+        labels = {"labels": list(proof.rows), "image_checked": image is not None}
+        options.print_json(
+            {"status": "findings" if faults else "ok", "error": None, "faults": faults, **fields, **labels}
+        )
+    elif faults:
+        click.echo("\n".join(f"does not hold: {fault}" for fault in faults))
+    else:
+        rows = f"the {proof.size_proof.size} rows" + ("" if proof.split == "all" else f" said to be of {proof.split}")
+        click.echo(f"holds: {proof.claim} in {rows} with root {root.hex()}, labels {', '.join(map(str, proof.rows))}")
+    return 1 if faults else 0

@@ -1,0 +1,55 @@
+"""`mnist-tfx lineage export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.digest import sha256_bytes
+from components.errors import EnvironmentProblem
+from components.files import replacing
+from pipeline.commands import options
+from pipeline.lineage import exports
+
+
+@click.command()
+@click.argument("version", required=False, type=int)
+@click.option("--format", "name", type=click.Choice(list(exports.FORMATS)), required=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write, whole or not at all."
+)
+@options.root
+@options.as_json
+def export(version: int | None, name: str, output: Path | None, root: Path, as_json: bool) -> None:
+    """Write the lineage of a served version, by default the newest, for other tools.
+
+    slsa is the in-toto statement as it is served; openlineage, one run event to a line; cyclonedx, a bill of materials
+    (1.6); prov, PROV-JSON; dot, mermaid and html, a picture. The first four hold the same digests, and the same version
+    gives the same bytes.
+
+    \b
+    Example:
+      mnist-tfx lineage export --format cyclonedx -o model.cdx.json --root runs/mnist
+      mnist-tfx lineage export 2 --format html -o lineage.html --root runs/mnist
+    """
+    number, document = exports.export(root.absolute(), version, name)
+    data = document.encode()
+    if output is not None:
+        _write(output, data)
+    if as_json:
+        fields = {"version": number, "format": name, "sha256": sha256_bytes(data), "bytes": len(data)}
+        where = {"path": None if output is None else str(output), "document": document if output is None else None}
+        options.print_json({"status": "ok", **fields, **where})
+    elif output is None:
+        click.echo(data, nl=False)
+    else:
+        click.echo(f"{output}: version {number} as {name}, {len(data)} bytes")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with replacing(path) as file:
+            file.write(data)
+    except OSError as err:
+        raise EnvironmentProblem("cannot write the export", where=path, got=err.strerror) from err

@@ -1,0 +1,45 @@
+"""`mnist-tfx lineage gc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.filesize import decimal
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.lineage import gc as collection
+from pipeline.lineage.orphans import as_dicts
+
+
+@click.command()
+@options.root
+@click.option(
+    "--keep-runs",
+    type=click.IntRange(min=0),
+    default=collection.KEEP_RUNS,
+    show_default=True,
+    help="Number of last runs whose files stay, served or not.",
+)
+@options.dry_run
+@options.as_json
+def gc(root: Path, keep_runs: int, dry_run: bool, as_json: bool) -> None:
+    """Remove what neither a served version nor a recent run refers to.
+
+    Records, the ledger and everything that is served stay.
+
+    \b
+    Example:
+      mnist-tfx lineage gc --root runs/mnist --keep-runs 3 --dry-run
+    """
+    found = collection.collect(root.absolute(), options.say, keep_runs=keep_runs, dry_run=dry_run)
+    freed = sum(one.bytes for one in found)
+    if as_json:
+        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed, "removed": as_dicts(found)}
+        options.print_json(answer)
+        return
+    for one in found:
+        click.echo(printable(f"{one.kind:<20} {decimal(one.bytes):>9}  {one.path}"))
+    would = "would be freed" if dry_run else "freed"
+    click.echo(f"{len(found)} files and folders, {freed} bytes {would}")

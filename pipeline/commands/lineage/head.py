@@ -1,0 +1,55 @@
+"""`mnist-tfx lineage head`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.errors import BadInput
+from pipeline.commands import options
+from pipeline.lineage import chain
+from pipeline.paths import RunPaths
+
+
+@click.command()
+@click.option("--expect-head", metavar="LINES:HASH", help="Check that the ledger still holds this head.")
+@options.root
+@options.as_json
+def head(expect_head: str | None, root: Path, as_json: bool) -> int:
+    """Print the ledger's length and last hash, to keep where nobody who can write to the root can change it.
+
+    `lineage audit --expect-head` then finds a tail that was cut, and a ledger that was rewritten as a whole. A head
+    stays good however much is appended after it.
+
+    \b
+    Example:
+      mnist-tfx lineage head --root runs/mnist > head.txt
+      mnist-tfx lineage audit --root runs/mnist --expect-head $(cat head.txt)
+    """
+    ledger = RunPaths(root.absolute()).ledger
+    found = chain.read(ledger)
+    if not found.lines:
+        raise BadInput("no run is recorded here", where=ledger, hint="mnist-tfx run records one")
+    problem = _problem(found, expect_head)
+    if as_json:
+        status = "ok" if problem is None else "findings"
+        last = found.lines[-1]
+        answer = {"status": status, "head": str(found.head), "lines": len(found.lines), "sha256": found.head.digest}
+        options.print_json({**answer, "time": last.time, "problem": problem})
+    else:
+        click.echo(found.head)
+        if problem is not None:
+            click.echo(problem, err=True)
+    return 0 if problem is None else 1
+
+
+def _problem(found: chain.Chain, expect_head: str | None) -> str | None:
+    """Returns in words why the chain does not hold a head that was kept elsewhere; None if it does."""
+    if expect_head is None:
+        return None
+    try:
+        found.expect(chain.Head.from_str(expect_head))
+    except chain.LedgerBroken as err:
+        return str(err)
+    return None

@@ -1,0 +1,33 @@
+"""`mnist-tfx lineage orphans`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.lineage import orphans as search
+
+
+@click.command()
+@options.root
+@options.as_json
+def orphans(root: Path, as_json: bool) -> int:
+    """Find what is served, recorded, running or stored without its counterpart; exit 1 if there is anything.
+
+    \b
+    Example:
+      mnist-tfx lineage orphans --root runs/mnist
+    """
+    found = search.orphans(root.absolute(), options.say)
+    if as_json:
+        status = "findings" if found else "ok"
+        options.print_json({"status": status, "error": None, "orphans": search.as_dicts(found)})
+    else:
+        for orphan in found:
+            click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}: mnist-tfx {orphan.remedy}"))
+        if not found:
+            click.echo("nothing is orphaned")
+    return 1 if found else 0

@@ -1,0 +1,69 @@
+"""`mnist-tfx lineage prove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.features import SPLITS
+from pipeline.commands import options
+from pipeline.commands.lineage import named_image
+from pipeline.lineage import row_proofs, row_usage
+from pipeline.lineage.history import open_history
+from pipeline.lineage.row_index import ALL, open_index
+
+
+@click.command()
+@named_image.image
+@named_image.version
+@click.option("--rows-digest", help="Which data set, where several lie behind the version.")
+@click.option(
+    "--split",
+    type=click.Choice([*SPLITS, ALL]),
+    default=ALL,
+    show_default=True,
+    help="Rows that the claim is about: all that the version was made from and judged by, or one split's.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("row-proof.json"),
+    show_default=True,
+    help="File to write.",
+)
+@options.root
+@options.as_json
+def prove(  # noqa: PLR0913  # one argument to each option
+    image: Path | None,
+    index: int | None,
+    data: tuple[Path, ...],
+    version: int | None,
+    rows_digest: str | None,
+    split: str,
+    output: Path,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Write a proof that an image is among the rows of a version's data, or that it is not.
+
+    The proof stands on a Merkle root that the provenance of the served version carries (`merkleSha256` of `rows`, or
+    of `rows/train` and so on). Whoever has the root from there needs nothing else to check the file.
+
+    \b
+    Example:
+      mnist-tfx lineage prove seven.png --split train -o seven.json --root runs/mnist
+      mnist-tfx lineage prove --index 0 -o first.json --root runs/mnist
+    """
+    history = open_history(root.absolute())
+    asked = row_usage.Asked(image=image, index=index, data=data, version=version)
+    picture = row_usage.find_picture(history, asked)
+    step = row_usage.data_behind(history, version, rows_digest)
+    proof = row_proofs.prove(open_index(history.root, step), picture, split, row_usage.label_count(step))
+    row_proofs.write(output, proof)
+    if as_json:
+        options.print_json({"status": "ok", "error": None, "file": str(output), "proof": proof.to_dict()})
+        return
+    click.echo(f"{proof.claim}: {proof.split}, {proof.size_proof.size} rows, labels {', '.join(map(str, proof.rows))}")
+    click.echo(f"{output}\ncheck it: mnist-tfx lineage check-proof {output} --root-digest {proof.root.hex()}")

@@ -1,0 +1,39 @@
+"""`mnist-tfx lineage repair`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.lineage import repair as settling
+from pipeline.lineage.orphans import as_dicts
+
+
+@click.command()
+@options.root
+@options.dry_run
+@options.as_json
+def repair(root: Path, dry_run: bool, as_json: bool) -> int:
+    """Settle what a crash left open; exit 1 if something served cannot be attached.
+
+    A served version without a record is attached only if its digest is that of a blessed model. Served bytes are never
+    touched.
+
+    \b
+    Example:
+      mnist-tfx lineage repair --root runs/mnist --dry-run
+    """
+    done = settling.repair(root.absolute(), options.say, dry_run=dry_run)
+    left = [one for one in done if not one.settled]
+    if as_json:
+        status = "findings" if left else "ok"
+        options.print_json({"status": status, "error": None, "dry_run": dry_run, "repairs": as_dicts(done)})
+    else:
+        for one in done:
+            click.echo(printable(f"{'would be ' * (dry_run and one.settled)}{one.kind}: {one.where}: {one.why}"))
+        if not done:
+            click.echo("nothing to repair")
+    return 1 if left else 0

@@ -1,0 +1,188 @@
+"""A version in the serving directory, and what it was made from -> everything that a run's Pusher leaves of a push.
+
+That is, in this order: intent, running execution, `pushed.json`, record, published execution, `pushed` line, commit.
+A rollback serves the version between the second and the third; a repair finds it served already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import sha256_file
+from components.errors import EnvironmentProblem
+from pipeline.code_digest import Code, code_of
+from pipeline.git_state import git_state
+from pipeline.lineage import record_files, records
+from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, measure
+from pipeline.lineage.chain import Line
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.past import Past
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.store import Store, explained
+from pipeline.paths import RunPaths
+from pipeline.root import PLACE
+
+PUSHER: Final = "Pusher"
+EXECUTOR: Final = "components.atomic_pusher.AtomicPusherExecutor"
+PUSHED_FILE: Final = "pushed.json"
+"""As `components.atomic_pusher` has it, which cannot be imported without TFX."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a push reads.
+
+    Attributes:
+      pipeline: recipe name.
+      inputs: {channel of the Pusher: artifacts}.
+    """
+
+    pipeline: str
+    inputs: Mapping[str, tuple[ArtifactRef, ...]]
+
+
+class Push:
+    """One push that is done outside a run.
+
+    Attributes:
+      run_id: under which ledger and store know it.
+    """
+
+    def __init__(self, paths: RunPaths, ledger: Ledger, store: Store, origin: Origin, run_id: str) -> None:
+        self.run_id = run_id
+        self._paths = paths
+        self._ledger = ledger
+        self._store = store
+        self._origin = origin
+        self._intent: Line | None = None
+        self._number = 0
+        self._started = time.time()
+        self._code = _code()
+        self._parameters = _parameters(paths, self._code)
+        self._key = push_key(paths, origin)
+
+    def begin(self, intent: Line | None = None) -> None:
+        """Writes the intent, unless a run left one behind, and puts the running execution."""
+        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+
+        self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
+        one = Past(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
+        with explained(self._store.path):
+            self._number = store_writer.begin(
+                self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
+            )
+
+    def finish(self, version: int, digest: str, extra: Mapping[str, Any], **details: Any) -> str:
+        """Records that `version`, with the model digest `digest`, is what this push served.
+
+        Args:
+          version: its number.
+          digest: of its model.
+          extra: for the record.
+          **details: for the `pushed` line.
+
+        Returns:
+          The record's hash.
+        """
+        if self._intent is None:
+            raise ValueError("not begun")
+        record = self._record(self._pushed_model(version, digest), extra)
+        known = record_files.write(self._paths.records, record)
+        self._publish(known, record)
+        self._ledger.pushed(node=PUSHER, run_id=self.run_id, version=version, digest=digest, **details)
+        self._ledger.commit(self._intent, record=known)
+        return known
+
+    def reuse(self, nodes: Mapping[str, tuple[str, ExecutionRecord]]) -> None:
+        """Puts cached executions for what the rest of the pipeline had done before: {node id: (hash, record)}."""
+        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+
+        pipeline = self._origin.pipeline
+        with explained(self._store.path):
+            for node, (known, record) in nodes.items():
+                one = Past(node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=known, record=record)
+                store_writer.put_cached(self._store.raw, one, stored_root(self._paths))
+
+    def give_up(self, why: str) -> None:
+        """Settles what `begin` left open, after a failure."""
+        if self._intent is not None:
+            self._ledger.lost(self._intent, why=why)
+        self._store.fail(self._store.unfinished())
+
+    def _pushed_model(self, version: int, digest: str) -> ArtifactEntry:
+        folder = self._paths.artifacts / PUSHER / "pushed_model" / str(self._number)
+        serving = self._paths.serving
+        fields = {"version": version, "path": f"{serving.name}/{version}", "digest": digest, "repeated": False}
+        try:
+            folder.mkdir(parents=True)
+            (folder / PUSHED_FILE).write_text(json.dumps(fields, indent=1) + "\n")
+        except OSError as err:
+            raise EnvironmentProblem("cannot write the push", where=folder, got=err.strerror) from err
+        properties = {"pushed": 1, "pushed_destination": str(serving / str(version)), "pushed_version": str(version)}
+        path = self._paths.relative(folder)
+        return measure(self._paths.root, path, type_name="PushedModel", properties=properties)
+
+    def _record(self, pushed_model: ArtifactEntry, extra: Mapping[str, Any]) -> ExecutionRecord:
+        ended = time.time()
+        return ExecutionRecord(
+            pipeline=self._origin.pipeline,
+            run_id=self.run_id,
+            node=PUSHER,
+            key=self._key,
+            parameters=self._parameters,
+            code=self._code,
+            lock_digest=_lock_digest(),
+            environment=records.Environment.here(device="cpu"),
+            git=git_state(),
+            inputs=self._origin.inputs,
+            outputs={"pushed_model": (pushed_model,)},
+            started=records.utc(self._started),
+            finished=records.utc(ended),
+            seconds=round(ended - self._started, 3),
+            extra=extra,
+        )
+
+    def _publish(self, known: str, record: ExecutionRecord) -> None:
+        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+
+        one = Past(
+            node=PUSHER, run_id=self.run_id, pipeline=record.pipeline, state="COMPLETE", hash=known, record=record
+        )
+        with explained(self._store.path):
+            store_writer.publish(self._store.raw, self._number, one, stored_root(self._paths))
+
+
+def push_key(paths: RunPaths, origin: Origin) -> str:
+    """Returns the node key of a push, as a run with the code of today would have it."""
+    return records.node_key(PUSHER, EXECUTOR, _parameters(paths, _code()), origin.inputs)
+
+
+def stored_root(paths: RunPaths) -> Path:
+    """Returns where the store believes the root to be: where it lay during its last run."""
+    try:
+        place = json.loads(paths.identity.read_text()).get(PLACE)
+    except (OSError, ValueError):
+        place = None
+    return Path(place) if place else paths.root
+
+
+def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:
+    return {"code_digest": code.digest, "serving_dir": paths.serving.name}
+
+
+def _code() -> Code:
+    from pipeline.config import CODE  # pydantic, 0.2 s
+
+    return code_of(CODE[PUSHER], _lock_digest())
+
+
+def _lock_digest() -> str:
+    from pipeline.doctor import lock_file
+
+    lock = lock_file()
+    return "" if lock is None else sha256_file(lock)

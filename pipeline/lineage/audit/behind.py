@@ -1,0 +1,213 @@
+"""The records behind a version -> every way in which they, the artifacts and the data copies differ from one another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.digest import canonical_json, sha256_bytes
+from components.errors import BadInput, MnistTfxError
+from components.ingest.payload import payload_digest
+from pipeline.lineage.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
+from pipeline.lineage.audit import files
+from pipeline.lineage.audit.evidence import RECORD, Evidence, record_path
+from pipeline.lineage.audit.files import Hasher, Mismatch, Seen
+from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.lineage.records import DATA, ExecutionRecord
+from pipeline.lineage.subject import BESIDE
+
+ARTIFACT, DATA_COPY, EDGE = "artifact", "data copy", "edge"
+CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
+
+Known = Mapping[str, ExecutionRecord]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder below the root and what a record says lies in it.
+
+    Attributes:
+      link: `artifact` or `data copy`.
+      path: relative to the root.
+      recorded: {file: manifest entry}.
+      seen: what lies there, hashed.
+      linked: the part of the path that is a symlink; None if none is.
+    """
+
+    link: str
+    path: str
+    recorded: Mapping[str, Mapping[str, Any]]
+    seen: Mapping[str, Seen]
+    linked: str | None
+
+
+def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
+    """Returns the artifacts that the records made; their files are still being hashed."""
+    made = [entry for record in known.values() for entries in record.outputs.values() for entry in entries]
+    return tuple(_folder(root, ARTIFACT, entry.path, entry.files, hasher) for entry in made)
+
+
+def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
+    """Returns the copies of data and schema that the records read; their files are still being hashed."""
+    read = [(path, record) for record in known.values() if (path := _inputs_of(record)) is not None]
+    return tuple(_folder(root, DATA_COPY, path, _recorded_inputs(record), hasher) for path, record in read)
+
+
+def check_records(known: Known) -> Iterator[Finding]:
+    """Yields where a record contradicts itself or the one that made what it read."""
+    for hash_, record in known.items():
+        where = f"{record_path(hash_)} ({record.node})"
+        for what, wanted, got in _contradictions(record):
+            yield Finding(verdict=INTEGRITY, link=RECORD, where=where, what=what, wanted=wanted, got=got)
+        for what, wanted, got in _broken_edges(record, known):
+            yield Finding(verdict=COMPLETENESS, link=EDGE, where=where, what=what, wanted=wanted, got=got)
+
+
+def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    """Yields the files of artifacts that are not as recorded; waits for the hashing."""
+    for folder in folders:
+        if folder.linked is not None:
+            yield _linked(folder)
+            continue
+        seen = {path: found for path, found in folder.seen.items() if not _goes_along(path, found)}
+        yield from (_finding(folder, mismatch) for mismatch in files.compare(folder.recorded, seen))
+
+
+def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    """Yields the copies of data and schema that are not what was recorded; waits for the hashing.
+
+    A copy whose container some run was given, and recorded with its payload, need not be decompressed again.
+    """
+    containers = _containers(evidence)
+    for folder in folders:
+        if folder.linked is not None:
+            yield _linked(folder)
+            continue
+        payloads = {name: file for name, file in folder.recorded.items() if PAYLOAD in file}
+        plain = {name: file for name, file in folder.recorded.items() if PAYLOAD not in file}
+        described = {SOURCES} if payloads else set()
+        seen = {name: found for name, found in folder.seen.items() if name not in payloads.keys() | described}
+        mismatches = [*files.compare(plain, {name: found for name, found in seen.items() if not _torn(name)})]
+        for name, file in payloads.items():
+            mismatches += _data_mismatch(evidence.root / folder.path, name, file, folder.seen.get(name), containers)
+        if payloads:
+            mismatches += _sources_mismatch(evidence.root / folder.path, payloads)
+        yield from (_finding(folder, mismatch) for mismatch in mismatches)
+
+
+def _folder(root: Path, link: str, path: str, recorded: Mapping[str, Mapping[str, Any]], hasher: Hasher) -> Folder:
+    linked = files.link_on_the_way(root, path)
+    seen = {} if linked else files.listing(root / path, hasher)
+    return Folder(link=link, path=path, recorded=recorded, seen=seen, linked=linked)
+
+
+def _contradictions(record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+    told = sha256_bytes(canonical_json({"files": dict(record.code.files), "lock": record.lock_digest}))
+    if told != record.code.digest:
+        yield "its code files and lock do not give its code digest", record.code.digest, told
+    asked = record.parameters.get("code_digest", record.code.digest)
+    if asked != record.code.digest:
+        yield "was asked for other code than it ran", str(asked), record.code.digest
+    for channel, entries in sorted(record.outputs.items()):
+        for entry in entries:
+            yield from _entry_contradictions(channel, entry)
+
+
+def _entry_contradictions(channel: str, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
+    if (found := artifact_digest(entry.type, entry.files)) != entry.sha256:
+        yield f"the files of {channel} do not give its digest", entry.sha256, found
+    if (size := sum(file.get("bytes", 0) for file in entry.files.values())) != entry.bytes:
+        yield f"the files of {channel} do not give its size", f"{entry.bytes} bytes", f"{size} bytes"
+
+
+def _broken_edges(record: ExecutionRecord, known: Known) -> Iterator[tuple[str, str, str]]:
+    for channel, refs in sorted(record.inputs.items()):
+        if not refs:
+            yield f"read nothing as {channel}", "an artifact", "none"
+        for ref in refs:
+            maker = known.get(ref.record) if ref.record is not None else None
+            if ref.record is None:
+                yield f"nobody recorded who made its {channel}", "a record", "none"
+            elif maker is not None and ref not in [e.ref(ref.record) for es in maker.outputs.values() for e in es]:
+                made = ", ".join(entry.sha256 for entries in maker.outputs.values() for entry in entries)
+                yield f"its {channel} was not made by {maker.node}", f"{ref.path} with {ref.sha256}", made
+
+
+def _inputs_of(record: ExecutionRecord) -> str | None:
+    """Returns the folder of copies that an execution read, relative to the root."""
+    asked = record.parameters.get("input_base" if DATA in record.extra else "source")
+    is_reader = DATA in record.extra or "schema_sha256" in record.parameters
+    try:
+        return checked_path(asked) if is_reader and isinstance(asked, str) else None
+    except BadInput:
+        return None
+
+
+def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
+    """Returns {name: entry}: payload and size of a data file; an imported schema's as its artifacts have it."""
+    data = record.extra.get(DATA)
+    if data is None:
+        made = [entry for entries in record.outputs.values() for entry in entries]
+        return {name: file for entry in made for name, file in entry.files.items()}
+    given = [{name: file[name] for name in ("name", "payload_digest", "bytes")} for file in data["files"]]
+    text = canonical_json(given)
+    payloads = {file["name"]: {PAYLOAD: file["payload_digest"], "bytes": file["bytes"]} for file in given}
+    return {**payloads, CONTENTS: {"sha256": sha256_bytes(text), "bytes": len(text)}}
+
+
+def _containers(evidence: Evidence) -> frozenset[tuple[str, str]]:
+    """Returns (payload, container) digests of the files that runs were given, by the records that the ledger names."""
+    given = [source for _, run in evidence.runs() for source in run.sources]
+    return frozenset((source.payload_digest, source.container_digest) for source in given if source.container_digest)
+
+
+def _data_mismatch(
+    folder: Path, name: str, recorded: Mapping[str, Any], seen: Seen | None, containers: frozenset[tuple[str, str]]
+) -> list[Mismatch]:
+    wanted = f"payload {recorded[PAYLOAD]}"
+    if seen is None or seen.kind != files.FILE:
+        what = "is missing" if seen is None else "was replaced"
+        return [Mismatch(path=name, what=what, wanted=wanted, got="nothing" if seen is None else seen.kind)]
+    container = files.digest_or_problem(seen)
+    if container == recorded[PAYLOAD] or (recorded[PAYLOAD], container) in containers:
+        return []
+    try:
+        found = payload_digest(folder / name, limit=recorded["bytes"]).payload
+    except (MnistTfxError, OSError) as err:
+        found = str(err)
+    return [] if found == recorded[PAYLOAD] else [Mismatch(path=name, what="was changed", wanted=wanted, got=found)]
+
+
+def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
+    """Compares the note on where the copies came from; its paths are for people, and nothing vouches for them."""
+    try:
+        noted = json.loads(files.read_plain(folder / SOURCES))["sources"]
+        wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
+    except (files.NotPlain, ValueError, KeyError, TypeError, AttributeError) as err:
+        return [Mismatch(path=SOURCES, what="cannot be read", got=str(err))]
+    return [Mismatch(path=SOURCES, what="names another payload", got=", ".join(map(str, wrong)))] if wrong else []
+
+
+def _goes_along(path: str, seen: Seen) -> bool:
+    """Whether a file is the provenance that came with a served version; no digest of a model covers it."""
+    return path.removeprefix(MODEL_FOLDER) in BESIDE and seen.kind == files.FILE
+
+
+def _torn(name: str) -> bool:
+    """Whether a file is a copy that a crash cut short; the next run removes it, and nothing reads it."""
+    return name.startswith(".") and name.endswith(".part")
+
+
+def _finding(folder: Folder, mismatch: Mismatch) -> Finding:
+    where = f"{folder.path}/{mismatch.path}"
+    return Finding(
+        verdict=INTEGRITY, link=folder.link, where=where, what=mismatch.what, wanted=mismatch.wanted, got=mismatch.got
+    )
+
+
+def _linked(folder: Folder) -> Finding:
+    what = f"{folder.path} lies behind a symlink, which is not followed"
+    return Finding(verdict=INTEGRITY, link=folder.link, where=str(folder.linked), what=what)

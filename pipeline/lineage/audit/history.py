@@ -1,0 +1,263 @@
+"""Ledger and records -> every way in which they disagree about what was done, in which order, and what is served."""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from components.digest import sha256_bytes
+from components.errors import MnistTfxError
+from components.serving import PROVENANCE
+from pipeline.lineage import chain, manifest
+from pipeline.lineage.audit import files
+from pipeline.lineage.audit.evidence import LEDGER, RECORD, Behind, Evidence, Push, record_path
+from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, UNKNOWN, Finding
+from pipeline.lineage.audit.served_bytes import MANIFEST, SERVED, Served
+from pipeline.lineage.chain import Head, LedgerBroken, Line
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+
+PUSH, NODE = "push", "node"
+
+MUST_READ: Final[Mapping[str, frozenset[str]]] = {
+    "StatisticsGen": frozenset({"examples"}),
+    "ExampleValidator": frozenset({"statistics", "schema"}),
+    "SchemaGate": frozenset({"examples", "statistics", "anomalies"}),
+    "Transform": frozenset({"examples", "schema"}),
+    "Autoencoder": frozenset({"examples", "schema", "transform_graph"}),
+    "Classifier": frozenset({"examples", "schema", "transform_graph"}),
+    "Baseline": frozenset({"model"}),
+    "Evaluator": frozenset({"examples", "model", "baseline_model", "schema"}),
+    "SavedModelCheck": frozenset({"model", "examples"}),
+    "Pusher": frozenset({"model", "model_blessing", "infra_blessing"}),
+}
+"""{node: channels without which its answer means nothing}; an edge that is gone from a record is told by these."""
+
+_RECORD_FILE: Final = re.compile(r"[0-9a-f]{64}\.json")
+_UNFINISHED: Final = ".new-"
+
+
+def reused(evidence: Evidence) -> Mapping[str, int]:
+    """Returns {record: number of runs that had its outputs cached}."""
+    return collections.Counter(
+        node.record for _, run in evidence.runs() for node in run.nodes if node.state == "cached" and node.record
+    )
+
+
+def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:
+    """Yields that the ledger no longer holds a head that was kept elsewhere: its tail was cut, or it was rewritten."""
+    try:
+        evidence.chain.expect(head)
+    except LedgerBroken as err:
+        where = f"{evidence.paths.ledger.name} line {head.sequence}"
+        yield Finding.of(err, INTEGRITY, LEDGER, where)
+
+
+def check_push(evidence: Evidence, version: int, served: Served, pushes: tuple[Push, ...]) -> Iterator[Finding]:
+    """Yields where the ledger's pushes and what is served disagree: nothing recorded, or another version's bytes."""
+    if not pushes:
+        yield Finding(
+            verdict=COMPLETENESS,
+            link=PUSH,
+            where=served.name,
+            what="is served but no push of it is recorded",
+            wanted=f"a line `pushed` with version {version} in ledger.jsonl",
+            got="none",
+        )
+        return
+    push, found = pushes[0], served.found_sha256
+    for other in pushes[1:]:
+        if other.sha256 != push.sha256:
+            what = f"version {version} was pushed twice with different bytes"
+            yield Finding(
+                verdict=INTEGRITY, link=PUSH, where=other.where, what=what, wanted=push.sha256, got=other.sha256
+            )
+    if found != push.sha256:
+        yield _other_bytes(evidence, version, served, push, found)
+    if push.record is None:
+        what = f"no line commits the push of version {version}"
+        yield Finding(verdict=COMPLETENESS, link=PUSH, where=push.where, what=what)
+
+
+def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> Iterator[Finding]:
+    """Yields where the record of the push is not about this version, these bytes, or this manifest."""
+    record = behind.records.get(str(push.record))
+    if record is None:
+        return  # said already
+    where = f"{record_path(str(push.record))} ({record.node})"
+    made = [entry.properties for entries in record.outputs.values() for entry in entries]
+    told = {str(properties["pushed_version"]) for properties in made if "pushed_version" in properties}
+    if told and told != {str(version)}:
+        yield _disagrees(where, "pushed another version", str(version), ", ".join(sorted(told)))
+    models = [ref.sha256 for ref in record.inputs.get("model", ())]
+    if push.sha256 not in models:
+        yield _disagrees(where, "read another model than was pushed", push.sha256, ", ".join(models))
+    if served.statement and set(served.heads) != set(record.input_records):
+        wanted, got = (", ".join(sorted(hashes)) for hashes in (record.input_records, served.heads))
+        yield Finding(
+            verdict=INTEGRITY,
+            link=MANIFEST,
+            where=f"{served.name}/{PROVENANCE}",
+            what="names other records than the push read",
+            wanted=wanted,
+            got=got,
+        )
+
+
+def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
+    """Yields that the manifest is not the one that follows from the records behind it.
+
+    It follows from them byte for byte (`manifest.statement`), so that an edit anywhere in it shows.
+    """
+    if not served.statement or behind.findings:
+        return  # said already, or nothing to derive it from
+    where = f"{served.name}/{PROVENANCE}"
+    built = served.statement["predicate"]["buildDefinition"].get("buildType")
+    if built != manifest.BUILD_TYPE:
+        yield Finding(
+            verdict=INTEGRITY,
+            link=MANIFEST,
+            where=where,
+            what="is of another release, which cannot be compared with the records",
+            wanted=manifest.BUILD_TYPE,
+            got=str(built),
+            level=UNKNOWN,
+        )
+        return
+    try:
+        wanted = manifest.statement(served.recorded, behind.records, served.heads)
+    except (MnistTfxError, KeyError) as err:
+        what = "does not follow from the records that it names"
+        yield Finding(verdict=INTEGRITY, link=MANIFEST, where=where, what=what, got=str(err))
+        return
+    text = manifest.to_bytes(wanted)
+    if text != served.data:
+        place = _first_difference(wanted, served.statement) or "its bytes"
+        yield Finding(
+            verdict=INTEGRITY,
+            link=MANIFEST,
+            where=where,
+            what=f"does not follow from the records that it names: {place}",
+            wanted=f"SHA-256 {sha256_bytes(text)}",
+            got=sha256_bytes(served.data),
+        )
+
+
+def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
+    """Yields the records behind the version that no line commits, and commits that are about something else."""
+    commits = {line.record: line for line in evidence.chain.lines if line.event == chain.COMMIT}
+    lines = {line.sequence: line for line in evidence.chain.lines}
+    for hash_, record in behind.records.items():
+        where, line = f"{record_path(hash_)} ({record.node})", commits.get(hash_)
+        if line is None:
+            what = "is not committed in the ledger"
+            yield Finding(verdict=COMPLETENESS, link=LEDGER, where=where, what=what)
+            continue
+        for name, wanted, got in _differences(record, line, lines.get(line.details.get("intent", 0))):
+            what = f"ledger.jsonl line {line.sequence} commits another {name}"
+            yield _disagrees(where, what, wanted, got)
+
+
+def check_nodes(evidence: Evidence, version: int, behind: Behind) -> Iterator[Finding]:
+    """Yields the nodes and edges of the pipeline that are not on the path, by the run that pushed the version."""
+    runs = [(known, run) for known, run in evidence.runs() if run.version == version]
+    if not runs:
+        where, what = evidence.paths.ledger.name, f"no run is recorded that ended with version {version}"
+        yield Finding(verdict=COMPLETENESS, link=NODE, where=where, what=what, level=UNKNOWN)
+    for known, run in runs[:1]:
+        for node in run.nodes:
+            if node.record not in behind.records:
+                what = f"{node.id} ran, but is not on the path to version {version}"
+                yield Finding(
+                    verdict=COMPLETENESS, link=NODE, where=record_path(known), what=what, wanted=node.record, got="none"
+                )
+    for hash_, record in behind.records.items():
+        for channel in sorted(MUST_READ.get(record.node, frozenset()) - record.inputs.keys()):
+            what = f"{record.node} has no edge {channel}"
+            yield Finding(verdict=COMPLETENESS, link=NODE, where=record_path(hash_), what=what)
+
+
+def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
+    """Yields what is wrong with the ledger's other records, and the files among them that the ledger does not know."""
+    if evidence.ledger_findings:
+        return  # the ledger cannot tell then
+    named = {line.record: line for line in evidence.chain.lines if line.record is not None}
+    for known, line in named.items():
+        record = evidence.record(known)
+        if isinstance(record, Finding) and known not in behind.records:
+            yield Finding(
+                verdict=record.verdict,
+                link=RECORD,
+                where=record.where,
+                what=f"{record.what} (ledger.jsonl line {line.sequence} names it)",
+                wanted=record.wanted,
+                got=record.got,
+            )
+    for name, seen in files.listing(evidence.paths.records).items():
+        if name.startswith(_UNFINISHED) and seen.kind == files.FILE:
+            continue  # a crash leaves one behind, and nothing reads it
+        if not _RECORD_FILE.fullmatch(name) or seen.kind != files.FILE:
+            yield Finding(verdict=INTEGRITY, link=RECORD, where=f"records/{name}", what="is no record", got=seen.kind)
+        elif (known := name.removesuffix(".json")) not in named:
+            yield from _unknown_to_the_ledger(evidence, known)
+
+
+def _unknown_to_the_ledger(evidence: Evidence, known: str) -> Iterator[Finding]:
+    record = evidence.record(known)
+    if isinstance(record, Finding):
+        yield record
+    elif not _left_by_a_crash(evidence, record):
+        what = "is not in the ledger, and no crash explains it"
+        yield Finding(verdict=COMPLETENESS, link=LEDGER, where=record_path(known), what=what)
+
+
+def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) -> bool:
+    """Whether the ledger has a gap where this record would belong: a process that died between record and line."""
+    lines = [line for line in evidence.chain.lines if line.run_id == record.run_id]
+    if isinstance(record, RunRecord):
+        return bool(lines) and all(line.event != chain.RUN for line in lines)
+    settled = {line.details.get("intent") for line in lines if line.event == chain.COMMIT}
+    intents = [line for line in lines if line.event == chain.INTENT and line.sequence not in settled]
+    return any(line.node == record.node and line.details.get("key", record.key) == record.key for line in intents)
+
+
+def _other_bytes(evidence: Evidence, version: int, served: Served, push: Push, found: str) -> Finding:
+    others = [evidence.version_of(digest) for digest in (found, served.sha256 or "")]
+    other = next((number for number in others if number not in (None, version)), None)
+    belongs = f": digest belongs to version {other}" if other is not None else ""
+    return Finding(
+        verdict=INTEGRITY,
+        link=SERVED,
+        where=served.name,
+        what=f"these are not the bytes that {push.where} pushed{belongs}",
+        wanted=push.sha256,
+        got=found,
+    )
+
+
+def _differences(record: ExecutionRecord, commit: Line, intent: Line | None) -> Iterator[tuple[str, str, str]]:
+    if commit.node != record.node:
+        yield "node", record.node, str(commit.node)
+    if commit.run_id != record.run_id:
+        yield "run", record.run_id, commit.run_id
+    if intent is None or intent.event != chain.INTENT:
+        yield "intent", "the line of an intent", "none"
+    elif intent.details.get("key", record.key) != record.key:
+        yield "node key", record.key, str(intent.details.get("key"))
+
+
+def _disagrees(where: str, what: str, wanted: str, got: str) -> Finding:
+    return Finding(verdict=COMPLETENESS, link=RECORD, where=where, what=what, wanted=wanted, got=got)
+
+
+def _first_difference(wanted: Any, found: Any, place: str = "") -> str | None:
+    """Returns the place where two JSON values first differ, such as `predicate.buildDefinition.buildType`."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        keys = sorted(wanted.keys() | found.keys())
+        pairs = [(f"{place}.{key}" if place else key, wanted.get(key), found.get(key)) for key in keys]
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = [(f"{place}[{i}]", *both) for i, both in enumerate(zip(wanted, found, strict=True))]
+    else:
+        return None if wanted == found and type(wanted) is type(found) else place
+    return next(filter(None, (_first_difference(a, b, name) for name, a, b in pairs)), None)

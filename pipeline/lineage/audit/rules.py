@@ -1,0 +1,329 @@
+"""The records behind a version and a policy -> the rules that do not hold, each with the record or file that breaks it.
+
+A rule whose question cannot be answered, because what it reads is missing or was changed, is UNKNOWN and not broken.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from components.errors import EnvironmentProblem
+from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
+from pipeline.git_state import CLEAN
+from pipeline.lineage import chain
+from pipeline.lineage.audit import files
+from pipeline.lineage.audit.evidence import Behind, Evidence, Push, record_path
+from pipeline.lineage.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
+from pipeline.lineage.audit.served_bytes import Served
+from pipeline.lineage.policy import OFF, Policy
+from pipeline.lineage.policy import WARN as WARN_LEVEL
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.savedmodel_ops import NotASavedModel, scan
+
+INDEX_DESCR: Final = [("row", "|V32"), ("pixels", "|V32"), ("label", "<i8")]
+"""dtype of `row_index/<split>.npy` as its header writes it, see `components.ingest.rows.INDEX`."""
+
+ROW_BYTES: Final = 72
+PIXELS: Final = slice(32, 64)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A rule that does not hold at one place, or that could not be asked there."""
+
+    where: str
+    what: str
+    wanted: str | None = None
+    got: str | None = None
+    unknown: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the rules are asked about.
+
+    Attributes:
+      evidence: of the root.
+      served: the directory.
+      version: its number.
+      push: how it came there; None if nothing tells.
+      behind: the records behind it.
+      anchor: what the audit stands on.
+    """
+
+    evidence: Evidence
+    served: Served
+    version: int
+    push: Push | None
+    behind: Behind
+    anchor: Anchor
+
+    @property
+    def pusher(self) -> ExecutionRecord | None:
+        """The record of the push."""
+        return self.behind.records.get(str(self.push.record)) if self.push is not None else None
+
+    def maker(self, reader: ExecutionRecord | None, channel: str) -> tuple[str, ExecutionRecord] | None:
+        """Returns the record behind one input of another, and its hash."""
+        refs = reader.inputs.get(channel, ()) if reader is not None else ()
+        for ref in refs:
+            if ref.record in self.behind.records:
+                return str(ref.record), self.behind.records[str(ref.record)]
+        return None
+
+    @property
+    def trainers(self) -> list[tuple[str, ExecutionRecord]]:
+        """Those that made a model out of examples."""
+        known = self.behind.records.items()
+        return [
+            (hash_, r) for hash_, r in known if {"model", "model_run"} <= r.outputs.keys() and "examples" in r.inputs
+        ]
+
+
+def check(subject: Subject, policy: Policy) -> Iterator[Finding]:
+    """Yields what breaks the policy, rule by rule."""
+    for name, level in policy.levels.items():
+        if level != OFF:
+            yield from (_finding(name, level, broken) for broken in ASKED[name](subject))
+
+
+def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
+    """Yields what breaks the one rule that needs no root."""
+    if policy.levels["ops"] != OFF:
+        yield from (_finding("ops", policy.levels["ops"], broken) for broken in _ops(served))
+
+
+def _finding(name: str, level: str, broken: Broken) -> Finding:
+    told = UNKNOWN if broken.unknown else WARN if level == WARN_LEVEL else FAIL
+    return Finding(
+        verdict=POLICY,
+        link=name,
+        where=broken.where,
+        what=broken.what,
+        wanted=broken.wanted,
+        got=broken.got,
+        level=told,
+    )
+
+
+def _ops(served: Served) -> Iterator[Broken]:
+    where = f"{served.name}/{SAVED_MODEL}"
+    try:
+        found = scan(files.read_plain(served.folder / SAVED_MODEL))
+    except (files.NotPlain, NotASavedModel) as err:
+        yield Broken(where=where, what=err.what, got=None if err.got is None else str(err.got))
+        return
+    for op in found:
+        yield Broken(where=where, what=f"op {op.op}", wanted="ordinary ops alone", got=f"{op.node} in {op.function}")
+
+
+def _blessed(subject: Subject) -> Iterator[Broken]:
+    found = subject.maker(subject.pusher, "model_blessing")
+    if found is None:
+        yield _untold(subject, "no record of the evaluation")
+        return
+    yield from _blessing(subject, *found, output="blessing")
+    for entry in found[1].outputs.get("evaluation", ()):
+        verdict = _json(subject, f"{entry.path}/verdict.json", entry.files.get("verdict.json"))
+        if not isinstance(verdict, dict):
+            yield Broken(where=f"{entry.path}/verdict.json", what="cannot be read", unknown=True)
+            continue
+        for missed in (c for c in verdict.get("checks", ()) if c.get("passed") is False):
+            yield Broken(
+                where=f"{entry.path}/verdict.json", what=str(missed.get("name")), got=str(missed.get("reason"))
+            )
+
+
+def _checked(subject: Subject) -> Iterator[Broken]:
+    found = subject.maker(subject.pusher, "infra_blessing")
+    if found is None:
+        yield _untold(subject, "no record of the check")
+        return
+    yield from _blessing(subject, *found, output="blessing")
+
+
+def _blessing(subject: Subject, hash_: str, record: ExecutionRecord, *, output: str) -> Iterator[Broken]:
+    where = f"{record_path(hash_)} ({record.node})"
+    for entry in record.outputs.get(output, ()):
+        if entry.properties.get("blessed") != 1:
+            got = str(entry.properties.get("blessed", "none"))
+            yield Broken(where=where, what="did not bless the model", wanted="blessed 1", got=got)
+    models = [ref.sha256 for ref in record.inputs.get("model", ())]
+    if subject.push is not None and models != [subject.push.sha256]:
+        yield Broken(
+            where=where, what="was asked about another model", wanted=subject.push.sha256, got=", ".join(models)
+        )
+
+
+def _baseline(subject: Subject) -> Iterator[Broken]:
+    evaluation = subject.maker(subject.pusher, "model_blessing")
+    found = subject.maker(evaluation[1] if evaluation is not None else None, "baseline_model")
+    if found is None or subject.push is None:
+        yield _untold(subject, "no record of the baseline")
+        return
+    hash_, record = found
+    where = f"{record_path(hash_)} ({record.node})"
+    told = next((entry.properties.get(BASELINE_PROPERTY) for es in record.outputs.values() for entry in es), None)
+    before = _served_before(subject, hash_)
+    if told == NO_BASELINE:
+        others = [f"version {version}" for version, sha256 in before if sha256 != subject.push.sha256]
+        if others:
+            yield Broken(where=where, what="was compared with none", wanted=others[-1], got=NO_BASELINE)
+        return
+    versions = {f"version {version}": sha256 for version, sha256 in before}
+    if told not in versions:
+        wanted = f"one of {', '.join(versions) or 'none'}"
+        yield Broken(
+            where=where, what="was compared with no version that was pushed before", wanted=wanted, got=str(told)
+        )
+        return
+    asked = record.parameters.get("baseline_digest", versions[str(told)])
+    made = [entry.sha256 for es in record.outputs.values() for entry in es]
+    for got in (asked, *made):
+        if got != versions[str(told)]:
+            yield Broken(
+                where=where, what=f"was compared with other bytes than {told}", wanted=versions[told], got=str(got)
+            )
+
+
+def _served_before(subject: Subject, record: str) -> list[tuple[int, str]]:
+    """Returns version and digest of every push before the ledger commits a record."""
+    lines = subject.evidence.chain.lines
+    end = next((line.sequence for line in lines if (line.event, line.record) == (chain.COMMIT, record)), 0)
+    pushed = [line.details for line in lines if line.event == chain.PUSHED and line.sequence < end]
+    return [(details.get("version", 0), str(details.get("sha256"))) for details in pushed]
+
+
+def _schema(subject: Subject) -> Iterator[Broken]:
+    gates = {hash_: r for hash_, r in subject.behind.records.items() if {"anomalies", "statistics"} <= r.inputs.keys()}
+    if not gates:
+        yield _untold(subject, "no record of the schema gate")
+    for hash_, gate in gates.items():
+        for entry in gate.outputs.get("report", ()):
+            report = _json(subject, f"{entry.path}/gate.json", entry.files.get("gate.json"))
+            if not isinstance(report, dict):
+                yield Broken(where=f"{entry.path}/gate.json", what="cannot be read", unknown=True)
+            elif report.get("passed") is not True:
+                got = str(report.get("passed"))
+                yield Broken(where=f"{entry.path}/gate.json", what="did not pass", wanted="true", got=got)
+        if "report" not in gate.outputs:
+            yield Broken(where=record_path(hash_), what="the gate left no report", unknown=True)
+    for hash_, trainer in subject.trainers:
+        read = {ref.record for ref in trainer.inputs.get("schema", ())}
+        if not read or not read <= gates.keys():
+            where = f"{record_path(hash_)} ({trainer.node})"
+            yield Broken(where=where, what="trained on a schema that no gate let through")
+
+
+def _leaks(subject: Subject) -> Iterator[Broken]:
+    evaluation = subject.maker(subject.pusher, "model_blessing")
+    if evaluation is None or not subject.trainers:
+        yield _untold(subject, "no record of the evaluation or of the training")
+        return
+    tested = _images(subject, evaluation[1], "test")
+    for hash_, trainer in subject.trainers:
+        trained = _images(subject, trainer, "train")
+        where = f"{record_path(hash_)} ({trainer.node})"
+        if tested is None or trained is None:
+            yield Broken(where=where, what="its row index cannot be read", unknown=True)
+        elif shared := tested & trained:
+            first = min(shared).hex()
+            got = f"{len(shared)}, such as the image with pixels digest {first}"
+            yield Broken(where=where, what="images of the test split that it was trained on", wanted="0", got=got)
+
+
+def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[bytes] | None:
+    """Returns the pixels digests of a split, by the row index; the same image counts whatever its label."""
+    found: set[bytes] = set()
+    for ref in reader.inputs.get("examples", ()):
+        maker = subject.behind.records.get(str(ref.record))
+        entries = [e for es in maker.outputs.values() for e in es if e.path == ref.path] if maker is not None else []
+        name = f"row_index/{split}.npy"
+        data = _recorded(subject, f"{ref.path}/{name}", entries[0].files.get(name)) if entries else None
+        rows = None if data is None else _rows(data)
+        if rows is None:
+            return None
+        found.update(rows)
+    return frozenset(found)
+
+
+def _rows(data: bytes) -> Iterator[bytes] | None:
+    """Returns the pixels digests in an .npy file of version 1 (https://numpy.org/neps/nep-0001-npy-format.html).
+
+    Read without numpy, whose import takes longer than the rest of the rule.
+    """
+    try:
+        (length,) = struct.unpack("<H", data[8:10])
+        header = ast.literal_eval(data[10 : 10 + length].decode("latin-1").strip())
+        rows, body = header["shape"][0], memoryview(data)[10 + length :]
+    except (struct.error, ValueError, SyntaxError, KeyError, TypeError, IndexError):
+        return None
+    if data[:8] != b"\x93NUMPY\x01\x00" or header["descr"] != INDEX_DESCR or len(body) != rows * ROW_BYTES:
+        return None
+    return (bytes(body[start + PIXELS.start : start + PIXELS.stop]) for start in range(0, len(body), ROW_BYTES))
+
+
+def _clean_tree(subject: Subject) -> Iterator[Broken]:
+    yield from _odd_ones(subject, "git tree", CLEAN, {h: r.git.tree for h, r in subject.behind.records.items()})
+
+
+def _same_lock(subject: Subject) -> Iterator[Broken]:
+    # Not the push: a rollback pushes again what was made long before.
+    pushed = None if subject.push is None else subject.push.record
+    locks = {hash_: record.lock_digest for hash_, record in subject.behind.records.items() if hash_ != pushed}
+    if locks:
+        yield from _odd_ones(subject, "requirements.lock", [*locks.values()][-1], locks)
+
+
+def _odd_ones(subject: Subject, what: str, wanted: str, found: Mapping[str, str]) -> Iterator[Broken]:
+    """Yields the first record whose value is another one; the others are named after it."""
+    odd = [hash_ for hash_, value in found.items() if value != wanted]
+    if odd:
+        nodes = ", ".join(subject.behind.records[hash_].node for hash_ in odd)
+        where = f"{record_path(odd[0])} ({subject.behind.records[odd[0]].node})"
+        yield Broken(where=where, what=what, wanted=wanted, got=f"{found[odd[0]]} (in {nodes})")
+
+
+def _anchored(subject: Subject) -> Iterator[Broken]:
+    if subject.anchor.kind == NO_ANCHOR:
+        yield Broken(where=subject.served.name, what="anchor", wanted="head or signature", got=NO_ANCHOR)
+
+
+ASKED: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
+    "blessed": _blessed,
+    "checked": _checked,
+    "baseline": _baseline,
+    "schema": _schema,
+    "leaks": _leaks,
+    "clean_tree": _clean_tree,
+    "same_lock": _same_lock,
+    "ops": lambda subject: _ops(subject.served),
+    "anchored": _anchored,
+}
+
+
+def _untold(subject: Subject, what: str) -> Broken:
+    return Broken(where=subject.served.name, what=what, unknown=True)
+
+
+def _recorded(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> bytes | None:
+    """Returns a file of an artifact, if it is there and no link is on the way to it."""
+    if recorded is None or files.link_on_the_way(subject.evidence.root, path):
+        return None
+    try:
+        return files.read_plain(subject.evidence.root / path)
+    except EnvironmentProblem:
+        return None
+
+
+def _json(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> Any:
+    data = _recorded(subject, path, recorded)
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError:
+        return None

@@ -1,0 +1,246 @@
+"""A served directory or version -> its audit; this is where the checks are put in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from components import serving
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import policy as policies
+from pipeline.lineage.artifacts import MODEL_FOLDER
+from pipeline.lineage.audit import behind, history, mlmd, rules, served_bytes
+from pipeline.lineage.audit.evidence import Evidence, walk
+from pipeline.lineage.audit.files import Hasher, NotPlain, read_plain
+from pipeline.lineage.audit.findings import (
+    COMPLETENESS,
+    HEAD,
+    INTEGRITY,
+    POLICY,
+    SIGNATURE,
+    UNKNOWN,
+    Anchor,
+    Audit,
+    Counts,
+    Finding,
+)
+from pipeline.lineage.audit.served_bytes import Served
+from pipeline.lineage.audit.store_reader import StoreReader
+from pipeline.lineage.chain import Head
+from pipeline.lineage.policy import Policy
+from pipeline.paths import RunPaths
+
+PLACE: Final = "path"
+"""Key of root.json, see `pipeline.root`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to audit.
+
+    Attributes:
+      policy: which rules are asked.
+      head: of the ledger, as it was kept elsewhere.
+      key: PEM file of the public key that is to have signed the version.
+    """
+
+    policy: Policy = dataclasses.field(default_factory=policies.default)
+    head: Head | None = None
+    key: Path | None = None
+
+
+DEFAULTS = Options()
+
+
+def audit_version(root: Path, version: int | None = None, options: Options = DEFAULTS) -> Audit:
+    """Audits a served version of a root, by default the newest.
+
+    Raises:
+      BadInput: if it is not there.
+    """
+    found = [served.version for served in serving.versions(RunPaths(root).serving)]
+    if not found:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    if version is not None and version not in found:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, found))}", got=version)
+    return next(_audits(root, [found[-1] if version is None else version], options))
+
+
+def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
+    """Audits every served version of a root; what several of them share is hashed once.
+
+    Args:
+      root: its folder.
+      options: how to audit.
+      reader: asks the metadata store; by default a new one.
+
+    Raises:
+      BadInput: if there is none.
+    """
+    found = [served.version for served in serving.versions(RunPaths(root).serving)]
+    if not found:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    return tuple(_audits(root, found, options, reader))
+
+
+def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
+    """Audits a served directory: with its root if it lies in one, and else by its manifest alone.
+
+    Raises:
+      BadInput: if it is no directory.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise BadInput("no served directory", where=folder, wanted="a folder with a SavedModel and its provenance")
+    paths = RunPaths(folder.parent.parent)
+    is_version = folder.name.isdecimal() and folder.parent == paths.serving
+    if is_version and (paths.ledger.exists() or paths.records.is_dir()):
+        return audit_version(paths.root, int(folder.name), options)
+    return _audit_alone(folder, options)
+
+
+def _audits(root: Path, versions: list[int], options: Options, reader: StoreReader | None = None) -> Iterator[Audit]:
+    with StoreReader() as own, Hasher() as hasher:
+        reader = reader or own
+        reader.start()
+        evidence = Evidence(RunPaths(root))
+        for version in versions:
+            yield _audit(evidence, version, options, hasher, reader)
+
+
+def _audit(evidence: Evidence, version: int, options: Options, hasher: Hasher, reader: StoreReader) -> Audit:
+    paths = evidence.paths
+    files_before, bytes_before = hasher.files, hasher.bytes
+    name = paths.relative(paths.serving / str(version))
+    served = served_bytes.look(paths.serving / str(version), name, hasher)
+    pushes = evidence.pushes(version)
+    push = next(iter(pushes), None)
+    known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
+    artifacts = behind.look_at_artifacts(paths.root, known.records, hasher)
+    inputs = behind.look_at_inputs(paths.root, known.records, hasher)
+    # The threads hash while the store is asked.
+    stored, agreeing = mlmd.Witness(
+        path=paths.metadata,
+        known=known.records,
+        reused=history.reused(evidence),
+        places=_places(paths),
+        reader=reader,
+    ).check()
+    anchor, anchor_findings = _anchor(evidence, served, options)
+    findings = [
+        *served_bytes.check(served),
+        *history.check_push(evidence, version, served, pushes),
+        *known.findings,
+        *history.check_manifest(served, known),
+        *(history.check_pusher(version, served, push, known) if push is not None else ()),
+        *behind.check_records(known.records),
+        *behind.check_artifacts(artifacts),
+        *_check_baselines(evidence, artifacts, hasher),
+        *behind.check_inputs(evidence, inputs),
+        *history.check_nodes(evidence, version, known),
+        *evidence.ledger_findings,
+        *history.check_commits(evidence, known),
+        *history.check_all_records(evidence, known),
+        *anchor_findings,
+        *stored,
+    ]
+    subject = rules.Subject(evidence=evidence, served=served, version=version, push=push, behind=known, anchor=anchor)
+    return Audit(
+        version=version,
+        path=name,
+        sha256=served.sha256,
+        anchor=anchor,
+        findings=(*dict.fromkeys(findings), *rules.check(subject, options.policy)),
+        counts=Counts(
+            files=hasher.files - files_before,
+            bytes=hasher.bytes - bytes_before,
+            records=len(known.records),
+            ledger_lines=len(evidence.chain.lines),
+            executions=agreeing,
+        ),
+    )
+
+
+def _check_baselines(evidence: Evidence, artifacts: tuple[behind.Folder, ...], hasher: Hasher) -> Iterator[Finding]:
+    """Yields where the manifest that came along with a baseline is not the one it was served with.
+
+    The artifact's record covers the model alone; the manifest follows from records of its own.
+    """
+    for folder in artifacts:
+        if f"{MODEL_FOLDER}{serving.PROVENANCE}" in folder.seen:
+            name = f"{folder.path}/{serving.FORMAT_SERVING}"
+            baseline = served_bytes.look(evidence.root / name, name, hasher)
+            yield from baseline.findings
+            yield from history.check_manifest(baseline, walk(evidence, baseline.heads))
+
+
+def _audit_alone(folder: Path, options: Options) -> Audit:
+    name = str(folder)
+    with Hasher() as hasher:
+        served = served_bytes.look(folder, name, hasher)
+        findings = [*served_bytes.check(served)]
+        anchor, signed = _signature(served, options)
+        if options.head is not None:
+            signed += (_unasked(INTEGRITY, name, "no ledger to compare the head with"),)
+        findings += signed
+        what = "lies outside a root: records, ledger and metadata store are not at hand"
+        findings += [_unasked(COMPLETENESS, name, what), _unasked(POLICY, name, what)]
+        findings += rules.check_alone(served, options.policy)
+    return Audit(
+        version=None,
+        path=name,
+        sha256=served.sha256,
+        anchor=anchor,
+        findings=tuple(findings),
+        counts=Counts(files=hasher.files, bytes=hasher.bytes),
+    )
+
+
+def _anchor(evidence: Evidence, served: Served, options: Options) -> tuple[Anchor, tuple[Finding, ...]]:
+    """Returns the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
+    anchor, findings = _signature(served, options)
+    if options.head is None:
+        return anchor, findings
+    rewritten = tuple(history.check_head(evidence, options.head))
+    if not rewritten and not evidence.ledger_findings and anchor.kind != SIGNATURE:
+        anchor = Anchor(kind=HEAD, detail=f"the ledger holds the head that was kept elsewhere, {options.head}")
+    return anchor, (*rewritten, *findings)
+
+
+def _signature(served: Served, options: Options) -> tuple[Anchor, tuple[Finding, ...]]:
+    if options.key is None:
+        return Anchor(), ()
+    from pipeline.lineage import signing
+
+    try:
+        checked = signing.verify(served.folder, options.key)
+    except EnvironmentProblem as err:
+        return Anchor(), (Finding.of(err, INTEGRITY, SIGNATURE, served.name),)
+    if checked.ok:
+        return Anchor(kind=SIGNATURE, detail=f"signed by key {checked.keyid}"), ()
+    return Anchor(), tuple(
+        Finding(
+            verdict=INTEGRITY,
+            link=SIGNATURE,
+            where=f"{served.name}/{fault.path}",
+            what=fault.what,
+            wanted=fault.wanted,
+            got=fault.found,
+        )
+        for fault in checked.faults
+    )
+
+
+def _unasked(verdict: str, where: str, what: str) -> Finding:
+    return Finding(verdict=verdict, link="root", where=where, what=what, level=UNKNOWN)
+
+
+def _places(paths: RunPaths) -> tuple[str, ...]:
+    """Returns where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
+    try:
+        noted = json.loads(read_plain(paths.identity))[PLACE]
+    except (NotPlain, ValueError, KeyError, TypeError):
+        noted = None
+    return tuple(dict.fromkeys(str(place) for place in (paths.root, noted) if isinstance(place, str | Path)))

@@ -1,0 +1,154 @@
+"""The path of a metadata store and URIs -> what the store knows about them, asked in a process that may die over it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+PROCESS: Final = "pipeline.lineage.audit.store_process"
+
+
+class Unasked(EnvironmentProblem):
+    """The store could not be asked, which says nothing about what is in it."""
+
+
+class BrokeDown(EnvironmentProblem):
+    """ml_metadata could not cope with what is in the store, and took its process with it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A stored artifact: its id, TFX type name, state and custom properties."""
+
+    id: int
+    type: str
+    state: str
+    properties: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+    """A stored execution: its id, state, properties of both kinds, and contexts as (type, name)."""
+
+    id: int
+    state: str
+    properties: Mapping[str, Any]
+    contexts: frozenset[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
+    """A stored event of type `INPUT`, `OUTPUT` or another."""
+
+    execution: int
+    artifact: int
+    type: str
+    channel: str
+    index: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the store knows about some URIs.
+
+    Attributes:
+      artifacts: {URI: artifacts}.
+      executions: that gave or read one of those made, by id.
+      events: of these executions.
+    """
+
+    artifacts: Mapping[str, tuple[Artifact, ...]]
+    executions: Mapping[int, Execution]
+    events: tuple[Event, ...]
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Snapshot:
+        """Restores what the process wrote."""
+        executions = [
+            Execution(**{**found, "contexts": frozenset(map(tuple, found["contexts"]))})
+            for found in fields["executions"]
+        ]
+        return Snapshot(
+            artifacts={uri: tuple(Artifact(**found) for found in all_) for uri, all_ in fields["artifacts"].items()},
+            executions={found.id: found for found in executions},
+            events=tuple(Event(**event) for event in fields["events"]),
+        )
+
+
+class StoreReader:
+    """Asks stores, in one process for all of them until it dies; a context manager."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Starts the process, so that it imports ml_metadata while something else is done."""
+        if self._process is None:
+            command = [sys.executable, "-m", PROCESS]
+            pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
+
+    def ask(self, path: Path, made: Sequence[str], read: Sequence[str]) -> Snapshot:
+        """Returns what a store knows.
+
+        Args:
+          path: of the store.
+          made: URIs whose executions are wanted too.
+          read: URIs of other artifacts that these executions may have read.
+
+        Raises:
+          Unasked: if another process holds the store, or ml_metadata is not installed.
+          BrokeDown: if the process that asked died over it.
+          EnvironmentProblem: if it is no store.
+        """
+        self.start()
+        line = self._exchange(json.dumps({"path": str(path), "made": made, "read": read}))
+        if not line:
+            raise BrokeDown("ml_metadata breaks down over it", where=path, got=self._ending())
+        found = json.loads(line)
+        if "answer" not in found:
+            kind = Unasked if found.get("unknown") else EnvironmentProblem
+            raise kind("cannot be used", where=path, got=found["error"])
+        return Snapshot.from_dict(found["answer"])
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._ending()
+
+    def _exchange(self, request: str) -> str:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            return ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(request + "\n")
+            process.stdin.flush()
+        return process.stdout.readline()
+
+    def _ending(self) -> str:
+        """Waits for the process to end and returns how it did."""
+        process, self._process = self._process, None
+        if process is None:
+            return "no process"
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
+        code = process.returncode
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,0 +1,155 @@
+"""Where something was recognised in the records -> everything downstream of it, and its part in each model reached.
+
+The walk has no limit and does not recurse. What it carries along says which way it came: rows that were learned from
+are told apart from rows that were measured on, and what came through an autoencoder from what went in directly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from components.features import TEST, TRAIN, VALIDATION
+from pipeline.lineage.history import History, Read, Step
+
+if TYPE_CHECKING:
+    from pipeline.lineage.row_index import Overlap
+
+AUTOENCODER, CLASSIFIER, EVALUATOR = "Autoencoder", "Classifier", "Evaluator"
+EXAMINERS: Final = ("Baseline", EVALUATOR, "SavedModelCheck", "Pusher")
+"""Nodes that look at a finished model: what they read over `model` is judged or published, not learned from."""
+
+ROLES: Final = ("autoencoder", "classifier", "evaluation", "itself", "publication")
+
+# Which way something came, as bits: they only ever grow, so that a step is gone through a few times at most.
+REACHED, USED, TRAINED_ON, TESTED_ON, IN_AUTOENCODER, IN_CLASSIFIER = (1 << bit for bit in range(6))
+_INSIDE: Final = IN_AUTOENCODER | IN_CLASSIFIER
+
+PAYLOAD, ROWS, PIXELS, DIGEST = "payload", "rows", "pixels", "digest"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """How something was recognised in one execution.
+
+    Attributes:
+      step: the execution that read, made or mentions it.
+      match: `payload`, `rows`, `pixels` or `digest`.
+      what: what it is there, in words.
+      splits: whose rows it is or holds some of; None if it is no rows of data.
+      overlap: shared rows, where rows were compared.
+      artifact: digest of the artifact that it is or lies in, if the step made it.
+    """
+
+    step: Step
+    match: str
+    what: str
+    splits: frozenset[str] | None = None
+    overlap: Overlap | None = None
+    artifact: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reach:
+    """What a walk came to.
+
+    Attributes:
+      visited: hashes of the records reached, the ones it started from among them.
+      roles: {(Classifier's record, model digest): part that the content had in that model, of `ROLES`}.
+    """
+
+    visited: frozenset[str]
+    roles: Mapping[tuple[str, str], frozenset[str]]
+
+
+def spread(history: History, found: Iterable[Found]) -> Reach:
+    """Walks downstream from everywhere that something was recognised."""
+    state: dict[str, int] = {}
+    waiting: deque[tuple[str, int, str | None]] = deque()
+    origins = set()
+    for one in found:
+        known = one.step.record
+        if one.artifact is None:
+            state[known] = state.get(known, 0) | _first(one)
+            waiting.append((known, _onward(one.step.node, state[known]), None))
+        else:
+            origins.add((known, one.artifact))
+            state.setdefault(known, REACHED)
+            waiting.append((known, _onward(one.step.node, REACHED | USED), one.artifact))
+    readers = history.readers
+    while waiting:
+        record, carried, artifact = waiting.popleft()
+        for reader, read in readers.get(record, ()):
+            if artifact is None or read.sha256 == artifact:
+                known_bits = state.get(reader.record, 0)
+                bits = known_bits | _arriving(reader.node, read.channel, carried)
+                if bits != known_bits:
+                    state[reader.record] = bits
+                    waiting.append((reader.record, _onward(reader.node, bits), None))
+    return Reach(visited=frozenset(state), roles=_roles(history, state, origins))
+
+
+def _first(one: Found) -> int:
+    """Returns the bits with which a walk starts from a step that used or read something."""
+    if one.splits is None:
+        return REACHED | USED
+    trained = TRAINED_ON if one.splits & {TRAIN, VALIDATION} else 0
+    return REACHED | trained | (TESTED_ON if TEST in one.splits else 0)
+
+
+def _onward(node: str, bits: int) -> int:
+    """Returns the bits of what a node makes, when it was reached with `bits`."""
+    used = bits & (USED | TRAINED_ON | _INSIDE)
+    if node == AUTOENCODER:
+        return REACHED | (IN_AUTOENCODER if used else 0)
+    if node == CLASSIFIER:
+        return REACHED | (IN_CLASSIFIER if used else 0)
+    return bits
+
+
+def _arriving(node: str, channel: str, bits: int) -> int:
+    """Returns the bits that arrive at a node over one of its channels."""
+    if channel == "model" and node in EXAMINERS:
+        return REACHED
+    kept = bits & (REACHED | USED | _INSIDE)
+    if channel == "examples":
+        # Rows count where they are learned from or measured on, not where a gate looked at them and let them pass.
+        kept |= bits & (TRAINED_ON if node in (AUTOENCODER, CLASSIFIER) else TESTED_ON if node == EVALUATOR else 0)
+    return kept
+
+
+def _roles(
+    history: History, state: Mapping[str, int], origins: set[tuple[str, str]]
+) -> dict[tuple[str, str], frozenset[str]]:
+    roles: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record, bits in state.items():
+        step = history.steps[record]
+        if step.node == CLASSIFIER:
+            for made in step.makes:
+                own = {"itself"} if (record, made.sha256) in origins else _within(bits)
+                if made.type == "Model" and own:
+                    roles[record, made.sha256] |= own
+        elif step.node in EXAMINERS and bits & (USED | TESTED_ON | _INSIDE):
+            role = "evaluation" if step.node == EVALUATOR else "publication"
+            for read in _judged(history, step):
+                roles[str(read.maker), read.sha256].add(role)
+    return {model: _telling(some) for model, some in roles.items()}
+
+
+def _telling(some: set[str]) -> frozenset[str]:
+    # Whatever has a part in a model has one in its publication.
+    return frozenset(some if len(some) == 1 else some - {"publication"})
+
+
+def _judged(history: History, step: Step) -> Iterator[Read]:
+    for read in step.reads:
+        maker = history.steps.get(read.maker or "")
+        if read.channel == "model" and maker is not None and maker.node == CLASSIFIER:
+            yield read
+
+
+def _within(bits: int) -> set[str]:
+    through = {"autoencoder"} if bits & IN_AUTOENCODER else set()
+    return through | ({"classifier"} if bits & (USED | TRAINED_ON | IN_CLASSIFIER) else set())

@@ -1,0 +1,46 @@
+"""The lineage of a served version -> a document that other tools read; a format is a name and the function that writes it.
+
+`evidence` gathers what the served statement and the records behind it say. `slsa`, `openlineage`, `cyclonedx` and `prov`
+each tell all of its digests, in the words of their standard; `drawn` has the pictures. No clock and no random number
+goes in: the same version gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from pipeline.lineage.exports import evidence
+from pipeline.lineage.exports.evidence import Evidence
+
+FORMATS: Final[Mapping[str, str]] = {
+    "slsa": "pipeline.lineage.exports.slsa:slsa",
+    "openlineage": "pipeline.lineage.exports.openlineage:openlineage",
+    "cyclonedx": "pipeline.lineage.exports.cyclonedx:cyclonedx",
+    "prov": "pipeline.lineage.exports.prov:prov",
+    "dot": "pipeline.lineage.exports.drawn:dot",
+    "mermaid": "pipeline.lineage.exports.drawn:mermaid",
+    "html": "pipeline.lineage.exports.drawn:html",
+}
+"""{name: path of its function from `Evidence` to text}; none is imported before it is asked for."""
+
+
+def export(root: Path, version: int | None, name: str) -> tuple[int, str]:
+    """Returns the lineage of a served version, by default the newest, in a format, and the version's number.
+
+    Raises:
+      BadInput: if the version is not there.
+      RecordMissing: if a record behind it is gone.
+      EnvironmentProblem: if its manifest, a record or the ledger cannot be read.
+    """
+    known = evidence.collect(root, version)
+    return known.lineage.version, writer(name)(known)
+
+
+def writer(name: str) -> Callable[[Evidence], str]:
+    """Returns the function of a format."""
+    module, attribute = FORMATS[name].split(":")
+    function: Callable[[Evidence], str] = getattr(importlib.import_module(module), attribute)
+    return function

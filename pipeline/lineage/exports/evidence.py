@@ -1,0 +1,199 @@
+"""A served version -> all that an export tells: its statement, item by item, and the executions that join the items.
+
+What is told is what the statement beside the model vouches for. The push came after it was written, so that no export
+has the push itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.lineage import chain, manifest, served
+from pipeline.lineage.graph import closure
+from pipeline.lineage.record_files import Records, scan
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.lineage.served import ServedLineage
+from pipeline.paths import RunPaths
+
+SUBJECT, DEPENDENCY, BYPRODUCT = "subject", "dependency", "byproduct"
+DIGESTS: Final = (manifest.SHA256, manifest.TREE, manifest.MERKLE)
+CODE, LOCK, DATA, ROWS = "code/", "requirements.lock", "data/", "rows"
+INGEST, EVALUATOR = "ExampleGen", "Evaluator"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing that the statement names by digest.
+
+    Attributes:
+      name: as in the statement, such as `Transform/transform_graph`, `data/train-images` or `code/Classifier`.
+      algorithm: `sha256` of one file's bytes, `treeSha256`, `merkleSha256` or `gitCommit`.
+      digest: hex digits.
+      role: `subject`, `dependency` or `byproduct`.
+      annotations: what else the statement says of it.
+    """
+
+    name: str
+    algorithm: str
+    digest: str
+    role: str
+    annotations: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def ref(self) -> str:
+        """A name that no other item of the version has."""
+        return f"{self.name}@{self.digest[:16]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What is known of a served version.
+
+    Attributes:
+      root: absolute path of the root.
+      lineage: the version and its graph.
+      data: the bytes of its statement, as they are served.
+      executions: {hash: record} of all behind it, each after the ones it was made from.
+      metrics: of its evaluation, plain numbers alone.
+    """
+
+    root: Path
+    lineage: ServedLineage
+    data: bytes
+    executions: Mapping[str, ExecutionRecord]
+    metrics: Mapping[str, float]
+
+    @functools.cached_property
+    def statement(self) -> dict[str, Any]:
+        """The statement that is served with the model."""
+        return manifest.from_bytes(self.data)
+
+    @functools.cached_property
+    def items(self) -> tuple[Item, ...]:
+        """Everything that has a digest, each once, the model first."""
+        return tuple(dict.fromkeys((*_listed(self.statement), *self._read_besides)))
+
+    @property
+    def model(self) -> Item:
+        """The model as a whole."""
+        return next(item for item in self.items if item.role == SUBJECT and item.algorithm == manifest.TREE)
+
+    @property
+    def files(self) -> tuple[Item, ...]:
+        """The files of the model."""
+        return tuple(item for item in self.items if item.role == SUBJECT and item != self.model)
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe."""
+        return str(self.statement["predicate"]["buildDefinition"]["externalParameters"]["recipe"])
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The statement's `runDetails`: builder, and metadata with run id and times."""
+        found: Mapping[str, Any] = self.statement["predicate"]["runDetails"]
+        return found
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """{distribution: version} of what the model was made with, python among them."""
+        found: Mapping[str, str] = self.details["builder"]["version"]
+        return found
+
+    def used(self, record: ExecutionRecord) -> list[tuple[str, Item]]:
+        """Returns what an execution read, each with the channel it came by: artifacts, data files, code, lock."""
+        refs = [(channel, ref) for channel, read in sorted(record.inputs.items()) for ref in read]
+        made = [(channel, self._item(*self._maker(ref.record, ref.path, channel), ref.sha256)) for channel, ref in refs]
+        files = [("data", self._find(f"{DATA}{source.name}", source.payload_digest)) for source in record.sources]
+        built = [
+            ("code", self._find(f"{CODE}{record.node}", record.code.digest)),
+            ("lock", self._find(LOCK, record.lock_digest)),
+        ]
+        return made + [(channel, item) for channel, item in files + built if item is not None]
+
+    def made(self, known: str) -> list[tuple[str, Item]]:
+        """Returns what the execution with a record's hash made, each with its channel: artifacts, rows, its record."""
+        record = self.executions[known]
+        outputs = [(channel, entry.sha256) for channel, made in sorted(record.outputs.items()) for entry in made]
+        found = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
+        rows = [item for item in self.items if item.algorithm == manifest.MERKLE and record.node == INGEST]
+        itself = self._find(f"{manifest.RECORDS}{known}.json", known)
+        return [
+            (channel, item)
+            for channel, item in (*found, *((ROWS, item) for item in rows), ("record", itself))
+            if item is not None
+        ]
+
+    def uuid(self, *words: str) -> uuid.UUID:
+        """Returns the identifier that stands for `words`, the same every time."""
+        return uuid.uuid5(uuid.NAMESPACE_URL, ":".join(("urn:mnist-tfx", *words)))
+
+    @functools.cached_property
+    def _index(self) -> dict[tuple[str, str], Item]:
+        return {(item.name, item.digest): item for item in _listed(self.statement)}
+
+    @property
+    def _read_besides(self) -> Iterator[Item]:
+        """Yields what an execution read and the statement does not list."""
+        for record in self.executions.values():
+            yield from (item for _, item in self.used(record))
+
+    def _find(self, name: str, digest: str) -> Item | None:
+        return self._index.get((name, digest))
+
+    def _output(self, node: str, channel: str, sha256: str) -> Item | None:
+        if sha256 == manifest.digest_of(self.statement) and channel == "model":
+            return self._find(".", sha256)
+        return self._find(f"{node}/{channel}", sha256)
+
+    def _item(self, node: str, channel: str, sha256: str) -> Item:
+        known = self._output(node, channel, sha256)
+        return known or Item(name=f"{node}/{channel}", algorithm=manifest.TREE, digest=sha256, role=DEPENDENCY)
+
+    def _maker(self, known: str | None, path: str, channel: str) -> tuple[str, str]:
+        """Returns node and output channel of an artifact by its maker's record and its path."""
+        record = self.executions.get(known or "")
+        outputs = record.outputs.items() if record is not None else ()
+        for name, made in outputs:
+            if record is not None and any(entry.path == path for entry in made):
+                return record.node, name
+        return "unrecorded", channel
+
+
+def collect(root: Path, version: int | None) -> Evidence:
+    """Returns what is known of a served version, by default the newest; raises as `exports.export`."""
+    lineage = served.show(root, version)
+    data = manifest.to_bytes(served.read_provenance(root, lineage.version))
+    records = scan(RunPaths(root).records)
+    executions = closure(records, manifest.heads_of(manifest.from_bytes(data)))
+    return Evidence(root, lineage, data, executions, _metrics(root, records, executions))
+
+
+def _listed(statement: Mapping[str, Any]) -> Iterator[Item]:
+    predicate = statement["predicate"]
+    parts = (
+        (SUBJECT, statement["subject"]),
+        (DEPENDENCY, predicate["buildDefinition"]["resolvedDependencies"]),
+        (BYPRODUCT, predicate["runDetails"]["byproducts"]),
+    )
+    for role, resources in parts:
+        for resource in resources:
+            for algorithm, digest in resource["digest"].items():
+                told = resource.get("annotations", {})
+                yield Item(name=resource["name"], algorithm=algorithm, digest=digest, role=role, annotations=told)
+
+
+def _metrics(root: Path, records: Records, executions: Mapping[str, ExecutionRecord]) -> dict[str, float]:
+    """Returns the plain numbers that the run of the evaluation recorded."""
+    runs = {record.run_id for record in executions.values() if record.node == EVALUATOR}
+    for line in chain.read(RunPaths(root).ledger).lines:
+        record = records.get(str(line.record)) if line.event == chain.RUN and line.run_id in runs else None
+        if isinstance(record, RunRecord) and record.metrics is not None:
+            numbers = {name: value for name, value in record.metrics.items() if isinstance(value, (int, float))}
+            return {name: value for name, value in sorted(numbers.items()) if not isinstance(value, bool)}
+    return {}

@@ -1,0 +1,10 @@
+"""Evidence -> the statement as it is served: in-toto v1 with SLSA provenance v1, byte for byte what a signature covers."""
+
+from __future__ import annotations
+
+from pipeline.lineage.exports.evidence import Evidence
+
+
+def slsa(evidence: Evidence) -> str:
+    """Returns the statement, one line of JSON without a line feed at its end."""
+    return evidence.data.decode()

@@ -1,0 +1,190 @@
+"""A root -> less of it: the files that nothing behind a served version or a recent run refers to.
+
+Records and ledger lines stay for ever, and nothing in the serving directory that TF Serving could see is touched. A
+`collected` line goes before an artifact does, so that an audit can tell what was removed from what is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from components import publish, serving
+from components.errors import EnvironmentProblem
+from components.serving import STAGE_PREFIX, versions
+from pipeline.lineage import chain, idle, manifest
+from pipeline.lineage.graph import closure
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.orphans import (
+    Survey,
+    artifact_folders,
+    children,
+    input_folders,
+    inputs_of,
+    latest_runs,
+    open_keys,
+    size,
+)
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.lineage.served import read_provenance
+from pipeline.lineage.store import open_store
+from pipeline.paths import RunPaths
+
+KEEP_RUNS: Final = 5
+HALF_WRITTEN: Final = ".new-*"
+"""Records whose writer was killed; `record_files` writes under such a name first."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Garbage:
+    """One file or folder that nothing refers to.
+
+    Attributes:
+      kind: `artifact`, `input`, `checkpoint`, `log`, `working-folder`, `half-written-record` or `stage`.
+      path: relative to the root.
+      bytes: that its removal frees.
+      record: hash of the record that made it, if one did.
+    """
+
+    kind: str
+    path: str
+    bytes: int
+    record: str | None = None
+
+
+def collect(
+    root: Path, say: Callable[[str], None], *, keep_runs: int = KEEP_RUNS, dry_run: bool = False
+) -> tuple[Garbage, ...]:
+    """Removes what nothing refers to, or says what would be removed.
+
+    Args:
+      root: of the pipeline.
+      say: told when another process has the store locked.
+      keep_runs: number of last runs whose files stay, whether they were served or not.
+      dry_run: whether to remove nothing.
+
+    Raises:
+      BadInput: if no pipeline has run here.
+      EnvironmentProblem: if a run is under way, or if a record behind what is to stay is missing or changed.
+    """
+    with idle.held(root) as paths:
+        survey = Survey.of(paths)
+        found = tuple(garbage(survey, reachable(survey, keep_runs), keep_runs))
+        if not dry_run:
+            _remove(found, survey, say)
+    return found
+
+
+def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
+    """Returns the records behind what is served and behind the last runs, by hash.
+
+    Raises:
+      RecordMissing: if one of them is gone: then nobody can say what else stays.
+      EnvironmentProblem: if the provenance of a version that the ledger does not know cannot be read.
+    """
+    runs = latest_runs(survey.ledger, keep_runs)
+    lines = survey.ledger.lines
+    heads = [line.record for line in lines if line.event == chain.COMMIT and line.run_id in runs]
+    for line in lines:
+        record = (
+            survey.records[line.record] if line.event == chain.RUN and line.run_id in runs and line.record else None
+        )
+        if isinstance(record, RunRecord):
+            heads += [node.record for node in record.nodes]
+    for served in versions(survey.paths.serving):
+        heads += _heads(survey, served.version, has_provenance=served.has_provenance)
+    return closure(survey.records, dict.fromkeys(head for head in heads if head is not None))
+
+
+def _heads(survey: Survey, version: int, *, has_provenance: bool) -> list[str | None]:
+    lines = survey.ledger.lines
+    pushes = {line.run_id for line in lines if line.event == chain.PUSHED and line.details.get("version") == version}
+    if pushes:
+        return [line.record for line in lines if line.event == chain.COMMIT and line.run_id in pushes]
+    return list(manifest.heads_of(read_provenance(survey.paths.root, version))) if has_provenance else []
+
+
+def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int) -> Iterator[Garbage]:
+    """Returns what neither the records `kept` nor the last runs refer to."""
+    paths = survey.paths
+    makers = _makers(survey)
+    used = {entry.path for record in kept.values() for made in record.outputs.values() for entry in made}
+    for folder in artifact_folders(paths):
+        if (path := paths.relative(folder)) not in used:
+            yield Garbage(kind="artifact", path=path, bytes=size(folder), record=makers.get(path))
+    inputs = inputs_of(kept.values())
+    yield from _of("input", paths, (folder for folder in input_folders(paths) if folder.name not in inputs))
+    runs = latest_runs(survey.ledger, keep_runs)
+    wanted = open_keys(survey, runs)
+    stale = (one for one in children(paths.checkpoints) if one.name not in wanted and size(one))
+    yield from _of("checkpoint", paths, stale)
+    logged = {paths.log(run) for run in {*runs, *(record.run_id for record in kept.values())}}
+    yield from _of("log", paths, (log for log in children(paths.log("").parent) if log not in logged))
+    left = (one for one in sorted(paths.artifacts.glob("*/.system/*/*")) if size(one))
+    yield from _of("working-folder", paths, left)
+    yield from _of("half-written-record", paths, sorted(paths.records.glob(HALF_WRITTEN)))
+    yield from _of("stage", paths, sorted(paths.serving.glob(f"{STAGE_PREFIX}*")))
+
+
+def _makers(survey: Survey) -> dict[str, str]:
+    return {
+        entry.path: known
+        for known, record in survey.committed.items()
+        for made in record.outputs.values()
+        for entry in made
+    }
+
+
+def _of(kind: str, paths: RunPaths, found: Iterable[Path]) -> Iterator[Garbage]:
+    for path in found:
+        yield Garbage(kind=kind, path=paths.relative(path), bytes=size(path))
+
+
+def _remove(found: tuple[Garbage, ...], survey: Survey, say: Callable[[str], None]) -> None:
+    paths = survey.paths
+    store = open_store(paths, say=say)
+    _note(found, survey)
+    store.mark_deleted(one.record for one in found if one.record is not None)
+    for one in found:
+        if one.kind != "stage":
+            remove(paths.root / one.path)
+    if any(one.kind == "stage" for one in found):
+        with serving.locked(paths.serving):
+            publish.clear_stages(paths.serving)
+
+
+def _note(found: tuple[Garbage, ...], survey: Survey) -> None:
+    """Writes what is about to go into the ledger, one line for each record that loses something."""
+    noted = survey.ledger.collected()
+    ledger = Ledger.open(survey.paths.ledger)
+    lost: dict[str, list[Garbage]] = {}
+    for one in found:
+        if one.record is not None and one.path not in noted:
+            lost.setdefault(one.record, []).append(one)
+    for known, gone in lost.items():
+        record = survey.committed[known]
+        ledger.collected(
+            node=record.node,
+            run_id=record.run_id,
+            record=known,
+            paths=[one.path for one in gone],
+            bytes=sum(one.bytes for one in gone),
+        )
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder; a link goes, what it points at stays.
+
+    Raises:
+      EnvironmentProblem: if the system does not let it.
+    """
+    try:
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path)
+    except OSError as err:
+        raise EnvironmentProblem("cannot remove it", where=err.filename or path, got=err.strerror) from err

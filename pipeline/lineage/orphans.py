@@ -1,0 +1,252 @@
+"""A root -> what lies in it without its counterpart: served, recorded, running or stored, and nothing else refers to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import MnistTfxError
+from components.serving import STAGE_PREFIX, ServedVersion, versions
+from pipeline.lineage import chain, idle
+from pipeline.lineage.chain import Chain, Line
+from pipeline.lineage.record_files import Records, scan
+from pipeline.lineage.records import ExecutionRecord, Record, RunRecord
+from pipeline.lineage.store import StoreLost, open_store
+from pipeline.paths import RunPaths
+
+REPAIR: Final = "lineage repair"
+COLLECT: Final = "lineage gc"
+REBUILD: Final = "lineage rebuild"
+RUN_AGAIN: Final = "run"
+
+_INPUT: Final = re.compile(r"\binputs/([\w.-]+)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """One thing without its counterpart.
+
+    Attributes:
+      kind: what it is, such as `served-unrecorded`.
+      where: path relative to the root, or the ledger line or execution.
+      why: what is missing, in words.
+      bytes: on disk; 0 for what is no file.
+      remedy: the command that deals with it.
+    """
+
+    kind: str
+    where: str
+    why: str
+    remedy: str
+    bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """A root as it is read once: no run may be at work in it.
+
+    Attributes:
+      paths: its files.
+      ledger: its verified lines.
+      records: all of them, committed or not.
+    """
+
+    paths: RunPaths
+    ledger: Chain
+    records: Records
+
+    @staticmethod
+    def of(paths: RunPaths) -> Survey:
+        """Reads a root.
+
+        Raises:
+          EnvironmentProblem: if the ledger is broken.
+        """
+        return Survey(paths, chain.read(paths.ledger), scan(paths.records))
+
+    @cached_property
+    def committed(self) -> dict[str, ExecutionRecord]:
+        """{hash: record} of the executions that the ledger commits; those that cannot be read are left out."""
+        found = {known: self.read(known) for known in self.ledger.order}
+        return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
+
+    @cached_property
+    def uncommitted(self) -> dict[str, Record]:
+        """{hash: record} of those that no line of the ledger names."""
+        named = {line.record for line in self.ledger.lines}
+        found = {known: self.read(known) for known in self.records if known not in named}
+        return {known: record for known, record in found.items() if record is not None}
+
+    @cached_property
+    def unrecorded(self) -> list[ServedVersion]:
+        """Served versions that no `pushed` line of the ledger names."""
+        pushed = {line.details.get("version") for line in self.ledger.lines if line.event == chain.PUSHED}
+        return [served for served in versions(self.paths.serving) if served.version not in pushed]
+
+    def read(self, known: str) -> Record | None:
+        """Returns a record, or None where the audit has something to say about it."""
+        try:
+            return self.records[known]
+        except MnistTfxError:
+            return None
+
+    def key_of(self, line: Line) -> str | None:
+        """Returns the node key that an intent, or the line that settles one, was written for."""
+        intent = next((i for i in self.ledger.lines if i.sequence == line.details.get("intent")), line)
+        key = intent.details.get("key")
+        return None if key is None else str(key)
+
+
+def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
+    """Returns what is orphaned in a root.
+
+    Raises:
+      BadInput: if no pipeline has run here.
+      EnvironmentProblem: if a run is under way, the ledger is broken or the store locked.
+    """
+    with idle.held(root) as paths:
+        survey = Survey.of(paths)
+        return (
+            *_served(survey),
+            *_missing(survey),
+            *_dead(paths, say),
+            *_intents(survey),
+            *_records(survey),
+            *_artifacts(survey),
+            *_inputs(survey),
+            *_checkpoints(survey),
+            *_stages(paths),
+        )
+
+
+def _served(survey: Survey) -> Iterator[Orphan]:
+    for served in survey.unrecorded:
+        path = survey.paths.relative(served.path)
+        why = "served, but no line of the ledger says that it was pushed"
+        yield Orphan(kind="served-unrecorded", where=path, why=why, remedy=REPAIR, bytes=size(served.path))
+
+
+def _missing(survey: Survey) -> Iterator[Orphan]:
+    collected = survey.ledger.collected()
+    for known, record in survey.committed.items():
+        for entry in (entry for made in record.outputs.values() for entry in made):
+            if entry.path not in collected and not (survey.paths.root / entry.path).exists():
+                why = f"recorded by {record.node} ({known[:12]}), but gone"
+                yield Orphan(kind="recorded-missing", where=entry.path, why=why, remedy=RUN_AGAIN)
+
+
+def _dead(paths: RunPaths, say: Callable[[str], None]) -> Iterator[Orphan]:
+    try:
+        unfinished = open_store(paths, say=say).unfinished()
+    except StoreLost as err:
+        yield Orphan(kind="store-lost", where=paths.metadata.name, why=err.what, remedy=REBUILD)
+        return
+    for execution in unfinished:
+        why = f"{execution.type}: RUNNING, but no run is at work"
+        yield Orphan(kind="dead-execution", where=f"execution {execution.id}", why=why, remedy=REPAIR)
+
+
+def _intents(survey: Survey) -> Iterator[Orphan]:
+    for line in survey.ledger.unsettled():
+        why = f"{line.node} of run {line.run_id} neither finished nor failed"
+        yield Orphan(kind="open-intent", where=f"ledger line {line.sequence}", why=why, remedy=REPAIR)
+
+
+def _records(survey: Survey) -> Iterator[Orphan]:
+    lost = {(line.run_id, line.node) for line in survey.ledger.lines if line.event == chain.LOST}
+    for known, record in survey.uncommitted.items():
+        # What a lost intent left behind is accounted for.
+        if isinstance(record, RunRecord) or (record.run_id, record.node) not in lost:
+            path = f"{survey.paths.records.name}/{known}.json"
+            why = f"no line of the ledger commits it (run {record.run_id})"
+            yield Orphan(
+                kind="uncommitted-record", where=path, why=why, remedy=REPAIR, bytes=size(survey.paths.root / path)
+            )
+
+
+def _artifacts(survey: Survey) -> Iterator[Orphan]:
+    known = {e.path for record in survey.committed.values() for made in record.outputs.values() for e in made}
+    for folder in artifact_folders(survey.paths):
+        path = survey.paths.relative(folder)
+        if path not in known:
+            why = "no committed record made it: what a killed execution had written"
+            yield Orphan(kind="unknown-artifact", where=path, why=why, remedy=COLLECT, bytes=size(folder))
+
+
+def _inputs(survey: Survey) -> Iterator[Orphan]:
+    used = inputs_of(survey.committed.values())
+    for folder in input_folders(survey.paths):
+        if folder.name not in used:
+            path, why = survey.paths.relative(folder), "no record reads it"
+            yield Orphan(kind="unused-input", where=path, why=why, remedy=COLLECT, bytes=size(folder))
+
+
+def _checkpoints(survey: Survey) -> Iterator[Orphan]:
+    wanted = open_keys(survey, latest_runs(survey.ledger, 1))
+    for folder in children(survey.paths.checkpoints):
+        taken = size(folder)
+        if taken and folder.name not in wanted:
+            path, why = survey.paths.relative(folder), "the newest run left no training unfinished that it belongs to"
+            yield Orphan(kind="stale-checkpoint", where=path, why=why, remedy=COLLECT, bytes=taken)
+
+
+def _stages(paths: RunPaths) -> Iterator[Orphan]:
+    for stage in sorted(paths.serving.glob(f"{STAGE_PREFIX}*")):
+        why = "left by a killed push; TF Serving does not see it"
+        yield Orphan(kind="stage", where=paths.relative(stage), why=why, remedy=COLLECT, bytes=size(stage))
+
+
+def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
+    """Returns the ids of the last runs that executed something or ended, by the ledger's order."""
+    seen = dict.fromkeys(
+        line.run_id for line in reversed(ledger.lines) if line.event in (chain.INTENT, chain.COMMIT, chain.RUN)
+    )
+    return frozenset(list(seen)[:count])
+
+
+def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
+    """Returns the keys of the work that these runs began and that nothing has committed: it may be resumed."""
+    began = set(runs)
+    asked = {survey.key_of(line) for line in survey.ledger.lines if line.event == chain.INTENT and line.run_id in began}
+    done = {record.key for record in survey.committed.values()}
+    return frozenset(key for key in asked if key is not None and key not in done)
+
+
+def inputs_of(records: Iterable[ExecutionRecord]) -> frozenset[str]:
+    """Returns the names of the input folders that records mention in their parameters."""
+    texts = (value for record in records for value in record.parameters.values() if isinstance(value, str))
+    return frozenset(name for text in texts for name in _INPUT.findall(text))
+
+
+def artifact_folders(paths: RunPaths) -> list[Path]:
+    """Returns every `artifacts/<node>/<channel>/<execution>`, recorded or not; TFX's own `.system` folders are left out."""
+    channels = (channel for node in children(paths.artifacts) for channel in children(node))
+    return [execution for channel in channels for execution in children(channel)]
+
+
+def input_folders(paths: RunPaths) -> list[Path]:
+    """Returns every folder of copied data or schema files."""
+    return children(paths.inputs)
+
+
+def children(folder: Path) -> list[Path]:
+    """Returns what lies in a folder by name, hidden files left out; a link to a folder is not entered."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def size(path: Path) -> int:
+    """Returns the bytes that removing a file or folder would free: what is linked elsewhere too does not count."""
+    found = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
+    files = (one.lstat() for one in found if one.is_symlink() or one.is_file())
+    return sum(status.st_size for status in files if status.st_nlink == 1)
+
+
+def as_dicts(found: Iterable[Any]) -> list[dict[str, Any]]:
+    """Returns frozen values as JSON objects."""
+    return [dataclasses.asdict(one) for one in found]

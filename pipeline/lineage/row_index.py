@@ -1,0 +1,174 @@
+"""An execution of ExampleGen -> the row index that it left: which rows its splits hold, by digest.
+
+An index is compared with the digest on record before anything is read from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.digest import sha256_file
+from components.errors import EnvironmentProblem
+from components.features import SPLITS
+from pipeline.lineage import record_files
+from pipeline.lineage.history import Step
+from pipeline.lineage.merkle_proofs import Tree
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.paths import RunPaths
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.ingest.rows import Rows
+    from pipeline.lineage.given_rows import GivenRows
+
+ALL: Final = "all"
+"""Stands for the rows of all splits together, where a split is named."""
+
+FOLDER: Final = "row_index"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Occurrence:
+    """Where an image stands: its split, its label there, its row digest, and its number among the split's leaves."""
+
+    split: str
+    label: int
+    row_digest: bytes
+    index: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """How many rows of a file are in a data set; duplicates count as often as both have them.
+
+    Attributes:
+      total: in all splits together.
+      splits: {split: rows}.
+    """
+
+    total: int
+    splits: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RowIndex:
+    """The rows of one data set.
+
+    Attributes:
+      step: the execution that ingested it.
+      splits: {split: rows sorted by row digest}.
+    """
+
+    step: Step
+    splits: Mapping[str, Rows]
+
+    @property
+    def rows_digest(self) -> str:
+        """The recorded Merkle root over all rows."""
+        return root_of(self.step, ALL)
+
+    def overlap(self, given: GivenRows) -> Overlap:
+        """Returns how many of the given rows are in each split, and in all."""
+        import numpy as np
+
+        shared = {split: _shared(given.digests, _texts(rows[given.field])) for split, rows in self.splits.items()}
+        everything = np.concatenate([_texts(rows[given.field]) for rows in self.splits.values()])
+        return Overlap(total=_shared(given.digests, everything), splits=shared)
+
+    def occurrences(self, pixels: bytes, label: int | None = None) -> list[Occurrence]:
+        """Returns where the image with this pixels digest stands, whatever its label if none is given."""
+        found = []
+        for split, rows in self.splits.items():
+            for index in (_texts(rows["pixels"]) == pixels.rstrip(b"\0")).nonzero()[0].tolist():
+                row = rows[index]
+                if label is None or int(row["label"]) == label:
+                    here = Occurrence(
+                        split=split, label=int(row["label"]), row_digest=row["row"].tobytes(), index=index
+                    )
+                    found.append(here)
+        return found
+
+    def tree(self, split: str) -> Tree:
+        """Returns the tree over a split's row digests, or over `ALL`.
+
+        Raises:
+          EnvironmentProblem: if its root is not the one on record.
+        """
+        chosen = self.splits.values() if split == ALL else [self.splits[split]]
+        tree = Tree(sorted(digest.tobytes() for rows in chosen for digest in rows["row"]))
+        if (found := tree.root.hex()) != (wanted := root_of(self.step, split)):
+            where = f"{self.step.node} {self.step.record[:12]}, rows of {split}"
+            raise EnvironmentProblem("its row index is not what was recorded", where=where, wanted=wanted, got=found)
+        return tree
+
+
+def root_of(step: Step, split: str) -> str:
+    """Returns the recorded Merkle root over a split's row digests, or over `ALL`; "" if none was recorded."""
+    data: Mapping[str, Any] = step.data or {}
+    part = data if split == ALL else data.get("splits", {}).get(split, {})
+    return str(part.get("rows_digest", ""))
+
+
+def open_index(root: Path, step: Step) -> RowIndex:
+    """Returns the row index that an execution of ExampleGen left.
+
+    Raises:
+      EnvironmentProblem: if it is gone, or is not what was recorded.
+    """
+    record = record_files.read(RunPaths(root).records, step.record)
+    entries = record.outputs.get("examples", ()) if isinstance(record, ExecutionRecord) else ()
+    if not entries:
+        raise EnvironmentProblem("made no Examples", where=f"record {step.record}")
+    [entry] = entries
+    folder = root / entry.path / FOLDER
+    splits = {split: _read(folder / f"{split}.npy", entry.files.get(f"{FOLDER}/{split}.npy", {})) for split in SPLITS}
+    return RowIndex(step=step, splits=splits)
+
+
+def open_any(root: Path, steps: Sequence[Step]) -> RowIndex:
+    """Returns the row index of one of several executions that ingested equal rows.
+
+    Raises:
+      EnvironmentProblem: if none of them can be read, as `open_index`.
+    """
+    problem = EnvironmentProblem("nothing was ingested", where=root)
+    for step in steps:
+        try:
+            return open_index(root, step)
+        except EnvironmentProblem as err:  # noqa: PERF203  # any one will do
+            problem = err
+    raise problem
+
+
+def _read(path: Path, recorded: Mapping[str, Any]) -> Rows:
+    import numpy as np
+
+    try:
+        found = sha256_file(path)
+        if found != recorded.get("sha256"):
+            raise EnvironmentProblem("row index was changed", where=path, wanted=recorded.get("sha256"), got=found)
+        rows: Rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as err:
+        raise EnvironmentProblem("cannot read the row index", where=path, got=err) from err
+    return rows
+
+
+def _texts(digests: NDArray[np.void]) -> NDArray[np.bytes_]:
+    # numpy has no order for raw bytes ("V"); at a fixed width its byte strings ("S") compare as memcmp does.
+    import numpy as np
+
+    return np.ascontiguousarray(digests).view("S32")
+
+
+def _shared(given: NDArray[np.bytes_], held: NDArray[np.bytes_]) -> int:
+    import numpy as np
+
+    some, some_times = np.unique(given, return_counts=True)
+    others, other_times = np.unique(held, return_counts=True)
+    _, at, there = np.intersect1d(some, others, assume_unique=True, return_indices=True)
+    return int(np.minimum(some_times[at], other_times[there]).sum())

@@ -1,0 +1,107 @@
+"""A version's records -> what its run was given: recipe, data files and schema, put together in a working folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import canonical_json
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.ingest.payload import payload_digest
+from pipeline.configure import Request
+from pipeline.lineage import parameters
+from pipeline.lineage.facts import INGEST, REVIEWED_SCHEMA
+from pipeline.lineage.records import DataSource, ExecutionRecord
+from pipeline.lineage.versions import RecordedVersion
+
+IDX_NAMES: Final = {"train": "train", "test": "t10k"}
+"""{part: how the files of an IDX set call it}."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What to run, without a root.
+
+    Attributes:
+      request: the run's request.
+      notes: what had to be taken from elsewhere, in words.
+    """
+
+    request: Request
+    notes: tuple[str, ...]
+
+
+def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -> Prepared:
+    """Puts together what a version was run with.
+
+    Args:
+      version: as recorded.
+      work: an empty folder for the recipe, the schema and links to the data.
+      data: files or a folder to take in place of the root's copies.
+
+    Raises:
+      EnvironmentProblem: if a copy of the data is missing or is not what was recorded, or ingest is not recorded.
+    """
+    missing = {INGEST, REVIEWED_SCHEMA} - version.executions.keys()
+    if missing:
+        raise EnvironmentProblem("not recorded", where=version.name, wanted=" and ".join(sorted(missing)))
+    recipe = work / "recipe.yaml"
+    recipe.write_bytes(canonical_json(parameters.recipe_of(version.executions)))  # JSON is YAML
+    schema, notes = _schema(version, work / "schema")
+    files = data or tuple(_linked(version.root, version.executions[INGEST], work / "data"))
+    return Prepared(request=Request(recipe=str(recipe), data=files, schema=schema), notes=notes)
+
+
+def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
+    """Returns links to the root's copies, under names by which they are told apart as they were before."""
+    folder.mkdir()
+    recorded = {source.name: source for source in ingest.sources}
+    links = []
+    for number, part in enumerate(json.loads(str(ingest.parameters["source"]))):
+        for copy, name in zip(part["files"], _names(part, number), strict=True):
+            path = root / copy
+            _require(path, recorded[path.name])
+            links.append(folder / name)
+            links[-1].symlink_to(path)
+    return links
+
+
+def _names(part: dict[str, Any], number: int) -> list[str]:
+    if len(part["files"]) == 1:
+        return [f"{number:05d}-{part['split']}.csv"]
+    return [f"{number:05d}-{IDX_NAMES[part['split']]}-{role}-ubyte" for role in ("images-idx3", "labels-idx1")]
+
+
+def _require(path: Path, wanted: DataSource) -> None:
+    hint = "give the files again with --data"
+    try:
+        got = payload_digest(path, limit=wanted.bytes).payload
+    except MnistTfxError as err:
+        raise EnvironmentProblem("a copy of the data cannot be read", where=path, got=err.what, hint=hint) from err
+    if got != wanted.payload_digest:
+        raise EnvironmentProblem(
+            "a copy of the data was changed", where=path, wanted=wanted.payload_digest, got=got, hint=hint
+        )
+
+
+def _schema(version: RecordedVersion, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Returns a folder with the schema that was read, approved as it was; None where the root's copy is gone."""
+    from components import schema_files
+
+    given = version.executions[REVIEWED_SCHEMA].parameters
+    geometry, digest = str(given["geometry"]), str(given["schema_sha256"])
+    copy = version.root / str(given["source"]) / schema_files.SCHEMA_NAME
+    try:
+        schema_files.require_digest(copy, digest, where=copy)
+    except BadInput as err:
+        return None, (f"schema: {err.what}, so the installed one was taken: {copy}",)
+    folder.mkdir()
+    schema = folder / f"{geometry}.pbtxt"
+    shutil.copyfile(copy, schema)
+    shutil.copyfile(schema_files.profile_file(copy), schema_files.profile_file(schema))
+    approved = {"approved": {geometry: {"digest": digest, "date": version.executions[REVIEWED_SCHEMA].started[:10]}}}
+    (folder / schema_files.APPROVED_NAME).write_bytes(canonical_json(approved))
+    return folder, ()

@@ -1,0 +1,233 @@
+"""Served versions -> one of them again under a new number, or fewer of them.
+
+TF Serving loads the highest number, so going back means serving the old bytes under a new one. Numbers are never used
+twice, and nothing leaves the directory in part: a version is renamed to what is no number before it is removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import BadInput, EnvironmentProblem, Refused
+from components.files import sync_folder
+from components.publish import publish
+from components.serving import (
+    PROVENANCE,
+    STAGE_PREFIX,
+    ServedVersion,
+    locked,
+    raise_floor,
+    versions,
+)
+from pipeline.lineage import chain, idle, record_files
+from pipeline.lineage.attach import PUSHER, Origin, Push
+from pipeline.lineage.chain import Line
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.orphans import Survey, size
+from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord, utc
+from pipeline.lineage.repair import named
+from pipeline.lineage.store import open_store
+from pipeline.paths import RunPaths
+
+ROLLED_BACK: Final = "rolled_back"
+"""Key of `ExecutionRecord.extra` in the record of a rollback: which version it brought back, and instead of which."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """A version that serves older bytes.
+
+    Attributes:
+      version: its number, the highest now.
+      path: its directory, relative to the root.
+      digest: of its model.
+      restored: the version with the same bytes.
+      rolled_back_from: the version that was served until now.
+      record: hash of the record of this push.
+      run_id: under which records and ledger know it.
+    """
+
+    version: int
+    path: str
+    digest: str
+    restored: int
+    rolled_back_from: int
+    record: str
+    run_id: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """A version that was removed.
+
+    Attributes:
+      version: its number.
+      path: the directory it had, relative to the root.
+      digest: of its model, as the ledger tells it; None if it was never recorded.
+      bytes: that its removal freed.
+    """
+
+    version: int
+    path: str
+    digest: str | None
+    bytes: int
+
+
+def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
+    """Serves a version again, under the next number.
+
+    Raises:
+      BadInput: if it is not there, or is what is served already.
+      Refused: if its push is not on record, or its bytes are not those that were pushed.
+      EnvironmentProblem: if a run is under way, the store is lost or locked, or the disk does not take it.
+    """
+    with idle.held(root) as paths:
+        survey = Survey.of(paths)
+        old, highest = _chosen(paths, version)
+        pushed, record = _recorded_push(survey, old)
+        if highest.digest == old.digest:
+            raise BadInput(f"{highest} serves the same bytes as {old}", where=paths.serving)
+        ledger = Ledger.open(paths.ledger)
+        origin = Origin(pipeline=record.pipeline, inputs=record.inputs)
+        push = Push(paths, ledger, open_store(paths, say=say), origin, named("rollback"))
+        raise_floor(paths.serving, ledger.chain.highest_version())
+        note = {"restored": version, "rolled_back_from": highest.version}
+        started = time.time()
+        try:
+            push.begin()
+            made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest)
+        except BaseException as err:
+            push.give_up(str(err))
+            raise
+        push.reuse(_others(survey, pushed.run_id))
+        known = push.finish(made.version, made.digest, {ROLLED_BACK: {**note, "run_id": pushed.run_id}}, **note)
+        done = Rollback(
+            **note,
+            version=made.version,
+            path=paths.relative(made.path),
+            digest=made.digest,
+            record=known,
+            run_id=push.run_id,
+        )
+        _note_run(survey, ledger, done, pushed.run_id, started)
+    return done
+
+
+def _chosen(paths: RunPaths, version: int) -> tuple[ServedVersion, ServedVersion]:
+    found = versions(paths.serving)
+    if version not in [served.version for served in found]:
+        known = ", ".join(str(served.version) for served in found) or "none"
+        raise BadInput("no such version", where=paths.serving, wanted=f"one of {known}", got=version)
+    if version == found[-1].version:
+        raise BadInput(f"version {version} is what is served now", where=paths.serving)
+    return next(served for served in found if served.version == version), found[-1]
+
+
+def _recorded_push(survey: Survey, old: ServedVersion) -> tuple[Line, ExecutionRecord]:
+    """Returns the line and the record of the push that made a version, whose bytes must be those of then."""
+    lines = [
+        line
+        for line in survey.ledger.lines
+        if line.event == chain.PUSHED and line.details.get("version") == old.version
+    ]
+    commits = [line for line in survey.ledger.lines if line.event == chain.COMMIT and line.node == PUSHER]
+    found = [line.record for line in commits if lines and line.run_id == lines[-1].run_id]
+    record = survey.records[str(found[-1])] if found else None
+    if not isinstance(record, ExecutionRecord) or not old.has_provenance:
+        hint = "`mnist-tfx lineage repair` attaches a version whose model was blessed"
+        raise Refused("not on record", where=old.path, hint=hint)
+    if (wanted := lines[-1].details.get("sha256")) != old.digest:
+        raise Refused("not the bytes that were pushed", where=old.path, wanted=wanted, got=old.digest)
+    return lines[-1], record
+
+
+def _note_run(survey: Survey, ledger: Ledger, done: Rollback, before: str, started: float) -> None:
+    """Writes the run's record: that of `before`, the version's own run, with everything reused but the push."""
+    old = _run(survey, before)
+    if old is None:
+        return
+    record = dataclasses.replace(
+        old,
+        run_id=done.run_id,
+        nodes=tuple(_reused(node, before, done.record) for node in old.nodes),
+        version=done.version,
+        serving_path=done.path,
+        started=utc(started),
+        finished=utc(time.time()),
+    )
+    ledger.run(run_id=done.run_id, record=record_files.write(survey.paths.records, record))
+
+
+def _run(survey: Survey, run_id: str) -> RunRecord | None:
+    runs = [line.record for line in survey.ledger.lines if line.event == chain.RUN and line.run_id == run_id]
+    record = survey.records[str(runs[-1])] if runs else None
+    return record if isinstance(record, RunRecord) else None
+
+
+def _others(survey: Survey, run_id: str) -> dict[str, tuple[str, ExecutionRecord]]:
+    """Returns {node id: (hash, record)} of the nodes of a run whose outputs a rollback reuses: all but the push."""
+    old = _run(survey, run_id)
+    found = {}
+    for node in old.nodes if old is not None else ():
+        record = survey.records[node.record] if node.record is not None and node.id != PUSHER else None
+        if node.record is not None and isinstance(record, ExecutionRecord):
+            found[node.id] = (node.record, record)
+    return found
+
+
+def _reused(node: NodeOutcome, before: str, pusher: str) -> NodeOutcome:
+    if node.id == PUSHER:
+        return dataclasses.replace(node, state="executed", seconds=0.0, why="rollback", record=pusher)
+    return dataclasses.replace(node, state="cached", seconds=0.0, why=f"as in run {before}")
+
+
+def prune(root: Path, keep: int, *, dry_run: bool = False) -> tuple[Pruned, ...]:
+    """Removes the oldest versions until `keep` are left; the highest always stays.
+
+    Raises:
+      BadInput: if `keep` is less than 1, or no pipeline has run here.
+      EnvironmentProblem: if a run is under way, or the directory cannot be written.
+    """
+    if keep < 1:
+        raise BadInput("the highest version always stays", where="--keep", wanted="1 or more", got=keep)
+    with idle.held(root) as paths:
+        digests = _recorded_digests(chain.read(paths.ledger).lines)
+        gone = tuple(
+            Pruned(
+                version=served.version,
+                path=paths.relative(served.path),
+                digest=digests.get(served.version),
+                bytes=size(served.path),
+            )
+            for served in versions(paths.serving)[:-keep]
+        )
+        if gone and not dry_run:
+            _remove(paths, gone)
+    return gone
+
+
+def _recorded_digests(lines: tuple[Line, ...]) -> dict[Any, Any]:
+    return {line.details.get("version"): line.details.get("sha256") for line in lines if line.event == chain.PUSHED}
+
+
+def _remove(paths: RunPaths, gone: tuple[Pruned, ...]) -> None:
+    ledger, run_id = Ledger.open(paths.ledger), named("prune")
+    # Also where the directory of claims was lost: no number on record comes again.
+    raise_floor(paths.serving, ledger.chain.highest_version())
+    with locked(paths.serving):
+        for one in gone:
+            ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
+            hidden = paths.serving / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+            try:
+                os.rename(paths.root / one.path, hidden)
+                sync_folder(paths.serving)
+                shutil.rmtree(hidden)
+            except OSError as err:
+                raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err

@@ -1,0 +1,294 @@
+"""What an audit says in each named situation; the generated ones are in test_tampering.py."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from command_line import PROJECT
+from jsonschema import Draft202012Validator
+from lineage.audited_root import ROWS, build
+from lineage.saved_model_bytes import saved_model
+
+from components.errors import BadInput, MnistTfxError
+from pipeline.commands.lineage.audit import audit as audit_command
+from pipeline.commands.lineage.head import head as head_command
+from pipeline.lineage import chain, keys, policy, signing
+from pipeline.lineage.audit import files, run
+from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS
+
+ALL_PASS = dict.fromkeys(VERDICTS, PASS)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("audited") / "root")
+
+
+@pytest.fixture
+def root(template, tmp_path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "root", symlinks=True))
+
+
+def invoke(command, *arguments):
+    """Runs a command as `pipeline.cli` does; returns exit code and output."""
+    try:
+        result = CliRunner().invoke(command, [*map(str, arguments)], standalone_mode=False)
+    except MnistTfxError as err:
+        return err.exit_code, str(err)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value, result.stdout
+
+
+def audit_json(*arguments):
+    code, text = invoke(audit_command, *arguments, "--json")
+    answer = json.loads(text)
+    schema = json.loads((PROJECT / "pipeline/json_schemas/lineage_audit.json").read_text())
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(answer)] == []
+    return code, answer
+
+
+def with_rules(**levels):
+    return run.Options(policy=policy.Policy.from_dict({"version": 1, "rules": levels}))
+
+
+def test_an_untouched_root_passes_and_says_what_it_stands_on(root):
+    code, answer = audit_json("--root", root)
+    [found] = answer["audits"]
+    assert (code, answer["status"], found["version"], found["verdicts"]) == (0, "ok", 2, ALL_PASS)
+    assert found["anchor"]["kind"] == "none"
+    assert "self-consistent" in found["anchor"]["detail"]
+    assert found["counts"]["records"] == found["counts"]["executions"] == 12
+
+
+def test_all_versions_are_audited_on_request(root):
+    code, answer = audit_json("--all", "--root", root)
+    assert code == 0
+    assert [found["version"] for found in answer["audits"]] == [1, 2]
+
+
+def test_a_path_inside_a_root_is_audited_with_it(root):
+    assert run.audit_path(root / "serving" / "1").verdicts == ALL_PASS
+
+
+def test_a_copy_elsewhere_is_known_by_its_manifest_alone(root, tmp_path):
+    elsewhere = shutil.copytree(root / "serving" / "1", tmp_path / "elsewhere")
+    code, answer = audit_json(elsewhere)
+    wanted = {INTEGRITY: PASS, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}
+    assert (code, answer["audits"][0]["verdicts"]) == (1, wanted)
+    assert audit_json(elsewhere, "--allow-unknown")[0] == 0
+
+
+def test_a_changed_copy_elsewhere_fails(root, tmp_path):
+    elsewhere = shutil.copytree(root / "serving" / "1", tmp_path / "elsewhere")
+    (elsewhere / "saved_model.pb").write_bytes(saved_model(main=[("ReadFile", ())]))
+    found = run.audit_path(elsewhere)
+    assert found.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: FAIL}
+    assert found.first(POLICY).what == "op ReadFile"
+
+
+def test_a_failure_names_the_file_and_shows_wanted_and_got(root):
+    (root / "serving/2/variables/variables.data-00000-of-00001").write_bytes(b"x" * 7)
+    code, text = invoke(audit_command, "--root", root)
+    assert code == 1
+    assert "INTEGRITY     FAIL    serving/2/variables/variables.data-00000-of-00001" in text
+    assert "wanted" in text
+    assert "got 7 bytes" in text
+
+
+def test_a_version_that_was_replaced_is_told_from_a_changed_one(root):
+    shutil.rmtree(root / "serving/1")
+    shutil.copytree(root / "serving/2", root / "serving/1")
+    found = run.audit_version(root, 1).first(INTEGRITY)
+    assert found.where == "serving/1"
+    assert "digest belongs to version 2" in found.what
+
+
+def test_a_version_that_nobody_pushed_is_served_but_unrecorded(root):
+    shutil.copytree(root / "serving/2", root / "serving/3")
+    found = run.audit_version(root)
+    assert found.version == 3
+    assert found.verdicts[COMPLETENESS] == FAIL
+    assert "no push of it is recorded" in found.first(COMPLETENESS).what
+
+
+def test_a_version_without_a_manifest_fails(root):
+    (root / "serving/2/assets.extra/provenance.json").unlink()
+    found = run.audit_version(root)
+    assert found.verdicts[INTEGRITY] == FAIL
+    assert found.first(INTEGRITY).where == "serving/2/assets.extra/provenance.json"
+
+
+@pytest.mark.parametrize("statement", ["{}", "[]", "nonsense", '{"_type": 1}'])
+def test_a_manifest_that_is_none_fails(root, statement):
+    (root / "serving/2/assets.extra/provenance.json").write_text(statement)
+    assert run.audit_version(root).first(INTEGRITY).where == "serving/2/assets.extra/provenance.json"
+
+
+def test_a_manifest_of_odd_values_fails(root):
+    path = root / "serving/2/assets.extra/provenance.json"
+    statement = json.loads(path.read_text())
+    for odd in (None, 3, [], {}, ["x"], {"name": 1}):
+        statement["subject"] = odd
+        path.write_text(json.dumps(statement))
+        assert run.audit_version(root).verdicts[INTEGRITY] == FAIL
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage" * 100])
+def test_a_lost_store_is_a_finding_and_stays_as_it_is(root, content):
+    path = root / "metadata.db"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = run.audit_version(root)
+    assert found.verdicts == {INTEGRITY: PASS, COMPLETENESS: FAIL, POLICY: PASS}
+    assert "records and ledger are enough" in found.first(COMPLETENESS).what
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_a_store_that_aborts_its_reader_is_a_finding(root):
+    import sqlite3
+
+    connection = sqlite3.connect(root / "metadata.db")
+    connection.execute("DELETE FROM Execution WHERE id = 12")
+    connection.commit()
+    connection.close()
+    found = run.audit_version(root, 1)
+    assert "SIGABRT" in {finding.got for finding in found.findings}
+    assert "(Pusher)" in found.first(COMPLETENESS).where
+
+
+def test_a_lost_ledger_is_a_finding(root):
+    (root / "ledger.jsonl").unlink()
+    assert run.audit_version(root).verdicts[COMPLETENESS] == FAIL
+
+
+def test_a_record_that_a_crash_left_uncommitted_is_no_finding(root):
+    from pipeline.lineage import record_files
+    from pipeline.lineage.ledger import Ledger
+
+    [record, *_] = [r for r in record_files.scan(root / "records").values() if r.kind == "execution"]
+    Ledger.open(root / "ledger.jsonl").intent(node=record.node, run_id="run-9", key="k")
+    left = type(record).from_dict({**_fields(record), "run_id": "run-9", "key": "k"})
+    record_files.write(root / "records", left)
+    (root / "records" / ".new-1").write_text("{")
+    assert run.audit_version(root).verdicts == ALL_PASS
+
+
+def _fields(record):
+    return {name: value for name, value in record.to_dict().items() if name not in ("schema_version", "kind")}
+
+
+def test_the_head_kept_elsewhere_is_an_anchor(root):
+    code, text = invoke(head_command, "--root", root)
+    assert code == 0
+    code, answer = audit_json("--root", root, "--expect-head", text.strip())
+    assert (code, answer["audits"][0]["anchor"]["kind"]) == (0, "head")
+
+
+def test_a_cut_tail_is_found_against_the_head_alone_and_the_rest_says_so(root):
+    kept = invoke(head_command, "--root", root)[1].strip()
+    lines = (root / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    (root / "ledger.jsonl").write_bytes(b"".join(lines[:-1]))
+    assert "not proven" in run.audit_version(root).anchor.detail
+    code, answer = audit_json("--root", root, "--expect-head", kept)
+    assert code == 1
+    [found] = [f for f in answer["audits"][0]["findings"] if f["verdict"] == INTEGRITY]
+    assert found["where"] == f"ledger.jsonl line {len(lines)}"
+    assert "tail was cut" in found["what"]
+
+
+def test_the_head_is_checked_by_its_own_command(root):
+    kept = invoke(head_command, "--root", root)[1].strip()
+    schema = json.loads((PROJECT / "pipeline/json_schemas/lineage_head.json").read_text())
+    for expected, wanted in ((kept, 0), (f"{kept[:-1]}{'0' if kept[-1] != '0' else '1'}", 1)):
+        code, text = invoke(head_command, "--root", root, "--expect-head", expected, "--json")
+        assert code == wanted
+        assert [e.message for e in Draft202012Validator(schema).iter_errors(json.loads(text))] == []
+
+
+@pytest.mark.parametrize("arguments", [("--expect-head", "nonsense"), ("7",), ("--all", "1"), ("/nowhere/at/all",)])
+def test_unusable_arguments_are_refused(root, arguments):
+    with pytest.raises(BadInput):
+        invoke_raw(audit_command, *arguments, "--root", root)
+
+
+def invoke_raw(command, *arguments):
+    result = CliRunner().invoke(command, [*map(str, arguments)], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+
+
+def test_an_image_of_the_test_split_in_the_training_data_is_a_leak(tmp_path):
+    leaky = build(tmp_path / "leaky", rows={**ROWS, "test": range(38, 60)})
+    found = run.audit_version(leaky)
+    assert found.verdicts == {**ALL_PASS, POLICY: FAIL}
+    leaks = [finding for finding in found.findings if finding.link == "leaks"]
+    assert [finding.where.split("(")[1] for finding in leaks] == ["Autoencoder)", "Classifier)"]
+    assert leaks[0].got.startswith("2, ")
+
+
+@pytest.mark.parametrize(("level", "verdict"), [("fail", FAIL), ("warn", PASS), ("off", PASS)])
+def test_a_dirty_tree_counts_as_the_policy_says(tmp_path, level, verdict):
+    dirty = build(tmp_path / "dirty", git_tree="dirty")
+    found = run.audit_version(dirty, None, with_rules(clean_tree=level))
+    assert found.verdicts[POLICY] == verdict
+    assert [finding.level for finding in found.findings] == ([] if level == "off" else [level.upper()])
+
+
+def test_a_policy_may_ask_for_an_anchor(root):
+    asked = with_rules(anchored="fail")
+    assert run.audit_version(root, None, asked).verdicts[POLICY] == FAIL
+    kept = run.Options(policy=asked.policy, head=chain.read(root / "ledger.jsonl").head)
+    assert run.audit_version(root, None, kept).verdicts == ALL_PASS
+
+
+def test_a_signature_is_an_anchor_and_a_wrong_one_a_finding(root, tmp_path):
+    pairs = [keys.generate(tmp_path / name) for name in ("mine", "theirs")]
+    signing.sign(root / "serving/2", keys.load_private(pairs[0].private, lambda: None))
+    found = run.audit_version(root, None, run.Options(key=pairs[0].public))
+    assert (found.verdicts, found.anchor.kind) == (ALL_PASS, "signature")
+    elsewhere = shutil.copytree(root / "serving/2", tmp_path / "elsewhere")
+    assert run.audit_path(elsewhere, run.Options(key=pairs[0].public)).anchor.kind == "signature"
+    wrong = run.audit_version(root, None, run.Options(key=pairs[1].public))
+    assert (wrong.verdicts[INTEGRITY], wrong.anchor.kind) == (FAIL, "none")
+    assert wrong.first(INTEGRITY).where == "serving/2/assets.extra/provenance.dsse.json"
+
+
+def test_a_link_is_not_followed_and_a_fifo_is_not_waited_for(root, tmp_path):
+    data = root / "serving/2/variables/variables.data-00000-of-00001"
+    data.rename(tmp_path / "kept")
+    data.symlink_to(tmp_path / "kept")
+    os.mkfifo(root / "serving/2/pipe")
+    found = run.audit_version(root)
+    assert {f.where for f in found.findings if f.verdict == INTEGRITY} == {
+        "serving/2/pipe",
+        "serving/2/variables/variables.data-00000-of-00001",
+        "serving/2",
+    }
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_what_is_no_plain_file_is_not_read(tmp_path, make):
+    make(tmp_path / "x")
+    with pytest.raises(files.NotPlain, match="no plain file"):
+        files.read_plain(tmp_path / "x")
+
+
+def test_a_file_name_cannot_forge_a_line(root):
+    (root / "serving/2/a\nINTEGRITY     PASS").write_bytes(b"")
+    text = invoke(audit_command, "--root", root)[1]
+    assert [line for line in text.splitlines() if line.startswith("INTEGRITY     PASS")] == []
+
+
+def test_an_audit_imports_neither_tensorflow_nor_tfx(root):
+    code = "import sys; from pathlib import Path; from pipeline.lineage.audit import run; run.audit_version(Path(sys.argv[1]));"
+    code += (
+        "assert not {'tensorflow', 'tfx', 'numpy', 'ml_metadata', 'pydantic'} & sys.modules.keys(), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code, root], check=True, cwd=PROJECT)

@@ -1,0 +1,168 @@
+"""Collecting garbage: what is reachable from what is served or recent stays, the rest goes and is noted before."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+from lineage.audited_copy import audited_copy
+
+from components.digest import tree_digest
+from components.errors import EnvironmentProblem
+from pipeline.commands.lineage.gc import gc as command
+from pipeline.lineage import chain
+from pipeline.lineage.audit.run import audit_version
+from pipeline.lineage.gc import collect
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.orphans import orphans
+from pipeline.lineage.record_files import RecordMissing
+from pipeline.lineage.store import open_store
+from pipeline.serving_versions import prune
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return audited_copy(tmp_path / "root")
+
+
+def leave(path, data=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def removed(paths, **options):
+    return {(one.kind, one.path) for one in collect(paths.root, pytest.fail, **options)}
+
+
+def test_nothing_goes_that_a_served_version_was_made_from(paths):
+    before = tree_digest(paths.root)
+    assert removed(paths, keep_runs=0) == set()
+    assert tree_digest(paths.root) == before
+
+
+def test_what_no_version_and_no_recent_run_needs_goes(paths):
+    prune(paths.root, 1)
+    gone = removed(paths, keep_runs=1)
+    assert ("artifact", "artifacts/Classifier/model/run-1") in gone
+    assert ("artifact", "artifacts/Autoencoder/model/run-1") not in gone  # version 2 has it embedded
+    assert not (paths.artifacts / "Classifier/model/run-1").exists()
+    assert (paths.artifacts / "Autoencoder/model/run-1").exists()
+
+
+def test_the_last_runs_keep_their_files_whatever_is_served(paths):
+    prune(paths.root, 1)
+    assert removed(paths, keep_runs=3) == set()
+
+
+def test_records_and_ledger_only_grow(paths):
+    prune(paths.root, 1)
+    before, records = paths.ledger.read_bytes(), sorted(paths.records.iterdir())
+    removed(paths, keep_runs=1)
+    assert paths.ledger.read_bytes().startswith(before)
+    assert sorted(paths.records.iterdir()) == records
+
+
+def test_what_is_removed_is_noted_by_record_and_path(paths):
+    prune(paths.root, 1)
+    gone = {path for _, path in removed(paths, keep_runs=1)}
+    ledger = chain.read(paths.ledger)
+    assert ledger.collected() == gone
+    lines = [line for line in ledger.lines if line.event == chain.COLLECTED]
+    for line in lines:
+        made = json.loads((paths.records / f"{line.record}.json").read_text())["outputs"]
+        assert set(line.details["paths"]) == {entry["path"] for entries in made.values() for entry in entries}
+        assert (line.node, line.run_id) == ("Classifier", "run-1") or line.run_id == "run-1"
+
+
+def test_what_was_collected_is_neither_an_orphan_nor_missing_to_the_audit(paths):
+    prune(paths.root, 1)
+    removed(paths, keep_runs=1)
+    assert orphans(paths.root, pytest.fail) == ()
+    assert audit_version(paths.root, 2).passed()
+
+
+def test_the_store_calls_it_deleted(paths):
+    prune(paths.root, 1)
+    removed(paths, keep_runs=1)
+    store = open_store(paths, say=pytest.fail).raw
+    states = {a.uri.split("/artifacts/")[1]: a.state == a.DELETED for a in store.get_artifacts()}
+    assert states["Classifier/model/run-1"]
+    assert not states["Classifier/model/run-3"]
+
+
+def test_a_second_collection_finds_nothing(paths):
+    prune(paths.root, 1)
+    removed(paths, keep_runs=1)
+    before = paths.ledger.read_bytes()
+    assert removed(paths, keep_runs=1) == set()
+    assert paths.ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("artifact", "artifacts/Transform/transform_graph/77"),
+        ("input", "inputs/abc"),
+        ("checkpoint", "checkpoints/abc"),
+        ("log", "logs/run-0.log"),
+        ("working-folder", "artifacts/Transform/.system/executor_execution/77"),
+        ("half-written-record", "records/.new-1"),
+        ("stage", "serving/.stage-1"),
+    ],
+)
+def test_leftovers_of_every_kind_go(paths, kind, path):
+    leave(paths.root / path if "." in path.rsplit("/", 1)[-1] and kind != "stage" else paths.root / path / "file")
+    assert removed(paths) == {(kind, path)}
+    assert not (paths.root / path).exists()
+    assert removed(paths) == set()
+
+
+def test_the_checkpoint_of_a_training_that_may_be_resumed_stays(paths):
+    Ledger.open(paths.ledger).intent(node="Classifier", run_id="run-4", key="abc")
+    leave(paths.checkpoints / "abc/training.npz")
+    assert removed(paths) == set()
+
+
+def test_a_link_goes_and_what_it_points_at_stays(paths, tmp_path):
+    leave(tmp_path / "elsewhere/file")
+    (paths.inputs / "abc").symlink_to(tmp_path / "elsewhere")
+    assert removed(paths) == {("input", "inputs/abc")}
+    assert (tmp_path / "elsewhere/file").exists()
+
+
+def test_with_a_record_missing_nothing_is_removed(paths):
+    leave(paths.inputs / "abc/train-images")
+    some = next(line.record for line in chain.read(paths.ledger).lines if line.node == "Transform" and line.record)
+    (paths.records / f"{some}.json").unlink()
+    with pytest.raises(RecordMissing):
+        removed(paths)
+    assert (paths.inputs / "abc").exists()
+
+
+def test_without_a_store_nothing_is_removed(paths):
+    leave(paths.inputs / "abc/train-images")
+    paths.metadata.unlink()
+    with pytest.raises(EnvironmentProblem, match="lineage rebuild"):
+        removed(paths)
+    assert (paths.inputs / "abc").exists()
+
+
+def test_the_command_says_how_many_bytes_are_freed_and_a_dry_run_frees_none(paths):
+    leave(paths.inputs / "abc/train-images", bytes(5000))
+
+    def run(*options):
+        return CliRunner().invoke(command, ["--root", str(paths.root), *options], standalone_mode=False).output
+
+    assert "5000 bytes would be freed" in run("--dry-run")
+    assert json.loads(run("--dry-run", "--json"))["bytes"] == 5000
+    assert (paths.inputs / "abc").exists()
+    assert "1 files and folders, 5000 bytes freed" in run()
+    assert not (paths.inputs / "abc").exists()
+
+
+def test_a_hard_link_elsewhere_frees_nothing(paths):
+    shutil.rmtree(paths.serving / "1")
+    leave(paths.inputs / "abc/file", bytes(100))
+    (paths.inputs / "other").hardlink_to(paths.inputs / "abc/file")
+    [folder] = [one for one in collect(paths.root, pytest.fail, dry_run=True) if one.path == "inputs/abc"]
+    assert folder.bytes == 0

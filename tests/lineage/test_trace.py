@@ -1,0 +1,132 @@
+"""Everything upstream of a version, by our own walk: complete, counted, and quick in a large store."""
+
+import json
+import shutil
+import time
+
+import many_records
+import pytest
+from click.testing import CliRunner
+from command_line import PROJECT
+from jsonschema import Draft202012Validator
+
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.commands.lineage.trace import trace as command
+from pipeline.lineage.history import open_history
+from pipeline.lineage.impact import impact
+from pipeline.lineage.record_files import RecordChanged, RecordMissing
+from pipeline.lineage.trace import trace
+
+SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "lineage_trace.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return many_records.build(tmp_path_factory.mktemp("many") / "root", generations=40, runs=3)
+
+
+def upstream(many):
+    """What the last version must be traced to: all that is older, and its own run."""
+    return (many.generations - 1) * many.runs * len(many_records.NODES) + len(many_records.NODES)
+
+
+def test_a_version_is_traced_to_all_nodes_and_data_files(root):
+    found = trace(open_history(root.path))
+    assert {step.node for _, step in found.steps} == set(root.known)
+    assert found.steps[0][1].node == "Pusher"
+    assert [depth for depth, _ in found.steps] == sorted(depth for depth, _ in found.steps)
+    assert [file.name for file in found.data] == ["train-images-idx3-ubyte.gz", "train-labels [bold]idx1.gz"]
+    assert found.nodes_visited == 1 + len(root.known) + 2
+    assert found.push.served
+
+
+def test_an_older_version_is_traced_to_its_own_run(root):
+    root.run_id = "run-2"
+    for node in ("Classifier", "Baseline", "Evaluator", "SavedModelCheck"):
+        root.execute(node, salt="again")
+    root.push(2)
+    history = open_history(root.path)
+    assert {step.run_id for _, step in trace(history, 1).steps} == {"run-1"}
+    assert trace(history).push.version == 2
+
+
+def test_a_version_that_was_removed_is_traced_from_its_records(root):
+    shutil.rmtree(root.paths.serving / "1")
+    found = trace(open_history(root.path), 1)
+    assert not found.push.served
+    assert len(found.steps) == len(root.known)
+
+
+def test_a_push_that_was_not_recorded_is_traced_from_the_provenance(root):
+    root.paths.ledger.unlink()
+    found = trace(open_history(root.path), 1)
+    assert (found.push.recorded, found.push.served) == (False, False)
+    assert len(found.steps) == len(root.known) - 1
+
+
+def test_a_version_with_another_models_bytes_is_not_called_served(root):
+    path = root.paths.serving / "1" / "assets.extra" / "provenance.json"
+    path.write_bytes(
+        path.read_bytes().replace(root.known["Classifier"][1].outputs["model"][0].sha256.encode(), b"0" * 64)
+    )
+    assert not trace(open_history(root.path), 1).push.served
+
+
+def test_no_version_and_no_pipeline_are_one_line(root, tmp_path):
+    with pytest.raises(BadInput, match="wanted one of 1, got 7"):
+        trace(open_history(root.path), 7)
+    with pytest.raises(BadInput, match="no pipeline has run here"):
+        open_history(tmp_path / "nothing")
+
+
+def test_a_record_that_the_ledger_knows_and_nobody_has_is_named(root):
+    gone = root.known["SchemaGate"][0]
+    (root.paths.records / f"{gone}.json").unlink()
+    with pytest.raises(RecordMissing, match=gone):
+        open_history(root.path)
+
+
+@pytest.mark.parametrize(("data", "error"), [(b"{}", RecordChanged), (b"", RecordChanged)])
+def test_a_changed_record_is_named(root, data, error):
+    known = root.known["Transform"][0]
+    (root.paths.records / f"{known}.json").write_bytes(data)
+    with pytest.raises(error, match=known):
+        open_history(root.path)
+
+
+def test_a_record_of_another_release_is_refused(root):
+    many_records.write_as_record(root.paths.records, b'{"schema_version":99}')
+    with pytest.raises(EnvironmentProblem, match="of another release"):
+        open_history(root.path)
+
+
+def test_a_deep_and_wide_store_is_traced_whole(many):
+    found = trace(open_history(many.root))
+    assert len(found.steps) == upstream(many)
+    assert found.depth >= many.generations
+    assert len({step.record for _, step in found.steps}) == len(found.steps)
+
+
+def test_the_answer_is_json_by_its_schema_and_a_table(root, many):
+    for path in (root.path, many.root):
+        answer = CliRunner().invoke(command, ["--root", str(path), "--json"], standalone_mode=False)
+        assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(json.loads(answer.output))] == []
+    text = CliRunner().invoke(command, ["--root", str(many.root)], standalone_mode=False).output
+    assert f"and {upstream(many) - 500} more executions" in text
+    assert f"{trace(open_history(many.root)).nodes_visited} nodes visited" in text
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_artifacts_two_thousand_generations_deep_take_a_second(tmp_path):
+    many = many_records.build(tmp_path / "root", generations=2250, runs=3)
+    assert many.artifacts > 100_000
+    history = open_history(many.root)
+    started = time.process_time()
+    found = trace(history)
+    traced = time.process_time()
+    reached = impact(history, [many.first_payload])
+    done = time.process_time()
+    assert len(found.steps) == upstream(many)
+    assert len(reached.models) == many.versions - (many.runs - 1)
+    assert traced - started < 1
+    assert done - traced < 1

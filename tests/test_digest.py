@@ -1,0 +1,71 @@
+"""Files and trees -> digests: what counts, what is never opened, and what is an error and no empty tree."""
+
+import os
+import stat
+
+import pytest
+
+from components.digest import content_entry, file_entry, is_provenance, tree_digest, tree_files, tree_manifest
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "below" / "b").write_text("b")
+    return tmp_path
+
+
+def test_a_tree_that_is_not_there_has_no_digest(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        tree_digest(tmp_path / "none")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_an_empty_one(tree, monkeypatch):
+    def refuse(path, scandir=os.scandir):
+        if os.path.basename(path) == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    with pytest.raises(PermissionError, match="below"):
+        tree_files(tree)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "fifo"),
+        (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "socket"),
+    ],
+)
+def test_what_is_no_file_is_named_and_never_opened(tree, make, kind):
+    before = tree_digest(tree)
+    make(tree / "below" / "special")
+    assert tree_manifest(tree)["below/special"] == {"special": kind}
+    assert tree_digest(tree) != before
+
+
+def test_a_device_is_named_and_never_opened():
+    assert file_entry("/dev/zero") == {"special": "character device"}
+
+
+def test_a_link_is_told_and_only_content_follows_it(tree):
+    (tree / "link").symlink_to("a")
+    assert file_entry(tree / "link") == {"symlink": "a"}
+    assert content_entry(tree / "link") == file_entry(tree / "a")
+
+
+def test_files_are_in_the_order_of_their_names_bytes(tmp_path):
+    for name in ("a.b", "a-b", "é", "b", "\U0001f600", "\uffee"):
+        (tmp_path / name).touch()
+    assert tree_files(tmp_path) == sorted(tree_files(tmp_path), key=str.encode)
+
+
+@pytest.mark.parametrize("folder", ["", "Format-Serving/"])
+def test_provenance_leaves_the_digest_of_any_artifact_alone(tree, folder):
+    before = tree_digest(tree)
+    (tree / folder / "assets.extra").mkdir(parents=True)
+    (tree / folder / "assets.extra" / "provenance.json").write_text("{}")
+    assert is_provenance(f"{folder}assets.extra/provenance.json")
+    assert tree_digest(tree) == before

@@ -1,0 +1,68 @@
+"""A file replaced: the new bytes or the old ones, and nothing left beside them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from components.files import PART_PATTERN, replacing, sync_folder
+
+KILLED = """
+import os, signal, sys
+from components.files import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with replacing(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_error_in_the_block_leaves_the_old_file_alone(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with contextlib.suppress(ZeroDivisionError), replacing(target) as file:
+        file.write(b"half")
+        _ = 1 // 0
+        pytest.fail("the error was swallowed")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_kill_leaves_the_old_file_and_a_part_that_the_pattern_finds(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    assert subprocess.run([sys.executable, "-c", KILLED, target], check=False).returncode == -signal.SIGKILL
+    assert target.read_bytes() == b"old"
+    assert len(list(tmp_path.glob(PART_PATTERN))) == 1
+
+
+def test_the_bytes_and_the_folder_are_synced_around_the_rename(tmp_path, monkeypatch):
+    seen = []
+
+    def note(descriptor, fsync=os.fsync):
+        seen.append(sorted(os.listdir(tmp_path)) == ["file"] and os.path.isdir(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with replacing(tmp_path / "file") as file:
+        file.write(b"new")
+    assert seen == [False, True]
+
+
+def test_a_folder_that_is_none_cannot_be_synced(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        sync_folder(tmp_path / "file")
