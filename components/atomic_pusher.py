@@ -25,6 +25,9 @@ PUSHED_FILE: Final = "pushed.json"
 PROVENANCE_FILE: Final = "provenance.json"
 """Written by the runner into the executor's temporary folder, once everything it names is known."""
 
+SIGNATURE_FILE: Final = "provenance.dsse.json"
+"""Beside it, where the run was given a key."""
+
 BLESSINGS: Final = ("model_blessing", "infra_blessing")
 
 
@@ -68,9 +71,11 @@ class AtomicPusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  #
         saved_model = Path(model.uri) / FORMAT_SERVING
         # The runner put the digest there when the model was trained; without a runner it is taken here.
         digest = model.get_string_custom_property("sha256") or tree_digest(saved_model)
-        record(
-            pushed_model, publish(saved_model, serving_dir, self._provenance(), digest), exec_properties["serving_dir"]
-        )
+        provenance = self._provenance()
+        envelope = provenance.with_name(SIGNATURE_FILE)
+        signature = envelope if envelope.is_file() else None
+        made = publish(saved_model, serving_dir, provenance, digest, signature=signature)
+        record(pushed_model, made, exec_properties["serving_dir"])
 
     def _provenance(self) -> Path:
         manifest = Path(self._get_tmp_dir()) / PROVENANCE_FILE

@@ -13,7 +13,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components.digest import CHUNK, is_provenance, tree_digest
@@ -23,6 +23,7 @@ from components.serving import (
     CLAIMS_FILE,
     MAX_VERSION,
     PROVENANCE,
+    SIGNATURE,
     STAGE_PREFIX,
     ServedVersion,
     claim,
@@ -49,7 +50,9 @@ class Publication:
     repeated: bool = False
 
 
-def publish(saved_model: Path, serving_dir: Path, provenance: Path, digest: str) -> Publication:
+def publish(
+    saved_model: Path, serving_dir: Path, provenance: Path, digest: str, *, signature: Path | None = None
+) -> Publication:
     """Serves a SavedModel.
 
     Args:
@@ -57,6 +60,7 @@ def publish(saved_model: Path, serving_dir: Path, provenance: Path, digest: str)
       serving_dir: made if need be.
       provenance: the manifest that goes along as `assets.extra/provenance.json`.
       digest: the model digest that was evaluated and checked.
+      signature: the envelope over the manifest, if it is signed; it goes along as `SIGNATURE`.
 
     Returns:
       The new version; or the highest one, if its bytes are the very same. A copy of it would be one more version for
@@ -69,19 +73,20 @@ def publish(saved_model: Path, serving_dir: Path, provenance: Path, digest: str)
     """
     with locked(serving_dir):
         with _explained(saved_model, serving_dir):
-            made = _made(saved_model, serving_dir, provenance, digest)
+            beside = {PROVENANCE: provenance} | ({} if signature is None else {SIGNATURE: signature})
+            made = _made(saved_model, serving_dir, beside, digest)
         _make_durable(made)
     return made
 
 
-def _made(saved_model: Path, serving_dir: Path, provenance: Path, digest: str) -> Publication:
+def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str) -> Publication:
     """Makes the next version, with a rename as the last thing that can fail; the lock is held."""
     clear_stages(serving_dir)
     if (served := _already_highest(serving_dir, digest)) is not None:
         return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
     stage = serving_dir / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
     try:
-        _fill(stage, saved_model, provenance)
+        _fill(stage, saved_model, beside)
         _verify(stage, saved_model, digest)
         version = _next_version(serving_dir)
         claim(serving_dir, version)
@@ -130,7 +135,7 @@ def _already_highest(serving_dir: Path, digest: str) -> ServedVersion | None:
     return found[-1] if found and found[-1].complete and found[-1].digest == digest else None
 
 
-def _fill(stage: Path, saved_model: Path, provenance: Path) -> None:
+def _fill(stage: Path, saved_model: Path, beside: Mapping[str, Path]) -> None:
     stage.mkdir()
     for folder, folders, files in os.walk(saved_model):
         inside = Path(folder).relative_to(saved_model)
@@ -142,9 +147,9 @@ def _fill(stage: Path, saved_model: Path, provenance: Path) -> None:
                 _refuse_link(Path(folder, name))
                 _refuse_special(Path(folder, name))
                 _copy(Path(folder, name), stage / inside / name)
-    manifest = stage / PROVENANCE
-    manifest.parent.mkdir(exist_ok=True)
-    _copy(provenance, manifest)
+    for name, source in beside.items():
+        (stage / name).parent.mkdir(exist_ok=True)
+        _copy(source, stage / name)
     for folder, _, _ in os.walk(stage, topdown=False):
         sync_folder(folder)
 

@@ -28,6 +28,9 @@ FORMAT_SERVING: Final = "Format-Serving"
 """Folder of a Model artifact that holds its SavedModel."""
 
 PROVENANCE: Final = "assets.extra/provenance.json"
+SIGNATURE: Final = "assets.extra/provenance.dsse.json"
+"""A DSSE envelope over the provenance, where there is a key to sign with."""
+
 TREE_SHA256: Final = "treeSha256"
 """The algorithm by which a provenance statement names a tree digest."""
 

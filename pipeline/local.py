@@ -23,6 +23,7 @@ from pipeline.view import RunView
 
 if TYPE_CHECKING:
     from pipeline.dry_run import DryRun
+    from pipeline.lineage.keys import PrivateKey
     from pipeline.runner import Outcome
 
 
@@ -87,8 +88,10 @@ def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
     }
 
 
-def run(request: Request, reuse: Reuse, view: RunView, *, verbose: bool = False) -> Finished:
-    """Runs the pipeline.
+def run(
+    request: Request, reuse: Reuse, view: RunView, *, sign_key: PrivateKey | None = None, verbose: bool = False
+) -> Finished:
+    """Runs the pipeline, and signs what it serves where there is a key.
 
     Raises:
       MnistTfxError: if it could not be started; what stops a started run is in the outcome.
@@ -112,7 +115,13 @@ def run(request: Request, reuse: Reuse, view: RunView, *, verbose: bool = False)
 
         import_s = time.monotonic() - before
         outcome = runner.Run(
-            config, run_id, reuse=reuse, view=view, processes=processes, interruptions=interruptions
+            config,
+            run_id,
+            reuse=reuse,
+            view=view,
+            processes=processes,
+            interruptions=interruptions,
+            sign_key=sign_key,
         ).run()
     return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age())
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tfx.orchestration.portable import data_types, launcher
 
 from components import savedmodel_check
+from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
 from pipeline import metadata_connection, metadata_store, root, verdicts
@@ -24,7 +25,8 @@ from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
-from pipeline.lineage import manifest, record_files, records
+from pipeline.lineage import manifest, record_files, records, signing
+from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.ledger import Ledger
 from pipeline.metadata_connection import Connection
 from pipeline.nodes import TRAINERS, CompiledPipeline, Node, compile_pipeline
@@ -66,6 +68,7 @@ class Run:
         view: RunView,
         processes: StageProcesses,
         interruptions: Interruptions,
+        sign_key: PrivateKey | None = None,
     ) -> None:
         self._config = config
         self._run_id = run_id
@@ -73,6 +76,7 @@ class Run:
         self._view = view
         self._processes = processes
         self._interruptions = interruptions
+        self._sign_key = sign_key
         self._done: dict[str, Done] = {}
         self._outcomes: dict[str, records.NodeOutcome] = {}
         self._highest_version = 0
@@ -132,6 +136,7 @@ class Run:
             for node in compiled.nodes:
                 self._interruptions.check()
                 self._run_node(node, planner, context, connection, compiled)
+            self._sign_again()
         finally:
             # Nothing of this run is still at work, however it ended.
             metadata_store.fail_running(connection, (self._run_id,))
@@ -235,8 +240,17 @@ class Run:
         )
         folder = Path(info.tmp_dir) / str(info.execution_id)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "provenance.json").write_bytes(manifest.to_bytes(statement))
+        (folder / PROVENANCE_FILE).write_bytes(manifest.to_bytes(statement))
+        if self._sign_key is not None:
+            envelope = signing.envelope_bytes(manifest.to_bytes(statement), self._sign_key)
+            (folder / SIGNATURE_FILE).write_bytes(envelope)
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
+
+    def _sign_again(self) -> None:
+        """Signs what is served where the push was reused, or found its bytes there already."""
+        served = verdicts.pushed(self._config.paths.root, self._done["Pusher"].record)
+        if self._sign_key is not None and served is not None:
+            signing.sign(self._config.paths.root / served.path, self._sign_key)
 
     def _say_warnings(self, node: Node) -> None:
         if node.id == "SchemaGate":

@@ -25,6 +25,7 @@ from pipeline.view import STYLES, RunView
 
 if TYPE_CHECKING:
     from pipeline.dry_run import DryRun  # brings TFX
+    from pipeline.lineage.keys import PrivateKey
 
 
 @click.command()
@@ -55,9 +56,22 @@ if TYPE_CHECKING:
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
 @click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
+@click.option(
+    "--sign-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Private key to sign the served version's provenance with; see `lineage keygen`.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
-def run(no_cache: bool, force: tuple[str, ...], dry_run: bool, verbose: bool, as_json: bool, **request: object) -> int:
+def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
+    no_cache: bool,
+    force: tuple[str, ...],
+    dry_run: bool,
+    sign_key: Path | None,
+    verbose: bool,
+    as_json: bool,
+    **request: object,
+) -> int:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
 
     \b
@@ -75,7 +89,8 @@ def run(no_cache: bool, force: tuple[str, ...], dry_run: bool, verbose: bool, as
         if dry_run:
             _print_plan(local.plan(asked, reuse), console, as_json=as_json)
             return 0
-        finished = local.run(asked, reuse, RunView(console), verbose=verbose)
+        key = None if sign_key is None else _private_key(sign_key)
+        finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose)
     except (MnistTfxError, Interrupted) as err:
         if as_json:
             options.print_json(local.not_run(err))
@@ -83,6 +98,13 @@ def run(no_cache: bool, force: tuple[str, ...], dry_run: bool, verbose: bool, as
         return err.exit_code
     _print_end(finished, console, as_json=as_json)
     return finished.outcome.exit_code
+
+
+def _private_key(path: Path) -> PrivateKey:
+    from pipeline.commands.passphrase import passphrase
+    from pipeline.lineage import keys
+
+    return keys.load_private(path, passphrase)
 
 
 def _print_plan(plan: DryRun, console: Console, *, as_json: bool) -> None:

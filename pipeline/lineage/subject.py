@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from components.digest import file_entry, is_provenance, manifest_digest
 from components.errors import BadInput, EnvironmentProblem
-from components.serving import PROVENANCE
+from components.serving import PROVENANCE, SIGNATURE
 from pipeline.lineage import manifest
 from pipeline.lineage.artifacts import checked_path
 
-ENVELOPE: Final = "assets.extra/provenance.dsse.json"
+ENVELOPE: Final = SIGNATURE
 """The signed statement; like the statement itself it is no part of the model's digest."""
 
 BESIDE: Final = (PROVENANCE, ENVELOPE)

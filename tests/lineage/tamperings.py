@@ -5,6 +5,7 @@ metadata store (with Python's sqlite3, while nobody has it open through ml_metad
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -33,6 +34,10 @@ def _evidence(root: Path, rng: random.Random, *, filled: bool = False) -> Path:
     return rng.choice([path for path in _files(root, folders) if not filled or path.stat().st_size])
 
 
+def _version(root: Path, rng: random.Random) -> Path:
+    return rng.choice(sorted(path for path in (root / "serving").iterdir() if path.name.isdecimal()))
+
+
 def _named(root: Path, *paths: Path) -> Named:
     return tuple(path.relative_to(root).as_posix() for path in paths)
 
@@ -58,7 +63,7 @@ def add_a_file(root: Path, rng: random.Random) -> Named:
 
 
 def add_a_file_that_looks_like_provenance(root: Path, rng: random.Random) -> Named:
-    new = root / rng.choice(["serving/1", "serving/2"]) / f"assets.extra/provenance{rng.randrange(100)}.so"
+    new = _version(root, rng) / f"assets.extra/provenance{rng.randrange(100)}.so"
     new.write_bytes(b"ELF")
     return _named(root, new)
 
@@ -126,7 +131,7 @@ def swap_two_versions(root: Path, rng: random.Random) -> Named:
 
 
 def edit_the_manifest(root: Path, rng: random.Random) -> Named:
-    path = root / rng.choice(["serving/1", "serving/2"]) / "assets.extra/provenance.json"
+    path = _version(root, rng) / "assets.extra/provenance.json"
     statement = json.loads(path.read_bytes())
     items = rng.choice([statement["predicate"]["buildDefinition"]["resolvedDependencies"], statement["subject"]])
     item = rng.choice(items)
@@ -157,8 +162,6 @@ def delete_a_record(root: Path, rng: random.Random) -> Named:
 
 
 def insert_a_record(root: Path, rng: random.Random) -> Named:
-    import hashlib
-
     fields = json.loads(rng.choice(sorted((root / "records").iterdir())).read_bytes())
     fields["finished"] = "2030-01-01T00:00:00.000Z"
     data = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
