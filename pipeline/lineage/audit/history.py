@@ -159,11 +159,13 @@ def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
             yield _disagrees(where, what, wanted, got)
 
 
-def check_nodes(evidence: Evidence, version: int, behind: Behind) -> Iterator[Finding]:
+def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Behind) -> Iterator[Finding]:
     """Yields the nodes and edges of the pipeline that are not on the path, by the run that pushed the version."""
-    runs = [(known, run) for known, run in evidence.runs() if run.version == version]
+    ended_with = [(known, run) for known, run in evidence.runs() if run.version == version]
+    # A later run may end with the same version, and with other records: of its own push of the same bytes.
+    runs = [(known, run) for known, run in ended_with if push and push.record in [node.record for node in run.nodes]]
     if not runs:
-        where, what = evidence.paths.ledger.name, f"no run is recorded that ended with version {version}"
+        where, what = evidence.paths.ledger.name, f"no run is recorded that ended with this push of version {version}"
         yield Finding(verdict=COMPLETENESS, link=NODE, where=where, what=what, level=UNKNOWN)
     for known, run in runs[:1]:
         for node in run.nodes:

@@ -139,7 +139,7 @@ def _audit(evidence: Evidence, version: int, options: Options, hasher: Hasher, r
         *behind.check_artifacts(artifacts),
         *_check_baselines(evidence, artifacts, hasher),
         *behind.check_inputs(evidence, inputs),
-        *history.check_nodes(evidence, version, known),
+        *history.check_nodes(evidence, version, push, known),
         *evidence.ledger_findings,
         *history.check_commits(evidence, known),
         *history.check_all_records(evidence, known),
