@@ -20,6 +20,7 @@ from components.files import sync_folder
 from components.publish import publish
 from components.serving import (
     PROVENANCE,
+    SIGNATURE,
     STAGE_PREFIX,
     ServedVersion,
     locked,
@@ -102,7 +103,9 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
         started = time.time()
         try:
             push.begin()
-            made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest)
+            # The manifest stays the same, and with it what was signed.
+            signature = old.path / SIGNATURE if (old.path / SIGNATURE).is_file() else None
+            made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest, signature=signature)
         except BaseException as err:
             push.give_up(str(err))
             raise

@@ -10,7 +10,7 @@ from lineage.audited_copy import audited_copy
 from components.digest import tree_digest
 from components.errors import BadInput, Refused
 from components.publish import publish
-from components.serving import PROVENANCE, highest_claimed, versions
+from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline import serving_versions
 from pipeline.commands.serving import serving as commands
 from pipeline.lineage import chain, served
@@ -37,6 +37,12 @@ def test_a_rollback_serves_the_old_bytes_under_the_next_number(paths):
     assert numbers(paths) == [1, 2, 3]
     assert tree_digest(paths.serving / "3") == tree_digest(paths.serving / "1")
     assert (paths.serving / "3" / PROVENANCE).read_bytes() == (paths.serving / "1" / PROVENANCE).read_bytes()
+
+
+def test_a_signature_goes_along_with_the_manifest_that_it_signs(paths):
+    (paths.serving / "1" / SIGNATURE).write_text("{}")
+    rollback(paths.root, 1, pytest.fail)
+    assert (paths.serving / "3" / SIGNATURE).read_text() == "{}"
 
 
 def test_a_rollback_leads_to_the_original_training(paths):
@@ -115,7 +121,7 @@ def test_without_a_store_nothing_is_pushed(paths):
 
 
 def test_a_push_that_fails_leaves_nothing_open(paths, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(serving_versions, "publish", full)
@@ -125,8 +131,8 @@ def test_a_push_that_fails_leaves_nothing_open(paths, monkeypatch):
 
 
 def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeypatch):
-    def killed(*arguments):
-        publish(*arguments)
+    def killed(*arguments, **options):
+        publish(*arguments, **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serving_versions, "publish", killed)

@@ -26,8 +26,8 @@ KILLED_AFTER_THE_RENAME = """
 import os, signal, sys
 import components.publish
 publish = components.publish.publish
-def killed(*arguments):
-    publish(*arguments)
+def killed(*arguments, **options):
+    publish(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
 components.publish.publish = killed
 from pipeline.cli import main
