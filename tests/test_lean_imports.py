@@ -18,8 +18,13 @@ request = Request(data=(Path(sys.argv[1]),), root=Path("/tmp/nowhere-at-all"))
 config = configure(request, *settings_and_paths(request))
 with lean_imports.orchestrating():
     from pipeline.nodes import compile_pipeline
+from tfx.proto.orchestration import pipeline_pb2
 proto = compile_pipeline(config, "run").proto
-print(hasattr(sys.modules["tensorflow"], "constant"), hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest())
+deployment = pipeline_pb2.IntermediateDeploymentConfig()
+proto.deployment_config.Unpack(deployment)  # packed, its maps are in no particular order
+proto.ClearField("deployment_config")
+whole = b"".join(one.SerializeToString(deterministic=True) for one in (proto, deployment))
+print(hasattr(sys.modules["tensorflow"], "constant"), hashlib.sha256(whole).hexdigest())
 """
 
 
