@@ -49,10 +49,12 @@ def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
     compiled = compile_pipeline(config, "dry-run")
     done: dict[str, Done] = {}
     nodes: dict[str, Planned] = {}
+    known = chain.read(config.paths.ledger)
     planner = Planner(
         paths=config.paths,
         records=record_files.scan(config.paths.records),
-        order=chain.read(config.paths.ledger).order,
+        order=known.order,
+        collected=known.collected(),
         forced=reuse.forced([node.id for node in compiled.nodes]),
         staging=staging,
     )

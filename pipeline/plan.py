@@ -55,6 +55,14 @@ class Planned:
     damaged: bool = False
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why outputs cannot be reused, and whether somebody damaged them."""
+
+    why: str
+    is_damage: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class Planner:
     """Decides node by node, upstream first.
@@ -64,6 +72,7 @@ class Planner:
       records: all records, by hash.
       order: hashes of execution records, oldest first.
       forced: nodes that execute whatever was recorded.
+      collected: paths of artifacts that were removed on purpose.
       staging: where copies of data and schema go while properties are resolved; the root itself by default.
     """
 
@@ -71,6 +80,7 @@ class Planner:
     records: Mapping[str, records.Record]
     order: tuple[str, ...]
     forced: frozenset[str] = frozenset()
+    collected: frozenset[str] = frozenset()
     staging: Path | None = None
 
     def plan(self, node: Node, done: Mapping[str, Done]) -> Planned:
@@ -90,14 +100,21 @@ class Planner:
         if found is None:
             return dataclasses.replace(asked, why=self._what_changed(node, recorded, inputs))
         hash_, record = found
-        for entry in (entry for entries in record.outputs.values() for entry in entries):
-            if changes := difference(self.paths.root, entry):
-                why = f"{entry.path} was changed on disk ({changes})"
-                return dataclasses.replace(asked, why=why, damaged=True)
-        if node.id == "Pusher" and not still_served(self.paths.root, record):
-            return dataclasses.replace(asked, why="what it pushed is not the newest served version")
+        if (fault := self._fault(node, record)) is not None:
+            return dataclasses.replace(asked, why=fault.why, damaged=fault.is_damage)
         done_before = Done(hash=hash_, record=record)
         return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
+
+    def _fault(self, node: Node, record: ExecutionRecord) -> Fault | None:
+        """Returns why the outputs of an earlier execution cannot be reused, or None: every byte is read."""
+        for entry in (entry for entries in record.outputs.values() for entry in entries):
+            if entry.path in self.collected:
+                return Fault(why=f"{entry.path} was collected by `lineage gc`", is_damage=False)
+            if changes := difference(self.paths.root, entry):
+                return Fault(why=f"{entry.path} was changed on disk ({changes})", is_damage=True)
+        if node.id == "Pusher" and not still_served(self.paths.root, record):
+            return Fault(why="what it pushed is not the newest served version", is_damage=False)
+        return None
 
     def _what_changed(
         self, node: Node, parameters: Mapping[str, Scalar], inputs: Mapping[str, tuple[ArtifactRef, ...]]

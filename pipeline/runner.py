@@ -130,6 +130,7 @@ class Run:
             paths=self._config.paths,
             records=record_files.scan(self._config.paths.records),
             order=ledger.chain.order,
+            collected=ledger.chain.collected(),
             forced=self._reuse.forced([node.id for node in compiled.nodes]),
         )
         try:

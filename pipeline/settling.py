@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from components.serving import ServedVersion, versions
 from pipeline import metadata_store, root, verdicts
 from pipeline.config import PipelineConfig
 from pipeline.lineage import chain, record_files, records
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
 from pipeline.metadata_connection import Connection
+from pipeline.paths import RunPaths
 
 
 def settle(
@@ -41,11 +43,21 @@ def settle(
     written = record_files.scan(config.paths.records) if unsettled else {}
     for intent in unsettled:
         _settle_intent(config.paths.root, intent, written, connection, ledger)
+    for version in unrecorded(config.paths, ledger):
+        say(
+            f"warning: {version} is served, but no push of it is recorded: `mnist-tfx lineage repair` attaches it again"
+        )
     runs = metadata_store.open_runs(ledger.chain, config.paths.log("").parent)
     left = metadata_store.fail_running(connection, runs)
     if left:
         say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
     root.claim(config.paths, config.identity)
+
+
+def unrecorded(paths: RunPaths, ledger: Ledger) -> list[ServedVersion]:
+    """Returns the served versions that the ledger does not know: a push was killed after its rename, or it is foreign."""
+    known = {line.details["version"] for line in ledger.chain.lines if line.event == chain.PUSHED}
+    return [served for served in versions(paths.serving) if served.version not in known]
 
 
 def _settle_intent(
@@ -59,7 +71,7 @@ def _settle_intent(
     for known, record in written.items():
         if not isinstance(record, records.ExecutionRecord):
             continue
-        if (record.run_id, record.node) != (intent.run_id, intent.node):
+        if (record.run_id, record.node, record.key) != (intent.run_id, intent.node, intent.details.get("key")):
             continue
         outputs = [str(place / entry.path) for made in record.outputs.values() for entry in made]
         if metadata_store.is_published(connection, known, outputs):
