@@ -44,6 +44,9 @@ CLAIMS_FILE: Final = ".versions"
 MAX_VERSION: Final = (1 << 63) - 1
 """A larger number than int64 holds is none to TF Serving."""
 
+_INT64: Final = re.compile(r"[ \t\n\v\f\r]*(?P<sign>[+-]?)(?P<digits>[0-9]+)[ \t\n\v\f\r]*")
+"""What absl::SimpleAtoi and safe_strto64 accept."""
+
 LOCK_TIMEOUT: Final = 60.0
 """Seconds; a push takes milliseconds."""
 
@@ -59,6 +62,11 @@ class ServedVersion:
 
     version: int
     path: Path
+
+    @property
+    def plainly_named(self) -> bool:
+        """Whether its folder goes by the number as the pipeline writes it; TF Serving takes `02` and `+2` as well."""
+        return self.path.name == str(self.version)
 
     @property
     def complete(self) -> bool:
@@ -132,13 +140,40 @@ def locate(serving_dir: str, artifact_uri: str) -> Path:
     return Path(artifact_uri).parents[3] / serving_dir
 
 
+def number_of(name: str) -> int | None:
+    """Returns the number for which TF Serving may take a child's name, None if it is none.
+
+    Its parser allows white space on both sides, a sign and leading zeros.
+    """
+    found = _INT64.fullmatch(name)
+    if found is None:
+        return None
+    number = _number(found["digits"]) * (-1 if found["sign"] == "-" else 1)
+    return number if -MAX_VERSION - 1 <= number <= MAX_VERSION else None
+
+
 def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
-    """Returns every child that TF Serving takes for a version, lowest number first, complete or not."""
-    folder = Path(serving_dir)
+    """Returns every folder that TF Serving may take for a version, complete or not.
+
+    Lowest number first, and of those with the same number the one with the plain name.
+    """
+    found = [ServedVersion(number, path) for number, path in _numbered(Path(serving_dir)) if number >= 0]
+    folders = [one for one in found if one.path.is_dir()]
+    return sorted(folders, key=lambda one: (one.version, not one.plainly_named, one.path.name))
+
+
+def strangers(serving_dir: str | os.PathLike[str]) -> list[Path]:
+    """Returns the children that TF Serving may take for versions and that nobody here made, sorted.
+
+    Their names are not the plain number, such as `02`, `+2` or `2 `, or they are no folders.
+    """
+    found = _numbered(Path(serving_dir))
+    return sorted(path for number, path in found if path.name != str(number) or number < 0 or not path.is_dir())
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
     names = os.listdir(folder) if folder.is_dir() else []
-    numbers = [name for name in names if re.fullmatch("[0-9]+", name) and _number(name) <= MAX_VERSION]
-    numbered = [name for name in numbers if (folder / name).is_dir()]
-    return sorted((ServedVersion(int(name), folder / name) for name in numbered), key=lambda found: found.version)
+    return [(number, folder / name) for name in names if (number := number_of(name)) is not None]
 
 
 def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:

@@ -7,7 +7,6 @@ other writers and says so, and whatever MLMD raises ends as one line that names 
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,24 +18,21 @@ from ml_metadata.metadata_store import metadata_store
 from tfx.orchestration import metadata
 
 from components.errors import BadInput, EnvironmentProblem
+from pipeline import metadata_reach
 from pipeline.lineage import store
 from pipeline.lineage.chain import COMMIT, Chain
 from pipeline.metadata_url import (
     FORMS,
     OPTION,
-    PASSWORD_VARIABLE,
     Address,
     GrpcService,
-    MysqlDatabase,
     SqliteFile,
+    recorded_address,
 )
 from pipeline.paths import RunPaths
 
 PATIENCE: Final = 3.0
 """Seconds of waiting for another process after which the user is told."""
-
-REACH: Final = 5.0
-"""Seconds that a server may take to answer at all."""
 
 RUN_CONTEXT: Final = "pipeline_run"
 """Type of the contexts that TFX makes for runs; they are named by run id."""
@@ -88,14 +84,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             if isinstance(error, errors.AbortedError) or "Concurrent writes" in text:
                 return _locked(self.address.path, None)
             return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text, hint=self._rebuild)
-        if isinstance(self.address, MysqlDatabase):
-            if "mysql_real_connect failed" in text:  # all that MLMD says
-                hint = (
-                    f"is the password ({PASSWORD_VARIABLE}) right, and does the user log in by mysql_native_password?"
-                )
-                return EnvironmentProblem("the server refused the user", where=self.address, hint=hint)
-            text = text.replace(self.address.password, "***") if self.address.password else text
-        return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text)
+        return metadata_reach.problem(self.address, error)
 
     def _open(self) -> metadata_store.MetadataStore:
         if isinstance(self.address, SqliteFile) and self.address.path.exists():
@@ -136,12 +125,15 @@ def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callabl
     address = address or SqliteFile(path=paths.metadata)
     elsewhere = f" --to {address}" if address != SqliteFile(path=paths.metadata) else ""
     rebuild = f"`mnist-tfx lineage rebuild --root {paths.root}{elsewhere}` makes it again from records and ledger"
+    recorded = recorded_address(paths)
+    if recorded not in (None, str(address)):
+        rebuild = f"the last run had {OPTION} {recorded}; {rebuild}"
     # Newest first, so that one look is enough.
     runs = dict.fromkeys(line.run_id for line in reversed(chain.lines) if line.event == COMMIT)
     if isinstance(address, SqliteFile):
         _check_file(address.path, expected=bool(runs), rebuild=rebuild)
     else:
-        _check_server(address)
+        metadata_reach.check_server(address)
     connection = Connection(address, say=say, rebuild=rebuild)
     _probe(connection)
     with connection as handle:
@@ -164,10 +156,8 @@ def _probe(connection: Connection) -> None:
     """Asks a service something that it can answer at once: its connection is made with the first call."""
     if not isinstance(connection.address, GrpcService):
         return
-    config = connection.address.config()
-    config.client_timeout_sec = REACH
     try:
-        metadata_store.MetadataStore(config).get_context_types()
+        metadata_reach.probe(connection.address)
     except errors.StatusError as err:
         raise connection.problem(err) from err
 
@@ -224,25 +214,6 @@ def _writer(path: Path) -> int | None:
         return store.writer(path)
     except OSError as err:
         raise EnvironmentProblem("the metadata store cannot be written", where=path, got=err.strerror) from err
-
-
-def _check_server(address: MysqlDatabase | GrpcService) -> None:
-    """Asks whether anybody listens, and speaks first, as MySQL does: MLMD would wait for both without end.
-
-    Raises:
-      EnvironmentProblem: if not.
-    """
-    greeting = b""
-    try:
-        with socket.create_connection((address.host, address.port), timeout=REACH) as connected:
-            if isinstance(address, MysqlDatabase):
-                greeting = connected.makefile("rb").read(5)
-    except OSError as err:
-        got = err.strerror or str(err) or type(err).__name__
-        raise EnvironmentProblem("cannot be reached", where=address, got=got, hint="is the server running?") from err
-    # Three bytes of length, a number, and the version of the protocol.
-    if isinstance(address, MysqlDatabase) and greeting[4:] != b"\x0a":
-        raise EnvironmentProblem("does not answer as a MySQL server does", where=address)
 
 
 def _locked(path: Path, process: int | None) -> EnvironmentProblem:

@@ -7,19 +7,24 @@ never repeated in an error either: a misspelt address has its password in any pl
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from components.errors import BadInput
+from pipeline.paths import RunPaths
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
 
 OPTION: Final = "--metadata"
+RECORDED: Final = "metadata"
+"""Key of root.json: the address, without a password, of a store that is not the file in the root."""
+
 PASSWORD_VARIABLE: Final = "MNIST_TFX_METADATA_PASSWORD"  # noqa: S105  # a variable's name
 
 FORMS: Final = {
@@ -44,6 +49,10 @@ class SqliteFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    def url(self) -> str:
+        """Returns what `parse` takes."""
+        return str(self)
+
     def config(self) -> metadata_store_pb2.ConnectionConfig:
         """Returns what ml_metadata wants to hear."""
         from ml_metadata.proto import metadata_store_pb2
@@ -65,7 +74,12 @@ class MysqlDatabase:
     password: str = dataclasses.field(default="", repr=False)
 
     def __str__(self) -> str:
-        return f"mysql://{self.user}@{_netloc(self.host, self.port)}/{self.database}"
+        return f"mysql://{quote(self.user, safe='')}@{_netloc(self.host, self.port)}/{self.database}"
+
+    def url(self) -> str:
+        """Returns what `parse` takes, with the password."""
+        user = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return f"mysql://{user}@{_netloc(self.host, self.port)}/{self.database}"
 
     def config(self) -> metadata_store_pb2.ConnectionConfig:
         """Returns what ml_metadata wants to hear."""
@@ -92,6 +106,10 @@ class GrpcService:
     def __str__(self) -> str:
         return f"grpc://{_netloc(self.host, self.port)}"
 
+    def url(self) -> str:
+        """Returns what `parse` takes."""
+        return str(self)
+
     def config(self) -> metadata_store_pb2.MetadataStoreClientConfig:
         """Returns what ml_metadata wants to hear."""
         from ml_metadata.proto import metadata_store_pb2
@@ -116,6 +134,25 @@ def connection_config(
       BadInput: as `parse`.
     """
     return parse(url_or_path).config()
+
+
+def recorded_address(paths: RunPaths) -> str | None:
+    """Returns the address, without a password, that a root's last run wrote to; None for the file in the root.
+
+    A store below the root moves along with it.
+    """
+    if paths.identity.is_symlink() or not paths.identity.is_file():
+        return None
+    try:
+        found = json.loads(paths.identity.read_text())
+        address, before = found.get(RECORDED), found.get("path")
+    except (OSError, ValueError, AttributeError):
+        return None
+    if not isinstance(address, str) or not address:
+        return None
+    if isinstance(before, str) and address.startswith(f"{before}/"):
+        address = f"{paths.root}{address[len(before) :]}"
+    return None if address == str(paths.metadata) else address
 
 
 def parse(text: str, environ: Mapping[str, str] | None = None) -> Address:

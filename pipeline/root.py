@@ -16,6 +16,7 @@ from components.errors import BadInput, EnvironmentProblem
 from pipeline.lineage import record_files
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.records import ExecutionRecord
+from pipeline.metadata_url import RECORDED
 from pipeline.paths import RunPaths
 
 LOCK_WAIT: Final = 3600.0
@@ -78,6 +79,7 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
         return None
     found = _read_identity(paths.identity)
     place = found.pop(PLACE, None)
+    found.pop(RECORDED, None)
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as they were when written
     if found != wanted:
         raise BadInput(
@@ -113,9 +115,16 @@ def check_ledger(paths: RunPaths, chain: Chain) -> None:
     )
 
 
-def claim(paths: RunPaths, identity: Mapping[str, Any]) -> None:
-    """Notes which pipeline lives in the root, and where the root lies."""
-    text = json.dumps({**identity, PLACE: str(paths.root)}, indent=2) + "\n"
+def claim(paths: RunPaths, identity: Mapping[str, Any], metadata: str | None = None) -> None:
+    """Notes which pipeline lives in the root, where the root lies, and its metadata store's address if that is elsewhere.
+
+    Args:
+      paths: of the root.
+      identity: of the pipeline.
+      metadata: address without a password; None for the file in the root.
+    """
+    elsewhere = {} if metadata in (None, str(paths.metadata)) else {RECORDED: metadata}
+    text = json.dumps({**identity, PLACE: str(paths.root), **elsewhere}, indent=2) + "\n"
     if paths.identity.exists() and paths.identity.read_text() == text:
         return
     new = paths.identity.with_suffix(".new")

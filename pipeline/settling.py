@@ -51,7 +51,7 @@ def settle(
     left = metadata_store.fail_running(connection, runs)
     if left:
         say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
-    root.claim(config.paths, config.identity)
+    root.claim(config.paths, config.identity, str(connection.address))
 
 
 def unrecorded(paths: RunPaths, ledger: Ledger) -> list[ServedVersion]:

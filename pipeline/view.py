@@ -100,9 +100,9 @@ class RunView:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("node", no_wrap=True)
-        table.add_column("state", no_wrap=True)
-        table.add_column("s", justify="right", no_wrap=True)
+        table.add_column("node", no_wrap=True, min_width=16)
+        table.add_column("state", no_wrap=True, min_width=9)
+        table.add_column("s", justify="right", no_wrap=True, min_width=5)
         table.add_column("", no_wrap=True, overflow="ellipsis")
         for node, row in self._rows.items():
             seconds = time.monotonic() - row.started if row.state == "running" else row.seconds

@@ -1,12 +1,15 @@
 """What crosses between a run and its processes, and where the stack's output goes; whole runs are in e2e/."""
 
+import io
 import os
 
 import pytest
+from rich.console import Console
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
 from pipeline import quiet
 from pipeline.isolation import StageProcesses, _error
+from pipeline.view import RunView
 
 
 @pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem])
@@ -45,3 +48,15 @@ def test_what_the_stack_prints_goes_to_the_log_and_ours_to_the_terminal(tmp_path
         console.file.flush()
     assert capfd.readouterr().out == "ours\n"
     assert (tmp_path / "log").read_text() == "from C++\nfrom Beam\n"
+
+
+def test_the_table_keeps_its_columns_while_a_bar_is_drawn():
+    view = RunView(Console(width=80))
+    view.open(["Autoencoder"])
+    view.started("Autoencoder")
+    view.progress("Autoencoder", {"stage": "epoch", "done": 3, "total": 60, "loss": 0.0784, "val_loss": 0.0712})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(view._table())
+    drawn = console.export_text()
+    assert "running" in drawn
+    assert "epoch 3/60" in drawn

@@ -9,7 +9,7 @@ import pytest
 
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
-from components.serving import claim, highest_claimed, locate, locked, raise_floor, versions
+from components.serving import claim, highest_claimed, locate, locked, number_of, raise_floor, strangers, versions
 
 HOLD_LOCK = """
 import sys, components.serving as serving
@@ -43,6 +43,27 @@ def test_versions_are_the_children_whose_names_are_numbers_in_numeric_order(tmp_
         put(tmp_path, name)
     (tmp_path / "77").write_text("a file is no version")
     assert [found.version for found in versions(tmp_path)] == [9, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(" 3", 3), ("1 ", 1), ("\t7\n", 7), ("+2", 2), ("01", 1), ("-4", -4), (str((1 << 63) - 1), (1 << 63) - 1)],
+)
+def test_whatever_tf_serving_parses_is_a_number(name, number):
+    assert number_of(name) == number
+
+
+@pytest.mark.parametrize("name", ["", " ", "+", "+ 2", "--1", "1_0", "\N{NO-BREAK SPACE}1", "0x1", "1.0", str(1 << 63)])
+def test_what_tf_serving_does_not_parse_is_none(name):
+    assert number_of(name) is None
+
+
+def test_numbers_not_written_plainly_and_numbers_of_files_are_strangers(tmp_path):
+    for name in ("1", "2", "02", "+2", " 3", "1 ", "-1", ".stage-1", "v3"):
+        put(tmp_path, name)
+    (tmp_path / "77").write_text("a file")
+    assert [path.name for path in strangers(tmp_path)] == [" 3", "+2", "-1", "02", "1 ", "77"]
+    assert [found.path.name for found in versions(tmp_path)] == ["1", "1 ", "2", "+2", "02", " 3"]
 
 
 def test_a_missing_directory_serves_nothing(tmp_path):

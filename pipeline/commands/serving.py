@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from components.errors import BadInput
 from components.serving import ServedVersion, versions
 from pipeline import serving_versions
 from pipeline.commands import options
@@ -38,6 +39,8 @@ def list_(root: Path, as_json: bool) -> None:
     Example:
       mnist-tfx serving list
     """
+    if not root.is_dir():
+        raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
     found = [_fields(version) for version in versions(RunPaths(root.absolute()).serving)]
     if as_json:
         options.print_json({"status": "ok", "versions": found})

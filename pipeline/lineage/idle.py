@@ -22,10 +22,16 @@ def held(root: Path) -> Iterator[RunPaths]:
 
     Raises:
       BadInput: if none has.
-      EnvironmentProblem: if a run is under way, or the root cannot be written.
+      EnvironmentProblem: if a run is under way, the root cannot be written, or its ledger is lost.
     """
     paths = RunPaths(root.absolute())
     if not paths.ledger.is_file():
+        if any(paths.records.glob("*.json")):
+            raise EnvironmentProblem(
+                "the ledger is missing, but there are records",
+                where=paths.ledger,
+                hint="put the file back from a copy, or use another --root",
+            )
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
 
     def leave(message: str) -> NoReturn:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from components import serving
 from components.errors import MnistTfxError
 from components.serving import STAGE_PREFIX, ServedVersion, versions
 from pipeline.lineage import chain, idle
@@ -35,7 +36,7 @@ class Orphan:
       where: path relative to the root, or the ledger line or execution.
       why: what is missing, in words.
       bytes: on disk; 0 for what is no file.
-      remedy: the command that deals with it.
+      remedy: the command that deals with it; empty where none does.
     """
 
     kind: str
@@ -112,6 +113,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
         survey = Survey.of(paths)
         return (
             *_served(survey),
+            *_strange(paths),
             *_missing(survey),
             *_dead(paths, say),
             *_intents(survey),
@@ -128,6 +130,13 @@ def _served(survey: Survey) -> Iterator[Orphan]:
         path = survey.paths.relative(served.path)
         why = "served, but no line of the ledger says that it was pushed"
         yield Orphan(kind="served-unrecorded", where=path, why=why, remedy=REPAIR, bytes=size(served.path))
+
+
+def _strange(paths: RunPaths) -> Iterator[Orphan]:
+    for name in serving.strangers(paths.serving):
+        path = paths.serving / name
+        why = "TF Serving takes it for a version, but its name is no plain number: move it out of there"
+        yield Orphan(kind="served-stranger", where=paths.relative(path), why=why, remedy="", bytes=size(path))
 
 
 def _missing(survey: Survey) -> Iterator[Orphan]:

@@ -9,6 +9,7 @@ meta_graph.proto, graph.proto, function.proto, node_def.proto, attr_value.proto 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -37,6 +38,12 @@ SAVER: Final = frozenset(
 """Every SavedModel holds these in its own save and restore functions, and only there."""
 
 MAIN: Final = "main graph"
+
+_OP_NAME: Final = re.compile("_?[A-Z][A-Za-z0-9_>]*")
+"""TensorFlow's names of ops, known here or not; its functions are named such as `__inference_serve_12`.
+
+A function that is named so hides what a node runs: the op or the function.
+"""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -95,8 +102,12 @@ def _scan_metagraph(metagraph: bytes) -> Iterator[ForbiddenOp]:
     saving = _saver_functions(bodies, _saver_nodes(metagraph))
     for function_name, nodes in bodies.items():
         allowed = ORDINARY | SAVER if function_name in saving else ORDINARY
-        # A node may also name a function of the library as its op.
-        refused = (node for node in nodes if node.op not in allowed and node.op not in bodies)
+        if _OP_NAME.fullmatch(function_name):
+            yield ForbiddenOp(op=function_name, function=function_name, node="the function's own name")
+        # A node may also name a function of the library as its op, but none that goes by the name of an op.
+        refused = (
+            node for node in nodes if node.op not in allowed and (node.op not in bodies or _OP_NAME.fullmatch(node.op))
+        )
         yield from (ForbiddenOp(op=node.op, function=function_name, node=node.name) for node in refused)
 
 

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.lineage import chain
+from pipeline.metadata_url import Address, SqliteFile, parse, recorded_address
 from pipeline.paths import RunPaths
 
 LOCK_WAIT: Final = 25.0
@@ -44,21 +46,37 @@ class Store:
     """An open metadata store of one root.
 
     Attributes:
-      path: of the file.
+      path: of the file in the root, or the address of a store elsewhere.
       raw: ml_metadata's own store.
     """
 
-    def __init__(self, path: Path, raw: Any) -> None:
+    def __init__(self, path: Path | Address, raw: Any, shared_by: RunPaths | None = None) -> None:
+        """Takes an open store.
+
+        Args:
+          path: of the file in the root, or the address of a store elsewhere.
+          raw: ml_metadata's own store.
+          shared_by: the root that asks, where other roots may use the store too.
+        """
         self.path = path
         self.raw = raw
+        self._shared_by = shared_by
 
     def unfinished(self) -> list[Any]:
-        """Returns the executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
+        """Returns the root's executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         active = (pb.Execution.NEW, pb.Execution.RUNNING)
         with explained(self.path):
-            return [found for found in self.raw.get_executions() if found.last_known_state in active]
+            return [found for found in self._executions() if found.last_known_state in active]
+
+    def _executions(self) -> list[Any]:
+        if self._shared_by is None:
+            return list(self.raw.get_executions())
+        # Roots of one recipe share their context of type pipeline: only its runs tell which executions are a root's.
+        contexts = [self.raw.get_context_by_type_and_name("pipeline_run", run) for run in _runs(self._shared_by)]
+        found = (e for c in contexts if c is not None for e in self.raw.get_executions_by_context(c.id))
+        return list({execution.id: execution for execution in found}.values())
 
     def fail(self, executions: Iterable[Any]) -> None:
         """Marks executions as failed."""
@@ -103,10 +121,16 @@ def record_of(artifact: Any) -> str | None:
     return None if value is None else str(value.string_value)
 
 
+def _runs(paths: RunPaths) -> tuple[str, ...]:
+    """Returns the runs of a root; one that was killed before it got into the ledger has its log."""
+    logged = (path.stem for path in sorted(paths.log("").parent.glob("*.log")))
+    return tuple(dict.fromkeys((*(line.run_id for line in chain.read(paths.ledger).lines), *logged)))
+
+
 def open_store(
     paths: RunPaths, *, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE
 ) -> Store:
-    """Opens a root's store.
+    """Opens a root's store, wherever its last run wrote to.
 
     Args:
       paths: of the root.
@@ -115,12 +139,44 @@ def open_store(
       patience: seconds before `say` is told.
 
     Raises:
-      StoreLost: if it is missing, empty or unreadable.
+      StoreLost: if it is the file in the root, and missing, empty or unreadable.
       StoreLocked: if it is still locked in the end.
+      EnvironmentProblem: if it is elsewhere and cannot be reached.
     """
+    recorded = recorded_address(paths)
+    if recorded is not None:
+        address = _parsed(recorded, paths)
+        return Store(address, _connect_elsewhere(address, say, wait, patience), paths)
     check(paths.metadata)
     await_writers(paths.metadata, say, wait, patience)
     return Store(paths.metadata, connect(paths.metadata))
+
+
+def _parsed(recorded: str, paths: RunPaths) -> Address:
+    try:
+        return parse(recorded)
+    except BadInput as err:
+        raise EnvironmentProblem("names no metadata store", where=paths.identity, got=err.got) from err
+
+
+def _connect_elsewhere(address: Address, say: Callable[[str], None], wait: float, patience: float) -> Any:
+    if not isinstance(address, SqliteFile):
+        from pipeline import metadata_reach
+
+        return metadata_reach.connect(address)
+    try:
+        check(address.path)
+    except StoreLost as err:
+        raise EnvironmentProblem(err.what, where=address, got=err.got, hint=_put_back(address)) from err
+    await_writers(address.path, say, wait, patience)
+    try:
+        return connect(address.path)
+    except StoreLost as err:
+        raise EnvironmentProblem(err.what, where=address, got=err.got, hint=_put_back(address)) from err
+
+
+def _put_back(address: Address) -> str:
+    return f"the root's last run wrote there: put it back, or `mnist-tfx lineage rebuild --to {address}`"
 
 
 def check(path: Path) -> None:
@@ -160,22 +216,34 @@ def connect(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(where: Path | Address) -> Iterator[None]:
     """Turns ml_metadata's errors into one line.
+
+    Args:
+      where: path of the store in a root, or address of one elsewhere.
 
     Raises:
       StoreLocked: if another process is writing to the store.
-      StoreLost: if the store gave any other error.
+      StoreLost: if the store in a root gave any other error.
+      EnvironmentProblem: if one elsewhere did.
     """
     from ml_metadata import errors
 
+    path = where.path if isinstance(where, SqliteFile) else where
     try:
         yield
     except (errors.StatusError, RuntimeError) as err:
+        if not isinstance(path, Path):
+            from pipeline import metadata_reach
+
+            raise metadata_reach.problem(path, err) from err
         # The constructor turns an AbortedError into a RuntimeError.
         if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
             raise _locked(path, None) from err
         first = (str(err).splitlines() or [type(err).__name__])[0][:200]
+        if isinstance(where, SqliteFile):
+            what = "cannot use the metadata store"
+            raise EnvironmentProblem(what, where=where, got=first, hint=_put_back(where)) from err
         raise StoreLost("cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)) from err
 
 

@@ -91,6 +91,23 @@ def test_the_password_is_in_no_file_and_no_answer(shared, server, digits_folder)
 
 
 @pytest.mark.slow
+def test_lineage_asks_the_server_that_the_run_wrote_to(shared, server):
+    root, _ = shared
+    given = {"MNIST_TFX_METADATA_PASSWORD": PASSWORD}
+    answer = mnist_tfx("lineage", "audit", "--root", root, "--json", env=given)
+    told = answer.json["audits"][0]["verdicts"]
+    assert (told["INTEGRITY"], told["COMPLETENESS"]) == ("PASS", "PASS")
+    named = mnist_tfx("lineage", "audit", "--root", root, "--metadata", server, "--json")
+    assert named.json["audits"][0]["verdicts"] == told
+    assert mnist_tfx("lineage", "orphans", "--root", root, env=given).code == 0
+    assert mnist_tfx("lineage", "repair", "--root", root, env=given).code == 0
+    if server.startswith("mysql"):
+        refused = mnist_tfx("lineage", "audit", "--root", root, "--json")
+        assert refused.json["audits"][0]["verdicts"]["COMPLETENESS"] == "UNKNOWN"
+        assert "the server refused the user" in refused.out
+
+
+@pytest.mark.slow
 def test_the_password_may_come_from_the_environment(shared, server, digits_folder):
     root, _ = shared
     bare = server.replace(f":{PASSWORD_IN_URL}", "")
@@ -207,6 +224,22 @@ def test_a_store_in_another_file_works_as_one_in_the_root(first_run, tmp_path):
     _connect(SqliteFile(path=elsewhere), root, chain)
     with pytest.raises(EnvironmentProblem, match="missing or empty, but the ledger is not"):
         _connect(None, root, chain)
+
+
+@pytest.mark.slow
+def test_a_root_whose_runs_wrote_to_another_file_is_audited_against_it(digits_folder, tmp_path):
+    root, kept = tmp_path / "root", tmp_path / "kept.db"
+    first = _run_on(kept, root, digits_folder)
+    assert first.code == 0, first.err
+    assert json.loads((root / "root.json").read_text())["metadata"] == str(kept)
+    again = _run_on(kept, root, digits_folder)
+    assert set(again.states().values()) == {"cached"}
+    audited = mnist_tfx("lineage", "audit", "--root", root, "--json").json["audits"][0]["verdicts"]
+    assert (audited["INTEGRITY"], audited["COMPLETENESS"]) == ("PASS", "PASS")
+    assert mnist_tfx("lineage", "orphans", "--root", root).code == 0
+    unnamed = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert unnamed.code == 4
+    assert f"--metadata {kept}" in unnamed.json["error"]
 
 
 def test_a_truncated_store_is_refused_untouched_and_can_be_rebuilt(root, digits_folder):

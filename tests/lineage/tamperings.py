@@ -5,6 +5,8 @@ metadata store (with Python's sqlite3, while nobody has it open through ml_metad
 """
 
 import contextlib
+import dataclasses
+import gzip
 import hashlib
 import json
 import os
@@ -14,7 +16,11 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from components.ingest.payload import GZIP_MAGIC
 from pipeline.lineage.chain import Head, Line
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.record_files import scan, write
+from pipeline.lineage.records import DataSource
 
 Named = tuple[str, ...]
 """Texts of which a finding's place has to hold one."""
@@ -257,6 +263,23 @@ def rewrite_the_ledger(root: Path, rng: random.Random) -> Named:
     return ("ledger.jsonl",)
 
 
+def bind_other_data_by_an_appended_run(root: Path, rng: random.Random) -> Named:
+    """Changes a copy of the data, and appends the record of a run that was given it so, with a valid chain."""
+    copies = [path for path in _files(root, "inputs") if path.read_bytes()[:2] == GZIP_MAGIC]
+    copy = rng.choice(copies or [p for p in _files(root, "inputs") if not p.suffix])
+    changed = gzip.compress(rng.randbytes(100), mtime=0)
+    payloads = {f["name"]: f["payload_digest"] for f in json.loads((copy.parent / "contents.json").read_bytes())}
+    copy.unlink()  # a hard link elsewhere stays as it is
+    copy.write_bytes(changed)
+    runs = [record for record in scan(root / "records").values() if record.kind == "run"]
+    given = DataSource(
+        name=copy.name, payload_digest=payloads[copy.name], container_digest=hashlib.sha256(changed).hexdigest()
+    )
+    forged = dataclasses.replace(rng.choice(runs), run_id="run-forged", version=None, nodes=(), sources=(given,))
+    Ledger.open(root / "ledger.jsonl").run(run_id="run-forged", record=write(root / "records", forged))
+    return _named(root, copy)
+
+
 @contextlib.contextmanager
 def _database(root: Path):
     connection = sqlite3.connect(root / "metadata.db")
@@ -417,6 +440,7 @@ KINDS: tuple[Callable[[Path, random.Random], Named], ...] = (
     cut_the_ledgers_tail,
     tear_the_ledgers_last_line,
     rewrite_the_ledger,
+    bind_other_data_by_an_appended_run,
     delete_an_event,
     delete_the_events_of_an_execution,
     edit_an_event,

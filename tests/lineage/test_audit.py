@@ -292,3 +292,70 @@ def test_an_audit_imports_neither_tensorflow_nor_tfx(root):
         "assert not {'tensorflow', 'tfx', 'numpy', 'ml_metadata', 'pydantic'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code, root], check=True, cwd=PROJECT)
+
+
+@pytest.mark.parametrize("name", [" 3", "1 ", "+2", "02", "-4"])
+def test_a_child_that_tf_serving_parses_as_a_version_is_found_by_every_audit(root, name):
+    shutil.copytree(root / "serving/1", root / "serving" / name)
+    for found in (run.audit_version(root, 1), *run.audit_all(root)):
+        [finding] = [f for f in found.findings if f.where == f"serving/{name}" and "TF Serving would serve" in f.what]
+        assert (finding.verdict, finding.level) == (INTEGRITY, FAIL)
+
+
+def test_a_number_that_is_a_file_is_found(root):
+    (root / "serving/7").write_bytes(b"x")
+    assert run.audit_version(root).first(INTEGRITY).where == "serving/7"
+
+
+def test_an_oddly_named_version_is_audited_where_it_lies(root):
+    shutil.copytree(root / "serving/2", root / "serving/03")
+    (root / "serving/03/extra").write_bytes(b"x")
+    for found in (run.audit_version(root), run.audit_path(root / "serving/03")):
+        assert (found.version, found.path) == (3, "serving/03")
+        assert "serving/03/extra" in {finding.where for finding in found.findings}
+
+
+@pytest.mark.parametrize(("sequence", "kind"), [(0, "none"), (-1, "head")])
+def test_a_head_anchors_only_the_versions_pushed_before_it(root, sequence, kind):
+    lines = chain.read(root / "ledger.jsonl").lines
+    pushes = [line for line in lines if line.event == chain.PUSHED]
+    line = (pushes[0], lines[-1])[sequence]
+    asked = run.Options(head=chain.Head(line.sequence, line.digest))
+    assert run.audit_version(root, 1, asked).anchor.kind == "head"
+    newest = run.audit_version(root, 2, asked)
+    assert (newest.anchor.kind, newest.verdicts) == (kind, ALL_PASS)
+    assert ("taken before this version was pushed" in newest.anchor.detail) == (kind == "none")
+
+
+def test_the_head_of_an_empty_ledger_is_refused():
+    with pytest.raises(BadInput, match="no anchor"):
+        run.Options(head=chain.Head())
+
+
+@pytest.mark.parametrize("place", ["serving", "serving/2"])
+def test_a_link_on_the_way_to_a_version_is_one_finding_and_not_followed(root, tmp_path, place):
+    (root / place).rename(tmp_path / "kept")
+    (root / place).symlink_to(tmp_path / "kept")
+    asked = (run.audit_version(root), run.audit_version(root, 2), run.audit_path(root / "serving/2"))
+    for found in (*asked, run.audit_all(root)[-1]):
+        [finding] = [f for f in found.findings if f.verdict == INTEGRITY]
+        assert (finding.where, finding.what) == (place, f"was replaced by a symlink to {tmp_path / 'kept'}")
+        assert found.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}
+        assert found.counts.files == 0
+
+
+def test_a_pass_with_a_warning_counts_it_and_names_no_file(tmp_path):
+    dirty, rules = build(tmp_path / "dirty", git_tree="dirty"), tmp_path / "policy.yaml"
+    rules.write_text("version: 1\nrules:\n  clean_tree: warn\n")
+    code, text = invoke(audit_command, "--root", dirty, "--policy", rules)
+    [line] = [line for line in text.splitlines() if line.startswith("POLICY ")]
+    assert (code, line) == (0, "POLICY        PASS, 1 warning")
+
+
+def test_the_anchor_line_says_that_a_signature_waits_for_its_key(root, tmp_path):
+    pair = keys.generate(tmp_path / "mine")
+    hint = "a signature is there: --key PUBLIC.pem checks it"
+    assert hint not in invoke(audit_command, "--root", root)[1]
+    signing.sign(root / "serving/2", keys.load_private(pair.private, lambda: None))
+    assert hint in invoke(audit_command, "--root", root)[1]
+    assert hint not in invoke(audit_command, "--root", root, "--key", pair.public)[1]

@@ -40,6 +40,11 @@ def serve_a_copy(paths):
 
 SITUATIONS = {
     "served-unrecorded": (serve_a_copy, "serving/9", "lineage repair"),
+    "served-stranger": (
+        lambda paths: shutil.copytree(paths.serving / "1", paths.serving / "01"),
+        "serving/01",
+        "",
+    ),
     "recorded-missing": (
         lambda paths: shutil.rmtree(paths.artifacts / "Transform/transform_graph/run-1"),
         "artifacts/Transform/transform_graph/run-1",

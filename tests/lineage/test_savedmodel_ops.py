@@ -39,6 +39,21 @@ def test_a_function_that_nothing_calls_is_scanned():
     assert ops(saved_model(functions={**FUNCTIONS, "unused": ("ReadFile",)})) == ["ReadFile"]
 
 
+@pytest.mark.parametrize("op", ["ReadFile", "SomebodysCustomOp"])
+def test_a_function_named_like_an_op_makes_no_node_of_that_op_legal(op):
+    found = ops(saved_model(main=[*MAIN, (op, ())], functions={**FUNCTIONS, op: ("Identity",)}))
+    assert found == [op, op]
+
+
+def test_a_function_named_like_an_ordinary_op_is_found():
+    assert ops(saved_model(functions={**FUNCTIONS, "MatMul": ("Identity",)})) == ["MatMul"]
+
+
+def test_a_node_may_still_name_a_function_as_its_op():
+    name = "__inference_serve_12"
+    assert ops(saved_model(main=[*MAIN, (name, ())], functions={**FUNCTIONS, name: ("Identity",)})) == []
+
+
 def test_a_second_graph_is_scanned():
     assert ops(saved_model() + saved_model(main=[("PyFunc", ())])) == ["PyFunc"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from components.errors import BadInput, printable
+from pipeline import metadata_url
 from pipeline.commands import options
 from pipeline.lineage import policy
 from pipeline.lineage.audit import run
@@ -30,6 +31,12 @@ COLORS = {PASS: "green", FAIL: "red"}
 @click.option(
     "--key", type=click.Path(dir_okay=False, path_type=Path), help="Public key (PEM) that has to have signed it."
 )
+@click.option(
+    "--metadata",
+    metavar="URL",
+    help="The metadata store to compare with; by default the one of the root's last run. "
+    "A password may come from MNIST_TFX_METADATA_PASSWORD.",
+)
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 although something could not be told.")
 @options.root
 @options.as_json
@@ -39,6 +46,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     policy_file: Path | None,
     expect_head: str | None,
     key: Path | None,
+    metadata: str | None,
     allow_unknown: bool,
     root: Path,
     as_json: bool,
@@ -59,6 +67,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
         policy=policy.default() if policy_file is None else policy.read(policy_file),
         head=None if expect_head is None else Head.from_str(expect_head),
         key=key,
+        metadata=None if metadata is None else metadata_url.parse(metadata),
     )
     audits = _audits(served, every, root.absolute(), asked)
     passed = all(found.passed(allow_unknown=allow_unknown) for found in audits)
@@ -86,10 +95,10 @@ def _print(found: Audit) -> None:
     name = printable(found.path) if found.version is None else f"version {found.version}  {printable(found.path)}"
     click.echo(f"{name}  {(found.sha256 or 'no digest')[:12]}")
     for verdict in VERDICTS:
-        result, first = found.verdicts[verdict], found.first(verdict)
-        line = f"{verdict:<13} {click.style(f'{result:<7}', fg=COLORS.get(result, 'yellow'))}"
+        result = found.verdicts[verdict]
+        styled = click.style(result, fg=COLORS.get(result, "yellow"))
         # Said once here, and at length below.
-        click.echo(f"{line} {'' if first is None else printable(first.where)}".rstrip())
+        click.echo(f"{verdict:<13} {styled}{_beside(found, verdict)}")
     counts = found.counts
     megabytes = f"{counts.bytes / 1e6:.1f} MB"
     click.echo(
@@ -99,3 +108,14 @@ def _print(found: Audit) -> None:
     click.echo(f"{'anchor':<13} {found.anchor.kind}: {found.anchor.detail}")
     for finding in found.findings:
         click.echo(f"  {finding}")
+
+
+def _beside(found: Audit, verdict: str) -> str:
+    """Returns what stands beside a verdict: the place of the first broken link, or how many warnings there are."""
+    result, first = found.verdicts[verdict], found.first(verdict)
+    if first is None:
+        return ""
+    if result != PASS:
+        return f"{' ' * (7 - len(result))} {printable(first.where)}"
+    count = sum(finding.verdict == verdict for finding in found.findings)
+    return f", {count} warning{'' if count == 1 else 's'}"

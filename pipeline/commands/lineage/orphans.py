@@ -27,7 +27,8 @@ def orphans(root: Path, as_json: bool) -> int:
         options.print_json({"status": status, "error": None, "orphans": search.as_dicts(found)})
     else:
         for orphan in found:
-            click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}: mnist-tfx {orphan.remedy}"))
+            remedy = f": mnist-tfx {orphan.remedy}" if orphan.remedy else ""
+            click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}{remedy}"))
         if not found:
             click.echo("nothing is orphaned")
     return 1 if found else 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
-from components.ingest.payload import payload_digest
 from pipeline.lineage.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.evidence import RECORD, Evidence, record_path
@@ -35,6 +35,7 @@ class Folder:
       recorded: {file: manifest entry}.
       seen: what lies there, hashed.
       linked: the part of the path that is a symlink; None if none is.
+      payloads: {file: digest of its payload}, being digested, of the data files.
     """
 
     link: str
@@ -42,6 +43,7 @@ class Folder:
     recorded: Mapping[str, Mapping[str, Any]]
     seen: Mapping[str, Seen]
     linked: str | None
+    payloads: Mapping[str, Future[str]] = dataclasses.field(default_factory=dict)
 
 
 def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
@@ -51,9 +53,21 @@ def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder,
 
 
 def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
-    """Returns the copies of data and schema that the records read; their files are still being hashed."""
+    """Returns the copies of data and schema that the records read; their files are still being hashed.
+
+    The records behind the version bind payloads, not the files that hold them, so every payload is digested again.
+    A run's record would tell the files' digests, but nothing binds it: whoever can write to the ledger can append one.
+    """
     read = [(path, record) for record in known.values() if (path := _inputs_of(record)) is not None]
-    return tuple(_folder(root, DATA_COPY, path, _recorded_inputs(record), hasher) for path, record in read)
+    folders = [_folder(root, DATA_COPY, path, _recorded_inputs(record), hasher) for path, record in read]
+    return tuple(_with_payloads(root, folder, hasher) for folder in folders)
+
+
+def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
+    bound = {name: file["bytes"] for name, file in folder.recorded.items() if PAYLOAD in file}
+    plain = [name for name in bound if name in folder.seen and folder.seen[name].kind == files.FILE]
+    started = {name: hasher.start_payload(root / folder.path / name, bound[name]) for name in plain}
+    return dataclasses.replace(folder, payloads=started)
 
 
 def check_records(known: Known) -> Iterator[Finding]:
@@ -77,11 +91,7 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
-    """Yields the copies of data and schema that are not what was recorded; waits for the hashing.
-
-    A copy whose container some run was given, and recorded with its payload, need not be decompressed again.
-    """
-    containers = _containers(evidence)
+    """Yields the copies of data and schema that are not what was recorded; waits for the hashing."""
     for folder in folders:
         if folder.linked is not None:
             yield _linked(folder)
@@ -92,7 +102,7 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
         seen = {name: found for name, found in folder.seen.items() if name not in payloads.keys() | described}
         mismatches = [*files.compare(plain, {name: found for name, found in seen.items() if not _torn(name)})]
         for name, file in payloads.items():
-            mismatches += _data_mismatch(evidence.root / folder.path, name, file, folder.seen.get(name), containers)
+            mismatches += _data_mismatch(name, file, folder.seen.get(name), folder.payloads.get(name))
         if payloads:
             mismatches += _sources_mismatch(evidence.root / folder.path, payloads)
         yield from (_finding(folder, mismatch) for mismatch in mismatches)
@@ -158,24 +168,15 @@ def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
     return {**payloads, CONTENTS: {"sha256": sha256_bytes(text), "bytes": len(text)}}
 
 
-def _containers(evidence: Evidence) -> frozenset[tuple[str, str]]:
-    """Returns (payload, container) digests of the files that runs were given, by the records that the ledger names."""
-    given = [source for _, run in evidence.runs() for source in run.sources]
-    return frozenset((source.payload_digest, source.container_digest) for source in given if source.container_digest)
-
-
 def _data_mismatch(
-    folder: Path, name: str, recorded: Mapping[str, Any], seen: Seen | None, containers: frozenset[tuple[str, str]]
+    name: str, recorded: Mapping[str, Any], seen: Seen | None, payload: Future[str] | None
 ) -> list[Mismatch]:
     wanted = f"payload {recorded[PAYLOAD]}"
-    if seen is None or seen.kind != files.FILE:
+    if seen is None or payload is None:
         what = "is missing" if seen is None else "was replaced"
         return [Mismatch(path=name, what=what, wanted=wanted, got="nothing" if seen is None else seen.kind)]
-    container = files.digest_or_problem(seen)
-    if container == recorded[PAYLOAD] or (recorded[PAYLOAD], container) in containers:
-        return []
     try:
-        found = payload_digest(folder / name, limit=recorded["bytes"]).payload
+        found = payload.result()
     except (MnistTfxError, OSError) as err:
         found = str(err)
     return [] if found == recorded[PAYLOAD] else [Mismatch(path=name, what="was changed", wanted=wanted, got=found)]

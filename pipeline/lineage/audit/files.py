@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import CHUNK
 from components.errors import EnvironmentProblem
+from components.ingest.payload import payload_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -80,6 +81,7 @@ class Hasher:
         self.files = 0
         self.bytes = 0
         self._known: dict[str, concurrent.futures.Future[str]] = {}
+        self._payloads: dict[tuple[str, int], concurrent.futures.Future[str]] = {}
         self._pool = concurrent.futures.ThreadPoolExecutor(THREADS)
         self._lock = threading.Lock()
 
@@ -95,6 +97,13 @@ class Hasher:
             self.files += 1
             self._known[path] = self._pool.submit(self._digest, path)
         return self._known[path]
+
+    def start_payload(self, path: Path, limit: int) -> concurrent.futures.Future[str]:
+        """Returns the SHA-256 of a data file's payload, to be known later; `payload_digest` says what it may raise."""
+        key = (str(path), limit)
+        if key not in self._payloads:
+            self._payloads[key] = self._pool.submit(lambda: payload_digest(path, limit=limit).payload)
+        return self._payloads[key]
 
     def _digest(self, path: str) -> str:
         digest, buffer, total = hashlib.sha256(), bytearray(CHUNK), 0

@@ -22,9 +22,11 @@ from pipeline.lineage.audit.evidence import record_path
 from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
 from pipeline.lineage.audit.store_reader import Artifact, BrokeDown, Execution, Snapshot, StoreReader, Unasked
 from pipeline.lineage.records import ExecutionRecord
+from pipeline.metadata_url import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
 
 STORE: Final = "metadata store"
 ENOUGH: Final = "records and ledger are enough to audit with, and `mnist-tfx lineage rebuild` makes the store again"
+GIVE: Final = f"`lineage audit {OPTION} URL` names another store, {PASSWORD_VARIABLE} its password"
 COMPLETE, CACHED, LIVE = "COMPLETE", "CACHED", "LIVE"
 INPUT, OUTPUT = "INPUT", "OUTPUT"
 
@@ -42,6 +44,7 @@ class _Stored:
 
     snapshot: Snapshot
     places: tuple[str, ...]
+    name: str
 
     def at(self, path: str) -> list[Artifact]:
         """Returns the artifacts whose URI is a path below the root."""
@@ -74,6 +77,7 @@ class Witness:
 
     Attributes:
       path: of `metadata.db`.
+      elsewhere: address of the store that is asked in its stead, if any.
       known: the records.
       reused: {record: number of runs that had its outputs cached}.
       places: absolute paths of the root, now and when it was last written to.
@@ -85,21 +89,36 @@ class Witness:
     reused: Mapping[str, int]
     places: tuple[str, ...]
     reader: StoreReader
+    elsewhere: Address | None = None
+
+    @property
+    def name(self) -> str:
+        """What findings call the store."""
+        return self.path.name if self.elsewhere is None else str(self.elsewhere)
 
     def check(self) -> tuple[tuple[Finding, ...], int]:
         """Returns the findings, and the number of records that the store agrees with."""
-        kind = files.kind_of(self.path)
-        if kind not in (None, files.FILE):
-            return (_about(self.path.name, "is no plain file", got=kind),), 0
+        file = self._address.path if isinstance(self._address, SqliteFile) else None
+        kind = None if file is None else files.kind_of(file)
+        if self.elsewhere is None and kind not in (None, files.FILE):
+            return (_about(self.name, "is no plain file", got=kind),), 0
         try:
-            store.check(self.path)
+            if file is not None and self.elsewhere is not None and not file.is_file():
+                raise Unasked("there is no such file")
+            if file is not None:
+                store.check(file)
             found = self._compare()
         except EnvironmentProblem as err:
             # Row 13 of the faults: a ledger without its store is not what a run leaves behind.
             level = UNKNOWN if isinstance(err, Unasked) else FAIL
             got = None if err.got is None else str(err.got)
-            return (_about(self.path.name, f"{err.what} ({ENOUGH})", got=got, level=level),), 0
+            what = f"was not asked, {err.what}: {GIVE}" if self.elsewhere and level == UNKNOWN else err.what
+            return (_about(self.name, f"{what} ({ENOUGH})", got=got, level=level),), 0
         return tuple(itertools.chain.from_iterable(found)), sum(not findings for findings in found)
+
+    @property
+    def _address(self) -> Address:
+        return SqliteFile(path=self.path) if self.elsewhere is None else self.elsewhere
 
     def _compare(self) -> list[list[Finding]]:
         """Returns the findings about each record."""
@@ -114,7 +133,7 @@ class Witness:
         try:
             return self._differences(self._ask([record]), hash_, record)
         except BrokeDown as err:
-            where = f"{self.path.name}: {record_path(hash_)} ({record.node})"
+            where = f"{self.name}: {record_path(hash_)} ({record.node})"
             return [_about(where, err.what, got=str(err.got))]
 
     def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> list[Finding]:
@@ -123,15 +142,15 @@ class Witness:
     def _ask(self, some: list[ExecutionRecord]) -> _Stored:
         made = [entry.path for record in some for _, _, entry in _outputs(record)]
         read = [path for record in some for _, _, path in sorted(_inputs(record))]
-        snapshot = self.reader.ask(self.path, self._uris(made), self._uris(read))
-        return _Stored(snapshot, self.places)
+        snapshot = self.reader.ask(self._address, self._uris(made), self._uris(read))
+        return _Stored(snapshot, self.places, self.name)
 
     def _uris(self, paths: list[str]) -> list[str]:
         return [f"{place}/{path}" for path in paths for place in self.places]
 
 
 def _check_record(stored: _Stored, hash_: str, record: ExecutionRecord, reused: int) -> Iterator[Finding]:
-    where = f"metadata.db: {record_path(hash_)} ({record.node})"
+    where = f"{stored.name}: {record_path(hash_)} ({record.node})"
     made = set()
     for channel, _, entry in _outputs(record):
         found = stored.at(entry.path)

@@ -10,11 +10,13 @@ from typing import Final
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
+from components.serving import ServedVersion
+from pipeline import metadata_url
 from pipeline.lineage import policy as policies
 from pipeline.lineage.artifacts import MODEL_FOLDER
 from pipeline.lineage.audit import behind, history, mlmd, rules, served_bytes
-from pipeline.lineage.audit.evidence import Evidence, walk
-from pipeline.lineage.audit.files import Hasher, NotPlain, read_plain
+from pipeline.lineage.audit.evidence import Evidence, Push, walk
+from pipeline.lineage.audit.files import Hasher, NotPlain, kind_of, link_on_the_way, read_plain
 from pipeline.lineage.audit.findings import (
     COMPLETENESS,
     HEAD,
@@ -29,8 +31,9 @@ from pipeline.lineage.audit.findings import (
 )
 from pipeline.lineage.audit.served_bytes import Served
 from pipeline.lineage.audit.store_reader import StoreReader
-from pipeline.lineage.chain import Head
+from pipeline.lineage.chain import COMMIT, Head
 from pipeline.lineage.policy import Policy
+from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
 
 PLACE: Final = "path"
@@ -45,11 +48,23 @@ class Options:
       policy: which rules are asked.
       head: of the ledger, as it was kept elsewhere.
       key: PEM file of the public key that is to have signed the version.
+      metadata: address of the metadata store; by default the one that root.json names, or the file in the root.
     """
 
     policy: Policy = dataclasses.field(default_factory=policies.default)
     head: Head | None = None
     key: Path | None = None
+    metadata: Address | None = None
+
+    def __post_init__(self) -> None:
+        if self.head is not None and self.head.sequence == 0:
+            raise BadInput(
+                "the head of an empty ledger is no anchor",
+                where="--expect-head",
+                wanted="a head that was kept after the version was pushed",
+                got=self.head,
+                hint="mnist-tfx lineage head prints it",
+            )
 
 
 DEFAULTS = Options()
@@ -61,12 +76,15 @@ def audit_version(root: Path, version: int | None = None, options: Options = DEF
     Raises:
       BadInput: if it is not there.
     """
-    found = [served.version for served in serving.versions(RunPaths(root).serving)]
-    if not found:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-    if version is not None and version not in found:
-        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, found))}", got=version)
-    return next(_audits(root, [found[-1] if version is None else version], options))
+    if (linked := _linked(RunPaths(root), version)) is not None:
+        return linked
+    found = _versions(root)
+    wanted = found[-1].version if version is None else version
+    chosen = next((served for served in found if served.version == wanted), None)
+    if chosen is None:
+        known = ", ".join(dict.fromkeys(str(served.version) for served in found))
+        raise BadInput("no such version", where=root, wanted=f"one of {known}", got=version)
+    return next(_audits(root, [chosen], options))
 
 
 def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
@@ -80,10 +98,9 @@ def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | Non
     Raises:
       BadInput: if there is none.
     """
-    found = [served.version for served in serving.versions(RunPaths(root).serving)]
-    if not found:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-    return tuple(_audits(root, found, options, reader))
+    if (linked := _linked(RunPaths(root))) is not None:
+        return (linked,)
+    return tuple(_audits(root, _versions(root), options, reader))
 
 
 def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
@@ -92,16 +109,69 @@ def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
     Raises:
       BadInput: if it is no directory.
     """
+    paths, number = RunPaths(folder.parent.parent), serving.number_of(folder.name)
+    is_version = number is not None and folder.parent == paths.serving
+    if is_version and (paths.ledger.exists() or paths.records.is_dir()):
+        if (linked := _linked(paths, number)) is not None:
+            return linked
+        for served in serving.versions(paths.serving):
+            if served.path == folder:
+                return next(_audits(paths.root, [served], options))
     if folder.is_symlink() or not folder.is_dir():
         raise BadInput("no served directory", where=folder, wanted="a folder with a SavedModel and its provenance")
-    paths = RunPaths(folder.parent.parent)
-    is_version = folder.name.isdecimal() and folder.parent == paths.serving
-    if is_version and (paths.ledger.exists() or paths.records.is_dir()):
-        return audit_version(paths.root, int(folder.name), options)
     return _audit_alone(folder, options)
 
 
-def _audits(root: Path, versions: list[int], options: Options, reader: StoreReader | None = None) -> Iterator[Audit]:
+def _versions(root: Path) -> list[ServedVersion]:
+    found = serving.versions(RunPaths(root).serving)
+    if not found:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    return found
+
+
+def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = None) -> Audit | None:
+    """Returns the audit of a version, by default in the serving directory, that lies behind a symlink; None if none.
+
+    Nothing behind a link is read: neither versions nor bytes.
+    """
+    name = paths.relative(folder or paths.serving)
+    place = link_on_the_way(paths.root, name)
+    if place is None:
+        return None
+    what = f"was replaced by a {kind_of(paths.root / place)}"
+    unasked = "lies behind a symlink, which is not followed"
+    replaced = Finding(verdict=INTEGRITY, link=served_bytes.SERVED, where=place, what=what)
+    return Audit(
+        version=version,
+        path=name,
+        sha256=None,
+        anchor=Anchor(),
+        findings=(replaced, *(_unasked(verdict, place, unasked) for verdict in (COMPLETENESS, POLICY))),
+        counts=Counts(),
+    )
+
+
+def _strangers(paths: RunPaths) -> Iterator[Finding]:
+    """Yields the children that TF Serving would serve although the pipeline never names a version so."""
+    for path in serving.strangers(paths.serving):
+        number = serving.number_of(path.name)
+        plain = path.name == str(number) and not path.is_dir()
+        what = f"TF Serving would serve this as version {number}"
+        if not plain and (path.parent / str(number)).exists():
+            what += ", a second one of that number"
+        yield Finding(
+            verdict=INTEGRITY,
+            link=served_bytes.SERVED,
+            where=f"{paths.relative(paths.serving)}/{path.name}",
+            what=what,
+            wanted="a folder" if plain else "a plain number",
+            got=kind_of(path) if plain else repr(path.name),
+        )
+
+
+def _audits(
+    root: Path, versions: list[ServedVersion], options: Options, reader: StoreReader | None = None
+) -> Iterator[Audit]:
     with StoreReader() as own, Hasher() as hasher:
         reader = reader or own
         reader.start()
@@ -110,27 +180,32 @@ def _audits(root: Path, versions: list[int], options: Options, reader: StoreRead
             yield _audit(evidence, version, options, hasher, reader)
 
 
-def _audit(evidence: Evidence, version: int, options: Options, hasher: Hasher, reader: StoreReader) -> Audit:
-    paths = evidence.paths
+def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: Hasher, reader: StoreReader) -> Audit:
+    paths, version = evidence.paths, chosen.version
+    if (linked := _linked(paths, version, chosen.path)) is not None:
+        return dataclasses.replace(linked, findings=(*linked.findings, *_strangers(paths)))
     files_before, bytes_before = hasher.files, hasher.bytes
-    name = paths.relative(paths.serving / str(version))
-    served = served_bytes.look(paths.serving / str(version), name, hasher)
+    name = paths.relative(chosen.path)
+    served = served_bytes.look(chosen.path, name, hasher)
     pushes = evidence.pushes(version)
     push = next(iter(pushes), None)
     known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
-    artifacts = behind.look_at_artifacts(paths.root, known.records, hasher)
+    # Data is decompressed, which takes longest, so it comes first.
     inputs = behind.look_at_inputs(paths.root, known.records, hasher)
+    artifacts = behind.look_at_artifacts(paths.root, known.records, hasher)
     # The threads hash while the store is asked.
     stored, agreeing = mlmd.Witness(
         path=paths.metadata,
+        elsewhere=options.metadata or _recorded(paths),
         known=known.records,
         reused=history.reused(evidence),
         places=_places(paths),
         reader=reader,
     ).check()
-    anchor, anchor_findings = _anchor(evidence, served, options)
+    anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
         *served_bytes.check(served),
+        *_strangers(paths),
         *history.check_push(evidence, version, served, pushes),
         *known.findings,
         *history.check_manifest(served, known),
@@ -198,20 +273,40 @@ def _audit_alone(folder: Path, options: Options) -> Audit:
     )
 
 
-def _anchor(evidence: Evidence, served: Served, options: Options) -> tuple[Anchor, tuple[Finding, ...]]:
+def _anchor(
+    evidence: Evidence, served: Served, push: Push | None, options: Options
+) -> tuple[Anchor, tuple[Finding, ...]]:
     """Returns the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
     anchor, findings = _signature(served, options)
     if options.head is None:
         return anchor, findings
     rewritten = tuple(history.check_head(evidence, options.head))
     if not rewritten and not evidence.ledger_findings and anchor.kind != SIGNATURE:
-        anchor = Anchor(kind=HEAD, detail=f"the ledger holds the head that was kept elsewhere, {options.head}")
+        if _covers(evidence, options.head, push):
+            held = f"the ledger holds the head that was kept elsewhere, {options.head}"
+            anchor = Anchor(kind=HEAD, detail=f"{held}{_signed_too(served, options)}")
+        else:
+            late = f"the head {options.head.sequence} was taken before this version was pushed"
+            anchor = dataclasses.replace(anchor, detail=f"{late}; {anchor.detail}")
     return anchor, (*rewritten, *findings)
+
+
+def _covers(evidence: Evidence, head: Head, push: Push | None) -> bool:
+    """Whether the push of a version, and the commit of its record, are among the lines up to a head."""
+    if push is None or push.record is None:
+        return False
+    committed = [x.sequence for x in evidence.chain.lines if x.event == COMMIT and x.record == push.record]
+    return max(push.line.sequence, *committed[:1]) <= head.sequence if committed else False
+
+
+def _signed_too(served: Served, options: Options) -> str:
+    unasked = options.key is None and serving.SIGNATURE in served.seen
+    return "; a signature is there: --key PUBLIC.pem checks it" if unasked else ""
 
 
 def _signature(served: Served, options: Options) -> tuple[Anchor, tuple[Finding, ...]]:
     if options.key is None:
-        return Anchor(), ()
+        return Anchor(detail=f"{Anchor().detail}{_signed_too(served, options)}"), ()
     from pipeline.lineage import signing
 
     try:
@@ -235,6 +330,15 @@ def _signature(served: Served, options: Options) -> tuple[Anchor, tuple[Finding,
 
 def _unasked(verdict: str, where: str, what: str) -> Finding:
     return Finding(verdict=verdict, link="root", where=where, what=what, level=UNKNOWN)
+
+
+def _recorded(paths: RunPaths) -> Address | None:
+    recorded = metadata_url.recorded_address(paths)
+    try:
+        return None if recorded is None else metadata_url.parse(recorded)
+    except BadInput:
+        # Nothing that a run writes: what lies in the root has to speak for itself.
+        return None
 
 
 def _places(paths: RunPaths) -> tuple[str, ...]:

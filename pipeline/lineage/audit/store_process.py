@@ -4,7 +4,9 @@ ml_metadata trusts its file: on one that was tampered with it can abort the proc
 its artifact is enough). An audit has to survive that and say so. It is also a quarter of a second of imports that the
 hashing need not wait for.
 
-    {"path": "/root/metadata.db", "made": [uris], "read": [uris]}  ->  {"answer": {...}} or {"error": "...", "unknown": false}
+    {"metadata": "/root/metadata.db", "made": [uris], "read": [uris]}  ->  {"answer": {...}} or {"error": "...", "unknown": false}
+
+The store may be at any address of `--metadata`; one with a password is for this reason no argument of the process.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from components.errors import EnvironmentProblem
+from pipeline import metadata_url
 
 
 def main() -> None:
@@ -36,8 +41,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         from ml_metadata.proto import metadata_store_pb2 as pb
     except ImportError as err:
         return {"error": f"ml_metadata cannot be imported: {err}", "unknown": True}
+    address = metadata_url.parse(request["metadata"])
+    if not isinstance(address, metadata_url.SqliteFile):
+        return _answer_of_server(address, request)
     config = pb.ConnectionConfig()
-    config.sqlite.filename_uri = request["path"]
+    config.sqlite.filename_uri = str(address.path)
     config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
     try:
         # It has no `close`: the file is closed when the object goes, at the end of this function.
@@ -46,6 +54,24 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except (errors.StatusError, RuntimeError) as err:
         locked = isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err)
         return {"error": (str(err).splitlines() or [type(err).__name__])[0][:300], "unknown": locked}
+
+
+def _answer_of_server(address: metadata_url.MysqlDatabase | metadata_url.GrpcService, request: Any) -> dict[str, Any]:
+    """Returns the answer of a server: where it fails, that says nothing about what is in it."""
+    from ml_metadata import errors
+
+    from pipeline import metadata_reach
+
+    try:
+        store = metadata_reach.connect(address)
+        return {"answer": _ask(store, request["made"], request["read"])}
+    except (errors.StatusError, RuntimeError) as err:
+        found = metadata_reach.problem(address, err)
+    except EnvironmentProblem as err:
+        found = err
+    got = "" if found.got is None else f": {found.got}"
+    hint = "" if found.hint is None else f"; {found.hint}"
+    return {"error": f"{found.what}{got}{hint}", "unknown": True}
 
 
 def _ask(store: Any, made_at: Iterable[str], read_at: Iterable[str]) -> dict[str, Any]:

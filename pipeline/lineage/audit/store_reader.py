@@ -1,4 +1,4 @@
-"""The path of a metadata store and URIs -> what the store knows about them, asked in a process that may die over it."""
+"""The address of a metadata store and URIs -> what the store knows about them, asked in a process that may die over it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem
+from pipeline.metadata_url import Address, SqliteFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,6 +92,7 @@ class StoreReader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._silent: dict[Address, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -106,27 +107,31 @@ class StoreReader:
             pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
 
-    def ask(self, path: Path, made: Sequence[str], read: Sequence[str]) -> Snapshot:
+    def ask(self, address: Address, made: Sequence[str], read: Sequence[str]) -> Snapshot:
         """Returns what a store knows.
 
         Args:
-          path: of the store.
+          address: of the store.
           made: URIs whose executions are wanted too.
           read: URIs of other artifacts that these executions may have read.
 
         Raises:
-          Unasked: if another process holds the store, or ml_metadata is not installed.
+          Unasked: if another process holds the store, its server gives no answer, or ml_metadata is not installed.
           BrokeDown: if the process that asked died over it.
           EnvironmentProblem: if it is no store.
         """
+        if address in self._silent:  # waited for once, not once for every version
+            raise Unasked("cannot be used", where=address, got=self._silent[address])
         self.start()
-        line = self._exchange(json.dumps({"path": str(path), "made": made, "read": read}))
+        line = self._exchange(json.dumps({"metadata": address.url(), "made": made, "read": read}))
         if not line:
-            raise BrokeDown("ml_metadata breaks down over it", where=path, got=self._ending())
+            raise BrokeDown("ml_metadata breaks down over it", where=address, got=self._ending())
         found = json.loads(line)
         if "answer" not in found:
             kind = Unasked if found.get("unknown") else EnvironmentProblem
-            raise kind("cannot be used", where=path, got=found["error"])
+            if kind is Unasked and not isinstance(address, SqliteFile):
+                self._silent[address] = found["error"]
+            raise kind("cannot be used", where=address, got=found["error"])
         return Snapshot.from_dict(found["answer"])
 
     def close(self) -> None:
