@@ -12,7 +12,6 @@ from concurrent import futures
 from pathlib import Path
 
 import grpc
-from google.protobuf import message_factory
 from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
@@ -125,6 +124,5 @@ _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
 
 def _message_class(descriptor):
-    if hasattr(message_factory, "GetMessageClass"):  # protobuf 4 and later
-        return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory().GetPrototype(descriptor)
+    # The module's own: a factory of older protobuf makes a second class, and the first one's messages are of neither.
+    return getattr(metadata_store_service_pb2, descriptor.name)

@@ -126,6 +126,14 @@ def _wait_for_intent(root, node, process):
     pytest.fail(f"{node} was never started: {process.communicate()[1]}")
 
 
+def _children(process):
+    return subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout.split()
+
+
+def _grandchildren(process):
+    return [grandchild for child in _children(process) for grandchild in _children(child)]
+
+
 def _running(root):
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(root / "metadata.db")
@@ -155,13 +163,9 @@ def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_f
 def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root, digits_folder):
     process = _start("--data", digits_folder, "--root", root, "--force", "Autoencoder")
     _wait_for_intent(root, "Autoencoder", process)
-    time.sleep(0.5)
-    servers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-    children = [
-        child
-        for server in servers.stdout.split()
-        for child in subprocess.run(["pgrep", "-P", server], capture_output=True, text=True, check=False).stdout.split()
-    ]
+    deadline = time.monotonic() + 60
+    while not (children := _grandchildren(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the fork server imports the engines first
     assert children, "the Trainer has a process of its own"
     for child in children:
         os.kill(int(child), signal.SIGKILL)

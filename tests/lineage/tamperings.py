@@ -114,7 +114,8 @@ def replace_a_file_by_a_symlink(root: Path, rng: random.Random) -> Named:
 
 
 def replace_a_folder_by_a_symlink(root: Path, rng: random.Random) -> Named:
-    path = rng.choice(sorted(p for p in (root / "artifacts").glob("*/*/*") if p.is_dir()))
+    folders = (root / "artifacts").glob("*/*/*")
+    path = rng.choice(sorted(p for p in folders if p.is_dir() and ".system" not in p.parts))
     path.rename(root / "elsewhere")
     path.symlink_to(root / "elsewhere")
     return _named(root, path)
