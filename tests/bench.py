@@ -25,6 +25,7 @@ from rich.table import Table
 
 from pipeline.lineage import record_files
 from pipeline.lineage.artifacts import measure as measure_artifact
+from pipeline.lineage.audit.files import Hasher
 from pipeline.lineage.history import open_history
 from pipeline.lineage.impact import impact
 from pipeline.lineage.ledger import Ledger
@@ -143,15 +144,25 @@ def lineage(root: Path, runs: int = 5) -> list[tuple[str, str]]:
     sums = [cold(["sha256sum", *files], ok=(0,)) for _ in range(runs)]
     train = str(SHARED / "data" / "mnist" / "train-images-idx3-ubyte.gz")
     impacts = [cold([*program, "impact", train, "--root", str(root), "--json"], ok=(0,)) for _ in range(runs)]
+    hashing_s = statistics.median(_hashing(files) for _ in range(runs))
     audit_s, sum_s, impact_s = (statistics.median(one.wall_s for one in many) for many in (audits, sums, impacts))
     return [
         ("audit of the newest version, cold", f"{audit_s:.2f} s"),
         ("  peak memory", f"{max(one.peak_bytes for one in audits) / 2**20:.0f} MiB"),
         ("sha256sum of the same root's files", f"{sum_s:.2f} s ({size / 2**20:.0f} MiB)"),
-        ("  sha256sum's time / the audit's", f"{sum_s / audit_s:.2f}"),
+        ("  its time / that of the audit's hashing", f"{sum_s / hashing_s:.2f}"),
         ("impact of the train images, cold", f"{impact_s:.2f} s"),
         ("recording, of the whole run", f"{100 * recording_share(root):.2f} %"),
     ]
+
+
+def _hashing(files: list[str]) -> float:
+    """Returns the seconds that the audit's hasher takes for files that sha256sum was given as well."""
+    started = time.monotonic()
+    with Hasher() as hasher:
+        for digest in [hasher.start(path) for path in files]:
+            digest.result()
+    return time.monotonic() - started
 
 
 def cold(command: list[str], *, ok: tuple[int, ...]) -> Measured:
