@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 
 from components.errors import BadInput
 from components.settings import Settings
+from pipeline.beam import BEAM_ARGS, DIRECT
 from pipeline.code_digest import Code
 from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
@@ -31,12 +33,8 @@ CODE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Node ids in the order of the flow, and the modules whose transitive in-project imports make up a node's code."""
 
-BEAM_ARGS: Final = (
-    # By its full name: an unset runner tries Prism first, which downloads a binary (Beam 2.68 and later).
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    # Any Beam argument makes every Beam node pack TFX's sources (1.2 s), unless an image is named.
-    "--sdk_container_image=unused",
-)
+TRAINERS: Final = ("Autoencoder", "Classifier")
+"""The nodes that fit a model: they may use a GPU, and report their progress."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +45,12 @@ class PipelineConfig:
       settings: the resolved recipe.
       paths: of the root.
       form: `idx` or `csv`.
-      source: the data parts, a JSON list of {"split", "files"}.
+      source: the data parts, as `components.ingest.source.parts_to_json` writes them.
       schema_digest: SHA-256 over the reviewed schema and its reference profile.
       schema_folder: where the reviewed schema was found.
       code: each node's code, by node id.
       lock_digest: SHA-256 of the lock file.
+      beam_engine: what the Beam nodes run on.
       beam_args: for every Beam node.
       metadata: where the metadata store is; None for the SQLite file in the root.
     """
@@ -64,6 +63,7 @@ class PipelineConfig:
     schema_folder: Path
     code: Mapping[str, Code]
     lock_digest: str
+    beam_engine: str = DIRECT
     beam_args: tuple[str, ...] = BEAM_ARGS
     metadata: Address | None = None
 
@@ -82,7 +82,16 @@ class PipelineConfig:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The data files, as absolute paths."""
-        return tuple(file for part in json.loads(self.source) for file in part["files"])
+        return tuple(self.names)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """{absolute path of a data file: the name that records have for it}: the file's own, below that of its span."""
+        return {
+            file: name
+            for part in json.loads(self.source)
+            for file, name in zip(part["files"], part.get("names") or map(os.path.basename, part["files"]), strict=True)
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,11 @@ from typing import Final
 
 from components.digest import sha256_file
 from components.errors import BadInput
-from components.ingest import discovery
+from components.ingest import discovery, source, spans
 from components.schema_files import find_reviewed
 from components.settings import Settings
 from pipeline import doctor, metadata_url, recipes
+from pipeline.beam import DIRECT, Chosen, choose
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE, PipelineConfig
 from pipeline.fetch import fetch_digits
@@ -28,7 +29,8 @@ class Request:
     """What was asked for; None where nothing was said.
 
     Attributes:
-      data: files or folders; none means the embedded UCI digits.
+      data: files or folders, or one pattern of spans; none means the embedded UCI digits.
+      spans: how many of the newest spans to take together.
       recipe: name or YAML file.
       profile: overlay of the recipe.
       form: `idx` or `csv`, where both are there.
@@ -38,9 +40,12 @@ class Request:
       overrides: `section.key=value` texts.
       seed: of both trainings.
       metadata: URL or path of the metadata store, which may hold a password.
+      beam: engine of the Beam nodes.
+      beam_options: `NAME=VALUE` texts for it.
     """
 
     data: tuple[Path, ...] = ()
+    spans: int = 1
     recipe: str | None = None
     profile: str | None = None
     form: str | None = None
@@ -50,6 +55,8 @@ class Request:
     overrides: tuple[str, ...] = ()
     seed: int | None = None
     metadata: str | None = dataclasses.field(default=None, repr=False)
+    beam: str = DIRECT
+    beam_options: tuple[str, ...] = ()
 
 
 def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
@@ -59,7 +66,8 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
       BadInput: for unusable data, recipe or settings.
     """
     _metadata(request)  # a bad address is refused before anything is written
-    files = discovery.discover(request.data, form=request.form) if request.data else None
+    chosen_engine(request)  # so is a bad option
+    files = _data_files(request)
     shape = discovery.geometry(files) if files is not None else None
     recipe = request.recipe or recipes.for_shape(shape)
     overrides = (
@@ -78,6 +86,20 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     return settings, RunPaths(root), files
 
 
+def _data_files(request: Request) -> discovery.DataFiles | None:
+    patterns = [path for path in request.data if spans.is_pattern(str(path))]
+    if patterns and len(request.data) > 1:
+        got = ", ".join(map(str, request.data))
+        hint = "put the files of a span into one folder"
+        raise BadInput("a pattern of spans goes alone", where="--data", wanted="one pattern", got=got, hint=hint)
+    if patterns:
+        return discovery.discover_spans(spans.newest(str(patterns[0]), request.spans), form=request.form)
+    if request.spans != 1:
+        got = ", ".join(map(str, request.data)) or "no data at all"
+        raise BadInput("--spans goes with a pattern", where="--data", wanted=f"a path with {spans.FIELDS}", got=got)
+    return discovery.discover(request.data, form=request.form) if request.data else None
+
+
 def configure(
     request: Request,
     settings: Settings,
@@ -93,7 +115,6 @@ def configure(
     """
     if files is None:
         files = _embedded(settings, staging or paths.root)
-    parts = [{"split": part.split, "files": [str(file.absolute()) for file in part.files]} for part in files.parts]
     reviewed = find_reviewed(settings.data.geometry, request.schema)
     lock_file = doctor.lock_file()
     lock = "" if lock_file is None else sha256_file(lock_file)
@@ -101,13 +122,24 @@ def configure(
         settings=settings,
         paths=paths,
         form=files.form,
-        source=json.dumps(parts),
+        source=source.parts_to_json(files.parts),
         schema_digest=reviewed.digest,
         schema_folder=reviewed.schema.parent,
         code=_code(lock),
         lock_digest=lock,
+        beam_engine=request.beam,
+        beam_args=chosen_engine(request).arguments,
         metadata=_metadata(request),
     )
+
+
+def chosen_engine(request: Request) -> Chosen:
+    """Returns the Beam engine that was asked for.
+
+    Raises:
+      BadInput: if there is none such, or its options are wrong.
+    """
+    return choose(request.beam, request.beam_options)
 
 
 def _metadata(request: Request) -> metadata_url.Address | None:

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from google.protobuf import json_format, message
-from ml_metadata.proto import metadata_store_pb2
+from google.protobuf import message
 from tfx.orchestration.portable import (
     base_executor_operator,
     beam_executor_operator,
@@ -28,15 +24,15 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components.errors import EnvironmentProblem
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT
-from pipeline.config import PipelineConfig
+from pipeline import recording
+from pipeline.config import TRAINERS, PipelineConfig
 from pipeline.git_state import GitState
 from pipeline.isolation import CPU_ONLY, Progress, StageProcesses
 from pipeline.lineage import record_files, records
-from pipeline.lineage.artifacts import ArtifactEntry, measure
+from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
-from pipeline.metadata_store import DIGEST_PROPERTY, RECORD_PROPERTY
-from pipeline.nodes import IN_PROCESS, TRAINERS, Node
+from pipeline.nodes import IN_PROCESS, Node
 from pipeline.plan import Done, Planned
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
@@ -145,26 +141,24 @@ class Execution:
         seconds: float,
     ) -> None:
         context, planned = self._context, self._planned
-        made = {channel: self._measured(channel, info, output) for channel in info.output_dict}
-        extra = self._extra(made)
-        record = records.ExecutionRecord(
+        paths = context.config.paths
+        work = recording.Work(
             pipeline=context.config.settings.name,
             run_id=context.run_id,
             node=self._node.id,
             key=str(planned.key),
-            parameters=records.without_root(planned.parameters, str(context.config.paths.root)),
+            parameters=records.without_root(planned.parameters, str(paths.root)),
             code=self._node.code,
             lock_digest=context.config.lock_digest,
-            environment=dataclasses.replace(context.environment, device=_device(extra)),
+            environment=context.environment,
             git=context.git,
             inputs=planned.inputs,
-            outputs=made,
-            started=records.utc(started),
-            finished=records.utc(started + seconds),
-            seconds=round(seconds, 3),
-            extra=extra,
+            extra={records.BEAM: context.config.beam_engine} if self._node.beam else {},
         )
-        known = record_files.write(context.config.paths.records, record)
+        made = {channel: self._measured(channel, info, output) for channel in info.output_dict}
+        folders = {channel: paths.root / entries[0].path for channel, entries in made.items()}
+        record = recording.execution_record(work, made, folders, started=started, seconds=seconds)
+        known = record_files.write(paths.records, record)
         self.done = Done(hash=known, record=record)
         for channel, entries in made.items():
             for artifact, entry in zip(output.output_artifacts[channel].artifacts, entries, strict=True):
@@ -174,24 +168,16 @@ class Execution:
     def _measured(
         self, channel: str, info: data_types.ExecutionInfo, output: execution_result_pb2.ExecutorOutput
     ) -> tuple[ArtifactEntry, ...]:
-        root = self._context.config.paths.root
+        paths = self._context.config.paths
         return tuple(
             measure(
-                root,
-                self._context.config.paths.relative(artifact.uri),
+                paths.root,
+                paths.relative(artifact.uri),
                 type_name=info.output_dict[channel][0].type_name,
-                properties=_plain(artifact.custom_properties),
+                properties=recording.plain(artifact.custom_properties),
             )
             for artifact in output.output_artifacts[channel].artifacts
         )
-
-    def _extra(self, made: Mapping[str, tuple[ArtifactEntry, ...]]) -> dict[str, Any]:
-        root = self._context.config.paths.root
-        if self._node.id == "ExampleGen":
-            return {records.DATA: json.loads((root / made["examples"][0].path / "data.json").read_text())}
-        if self._node.id in TRAINERS:
-            return {"training": _training_summary(root / made["model_run"][0].path)}
-        return {}
 
 
 class _RecordingOperator(base_executor_operator.BaseExecutorOperator):  # type: ignore[misc]  # tfx has no annotations
@@ -217,24 +203,3 @@ def _arguments_hidden() -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def _plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
-    kinds = {name: (value, value.WhichOneof("value")) for name, value in properties.items()}
-    return {
-        name: json_format.MessageToDict(value.struct_value) if kind == "struct_value" else getattr(value, kind)
-        for name, (value, kind) in kinds.items()
-    }
-
-
-def _device(extra: Mapping[str, Any]) -> str:
-    """Returns what the work ran on: only Trainers see anything but the CPU."""
-    return str(extra.get("training", {}).get("device", "cpu"))
-
-
-def _training_summary(model_run: Path) -> dict[str, Any]:
-    path = model_run / "training.json"
-    if not os.path.exists(path):
-        return {}
-    summary: dict[str, Any] = json.loads(path.read_text())
-    return {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}

@@ -31,6 +31,10 @@ CLOUD_CLIENTS: Final = ("google.cloud", "google.api_core", "google.pubsub", "pym
 """Beam looks for them and does without, as when it is installed without its extras: 1 s."""
 
 
+FULL_IMPORTS: Final = "MNIST_TFX_FULL_IMPORTS"
+"""Environment variable that turns all this off; the fork server inherits it."""
+
+
 class LeanFinder(MetaPathFinder):
     """Finds some packages as namespaces, a search path without an `__init__`, and does not find others at all."""
 
@@ -92,7 +96,7 @@ def install(*names: str) -> bool:
     Returns:
       Whether any package is bare now.
     """
-    if os.environ.get("MNIST_TFX_FULL_IMPORTS") == "1":
+    if os.environ.get(FULL_IMPORTS) == "1":
         return False
     missing = [name for name in names if name not in sys.modules]
     sys.meta_path.insert(0, LeanFinder(missing, [name for name in CLOUD_CLIENTS if name not in sys.modules]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -14,18 +14,13 @@ from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import artifact_utils
 
+from pipeline.lineage.artifacts import RECORD_PROPERTY
 from pipeline.lineage.chain import INTENT, Chain
 from pipeline.metadata_connection import Connection, run_context
 from pipeline.metadata_url import Address, SqliteFile
 from pipeline.paths import RunPaths
 
 Execution = metadata_store_pb2.Execution
-
-RECORD_PROPERTY: Final = "record"
-"""Custom property of every output artifact: the hash of the record of the execution that made it."""
-
-DIGEST_PROPERTY: Final = "sha256"
-"""Custom property of every output artifact: its digest."""
 
 
 def reuse(

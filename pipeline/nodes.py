@@ -27,8 +27,6 @@ from pipeline.pipeline import create_pipeline
 IN_PROCESS: Final = frozenset({"ExampleGen", "ReviewedSchema", "SchemaGate", "Baseline", "SavedModelCheck", "Pusher"})
 """Nodes whose executors need no TensorFlow: they run where the orchestrator runs."""
 
-TRAINERS: Final = ("Autoencoder", "Classifier")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Node:

@@ -103,6 +103,9 @@ class Planner:
         if (fault := self._fault(node, record)) is not None:
             return dataclasses.replace(asked, why=fault.why, damaged=fault.is_damage)
         done_before = Done(hash=hash_, record=record)
+        # What was read under one name is reused under that name, in the metadata store as well.
+        named = {name: record.parameters[name] for name in records.NAMES_ONLY if name in record.parameters}
+        asked = dataclasses.replace(asked, parameters={**parameters, **named})
         return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
 
     def _fault(self, node: Node, record: ExecutionRecord) -> Fault | None:

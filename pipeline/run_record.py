@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from components.errors import MnistTfxError, Refused
@@ -62,6 +61,8 @@ def skipped(node: str) -> records.NodeOutcome:
 def portable(config: PipelineConfig, text: str) -> str:
     """Returns a message without this machine's folders."""
     text = text.replace(str(config.paths.root), ROOT_MARK)
+    for file, name in config.names.items():
+        text = text.replace(file, name)
     for folder in {os.path.dirname(file) for file in config.files}:
         text = text.replace(f"{folder}/", "")
     return text
@@ -94,11 +95,11 @@ def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.
     noted = {entry["path"]: entry for entry in json.loads((folder / SOURCES).read_text())["sources"]}
     return tuple(
         records.DataSource(
-            name=Path(path).name,
+            name=config.names[path],
             payload_digest=entry["payload_digest"],
             container_digest=entry["container_digest"],
             bytes=payload_bytes[entry["payload_digest"]],
         )
         for path, entry in noted.items()
-        if path in config.files
+        if path in config.names
     )

@@ -20,7 +20,7 @@ from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
 from pipeline import metadata_connection, metadata_store, root, verdicts
-from pipeline.config import PipelineConfig, Reuse
+from pipeline.config import TRAINERS, PipelineConfig, Reuse
 from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.interruption import Interrupted, Interruptions
@@ -28,11 +28,12 @@ from pipeline.isolation import StageProcesses
 from pipeline.lineage import manifest, record_files, records, signing
 from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.pushes import note_push
 from pipeline.metadata_connection import Connection
-from pipeline.nodes import TRAINERS, CompiledPipeline, Node, compile_pipeline
+from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
 from pipeline.plan import Done, Planned, Planner
 from pipeline.run_record import portable, run_record, skipped
-from pipeline.settling import note_push, settle
+from pipeline.settling import settle
 from pipeline.view import RunView
 
 
@@ -201,7 +202,7 @@ class Run:
             raise
         # Before the commit: a push whose node is committed always has its line.
         if execution.done is not None:
-            note_push(self._config.paths.root, execution.done.record, context.ledger)
+            note_push(execution.done.record, context.ledger)
         self._done[node.id] = execution.commit()
         return "executed", planned.why if planned.reuse is None else "the metadata store does not know its outputs"
 

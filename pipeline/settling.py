@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.serving import ServedVersion, versions
-from pipeline import metadata_store, root, verdicts
+from pipeline import metadata_store, root
 from pipeline.config import PipelineConfig
 from pipeline.lineage import chain, record_files, records
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.pushes import note_push
 from pipeline.metadata_connection import Connection
 from pipeline.paths import RunPaths
 
@@ -75,17 +76,7 @@ def _settle_intent(
             continue
         outputs = [str(place / entry.path) for made in record.outputs.values() for entry in made]
         if metadata_store.is_published(connection, known, outputs):
-            note_push(place, record, ledger)
+            note_push(record, ledger)
             ledger.commit(intent, record=known)
             return
     ledger.lost(intent, why="its process ended before it was published")
-
-
-def note_push(place: Path, record: records.ExecutionRecord, ledger: Ledger) -> None:
-    """Appends the line of a push, once; to be called before the execution is committed."""
-    if record.node != "Pusher":
-        return
-    pushed = verdicts.pushed(place, record)
-    noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
-    if pushed is not None and not noted:
-        ledger.pushed(node=record.node, run_id=record.run_id, version=pushed.version, digest=pushed.digest)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import BadInput
-from components.ingest.discovery import discover, geometry, square_guess
+from components.ingest.discovery import discover, discover_spans, geometry, square_guess
+from components.ingest.spans import Span
 
 IMAGES = struct.pack(">4I", 0x803, 1, 2, 3) + bytes(6)
 LABELS = struct.pack(">2I", 0x801, 1) + bytes(1)
@@ -225,3 +226,56 @@ def test_a_square_is_guessed_from_the_columns_alone(columns, shape):
 
 def test_the_geometry_of_a_csv_is_that_guess(folder):
     assert geometry(discover([folder("train.csv")])) == (2, 2)
+
+
+def spans(folder, *numbers):
+    return [Span(number=number, name=f"span-{number}", folder=folder / f"span-{number}") for number in numbers]
+
+
+def fill(folder, **contents):
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name.replace("_", "-")).write_bytes(content)
+
+
+IDX_SPAN = {"train_images_idx3_ubyte": IMAGES, "train_labels_idx1_ubyte": LABELS}
+
+
+def test_parts_of_several_spans_are_one_data_set_oldest_first(tmp_path):
+    for number in (1, 2):
+        fill(tmp_path / f"span-{number}", **IDX_SPAN, notes=b"")
+    fill(tmp_path / "span-3", **IDX_SPAN, **{name.replace("train", "t10k"): data for name, data in IDX_SPAN.items()})
+    files = discover_spans(spans(tmp_path, 1, 2, 3))
+    assert [(part.split, part.span.number) for part in files.parts] == [
+        ("train", 1),
+        ("train", 2),
+        ("train", 3),
+        ("test", 3),
+    ]
+    assert [span.number for span in files.spans] == [1, 2, 3]
+    assert files.ignored == (tmp_path / "span-1" / "notes", tmp_path / "span-2" / "notes")
+
+
+@pytest.mark.parametrize(
+    ("other", "got"),
+    [
+        ({**IDX_SPAN, "train_images_idx3_ubyte": struct.pack(">4I", 0x803, 1, 3, 3) + bytes(9)}, "IDX of 3x3 images"),
+        ({"digits.csv": ROWS}, "CSV with 5 columns"),
+    ],
+)
+def test_a_span_of_another_kind_than_the_newest_is_refused_by_its_name(tmp_path, other, got):
+    fill(tmp_path / "span-1", **other)
+    fill(tmp_path / "span-2", **IDX_SPAN)
+    with pytest.raises(BadInput, match=f"span-1 is of another kind than span-2: wanted IDX of 2x3 images, got {got}"):
+        discover_spans(spans(tmp_path, 1, 2))
+
+
+def test_csv_spans_of_another_width_are_refused(tmp_path):
+    fill(tmp_path / "span-1", **{"train.csv": b"1,0,0\n"})
+    fill(tmp_path / "span-2", **{"train.csv": ROWS})
+    with pytest.raises(BadInput, match="wanted CSV with 5 columns, got CSV with 3 columns"):
+        discover_spans(spans(tmp_path, 1, 2))
+
+
+def test_data_without_a_pattern_is_of_no_span(folder):
+    assert discover([folder("train.csv")]).spans == ()

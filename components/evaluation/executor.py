@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx.components.evaluator import constants, executor
 from tfx.types import artifact_utils, standard_component_specs
 
@@ -33,6 +34,8 @@ class MnistEvaluatorExecutor(executor.Executor):  # type: ignore[misc]  # tfx ha
     ) -> None:
         """Evaluates; a refused candidate is no error here, but a blessing that says no."""
         served = _baseline_of(input_dict)
+        # TFMA 0.52 leaves its protos out of `sdk.__all__`, and TFX 1.21 asks for this one where 0.47 had it.
+        tfma.EvalConfig = config_pb2.EvalConfig
         super().Do(
             {key: found for key, found in input_dict.items() if key != BASELINE_MODEL or served != NO_BASELINE},
             output_dict,

@@ -73,6 +73,9 @@ def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
             shards.write_examples(pipeline, job)
     except Exception as err:
         known = shards.carried(err)
+        if known is None and isinstance(err, OSError) and err.filename is None:
+            # No file of ours: whatever the runner has to reach first.
+            raise EnvironmentProblem("Beam's runner failed", where="ExampleGen", got=err) from err
         if known is None:
             raise
         raise known from err
@@ -82,6 +85,15 @@ def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
     """Joins what the shards left into row index, profile and description, and removes the rest."""
     partial = folder / PARTIAL
     indexes = {split: _index(partial, split) for split in SPLITS}
+    written, taken = sum(map(len, indexes.values())), job.assignment.taken()
+    if written != taken:
+        raise EnvironmentProblem(
+            "not all rows are here that Beam's workers were given",
+            where=folder,
+            wanted=f"{taken} rows",
+            got=written,
+            hint="workers on other machines must see the pipeline's root under the same path",
+        )
     check_counts({split: len(index) for split, index in indexes.items()}, job.data.split)
     for split, index in indexes.items():
         np.save(folder / ROW_INDEX / f"{split}.npy", index)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from components.ingest.spans import Span
+
 Form = Literal["idx", "csv"]
 PartName = Literal["train", "test"]
 
@@ -43,10 +45,12 @@ class Part:
     Attributes:
       split: "train", or "test" for an official test part.
       files: (images, labels) of IDX, or the one CSV file.
+      span: the span that it is part of, where the data was named by a pattern.
     """
 
     split: PartName
     files: tuple[Path, ...]
+    span: Span | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,12 @@ class DataFiles:
     form: Form
     parts: tuple[Part, ...]
     ignored: tuple[Path, ...] = ()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans that the parts come from, oldest first."""
+        found = {part.span.number: part.span for part in self.parts if part.span is not None}
+        return tuple(span for _, span in sorted(found.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +114,38 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
             "give one folder, or files", where=folders[0], got=f"{len(paths)} paths with a folder among them"
         )
     return _in_folder(folders[0], form)
+
+
+def discover_spans(spans: Sequence[Span], *, form: str | None = None) -> DataFiles:
+    """Finds the parts of several spans, and makes one data set of them: their parts, oldest span first.
+
+    Args:
+      spans: at least one, oldest first.
+      form: as for `discover`.
+
+    Raises:
+      BadInput: when a span is empty or incomplete, or of another form or geometry than the newest.
+      EnvironmentProblem: when a folder cannot be read.
+    """
+    found = [(span, discover([span.folder], form=form)) for span in spans]
+    last, newest = found[-1]
+    wanted = _kind(newest)
+    for span, files in found[:-1]:
+        if (got := _kind(files)) != wanted:
+            what = f"{span.name} is of another kind than {last.name}"
+            raise BadInput(what, where=span.folder, wanted=wanted, got=got, hint="take fewer --spans")
+    parts = [replace(part, span=span) for span, files in found for part in files.parts]
+    return DataFiles(
+        form=newest.form,
+        parts=tuple(sorted(parts, key=lambda part: part.split == "test")),
+        ignored=tuple(path for _, files in found for path in files.ignored),
+    )
+
+
+def _kind(files: DataFiles) -> str:
+    if files.form == "csv":
+        return f"CSV with {csv_layout.sniff(files.parts[0].files[0]).columns} columns"
+    return "IDX of {}x{} images".format(*(geometry(files) or ()))
 
 
 def geometry(files: DataFiles) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ from tfx.types.component_spec import ExecutionParameter
 from components.declaration import OWN_PARAMETERS
 from components.features import SPLITS, TEST, TRAIN
 from components.ingest.artifact import write_artifact
-from components.ingest.source import resolve
+from components.ingest.source import SPAN, resolve
 
 if TYPE_CHECKING:
     from tfx import types
@@ -76,6 +76,8 @@ class MnistExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ign
         write_artifact(Path(examples.uri), exec_properties, root_of(examples.uri), self._make_beam_pipeline)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        # As the stock driver does, which does not run in a cluster; 0 stands for data without spans there as well.
+        examples.set_int_custom_property(SPAN, exec_properties.get(SPAN) or 0)
 
 
 class MnistExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # type: ignore[misc]  # tfx has no annotations

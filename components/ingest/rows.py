@@ -124,6 +124,12 @@ class Assignment:
             sizes[TEST] = self.totals[TEST]
         return {split: max(0, round(size)) for split, size in sizes.items()}
 
+    def taken(self) -> int:
+        """Returns how many rows get a split at all: a recipe that counts rows leaves the rest out."""
+        if isinstance(self.split, HashSplit) or parse_split(self.split)[0] == "tail":
+            return sum(self.totals.values())
+        return min(self.totals[TRAIN], sum(parse_split(self.split)[1]))
+
     def codes(self, rows: Rows, part: str, start: int) -> NDArray[np.intp]:
         """Returns the split of each row, [n], as its number in `SPLITS`; -1 for a row that no split takes.
 

@@ -41,6 +41,13 @@ SOURCES: Final = "sources.json"
 FINGERPRINT: Final = "input_fingerprint"
 """The stock drivers' name for what identifies the input."""
 
+SPAN: Final = "span"
+"""The stock drivers' name for the number of the newest span, 0 where there are none.
+
+It only says where the data lay, like a file's name: the fingerprint does not hold it, and neither does a node key
+(`pipeline.lineage.records.NAMES_ONLY`). So the same bytes under another number are the same input.
+"""
+
 ROLES: Final = {"idx": ("-images", "-labels"), "csv": ("",)}
 EXTENSIONS: Final = {"idx": "", "csv": ".csv"}
 
@@ -65,6 +72,24 @@ class Input:
 def parts_from_json(text: str, root: Path) -> list[Part]:
     """Reads the execution property `source`; relative paths are taken from `root`."""
     return [Part(split=part["split"], files=tuple(root / file for file in part["files"])) for part in json.loads(text)]
+
+
+def parts_to_json(parts: Sequence[Part]) -> str:
+    """Returns the execution property `source`: absolute paths and, for spans, their numbers and how to name the files."""
+    return json.dumps([_part_fields(part) for part in parts])
+
+
+def _part_fields(part: Part) -> dict[str, Any]:
+    fields = {"split": part.split, "files": [str(file.absolute()) for file in part.files]}
+    if part.span is None:
+        return fields
+    return {**fields, SPAN: part.span.number, "names": [part.span.name_of(file) for file in part.files]}
+
+
+def _newest_span(exec_properties: Mapping[str, Any]) -> int:
+    numbers = [part[SPAN] for part in json.loads(exec_properties["source"]) if SPAN in part]
+    # Properties that were resolved before name content alone, and keep the number beside it.
+    return max(numbers, default=exec_properties.get(SPAN) or 0)
 
 
 def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) -> dict[str, Any]:
@@ -97,7 +122,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
         **exec_properties,
         "input_base": f"{INPUTS}/{digest}",
         "source": _canonical_source(inputs, exec_properties["form"], digest),
-        "span": 0,
+        SPAN: _newest_span(exec_properties),
         FINGERPRINT: digest,
     }
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from components.errors import printable
+from pipeline.beam import DIRECT, ENGINES, HELP, describe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +26,35 @@ def root(command: Command) -> Command:
         show_default=True,
         help="Folder that holds the pipeline's records, artifacts and served versions.",
     )(command)
+
+
+def beam(command: Command) -> Command:
+    """Adds `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
+    engine = click.option(
+        "--beam",
+        metavar="ENGINE",
+        default=DIRECT,
+        show_default=True,
+        is_eager=True,
+        help=f"What ingest, statistics, transform and evaluation run on: {', '.join(ENGINES)}.",
+    )
+    given = click.option(
+        "--beam-option",
+        "beam_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_beam_help,
+        help="An option of the engine, by Beam's name; `help` lists them. May be repeated.",
+    )
+    return engine(given(command))
+
+
+def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if HELP in given:
+        said = context.get_parameter_source("beam") is not click.core.ParameterSource.DEFAULT
+        click.echo(describe(context.params["beam"] if said else None))
+        context.exit()
+    return given
 
 
 def as_json(command: Command) -> Command:

@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     "--data",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder or file with IDX or CSV images; may be repeated.  [default: the embedded UCI digits]",
+    help="Folder or file with IDX or CSV images; may be repeated. With {SPAN}, or {YYYY}, {MM} and {DD}, in it: the "
+    "newest span.  [default: the embedded UCI digits]",
+)
+@click.option(
+    "--spans",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Take the newest N spans as one data set.  [default: 1]",
 )
 @click.option("--recipe", help="Name of a recipe, or a YAML file.  [default: by the images' shape]")
 @click.option("--profile", help="Overlay of the recipe.  [default: fast, where there is one]")
@@ -53,6 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@options.beam
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
 @click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
@@ -78,8 +87,11 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     Example:
       mnist-tfx run                                    # the embedded UCI digits
       mnist-tfx run --data ~/mnist --root runs/mnist
+      mnist-tfx run --data 'daily/span-{SPAN}/' --spans 7  # a rolling week; does nothing if nothing is new
       mnist-tfx run --set classifier.epochs=3 --seed 1
       mnist-tfx run --dry-run                          # what would execute, and why
+      mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
+      mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
     """
     asked = Request(**request)  # type: ignore[arg-type]  # click has checked the types
     reuse = Reuse(none=no_cache, except_for=frozenset(force))
@@ -126,6 +138,8 @@ def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> 
     answer = finished.to_dict()
     if as_json:
         options.print_json(answer)
+    elif finished.nothing_to_do is not None:
+        _line(console, finished.nothing_to_do)
     else:
         _print_summary(answer, finished.root, console)
     if answer["error"] is not None:

@@ -21,6 +21,12 @@ MODEL_FOLDER: Final = f"{FORMAT_SERVING}/"
 ROOT_MARK: Final = "{root}"
 """Stands in recorded parameters and properties for the root's absolute path."""
 
+RECORD_PROPERTY: Final = "record"
+"""Custom property of every output artifact, in MLMD and in Kubeflow alike: the hash of its maker's record."""
+
+DIGEST_PROPERTY: Final = "sha256"
+"""Custom property of every output artifact: its digest."""
+
 NAME_LIMIT: Final = 255
 """Bytes in one path component, as on ext4 and XFS."""
 

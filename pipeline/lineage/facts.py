@@ -15,7 +15,7 @@ FILES, GIT, BASELINE = "files", "git", "baseline"
 
 INGEST, REVIEWED_SCHEMA = "ExampleGen", "ReviewedSchema"
 _NOT_SETTINGS: Final = frozenset(
-    {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form")}
+    {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form", "span")}
     | {f"{REVIEWED_SCHEMA}.{name}" for name in ("schema_sha256", "source", "geometry")}
     | {"Baseline.baseline_digest"}
 )
@@ -42,6 +42,7 @@ def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
     if record.node == INGEST:
         yield from ((FILES, source.name, source.payload_digest) for source in record.sources)
         yield FILES, "form", record.parameters.get("form")
+        yield FILES, "span", record.parameters.get("span")
     if record.node == REVIEWED_SCHEMA:
         yield SCHEMA, "geometry", record.parameters.get("geometry")
         yield from ((SCHEMA, path, file["sha256"]) for path, file in _files(record).items() if "sha256" in file)

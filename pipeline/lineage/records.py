@@ -27,6 +27,22 @@ SCHEMA_VERSION: Final = 1
 DATA: Final = "data"
 """Key of `ExecutionRecord.extra` under which ExampleGen's `data.json` is recorded: what was read, file by file."""
 
+BEAM: Final = "beam"
+"""Key of `ExecutionRecord.extra` under which it is recorded which engine ran a Beam node: what it computed is the same."""
+
+ORCHESTRATOR: Final = "orchestrator"
+"""Key of `ExecutionRecord.extra` under which it is recorded who had the node executed; absent, it was the local runner."""
+
+KUBEFLOW: Final = "kubeflow"
+"""Such an execution left no line in a ledger and nothing in a metadata store of ours: its record stands alone."""
+
+NAMES_ONLY: Final[Mapping[str, int]] = {"span": 0}
+"""Parameters that only say where data lay, and what a node key holds in their place.
+
+Identity is content: a renamed file hits the cache, and so does the same data under another span number. The number is
+recorded all the same, as of the execution that read the data first.
+"""
+
 PACKAGES: Final = (
     "tfx",
     "tensorflow",
@@ -150,6 +166,11 @@ class ExecutionRecord:
         """Hashes of the records behind its inputs, each once, by channel."""
         refs = [ref for _, channel in sorted(self.inputs.items()) for ref in channel]
         return tuple(dict.fromkeys(ref.record for ref in refs if ref.record is not None))
+
+    @property
+    def in_store(self) -> bool:
+        """Whether a metadata store of ours saw it."""
+        return self.extra.get(ORCHESTRATOR) != KUBEFLOW
 
     @property
     def sources(self) -> tuple[DataSource, ...]:
@@ -297,13 +318,13 @@ def node_key(
     Args:
       node: node id.
       executor: import path of the executor.
-      parameters: as recorded, among them the code digest.
+      parameters: as recorded, among them the code digest; those in `NAMES_ONLY` do not count.
       inputs: {channel: artifacts in order}; where they lie does not count.
     """
     asked = {
         "node": node,
         "executor": executor,
-        "parameters": dict(parameters),
+        "parameters": {name: NAMES_ONLY.get(name, value) for name, value in parameters.items()},
         "inputs": {channel: [ref.identity for ref in refs] for channel, refs in inputs.items()},
     }
     return sha256_bytes(canonical_json(asked))
@@ -333,6 +354,11 @@ def utc(timestamp: float) -> str:
     """Returns seconds since the epoch as UTC, ISO 8601 with milliseconds and `Z`."""
     moment = dt.datetime.fromtimestamp(timestamp, tz=dt.timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp(utc_time: str) -> float:
+    """Returns what `utc` was given, to the millisecond."""
+    return dt.datetime.fromisoformat(utc_time.replace("Z", "+00:00")).timestamp()
 
 
 def _installed_version(name: str) -> str | None:

@@ -21,6 +21,7 @@ from pipeline.lineage.chain import Line
 from pipeline.lineage.graph import closure
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.orphans import Survey
+from pipeline.lineage.pushes import note_push
 from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.lineage.served import read_provenance
 from pipeline.lineage.store import Store, open_store
@@ -132,24 +133,12 @@ class _Repairer:
 
     def _commit(self, intent: Line, known: str) -> Repair:
         if self._ledger is not None:
-            self._note_push(known)
+            record = self._survey.uncommitted[known]
+            if isinstance(record, ExecutionRecord):
+                note_push(record, self._ledger, **{REPAIRED: True})
             self._ledger.commit(intent, record=known, **{REPAIRED: True})
         why = "published, its record and all its bytes are there: committed"
         return Repair(kind="committed", where=_name(intent), why=why)
-
-    def _note_push(self, known: str) -> None:
-        """Appends the line of a push, once, before its execution is committed, as the runner does."""
-        record = self._survey.uncommitted[known]
-        if self._ledger is None or not isinstance(record, ExecutionRecord) or record.node != PUSHER:
-            return
-        noted = any(x.event == chain.PUSHED and x.run_id == record.run_id for x in self._ledger.chain.lines)
-        for entry in (entry for made in record.outputs.values() for entry in made):
-            number, model = entry.properties.get("pushed_version"), next(iter(record.inputs.get(MODEL, ())), None)
-            if not noted and number is not None and model is not None:
-                details = {REPAIRED: True}
-                self._ledger.pushed(
-                    node=PUSHER, run_id=record.run_id, version=int(number), digest=model.sha256, **details
-                )
 
     def _lose(self, intent: Line) -> Repair:
         why = "its process ended before it was published"

@@ -1,6 +1,7 @@
 """ML Metadata and the records -> every way in which the store does not say what the records say.
 
-The store is a witness, not the source: records, ledger and manifest are enough to audit with. What the records know of
+The store is a witness, not the source: records, ledger and manifest are enough to audit with. It is not asked about what
+was executed on Kubeflow, which it never saw. What the records know of
 an execution is looked for in the store by the URIs of its outputs: states, events in both directions, `sha256`,
 `record` and the other custom properties, execution properties, contexts. What they do not know, such as times, names
 and ids, is not compared.
@@ -98,6 +99,16 @@ class Witness:
 
     def check(self) -> tuple[tuple[Finding, ...], int]:
         """Returns the findings, and the number of records that the store agrees with."""
+        if self._asked or not self.known:
+            return self._check()
+        return (), 0
+
+    @property
+    def _asked(self) -> dict[str, ExecutionRecord]:
+        """The records of what the store saw."""
+        return {hash_: record for hash_, record in self.known.items() if record.in_store}
+
+    def _check(self) -> tuple[tuple[Finding, ...], int]:
         file = self._address.path if isinstance(self._address, SqliteFile) else None
         kind = None if file is None else files.kind_of(file)
         if self.elsewhere is None and kind not in (None, files.FILE):
@@ -123,11 +134,11 @@ class Witness:
     def _compare(self) -> list[list[Finding]]:
         """Returns the findings about each record."""
         try:
-            stored = self._ask(list(self.known.values()))
+            stored = self._ask(list(self._asked.values()))
         except BrokeDown:
             # Some row is more than ml_metadata bears: asked one by one, the records tell whose it is.
-            return [self._compare_alone(hash_, record) for hash_, record in self.known.items()]
-        return [self._differences(stored, hash_, record) for hash_, record in self.known.items()]
+            return [self._compare_alone(hash_, record) for hash_, record in self._asked.items()]
+        return [self._differences(stored, hash_, record) for hash_, record in self._asked.items()]
 
     def _compare_alone(self, hash_: str, record: ExecutionRecord) -> list[Finding]:
         try:

@@ -1,0 +1,156 @@
+"""A socket on standard input, open as long as the run lives -> Beam's Python job service and a pool of worker processes.
+
+Started by `pipeline.portable_beam` as `python -m pipeline.portable_beam_service SCRATCH`. It answers with one JSON line,
+{"job": address, "pool": address}, and serves until the socket closes: then it ends itself and every worker at once,
+also when the run was killed. Workers are started where nothing of the run is: in an empty folder, from an interpreter
+that knows the installed packages and what Beam pickled, as on a machine of a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+from typing import Any, Final
+
+import grpc  # type: ignore[import-untyped]  # it ships no type information
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, beam_job_api_pb2, beam_runner_api_pb2
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+LOOPBACK: Final = "127.0.0.1"
+
+WORKER: Final = (
+    "import sys; from apache_beam.runners.worker.sdk_worker import SdkHarness; "
+    "SdkHarness(sys.argv[1], worker_id=sys.argv[2]).run()"
+)
+"""What Beam's own pool has its workers do."""
+
+
+class Job(local_job_service.BeamJob):  # type: ignore[misc]  # Beam has no annotations
+    """A job that can be given up: Beam's runner waits for ever for the answer of a worker that is gone."""
+
+    def fail(self, why: str) -> None:
+        """Ends it for the client, who is told why."""
+        if not self.is_terminal_state(self.get_state()[0]):
+            error = beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR
+            self._log_queues.put(beam_job_api_pb2.JobMessage(importance=error, message_text=why))
+            self.set_state(beam_job_api_pb2.JobState.FAILED)
+
+
+class JobServicer(local_job_service.LocalJobServicer):  # type: ignore[misc]  # Beam has no annotations
+    """Takes jobs and runs them by Beam's FnApiRunner, its workers being asked for at the pool."""
+
+    def __init__(self, staging: Path) -> None:
+        super().__init__(str(staging), beam_job_type=Job)
+
+    def get_service_address(self) -> str:
+        """Returns where clients find it."""
+        return LOOPBACK
+
+    def fail(self, why: str) -> None:
+        """Gives up what is running."""
+        for job in list(self._jobs.values()):
+            job.fail(why)
+
+
+@worker_handlers.WorkerHandler.register_environment(
+    common_urns.environments.EXTERNAL.urn, beam_runner_api_pb2.ExternalPayload
+)
+class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore[misc]  # Beam has no annotations
+    """Asks the pool for a worker, and tells it an address that needs no name service."""
+
+    def host_from_worker(self) -> str:
+        """Returns where a worker finds what asked for it."""
+        return LOOPBACK
+
+
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]  # Beam has no annotations
+    """Starts a process for every worker that is asked for, and tells when one dies.
+
+    Beam's own pool starts a `python` that need not be ours, and never reads what workers print into a pipe.
+
+    Args:
+      folder: where workers are started.
+      died: called with a line about a worker that did not end by itself.
+    """
+
+    def __init__(self, folder: Path, died: Callable[[str], None]) -> None:
+        super().__init__()
+        self._folder = folder
+        self._died = died
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
+        """Starts one that goes on until its job ends."""
+        del context
+        worker = self._workers[request.worker_id] = subprocess.Popen(
+            [sys.executable, "-c", WORKER, request.control_endpoint.url, request.worker_id],
+            stdin=subprocess.DEVNULL,
+            cwd=self._folder,
+        )
+        threading.Thread(target=self._watch, args=(request.worker_id, worker), daemon=True).start()
+        return beam_fn_api_pb2.StartWorkerResponse()
+
+    def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
+        """Ends one before that."""
+        del context
+        worker = self._workers.pop(request.worker_id, None)
+        if worker is not None:
+            worker.kill()
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def _watch(self, worker_id: str, worker: subprocess.Popen[bytes]) -> None:
+        status = worker.wait()
+        if self._workers.pop(worker_id, None) is not None and status != 0:
+            self._died(f"a worker process died (exit status {status})")
+
+
+def listen_on_loopback_only() -> None:
+    """Keeps all gRPC servers of this process off the network: those of Beam's runner listen on every interface."""
+    stock = grpc.server
+
+    def server(*arguments: Any, **options: Any) -> Any:
+        made = stock(*arguments, **options)
+        bind = made.add_insecure_port
+        made.add_insecure_port = lambda address: bind(f"{LOOPBACK}:{address.rpartition(':')[2]}")
+        return made
+
+    grpc.server = server
+
+
+def main() -> None:
+    """Serves until the socket on file descriptor 0 closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides when this ends
+    logging.basicConfig(level=logging.WARNING)
+    run, scratch = socket.socket(fileno=os.dup(0)), Path(sys.argv[1])
+    listen_on_loopback_only()
+    staging, workers = scratch / "staging", scratch / "workers"
+    staging.mkdir()
+    workers.mkdir()
+    jobs = JobServicer(staging)
+    job_port = jobs.start_grpc_server(0)
+    pool = grpc.server(futures.ThreadPoolExecutor())
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(WorkerPool(workers, jobs.fail), pool)
+    pool_port = pool.add_insecure_port(f"{LOOPBACK}:0")
+    pool.start()
+    addresses = {"job": f"{LOOPBACK}:{job_port}", "pool": f"{LOOPBACK}:{pool_port}"}
+    run.sendall(json.dumps(addresses).encode() + b"\n")
+    while run.recv(1):
+        pass
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)  # a group of its own: this process and every worker
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What was asked for and what came out -> the execution's record, the same from the local runner and from a pod."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline.code_digest import Code
+from pipeline.git_state import GitState
+from pipeline.lineage import records
+from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef
+from pipeline.lineage.records import ExecutionRecord, Scalar
+
+TRAINING_FILE = "training.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """One execution as it was asked for.
+
+    Attributes:
+      pipeline: recipe name.
+      run_id: the run it belongs to.
+      node: node id.
+      key: `records.node_key` of it.
+      parameters: execution properties as resolved, without an absolute path.
+      code: the node's code.
+      lock_digest: SHA-256 of the lock file.
+      environment: of this process.
+      git: state of the project's checkout.
+      inputs: {channel: artifacts}.
+      extra: what else is to be recorded of it, such as which Beam engine it runs on.
+    """
+
+    pipeline: str
+    run_id: str
+    node: str
+    key: str
+    parameters: Mapping[str, Scalar]
+    code: Code
+    lock_digest: str
+    environment: records.Environment
+    git: GitState
+    inputs: Mapping[str, tuple[ArtifactRef, ...]]
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def execution_record(
+    work: Work,
+    outputs: Mapping[str, tuple[ArtifactEntry, ...]],
+    folders: Mapping[str, Path],
+    *,
+    started: float,
+    seconds: float,
+) -> ExecutionRecord:
+    """Returns the record of an execution that has succeeded.
+
+    Args:
+      work: what was asked for.
+      outputs: {channel: what was made}.
+      folders: {channel: where it lies now}, which is not always where it will.
+      started: seconds since the epoch.
+      seconds: wall time.
+    """
+    extra = {**work.extra, **_told(folders)}
+    return ExecutionRecord(
+        pipeline=work.pipeline,
+        run_id=work.run_id,
+        node=work.node,
+        key=work.key,
+        parameters=work.parameters,
+        code=work.code,
+        lock_digest=work.lock_digest,
+        # Only Trainers see anything but the CPU.
+        environment=dataclasses.replace(work.environment, device=str(extra.get("training", {}).get("device", "cpu"))),
+        git=work.git,
+        inputs=work.inputs,
+        outputs=outputs,
+        started=records.utc(started),
+        finished=records.utc(started + seconds),
+        seconds=round(seconds, 3),
+        extra=extra,
+    )
+
+
+def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
+    """Returns an artifact's custom properties as JSON values."""
+    kinds = {name: (value, value.WhichOneof("value")) for name, value in properties.items()}
+    return {
+        name: json_format.MessageToDict(value.struct_value) if kind == "struct_value" else getattr(value, kind)
+        for name, (value, kind) in kinds.items()
+    }
+
+
+def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Returns what the outputs themselves say: which data was read, how the training went."""
+    found: dict[str, Any] = {}
+    if (data := folders.get("examples", Path()) / "data.json").is_file():
+        found[records.DATA] = json.loads(data.read_text())
+    if (training := folders.get("model_run", Path()) / TRAINING_FILE).is_file():
+        summary = json.loads(training.read_text())
+        found["training"] = {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}
+    return found
