@@ -7,15 +7,14 @@ from pathlib import Path
 
 import click
 
-from components.errors import BadInput, printable
+from components.errors import BadInput
 from pipeline import metadata_url
 from pipeline.commands import options
+from pipeline.commands.verdicts_text import print_audit
 from pipeline.lineage import policy
 from pipeline.lineage.audit import run
-from pipeline.lineage.audit.findings import FAIL, PASS, VERDICTS, Audit
+from pipeline.lineage.audit.findings import Audit
 from pipeline.lineage.chain import Head
-
-COLORS = {PASS: "green", FAIL: "red"}
 
 
 @click.command()
@@ -77,7 +76,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
         options.print_json({"status": status, "policy": asked.policy.to_dict(), "audits": answers})
     else:
         for found in audits:
-            _print(found)
+            print_audit(found)
     return 0 if passed else 1
 
 
@@ -89,33 +88,3 @@ def _audits(served: str | None, every: bool, root: Path, asked: run.Options) -> 
     if served is None or served.isdecimal():
         return [run.audit_version(root, None if served is None else int(served), asked)]
     return [run.audit_path(Path(served).absolute(), asked)]
-
-
-def _print(found: Audit) -> None:
-    name = printable(found.path) if found.version is None else f"version {found.version}  {printable(found.path)}"
-    click.echo(f"{name}  {(found.sha256 or 'no digest')[:12]}")
-    for verdict in VERDICTS:
-        result = found.verdicts[verdict]
-        styled = click.style(result, fg=COLORS.get(result, "yellow"))
-        # Said once here, and at length below.
-        click.echo(f"{verdict:<13} {styled}{_beside(found, verdict)}")
-    counts = found.counts
-    megabytes = f"{counts.bytes / 1e6:.1f} MB"
-    click.echo(
-        f"{'checked':<13} {counts.files} files ({megabytes}), {counts.records} records, {counts.ledger_lines} ledger "
-        f"lines, {counts.executions} executions in the metadata store"
-    )
-    click.echo(f"{'anchor':<13} {found.anchor.kind}: {found.anchor.detail}")
-    for finding in found.findings:
-        click.echo(f"  {finding}")
-
-
-def _beside(found: Audit, verdict: str) -> str:
-    """Returns what stands beside a verdict: the place of the first broken link, or how many warnings there are."""
-    result, first = found.verdicts[verdict], found.first(verdict)
-    if first is None:
-        return ""
-    if result != PASS:
-        return f"{' ' * (7 - len(result))} {printable(first.where)}"
-    count = sum(finding.verdict == verdict for finding in found.findings)
-    return f", {count} warning{'' if count == 1 else 's'}"

@@ -1,0 +1,122 @@
+"""Options that say which server to talk to, and what is to run there; each defined once."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+from rich.console import Console
+
+from components.errors import BadInput
+from pipeline.commands import options
+from pipeline.kubeflow.client import submission
+from pipeline.kubeflow.client.connection import Address
+from pipeline.kubeflow.client.transport import Patience
+from pipeline.kubeflow.document import Document
+
+TOKEN: Final = "MNIST_TFX_KFP_TOKEN"  # noqa: S105  # the variable's name
+HOST: Final = "KF_PIPELINES_ENDPOINT"
+"""The variable that kfp itself reads."""
+
+PIPED_WIDTH: Final = 240
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
+    """Adds the options that say where the server is; the command gets an `Address` or None as `address`."""
+    given = [
+        click.option("--host", envvar=HOST, required=required, show_envvar=True, help="URL of the Pipelines API."),
+        click.option("--namespace", help="Your namespace, if the installation serves several users."),
+        click.option(
+            "--token-file",
+            type=_FILE,
+            help=f"File with a bearer token; {TOKEN} may hold one as well. It is never shown.",
+        ),
+        click.option("--ca-cert", type=_FILE, help="PEM file with the certificates to trust."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=Patience().timeout,
+            show_default=True,
+            help="Seconds that a request may take.",
+        ),
+    ]
+
+    def add(command: Command) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_address(
+            *,
+            host: str | None,
+            namespace: str | None,
+            token_file: Path | None,
+            ca_cert: Path | None,
+            timeout: float,
+            **others: Any,
+        ) -> Any:
+            address = None
+            if host is not None:
+                address = Address(
+                    host=host,
+                    namespace=namespace,
+                    token=_token(token_file),
+                    ca_cert=None if ca_cert is None else str(ca_cert),
+                    patience=Patience(timeout=timeout),
+                )
+            return command(address=address, **others)
+
+        return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), with_address)
+
+    return add
+
+
+def work(command: Command) -> Command:
+    """Adds the options that say what is to run, for one run and for a schedule alike."""
+    given = [
+        click.option(
+            "--experiment", metavar="NAME", help="Experiment to file it under.  [default: the pipeline's name]"
+        ),
+        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable."),
+        click.option("--pipeline-root", metavar="URI", help="Where to keep artifacts.  [default: what the file says]"),
+        click.option("--service-account", metavar="NAME", help="Account of the pods.  [default: what the file says]"),
+        click.option("--no-cache", is_flag=True, help="Execute every task."),
+        click.option("--skip-lint", is_flag=True, help="Do not ask the linter first."),
+    ]
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), command)
+
+
+def checked(document: Document, *, skip_lint: bool) -> Sequence[Any]:
+    """Returns the linter's warnings after saying them; raises as `submission.check`."""
+    warnings = submission.check(document, lint=not skip_lint)
+    for warning in warnings:
+        options.say(f"warning: {warning.where}: {warning.what}")
+    return warnings
+
+
+def table_console() -> Console:
+    """Returns a console whose tables keep an entry on one line where they are piped on."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def _token(file: Path | None) -> str | None:
+    """Returns the token from the file, else from the environment; without the blanks around it.
+
+    Raises:
+      BadInput: if the file holds none.
+    """
+    if file is None:
+        return os.environ.get(TOKEN, "").strip() or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise BadInput("cannot be read", where=file, wanted="a token", got=type(err).__name__) from err
+    if not token:
+        raise BadInput("holds no token", where=file)
+    return token

@@ -1,0 +1,100 @@
+"""`mnist-tfx kubeflow compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.digest import sha256_file
+from pipeline.beam import arguments
+from pipeline.commands import options
+from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
+from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
+from pipeline.kubeflow.document import TARGETS, write
+
+
+@click.command("compile")
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Kubeflow Pipelines, or Vertex AI.")
+@click.option(
+    "--image", help="Image of the containers, best with its digest; required unless the cluster file names it."
+)
+@click.option("--gpu-image", help="Image of the containers that ask for a GPU.  [default: the image's tag with -gpu]")
+@click.option("--gpus", type=click.IntRange(0, 16), help="GPUs of each Trainer; 0 trains on CPUs.  [default: 1]")
+@click.option("--root", required=True, metavar="URI", help="Bucket and prefix for artifacts: minio://, s3:// or gs://.")
+@click.option(
+    "--data", metavar="URI|PATH", help="Bucket or path in the pod; may hold {SPAN}.  [default: the UCI digits]"
+)
+@click.option("--form", type=click.Choice(["idx", "csv"]), default="idx", show_default=True, help="What the data is.")
+@click.option(
+    "--spans", type=click.IntRange(min=1), help="Newest spans to take, where --data holds {SPAN}.  [default: 1]"
+)
+@click.option("--recipe", help="Name of a recipe, or a YAML file; required with --data.  [default: digits]")
+@click.option("--profile", help="Overlay of the recipe.  [default: fast, where there is one]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@click.option(
+    "--schema",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with your reviewed schemas; the cluster file says where the pod has it.",
+)
+@click.option(
+    "--serving", metavar="PATH", help=f"Where the volume of served versions is mounted.  [default: {SERVING}]"
+)
+@click.option("--claim", metavar="NAME", help=f"PersistentVolumeClaim of that volume.  [default: {CLAIM}]")
+@click.option(
+    "--cluster",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Resources, secrets and volumes of every task; see kubeflow/cluster.example.yaml.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file: .yaml, or .json."
+)
+@options.beam
+@options.as_json
+def compile(  # noqa: A001, PLR0913  # named as its verb
+    output: Path,
+    image: str | None,
+    gpu_image: str | None,
+    gpus: int | None,
+    beam: str,
+    beam_options: tuple[str, ...],
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Write the pipeline as a file for Kubeflow Pipelines (.yaml) or Vertex AI (.json).
+
+    The graph is the one that `mnist-tfx run` executes. Neither network nor bucket is needed, and nothing but the file
+    is written.
+
+    \b
+    Example:
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --root minio://mlpipeline/mnist -o p.yaml
+      mnist-tfx kubeflow compile --target vertex --image registry.example/mnist-tfx:1 --root gs://bucket/mnist -o p.json
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --root s3://bucket/mnist \\
+        --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
+    """
+    from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
+    from pipeline.kubeflow.compiler.pods import Images
+
+    BY_NAME[asked["target"]].check_suffix(output)
+    images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
+    document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
+    write(document, output)
+    if as_json:
+        options.print_json(
+            {
+                "status": "ok",
+                "error": None,
+                "file": str(output),
+                "sha256": sha256_file(output),
+                "target": document.target,
+                "pipeline": document.name,
+                "root": document.root,
+                "parameters": document.values,
+                "tasks": [task.name for task in document.in_order()],
+            }
+        )
+        return
+    click.echo(f"{output}: pipeline {document.name} for {BY_NAME[document.target].title}, {len(document.tasks)} tasks")

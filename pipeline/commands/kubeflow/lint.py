@@ -1,0 +1,58 @@
+"""`mnist-tfx kubeflow lint`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.kubeflow.compiler.targets import by_suffix
+from pipeline.kubeflow.document import TARGETS, read
+from pipeline.kubeflow.lint.check import lint as findings_of
+from pipeline.kubeflow.lint.fault import ERROR
+
+COLORS = {ERROR: "red"}
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--target", type=click.Choice(TARGETS), help="What the file is for.  [default: by its suffix, else by its form]"
+)
+@options.as_json
+def lint(file: Path, target: str | None, as_json: bool) -> int:
+    """Check a compiled file for what a cluster would refuse or get wrong.
+
+    Ends with 0, with 1 if there is an error among the findings, and with 2 if FILE is no compiled pipeline. Warnings
+    are printed and change nothing.
+
+    \b
+    Example:
+      mnist-tfx kubeflow lint p.yaml
+      mnist-tfx kubeflow lint p.json --json
+    """
+    document = read(file)
+    meant_for = target or by_suffix(file) or document.target
+    findings = findings_of(document, meant_for)
+    errors = sum(finding.level == ERROR for finding in findings)
+    if as_json:
+        options.print_json(
+            {
+                "status": "findings" if errors else "ok",
+                "error": None,
+                "file": str(file),
+                "target": meant_for,
+                "pipeline": document.name,
+                "errors": errors,
+                "warnings": len(findings) - errors,
+                "findings": [dataclasses.asdict(finding) for finding in findings],
+            }
+        )
+    else:
+        for finding in findings:
+            click.echo(f"{click.style(finding.level, fg=COLORS.get(finding.level, 'yellow'))}  {printable(finding)}")
+        click.echo(f"{file}: {errors} errors, {len(findings) - errors} warnings in {len(document.tasks)} tasks")
+    return 1 if errors else 0

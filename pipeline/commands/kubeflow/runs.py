@@ -1,0 +1,56 @@
+"""`mnist-tfx kubeflow runs`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.commands.kubeflow import cluster_options
+from pipeline.kubeflow.client import cluster_runs
+from pipeline.kubeflow.client.cluster_runs import ClusterRun
+from pipeline.kubeflow.client.connection import Address, connect
+
+COLORS = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "CANCELED": "yellow"}
+
+
+@click.command()
+@cluster_options.server()
+@click.option("--experiment", metavar="NAME", help="Those of one experiment alone.")
+@click.option("--state", type=click.Choice(cluster_runs.STATES, case_sensitive=False), help="Those in one state alone.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to show at most.")
+@options.as_json
+def runs(address: Address, experiment: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List the runs on a cluster, newest first.
+
+    \b
+    Example:
+      mnist-tfx kubeflow runs --host http://localhost:8080 --state RUNNING
+    """
+    connection = connect(address)
+    found = cluster_runs.listed(connection, experiment=experiment, state=state, limit=limit)
+    if as_json:
+        options.print_json({"status": "ok", "error": None, "runs": [run.to_dict() for run in found]})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("id", "name", "state", "created", "duration", "schedule"):
+        table.add_column(heading, no_wrap=heading == "id", justify="right" if heading == "duration" else "left")
+    for run in found:
+        table.add_row(*_cells(run))
+    cluster_options.table_console().print(table)
+
+
+def _cells(run: ClusterRun) -> tuple[Text, ...]:
+    state = Text(printable(run.state), COLORS.get(run.state, ""))
+    others = (run.created or "", _duration(run.seconds), printable(run.schedule or ""))
+    return (Text(run.id), Text(printable(run.name)), state, *map(Text, others))
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

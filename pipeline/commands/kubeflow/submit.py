@@ -1,0 +1,101 @@
+"""`mnist-tfx kubeflow submit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from components.errors import printable
+from pipeline.commands import options
+from pipeline.commands.kubeflow import cluster_options
+from pipeline.kubeflow import document
+from pipeline.kubeflow.client import run_parameters, submission
+from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
+from pipeline.kubeflow.client.connection import Address, Connection, connect
+
+INTERRUPTED = 130
+FAILED = 4
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@cluster_options.server()
+@cluster_options.work
+@click.option("--run-name", metavar="NAME", help="Name of the run.  [default: the pipeline's, with the time]")
+@click.option("--wait", is_flag=True, help="Stay until the run is over; exit with 4 unless it succeeded.")
+@options.as_json
+def submit(  # noqa: PLR0913  # one argument to each option that is no part of the work
+    file: Path,
+    address: Address,
+    params: tuple[str, ...],
+    run_name: str | None,
+    no_cache: bool,
+    skip_lint: bool,
+    wait: bool,
+    as_json: bool,
+    **work: Any,
+) -> int:
+    """Start a run of a compiled file on a cluster.
+
+    FILE is what `kubeflow compile --target oss` writes. It is linted first. If an answer of the server gets lost, the
+    run is looked for before it is asked for again: there is never a second one.
+
+    \b
+    Example:
+      mnist-tfx kubeflow submit p.yaml --host http://localhost:8080 --wait
+      mnist-tfx kubeflow submit p.yaml --host https://kubeflow.example/pipeline --namespace me --token-file token \\
+        --param source=minio://mlpipeline/data
+    """
+    compiled = document.read(file)
+    asked = submission.Work(
+        document=compiled,
+        parameters=run_parameters.values(compiled, params, run_parameters.RUN_MACROS),
+        cache=not no_cache,
+        **work,
+    )
+    cluster_options.checked(compiled, skip_lint=skip_lint)
+    connection = connect(address)
+    run = submission.submit(connection, asked, run_name)
+    link = connection.link("runs/details", run.id)
+    if not as_json:
+        click.echo(printable(f"{run.name}  {run.id}"))
+        click.echo(printable(link))
+    run, interrupted = _waited(connection, run) if wait else (run, False)
+    status, error, code = _outcome(run, waited=wait, interrupted=interrupted)
+    if as_json:
+        answer = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
+        options.print_json({"status": status, "error": error, "run": run.to_dict(), **answer})
+    elif error is not None:
+        options.say(error)
+    elif wait:
+        click.echo(f"{run.state} after {run.seconds or 0:.0f} s")
+    return code
+
+
+def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
+    """Returns the run as it was last seen, and whether the wait was broken off."""
+    last = run
+    with Console(stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
+
+        def seen(now: ClusterRun) -> None:
+            nonlocal last
+            if now.state != last.state:
+                options.say(f"{now.name}: {now.state}")
+            line.update(f"{now.name}: {now.state}, {now.seconds or 0:.0f} s")
+            last = now
+
+        try:
+            return submission.wait(connection, run, seen), False
+        except KeyboardInterrupt:
+            return last, True
+
+
+def _outcome(run: ClusterRun, *, waited: bool, interrupted: bool) -> tuple[str, str | None, int]:
+    if interrupted:
+        return "interrupted", "no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it", INTERRUPTED
+    if waited and run.state != SUCCEEDED:
+        return "failed", f"the run ended {run.state}{f': {run.error}' if run.error else ''}", FAILED
+    return "ok", None, 0

@@ -1,0 +1,53 @@
+"""A run's id and a local copy of its bucket -> the audit of the version that the run pushed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.errors import BadInput, EnvironmentProblem
+from pipeline.kubeflow import gather
+from pipeline.kubeflow.client import cluster_runs
+from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
+from pipeline.kubeflow.client.connection import Connection
+from pipeline.lineage.audit import run as auditing
+from pipeline.lineage.audit.findings import Audit
+from pipeline.paths import RunPaths
+
+
+def succeeded(connection: Connection, wanted: str) -> ClusterRun:
+    """Returns the run with this id or name, once it has succeeded.
+
+    Raises:
+      BadInput: if there is none, or several have the name.
+      EnvironmentProblem: if it goes on or ended otherwise.
+      MnistTfxError: as `Connection.ask`.
+    """
+    run = cluster_runs.find(connection, wanted)
+    if run.state != SUCCEEDED:
+        hint = run.error if run.over else "copy and audit what it pushed when it is over"
+        raise EnvironmentProblem(
+            "nothing to audit", where=f"run {run.name}", wanted=SUCCEEDED, got=run.state, hint=hint
+        )
+    return run
+
+
+def audit_run(folder: Path, run_id: str, options: auditing.Options) -> Audit:
+    """Makes the copy a root that knows the run, and audits what the run pushed.
+
+    Args:
+      folder: holds what lies below the pipeline root, and the serving volume as `serving`.
+      run_id: of the run.
+      options: how to audit.
+
+    Raises:
+      BadInput: if the run left nothing there, or pushed nothing.
+      MnistTfxError: as `gather_run` and `audit_version`.
+    """
+    if not folder.is_dir():
+        raise BadInput("no such folder", where=folder, wanted="a local copy of everything below the pipeline root")
+    record = gather.gather_run(RunPaths(folder), run_id)
+    if record.version is None:
+        raise BadInput(
+            "the run pushed no version", where=run_id, hint="without new data, or after a refusal, none does"
+        )
+    return auditing.audit_version(folder, record.version, options)

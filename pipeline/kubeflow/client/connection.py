@@ -1,0 +1,223 @@
+"""Address of a Kubeflow Pipelines server -> a connection through `kfp.Client` that is quiet, limited in time and safe.
+
+Importing kfp takes seconds, so only `connect` does it. kfp's client prints links to standard output, keeps settings in
+the home directory and asks a silent server five times over when it is made; none of that happens here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.kubeflow.client import transport
+from pipeline.kubeflow.client.transport import NotFound, Patience, Transport, Unanswered
+
+Made = TypeVar("Made")
+
+PAGE: Final = 100
+"""Entries asked for at a time; the server gives 200 at most."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server is, and who asks.
+
+    Attributes:
+      host: URL of the API.
+      namespace: Kubernetes namespace; an installation for several users wants one.
+      token: bearer token; never printed.
+      ca_cert: PEM file with the certificates to trust in place of the usual ones.
+      patience: how long it is waited for.
+    """
+
+    host: str
+    namespace: str | None = None
+    token: str | None = dataclasses.field(default=None, repr=False)
+    ca_cert: str | None = None
+    patience: Patience = transport.PATIENT
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.host)
+        if parts.username is not None or parts.password is not None:
+            raise BadInput("credentials in a URL end up in logs", where="--host", hint=transport.TOKEN_HINT)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise BadInput("no address", where="--host", wanted="http://... or https://...", got=self.host)
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
+            raise BadInput("the token holds characters that no token has", where="--token-file or MNIST_TFX_KFP_TOKEN")
+
+    @property
+    def api(self) -> str:
+        """The host as requests begin; a page's `#/...` and slashes at the end are left out."""
+        parts = urlsplit(self.host)
+        return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+class Connection:
+    """A server that has answered.
+
+    Attributes:
+      address: where it is.
+      kfp: the `kfp.Client`; its methods are called through `ask`.
+    """
+
+    def __init__(self, address: Address, kfp: Any) -> None:
+        self.address = address
+        self.kfp = kfp
+
+    def ask(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        """Returns what a method of `kfp` returns, without what it prints.
+
+        Raises:
+          MnistTfxError: as `Transport.request`; EnvironmentProblem if the answer cannot be read.
+        """
+        from google.protobuf import json_format
+        from kfp_server_api import OpenApiException
+
+        try:
+            with _quiet():
+                return method(**arguments)
+        except json_format.Error as err:
+            hint = "a newer kfp may: this one belongs to the installed TFX"
+            raise BadInput("kfp cannot read the compiled pipeline", got=err, hint=hint) from err
+        except (OpenApiException, ValueError, TypeError, AttributeError, KeyError) as err:
+            got = " ".join(str(err).split())[: transport.LONGEST_MESSAGE]
+            hint = "the API of this server may be of another version"
+            raise EnvironmentProblem(
+                "an answer that kfp cannot read", where=self.address.api, got=got, hint=hint
+            ) from err
+
+    def every(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
+        """Yields the entries of a list, page by page, as far as they are asked for; raises as `ask`."""
+        token = ""
+        while True:
+            page = self.ask(method, page_token=token, page_size=PAGE, **arguments)
+            yield from getattr(page, field) or ()
+            token = page.next_page_token or ""
+            if not token:
+                return
+
+    def link(self, kind: str, name: str) -> str:
+        """Returns the address of a page in KFP's user interface."""
+        return f"{self.address.api}/#/{kind}/{name}"
+
+
+def connect(address: Address) -> Connection:
+    """Asks the server whether it is there and speaks this API.
+
+    Raises:
+      BadInput: if it serves several users and no namespace is given.
+      EnvironmentProblem: if it cannot be reached, wants other credentials or is no API that kfp can talk to.
+    """
+    connection = Connection(address, _client(address))
+    try:
+        health = connection.ask(connection.kfp.get_kfp_healthz)
+    except (NotFound, EnvironmentProblem) as err:
+        if isinstance(err, Unanswered) and err.again:
+            raise
+        raise _elsewhere(connection, err) from err
+    if health.multi_user and not address.namespace:
+        raise BadInput("an installation for several users", where=address.api, wanted="--namespace NAME")
+    return connection
+
+
+def equals(**fields: str) -> str:
+    """Returns KFP's filter for entries whose fields have these values.
+
+    https://github.com/kubeflow/pipelines/blob/master/backend/api/v2beta1/filter.proto
+    """
+    predicates = [{"operation": "EQUALS", "key": key, "stringValue": value} for key, value in fields.items()]
+    return json.dumps({"predicates": predicates})
+
+
+def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: Patience, what: str) -> Made:
+    """Creates something on the server, asking again where that may help, and never makes a second one.
+
+    An answer can get lost after the work was done: so before each further attempt, and at the end, the thing is looked for.
+
+    Args:
+      make: creates it.
+      find: returns it if it is there.
+      patience: how often to try.
+      what: it is, for the message.
+
+    Raises:
+      MnistTfxError: as `make` raises; Unanswered says so if it may be there nonetheless.
+    """
+    pauses = patience.pauses()
+    while True:
+        try:
+            return make()
+        except Unanswered as err:  # noqa: PERF203  # one request takes longer than any handler
+            pause = next(pauses, None) if err.again else None
+            time.sleep(pause or 0)
+            if (found := _found(find, err, what)) is not None:
+                return found
+            if pause is None:
+                raise _unsure(err, what, f"it was not there when looked for: look again before another {what}") from err
+
+
+def _found(find: Callable[[], Made | None], err: Unanswered, what: str) -> Made | None:
+    try:
+        return find()
+    except MnistTfxError as also:
+        raise _unsure(err, what, f"nor could it be looked for ({also.what}): look before another {what}") from also
+
+
+def _unsure(err: Unanswered, what: str, hint: str) -> Unanswered:
+    said = f"{err.what}, so it is not known whether the {what} was made"
+    return Unanswered(said, again=False, where=err.where, got=err.got, hint=hint)
+
+
+def _client(address: Address) -> Any:
+    with _quiet():
+        import kfp
+
+        try:
+            # Any namespace but the default keeps it from asking the server, before it has a time limit.
+            client = kfp.Client(
+                host=address.api, namespace="-", existing_token=address.token, ssl_ca_cert=address.ca_cert
+            )
+        except Exception as err:
+            got = type(err).__name__
+            hint = "~/.config/kfp/context.json may be broken"
+            raise EnvironmentProblem("kfp's client cannot be made", got=got, hint=hint) from err
+    client._context_setting["namespace"] = address.namespace or ""  # noqa: SLF001  # else it writes it to the home directory
+    rest = client._run_api.api_client.rest_client  # noqa: SLF001  # all APIs share it; nothing public leads there
+    rest.pool_manager = Transport(rest.pool_manager, host=address.api, token=address.token, patience=address.patience)
+    return client
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _elsewhere(connection: Connection, err: MnistTfxError) -> MnistTfxError:
+    """Returns the error with where the API is, if it is found close by or in an older version."""
+    api = connection.address.api
+    if isinstance(err, Unanswered) or "(404)" not in err.what:
+        return err
+    if _answers(connection, f"{api}/pipeline/apis/v2beta1/healthz"):
+        return EnvironmentProblem("no API at this address (404)", where=api, hint=f"it is at --host {api}/pipeline")
+    if _answers(connection, f"{api}/apis/v1beta1/healthz"):
+        return EnvironmentProblem("speaks API v1beta1 alone", where=api, wanted="Kubeflow Pipelines 2.0 or newer")
+    return EnvironmentProblem("no API at this address (404)", where=api, hint=transport.PATH_HINT)
+
+
+def _answers(connection: Connection, url: str) -> bool:
+    rest = connection.kfp._run_api.api_client.rest_client  # noqa: SLF001  # the transport that `_client` put there
+    try:
+        rest.pool_manager.request("GET", url)
+    except MnistTfxError:
+        return False
+    return True

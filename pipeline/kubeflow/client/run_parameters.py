@@ -1,0 +1,120 @@
+"""`NAME=VALUE` of the command line and a compiled file -> the values that a run is given, each of its declared type."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from components.errors import BadInput
+from pipeline.kubeflow import names
+from pipeline.kubeflow.document import Document
+
+RUN_MACROS: Final = ("RunUUID", "CurrentTime")
+"""What the server fills in for any run, as `[[RunUUID]]`, or `[[CurrentTime.FORMAT]]` with Go's layout of a time."""
+
+SCHEDULE_MACROS: Final = (*RUN_MACROS, "ScheduledTime", "Index")
+"""What it fills in for the runs of a schedule."""
+
+_MACRO = re.compile(r"\[\[(.*?)\]\]")
+
+
+def values(document: Document, given: Iterable[str], macros: tuple[str, ...]) -> dict[str, Any]:
+    """Returns {parameter: value} of those that are given.
+
+    Args:
+      document: the compiled pipeline.
+      given: `NAME=VALUE` each.
+      macros: the names that may stand in `[[...]]`.
+
+    Raises:
+      BadInput: if one is unknown, given twice or of another type, or if one without a default is missing.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput("no parameter", where="--param", wanted="NAME=VALUE", got=text)
+        if name in found:
+            raise BadInput("given twice", where=f"--param {name}")
+        found[name] = _typed(name, value, _declared(document, name), macros)
+    if names.SOURCE in found:
+        _check_source(document, found[names.SOURCE])
+    if missing := sorted(set(document.parameters) - set(document.values) - set(found)):
+        raise BadInput(
+            "without a value", where=document.name, wanted=", ".join(f"--param {name}=..." for name in missing)
+        )
+    return found
+
+
+def _check_source(document: Document, source: str) -> None:
+    """Raises BadInput unless the launcher of the compiled file would fetch data from there."""
+    where, hint = f"--param {names.SOURCE}", "compile the file again with --data"
+    task = document.tasks.get(names.DATA_IMPORTER)
+    if ("://" in source) != (task is not None):
+        wanted = "a path in the pod" if task is None else "a bucket's URI"
+        raise BadInput(
+            "another kind of source than the file is compiled for", where=where, wanted=wanted, got=source, hint=hint
+        )
+    folder = "" if task is None or task.importer is None else task.importer.get("artifactUri", {}).get("constant", "")
+    if not source.startswith(folder):
+        raise BadInput("the file is compiled for one folder", where=where, wanted=f"{folder}...", got=source, hint=hint)
+
+
+def _declared(document: Document, name: str) -> str:
+    if name not in document.parameters:
+        known = ", ".join(sorted(document.parameters)) or "no parameter at all"
+        close = difflib.get_close_matches(name, document.parameters, 1)
+        hint = f"did you mean {close[0]}?" if close else None
+        raise BadInput("unknown parameter", where=document.name, wanted=f"one of {known}", got=name, hint=hint)
+    return str(document.parameters[name].get("parameterType", "STRING"))
+
+
+def _typed(name: str, text: str, kind: str, macros: tuple[str, ...]) -> Any:
+    if kind == "STRING":
+        return _with_macros(name, text, macros)
+    read, wanted = _TYPES.get(kind, (json.loads, "a JSON value"))
+    try:
+        return read(text)
+    except ValueError as err:
+        raise BadInput("not of its type", where=f"--param {name}", wanted=wanted, got=text) from err
+
+
+def _with_macros(name: str, text: str, macros: tuple[str, ...]) -> str:
+    for macro in _MACRO.findall(text):
+        if macro.partition(".")[0] not in macros:
+            known = ", ".join(f"[[{known}]]" for known in macros)
+            hint = (
+                "a schedule fills it in, a single run does not" if macro.partition(".")[0] in SCHEDULE_MACROS else None
+            )
+            raise BadInput(
+                "nothing that the server fills in", where=f"--param {name}", wanted=known, got=f"[[{macro}]]", hint=hint
+            )
+    return text
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()] if text.lower() in {"true", "false"} else _no(text)
+
+
+def _json_of(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        found = json.loads(text)
+        return found if isinstance(found, kind) else _no(text)
+
+    return read
+
+
+def _no(text: str) -> Any:
+    raise ValueError(text)
+
+
+_TYPES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "NUMBER_INTEGER": (int, "a whole number"),
+    "NUMBER_DOUBLE": (float, "a number"),
+    "BOOLEAN": (_boolean, "true or false"),
+    "LIST": (_json_of(list), "a JSON array"),
+    "STRUCT": (_json_of(dict), "a JSON object"),
+}

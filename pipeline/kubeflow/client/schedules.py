@@ -1,0 +1,161 @@
+"""A compiled file, a timetable and a connection -> a recurring run on the server; also those that are there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.kubeflow.client.connection import Connection, create_once, equals
+from pipeline.kubeflow.client.submission import Work, experiment_id, packed
+from pipeline.kubeflow.client.timetable import Timetable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A recurring run, as the server tells it.
+
+    Attributes:
+      id: its id.
+      name: its name.
+      due: `cron ...` or `every ... s`.
+      enabled: whether it starts runs.
+      max_concurrency: how many of its runs may go on at a time.
+      catch_up: whether runs that were missed are made up for.
+    """
+
+    id: str
+    name: str
+    due: str
+    enabled: bool
+    max_concurrency: int | None
+    catch_up: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the schedule as JSON values."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A schedule to be made.
+
+    Attributes:
+      name: its name.
+      work: what it runs.
+      timetable: when.
+      max_concurrency: how many of its runs may go on at a time, 1 to 10.
+      catch_up: whether to make up for runs that were missed.
+      replace: whether it takes the place of a schedule of the same name.
+    """
+
+    name: str
+    work: Work
+    timetable: Timetable
+    max_concurrency: int = 1
+    catch_up: bool = False
+    replace: bool = False
+
+
+def create(connection: Connection, plan: Plan) -> tuple[Schedule, tuple[Schedule, ...]]:
+    """Makes a schedule, and removes those that it replaces once it is there.
+
+    Returns:
+      The new one, and those that it replaced.
+
+    Raises:
+      BadInput: if the name is taken and `plan.replace` is not set.
+      MnistTfxError: as `create_once`; after a lost answer there is one new schedule or none, never two.
+    """
+    before = listed(connection, plan.name)
+    if before and not plan.replace:
+        raise BadInput(
+            "a schedule of this name is there already",
+            where=plan.name,
+            got=f"{before[0].due}, id {before[0].id}",
+            hint="--replace puts this one in its place, --name gives it another name",
+        )
+    old = {schedule.id for schedule in before}
+    experiment = experiment_id(connection, plan.work.experiment_name)
+
+    def find() -> Schedule | None:
+        return next((found for found in listed(connection, plan.name) if found.id not in old), None)
+
+    with packed(plan.work) as arguments:
+
+        def make() -> Schedule:
+            return _made(connection, plan, {"experiment_id": experiment, **arguments})
+
+        new = create_once(make, find, connection.address.patience, "schedule")
+    for schedule in before:
+        _remove_replaced(connection, schedule, new)
+    return new, before
+
+
+def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, ...]:
+    """Returns the schedules, all or those with a name; raises as `Connection.ask`."""
+    chosen = {} if name is None else {"filter": equals(display_name=name)}
+    namespace = connection.address.namespace
+    found = connection.every(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
+    return tuple(_schedule(one) for one in found)
+
+
+def delete(connection: Connection, name: str) -> tuple[Schedule, ...]:
+    """Removes the schedules with a name, and returns them; runs that they started go on.
+
+    Raises:
+      BadInput: if there is none.
+      MnistTfxError: as `Connection.ask`.
+    """
+    found = listed(connection, name)
+    if not found:
+        known = ", ".join(sorted({schedule.name for schedule in listed(connection)})) or "none"
+        raise BadInput("no such schedule", where=connection.address.api, wanted=f"one of {known}", got=name)
+    for schedule in found:
+        _remove(connection, schedule)
+    return found
+
+
+def _made(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Schedule:
+    made = connection.ask(
+        connection.kfp.create_recurring_run,
+        job_name=plan.name,
+        cron_expression=plan.timetable.cron,
+        interval_second=plan.timetable.every,
+        start_time=plan.timetable.start,
+        end_time=plan.timetable.end,
+        max_concurrency=plan.max_concurrency,
+        no_catchup=not plan.catch_up,
+        **arguments,
+    )
+    return _schedule(made)
+
+
+def _schedule(found: Any) -> Schedule:
+    if not found.recurring_run_id:
+        hint = "the API of this server may be of another version"
+        raise EnvironmentProblem("an answer about a schedule that has no id", hint=hint)
+    cron = getattr(found.trigger, "cron_schedule", None)
+    period = getattr(found.trigger, "periodic_schedule", None)
+    return Schedule(
+        id=str(found.recurring_run_id),
+        name=str(found.display_name or ""),
+        due=f"cron {cron.cron}" if cron is not None else f"every {getattr(period, 'interval_second', '?')} s",
+        enabled=found.status == "ENABLED" or (found.status is None and found.mode == "ENABLE"),
+        max_concurrency=None if found.max_concurrency is None else int(found.max_concurrency),
+        catch_up=not found.no_catchup,
+    )
+
+
+def _remove_replaced(connection: Connection, old: Schedule, new: Schedule) -> None:
+    try:
+        _remove(connection, old)
+    except MnistTfxError as err:
+        hint = f"two are there now: remove {old.id}, or {new.id}, which is new ({err})"
+        raise EnvironmentProblem("the replaced schedule could not be removed", where=new.name, hint=hint) from err
+
+
+def _remove(connection: Connection, schedule: Schedule) -> None:
+    # Disabled first: so it starts no run any more, even if the next request is lost.
+    for method in (connection.kfp.disable_recurring_run, connection.kfp.delete_recurring_run):
+        connection.ask(method, recurring_run_id=schedule.id)

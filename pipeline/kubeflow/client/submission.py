@@ -1,0 +1,185 @@
+"""A compiled file and a connection -> one run of it on the server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from pipeline.kubeflow.client import cluster_runs
+from pipeline.kubeflow.client.cluster_runs import ClusterRun
+from pipeline.kubeflow.client.connection import Connection, create_once
+from pipeline.kubeflow.client.transport import Unanswered
+from pipeline.kubeflow.document import VERTEX, Document
+
+POLL: Final = 5.0
+"""Seconds between two looks at a run that is waited for."""
+
+TOLERATED: Final = 20
+"""Looks in a row that may go unanswered: a laptop that changes networks is no reason to give up."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the server is to run, once or again and again.
+
+    Attributes:
+      document: the compiled pipeline.
+      parameters: {runtime parameter: value} where it differs from the file's defaults.
+      experiment: name of the experiment; by default the pipeline's.
+      pipeline_root: URI below which artifacts are kept; by default the file's.
+      service_account: of the pods; by default the one in the comment at the file's head.
+      cache: False has every task executed.
+    """
+
+    document: Document
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    experiment: str | None = None
+    pipeline_root: str | None = None
+    service_account: str | None = None
+    cache: bool = True
+
+    @property
+    def experiment_name(self) -> str:
+        """The name of the experiment."""
+        return self.experiment or self.document.name
+
+    def arguments(self, folder: Path) -> dict[str, Any]:
+        """Returns what `kfp.Client` takes for a run and a recurring run alike, with the package in `folder`."""
+        package = folder / "pipeline.yaml"
+        package.write_text(self.document.to_text(), encoding="utf-8")
+        return {
+            "pipeline_package_path": str(package),
+            "params": dict(self.parameters),
+            "pipeline_root": self.pipeline_root,
+            # True would turn it on for tasks that must never be cached.
+            "enable_caching": None if self.cache else False,
+            "service_account": self.service_account or self.document.service_account,
+        }
+
+
+def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
+    """Returns the linter's warnings.
+
+    Args:
+      document: the compiled pipeline.
+      lint: whether to ask the linter at all.
+
+    Raises:
+      BadInput: if the file is for Vertex AI.
+      Refused: if the linter finds errors.
+    """
+    if document.target == VERTEX:
+        raise BadInput(
+            "a PipelineJob for Vertex AI, which has an API of its own",
+            where=document.name,
+            wanted="a file compiled with --target oss",
+            hint="submit it with google-cloud-aiplatform: PipelineJob(display_name=..., template_path=FILE).submit()",
+        )
+    if not lint:
+        return ()
+    from pipeline.kubeflow.lint.check import lint as lint_document
+
+    findings: Sequence[Any] = lint_document(document)
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        first, count = errors[0], f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
+        hint = "mnist-tfx kubeflow lint lists them, --skip-lint submits nonetheless"
+        raise Refused(f"the linter found {count}", where=document.name, got=f"{first.where}: {first.what}", hint=hint)
+    return findings
+
+
+def experiment_id(connection: Connection, name: str) -> str:
+    """Returns the id of an experiment, which is made if it is not there; raises as `create_once`."""
+    namespace, kfp = connection.address.namespace, connection.kfp
+
+    def make() -> Any:
+        # It looks the name up itself, so that the next attempt finds what a lost answer has left.
+        return connection.ask(kfp.create_experiment, name=name, namespace=namespace)
+
+    made = create_once(make, lambda: None, connection.address.patience, "experiment")
+    if not made.experiment_id:
+        hint = "the API of this server may be of another version"
+        raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
+    return str(made.experiment_id)
+
+
+def submit(connection: Connection, work: Work, name: str | None = None) -> ClusterRun:
+    """Starts a run.
+
+    Args:
+      connection: the server.
+      work: what to run.
+      name: of the run; by default the pipeline's, with time and a few random digits.
+
+    Raises:
+      MnistTfxError: as `create_once`; after a lost answer there is one run of the name or none, never two.
+    """
+    named = name or _run_name(work.document.name)
+    experiment = experiment_id(connection, work.experiment_name)
+    before = {run.id for run in cluster_runs.named(connection, named, experiment)}
+
+    def find() -> ClusterRun | None:
+        return next((run for run in cluster_runs.named(connection, named, experiment) if run.id not in before), None)
+
+    with packed(work) as arguments:
+
+        def make() -> ClusterRun:
+            kfp = connection.kfp
+            made = connection.ask(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
+            return cluster_runs.from_answer(made)
+
+        return create_once(make, find, connection.address.patience, "run")
+
+
+@contextlib.contextmanager
+def packed(work: Work) -> Iterator[dict[str, Any]]:
+    """Yields the arguments of `Work.arguments`, whose package is there for the duration."""
+    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
+        yield work.arguments(Path(folder))
+
+
+def wait(
+    connection: Connection, run: ClusterRun, seen: Callable[[ClusterRun], None], pause: float = POLL
+) -> ClusterRun:
+    """Returns the run when it is over.
+
+    Args:
+      connection: the server.
+      run: as it was started.
+      seen: is told whenever the run was looked at.
+      pause: seconds between two looks.
+
+    Raises:
+      MnistTfxError: as `Connection.ask`, if the server stays silent or knows the run no longer.
+    """
+    silent = 0
+    while not run.over:
+        time.sleep(pause)
+        try:
+            run = cluster_runs.get(connection, run.id)
+        except Unanswered as err:
+            silent += 1
+            if silent > TOLERATED:
+                raise _goes_on(err) from err
+            continue
+        silent = 0
+        seen(run)
+    return run
+
+
+def _goes_on(err: Unanswered) -> MnistTfxError:
+    hint = "the run goes on: mnist-tfx kubeflow runs shows it"
+    return EnvironmentProblem(err.what, where=err.where, got=err.got, hint=hint)
+
+
+def _run_name(pipeline: str) -> str:
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S")
+    return f"{pipeline}-{now}-{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,137 @@
+"""When a schedule is due: `--cron`, `--every`, `--start` and `--end` as text -> what KFP takes, or a refusal.
+
+KFP reads cron with https://pkg.go.dev/github.com/robfig/cron (version 1). Its first field is seconds and its last one may
+be missing: so it takes the five fields of a crontab for something else, `0 2 * * *` for two minutes past every hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from typing import Final
+
+from components.errors import BadInput
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+
+FIELDS: Final = {
+    "second": (0, 59, ()),
+    "minute": (0, 59, ()),
+    "hour": (0, 23, ()),
+    "day of month": (1, 31, ()),
+    "month": (1, 12, _MONTHS),
+    "day of week": (0, 6, _DAYS),
+}
+"""{field: (lowest, highest, names for lowest and up)}."""
+
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""{unit of an interval: seconds}."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timetable:
+    """When runs start: exactly one of `cron` and `every`.
+
+    Attributes:
+      cron: six fields.
+      every: seconds between two runs.
+      start: RFC 3339 time before which none starts.
+      end: RFC 3339 time after which none starts.
+    """
+
+    cron: str | None = None
+    every: int | None = None
+    start: str | None = None
+    end: str | None = None
+
+    def __str__(self) -> str:
+        return f"cron {self.cron}" if self.cron is not None else f"every {self.every} s"
+
+
+def read(cron: str | None, every: str | None, start: str | None = None, end: str | None = None) -> Timetable:
+    """Returns the timetable that the options describe.
+
+    Raises:
+      BadInput: if both or neither of `cron` and `every` are given, or one of the four cannot be read.
+    """
+    if (cron is None) == (every is None):
+        got = "neither" if cron is None else "both"
+        raise BadInput("when is it due", where="schedule", wanted="exactly one of --cron and --every", got=got)
+    begins, ends = _moment("--start", start), _moment("--end", end)
+    if begins is not None and ends is not None and ends <= begins:
+        raise BadInput("over before it begins", where="--end", wanted=f"a time after {start}", got=end)
+    return Timetable(
+        cron=None if cron is None else six_fields(cron),
+        every=None if every is None else seconds(every),
+        start=None if begins is None else begins.isoformat(),
+        end=None if ends is None else ends.isoformat(),
+    )
+
+
+def six_fields(text: str) -> str:
+    """Returns a cron expression with single blanks.
+
+    Raises:
+      BadInput: if it has not six fields, or one of them is out of its range.
+    """
+    fields = text.split()
+    if len(fields) == len(FIELDS) - 1:
+        hint = f'that is a crontab line; with the seconds in front: --cron "0 {" ".join(fields)}"'
+        raise BadInput("five fields", where="--cron", wanted=f"six: {', '.join(FIELDS)}", got=text, hint=hint)
+    if len(fields) != len(FIELDS):
+        hint = 'such as "0 0 2 * * *", every night at two'
+        raise BadInput(f"{len(fields)} fields", where="--cron", wanted=f"six: {', '.join(FIELDS)}", got=text, hint=hint)
+    for name, field in zip(FIELDS, fields, strict=True):
+        for part in field.split(","):
+            _check_part(name, part)
+    return " ".join(fields)
+
+
+def seconds(text: str) -> int:
+    """Returns the seconds of an interval such as `90s`, `15m`, `6h` or `1d`.
+
+    Raises:
+      BadInput: if it is none, or shorter than a second.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text.strip())
+    if found is None or int(found[1]) == 0:
+        raise BadInput("no interval", where="--every", wanted="a number with s, m, h or d, such as 6h", got=text)
+    return int(found[1]) * UNITS[found[2]]
+
+
+def _check_part(field: str, part: str) -> None:
+    lowest, highest, names = FIELDS[field]
+    span, slash, step = part.partition("/")
+    if slash and not (step.isdecimal() and int(step) > 0):
+        raise BadInput(f"no step for the {field}", where="--cron", wanted="a whole number above 0", got=part)
+    if span in {"*", "?"}:
+        return
+    values = [_number(value, lowest, names) for value in span.split("-", 1)]
+    if any(value is None or not lowest <= value <= highest for value in values) or values != sorted(values, key=_last):
+        wanted = f"{lowest} to {highest}{f' or {names[0]} to {names[-1]}' if names else ''}"
+        raise BadInput(f"no {field}", where="--cron", wanted=f"{wanted}, a range of them, * or */N", got=part)
+
+
+def _last(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+def _number(text: str, lowest: int, names: tuple[str, ...]) -> int | None:
+    if text.lower() in names:
+        return lowest + names.index(text.lower())
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _moment(option: str, text: str | None) -> datetime.datetime | None:
+    if text is None:
+        return None
+    try:
+        # Python 3.10 knows no Z.
+        found = datetime.datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text.strip()))
+    except ValueError as err:
+        raise BadInput("no time", where=option, wanted="such as 2026-03-01T02:00:00Z", got=text) from err
+    if found.tzinfo is None:
+        raise BadInput("no time zone", where=option, wanted="such as 2026-03-01T02:00:00Z", got=text)
+    return found

@@ -1,0 +1,212 @@
+"""A request of kfp's generated client -> the server's answer, or an error that its reader can act on.
+
+kfp's client passes no time limit, follows a redirect to a login page and takes its HTML for an empty answer. All of its
+requests go through one urllib3 pool, and `Transport` stands in for that pool.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+
+READ: Final = "GET"
+TOKEN_HINT: Final = "give a token with --token-file FILE or in MNIST_TFX_KFP_TOKEN"  # noqa: S105  # says how
+PATH_HINT: Final = "the address of the API, not of a page; behind Kubeflow's gateway it ends in /pipeline"
+LONGEST_MESSAGE: Final = 300
+"""Characters of the server's own words; KFP repeats itself at every layer."""
+
+_DENIED: Final = {401: "credentials are wanted (401)", 403: "not allowed (403)"}
+_REFUSED: Final = (400, 409, 422)
+
+
+class NotFound(BadInput):
+    """The API answered that what was asked for by its id does not exist."""
+
+
+class Unanswered(EnvironmentProblem):
+    """The server gave no usable answer: what was asked for may have been done or not.
+
+    Attributes:
+      again: whether asking again soon may help.
+    """
+
+    def __init__(self, what: str, *, again: bool, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.again = again
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes:
+      timeout: seconds for one request, from the name's look-up to the last byte.
+      attempts: how often a request is made at most.
+      first_pause: seconds before the second attempt; they double from attempt to attempt.
+    """
+
+    timeout: float = 30.0
+    attempts: int = 4
+    first_pause: float = 0.5
+
+    def pauses(self) -> Iterator[float]:
+        """Yields the seconds before each further attempt, spread so that clients do not come back all at once."""
+        for attempt in range(self.attempts - 1):
+            yield self.first_pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311  # spreads load, hides nothing
+
+
+PATIENT: Final = Patience()
+
+
+class Transport:
+    """Stands in for the urllib3 pool of `kfp_server_api.rest.RESTClientObject`.
+
+    Reads are asked again after a lost connection or a 5xx. Nothing else is: only who created something can tell whether
+    it is there already (`client.create_once`).
+    """
+
+    def __init__(self, pool: Any, *, host: str, token: str | None, patience: Patience) -> None:
+        self._pool = pool
+        self._host = host
+        self._token = token
+        self._patience = patience
+
+    def request(self, method: str, url: str, **how: Any) -> Any:
+        """Returns urllib3's response, whose status is 2xx and whose body is JSON.
+
+        Raises:
+          NotFound: if the API knows of no such thing.
+          BadInput: if it refuses what it was sent.
+          Unanswered: if it gave no usable answer in time.
+          EnvironmentProblem: if it cannot be reached, wants other credentials or is no API.
+        """
+        pauses = self._patience.pauses() if method == READ else iter(())
+        while True:
+            try:
+                response = self._in_time(method, url, how)
+                self._check(response)
+            except Unanswered as err:  # noqa: PERF203  # one request takes longer than any handler
+                pause = next(pauses, None)
+                if pause is None or not err.again:
+                    raise
+                time.sleep(pause)
+            else:
+                return response
+
+    def _in_time(self, method: str, url: str, how: dict[str, Any]) -> Any:
+        """Sends a request from a thread of its own, since a socket's time limit starts again with every byte."""
+        seconds = self._patience.timeout
+        limits = {"timeout": urllib3.Timeout(connect=seconds, read=seconds), "retries": False, "redirect": False}
+        answer: futures.Future[Any] = futures.Future()
+        call = lambda: self._pool.request(method, url, **{**how, **limits})  # noqa: E731  # said where it is used
+        threading.Thread(target=_fulfil, args=(answer, call), daemon=True).start()
+        try:
+            return answer.result(seconds)
+        except urllib3.exceptions.NewConnectionError as err:  # one of urllib3's timeouts, by its class alone
+            raise self._unreachable(err) from err
+        except (futures.TimeoutError, urllib3.exceptions.TimeoutError) as err:
+            hint = "--timeout SECONDS sets the limit"
+            raise Unanswered(f"no answer within {seconds:g} s", again=False, where=self._host, hint=hint) from err
+        except (urllib3.exceptions.HTTPError, OSError) as err:
+            raise self._unreachable(err) from err
+
+    def _unreachable(self, err: Exception) -> MnistTfxError:
+        cause = err.__cause__ or err.__context__ or err
+        where, got = self._host, self._clean(str(cause))
+        if isinstance(err, urllib3.exceptions.SSLError) or isinstance(cause, urllib3.exceptions.SSLError):
+            hint = "a server without TLS wants http://, one with a certificate of its own --ca-cert FILE"
+            return EnvironmentProblem("no TLS connection", where=where, got=got, hint=hint)
+        if isinstance(cause, socket.gaierror):
+            return EnvironmentProblem(
+                "no such host", where=where, got=got, hint="is the name right, and its network up?"
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            hint = "is the port right, and a port-forward still running?"
+            return EnvironmentProblem("the connection was refused", where=where, hint=hint)
+        if isinstance(err, urllib3.exceptions.ProtocolError | ConnectionError):
+            return Unanswered("the connection was lost", again=True, where=where, got=got)
+        return EnvironmentProblem("cannot be reached", where=where, got=got)
+
+    def _check(self, response: Any) -> None:
+        status = int(response.status)
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            if not isinstance(_json(response.data), dict):
+                raise Unanswered(
+                    "an answer that is no JSON object",
+                    again=False,
+                    where=self._host,
+                    got=self._shown(response.data),
+                    hint=f"is this the API, or a login page before it? {TOKEN_HINT}",
+                )
+            return
+        raise self._refusal(status, response)
+
+    def _refusal(self, status: int, response: Any) -> MnistTfxError:
+        parts: dict[str, Any] = {"where": self._host, "got": self._shown(response.data) or None}
+        if status in _DENIED:
+            hint = TOKEN_HINT if self._token is None else "is the token expired, or for another user or namespace?"
+            return EnvironmentProblem(_DENIED[status], hint=hint, **parts)
+        if status in _REFUSED:
+            return BadInput(f"the server refuses it ({status})", **parts)
+        if status == HTTPStatus.NOT_FOUND:
+            return self._missing(response, parts)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            return Unanswered(f"the server failed ({status})", again=True, **parts)
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return self._redirected(status, response)
+        hint = "the API of this server may be of another version"
+        return EnvironmentProblem(f"an unforeseen answer ({status})", hint=hint, **parts)
+
+    def _missing(self, response: Any, parts: dict[str, Any]) -> MnistTfxError:
+        if isinstance(_json(response.data), dict):
+            return NotFound("not found (404)", **parts)
+        return EnvironmentProblem("no API at this address (404)", hint=PATH_HINT, **parts)
+
+    def _redirected(self, status: int, response: Any) -> MnistTfxError:
+        # Without the query, which may hold what is nobody's business.
+        target = urlsplit(str(response.headers.get("location", "")))._replace(query="", fragment="")
+        got = self._clean(target.geturl())
+        hint = f"is that a login page? {TOKEN_HINT}"
+        return EnvironmentProblem(f"sent elsewhere ({status})", where=self._host, got=got, hint=hint)
+
+    def _shown(self, body: bytes) -> str:
+        """Returns what the server says, in its own words if it says anything but markup."""
+        found = _json(body)
+        if isinstance(found, dict):
+            return self._clean(str(found.get("message") or found.get("error") or ""))
+        text = body.decode("utf-8", "replace").strip()
+        return "an HTML page" if text.startswith("<") else self._clean(text)
+
+    def _clean(self, text: str) -> str:
+        if self._token:
+            text = text.replace(self._token, "***")
+        text = " ".join(text.split())
+        return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
+
+
+def _fulfil(answer: futures.Future[Any], call: Callable[[], Any]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as err:  # noqa: BLE001  # raised again by whoever waits for it
+        answer.set_exception(err)
+
+
+def _json(body: bytes) -> Any:
+    """Returns the value in a body; None if it is none."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

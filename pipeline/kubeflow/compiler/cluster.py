@@ -1,0 +1,276 @@
+"""Cluster file -> validated wishes: what each task asks its cluster for, and where the pods find what is mounted.
+
+YAML, `version: 1`; `kubeflow/cluster.example.yaml` shows every key. A node gets what `defaults` says and what stands
+under its own name, which wins; mappings are merged, lists are joined.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from components.errors import BadInput
+from pipeline.config import CODE
+from pipeline.kubeflow.compiler.targets import in_bucket
+from pipeline.kubeflow.names import DRIVER
+
+NODES: Final = (DRIVER, *CODE)
+"""The tasks that run a container, in the order of the flow."""
+
+CLAIM: Final = "mnist-tfx-serving"
+SERVING: Final = "/serving"
+
+
+def _text(value: Any) -> Any:
+    """Returns numbers and booleans as YAML writes them: `cpu: 2` and `DEBUG: true` are meant as strings."""
+    return str(value).lower() if isinstance(value, bool | int | float) else value
+
+
+def _outside_buckets(path: str) -> str:
+    if in_bucket(path):
+        raise ValueError("a path of a mounted volume, since nothing renames a folder of a bucket in one step")
+    return path
+
+
+def _like(pattern: str, wanted: str) -> AfterValidator:
+    """Returns a check of a whole text; its error says in words what would have been right."""
+
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(wanted)
+        return value
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Cpu = Annotated[Text, _like(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "cores, such as 2, 0.5 or 500m")]
+Memory = Annotated[Text, _like(r"[0-9]+(\.[0-9]+)?[MGT]i?", "bytes with a unit, such as 500M, 8G or 4Gi")]
+_ABSOLUTE: Final = _like(r"(/[^/:]+)+", "an absolute path in the pod")
+MountPath = Annotated[str, _ABSOLUTE]
+ServingPath = Annotated[str, AfterValidator(_outside_buckets), _ABSOLUTE]
+KubernetesName = Annotated[
+    str, _like(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "a Kubernetes name: lower case letters, digits, - and .")
+]
+VariableName = Annotated[str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name: letters, digits and _")]
+AccountName = Annotated[str, _like(r"[A-Za-z0-9@._-]+", "an account's name, or its address on Google Cloud")]
+SecretEntry = Annotated[str, _like(r"[A-Za-z0-9._-]+", "a key of a Secret: letters, digits, -, _ and .")]
+
+
+class Section(BaseModel):
+    """Base of every part of the file: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Accelerator(Section):
+    """A kind of device and how many of it.
+
+    Attributes:
+      type: a resource's name such as `nvidia.com/gpu`, or Vertex AI's such as `NVIDIA_L4`; null for the usual one.
+      count: 0 for none at all.
+    """
+
+    type: str | None = None
+    count: Annotated[int, Field(ge=0, le=16)] = 1
+
+
+class SecretKey(Section):
+    """One entry of a Kubernetes Secret."""
+
+    secret: KubernetesName
+    key: SecretEntry
+
+
+class Volume(Section):
+    """A PersistentVolumeClaim, and where it is mounted."""
+
+    claim: KubernetesName
+    path: MountPath
+
+
+class Serving(Section):
+    """The volume that the served versions are pushed to."""
+
+    claim: KubernetesName = CLAIM
+    path: ServingPath = SERVING
+
+
+class Toleration(Section):
+    """A taint that does not keep a pod away, as in a pod's specification."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: Text = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+
+    @model_validator(mode="after")
+    def _is_what_kubernetes_takes(self) -> Self:
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("a toleration without a key tolerates everything: it needs `operator: Exists`")
+        if self.operator == "Exists" and self.value:
+            raise ValueError("`operator: Exists` asks for no value")
+        return self
+
+
+class Wishes(Section):
+    """What one task asks for.
+
+    Attributes:
+      cpu: limit, in cores.
+      memory: limit, in bytes with a unit.
+      accelerator: devices; null where the usual rule decides.
+      node_selector: labels that its node must have.
+      tolerations: taints that its node may have.
+      env: variables.
+      secrets: {variable: entry of a Secret that it takes its value from}.
+      volumes: claims to mount.
+      image: another image than all.
+      retries: how often a failed pod is tried again.
+      timeout: seconds after which its pod is ended.
+    """
+
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    accelerator: Accelerator | None = None
+    node_selector: Mapping[str, Text] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    env: Mapping[VariableName, Text] = {}
+    secrets: Mapping[VariableName, SecretKey] = {}
+    volumes: tuple[Volume, ...] = ()
+    image: str | None = None
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
+    timeout: Annotated[int, Field(ge=1)] | None = None
+
+    def over(self, defaults: Wishes) -> Wishes:
+        """Returns `defaults` with what is said here put over it."""
+        joined = {name: _joined(getattr(defaults, name), getattr(self, name)) for name in self.model_fields_set}
+        return defaults.model_copy(update=joined)
+
+
+def _joined(below: Any, above: Any) -> Any:
+    if isinstance(below, Mapping):
+        return {**below, **above}
+    return (*below, *above) if isinstance(below, tuple) else above
+
+
+class Cluster(Section):
+    """The whole file.
+
+    Attributes:
+      version: of this format.
+      image: of every container, where the command line names none.
+      gpu_image: of those that ask for an accelerator, likewise.
+      serving: the volume for served versions.
+      schema_folder: folder in the pod with reviewed schemas; null for those in the image.
+      sign_key: private key to sign provenance with.
+      service_account: that the pods run as.
+      defaults: of every node.
+      nodes: {node: what it asks for}.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    version: Literal[1] = 1
+    image: str | None = None
+    gpu_image: str | None = None
+    serving: Serving = Serving()
+    schema_folder: MountPath | None = Field(default=None, alias="schema")
+    sign_key: SecretKey | None = None
+    service_account: AccountName | None = None
+    defaults: Wishes = Wishes()
+    nodes: Mapping[str, Wishes] = {}
+
+    def of(self, node: str) -> Wishes:
+        """Returns what a node asks for."""
+        return self.nodes.get(node, Wishes()).over(self.defaults)
+
+    def sections(self) -> Iterator[tuple[str, Wishes]]:
+        """Yields every section of wishes with its path in the file."""
+        yield "defaults", self.defaults
+        for node, wishes in self.nodes.items():
+            yield f"nodes.{node}", wishes
+
+
+DEFAULT: Final = Cluster()
+
+
+def read(path: Path) -> Cluster:
+    """Reads a cluster file.
+
+    Raises:
+      BadInput: if it is unreadable, has an unknown key or node (with the known ones), or a value out of its bounds.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise BadInput("cannot be read", where=path, wanted="a cluster file", got=err.strerror) from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise BadInput("not readable as YAML", where=path, got=" ".join(str(err).split())) from err
+    if not isinstance(values, dict):
+        raise BadInput("no cluster file", where=path, wanted="a mapping of sections", got=type(values).__name__)
+    if "version" not in values:
+        raise BadInput("no version", where=path, wanted="version: 1")
+    try:
+        found = Cluster.model_validate(values)
+    except ValidationError as err:
+        raise _explain(err.errors()[0], path) from err
+    for node in found.nodes:
+        if node not in NODES:
+            raise _unknown("node", node, NODES, path)
+    return found
+
+
+def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
+    """Returns `cluster` with another volume for served versions.
+
+    Raises:
+      BadInput: if the path is not absolute, or the claim's name is none of Kubernetes'.
+    """
+    try:
+        return cluster.model_copy(update={"serving": Serving.model_validate(dict(values))})
+    except ValidationError as err:
+        error = err.errors()[0]
+        option = {"path": "--serving", "claim": "--claim"}[str(error["loc"][0])]
+        raise BadInput("not usable", where=option, wanted=error["ctx"]["error"], got=error["input"]) from err
+
+
+def _explain(error: Any, path: Path) -> BadInput:
+    steps = [str(step) for step in error["loc"]]
+    key = ".".join(steps)
+    if error["type"] == "extra_forbidden":
+        return _unknown("key", key, _known_keys(steps[:-1]), path)
+    if error["type"] == "missing":
+        return BadInput(f"{key} is missing", where=path)
+    wanted = error["ctx"]["error"] if error["type"] == "value_error" else error["msg"]
+    return BadInput(f"{key} is not usable", where=path, wanted=wanted, got=repr(error["input"]))
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...], path: Path) -> BadInput:
+    close = difflib.get_close_matches(name.rpartition(".")[2], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else None
+    return BadInput(f"unknown {kind} {name}", where=path, wanted=f"one of {', '.join(known)}", hint=hint)
+
+
+def _known_keys(steps: list[str]) -> tuple[str, ...]:
+    """Returns the keys of the section at a path such as `nodes`, `Pusher`, `sign_key`."""
+    model: type[BaseModel] = Cluster
+    for step in steps:
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        # What is no field is the name of a node or of a variable, or a place in a list.
+        model = model if field is None else next(_models_in(field.annotation), model)
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

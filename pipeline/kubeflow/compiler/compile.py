@@ -1,0 +1,169 @@
+"""A request -> the pipeline as a compiled file for Kubeflow Pipelines or Vertex AI.
+
+The graph is that of `pipeline.pipeline`, compiled by TFX's own compiler; what that leaves out, and what its output
+fails on elsewhere, is put right on the compiled JSON, one concern after another. Nothing in the result comes from the
+machine that it is made on but code and recipe: compiled twice, it is the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from components.errors import BadInput
+from components.ingest.discovery import DataFiles, Form
+from components.settings import Settings
+from pipeline import configure, recipes
+from pipeline.beam import BEAM_ARGS
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow import names
+from pipeline.kubeflow.compiler import cluster as cluster_file
+from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels
+from pipeline.kubeflow.compiler.cluster import Cluster
+from pipeline.kubeflow.compiler.data_source import DataSource, parse
+from pipeline.kubeflow.compiler.platform_document import platform_document, refuse_for_vertex
+from pipeline.kubeflow.compiler.pods import Images, pods
+from pipeline.kubeflow.compiler.stock import Stock, compile_stock
+from pipeline.kubeflow.compiler.targets import TARGETS, Target
+from pipeline.kubeflow.document import SERVICE_ACCOUNT, VERTEX, Document
+from pipeline.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileRequest:
+    """What was asked for; None where nothing was said.
+
+    Attributes:
+      target: `oss` or `vertex`.
+      root: URI below which the cluster keeps artifacts.
+      images: of the containers, and how many GPUs the Trainers ask for.
+      recipe: name or YAML file.
+      profile: overlay of the recipe.
+      overrides: `section.key=value` texts.
+      seed: of both trainings.
+      data: a bucket's URI or a path in the pod, perhaps with `{SPAN}`; none means the embedded UCI digits.
+      form: `idx` or `csv`.
+      spans: number of newest spans to take.
+      schema: local folder with reviewed schemas, whose digest the file gets.
+      serving: where the volume of served versions is mounted.
+      claim: name of its PersistentVolumeClaim.
+      cluster: the cluster file.
+      beam_args: for every Beam node.
+    """
+
+    target: str
+    root: str
+    images: Images
+    recipe: str | None = None
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    seed: int | None = None
+    data: str | None = None
+    form: Form = "idx"
+    spans: int | None = None
+    schema: Path | None = None
+    serving: str | None = None
+    claim: str | None = None
+    cluster: Path | None = None
+    beam_args: tuple[str, ...] = BEAM_ARGS
+
+
+def compile_pipeline(request: CompileRequest) -> Document:
+    """Compiles the pipeline; needs no network, and writes nothing.
+
+    Raises:
+      BadInput: for an unusable recipe, root, source of data, image or cluster file.
+    """
+    target = TARGETS[request.target]
+    target.check_uri(request.root, "--root")
+    source = parse(request.data, request.spans, target)
+    cluster = _cluster(request, target)
+    wanted = pods(cluster, target, request.images)
+    settings = _settings(request)
+    config = _config(request, settings, cluster)
+
+    stock = compile_stock(config, image=wanted[names.DRIVER].image, command=containers.COMMAND)
+    data_tasks.add(stock.spec, source, settings, request.form)
+    lineage_channels.add(stock.spec)
+    containers.complete(stock, wanted, cluster, config.beam_args)
+    if target.name == VERTEX:
+        return _vertex(stock, request.root, source, cluster)
+    return Document(
+        target=target.name,
+        spec=_unshared({**stock.spec, "defaultPipelineRoot": _without_slash(request.root)}),
+        platform=_unshared(platform_document(wanted, cluster)),
+        comment=_comment(stock, source, cluster),
+    )
+
+
+def _cluster(request: CompileRequest, target: Target) -> Cluster:
+    """Returns the cluster file's content with what the command line says put over it."""
+    cluster = cluster_file.DEFAULT if request.cluster is None else cluster_file.read(request.cluster)
+    said = {"path": request.serving, "claim": request.claim}
+    serving = {**cluster.serving.model_dump(exclude_unset=True), **{k: v for k, v in said.items() if v is not None}}
+    cluster = cluster_file.with_serving(cluster, serving)
+    if target.name == VERTEX:
+        refuse_for_vertex(cluster)
+    return cluster
+
+
+def _settings(request: CompileRequest) -> Settings:
+    if request.data is not None and request.recipe is None:
+        raise BadInput(
+            "no recipe for this data", where="--recipe", wanted=f"one of {', '.join(recipes.names())}, or FILE.yaml"
+        )
+    settings = recipes.load(
+        request.recipe or recipes.DEFAULT_RECIPE,
+        profile=request.profile,
+        overrides=request.overrides,
+        seed=request.seed,
+    )
+    if request.data is None and settings.data.shape != (8, 8):
+        raise BadInput(
+            f"recipe {settings.name} needs data", where="--data", wanted="a bucket's URI, or a path in the pod"
+        )
+    return settings
+
+
+def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> PipelineConfig:
+    """Returns the configuration of a local run on no data, without any of this machine's paths."""
+    config = configure.configure(
+        configure.Request(schema=request.schema),
+        settings,
+        RunPaths(Path("root")),
+        DataFiles(form=request.form, parts=()),
+    )
+    folder = cluster.schema_folder or names.IMAGE_SCHEMA
+    return dataclasses.replace(config, schema_folder=Path(folder), beam_args=request.beam_args)
+
+
+def _vertex(stock: Stock, root: str, source: DataSource, cluster: Cluster) -> Document:
+    job = {name: value for name, value in stock.job.items() if name != "pipelineSpec"}
+    job["runtimeConfig"] = {
+        "gcsOutputDirectory": _without_slash(root),
+        "parameterValues": {names.SOURCE: source.value},
+    }
+    if cluster.service_account is not None:
+        job["serviceAccount"] = cluster.service_account
+    return Document(target=VERTEX, spec=_unshared(stock.spec), job=_unshared(job))
+
+
+def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
+    """Returns the head of the file, which KFP's page shows beside the graph."""
+    lines = ["# PIPELINE DEFINITION", f"# Name: {stock.spec['pipelineInfo']['name']}"]
+    lines += ["# Inputs:", f"#    {names.SOURCE}: str [Default: {source.value!r}]"]
+    if cluster.service_account is not None:
+        lines.append(f"{SERVICE_ACCOUNT}{cluster.service_account}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _without_slash(root: str) -> str:
+    return root.rstrip("/")  # KFP puts one before the pipeline's name
+
+
+def _unshared(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy in which everything has its order, and nothing is there twice: YAML would write references."""
+    copy: dict[str, Any] = json.loads(json.dumps(value, sort_keys=True))
+    return copy

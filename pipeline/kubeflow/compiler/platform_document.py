@@ -1,0 +1,88 @@
+"""What the pods ask of Kubernetes itself -> the platform document, the second one of a file for Kubeflow Pipelines.
+
+The messages are those of kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines, in the plain
+older form (`secretName`, `constant`): the newer fields are unknown to older servers, and newer servers take both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from components.errors import BadInput
+from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, Toleration, Wishes
+from pipeline.kubeflow.compiler.pods import SERVING_READERS, SIGNER, Pod
+from pipeline.kubeflow.document import KUBERNETES, PLATFORMS
+
+SIGN_KEY_FOLDER: Final = "/etc/mnist-tfx/sign-key"
+
+NOT_ON_VERTEX: Final = {
+    "secrets": "a PipelineJob has no field for secrets: read Secret Manager from the service account",
+    "volumes": "a PipelineJob mounts nothing but buckets",
+    "node_selector": "Vertex AI chooses the machine, by cpu, memory and accelerator",
+    "tolerations": "Vertex AI chooses the machine, by cpu, memory and accelerator",
+    "timeout": "a PipelineJob has no field for it",
+}
+"""{wish: why Vertex AI cannot grant it}."""
+
+
+def refuse_for_vertex(cluster: Cluster) -> None:
+    """Refuses a cluster file that asks for what only Kubernetes has.
+
+    Raises:
+      BadInput: with the reason.
+    """
+    asked = [(f"{place}.{wish}", wish) for place, wishes in cluster.sections() for wish in wishes.model_fields_set]
+    if cluster.sign_key is not None:
+        asked.append(("sign_key", "secrets"))
+    if "claim" in cluster.serving.model_fields_set:
+        asked.append(("serving.claim", "volumes"))
+    for place, wish in asked:
+        if wish in NOT_ON_VERTEX:
+            raise BadInput(f"Vertex AI has no {wish.replace('_', ' ')}", where=place, hint=NOT_ON_VERTEX[wish])
+
+
+def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, Any]:
+    """Returns the document as JSON values; the volume of served versions is always in it."""
+    executors = {}
+    for node, pod in pods.items():
+        config = _from_wishes(pod.wishes)
+        if node in SERVING_READERS:
+            config.setdefault("pvcMount", []).append(_mount(cluster.serving.claim, cluster.serving.path))
+        if node == SIGNER and cluster.sign_key is not None:
+            config["secretAsVolume"] = [_secret_folder(cluster.sign_key)]
+        if config:
+            executors[f"{node}_executor"] = config
+    return {PLATFORMS: {KUBERNETES: {"deploymentSpec": {"executors": executors}}}}
+
+
+def sign_key_file(sign_key: SecretKey) -> str:
+    """Returns the path in the pod of the private key that provenance is signed with."""
+    return f"{SIGN_KEY_FOLDER}/{sign_key.key}"
+
+
+def _from_wishes(wishes: Wishes) -> dict[str, Any]:
+    config = {
+        "secretAsEnv": [_secret_variable(name, entry) for name, entry in sorted(wishes.secrets.items())],
+        "nodeSelector": {"labels": dict(wishes.node_selector)} if wishes.node_selector else None,
+        "tolerations": [_toleration(toleration) for toleration in wishes.tolerations],
+        "pvcMount": [_mount(volume.claim, volume.path) for volume in wishes.volumes],
+        "activeDeadlineSeconds": None if wishes.timeout is None else str(wishes.timeout),
+    }
+    return {field: value for field, value in config.items() if value}
+
+
+def _secret_variable(name: str, entry: SecretKey) -> dict[str, Any]:
+    return {"secretName": entry.secret, "keyToEnv": [{"secretKey": entry.key, "envVar": name}]}
+
+
+def _secret_folder(entry: SecretKey) -> dict[str, Any]:
+    return {"secretName": entry.secret, "mountPath": SIGN_KEY_FOLDER, "optional": False}
+
+
+def _mount(claim: str, path: str) -> dict[str, Any]:
+    return {"constant": claim, "mountPath": path}
+
+
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    return {field: value for field, value in toleration.model_dump().items() if value}

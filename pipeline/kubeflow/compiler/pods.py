@@ -1,0 +1,77 @@
+"""Cluster file and command line -> for each container task: its image, its devices, and whatever else it asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from components.errors import BadInput
+from pipeline.config import TRAINERS
+from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, Wishes
+from pipeline.kubeflow.compiler.images import gpu_variant
+from pipeline.kubeflow.compiler.targets import Target
+from pipeline.kubeflow.names import DRIVER
+
+SERVING_READERS: Final = (DRIVER, "Baseline", "Pusher")
+"""The tasks that the volume of served versions is mounted in."""
+
+SIGNER: Final = "Pusher"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """What the command line says about images and devices.
+
+    Attributes:
+      cpu: image of most containers; None to take the cluster file's.
+      gpu: image of those that ask for devices; None to take the cluster file's, or that of the CPU image's name.
+      gpus: number of devices of each Trainer; None to take the cluster file's, or one.
+    """
+
+    cpu: str | None
+    gpu: str | None = None
+    gpus: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pod:
+    """What one task asks its cluster for.
+
+    Attributes:
+      image: of its container.
+      accelerator: type and number of its devices; None for none.
+      wishes: everything else.
+    """
+
+    image: str
+    accelerator: tuple[str, int] | None
+    wishes: Wishes
+
+
+def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
+    """Returns {task: what it asks for}, in the order of the flow.
+
+    Raises:
+      BadInput: if no image is named, or the GPU image cannot be told, or the target has no such accelerator.
+    """
+    cpu_image = images.cpu or cluster.image
+    if cpu_image is None:
+        raise BadInput("no image", where="--image", wanted="the image that `kubeflow/Dockerfile` builds")
+    found = {}
+    for node in NODES:
+        wishes = cluster.of(node)
+        accelerator = _accelerator(node, wishes, target, images.gpus)
+        image = wishes.image
+        if image is None:
+            image = cpu_image if accelerator is None else images.gpu or cluster.gpu_image or gpu_variant(cpu_image)
+        found[node] = Pod(image=image, accelerator=accelerator, wishes=wishes)
+    return found
+
+
+def _accelerator(node: str, wishes: Wishes, target: Target, gpus: int | None) -> tuple[str, int] | None:
+    trains = node in TRAINERS
+    asked = wishes.accelerator or Accelerator(count=int(trains))
+    count = gpus if trains and gpus is not None else asked.count
+    kind = asked.type or target.accelerator
+    target.check_accelerator(kind, where=f"{node}: accelerator.type")
+    return (kind, count) if count else None

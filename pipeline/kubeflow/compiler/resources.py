@@ -1,0 +1,45 @@
+"""Wishes of a cluster file -> `resources` of a container, in the fields that backends of every age know.
+
+Later ones are strings (`resourceMemoryLimit`), which a server of before 2025 refuses as unknown. Limits alone:
+Kubernetes takes them for requests as well, and Vertex AI chooses the machine by them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pipeline.kubeflow.compiler.cluster import Wishes
+
+GIGABYTE: Final = 1000**3
+_POWERS: Final = {"M": 2.0, "G": 3.0, "T": 4.0}
+
+
+def resources(wishes: Wishes, accelerator: tuple[str, int] | None) -> dict[str, Any]:
+    """Returns a ResourceSpec as JSON values, empty where nothing is asked for.
+
+    Args:
+      wishes: of the node.
+      accelerator: type and number of its devices.
+    """
+    found: dict[str, Any] = {}
+    if wishes.cpu is not None:
+        found["cpuLimit"] = cores(wishes.cpu)
+    if wishes.memory is not None:
+        found["memoryLimit"] = gigabytes(wishes.memory)
+    if accelerator is not None:
+        kind, count = accelerator
+        found["accelerator"] = {"type": kind, "count": str(count)}  # an int64 is a string in proto3's JSON
+    return found
+
+
+def cores(cpu: str) -> float:
+    """Returns `500m` as 0.5."""
+    return int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+
+
+def gigabytes(memory: str) -> float:
+    """Returns `4Gi` as 4.294967296."""
+    binary = memory.endswith("i")
+    number, unit = (memory[:-2], memory[-2]) if binary else (memory[:-1], memory[-1])
+    base = 1024.0 if binary else 1000.0
+    return float(float(number) * base ** _POWERS[unit]) / GIGABYTE

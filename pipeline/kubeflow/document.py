@@ -1,0 +1,226 @@
+"""A compiled file <-> the pipeline in it: tasks, containers, runtime parameters, root.
+
+Two forms of one thing. YAML: a PipelineSpec, and after it, if any task asks for volumes or secrets, one platform
+document; that is what open-source Kubeflow Pipelines takes. JSON: a PipelineJob around the PipelineSpec; that is what
+Vertex AI takes (https://github.com/kubeflow/pipelines/blob/master/api/v2alpha1/pipeline_spec.proto). Nothing here says
+what is right: `lint` does. So the stock compiler's files can be read as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from components.errors import BadInput, EnvironmentProblem
+from components.files import replacing
+
+OSS: Final = "oss"
+VERTEX: Final = "vertex"
+TARGETS: Final = (OSS, VERTEX)
+
+SPEC: Final = "pipelineSpec"
+PLATFORMS: Final = "platforms"
+KUBERNETES: Final = "kubernetes"
+
+SERVICE_ACCOUNT: Final = "# Service account: "
+"""Begins the line of a YAML file's head that names the account; a PipelineSpec has no field for it."""
+
+Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task of the root graph, with the component and the executor that it refers to.
+
+    Attributes:
+      name: its key among the tasks.
+      spec: its PipelineTaskSpec.
+      component: its ComponentSpec; empty if there is none.
+      executor_label: the key of its executor.
+      executor: its ExecutorSpec: `container`, `importer` or `resolver` inside; empty if there is none.
+      platform: what the platform document says about its executor.
+    """
+
+    name: str
+    spec: Json
+    component: Json
+    executor_label: str
+    executor: Json
+    platform: Json
+
+    @property
+    def container(self) -> Json | None:
+        """Its PipelineContainerSpec; None for an importer or a resolver."""
+        return self.executor.get("container")
+
+    @property
+    def importer(self) -> Json | None:
+        """Its ImporterSpec; None for anything else."""
+        return self.executor.get("importer")
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """The tasks that have to succeed before it."""
+        return tuple(self.spec.get("dependentTasks", ()))
+
+    @property
+    def cached(self) -> bool:
+        """Whether KFP may hand out an earlier execution's outputs."""
+        return bool(self.spec.get("cachingOptions", {}).get("enableCache", False))
+
+    @property
+    def condition(self) -> str | None:
+        """The expression that has to hold for it to be executed."""
+        condition = self.spec.get("triggerPolicy", {}).get("condition")
+        return None if condition is None else str(condition)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Document:
+    """A compiled pipeline.
+
+    Attributes:
+      target: `oss` or `vertex`.
+      spec: the PipelineSpec.
+      platform: the platform document; None if there is none.
+      job: the PipelineJob without its PipelineSpec; empty on `oss`.
+      comment: lines at the head of a YAML file, each beginning with `#`.
+    """
+
+    target: str
+    spec: Json
+    platform: Json | None = None
+    job: Json = dataclasses.field(default_factory=dict)
+    comment: str = ""
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return str(self.spec.get("pipelineInfo", {}).get("name", ""))
+
+    @property
+    def root(self) -> str | None:
+        """The URI below which it keeps its artifacts, if the file says so."""
+        found = self.job.get("runtimeConfig", {}).get("gcsOutputDirectory") or self.spec.get("defaultPipelineRoot")
+        return None if found is None else str(found)
+
+    @property
+    def service_account(self) -> str | None:
+        """The account that its pods are to run as, if the file names one."""
+        told = (line for line in self.comment.splitlines() if line.startswith(SERVICE_ACCOUNT))
+        found = self.job.get("serviceAccount") or next(told, "").removeprefix(SERVICE_ACCOUNT).strip()
+        return str(found) or None
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """{runtime parameter: its definition, with `parameterType` and perhaps `defaultValue`}."""
+        return dict(self.spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {}))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """{runtime parameter: value, if it has one}: a job's own, else the default."""
+        defaults = {name: found["defaultValue"] for name, found in self.parameters.items() if "defaultValue" in found}
+        return {**defaults, **self.job.get("runtimeConfig", {}).get("parameterValues", {})}
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """{name: task}, as the file has them; a reference that leads nowhere gives an empty component or executor."""
+        return {
+            name: self._task(name, spec) for name, spec in self.spec.get("root", {}).get("dag", {})["tasks"].items()
+        }
+
+    def in_order(self) -> tuple[Task, ...]:
+        """Returns the tasks, each after those that it waits for.
+
+        Raises:
+          BadInput: if they wait for one another in a circle, or for a task that is not there.
+        """
+        ordered: dict[str, Task] = {}
+        waiting = dict(self.tasks)
+        while waiting:
+            ready = [task for task in waiting.values() if all(name in ordered for name in task.upstream)]
+            if not ready:
+                stuck = ", ".join(f"{task.name} for {', '.join(task.upstream)}" for task in waiting.values())
+                raise BadInput("tasks that can never start", where=self.name, got=f"waiting: {stuck}")
+            for task in ready:
+                ordered[task.name] = waiting.pop(task.name)
+        return tuple(ordered.values())
+
+    def to_text(self) -> str:
+        """Returns the file's text."""
+        if self.target == VERTEX:
+            return json.dumps({**self.job, SPEC: self.spec}, indent=1, sort_keys=True) + "\n"
+        documents = [self.spec] if self.platform is None else [self.spec, self.platform]
+        return self.comment + yaml.safe_dump_all(documents, sort_keys=True, width=100)
+
+    def _task(self, name: str, spec: Json) -> Task:
+        component = self.spec.get("components", {}).get(spec.get("componentRef", {}).get("name"), {})
+        label = str(component.get("executorLabel", ""))
+        executors = self.spec.get("deploymentSpec", {}).get("executors", {})
+        platform = (self.platform or {}).get(PLATFORMS, {}).get(KUBERNETES, {}).get("deploymentSpec", {})
+        return Task(
+            name=name,
+            spec=spec,
+            component=component,
+            executor_label=label,
+            executor=executors.get(label, {}),
+            platform=platform.get("executors", {}).get(label, {}),
+        )
+
+
+def read(path: Path) -> Document:
+    """Reads a compiled file; what is JSON by its first character is taken for a PipelineJob.
+
+    Raises:
+      BadInput: if it is missing, or no compiled pipeline.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise BadInput("cannot be read", where=path, wanted="a compiled pipeline", got=err) from err
+    try:
+        document = _from_job(text) if text.lstrip().startswith("{") else _from_yaml(text)
+        document.tasks  # noqa: B018  # whatever is no pipeline shows here
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as err:
+        raise BadInput(
+            "not a compiled pipeline",
+            where=path,
+            wanted="a PipelineSpec in YAML, or a PipelineJob in JSON",
+            got=f"{type(err).__name__}: {' '.join(str(err).split())[:200]}",
+            hint="mnist-tfx kubeflow compile writes one",
+        ) from err
+    return document
+
+
+def write(document: Document, path: Path) -> None:
+    """Writes the file, whole or not at all.
+
+    Raises:
+      EnvironmentProblem: if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(document.to_text().encode())
+    except OSError as err:
+        raise EnvironmentProblem("cannot be written", where=err.filename or path, got=err.strerror) from err
+
+
+def _from_job(text: str) -> Document:
+    job = json.loads(text)
+    spec = job.pop(SPEC)
+    return Document(target=VERTEX, spec=spec, job=job)
+
+
+def _from_yaml(text: str) -> Document:
+    documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    if not 1 <= len(documents) <= 2:
+        raise ValueError(f"{len(documents)} YAML documents: one PipelineSpec and at most one platform document")
+    comment = "".join(f"{line}\n" for line in text.split("\n") if line.startswith("#"))
+    return Document(target=OSS, spec=documents[0], platform=documents[1] if documents[1:] else None, comment=comment)

@@ -1,0 +1,106 @@
+"""`python -m pipeline.kubeflow.entrypoint`: a container's command line -> one task done; the same on KFP and on Vertex AI.
+
+It ends with `os._exit`: TensorFlow's and Beam's threads have aborted interpreters that were done, and a pod that fails
+after its work is a pod that failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from components.errors import EnvironmentProblem, MnistTfxError
+from pipeline import lean_imports
+from pipeline.isolation import ENGINE_ENV
+from pipeline.kubeflow import places
+from pipeline.kubeflow.pod import invocation
+
+DATAFLOW: Final = "DataflowRunner"
+
+TERMINATION_LOG: Final = Path("/dev/termination-log")
+"""What is written there, Kubernetes shows as the reason why a container ended."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Does one task and returns the exit code: 0 ok, 2 bad input, 3 refused, 4 environment."""
+    arguments, beam_args = _parser().parse_known_args(argv)
+    os.environ.update({name: value for name, value in ENGINE_ENV.items() if name not in os.environ})
+    try:
+        with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as scratch:
+            _run(arguments, tuple(beam_args), Path(scratch))
+    except MnistTfxError as err:
+        return _failed(err)
+    except OSError as err:
+        return _failed(EnvironmentProblem(err.strerror or str(err), where=err.filename))
+    except Exception as err:  # noqa: BLE001  # whatever it is, the pod says so in one line
+        traceback.print_exc()
+        return _failed(EnvironmentProblem(f"{type(err).__name__}: {' '.join(str(err).split())[:500]}"))
+    return 0
+
+
+def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Path) -> None:
+    asked = invocation.parse(
+        arguments.json_serialized_invocation_args, json.loads(arguments.json_serialized_inputs_spec_args)
+    )
+    if arguments.driver is not None:
+        from pipeline.kubeflow.pod import data_driver
+
+        data_driver.run(asked, arguments.serving, scratch)
+        return
+    if not any(DATAFLOW in argument for argument in beam_args):  # which needs the cloud's clients
+        lean_imports.install(lean_imports.COMPONENTS)
+    from pipeline.kubeflow.pod import node  # TFX: some seconds
+
+    node.run(
+        node.Task(
+            node=arguments.node,
+            pipeline=arguments.pipeline,
+            executor=arguments.executor_class_path,
+            invocation=asked,
+            serving=arguments.serving,
+            sign_key=None if arguments.sign_key is None else places.volume(arguments.sign_key),
+            beam_args=beam_args,
+        ),
+        scratch,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.kubeflow.entrypoint",
+        description="Does one task of a compiled pipeline; other arguments go to Beam.",
+        allow_abbrev=False,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--node", help="id of the TFX node to execute")
+    what.add_argument("--driver", choices=["ExampleGen"], help="node whose driver is to run")
+    parser.add_argument("--pipeline", required=True, help="name of the recipe")
+    parser.add_argument("--executor_class_path", help="import path of the executor's class")
+    parser.add_argument("--json_serialized_invocation_args", required=True, help="KFP's ExecutorInput")
+    parser.add_argument("--json_serialized_inputs_spec_args", default="{}", help="the component's inputs")
+    parser.add_argument("--serving", help="where the serving volume is mounted")
+    parser.add_argument("--sign-key", help="private key to sign the served provenance with")
+    return parser
+
+
+def _failed(err: MnistTfxError) -> int:
+    line = f"mnist-tfx: {err}"
+    print(line, file=sys.stderr)  # noqa: T201  # the pod's answer
+    with contextlib.suppress(OSError):
+        TERMINATION_LOG.write_text(f"{line}\n")
+    return err.exit_code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,81 @@
+"""A compiled file -> what a cluster would refuse, get wrong, or do otherwise than was meant.
+
+Any compiler's file can be looked at: the stock one's output fails on open-source Kubeflow Pipelines by several of
+these rules at once. A clean file is no proof that it runs; `kubeflow simulate` executes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final
+
+from pipeline.kubeflow.compiler.targets import TARGETS, Target
+from pipeline.kubeflow.document import Document
+from pipeline.kubeflow.lint import containers, form, graph
+from pipeline.kubeflow.lint.fault import LEVELS, Fault, Rule
+
+RULES: Final[Mapping[str, Rule]] = {
+    "form": form.form,
+    "messages": form.messages,
+    "schema-version": form.schema_version,
+    "pipeline-name": form.pipeline_name,
+    "pipeline-root": form.pipeline_root,
+    "runtime-default": form.runtime_default,
+    "task-name": graph.task_name,
+    "dependencies": graph.dependencies,
+    "references": graph.references,
+    "sources": graph.sources,
+    "required-inputs": graph.required_inputs,
+    "executor-kind": graph.executor_kind,
+    "pre-cache-check": graph.pre_cache_check,
+    "importer-uri": graph.importer_uri,
+    "artifact-types": containers.artifact_types,
+    "openable-root": containers.openable_root,
+    "image": containers.image,
+    "trainer-resources": containers.trainer_resources,
+    "clear-text-secret": containers.clear_text_secret,
+    "argument-size": containers.argument_size,
+    "serving-volume": containers.serving_volume,
+    "serving-bucket": containers.serving_bucket,
+}
+"""{name of a rule: what it looks for}, in the order in which findings of one level are told."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(Fault):
+    """A fault, and the rule that found it.
+
+    Attributes:
+      rule: its name.
+    """
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.hint} [{self.rule}]"
+
+
+def lint(document: Document, target: str | None = None) -> tuple[Finding, ...]:
+    """Returns all findings, errors first.
+
+    Args:
+      document: the compiled file.
+      target: what it is meant for; None for what its form says.
+    """
+    meant_for = TARGETS[target or document.target]
+    found = [
+        Finding(rule=name, **dataclasses.asdict(fault))
+        for name, rule in RULES.items()
+        for fault in _faults(rule, document, meant_for)
+    ]
+    return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+
+
+def _faults(rule: Rule, document: Document, target: Target) -> list[Fault]:
+    try:
+        return list(rule(document, target))
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        # Rules go by the form of the messages; a hand-made file may have a list where there is a mapping.
+        what = f"cannot be looked at: {type(err).__name__}: {err}"
+        return [Fault(where="file", what=what, hint="something in it is of another form than in a PipelineSpec")]

@@ -1,0 +1,170 @@
+"""What the containers of a compiled file run: image, resources, arguments, secrets, and the volume they serve from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from pipeline.config import TRAINERS
+from pipeline.kubeflow.compiler import images
+from pipeline.kubeflow.compiler.containers import COMMAND
+from pipeline.kubeflow.compiler.targets import Target, in_bucket
+from pipeline.kubeflow.document import OSS, Document, Task
+from pipeline.kubeflow.lint.fault import WARNING, Fault
+
+MAX_ARGUMENT: Final = 131_072
+"""Bytes of one argument with the zero behind it: MAX_ARG_STRLEN of Linux's execve."""
+
+SECRET_NAME: Final = re.compile(r"(password|passwd|passphrase|token|secret|credentials?|(^|[_-])key)$", re.IGNORECASE)
+PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+INVOCATION: Final = "{{$}}"
+SERVING: Final = "--serving"
+
+
+def image(document: Document, target: Target) -> Iterator[Fault]:
+    """A tag can be moved: what is trained tomorrow may be trained with other code."""
+    del target
+    for task in _containers(document):
+        if not _image(task):
+            yield Fault(where=task.name, what="names no image", hint="compile with --image")
+    for name in sorted({_image(task) for task in _containers(document)}):
+        if not name or images.is_pinned(name):
+            continue
+        moving = images.tag(name) == images.LATEST
+        what = "the tag latest is another image tomorrow" if moving else "not pinned by digest"
+        yield Fault(where=name, what=what, hint="name it as IMAGE@sha256:...", level=WARNING)
+
+
+def trainer_resources(document: Document, target: Target) -> Iterator[Fault]:
+    """A Trainer that asks for nothing is put anywhere; an image with CUDA is of no use without a device."""
+    del target
+    for task in _containers(document):
+        asked = (task.container or {}).get("resources", {})
+        has_cuda = images.tag(_image(task)).endswith(images.GPU_SUFFIX)
+        if has_cuda and "accelerator" not in asked:
+            what = "has the GPU image and asks for no accelerator"
+            yield Fault(where=task.name, what=what, hint="give it one, or compile with --gpus 0")
+        elif task.name in TRAINERS and not asked:
+            what = "trains, and asks for neither accelerator nor cpu and memory"
+            yield Fault(where=task.name, what=what, hint="say what it needs in the cluster file", level=WARNING)
+
+
+def clear_text_secret(document: Document, target: Target) -> Iterator[Fault]:
+    """A compiled file is uploaded, shown and kept: whoever may see a pipeline may read it."""
+    del target
+    for task in _containers(document):
+        for name, value in _named_values(task):
+            # A path says where a secret lies.
+            if SECRET_NAME.search(name) and value and not value.startswith("/"):
+                what = f"{name} has its value in clear text"
+                yield Fault(where=task.name, what=what, hint="name a Secret under `secrets` in the cluster file")
+        for text in _texts(task):
+            if PASSWORD_IN_URL.search(text):
+                yield Fault(where=task.name, what="a URL with a password in it", hint="have it in a Secret")
+
+
+def artifact_types(document: Document, target: Target) -> Iterator[Fault]:
+    """Open-source KFP sends input artifacts without their schema, on which TFX's own command fails."""
+    for task in _containers(document):
+        definitions = task.component.get("inputDefinitions", {}).get("artifacts", {})
+        types = {name: definition.get("artifactType", {}) for name, definition in definitions.items()}
+        for name, told in types.items():
+            if not any(told.get(field) for field in ("instanceSchema", "schemaTitle", "schemaUri")):
+                yield Fault(where=f"{task.name}.{name}", what="an artifact of no type", hint="compile the file again")
+        bare = [name for name, told in types.items() if told.get("instanceSchema")]
+        if target.name == OSS and bare and not _is_ours(task):
+            what = f"{', '.join(bare)} will come without a schema, which this command needs"
+            yield Fault(where=task.name, what=what, hint=f"run {' '.join(COMMAND)}")
+
+
+def openable_root(document: Document, target: Target) -> Iterator[Fault]:
+    """TensorFlow knows neither minio:// nor s3://."""
+    scheme = (document.root or "").partition("://")[0]
+    if target.name != OSS or scheme not in ("minio", "s3"):
+        return
+    for task in _containers(document):
+        if not _is_ours(task):
+            what = f"cannot open {scheme}://, where its artifacts are"
+            yield Fault(where=task.name, what=what, hint=f"run {' '.join(COMMAND)}, or keep artifacts in gs://")
+
+
+def argument_size(document: Document, target: Target) -> Iterator[Fault]:
+    """The kernel starts no process with an argument, or a variable, of more than 128 KiB."""
+    del target
+    for task in _containers(document):
+        inputs = task.spec.get("inputs", {}).get("parameters", {})
+        invocation = json.dumps({name: given.get("runtimeValue", {}).get("constant") for name, given in inputs.items()})
+        for text in _texts(task):
+            size = len(text.replace(INVOCATION, invocation).encode()) + 1
+            if size > MAX_ARGUMENT:
+                what = f"an argument of {size} bytes"
+                yield Fault(where=task.name, what=what, hint=f"at most {MAX_ARGUMENT} can be passed to a process")
+
+
+def serving_volume(document: Document, target: Target) -> Iterator[Fault]:
+    """A version that is pushed into the pod's own file system goes with the pod."""
+    for task in _containers(document):
+        path = _serving(task)
+        if path is None or in_bucket(path):
+            continue
+        if target.name != OSS:
+            what = f"serves from {path}, and a PipelineJob mounts nothing but buckets"
+            hint = "the pods need a file system there by other means, or refuse to run"
+            yield Fault(where=task.name, what=what, hint=hint, level=WARNING)
+        elif not any(_holds(mount.get("mountPath", ""), path) for mount in task.platform.get("pvcMount", [])):
+            what = f"serves from {path}, where no volume is mounted"
+            yield Fault(where=task.name, what=what, hint="name its claim with --claim or in the cluster file")
+
+
+def serving_bucket(document: Document, target: Target) -> Iterator[Fault]:
+    """Nothing renames a folder of a bucket in one step, so a server could load half a version."""
+    del target
+    for task in _containers(document):
+        path = _serving(task)
+        if path is not None and in_bucket(path):
+            yield Fault(where=task.name, what=f"serves from the bucket {path}", hint="name a path of a mounted volume")
+
+
+def _containers(document: Document) -> list[Task]:
+    return [task for task in document.tasks.values() if task.container is not None]
+
+
+def _is_ours(task: Task) -> bool:
+    return tuple((task.container or {}).get("command", ())) == COMMAND
+
+
+def _image(task: Task) -> str:
+    return str((task.container or {}).get("image", ""))
+
+
+def _arguments(task: Task) -> list[str]:
+    return [str(argument) for argument in (task.container or {}).get("args", ())]
+
+
+def _variables(task: Task) -> dict[str, str]:
+    return {entry["name"]: str(entry.get("value", "")) for entry in (task.container or {}).get("env", ())}
+
+
+def _texts(task: Task) -> list[str]:
+    return [*_arguments(task), *(f"{name}={value}" for name, value in _variables(task).items())]
+
+
+def _named_values(task: Task) -> Iterator[tuple[str, str]]:
+    """Yields variables, and options with their values, `--name value` and `--name=value`."""
+    yield from _variables(task).items()
+    arguments = _arguments(task)
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            yield name, value if equals else ("" if following.startswith("--") else following)
+
+
+def _serving(task: Task) -> str | None:
+    return next((value for name, value in _named_values(task) if f"--{name}" == SERVING), None)
+
+
+def _holds(mount: str, path: str) -> bool:
+    return bool(mount) and PurePosixPath(path).is_relative_to(mount)

@@ -1,0 +1,93 @@
+"""A compiled file as a whole: version and form, the pipeline's name, its root and its runtime parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from pipeline.kubeflow.compiler.targets import URI, Target
+from pipeline.kubeflow.document import OSS, Document, Json
+from pipeline.kubeflow.lint.fault import WARNING, Fault
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+SCHEMA_VERSION: Final = "2.1.0"
+PIPELINE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""What KFP's server takes (backend/src/apiserver/template/v2_template.go)."""
+
+COMPILE_AGAIN: Final = "compile it with `mnist-tfx kubeflow compile`"
+
+
+def form(document: Document, target: Target) -> Iterator[Fault]:
+    """Kubeflow Pipelines takes a PipelineSpec, Vertex AI a PipelineJob around it."""
+    if document.target != target.name:
+        got = "PipelineSpec" if document.target == OSS else "PipelineJob"
+        what = f"a {got}, which {target.title} does not take"
+        yield Fault(where="file", what=what, hint=f"compile with --target {target.name}")
+
+
+def messages(document: Document, target: Target) -> Iterator[Fault]:
+    """The server reads the file into KFP's messages; fields that are newer than these here are left to it."""
+    del target
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    parts = (
+        ("PipelineSpec", document.spec, pipeline_spec_pb2.PipelineSpec()),
+        ("deploymentSpec", document.spec.get("deploymentSpec"), pipeline_spec_pb2.PipelineDeploymentConfig()),
+        ("platform document", document.platform, pipeline_spec_pb2.PlatformSpec()),
+    )
+    for where, values, message in parts:
+        problem = _parse_problem(values or {}, message)
+        if problem is not None:
+            yield Fault(where=where, what=f"no message of KFP's: {problem}", hint=COMPILE_AGAIN)
+
+
+def schema_version(document: Document, target: Target) -> Iterator[Fault]:
+    """KFP's server takes one version of the schema alone, and it is not TFX's default."""
+    got = document.spec.get("schemaVersion")
+    if target.name == OSS and got != SCHEMA_VERSION:
+        what = f"{got}, and Kubeflow Pipelines supports {SCHEMA_VERSION} alone"
+        yield Fault(where="schemaVersion", what=what, hint=COMPILE_AGAIN)
+
+
+def pipeline_name(document: Document, target: Target) -> Iterator[Fault]:
+    """The name is part of every artifact's URI, and the server has a pattern for it."""
+    del target
+    if PIPELINE_NAME.fullmatch(document.name) is None:
+        what = f"{document.name!r} is no name of a pipeline"
+        yield Fault(where="pipelineInfo.name", what=what, hint="lower case letters, digits, - and .")
+
+
+def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
+    """Writing YAML, TFX's compiler loses the root; a folder of the compiling machine is none for a cluster."""
+    if document.root is None:
+        hint = "compile with --root, or name it when the run is submitted"
+        # A server of Kubeflow Pipelines has a root of its own for such files.
+        level = {"level": WARNING} if target.name == OSS else {}
+        yield Fault(where="pipeline root", what="missing", hint=hint, **level)
+        return
+    found = URI.fullmatch(document.root)
+    if found is None or found["scheme"] not in target.schemes:
+        what = f"{document.root} is in no bucket that {target.title} can use"
+        yield Fault(where="pipeline root", what=what, hint=f"one of {', '.join(s + '://' for s in target.schemes)}")
+
+
+def runtime_default(document: Document, target: Target) -> Iterator[Fault]:
+    """Without a default a parameter has to be given by hand with every run, scheduled ones too."""
+    del target
+    for name in document.parameters:
+        if name not in document.values:
+            hint = "TFX's compiler leaves defaults out: give it a defaultValue"
+            yield Fault(where=f"parameter {name}", what="has no default", hint=hint)
+
+
+def _parse_problem(values: Json, message: Message) -> str | None:
+    from google.protobuf import json_format
+
+    try:
+        json_format.ParseDict(dict(values), message, ignore_unknown_fields=True)
+    except (json_format.ParseError, TypeError, AttributeError) as err:
+        return " ".join(str(err).split())
+    return None

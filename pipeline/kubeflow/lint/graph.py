@@ -1,0 +1,136 @@
+"""The tasks of a compiled file: their names, and that whatever one of them refers to is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from components.errors import BadInput
+from pipeline.kubeflow.compiler.targets import Target
+from pipeline.kubeflow.document import OSS, Document, Json, Task
+from pipeline.kubeflow.lint.fault import Fault
+from pipeline.kubeflow.names import TASK_NAME
+
+DRIVER_SUFFIX: Final = "-driver"
+"""What KFP puts behind a task's name, for the step that resolves its inputs."""
+
+SOURCES: Final = {
+    "artifacts": ("taskOutputArtifact", "outputArtifactKey", "componentInputArtifact"),
+    "parameters": ("taskOutputParameter", "outputParameterKey", "componentInputParameter"),
+}
+"""{kind of input: the fields that say from which task, which output of it, or which input of the pipeline}."""
+
+EDITED: Final = "the file was edited: compile it again"
+
+
+def task_name(document: Document, target: Target) -> Iterator[Fault]:
+    """Task names go into Argo's templates as they are, and each once more with `-driver` behind it."""
+    if target.name != OSS:
+        return
+    for name in document.tasks:
+        if TASK_NAME.fullmatch(name) is None:
+            yield Fault(where=name, what="no name for Argo", hint="letters, digits and -, a letter first")
+        elif name.endswith(DRIVER_SUFFIX):
+            twin = name.removesuffix(DRIVER_SUFFIX)
+            hint = f"KFP names the driver of a task {twin} so" + (", which is there" if twin in document.tasks else "")
+            yield Fault(where=name, what=f"ends in {DRIVER_SUFFIX}", hint=hint)
+
+
+def dependencies(document: Document, target: Target) -> Iterator[Fault]:
+    """A task waits for tasks that are there, and none waits for itself."""
+    del target
+    missing = [
+        (task.name, name) for task in document.tasks.values() for name in task.upstream if name not in document.tasks
+    ]
+    for name, upstream in missing:
+        yield Fault(where=name, what=f"waits for {upstream}, which is no task", hint=EDITED)
+    if not missing:
+        try:
+            document.in_order()
+        except BadInput as err:
+            yield Fault(where="dependentTasks", what=f"a circle: {err.got}", hint=EDITED)
+
+
+def references(document: Document, target: Target) -> Iterator[Fault]:
+    """A task names its component, a component its executor."""
+    del target
+    for task in document.tasks.values():
+        if not task.component:
+            yield Fault(where=task.name, what=f"no component {task.spec.get('componentRef')}", hint=EDITED)
+        elif not task.executor:
+            yield Fault(where=task.name, what=f"no executor {task.executor_label!r}", hint=EDITED)
+
+
+def sources(document: Document, target: Target) -> Iterator[Fault]:
+    """An input that comes from a task or from the pipeline comes from an output or a parameter that is there."""
+    del target
+    for task in document.tasks.values():
+        for kind in SOURCES:
+            for name, given in task.spec.get("inputs", {}).get(kind, {}).items():
+                problem = _unknown_source(document, kind, given)
+                if problem is not None:
+                    yield Fault(where=f"{task.name}.{name}", what=problem, hint=EDITED)
+
+
+def required_inputs(document: Document, target: Target) -> Iterator[Fault]:
+    """What a component takes is given, unless it says itself that it does without."""
+    del target
+    for task in document.tasks.values():
+        for kind in SOURCES:
+            given = task.spec.get("inputs", {}).get(kind, {})
+            for name, definition in task.component.get("inputDefinitions", {}).get(kind, {}).items():
+                if name not in given and not definition.get("isOptional") and "defaultValue" not in definition:
+                    yield Fault(where=f"{task.name}.{name}", what="is required, and not given", hint=EDITED)
+
+
+def executor_kind(document: Document, target: Target) -> Iterator[Fault]:
+    """Open-source KFP has containers and importers alone; a Resolver is "not implemented yet" there."""
+    if target.name != OSS:
+        return
+    for task in document.tasks.values():
+        if task.executor and task.container is None and task.importer is None:
+            kind = ", ".join(task.executor)
+            hint = "have a task of your own find what the Resolver looks for"
+            yield Fault(where=task.name, what=f"a {kind}, which Kubeflow Pipelines cannot execute", hint=hint)
+
+
+def pre_cache_check(document: Document, target: Target) -> Iterator[Fault]:
+    """Open-source KFP ignores the hook in which TFX has an ExampleGen's driver run."""
+    if target.name != OSS:
+        return
+    for task in document.tasks.values():
+        if task.container is not None and "preCacheCheck" in task.container.get("lifecycle", {}):
+            what = "relies on preCacheCheck, which Kubeflow Pipelines ignores: changed data would go unseen"
+            yield Fault(where=task.name, what=what, hint="digest the data in a task of its own, before this one")
+
+
+def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
+    """KFP's importer wants a URI with the scheme of a bucket."""
+    for task in document.tasks.values():
+        uri = _imported(document, task)
+        if uri is not None and uri.partition("://")[0] not in target.schemes:
+            hint = f"one of {', '.join(scheme + '://' for scheme in target.schemes)}"
+            yield Fault(where=task.name, what=f"imports {uri!r}, which is in no bucket", hint=hint)
+
+
+def _imported(document: Document, task: Task) -> str | None:
+    uri = (task.importer or {}).get("artifactUri")
+    if uri is None or "constant" in uri:
+        return None if uri is None else str(uri["constant"])
+    given = task.spec.get("inputs", {}).get("parameters", {}).get(uri.get("runtimeParameter"), {})
+    return str(document.values.get(given.get("componentInputParameter"), ""))
+
+
+def _unknown_source(document: Document, kind: str, given: Json) -> str | None:
+    of_task, key, of_pipeline = SOURCES[kind]
+    if of_pipeline in given:
+        known: Any = document.spec.get("root", {}).get("inputDefinitions", {}).get(kind, {})
+        name = given[of_pipeline]
+        return None if name in known else f"comes from {name}, which the pipeline does not take"
+    if of_task not in given:
+        return None
+    producer, output = given[of_task].get("producerTask"), given[of_task].get(key)
+    if producer not in document.tasks:
+        return f"comes from {producer}, which is no task"
+    outputs = document.tasks[producer].component.get("outputDefinitions", {}).get(kind, {})
+    return None if output in outputs else f"comes from {producer}'s {output}, which it does not give"

@@ -1,0 +1,65 @@
+"""What a compiled file calls things: tasks that no TFX node stands behind, channels of lineage, parameters, entrypoint.
+
+Compiler, linter, simulator and entrypoint meet in these names. Task names become Argo's template names as they are, and
+KFP puts `-driver` behind each of them, so no name may end in that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+ENTRYPOINT: Final = "pipeline.kubeflow.entrypoint"
+"""Run as `python -m`, in every container."""
+
+DATA_IMPORTER: Final = "Data"
+"""Importer task that has the launcher fetch data from a bucket; there only if the data lies in one."""
+
+DATA_CHANNEL: Final = "data"
+"""Its output, an input artifact of the two tasks that read data."""
+
+DRIVER: Final = "ExampleGenDriver"
+"""Task that digests the data before KFP's cache is asked: never cached, and its answers are parameters of ExampleGen."""
+
+FINGERPRINT: Final = "input_fingerprint"
+"""Output parameter of the driver, parameter of ExampleGen: digest of the data, as `components.ingest.source` has it."""
+
+IS_NEW: Final = "is_new"
+"""Output parameter of the driver, parameter of ExampleGen: `true`, or `false` if the newest version was made from it."""
+
+TRIGGER: Final = f"inputs.parameter_values['{IS_NEW}'] == 'true'"
+"""Condition of ExampleGen: without new data neither it nor anything downstream is executed."""
+
+LINEAGE: Final = "lineage"
+"""Output artifact of every container task: `records/`, all records up to the task's own, and, of readers, `inputs/`."""
+
+SOURCE: Final = "source"
+"""Runtime parameter of the pipeline, parameter of driver and ExampleGen: a bucket's URI, a path in the pod or `embedded`."""
+
+SPANS: Final = "spans"
+"""Parameter of driver and ExampleGen: how many of the newest spans are read."""
+
+RECIPE: Final = "recipe"
+"""Parameter of the driver: the resolved recipe as JSON."""
+
+SCHEMA: Final = "schema"
+"""Parameter of the driver: the `source` of ReviewedSchema."""
+
+IMAGE_SCHEMA: Final = "image"
+"""The `source` of ReviewedSchema that is the image's own folder of schemas; any other is a path in the pod."""
+
+EMBEDDED: Final = "embedded"
+"""The source that is the UCI digits which come with scikit-learn."""
+
+TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+"""What Argo takes as a template's name, and as a task's in `depends`."""
+
+
+def lineage_of(producer: str) -> str:
+    """Returns the input channel by which a task gets the records behind what it reads from `producer`."""
+    return f"lineage_of_{producer}"
+
+
+def is_lineage_input(channel: str) -> bool:
+    """Whether an input channel carries records, and nothing for the executor."""
+    return channel.startswith("lineage_of_")

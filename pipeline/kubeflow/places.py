@@ -1,0 +1,121 @@
+"""URIs of a bucket <-> folders in a pod; what the path of an output says about run and root.
+
+KFP's launcher copies `minio://b/k` to `/minio/b/k`, `s3://b/k` to `/s3/b/k` and `gs://b/k` to `/gcs/b/k` before a
+container starts, and back when it has ended (`LocalPathForURI` in backend/src/v2/component/launcher_v2.go of
+kubeflow/pipelines); on Vertex AI `/gcs` is a mount of the buckets. TensorFlow can open neither minio:// nor s3://.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Final
+
+from components.errors import BadInput, EnvironmentProblem, Refused
+
+FOLDERS: Final = {"minio": "minio", "s3": "s3", "gs": "gcs"}
+"""{URI scheme: folder below `/`}."""
+
+POD_ROOT: Final = "MNIST_TFX_POD_ROOT"
+"""Environment variable: a folder that stands for `/`, where a pod is imitated on a machine that others use as well."""
+
+
+def pod_root() -> Path:
+    """Returns what stands for `/` as far as launcher and volumes are concerned."""
+    return Path(os.environ.get(POD_ROOT, "/"))
+
+
+def local(uri: str) -> Path:
+    """Returns where the launcher puts, or looks for, what a URI or an absolute path names.
+
+    Raises:
+      BadInput: for another scheme.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return volume(uri)
+    if scheme not in FOLDERS:
+        raise BadInput(
+            "a scheme that KFP's launcher does not know", where=uri, wanted=f"one of {', '.join(FOLDERS)}", got=scheme
+        )
+    return pod_root() / FOLDERS[scheme] / rest
+
+
+def volume(path: str) -> Path:
+    """Returns where a volume that is mounted at `path` lies."""
+    return pod_root() / path.lstrip("/")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a task's outputs go.
+
+    Attributes:
+      root: URI of the pipeline root.
+      run_id: the run's id on open-source KFP, the job's name on Vertex AI.
+      folder: the task's folder, relative to the root.
+    """
+
+    root: str
+    run_id: str
+    folder: str
+
+    @property
+    def local_root(self) -> Path:
+        """Where the pipeline root lies in the pod."""
+        return local(self.root)
+
+    def relative(self, uri: str) -> str:
+        """Returns the path of an artifact relative to the root, as records hold it.
+
+        Raises:
+          Refused: if it lies elsewhere.
+        """
+        if not uri.startswith(f"{self.root}/"):
+            raise Refused("an artifact from outside the pipeline root", where=uri, wanted=f"below {self.root}")
+        return uri.removeprefix(f"{self.root}/")
+
+
+def place_of(output_uri: str, task: str) -> Place:
+    """Reads root and run from where a task is to write an output.
+
+    That is `<root>/<pipeline>/<run>/<task>/<salt>/<output>` on open-source KFP, where old releases leave out the salt,
+    and `<root>/<project number>/<job>/<task>_<number>/<output>` on Vertex AI.
+
+    Raises:
+      EnvironmentProblem: if the URI is of neither form.
+    """
+    parts = output_uri.split("/")
+    found = [at for at, part in enumerate(parts) if part == task or part.startswith(f"{task}_")]
+    if not found or found[-1] < 3:  # root, pipeline and run come before it
+        raise EnvironmentProblem(
+            "an output at an unknown place", where=output_uri, wanted=f"<root>/<pipeline>/<run>/{task}/..."
+        )
+    at = found[-1]
+    return Place(root="/".join(parts[: at - 2]), run_id=parts[at - 1], folder="/".join(parts[at - 2 : -1]))
+
+
+def mounted(serving: str) -> Path:
+    """Returns the serving directory in this pod.
+
+    Raises:
+      BadInput: for a bucket, mounted or not: nothing renames a directory atomically there.
+      EnvironmentProblem: if no volume is mounted there: a version would vanish with the pod.
+    """
+    if "://" in serving or Path(serving).parts[:2] == ("/", FOLDERS["gs"]):
+        raise BadInput(
+            "cannot serve from a bucket",
+            where=serving,
+            wanted="a directory of a mounted POSIX volume",
+            hint="object stores have no atomic rename, so a server could load half a model",
+        )
+    folder = volume(serving)
+    if POD_ROOT in os.environ or any(os.path.ismount(place) for place in (folder, *folder.parents[:-1])):
+        return folder
+    raise EnvironmentProblem(
+        "no volume is mounted",
+        where=serving,
+        wanted="a volume that outlives the pod",
+        hint="name its claim with `kubeflow compile --claim` or in the cluster file",
+    )

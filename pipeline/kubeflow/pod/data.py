@@ -1,0 +1,114 @@
+"""Where a pipeline's data lies in a pod -> the data files, digested, and ExampleGen's resolved execution properties.
+
+A source is a bucket's URI, whose folder the launcher has put into the pod for the importer's artifact; a path on a
+mounted volume; or `embedded`. What is done with the files is what the local driver does with them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import BadInput, Refused
+from components.ingest import discovery, source, spans
+from components.ingest.discovery import DataFiles
+from components.settings import DataSettings
+from pipeline.fetch import fetch_digits
+from pipeline.kubeflow import names, places
+from pipeline.kubeflow.pod.invocation import Invocation
+from pipeline.lineage.records import Scalar
+
+DRIVERS_OWN: Final = frozenset({names.FINGERPRINT, names.IS_NEW, names.SPANS})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Digested:
+    """What identifies the data.
+
+    Attributes:
+      payloads: {canonical name: payload digest}.
+      told: each file as it was given: name, digests, size.
+    """
+
+    payloads: Mapping[str, str]
+    told: Sequence[Mapping[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """What ExampleGen's driver calls the data."""
+        return source.contents_digest([{"name": n, "payload_digest": p} for n, p in self.payloads.items()])
+
+
+def find(invocation: Invocation, root: Path) -> DataFiles:
+    """Finds the data files.
+
+    Args:
+      invocation: its parameters say where, and in which form.
+      root: of the pod, where the embedded digits are written.
+
+    Raises:
+      BadInput: if there is no usable data, or images of another shape than the recipe's.
+    """
+    given, form = str(invocation.parameters[names.SOURCE]), str(invocation.parameters["form"])
+    if given == names.EMBEDDED:
+        fetch_digits(root / names.EMBEDDED, "csv" if form == "csv" else "idx")
+        return discovery.discover([root / names.EMBEDDED], form=form)
+    place = places.local(given) if "://" in given else places.volume(given)
+    found = spans.resolve(str(place), int(str(invocation.parameters.get(names.SPANS, 1))))
+    files = discovery.discover_spans(found, form=form) if found else discovery.discover([place], form=form)
+    _require_shape(files, DataSettings.from_json(str(invocation.parameters["settings"])))
+    return files
+
+
+def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
+    """Returns ExampleGen's execution properties, after copying the data below the pod's root.
+
+    Raises:
+      Refused: if the data is no longer what the driver digested.
+      BadInput: as `components.ingest.source.resolve`.
+      EnvironmentProblem: as `components.ingest.source.resolve`.
+    """
+    given = {name: value for name, value in invocation.parameters.items() if name not in DRIVERS_OWN}
+    resolved = source.resolve({**given, "source": source.parts_to_json(find(invocation, root).parts)}, root)
+    wanted = invocation.parameters.get(names.FINGERPRINT)
+    if resolved[source.FINGERPRINT] != wanted:
+        raise Refused(
+            "the data was changed after it was digested",
+            where=str(invocation.parameters[names.SOURCE]),
+            wanted=wanted,
+            got=resolved[source.FINGERPRINT],
+            hint="start the run again once the data is complete",
+        )
+    return resolved
+
+
+def digest(files: DataFiles, data: DataSettings) -> Digested:
+    """Reads every file and returns what identifies it.
+
+    Raises:
+      BadInput: if a file cannot be decompressed, or an IDX pair does not fit itself.
+    """
+    inputs = source.named_inputs(files.parts, form=files.form, data=data)
+    told = [
+        {
+            "name": one.path.name,
+            "payload_digest": one.digest.payload,
+            "container_digest": one.digest.container,
+            "bytes": one.digest.payload_bytes,
+        }
+        for one in inputs
+    ]
+    return Digested(payloads={one.name: one.digest.payload for one in inputs}, told=told)
+
+
+def _require_shape(files: DataFiles, data: DataSettings) -> None:
+    shape = discovery.geometry(files) if files.form == "idx" else None
+    if shape is not None and shape != data.shape:
+        raise BadInput(
+            "the recipe is for images of another shape",
+            where=files.parts[0].files[0],
+            wanted="x".join(map(str, data.shape)),
+            got="x".join(map(str, shape)),
+        )

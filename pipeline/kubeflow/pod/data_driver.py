@@ -1,0 +1,73 @@
+"""The data of a run -> its fingerprint, before KFP's cache is asked, and whether there is anything new in it.
+
+What `lifecycle.preCacheCheck` is for; open-source KFP ignores that, and its cache would hand out the Examples of files
+that have been replaced since. So this is a task of its own, which is never cached.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.digest import sha256_file
+from components.ingest import spans
+from components.schema_files import find_reviewed
+from components.settings import Settings
+from pipeline import continuous, doctor
+from pipeline.code_digest import code_of
+from pipeline.config import CODE
+from pipeline.kubeflow import names, places
+from pipeline.kubeflow.gather import RUN_FILE
+from pipeline.kubeflow.pod import data, delivery, schemas
+from pipeline.kubeflow.pod.data import Digested
+from pipeline.kubeflow.pod.delivery import Output
+from pipeline.kubeflow.pod.invocation import Invocation
+
+
+def run(invocation: Invocation, serving: str, scratch: Path) -> None:
+    """Digests the data in a pod.
+
+    Args:
+      invocation: what KFP sent.
+      serving: where the serving volume is mounted. The pod does not write there; but a run that could not push in the
+        end is refused here, before anything is trained.
+      scratch: an empty folder on a local disk.
+
+    Raises:
+      BadInput: for unusable data, or a serving directory in a bucket.
+      EnvironmentProblem: if no volume is mounted.
+    """
+    served = places.mounted(serving)
+    recipe = json.loads(str(invocation.parameters[names.RECIPE]))
+    settings = Settings.model_validate(recipe)
+    digested = data.digest(data.find(invocation, scratch), settings.data)
+    folder = scratch / names.LINEAGE
+    folder.mkdir()
+    (folder / RUN_FILE).write_text(json.dumps({names.RECIPE: recipe, "sources": digested.told}, indent=1) + "\n")
+    is_new = not spans.is_pattern(str(invocation.parameters[names.SOURCE])) or _is_new(
+        invocation, settings, digested, served
+    )
+    answers = {names.FINGERPRINT: digested.fingerprint, names.IS_NEW: "true" if is_new else "false"}
+    delivery.deliver(invocation, {names.LINEAGE: Output(folder=folder)}, answers)
+
+
+def _is_new(invocation: Invocation, settings: Settings, digested: Digested, serving: Path) -> bool:
+    """Whether the newest served version was made from other data, or by other code or settings; says so if not."""
+    newest = continuous.newest_served(serving)
+    if newest is None or not continuous.same_work(newest.provenance, **_work(invocation, settings, digested)):
+        return True
+    print(f"no new span: version {newest.version} was made from it; nothing to do", flush=True)  # noqa: T201  # the log
+    return False
+
+
+def _work(invocation: Invocation, settings: Settings, digested: Digested) -> dict[str, Any]:
+    lock = doctor.lock_file()
+    lock_digest = "" if lock is None else sha256_file(lock)
+    folder = schemas.folder(str(invocation.parameters.get(names.SCHEMA, names.IMAGE_SCHEMA)))
+    return {
+        "payload_digests": digested.payloads,
+        "settings": continuous.sections(settings),
+        "code": {node: code_of(modules, lock_digest).digest for node, modules in CODE.items()},
+        "schema": continuous.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
+    }

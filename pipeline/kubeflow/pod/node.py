@@ -1,0 +1,275 @@
+"""One node's invocation -> its work done in a pod, recorded, and delivered.
+
+The pod gets a root of its own, laid out as a local one: outputs below `artifacts/`, copies of data and schema below
+`inputs/`, the records of everything upstream, the serving volume as `serving`. What depends on bytes is resolved by the
+same functions that resolve it for the local runner, TFX's executor does the work, and the record says the same things
+with the same words. Only then are the outputs moved to where they are to be uploaded from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components import reviewed_schema
+from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
+from components.baseline import BaselineDriver
+from components.declaration import CODE_DIGEST
+from components.digest import sha256_file
+from components.errors import Refused
+from components.schema_files import find_reviewed
+from components.training.process import CHECKPOINTS
+from pipeline import doctor, recording
+from pipeline.code_digest import Code, code_of
+from pipeline.config import CODE
+from pipeline.git_state import git_state
+from pipeline.kubeflow import names, places
+from pipeline.kubeflow.places import Place
+from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
+from pipeline.kubeflow.pod.delivery import Output
+from pipeline.kubeflow.pod.invocation import Artifact, Invocation
+from pipeline.kubeflow.pod.upstream import Upstream
+from pipeline.lineage import artifacts, manifest, record_files, records
+from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
+from pipeline.lineage.records import ExecutionRecord, Scalar
+from pipeline.paths import RunPaths
+
+CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
+"""Environment variable: a mounted volume's folder in which trainings are resumed after their pod was killed."""
+
+BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
+NOT_PROPERTIES: Final = frozenset({names.IS_NEW, names.SPANS})
+"""Parameters for Kubeflow and its drivers; the executors know nothing of them."""
+
+TFX_VERSION: Final = "tfx_version"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a compiled file has a node's container do.
+
+    Attributes:
+      node: node id.
+      pipeline: recipe name.
+      executor: import path of the executor's class.
+      invocation: what KFP sent.
+      serving: where the serving volume is mounted; None for nodes that do not use it.
+      sign_key: PEM file of the key to sign provenance with.
+      beam_args: for a Beam executor.
+    """
+
+    node: str
+    pipeline: str
+    executor: str
+    invocation: Invocation
+    serving: str | None = None
+    sign_key: Path | None = None
+    beam_args: tuple[str, ...] = ()
+
+
+def run(task: Task, scratch: Path) -> None:
+    """Runs a node in a pod.
+
+    Args:
+      task: the node and what KFP sent.
+      scratch: an empty folder on a local disk.
+
+    Raises:
+      BadInput: for unusable data or settings.
+      Refused: if a gate refuses, an input was changed, or the image holds other code than was compiled.
+      EnvironmentProblem: if something cannot be read or written.
+    """
+    _Execution(task, RunPaths(scratch)).run()
+
+
+class _Execution:
+    """One node in one pod, step by step."""
+
+    def __init__(self, task: Task, paths: RunPaths) -> None:
+        self._task = task
+        self._paths = paths
+        self._place: Place = places.place_of(next(iter(task.invocation.outputs.values())).uri, task.node)
+        self._task_folder = paths.root / "task"
+
+    def run(self) -> None:
+        task, started, clock = self._task, time.time(), time.monotonic()
+        self._mount_serving()
+        known = upstream.read(self._paths, self._place, task.invocation.inputs)
+        lock = _lock_digest()
+        code = self._code(lock)
+        parameters = self._resolved(known)
+        work = self._work(known, parameters, code, lock)
+        if task.node == "Pusher":
+            _require_blessed(task.invocation.inputs, known)
+            self._write_provenance(known)
+        self._keep_checkpoints(work.key)
+        made = executor.execute(
+            executor.Call(
+                executor=task.executor,
+                parameters=parameters,
+                inputs=self._inputs(known),
+                outputs=self._outputs(),
+                folder=self._task_folder,
+                beam_args=task.beam_args,
+            )
+        )
+        self._finish(work, made, started, time.monotonic() - clock)
+
+    def _mount_serving(self) -> None:
+        if self._task.serving is not None:
+            self._paths.serving.symlink_to(places.mounted(self._task.serving))
+
+    def _code(self, lock: str) -> Code:
+        """Returns the node's code in this image, which has to be what the pipeline was compiled from."""
+        found = code_of(CODE[self._task.node], lock)
+        wanted = self._task.invocation.parameters.get(CODE_DIGEST)
+        if found.digest != wanted:
+            raise Refused(
+                "the image holds other code than the pipeline was compiled from",
+                where=self._task.node,
+                wanted=f"{CODE_DIGEST} {wanted}",
+                got=found.digest,
+                hint="compile again from the checkout that the image was built from",
+            )
+        return found
+
+    def _resolved(self, known: Upstream) -> dict[str, Scalar]:
+        """Returns the execution properties, those that follow from the bytes of data, schema or served model filled in."""
+        given = {name: value for name, value in self._task.invocation.parameters.items() if name not in NOT_PROPERTIES}
+        root = self._paths.root
+        if self._task.node == "ExampleGen":
+            given = data.resolve(self._task.invocation, root)
+        elif self._task.node == "ReviewedSchema":
+            given = reviewed_schema.resolve({**given, "source": _schema_folder(given)}, root)
+        elif self._task.node == "Baseline":
+            digests = {channel: [ref.sha256] for channel, ref in known.refs.items()}
+            given = BaselineDriver.resolve(given, root, digests)
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _work(self, known: Upstream, parameters: Mapping[str, Scalar], code: Code, lock: str) -> recording.Work:
+        recorded = records.without_root(parameters, str(self._paths.root))
+        inputs = {channel: (ref,) for channel, ref in known.refs.items()}
+        return recording.Work(
+            pipeline=self._task.pipeline,
+            run_id=self._place.run_id,
+            node=self._task.node,
+            key=records.node_key(self._task.node, self._task.executor, recorded, inputs),
+            parameters=recorded,
+            code=code,
+            lock_digest=lock,
+            environment=records.Environment.here(device="cpu"),
+            git=git_state(),
+            inputs=inputs,
+            extra={records.ORCHESTRATOR: records.KUBEFLOW},
+        )
+
+    def _write_provenance(self, known: Upstream) -> None:
+        model = known.refs["model"]
+        maker = known.records[str(model.record)]
+        assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
+        entry = next(e for made in maker.outputs.values() for e in made if e.path == model.path)
+        statement = manifest.statement(manifest.served_files(entry), known.records, known.heads())
+        folder = executor.temporary_folder(self._task_folder)
+        folder.mkdir(parents=True)
+        text = manifest.to_bytes(statement)
+        (folder / PROVENANCE_FILE).write_bytes(text)
+        if self._task.sign_key is not None:
+            (folder / SIGNATURE_FILE).write_bytes(_signed(text, self._task.sign_key))
+
+    def _keep_checkpoints(self, key: str) -> None:
+        if (folder := os.environ.get(CHECKPOINT_FOLDER)) is not None:
+            os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
+
+    def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:
+        given = self._task.invocation.inputs
+        return {channel: (given[channel], places.local(given[channel].uri)) for channel in known.refs}
+
+    def _outputs(self) -> dict[str, tuple[Artifact, Path]]:
+        wanted = {name: it for name, it in self._task.invocation.outputs.items() if name != names.LINEAGE}
+        return {channel: (it, self._paths.root / self._made(channel)) for channel, it in wanted.items()}
+
+    def _made(self, channel: str) -> str:
+        """Returns where an output is made, as the local runner lays it out: executors find their root from there."""
+        return f"{self._paths.artifacts.name}/{self._task.node}/{channel}/1"
+
+    def _finish(self, work: recording.Work, made: Mapping[str, Mapping[str, Any]], started: float, s: float) -> None:
+        folders = {channel: self._paths.root / self._made(channel) for channel in made}
+        portable = {channel: self._portable(found) for channel, found in made.items()}
+        entries = {channel: (self._entry(channel, portable[channel]),) for channel in made}
+        record = recording.execution_record(work, entries, folders, started=started, seconds=s)
+        known = record_files.write(self._paths.records, record)
+        outputs = {
+            channel: Output(
+                folder=folder,
+                properties={
+                    **portable[channel],
+                    DIGEST_PROPERTY: entries[channel][0].sha256,
+                    RECORD_PROPERTY: known,
+                },
+            )
+            for channel, folder in folders.items()
+        }
+        outputs[names.LINEAGE] = Output(folder=self._lineage(), properties={RECORD_PROPERTY: known})
+        delivery.deliver(self._task.invocation, outputs)
+
+    def _entry(self, channel: str, properties: Mapping[str, Any]) -> ArtifactEntry:
+        """Returns what was made as records hold it: at the path where it is going to be, relative to the pipeline root."""
+        wanted = self._task.invocation.outputs[channel]
+        told = {name: value for name, value in properties.items() if name != TFX_VERSION}
+        measured = artifacts.measure(
+            self._paths.root,
+            self._made(channel),
+            type_name=wanted.type_name,
+            properties=artifacts.without_root(told, self._place.root),
+        )
+        return dataclasses.replace(measured, path=self._place.relative(wanted.uri))
+
+    def _portable(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns properties in which the pod's folders are written as what they stand for."""
+        meant = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
+        meant[str(self._paths.serving)] = str(self._task.serving)
+        found = dict(properties)
+        for folder, name in meant.items():
+            found = {key: it.replace(folder, name) if isinstance(it, str) else it for key, it in found.items()}
+        return found
+
+    def _lineage(self) -> Path:
+        """Returns the folder that hands on the records, and of a reader the copies of what it read."""
+        folder = self._paths.root / names.LINEAGE
+        folder.mkdir()
+        self._paths.records.rename(folder / self._paths.records.name)
+        if self._paths.inputs.is_dir():
+            (self._paths.inputs / ".lock").unlink(missing_ok=True)
+            self._paths.inputs.rename(folder / self._paths.inputs.name)
+        return folder
+
+
+def _lock_digest() -> str:
+    lock = doctor.lock_file()
+    return "" if lock is None else sha256_file(lock)
+
+
+def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
+    folder = schemas.folder(str(parameters["source"]))
+    return str(find_reviewed(str(parameters["geometry"]), folder).schema.parent)
+
+
+def _require_blessed(inputs: Mapping[str, Artifact], known: Upstream) -> None:
+    """Refuses a candidate that was not blessed; the step that did not bless it has kept its evidence."""
+    for channel, node in BLESSINGS.items():
+        if inputs[channel].metadata.get("blessed") != 1:
+            maker = known.records[str(known.refs[channel].record)]
+            assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
+            evidence = next((e.path for e in maker.outputs.get("evaluation", ())), known.refs[channel].path)
+            raise Refused("not blessed", where=node, hint=f"the reasons are in {evidence} below the pipeline root")
+
+
+def _signed(text: bytes, key: Path) -> bytes:
+    from pipeline.commands.passphrase import passphrase
+    from pipeline.lineage import keys, signing
+
+    return signing.envelope_bytes(text, keys.load_private(key, passphrase))

@@ -1,0 +1,93 @@
+"""Inputs of a pod -> what is recorded of them: the records behind them, kept below the pod's root, and proof of the bytes.
+
+Pods share no ledger. Each task hands on a `lineage` artifact with every record up to its own, and each of its other
+outputs carries its digest and the hash of its record as properties. So a pod knows what it reads, and checks it: what
+was changed in the bucket since it was recorded is not read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.errors import Refused
+from pipeline.kubeflow import names, places
+from pipeline.kubeflow.places import Place
+from pipeline.kubeflow.pod.invocation import Artifact
+from pipeline.lineage import record_files
+from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, ArtifactRef, difference
+from pipeline.lineage.record_files import Records
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """What a pod reads.
+
+    Attributes:
+      records: every record behind it, by hash.
+      refs: {channel: artifact}.
+    """
+
+    records: Records
+    refs: Mapping[str, ArtifactRef]
+
+    def heads(self) -> list[str]:
+        """Returns the hashes of the records that made the inputs, each once, by channel."""
+        found = [ref.record for _, ref in sorted(self.refs.items()) if ref.record is not None]
+        return list(dict.fromkeys(found))
+
+
+def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstream:
+    """Copies the records below the pod's root and checks every byte of the inputs against them.
+
+    Args:
+      paths: of the pod's root.
+      place: of the task.
+      inputs: {channel: artifact}, those that carry records among them.
+
+    Raises:
+      RecordChanged: if a record is not what its name says.
+      Refused: if an input has no record, or is not what its record says.
+    """
+    for channel, artifact in inputs.items():
+        if names.is_lineage_input(channel):
+            _keep_records(paths, places.local(artifact.uri))
+    known = record_files.scan(paths.records)
+    read_channels = {name: it for name, it in inputs.items() if not _is_other(name)}
+    return Upstream(records=known, refs={name: _ref(it, place, known) for name, it in read_channels.items()})
+
+
+def _is_other(channel: str) -> bool:
+    return names.is_lineage_input(channel) or channel == names.DATA_CHANNEL
+
+
+def _keep_records(paths: RunPaths, folder: Path) -> None:
+    for known, record in record_files.scan(RunPaths(folder).records).items():  # reading checks the hash
+        if known not in record_files.scan(paths.records):
+            record_files.write(paths.records, record)
+
+
+def _ref(artifact: Artifact, place: Place, known: Records) -> ArtifactRef:
+    hash_ = str(artifact.metadata.get(RECORD_PROPERTY, ""))
+    if hash_ not in known or not isinstance(record := known[hash_], ExecutionRecord):
+        raise Refused("an input without a record", where=artifact.uri, got=hash_ or "no property `record`")
+    entry = _entry(artifact, place.relative(artifact.uri), record)
+    if changes := difference(place.local_root, entry):
+        raise Refused("an input was changed since it was recorded", where=artifact.uri, got=str(changes))
+    return entry.ref(hash_)
+
+
+def _entry(artifact: Artifact, path: str, record: ExecutionRecord) -> ArtifactEntry:
+    made = [entry for entries in record.outputs.values() for entry in entries if entry.path == path]
+    told = artifact.metadata.get(DIGEST_PROPERTY)
+    if not made or made[0].sha256 != told:
+        raise Refused(
+            "an input is not what its record says",
+            where=artifact.uri,
+            wanted=made[0].sha256 if made else f"an output of {record.node}",
+            got=told,
+        )
+    return made[0]

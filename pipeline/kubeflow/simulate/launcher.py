@@ -1,0 +1,131 @@
+"""A driven task -> its container run, with inputs fetched, and outputs uploaded and registered, or the reason why not.
+
+Follows backend/src/v2/component/launcher_v2.go. Of a task that fails nothing is uploaded and nothing registered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from pipeline.kubeflow.document import Json as Spec
+from pipeline.kubeflow.document import Task
+from pipeline.kubeflow.simulate import placeholders, pod
+from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
+from pipeline.kubeflow.simulate.dialect import Dialect
+from pipeline.kubeflow.simulate.driver import Driven
+from pipeline.kubeflow.simulate.outputs import Made, Outputs
+from pipeline.kubeflow.simulate.pod import Exit, Pod
+from pipeline.kubeflow.simulate.values import Json
+from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
+
+HOOK: Final = "preCacheCheck"
+
+KINDS: Final = {kind.exit_code: kind for kind in (BadInput, Refused, EnvironmentProblem)}
+"""{exit code of a pod: what it means, as on the command line}."""
+
+PROGRAM: Final = "mnist-tfx: "
+"""What the line begins with that our containers end with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Launcher:
+    """Runs the containers of one run.
+
+    Attributes:
+      dialect: the platform.
+      buckets: what stands for its buckets.
+      volumes: what stands for its volumes.
+      outputs: where they are uploaded to and registered.
+      pods: folder for pods.
+      log: takes what they print.
+    """
+
+    dialect: Dialect
+    buckets: Buckets
+    volumes: Volumes
+    outputs: Outputs
+    pods: Path
+    log: Path
+
+    def hook(self, task: Task, driven: Driven) -> Json:
+        """Runs a task's hook, if it has one and the platform runs it: its output file lies there afterwards.
+
+        Returns:
+          The parameters that the hook has resolved.
+
+        Raises:
+          MnistTfxError: if it fails.
+        """
+        spec = (task.container or {}).get("lifecycle", {}).get(HOOK)
+        if spec is None or not self.dialect.runs_hooks:
+            return {}
+        with self._pod(task, driven) as opened:
+            self._run(task, spec, driven, opened)
+            return self.outputs.resolved(task, driven.outputs, opened)
+
+    def launch(self, task: Task, driven: Driven) -> Made:
+        """Runs a task's container.
+
+        Raises:
+          MnistTfxError: if it fails, of the kind that its exit code says, or if what it left cannot be registered.
+        """
+        with self._pod(task, driven) as opened:
+            self._run(task, task.container or {}, driven, opened)
+            return self.outputs.collect(task, driven.outputs, opened)
+
+    @contextlib.contextmanager
+    def _pod(self, task: Task, driven: Driven) -> Iterator[Pod]:
+        with pod.opened(self.pods, task.name) as opened:
+            for mount in self.volumes.mounts(task, self.dialect):
+                opened.mount(mount.path, mount.folder)
+            if self.dialect.mounts_buckets:
+                for prefix, folder in self.buckets.folders.items():
+                    opened.mount(in_pod(prefix), folder)
+            else:
+                self._download(driven, opened)
+            _prepare_folders(driven, opened)
+            yield opened
+
+    def _download(self, driven: Driven, opened: Pod) -> None:
+        for found in driven.inputs.get("artifacts", {}).values():
+            for artifact in found["artifacts"]:
+                copy_files(self.buckets.local(artifact["uri"]), opened.path(in_pod(artifact["uri"])))
+
+    def _run(self, task: Task, container: Spec, driven: Driven, opened: Pod) -> None:
+        executor_input = placeholders.with_defaults(driven.executor_input, task.component)
+        words = [*container.get("command", ()), *container.get("args", ())]
+        try:
+            command = placeholders.compiled(words, executor_input, opened.root)
+        except EnvironmentProblem as err:
+            raise EnvironmentProblem(err.what, where=task.name, got=err.got) from err
+        ended = opened.run(command, _environment(task), self.log)
+        if ended.code != 0:
+            raise _failure(task, ended)
+
+
+def _environment(task: Task) -> dict[str, str]:
+    given = {entry["name"]: str(entry.get("value", "")) for entry in (task.container or {}).get("env", ())}
+    return {**dict.fromkeys(secret_variables(task), ""), **given}
+
+
+def _prepare_folders(driven: Driven, opened: Pod) -> None:
+    """Makes the folders above the outputs; the outputs themselves are the container's to make."""
+    files = [spec["outputFile"] for spec in driven.outputs.get("parameters", {}).values()]
+    uris = [found["artifacts"][0]["uri"] for found in driven.outputs.get("artifacts", {}).values()]
+    for path in (*files, *map(in_pod, uris)):
+        opened.path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _failure(task: Task, ended: Exit) -> MnistTfxError:
+    message = ended.message.removeprefix(PROGRAM).removeprefix(f"{task.name}: ")
+    if ended.code < 0:
+        what = f"its pod was ended by {signal.Signals(-ended.code).name}"
+        return EnvironmentProblem(what, where=task.name, got=message or None)
+    kind = KINDS.get(ended.code, EnvironmentProblem)
+    return kind(message or f"its pod ended with exit code {ended.code}", where=task.name)

@@ -1,0 +1,211 @@
+"""What became of the tasks -> a root that `mnist-tfx lineage` reads, the audit of what was pushed, the answer.
+
+The records come from the tasks' `lineage` artifacts alone, as they would after a run on a cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.errors import MnistTfxError, Refused
+from pipeline.config import TRAINERS
+from pipeline.interruption import Interrupted
+from pipeline.kubeflow import names
+from pipeline.kubeflow.document import Document
+from pipeline.kubeflow.simulate.buckets import Buckets
+from pipeline.kubeflow.simulate.metadata import Execution, MetadataStore
+from pipeline.lineage.audit.findings import Audit
+from pipeline.lineage.records import NodeOutcome, RunRecord
+from pipeline.local import not_run, process_age
+from pipeline.paths import RunPaths
+
+PUSHER: Final = "Pusher"
+FINDINGS: Final = "findings"
+
+Stopped = MnistTfxError | Interrupted | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskOutcome:
+    """What became of one task.
+
+    Attributes:
+      id: its name.
+      state: `executed`, `cached`, `failed` or `skipped`.
+      seconds: wall time in this run.
+      why: what decided the state, in words.
+    """
+
+    id: str
+    state: str
+    seconds: float
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A run whose last task has ended.
+
+    Attributes:
+      document: what was run.
+      target: the platform.
+      run_id: of the run.
+      started: seconds since the epoch.
+      outcomes: of the tasks, in the order of the pipeline.
+      lineage: {task: folder of its lineage artifact}.
+      error: what stopped it.
+    """
+
+    document: Document
+    target: str
+    run_id: str
+    started: float
+    outcomes: tuple[TaskOutcome, ...]
+    lineage: Mapping[str, Path]
+    error: Stopped
+
+    @property
+    def status(self) -> str:
+        """How it ended, as a run record says it."""
+        if self.error is None:
+            return "ok"
+        if isinstance(self.error, Interrupted):
+            return "interrupted"
+        return "refused" if isinstance(self.error, Refused) else "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Simulated:
+    """A simulated run that came to an end of some kind.
+
+    Attributes:
+      ran: what became of its tasks.
+      root: absolute path of the root.
+      record: the run's record; None if its data's driver left no lineage.
+      audit: of the version that it pushed; None if it pushed none.
+      total_s: seconds since the process started.
+    """
+
+    ran: Ran
+    root: Path
+    record: RunRecord | None
+    audit: Audit | None
+    total_s: float
+
+    @property
+    def error(self) -> Stopped:
+        """What stopped it."""
+        return self.ran.error
+
+    @property
+    def log(self) -> Path:
+        """What its pods printed."""
+        return RunPaths(self.root).log(self.ran.run_id)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the process: 1 if the audit found something."""
+        if self.error is not None:
+            return self.error.exit_code
+        return 0 if self.audit is None or self.audit.passed() else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the answer of `kubeflow simulate --json`, without schema version and the file's digest."""
+        status = FINDINGS if self.exit_code == 1 else self.ran.status
+        shown = [{"id": t.id, "state": t.state, "seconds": t.seconds, "why": t.why} for t in self.ran.outcomes]
+        train_s = sum(t.seconds for t in self.ran.outcomes if t.id in TRAINERS and t.state == "executed")
+        return {
+            **_empty(),
+            **({} if self.record is None else _results(self.record, self.root)),
+            "status": status,
+            "error": None if self.error is None else str(self.error),
+            "run_id": self.ran.run_id,
+            "nodes": shown,
+            "train_s": round(train_s, 3),
+            "total_s": round(self.total_s, 3),
+            "target": self.ran.target,
+            "audit": None if self.audit is None else _audit_fields(self.audit),
+        }
+
+
+def conclude(paths: RunPaths, ran: Ran) -> Simulated:
+    """Gathers a run's records below the root and audits what it pushed."""
+    record = audit = None
+    try:
+        record = _gather(paths, ran) if names.DRIVER in ran.lineage else None
+        pushed = any(task.id == PUSHER and task.state == "executed" for task in ran.outcomes)
+        if pushed and record is not None and record.version is not None:
+            audit = _audit(paths.root, record.version)
+    except MnistTfxError as err:
+        ran = dataclasses.replace(ran, error=ran.error or err)
+    return Simulated(ran=ran, root=paths.root, record=record, audit=audit, total_s=process_age())
+
+
+def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets: Buckets) -> dict[str, Path]:
+    """Returns {task: folder of its lineage artifact}."""
+    return {
+        task: buckets.local(store.artifact(execution.artifacts[names.LINEAGE]).uri)
+        for task, execution in done.items()
+        if names.LINEAGE in execution.artifacts
+    }
+
+
+def not_simulated(error: MnistTfxError | Interrupted, target: str | None) -> dict[str, Any]:
+    """Returns the answer where nothing could be started: every field, and why."""
+    return {**not_run(error), "target": target, "audit": None}
+
+
+def _gather(paths: RunPaths, ran: Ran) -> RunRecord:
+    from pipeline.kubeflow.gather import Gathered, gather
+
+    return gather(
+        paths,
+        Gathered(
+            run_id=ran.run_id,
+            pipeline=ran.document.name,
+            nodes=tuple(NodeOutcome(**dataclasses.asdict(task), record=None) for task in ran.outcomes),
+            lineage=ran.lineage,
+            error=_error_fields(ran.error),
+            status=ran.status,
+            started=ran.started,
+            finished=time.time(),
+        ),
+    )
+
+
+def _error_fields(error: Stopped) -> Mapping[str, Any] | None:
+    if isinstance(error, Interrupted):
+        return {"kind": "Interrupted", "what": str(error)}
+    return None if error is None else error.to_dict()
+
+
+def _audit(root: Path, version: int) -> Audit:
+    from pipeline.lineage.audit.run import audit_version
+
+    return audit_version(root, version)
+
+
+def _empty() -> dict[str, Any]:
+    return {**not_run(Refused("")), "audit": None}
+
+
+def _results(record: RunRecord, root: Path) -> dict[str, Any]:
+    metrics = record.metrics or {}
+    return {
+        "recipe": record.recipe,
+        "payload_digests": {source.name: source.payload_digest for source in record.sources},
+        "rows_digest": record.rows_digest,
+        "metrics": {key: metrics.get(key) for key in ("accuracy", "loss", "reconstruction_mse", "per_class")},
+        "blessed": record.blessed,
+        "baseline": record.baseline,
+        "version": record.version,
+        "serving_path": None if record.serving_path is None else str(root / record.serving_path),
+    }
+
+
+def _audit_fields(audit: Audit) -> dict[str, Any]:
+    return {"verdicts": dict(audit.verdicts), "findings": len(audit.findings)}

@@ -1,0 +1,170 @@
+"""A command and what is mounted -> a process in a folder of its own that stands for a pod, and how it ended.
+
+The folder stands for `/` (`MNIST_TFX_POD_ROOT`) and is gone afterwards, with all processes of the pod. The environment is
+that of an image, not the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import pipeline
+from components.errors import EnvironmentProblem
+from pipeline.kubeflow.places import POD_ROOT
+
+FOLDER: Final = ".pods"
+"""Below the root: the pods that are running now."""
+
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+GRACE: Final = 10.0
+"""Seconds between SIGTERM and SIGKILL; Kubernetes gives 30."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exit:
+    """How a pod ended.
+
+    Attributes:
+      code: its exit code; negative for a signal, as `subprocess` has it.
+      message: the last line that it wrote to standard error.
+    """
+
+    code: int
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A pod that is about to run.
+
+    Attributes:
+      root: the folder that stands for its `/`.
+      scratch: its folder for temporary files, with a short name: sockets are put there.
+    """
+
+    root: Path
+    scratch: Path
+
+    def path(self, absolute: str) -> Path:
+        """Returns where a path of the pod lies."""
+        return self.root / absolute.lstrip("/")
+
+    def mount(self, path: str, folder: Path | None) -> None:
+        """Puts a folder at a path, or an empty one."""
+        place = self.path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if folder is None:
+            place.mkdir(exist_ok=True)
+        else:
+            place.symlink_to(folder, target_is_directory=True)
+
+    def run(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Exit:
+        """Runs a command to its end; whatever ends the wait ends the pod.
+
+        Raises:
+          EnvironmentProblem: if it cannot be started.
+        """
+        with log.open("ab", buffering=0) as written:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.root,
+                    env={**self._image_environment(), **env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as err:
+                raise EnvironmentProblem("cannot be started", where=command[0], got=err.strerror) from err
+            assert process.stderr is not None  # noqa: S101  # it was asked for
+            errors = _Errors(process.stderr, written)
+            try:
+                errors.start()
+                code = process.wait()
+            finally:
+                _end(process)
+                errors.join(GRACE)
+            return Exit(code=code, message=errors.last)
+
+    def _image_environment(self) -> dict[str, str]:
+        tools = self.path("/opt/bin")
+        tools.mkdir(parents=True, exist_ok=True)
+        python = tools / "python"
+        # A link would leave the virtual environment: it is found beside the path that was called.
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        home = self.path("/home/pod")
+        home.mkdir(parents=True, exist_ok=True)
+        return {
+            "PATH": f"{tools}:{PATH}",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(self.scratch),
+            "PYTHONPATH": str(Path(pipeline.__file__).parents[1]),
+            "PYTHONUNBUFFERED": "1",
+            POD_ROOT: str(self.root),
+        }
+
+
+@contextlib.contextmanager
+def opened(pods: Path, name: str) -> Iterator[Pod]:
+    """Makes a pod's folders and removes them."""
+    root = pods / f"{name}-{uuid.uuid4().hex[:8]}"
+    root.mkdir(parents=True)
+    scratch = Path(tempfile.mkdtemp(prefix="mnist-tfx-pod-"))
+    try:
+        yield Pod(root=root, scratch=scratch)
+    finally:
+        for folder in (root, scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(pods: Path) -> None:
+    """Removes what pods of a killed simulation left; nobody else may be using the root."""
+    shutil.rmtree(pods, ignore_errors=True)
+
+
+class _Errors(threading.Thread):
+    """Copies a pod's standard error to the log and keeps the last line of it."""
+
+    def __init__(self, source: IO[bytes], log: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._source = source
+        self._log = log
+        self.last = ""
+
+    def run(self) -> None:
+        """Reads until all processes of the pod have closed it."""
+        with contextlib.suppress(ValueError, OSError):  # the log was closed: somebody outlived the pod
+            for line in self._source:
+                self._log.write(line)
+                if text := line.decode(errors="replace").strip():
+                    self.last = text
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a pod that still runs, and whatever it started."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

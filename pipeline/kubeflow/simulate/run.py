@@ -1,0 +1,268 @@
+"""A compiled file and options -> its tasks executed in order, and what became of each.
+
+Tasks that do not depend on one another are executed one after the other all the same: each pod imports TensorFlow and
+fills the two cores that a small machine has. A task that fails takes along what depends on it, and nothing else; a task
+whose condition does not hold does the same without failing the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.interruption import Interrupted, Interruptions
+from pipeline.kubeflow.document import Document, Task
+from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
+from pipeline.kubeflow.simulate.buckets import Buckets
+from pipeline.kubeflow.simulate.dialect import DIALECTS, Dialect
+from pipeline.kubeflow.simulate.driver import Driven, Run, drive
+from pipeline.kubeflow.simulate.launcher import Launcher
+from pipeline.kubeflow.simulate.metadata import CACHED, COMPLETE, FAILED, Execution, MetadataStore
+from pipeline.kubeflow.simulate.outcome import Ran, Simulated, Stopped, TaskOutcome
+from pipeline.kubeflow.simulate.outputs import Made, Outputs
+from pipeline.kubeflow.simulate.values import Json
+from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
+from pipeline.paths import RunPaths
+from pipeline.root import locked
+from pipeline.view import RunView
+
+STATE_FOLDER: Final = ".kfp"
+"""Below the root: what the imitated cluster knows."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to simulate.
+
+    Attributes:
+      root: absolute folder that stands for the pipeline root.
+      parameters: {runtime parameter: its value as text}.
+      buckets: {URI: folder} for other places in buckets.
+      volumes: {claim or secret: folder}.
+      reuse: whether the cache is asked.
+      run_id: the run's id; by default a new one.
+      target: the platform; by default the one whose form the file has.
+    """
+
+    root: Path
+    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    buckets: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    volumes: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    reuse: bool = True
+    run_id: str | None = None
+    target: str | None = None
+
+
+def simulate(document: Document, options: Options, view: RunView) -> Simulated:
+    """Executes a compiled file.
+
+    Raises:
+      MnistTfxError: if the platform would not take it; what stops a started run is in what is returned.
+    """
+    simulation = Simulation(document, options)
+    paths = RunPaths(options.root)
+    state = options.root / STATE_FOLDER
+    interruptions = Interruptions()
+    try:
+        for folder in (state, paths.serving, paths.log("").parent):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror) from err
+    with interruptions.watched(), locked(RunPaths(state), view.say):
+        ran = simulation.run(view)
+        with interruptions.held_back():
+            return outcome.conclude(paths, ran)
+
+
+class Simulation:
+    """One run of a compiled file.
+
+    Args:
+      document: the file.
+      options: how.
+
+    Raises:
+      BadInput: if the platform would not take it, or something on it has no counterpart here.
+    """
+
+    def __init__(self, document: Document, options: Options) -> None:
+        self._document = document
+        self._options = options
+        self._dialect: Dialect = DIALECTS[options.target or document.target]
+        submission.check(document, self._dialect)
+        root = submission.root(document, self._dialect)
+        self._run = _run(document, options, self._dialect, root)
+        self._buckets = _buckets(options, root, self._dialect)
+        self._volumes = Volumes.of(document, RunPaths(options.root).serving, options.volumes)
+        self._tasks = document.in_order()
+        for task in self._tasks:
+            self._check_places(task)
+        self._done: dict[str, Execution] = {}
+        self._outcomes: dict[str, TaskOutcome] = {}
+        self._error: Stopped = None
+
+    def run(self, view: RunView) -> Ran:
+        """Executes the tasks."""
+        started = time.time()
+        pods = self._options.root / pod.FOLDER
+        pod.sweep(pods)
+        self._store = MetadataStore(self._options.root / STATE_FOLDER)
+        self._launcher = self._new_launcher(pods)
+        view.open([task.name for task in self._tasks])
+        try:
+            self._warn_of_secrets(view)
+            for task in self._tasks:
+                self._step(task, view)
+        finally:
+            view.close()
+            pod.sweep(pods)
+        return Ran(
+            document=self._document,
+            target=self._dialect.target,
+            run_id=self._run.id,
+            started=started,
+            outcomes=tuple(self._outcomes.values()),
+            lineage=outcome.lineage_folders(self._done, self._store, self._buckets),
+            error=self._error,
+        )
+
+    def _step(self, task: Task, view: RunView) -> None:
+        started = time.monotonic()
+        blocked = self._blocked(task)
+        if blocked is not None:
+            found = TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=blocked)
+        else:
+            view.started(task.name)
+            self._note(task)
+            try:
+                found = self._execute(task)
+            except (MnistTfxError, Interrupted) as err:
+                found = self._fail(task, err)
+            except OSError as err:
+                problem = EnvironmentProblem("its pod cannot be provided for", where=err.filename, got=err.strerror)
+                found = self._fail(task, problem)
+            found = dataclasses.replace(found, seconds=round(time.monotonic() - started, 3))
+        self._outcomes[task.name] = found
+        view.finished(task.name, found.state, found.seconds, found.why)
+
+    def _fail(self, task: Task, err: MnistTfxError | Interrupted) -> TaskOutcome:
+        self._error = self._error or err
+        self._store.put_execution(run_id=self._run.id, task=task.name, state=FAILED, parameters={}, artifacts={})
+        return TaskOutcome(id=task.name, state="failed", seconds=0.0, why=str(err))
+
+    def _blocked(self, task: Task) -> str | None:
+        """Returns why a task is not even looked at, if so."""
+        if isinstance(self._error, Interrupted):
+            return "the run had stopped"
+        missing = [name for name in task.upstream if name not in self._done]
+        return None if not missing else f"{missing[0]} {_became(self._outcomes[missing[0]])}"
+
+    def _execute(self, task: Task) -> TaskOutcome:
+        if task.importer is not None:
+            made, found = importer.import_artifact(task, self._run, self._store, self._dialect)
+            why = "imported before, and not to be imported again" if found else "imported"
+            return self._finish(task, made, "cached" if found else "executed", why)
+        driven = drive(task, self._run, self._done, self._store, self._dialect)
+        if not driven.triggered:
+            return TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=f"condition is false: {task.condition}")
+        resolved = self._launcher.hook(task, driven)
+        if not (task.cached and self._options.reuse):
+            made = self._launcher.launch(task, driven)
+            return self._finish(task, made, "executed", "caching is off" if self._options.reuse else "--no-cache")
+        return self._execute_cached(task, driven, resolved)
+
+    def _execute_cached(self, task: Task, driven: Driven, resolved: Json) -> TaskOutcome:
+        """Asks the cache; what a hook has resolved counts as a parameter."""
+        claims = [mount.claim for mount in self._volumes.mounts(task, self._dialect) if mount.claim is not None]
+        given = {**driven.inputs.get("parameterValues", {}), **resolved}
+        inputs = {**driven.inputs, "parameterValues": given}
+        key = cache.key(self._run.pipeline, task, inputs, driven.outputs, claims)
+        earlier = self._store.cached(key)
+        if earlier is not None:
+            made = Made(parameters=earlier.parameters, artifacts=earlier.artifacts)
+            return self._finish(task, made, "cached", f"the same was executed in run {earlier.run_id}")
+        made = self._launcher.launch(task, driven)
+        found = self._finish(task, made, "executed", "nothing cached under its key")
+        self._store.remember(key, self._done[task.name])
+        return found
+
+    def _finish(self, task: Task, made: Made, state: str, why: str) -> TaskOutcome:
+        self._done[task.name] = self._store.put_execution(
+            run_id=self._run.id,
+            task=task.name,
+            state=CACHED if state == "cached" else COMPLETE,
+            parameters=made.parameters,
+            artifacts=made.artifacts,
+        )
+        return TaskOutcome(id=task.name, state=state, seconds=0.0, why=why)
+
+    def _new_launcher(self, pods: Path) -> Launcher:
+        outputs = Outputs(
+            dialect=self._dialect,
+            buckets=self._buckets,
+            store=self._store,
+            pipeline=self._run.pipeline,
+            run_root=self._run.root,
+        )
+        return Launcher(
+            dialect=self._dialect,
+            buckets=self._buckets,
+            volumes=self._volumes,
+            outputs=outputs,
+            pods=pods,
+            log=self._log,
+        )
+
+    @property
+    def _log(self) -> Path:
+        return RunPaths(self._options.root).log(self._run.id)
+
+    def _note(self, task: Task) -> None:
+        with self._log.open("a") as log:
+            log.write(f"\n--- {task.name} ---\n")
+
+    def _check_places(self, task: Task) -> None:
+        """Finds out before the first pod runs that a bucket or a volume has no folder."""
+        self._volumes.mounts(task, self._dialect)
+        if task.importer is not None:
+            uri = importer.artifact_uri(task, self._run.parameters)
+            if not self._buckets.local(uri).exists():
+                raise BadInput("nothing lies where it imports from", where=f"{task.name}, {uri}")
+
+    def _warn_of_secrets(self, view: RunView) -> None:
+        for task in self._tasks:
+            for variable in secret_variables(task):
+                view.say(f"{task.name}: {variable} comes from a secret and is empty here")
+
+
+def _run(document: Document, options: Options, dialect: Dialect, root: str) -> Run:
+    run_id = options.run_id or dialect.new_run_id(document.name)
+    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    return Run(
+        id=run_id,
+        pipeline=document.name,
+        name=f"{document.name} simulated",
+        root=dialect.run_root(root, document.name, run_id),
+        parameters=submission.parameters(document, options.parameters),
+        created=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+    )
+
+
+def _buckets(options: Options, root: str, dialect: Dialect) -> Buckets:
+    given = {uri.rstrip("/"): folder for uri, folder in options.buckets.items()}
+    for uri, folder in given.items():
+        inside = f"{uri}/".startswith(f"{root}/") or f"{root}/".startswith(f"{uri}/")
+        if uri == root or (inside and dialect.mounts_buckets):  # a mount within a mount would be made in the folder
+            raise BadInput("--bucket overlaps with the pipeline root", where=uri, wanted=f"apart from {root}")
+        if not folder.is_dir():
+            raise BadInput("--bucket names no folder", where=folder)
+    return Buckets({**given, root: options.root})
+
+
+def _became(blocking: TaskOutcome) -> str:
+    return {"failed": "failed", "skipped": "was not executed"}[blocking.state]

@@ -1,0 +1,123 @@
+"""What the platform document mounts into a task's pod -> local folders; its secrets -> environment variables.
+
+The claim that the task's `--serving` lies on is the root's `serving/`. Any other volume needs a folder of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from components.errors import BadInput
+from pipeline.kubeflow.document import Document, Json, Task
+from pipeline.kubeflow.simulate.dialect import Dialect
+
+SERVING_OPTION: Final = "--serving"
+
+NAMED: Final = {"secretAsVolume": "secretName", "configMapAsVolume": "configMapName"}
+"""{kind of volume: field of the platform document that names it}."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mount:
+    """One volume of a pod.
+
+    Attributes:
+      path: absolute, in the pod.
+      folder: what lies there; None for an empty folder of the pod's own.
+      claim: name of its claim, if it is one.
+    """
+
+    path: str
+    folder: Path | None
+    claim: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Volumes:
+    """What stands for the cluster's volumes.
+
+    Attributes:
+      serving: folder of the served versions.
+      folders: {name of a claim, secret or config map: folder}.
+      serving_claims: {claim: path of the serving directory on it}.
+    """
+
+    serving: Path
+    folders: Mapping[str, Path]
+    serving_claims: Mapping[str, PurePosixPath]
+
+    @classmethod
+    def of(cls, document: Document, serving: Path, folders: Mapping[str, Path]) -> Volumes:
+        """Finds the claims on which the file's tasks serve."""
+        claims = {
+            _claim(mount): PurePosixPath(path).relative_to(mount["mountPath"])
+            for task in document.tasks.values()
+            if (path := serving_path(task)) is not None
+            for mount in task.platform.get("pvcMount", ())
+            if PurePosixPath(path).is_relative_to(mount["mountPath"])
+        }
+        return cls(serving=serving, folders=folders, serving_claims=claims)
+
+    def mounts(self, task: Task, dialect: Dialect) -> tuple[Mount, ...]:
+        """Returns what is mounted into a task's pod.
+
+        Raises:
+          BadInput: if no folder stands for one of the volumes, or nothing is mounted where the task serves.
+        """
+        found = [*self._claims(task), *self._named(task)]
+        found += [Mount(path=entry["mountPath"], folder=None) for entry in task.platform.get("emptyDirMounts", ())]
+        path = serving_path(task)
+        if path is None or any(PurePosixPath(path).is_relative_to(mount.path) for mount in found):
+            return tuple(found)
+        if not dialect.mounts_buckets:
+            what = "no volume is mounted: a served version would vanish with the pod"
+            raise BadInput(what, where=f"{task.name}, {path}", wanted="a claim in the platform document")
+        return (*found, Mount(path=path, folder=self.serving))
+
+    def _claims(self, task: Task) -> Iterator[Mount]:
+        for mount in task.platform.get("pvcMount", ()):
+            claim, path = _claim(mount), PurePosixPath(mount["mountPath"])
+            if claim in self.serving_claims:
+                yield Mount(path=str(path / self.serving_claims[claim]), folder=self.serving, claim=claim)
+            else:
+                folder = self._folder(claim, task) / mount.get("subPath", "")
+                yield Mount(path=str(path), folder=folder, claim=claim)
+
+    def _named(self, task: Task) -> Iterator[Mount]:
+        for kind, field in NAMED.items():
+            for mount in task.platform.get(kind, ()):
+                name = mount.get(field, "")
+                if name in self.folders or not mount.get("optional", False):
+                    yield Mount(path=mount["mountPath"], folder=self._folder(name, task))
+
+    def _folder(self, name: str, task: Task) -> Path:
+        if name not in self.folders:
+            hint = f"give one with --volume {name}=DIR"
+            raise BadInput("no folder stands for a volume", where=task.name, got=name, hint=hint)
+        return self.folders[name]
+
+
+def secret_variables(task: Task) -> tuple[str, ...]:
+    """Returns the environment variables that a task gets from secrets."""
+    return tuple(
+        pair["envVar"] for secret in task.platform.get("secretAsEnv", ()) for pair in secret.get("keyToEnv", ())
+    )
+
+
+def serving_path(task: Task) -> str | None:
+    """Returns where a task wants the serving directory, if it does."""
+    args = list((task.container or {}).get("args", ()))
+    at = args.index(SERVING_OPTION) + 1 if SERVING_OPTION in args else len(args)
+    return args[at] if at < len(args) else None
+
+
+def _claim(mount: Json) -> str:
+    """Returns the name of a claim, in the form that old backends know or in the one that replaced it."""
+    named = mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant")
+    found = mount.get("constant", named)
+    if found is None:
+        raise BadInput("a claim that a parameter names is not imitated", where=mount.get("mountPath"))
+    return str(found)

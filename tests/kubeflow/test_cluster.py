@@ -1,0 +1,224 @@
+"""The cluster file: what every key means, and that what nobody knows is refused with what is known."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import PROJECT
+
+from components.errors import BadInput
+from pipeline.config import CODE
+from pipeline.kubeflow.compiler import cluster
+from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, Wishes
+from pipeline.kubeflow.compiler.images import gpu_variant
+from pipeline.kubeflow.compiler.platform_document import NOT_ON_VERTEX, refuse_for_vertex
+from pipeline.kubeflow.compiler.pods import TRAINERS, Images, pods
+from pipeline.kubeflow.compiler.resources import cores, gigabytes, resources
+from pipeline.kubeflow.compiler.targets import TARGETS
+from pipeline.kubeflow.names import DRIVER
+
+EXAMPLE = PROJECT / "kubeflow" / "cluster.example.yaml"
+IMAGE = Images(cpu="reg.example/mnist-tfx:1")
+
+
+def read(folder: Path, text: str) -> Cluster:
+    path = folder / "cluster.yaml"
+    path.write_text(f"version: 1\n{text}")
+    return cluster.read(path)
+
+
+def test_the_example_has_every_key_there_is():
+    values = yaml.safe_load(EXAMPLE.read_text())
+    assert set(values) == {field.alias or name for name, field in Cluster.model_fields.items()}
+    used = {key for section in (values["defaults"], *values["nodes"].values()) for key in section}
+    assert used == set(Wishes.model_fields)
+
+
+def test_the_example_is_read():
+    found = cluster.read(EXAMPLE)
+    assert found.schema_folder == "/schemas"
+    assert found.of("Classifier").accelerator == Accelerator(type="nvidia.com/gpu", count=1)
+
+
+def test_a_node_goes_over_the_defaults_and_keeps_the_rest(tmp_path):
+    found = read(
+        tmp_path,
+        "defaults: {cpu: 1, memory: 4Gi, env: {A: 1, B: 2}, volumes: [{claim: a, path: /a}]}\n"
+        "nodes: {Pusher: {cpu: 2, env: {B: 3}, volumes: [{claim: b, path: /b}]}}",
+    )
+    pusher = found.of("Pusher")
+    assert (pusher.cpu, pusher.memory, pusher.env) == ("2", "4Gi", {"A": "1", "B": "3"})
+    assert [volume.claim for volume in pusher.volumes] == ["a", "b"]
+    assert found.of("Baseline").cpu == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("node: {}", "unknown key node: wanted one of version, image,.*did you mean nodes"),
+        ("nodes: {Trainer: {cpu: 1}}", "unknown node Trainer: wanted one of ExampleGenDriver, ExampleGen,"),
+        ("nodes: {Data: {cpu: 1}}", "unknown node Data"),
+        (
+            "nodes: {Pusher: {memroy: 1G}}",
+            "unknown key nodes.Pusher.memroy: wanted one of cpu, memory,.*did you mean memory",
+        ),
+        ("nodes: {Pusher: {gpus: 1}}", "unknown key nodes.Pusher.gpus: wanted one of cpu, memory, accelerator"),
+        ("sign_key: {secret: a, kee: b}", "unknown key sign_key.kee|sign_key.key is missing"),
+        (
+            "defaults: {volumes: [{claim: a, path: /a, mode: rw}]}",
+            "unknown key defaults.volumes.0.mode: wanted one of claim, path",
+        ),
+        ("defaults: {cpu: two}", "defaults.cpu is not usable: wanted cores, such as 2, 0.5 or 500m, got 'two'"),
+        ("defaults: {cpu: -1}", "defaults.cpu is not usable"),
+        ("defaults: {memory: 4}", "defaults.memory is not usable: wanted bytes with a unit"),
+        ("defaults: {accelerator: {count: -1}}", "defaults.accelerator.count is not usable"),
+        ("defaults: {retries: 99}", "defaults.retries is not usable"),
+        ("defaults: {env: {A B: x}}", "defaults.env.* is not usable: wanted a variable's name"),
+        ("defaults: {env: {A: [1]}}", "defaults.env.A is not usable"),
+        (
+            "defaults: {volumes: [{claim: a, path: data}]}",
+            "defaults.volumes.0.path is not usable: wanted an absolute path",
+        ),
+        ("defaults: {tolerations: [{effect: NoSchedule}]}", "tolerates everything"),
+        ("serving: {path: /gcs/bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
+        ("serving: {path: s3://bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
+        ("serving: {claim: My Claim}", "serving.claim is not usable: wanted a Kubernetes name"),
+        ("schema: schemas", "schema is not usable: wanted an absolute path"),
+        ('service_account: "a\\nb: c"', "service_account is not usable: wanted an account's name"),
+    ],
+)
+def test_what_nobody_knows_is_refused_with_what_is_known(tmp_path, text, message):
+    with pytest.raises(BadInput, match=message) as refused:
+        read(tmp_path, text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no cluster file"),
+        (b"- a", "no cluster file"),
+        (b"a: [", "not readable as YAML"),
+        (b"\xff\xfe", "not readable as YAML"),
+        (b"nodes: {}", "no version"),
+        (b"version: 2", "version is not usable"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, content, message):
+    path = tmp_path / "cluster.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        cluster.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        cluster.read(tmp_path / "cluster.yaml")
+
+
+@pytest.mark.parametrize(("cpu", "wanted"), [("2", 2.0), ("0.5", 0.5), ("500m", 0.5)])
+def test_cores_are_kubernetes(cpu, wanted):
+    assert cores(cpu) == wanted
+
+
+@pytest.mark.parametrize(
+    ("memory", "wanted"), [("4Gi", 4 * 1024**3 / 1e9), ("8G", 8.0), ("500M", 0.5), ("1.5Gi", 1.5 * 1024**3 / 1e9)]
+)
+def test_memory_is_in_gigabytes(memory, wanted):
+    assert gigabytes(memory) == wanted
+
+
+def test_nothing_asked_for_is_nothing_in_the_file():
+    assert resources(Wishes(), None) == {}
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        ("reg.example/mnist-tfx:1", "reg.example/mnist-tfx:1-gpu"),
+        ("reg.example:5000/mnist-tfx", "reg.example:5000/mnist-tfx:latest-gpu"),
+        ("reg.example:5000/a/mnist-tfx:2.0", "reg.example:5000/a/mnist-tfx:2.0-gpu"),
+        ("mnist-tfx", "mnist-tfx:latest-gpu"),
+    ],
+)
+def test_the_gpu_image_has_the_tag_with_gpu_behind_it(image, wanted):
+    assert gpu_variant(image) == wanted
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_both_trainers_ask_for_one_gpu_and_nobody_else_does(target):
+    found = pods(cluster.DEFAULT, target, IMAGE)
+    assert tuple(found) == (DRIVER, *CODE)
+    with_gpu = {node: pod for node, pod in found.items() if pod.accelerator}
+    assert tuple(with_gpu) == TRAINERS == ("Autoencoder", "Classifier")
+    assert {pod.accelerator for pod in with_gpu.values()} == {(target.accelerator, 1)}
+    assert {pod.image for pod in with_gpu.values()} == {"reg.example/mnist-tfx:1-gpu"}
+    assert {found[node].image for node in found if node not in with_gpu} == {"reg.example/mnist-tfx:1"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wanted"), [(0, None), (4, ("nvidia.com/mig-1g.10gb", 4)), (None, ("nvidia.com/mig-1g.10gb", 2))]
+)
+def test_the_command_line_has_the_last_word_about_gpus(tmp_path, gpus, wanted):
+    found = read(tmp_path, "nodes: {Classifier: {accelerator: {type: nvidia.com/mig-1g.10gb, count: 2}}}")
+    assert pods(found, TARGETS["oss"], Images(cpu="a:1", gpus=gpus))["Classifier"].accelerator == wanted
+
+
+def test_cpu_trainers_have_the_cpu_image():
+    found = pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu="a@sha256:00", gpus=0))
+    assert {pod.image for pod in found.values()} == {"a@sha256:00"}
+
+
+def test_an_image_pinned_by_digest_does_not_say_which_is_the_gpu_image():
+    with pytest.raises(BadInput, match=r"cannot be told from a digest.*--gpu-image.*--gpus 0"):
+        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu="a@sha256:00"))
+
+
+def test_images_come_from_the_cluster_file_where_the_command_line_names_none():
+    found = Cluster(image="a:1", gpu_image="b:1", nodes={"Pusher": Wishes(image="c:1")})
+    images = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None)).items()}
+    assert (images["Baseline"], images["Classifier"], images["Pusher"]) == ("a:1", "b:1", "c:1")
+
+
+def test_no_image_at_all_is_refused():
+    with pytest.raises(BadInput, match="--image: no image"):
+        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=None))
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "known"),
+    [
+        ("oss", "NVIDIA_L4", "nvidia.com/gpu"),
+        ("vertex", "nvidia.com/gpu", "NVIDIA_L4"),
+        ("oss", "gpu", "nvidia.com/gpu"),
+    ],
+)
+def test_an_unknown_accelerator_is_refused_with_the_known_ones(target, kind, known):
+    found = Cluster(nodes={"Classifier": Wishes(accelerator=Accelerator(type=kind))})
+    with pytest.raises(BadInput, match=f"Classifier: accelerator.type: unknown accelerator.*wanted one of .*{known}"):
+        pods(found, TARGETS[target], IMAGE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "defaults: {secrets: {A: {secret: a, key: b}}}",
+        "defaults: {volumes: [{claim: a, path: /a}]}",
+        "nodes: {Pusher: {node_selector: {a: b}}}",
+        "nodes: {Pusher: {tolerations: [{operator: Exists}]}}",
+        "nodes: {Pusher: {timeout: 5}}",
+        "sign_key: {secret: a, key: b}",
+        "serving: {claim: a}",
+    ],
+)
+def test_what_vertex_cannot_do_is_refused_there_with_the_reason(tmp_path, text):
+    with pytest.raises(BadInput, match="Vertex AI has no ") as refused:
+        refuse_for_vertex(read(tmp_path, text))
+    assert refused.value.hint in NOT_ON_VERTEX.values()
+
+
+def test_vertex_takes_what_it_can_do(tmp_path):
+    text = (
+        "service_account: a@b\ndefaults: {cpu: 2, memory: 8G, env: {A: b}, retries: 2}\nserving: {path: /mnt/serving}"
+    )
+    refuse_for_vertex(read(tmp_path, text))

@@ -1,0 +1,326 @@
+"""Compiling: one definition of the graph, two targets, nothing of this machine in the file."""
+
+import json
+import re
+import socket
+import sys
+import tempfile
+
+import jsonschema
+import pytest
+from command_line import PROJECT, mnist_tfx
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits, from_bucket
+
+from components.errors import BadInput, MnistTfxError
+from components.settings import Settings
+from pipeline import recipes
+from pipeline.config import CODE
+from pipeline.kubeflow import names
+from pipeline.kubeflow.compiler.containers import COMMAND, NEVER_CACHED
+from pipeline.kubeflow.compiler.pods import Images
+from pipeline.kubeflow.document import read, write
+from pipeline.kubeflow.lint.check import lint
+
+SCHEMA = PROJECT / "pipeline" / "json_schemas" / "kubeflow_compile.json"
+EXAMPLE = PROJECT / "kubeflow" / "cluster.example.yaml"
+TARGETS = pytest.mark.parametrize("target", ROOTS)
+
+
+def option(task, name):
+    args = task.container["args"]
+    return args[args.index(name) + 1] if name in args else None
+
+
+def arguments(document, name):
+    return {task.name: option(task, name) for task in document.tasks.values() if task.container is not None}
+
+
+@TARGETS
+def test_every_node_and_the_driver_is_a_task_under_a_name_that_argo_takes(target):
+    tasks = digits(target).tasks
+    assert set(tasks) == {names.DRIVER, *CODE}
+    assert all(names.TASK_NAME.fullmatch(name) and not name.endswith("-driver") for name in tasks)
+
+
+@TARGETS
+def test_the_file_is_what_kfps_own_messages_hold(target):
+    document = digits(target)
+    json_format.ParseDict(document.spec, pipeline_spec_pb2.PipelineSpec())
+    deployment = document.spec["deploymentSpec"]
+    json_format.ParseDict(deployment, pipeline_spec_pb2.PipelineDeploymentConfig())
+    if target == "oss":
+        json_format.ParseDict(document.platform, pipeline_spec_pb2.PlatformSpec())
+    else:
+        job = json_format.Parse(document.to_text(), pipeline_spec_pb2.PipelineJob())
+        assert job.runtime_config.parameter_values["source"].string_value == "embedded"
+
+
+def test_everything_a_cluster_file_can_ask_for_is_in_kfps_messages():
+    document = compiled(cluster=EXAMPLE)
+    json_format.ParseDict(document.spec, pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(document.spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
+    assert not [finding for finding in lint(document) if finding.level == "error"]
+
+
+@TARGETS
+def test_a_compiled_file_is_read_back_as_it_was(target, tmp_path):
+    document = digits(target)
+    path = tmp_path / "p"
+    write(document, path)
+    assert read(path).to_text() == document.to_text()
+    assert "&id" not in document.to_text(), "YAML references"
+
+
+def test_nothing_of_the_compiling_machine_is_in_the_file(tmp_path):
+    schema = tmp_path / "schema"
+    schema.mkdir()
+    text = compiled(schema=schema, cluster=EXAMPLE).to_text()
+    assert not [path for path in (PROJECT, tmp_path, sys.prefix, tempfile.gettempdir()) if str(path) in text]
+
+
+def test_an_own_schema_gives_the_file_its_digest_and_the_cluster_file_its_place(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nschema: /schemas\n")
+    parameters = compiled(cluster=cluster).tasks["ReviewedSchema"].spec["inputs"]["parameters"]
+    assert parameters["source"]["runtimeValue"]["constant"] == "/schemas"
+    image = digits().tasks["ReviewedSchema"].spec["inputs"]["parameters"]
+    assert image["source"]["runtimeValue"]["constant"] == "image"
+    assert image["schema_sha256"] == parameters["schema_sha256"]
+
+
+def test_compiling_asks_nobody(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    compiled()
+
+
+def test_the_root_is_where_each_target_looks_for_it():
+    oss, vertex = compiled(root="s3://bucket/some/prefix/"), digits("vertex")
+    assert (oss.spec["defaultPipelineRoot"], oss.root) == ("s3://bucket/some/prefix", "s3://bucket/some/prefix")
+    assert vertex.job["runtimeConfig"]["gcsOutputDirectory"] == vertex.root == "gs://b/m"
+
+
+@TARGETS
+def test_the_source_is_a_runtime_parameter_with_a_default(target):
+    document = digits(target)
+    assert document.parameters == {"source": {"parameterType": "STRING", "defaultValue": "embedded"}}
+    for name in (names.DRIVER, "ExampleGen"):
+        given = document.tasks[name].spec["inputs"]["parameters"]["source"]
+        assert given == {"componentInputParameter": "source"}
+
+
+def test_the_driver_comes_before_example_gen_and_says_whether_it_runs():
+    document = digits()
+    driver, example_gen = document.tasks[names.DRIVER], document.tasks["ExampleGen"]
+    assert (driver.cached, driver.upstream) == (False, ())
+    assert driver.component["outputDefinitions"]["parameters"].keys() == {"input_fingerprint", "is_new"}
+    assert example_gen.upstream == (names.DRIVER,)
+    assert example_gen.condition == "inputs.parameter_values['is_new'] == 'true'"
+    given = example_gen.spec["inputs"]["parameters"]
+    for name in ("input_fingerprint", "is_new"):
+        assert given[name]["taskOutputParameter"] == {"producerTask": names.DRIVER, "outputParameterKey": name}
+    assert "lifecycle" not in example_gen.container
+
+
+def test_the_driver_gets_the_whole_recipe():
+    given = compiled(overrides=("classifier.epochs=3",)).tasks[names.DRIVER].spec["inputs"]["parameters"]
+    recipe = Settings.from_json(given["recipe"]["runtimeValue"]["constant"])
+    assert recipe == recipes.load("digits", overrides=["classifier.epochs=3"])
+    assert given["settings"]["runtimeValue"]["constant"] == recipe.data.to_json()
+
+
+def test_data_in_a_bucket_is_imported_for_driver_and_example_gen():
+    document = from_bucket()
+    importer = document.tasks[names.DATA_IMPORTER]
+    assert importer.importer["artifactUri"] == {"runtimeParameter": "source"}
+    assert document.values == {"source": "minio://data/digits/"}
+    for name in (names.DRIVER, "ExampleGen"):
+        read_from = document.tasks[name].spec["inputs"]["artifacts"]["data"]["taskOutputArtifact"]
+        assert read_from == {"producerTask": "Data", "outputArtifactKey": "data"}
+        assert "Data" in document.tasks[name].upstream
+        assert "data" in json.loads(option(document.tasks[name], "--json_serialized_inputs_spec_args"))["artifacts"]
+
+
+@pytest.mark.parametrize(
+    ("data", "folder"),
+    [
+        ("minio://data/days/span-{SPAN}/", "minio://data/days/"),
+        ("s3://data/{YYYY}/{MM}/{DD}", "s3://data/"),
+        ("gs://data/a/b-{SPAN}/train", "gs://data/a/"),
+    ],
+)
+def test_of_a_pattern_the_longest_folder_without_a_field_is_imported(data, folder):
+    document = compiled(data=data, recipe="digits", spans=7)
+    assert document.tasks["Data"].importer["artifactUri"] == {"constant": folder}
+    assert document.values == {"source": data}
+    for name in (names.DRIVER, "ExampleGen"):
+        assert document.tasks[name].spec["inputs"]["parameters"]["spans"]["runtimeValue"]["constant"] == "7"
+
+
+def test_data_on_a_volume_is_not_imported():
+    document = compiled(data="/data/days/{SPAN}", recipe="digits")
+    assert "Data" not in document.tasks
+    assert document.values == {"source": "/data/days/{SPAN}"}
+
+
+@TARGETS
+def test_records_travel_along_every_arrow(target):
+    tasks = digits(target).tasks
+    for task in tasks.values():
+        assert "lineage" in task.component["outputDefinitions"]["artifacts"]
+        given = task.spec["inputs"].get("artifacts", {})
+        read_from = {channel["taskOutputArtifact"]["producerTask"] for channel in given.values()}
+        carried = {name for name in given if names.is_lineage_input(name)}
+        assert carried == {names.lineage_of(producer) for producer in read_from}
+        assert set(task.component["inputDefinitions"].get("artifacts", {})) == set(given)
+
+
+def test_what_depends_on_the_world_is_never_cached():
+    assert {task.name for task in digits().tasks.values() if not task.cached} == set(NEVER_CACHED)
+    # Records of a task that is never cached are new artifacts each time, and so would be the key of whoever read them.
+    assert "artifacts" not in digits().tasks["ExampleGen"].spec["inputs"]
+
+
+@TARGETS
+def test_every_container_runs_our_entrypoint_on_its_own_inputs(target):
+    document = digits(target)
+    for task in document.tasks.values():
+        assert tuple(task.container["command"]) == COMMAND
+        assert option(task, "--json_serialized_invocation_args") == "{{$}}"
+        assert json.loads(option(task, "--json_serialized_inputs_spec_args")) == task.component["inputDefinitions"]
+        assert option(task, "--pipeline") == "digits"
+    nodes = {name: name for name in CODE} | {names.DRIVER: None}
+    assert arguments(document, "--node") == nodes
+    assert arguments(document, "--driver")[names.DRIVER] == "ExampleGen"
+    executors = arguments(document, "--executor_class_path")
+    assert executors["Pusher"] == "components.atomic_pusher.AtomicPusherExecutor"
+    assert executors["Classifier"] == "tfx.components.trainer.executor.GenericExecutor"
+
+
+def test_beam_nodes_alone_get_beam_arguments():
+    document = compiled(beam_args=("--runner=FlinkRunner",))
+    told = {task.name for task in document.tasks.values() if "--runner=FlinkRunner" in task.container["args"]}
+    assert told == {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
+
+
+def test_the_volume_of_served_versions_is_mounted_where_it_is_used():
+    document = compiled(serving="/models", claim="models")
+    expected = {names.DRIVER, "Baseline", "Pusher"}
+    told = arguments(document, "--serving")
+    assert {name for name, path in told.items() if path == "/models"} == expected
+    mounts = {task.name: task.platform["pvcMount"] for task in document.tasks.values() if task.platform}
+    assert set(mounts) == expected
+    assert all(mounted == [{"constant": "models", "mountPath": "/models"}] for mounted in mounts.values())
+
+
+def test_containers_without_a_gpu_see_none():
+    document = digits()
+    for task in document.tasks.values():
+        no_gpu = {"name": "CUDA_VISIBLE_DEVICES", "value": "-1"} in task.container.get("env", [])
+        assert no_gpu != ("accelerator" in task.container.get("resources", {}))
+
+
+@pytest.mark.parametrize(("target", "kind"), [("oss", "nvidia.com/gpu"), ("vertex", "NVIDIA_L4")])
+def test_trainers_ask_for_a_gpu_by_the_name_that_the_target_has_for_it(target, kind):
+    for node in ("Autoencoder", "Classifier"):
+        container = digits(target).tasks[node].container
+        assert container["resources"] == {"accelerator": {"type": kind, "count": "1"}}
+        assert container["image"] == f"{IMAGE}-gpu"
+
+
+def test_no_gpus_means_cpu_trainers():
+    document = compiled(images=Images(cpu=IMAGE, gpus=0))
+    assert {task.container["image"] for task in document.tasks.values()} == {IMAGE}
+    assert not [task for task in document.tasks.values() if "resources" in task.container]
+
+
+def test_what_the_cluster_file_asks_for_is_in_the_file():
+    document = compiled(cluster=EXAMPLE)
+    example_gen, classifier, pusher = (document.tasks[name] for name in ("ExampleGen", "Classifier", "Pusher"))
+    assert example_gen.container["resources"] == {"cpuLimit": 1.0, "memoryLimit": 8 * 1024**3 / 1e9}
+    assert example_gen.platform["activeDeadlineSeconds"] == "3600"
+    assert classifier.container["env"] == [{"name": "TF_GPU_ALLOCATOR", "value": "cuda_malloc_async"}]
+    assert classifier.platform["nodeSelector"] == {"labels": {"disk": "ssd"}}
+    assert classifier.platform["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    assert classifier.platform["secretAsEnv"] == [
+        {"secretName": "proxy", "keyToEnv": [{"secretKey": "password", "envVar": "PROXY_PASSWORD"}]}
+    ]
+    assert document.tasks["ReviewedSchema"].platform["pvcMount"] == [
+        {"constant": "reviewed-schemas", "mountPath": "/schemas"}
+    ]
+    (secret,) = pusher.platform["secretAsVolume"]
+    assert option(pusher, "--sign-key") == f"{secret['mountPath']}/key.pem"
+    assert all(task.spec["retryPolicy"]["maxRetryCount"] == 1 for task in document.tasks.values())
+
+
+def test_a_service_account_is_in_the_job_or_in_the_head_of_the_file(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nservice_account: runner\n")
+    assert compiled("vertex", cluster=cluster).job["serviceAccount"] == "runner"
+    oss = compiled(cluster=cluster)
+    assert oss.service_account == "runner"
+    assert oss.to_text().startswith(oss.comment)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"root": "http://b/k"}, "--root: no bucket that Kubeflow Pipelines can use"),
+        ({"root": "/local"}, "--root: no bucket"),
+        ({"target": "vertex", "root": "minio://b/m"}, "--root: no bucket that Vertex AI can use: wanted gs://"),
+        ({"target": "vertex", "data": "s3://b/m", "recipe": "digits"}, "--data: no bucket that Vertex AI can use"),
+        ({"target": "vertex", "claim": "a"}, "serving.claim: Vertex AI has no volumes"),
+        ({"data": "s3://b/k"}, "--recipe: no recipe for this data"),
+        ({"data": "local", "recipe": "digits"}, "--data: no place that a pod could read"),
+        ({"data": "s3://b/{SAPN}/", "recipe": "digits"}, "unknown field"),
+        ({"data": "s3://b/k", "recipe": "digits", "spans": 2}, "--spans: spans of data that has none"),
+        ({"recipe": "mnist"}, "--data: recipe mnist needs data"),
+        ({"recipe": "nothing"}, "unknown recipe"),
+        ({"serving": "serving"}, "--serving: not usable: wanted an absolute path"),
+        ({"serving": "gs://b/serving"}, "--serving: not usable: wanted a path of a mounted volume"),
+        ({"serving": "/gcs/b/serving"}, "--serving: not usable: wanted a path of a mounted volume"),
+        ({"claim": "Not A Name"}, "--claim: not usable: wanted a Kubernetes name"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(asked, message):
+    with pytest.raises(BadInput, match=message) as refused:
+        compiled(**{"target": "oss", **asked})
+    assert isinstance(refused.value, MnistTfxError)
+    assert "\n" not in str(refused.value)
+
+
+@TARGETS
+def test_the_command_writes_the_same_bytes_with_lean_imports(target, tmp_path):
+    file = tmp_path / ("p.yaml" if target == "oss" else "p.json")
+    asked = ("--target", target, "--image", IMAGE, "--root", ROOTS[target], "-o", file, "--json")
+    answer = mnist_tfx("kubeflow", "compile", *asked, cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
+    assert file.read_text() == digits(target).to_text()
+    assert list(tmp_path.iterdir()) == [file], "nothing else was written"
+
+
+def test_a_wrong_suffix_is_refused_before_anything_is_compiled(tmp_path):
+    asked = ("--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", tmp_path / "p.json", "--json")
+    answer = mnist_tfx("kubeflow", "compile", *asked)
+    assert (answer.code, list(tmp_path.iterdir())) == (2, [])
+    assert "wanted .yaml, got .json" in answer.err
+    jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
+
+
+def test_the_committed_example_is_what_the_command_writes_but_for_digests_of_code():
+    kept = (PROJECT / "kubeflow" / "compiled" / "digits.yaml").read_text()
+    images = Images(cpu="registry.example/mnist-tfx:1")
+    assert without_versions(kept) == without_versions(
+        compiled(images=images, root="minio://mlpipeline/mnist-tfx").to_text()
+    )
+
+
+def without_versions(text: str) -> str:
+    return re.sub(r"[0-9a-f]{64}|tfx-[0-9.]+", "...", text)

@@ -1,0 +1,112 @@
+"""`mnist-tfx kubeflow simulate` as a process: what it prints, and its exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from command_line import PROJECT, Answer, mnist_tfx
+from toy_pipelines import Toy, document
+
+from components.digest import sha256_file
+from pipeline.kubeflow.document import VERTEX, write
+
+SCHEMA = json.loads((PROJECT / "pipeline/json_schemas/kubeflow_simulate.json").read_text())
+
+
+def simulated(tmp_path: Path, compiled: Any, *arguments: object) -> Answer:
+    file = tmp_path / "p.yaml"
+    write(compiled, file)
+    return mnist_tfx("kubeflow", "simulate", file, "--root", tmp_path / "root", *arguments)
+
+
+def checked(answer: Answer) -> dict[str, Any]:
+    jsonschema.validate(answer.json, SCHEMA)
+    return answer.json
+
+
+def test_the_answer_in_json_names_run_file_and_tasks(tmp_path: Path):
+    answer = simulated(tmp_path, document(Make=Toy()), "--json", "--run-id", "run-1")
+
+    fields = checked(answer)
+    assert answer.code == 0
+    assert (fields["status"], fields["error"], fields["run_id"], fields["target"]) == ("ok", None, "run-1", "oss")
+    assert fields["file_sha256"] == sha256_file(tmp_path / "p.yaml")
+    assert answer.states() == {"Make": "executed"}
+    assert fields["audit"] is None
+
+
+def test_a_job_name_on_vertex_begins_with_the_pipelines(tmp_path: Path):
+    fields = checked(simulated(tmp_path, document(VERTEX, Make=Toy()), "--json"))
+
+    assert fields["run_id"].startswith("toys-2")
+    assert fields["target"] == "vertex"
+
+
+@pytest.mark.parametrize(("code", "status"), [(2, "failed"), (3, "refused"), (4, "failed")])
+def test_a_failing_pod_is_one_line_and_its_exit_code(tmp_path: Path, code: int, status: str):
+    script = f"print('too dark', file=sys.stderr); sys.exit({code})"
+
+    answer = simulated(tmp_path, document(Make=Toy(script=script), Last=Toy(after=("Make",))), "--json")
+
+    fields = checked(answer)
+    assert answer.code == code
+    assert fields["status"] == status
+    assert fields["error"] == "Make: too dark"
+    assert answer.states() == {"Make": "failed", "Last": "skipped"}
+    assert answer.err.splitlines()[-1] == "mnist-tfx: Make: too dark"
+
+
+def test_a_file_that_is_refused_still_gives_json(tmp_path: Path):
+    answer = simulated(tmp_path, document(latest_blessed=Toy()), "--json")
+
+    fields = checked(answer)
+    assert answer.code == 2
+    assert fields["status"] == "failed"
+    assert "Argo refuses the name" in fields["error"]
+    assert fields["nodes"] == []
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path):
+    answer = mnist_tfx("kubeflow", "simulate", tmp_path / "no.yaml", "--json")
+
+    checked(answer)
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_for_people_it_prints_a_line_per_task_and_where_the_log_is(tmp_path: Path):
+    answer = simulated(tmp_path, document(Make=Toy()), "-v", "--run-id", "run-1")
+
+    first, *_, log, last = answer.out.splitlines()
+    assert first.split()[:2] == ["Make", "executed"]
+    assert log == f"log: {tmp_path}/root/logs/run-1.log"
+    assert last.startswith("time ")
+
+
+@pytest.mark.parametrize("option", ["--param", "--bucket", "--volume"])
+def test_a_pair_without_a_name_is_refused_with_the_option(tmp_path: Path, option: str):
+    answer = simulated(tmp_path, document(Make=Toy()), option, "nothing")
+
+    assert answer.code == 2
+    assert answer.err.startswith(f"mnist-tfx: {option}: not understood: wanted ")
+
+
+def test_parameters_are_taken_from_the_command_line(tmp_path: Path):
+    parameters = {"word": {"parameterType": "STRING"}}
+    toy = Toy(
+        script="sys.exit(inputs['parameterValues'] != {'word': 'a=b'})",
+        given={"word": {"componentInputParameter": "word"}},
+    )
+
+    assert simulated(tmp_path, document(parameters=parameters, Make=toy), "--param", "word=a=b").code == 0
+
+
+def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    answer = simulated(tmp_path, document(Make=Toy()), "--root", tmp_path / "file" / "root", "--json")
+
+    assert answer.code == 4
+    assert "not writable" in checked(answer)["error"]

@@ -1,0 +1,217 @@
+"""The real pipeline, compiled and executed as a cluster would: served, audited from its records alone, cached, refused."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import PROJECT, Answer, mnist_tfx
+from kubeflow.conftest import compiled_file
+
+from pipeline.config import CODE
+from pipeline.kubeflow import document, names
+from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+NEVER_CACHED = {"ExampleGenDriver", "Baseline", "Pusher"}
+
+
+def findings(root: Path) -> list[dict[str, Any]]:
+    """Returns what an audit finds; a checkout with changes is no fault of the pipeline's."""
+    audit = mnist_tfx("lineage", "audit", "--root", root, "--json").json["audits"][0]
+    return [finding for finding in audit["findings"] if "clean_tree" not in json.dumps(finding)]
+
+
+def parts_of(path: Path, *tasks: str) -> Path:
+    """Writes a file with some of the tasks alone, for what needs no training."""
+    spec, *rest = yaml.safe_load_all(path.read_text())
+    dag = spec["root"]["dag"]["tasks"]
+    spec["root"]["dag"]["tasks"] = {name: dag[name] for name in tasks}
+    part = path.with_name(f"part-{path.name}")
+    part.write_text(yaml.safe_dump_all([spec, *rest]))
+    return part
+
+
+def test_a_simulated_run_serves_a_version_whose_audit_passes_from_its_records_alone(
+    first_simulation: tuple[Path, Answer],
+) -> None:
+    root, answer = first_simulation
+    assert answer.json["error"] is None, answer.err
+    assert answer.json["version"] == 1
+    assert {answer.json["audit"]["verdicts"][name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
+    assert findings(root) == []
+    assert not (root / "metadata.db").exists()
+    assert {state for node, state in answer.states().items() if node in CODE} == {"executed"}
+
+
+def test_a_simulated_run_is_as_good_as_a_local_one(
+    first_simulation: tuple[Path, Answer], first_run: tuple[Path, Answer]
+) -> None:
+    simulated, local = first_simulation[1].json, first_run[1].json
+    assert simulated["metrics"]["accuracy"] == pytest.approx(local["metrics"]["accuracy"], abs=0.002)
+    assert simulated["rows_digest"] == local["rows_digest"]
+
+
+def test_records_say_that_pods_made_them_and_name_no_folder_of_this_machine(
+    first_simulation: tuple[Path, Answer],
+) -> None:
+    root, _ = first_simulation
+    texts = [path.read_text() for path in (root / "records").iterdir()]
+    executions = [json.loads(text) for text in texts if json.loads(text)["kind"] == "execution"]
+    assert {record["extra"][ORCHESTRATOR] for record in executions} == {KUBEFLOW}
+    assert [text for text in texts if str(root) in text or "/tmp/" in text] == []
+
+
+def test_nothing_of_the_pods_is_left(first_simulation: tuple[Path, Answer]) -> None:
+    root, _ = first_simulation
+    assert not list((root / ".pods").glob("*"))
+
+
+def test_a_second_run_takes_from_the_cache_what_did_not_change_and_serves_no_second_version(
+    simulated: Path, compiled: dict[str, Path]
+) -> None:
+    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", simulated, "--json")
+    executed = {node for node, state in again.states().items() if state == "executed"}
+    # The Evaluator reads what Baseline writes, and KFP's key has an artifact's name, not its bytes.
+    assert executed == NEVER_CACHED | {"Evaluator"}
+    assert again.json["version"] == 1
+    assert findings(simulated) == []
+
+
+def test_what_a_cluster_left_can_be_gathered_and_audited_from_a_copy(
+    simulated: Path, first_simulation: tuple[Path, Answer]
+) -> None:
+    for name in ("records", "inputs"):
+        shutil.rmtree(simulated / name)
+    for name in ("ledger.jsonl", "root.json"):
+        (simulated / name).unlink()
+    run_id = first_simulation[1].json["run_id"]
+    answer = mnist_tfx("kubeflow", "audit", run_id, "--root", simulated, "--json")
+    assert answer.code in (0, 1), answer.err
+    assert findings(simulated) == []
+    shown = mnist_tfx("lineage", "show", "--root", simulated, "--json")
+    assert shown.json["run_id"] == run_id
+
+
+@pytest.mark.parametrize("victim", ["examples", "lineage"])
+def test_a_pod_refuses_what_was_changed_in_the_bucket_since_it_was_recorded(
+    victim: str, simulated: Path, compiled: dict[str, Path]
+) -> None:
+    folder = next(simulated.glob(f"digits/*/ExampleGen/*/{victim}"))
+    file = min(path for path in folder.rglob("*") if path.is_file() and "inputs" not in path.parts)
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", simulated, "--json")
+    assert again.code in (3, 4), again.out
+    assert "changed" in again.json["error"]
+    assert [child.name for child in (simulated / "serving").iterdir() if child.name.isdecimal()] == ["1"]
+
+
+def test_a_vertex_file_ends_with_the_same_version_as_an_open_source_one(
+    tmp_path: Path, compiled: dict[str, Path], first_simulation: tuple[Path, Answer]
+) -> None:
+    answer = mnist_tfx("kubeflow", "simulate", compiled["vertex"], "--root", tmp_path / "v", "--json")
+    assert answer.json["error"] is None, answer.err
+    assert findings(tmp_path / "v") == []
+    oss = first_simulation[1].json
+    assert answer.json["metrics"]["accuracy"] == pytest.approx(oss["metrics"]["accuracy"], abs=0.002)
+    assert answer.json["rows_digest"] == oss["rows_digest"]
+
+
+def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(
+    tmp_path: Path, compiled: dict[str, Path]
+) -> None:
+    root = tmp_path / "killed"
+    command = [sys.executable, "-m", "pipeline", "kubeflow", "simulate", str(compiled["oss"]), "--root", str(root)]
+    with subprocess.Popen([*command, "--json"], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        os.kill(pod_of("Transform", process), signal.SIGKILL)
+        out, _ = process.communicate(timeout=300)
+    killed = Answer(process.returncode, out, "")
+    assert killed.code == 4
+    assert killed.states()["Transform"] == "failed"
+    assert killed.states()["Pusher"] == "skipped"
+    assert not list((root / "serving").glob("[0-9]*"))
+    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", root, "--json")
+    assert again.json["version"] == 1, again.err
+    assert again.states()["ExampleGen"] == "cached"
+    assert again.states()["Transform"] == "executed"
+
+
+def pod_of(node: str, process: "subprocess.Popen[str]") -> int:
+    """Waits for a task's process and returns its id."""
+    while process.poll() is None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if names.ENTRYPOINT.encode() in words and [b"--node", node.encode()] == words[3:5]:
+                return int(folder.name)
+        time.sleep(0.05)
+    raise AssertionError(f"{node} never started")
+
+
+def test_a_file_that_is_replaced_under_the_same_name_is_ingested_again(tmp_path: Path, digits_folder: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(digits_folder, data)
+    whole = compiled_file(tmp_path, "oss", "--recipe", "digits", "--data", "minio://lake/digits")
+    part = parts_of(whole, names.DATA_IMPORTER, names.DRIVER, "ExampleGen")
+    simulate = ("kubeflow", "simulate", part, "--root", tmp_path / "root", "--bucket", f"minio://lake/digits={data}")
+    states = []
+    for change in (lambda: None, lambda: None, lambda: swap_two_labels(data)):
+        change()
+        answer = mnist_tfx(*simulate, "--json")
+        assert answer.json["error"] is None, answer.err
+        states.append(answer.states()["ExampleGen"])
+    assert states == ["executed", "cached", "executed"]
+
+
+def swap_two_labels(folder: Path) -> None:
+    """Changes a file's content, and neither its size nor its times."""
+    labels = next(path for path in folder.iterdir() if "labels" in path.name)
+    status = labels.stat()
+    raw = bytearray(gzip.decompress(labels.read_bytes()) if labels.suffix == ".gz" else labels.read_bytes())
+    raw[8], raw[9] = raw[9], raw[8]
+    labels.write_bytes(bytes(raw))
+    os.utime(labels, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_an_image_with_other_code_than_was_compiled_is_refused(tmp_path: Path, compiled: dict[str, Path]) -> None:
+    part = parts_of(compiled["oss"], names.DRIVER, "ExampleGen")
+    digest = document.read(part).tasks["ExampleGen"].spec["inputs"]["parameters"]["code_digest"]
+    other = part.with_name("other.yaml")
+    other.write_text(part.read_text().replace(digest["runtimeValue"]["constant"], "0" * 64))
+    answer = mnist_tfx("kubeflow", "simulate", other, "--root", tmp_path / "root", "--json")
+    assert answer.code == 3
+    assert "the image holds other code than the pipeline was compiled from" in answer.json["error"]
+
+
+def test_a_candidate_that_is_not_blessed_is_refused_by_the_pusher_and_its_evaluation_is_kept(
+    tmp_path: Path, simulated: Path
+) -> None:
+    strict = compiled_file(tmp_path, "oss", "--set", "evaluation.accuracy=0.9999")
+    answer = mnist_tfx("kubeflow", "simulate", strict, "--root", simulated, "--json")
+    assert (answer.code, answer.json["status"]) == (3, "refused"), answer.out
+    assert answer.states()["Evaluator"] == "executed"
+    assert answer.states()["Pusher"] == "failed"
+    assert answer.json["blessed"] is False
+    assert "Evaluator: not blessed" in answer.json["error"]
+    assert [child.name for child in (simulated / "serving").iterdir() if child.name.isdecimal()] == ["1"]
+
+
+def test_a_pipeline_that_would_serve_from_a_bucket_is_refused_before_it_is_compiled(tmp_path: Path) -> None:
+    answer = mnist_tfx(
+        "kubeflow", "compile", "--target", "oss", "--image", "i:1", "--root", "minio://b/m",
+        "--serving", "gs://b/serving", "-o", tmp_path / "p.yaml",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert "no atomic rename" in answer.err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,107 @@
+"""A pod reads nothing that is not what was recorded."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from kubeflow.handed_on import RUN, lineage, record
+
+from components.errors import EnvironmentProblem, Refused
+from pipeline.kubeflow import names, places
+from pipeline.kubeflow.places import Place
+from pipeline.kubeflow.pod import upstream
+from pipeline.kubeflow.pod.invocation import Artifact
+from pipeline.lineage import record_files
+from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY
+from pipeline.paths import RunPaths
+
+ROOT = "minio://b/m"
+
+
+@dataclasses.dataclass
+class Inputs:
+    """What a pod downloaded: one artifact, and the records behind it."""
+
+    paths: RunPaths
+    artifacts: dict[str, Artifact]
+
+    @property
+    def place(self) -> Place:
+        return Place(root=ROOT, run_id=RUN, folder=f"digits/{RUN}/Autoencoder/salt")
+
+    def read(self, pod: Path) -> upstream.Upstream:
+        return upstream.read(RunPaths(pod), self.place, self.artifacts)
+
+    def change(self, **metadata: object) -> None:
+        read = self.artifacts["read"]
+        self.artifacts["read"] = dataclasses.replace(read, metadata={**read.metadata, **metadata})
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
+    monkeypatch.setenv(places.POD_ROOT, str(tmp_path))
+    paths = RunPaths(places.local(ROOT))
+    made = record(paths, "Transform")
+    known = record_files.write(lineage(paths, "Transform").records, made)
+    entry = made.outputs["made"][0]
+    properties = {DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: known}
+    artifacts = {
+        "read": Artifact(name="1", uri=f"{ROOT}/{entry.path}", schema="", metadata=properties),
+        names.lineage_of("Transform"): Artifact(
+            name="2", uri=f"{ROOT}/digits/{RUN}/Transform/salt/{names.LINEAGE}", schema="", metadata={}
+        ),
+    }
+    return Inputs(paths, artifacts)
+
+
+def test_an_input_is_known_by_its_record(inputs: Inputs, tmp_path: Path) -> None:
+    found = inputs.read(tmp_path / "pod")
+    assert list(found.refs) == ["read"]
+    assert found.heads() == list(found.records)
+
+
+def test_data_from_an_importer_needs_no_record(inputs: Inputs, tmp_path: Path) -> None:
+    inputs.artifacts[names.DATA_CHANNEL] = Artifact(name="3", uri="minio://lake/x", schema="", metadata={})
+    assert list(inputs.read(tmp_path / "pod").refs) == ["read"]
+
+
+def test_bytes_that_were_changed_since_are_refused(inputs: Inputs, tmp_path: Path) -> None:
+    (places.local(inputs.artifacts["read"].uri) / "file").write_text("other")
+    with pytest.raises(Refused, match=r"changed since it was recorded.*changed: file"):
+        inputs.read(tmp_path / "pod")
+
+
+def test_a_file_that_was_added_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    (places.local(inputs.artifacts["read"].uri) / "more").write_text("other")
+    with pytest.raises(Refused, match=r"changed since it was recorded.*extra: more"):
+        inputs.read(tmp_path / "pod")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({RECORD_PROPERTY: ""}, "an input without a record.*no property `record`"),
+        ({RECORD_PROPERTY: "0" * 64}, "an input without a record"),
+        ({DIGEST_PROPERTY: "0" * 64}, "an input is not what its record says"),
+    ],
+)
+def test_properties_that_name_no_record_or_another_digest_are_refused(
+    inputs: Inputs, tmp_path: Path, metadata: dict[str, str], message: str
+) -> None:
+    inputs.change(**metadata)
+    with pytest.raises(Refused, match=message):
+        inputs.read(tmp_path / "pod")
+
+
+def test_an_artifact_that_its_record_did_not_make_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    read = inputs.artifacts["read"]
+    inputs.artifacts["read"] = dataclasses.replace(read, uri=f"{ROOT}/digits/{RUN}/Transform/salt/other")
+    with pytest.raises(Refused, match="wanted an output of Transform"):
+        inputs.read(tmp_path / "pod")
+
+
+def test_a_forged_record_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    forged = next(lineage(inputs.paths, "Transform").records.glob("*.json"))
+    forged.write_text(forged.read_text().replace('"seconds":1.0', '"seconds":9.0'))
+    with pytest.raises(EnvironmentProblem, match="record was changed"):
+        inputs.read(tmp_path / "pod")
