@@ -213,5 +213,5 @@ def test_a_pipeline_that_would_serve_from_a_bucket_is_refused_before_it_is_compi
         "--serving", "gs://b/serving", "-o", tmp_path / "p.yaml",
     )  # fmt: skip
     assert answer.code == 2
-    assert "no atomic rename" in answer.err
+    assert "nothing renames a folder of a bucket in one step" in answer.err
     assert not list(tmp_path.iterdir())
