@@ -360,6 +360,12 @@ def arguments(name: str, given: Sequence[str]) -> tuple[str, ...]:
     return choose(name, given).arguments
 
 
+def engine_of(arguments: Sequence[str]) -> Engine | None:
+    """Returns the engine whose runner is named in Beam's arguments; None for one that is not in the table."""
+    runner = next((text for text in arguments if text.startswith("--runner=")), None)
+    return next((engine for engine in ENGINES.values() if runner in engine.fixed), None)
+
+
 def _engine(name: str) -> Engine:
     if name == "dask":
         # Its translations stop at Create, ParDo, GroupByKey and Flatten, and its metrics are not implemented.

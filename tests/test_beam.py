@@ -201,3 +201,14 @@ def test_the_job_service_listens_on_the_loopback_address_alone(monkeypatch):
 def _reached(host, port):
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
+
+
+@pytest.mark.parametrize("name", ["direct", "flink"])
+def test_an_engine_is_known_by_the_arguments_it_gave(name):
+    given = ["flink_master=host:8081", "flink_version=1.19"] if name == "flink" else []
+    assert beam.engine_of(("--more", *beam.arguments(name, given))).name == name
+
+
+def test_a_runner_that_is_not_in_the_table_is_no_engine():
+    assert beam.engine_of(("--runner=Other",)) is None
+    assert beam.engine_of(()) is None

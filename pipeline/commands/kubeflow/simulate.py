@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from components.digest import sha256_file
-from components.errors import BadInput, MnistTfxError, printable
+from components.errors import BadInput, MnistTfxError
 from pipeline.commands import options
+from pipeline.commands.results_text import print_line, print_results, print_time
+from pipeline.commands.verdicts_text import verdict_lines
 from pipeline.interruption import Interrupted
 from pipeline.kubeflow import document
-from pipeline.lineage.audit.findings import VERDICTS, Audit
 from pipeline.quiet import own_console
 from pipeline.view import RunView
 
@@ -126,7 +125,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         click.echo(f"mnist-tfx: {err}", err=True)
         return err.exit_code
     if verbose:
-        _line(console, f"log: {finished.log}")
+        print_line(console, f"log: {finished.log}")
     if as_json:
         options.print_json({**finished.to_dict(), **known})
     else:
@@ -138,28 +137,8 @@ def simulate(  # noqa: PLR0913  # one argument to each option
 
 def _print_summary(finished: Simulated, console: Console) -> None:
     answer = finished.to_dict()
-    metrics = answer["metrics"]
-    if answer["blessed"] is not None:
-        names = ("accuracy", "loss", "reconstruction_mse")
-        figures = "   ".join(f"{name} {options.figure(metrics[name])}" for name in names)
-        _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
-    if answer["version"] is not None:
-        _line(console, f"served    version {answer['version']} at {answer['serving_path']}")
+    print_results(answer, finished.root, console)
     if finished.audit is not None:
-        _print_audit(finished.audit, console)
-        _line(console, f"lineage   mnist-tfx lineage show --root {shlex.quote(str(finished.root))}")
-    _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
-
-
-def _print_audit(audit: Audit, console: Console) -> None:
-    for verdict in VERDICTS:
-        first = audit.first(verdict)
-        _line(
-            console, f"{verdict:<13} {audit.verdicts[verdict]}{'' if first is None else f'  {printable(first.where)}'}"
-        )
-    for finding in audit.findings:
-        _line(console, f"  {finding}")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)  # paths are for copying: never broken
+        for line in verdict_lines(finished.audit):
+            print_line(console, line)
+    print_time(answer, console)

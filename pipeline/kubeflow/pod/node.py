@@ -24,6 +24,7 @@ from components.errors import Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline import doctor, recording
+from pipeline.beam import engine_of
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE
 from pipeline.git_state import git_state
@@ -164,8 +165,13 @@ class _Execution:
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
             inputs=inputs,
-            extra={records.ORCHESTRATOR: records.KUBEFLOW},
+            extra={records.ORCHESTRATOR: records.KUBEFLOW, **self._engine()},
         )
+
+    def _engine(self) -> dict[str, str]:
+        """Returns which engine runs a Beam node; only those get Beam arguments."""
+        engine = engine_of(self._task.beam_args)
+        return {} if engine is None else {records.BEAM: engine.name}
 
     def _write_provenance(self, known: Upstream) -> None:
         model = known.refs["model"]
