@@ -138,6 +138,8 @@ def simulate(  # noqa: PLR0913  # one argument to each option
 def _print_summary(finished: Simulated, console: Console) -> None:
     answer = finished.to_dict()
     print_results(answer, finished.root, console)
+    if finished.nothing_to_do is not None:
+        print_line(console, f"\n{finished.nothing_to_do}")
     if finished.audit is not None:
         for line in verdict_lines(finished.audit):
             print_line(console, line)
