@@ -14,13 +14,13 @@ from components.errors import MnistTfxError
 from components.ingest import source
 from components.serving import SIGNATURE
 from pipeline import continuous, lean_imports
-from pipeline.beam import ENGINES, PORTABLE
+from pipeline.beam.engines import ENGINES, PORTABLE
+from pipeline.beam.job_service import JobService
 from pipeline.config import Reuse
 from pipeline.configure import Request, configure, settings_and_paths
 from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
 from pipeline.lineage import chain
-from pipeline.portable_beam import JobService
 from pipeline.quiet import output_to
 from pipeline.root import check_writable
 from pipeline.view import RunView

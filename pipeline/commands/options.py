@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from components.errors import printable
-from pipeline.beam import DIRECT, ENGINES, HELP, describe
+from pipeline.beam.choice import HELP, describe
+from pipeline.beam.engines import DIRECT, ENGINES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

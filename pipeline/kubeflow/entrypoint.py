@@ -19,7 +19,7 @@ from typing import Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from pipeline import lean_imports
-from pipeline.beam import engine_of
+from pipeline.beam.choice import engine_of
 from pipeline.isolation import ENGINE_ENV
 from pipeline.kubeflow import places
 from pipeline.kubeflow.pod import invocation

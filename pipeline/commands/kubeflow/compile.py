@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from components.digest import sha256_file
-from pipeline.beam import arguments
+from pipeline.beam.choice import arguments
 from pipeline.commands import options
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME

@@ -16,7 +16,7 @@ from components.errors import BadInput
 from components.ingest.discovery import DataFiles, Form
 from components.settings import Settings
 from pipeline import configure, recipes
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam.choice import BEAM_ARGS
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file

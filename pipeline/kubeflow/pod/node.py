@@ -24,7 +24,7 @@ from components.errors import Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline import doctor, recording
-from pipeline.beam import engine_of
+from pipeline.beam.choice import engine_of
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE
 from pipeline.git_state import git_state
