@@ -105,7 +105,7 @@ class _Execution:
         parameters = self._resolved(known)
         work = self._work(known, parameters, code, lock)
         if task.node == "Pusher":
-            _require_blessed(task.invocation.inputs, known)
+            _require_blessed(known)
             self._write_provenance(known)
         self._keep_checkpoints(work.key)
         made = executor.execute(
@@ -191,8 +191,7 @@ class _Execution:
             os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
 
     def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:
-        given = self._task.invocation.inputs
-        return {channel: (given[channel], places.local(given[channel].uri)) for channel in known.refs}
+        return {channel: (it, places.local(it.uri)) for channel, it in known.artifacts.items()}
 
     def _outputs(self) -> dict[str, tuple[Artifact, Path]]:
         wanted = {name: it for name, it in self._task.invocation.outputs.items() if name != names.LINEAGE}
@@ -264,10 +263,10 @@ def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
     return str(find_reviewed(str(parameters["geometry"]), folder).schema.parent)
 
 
-def _require_blessed(inputs: Mapping[str, Artifact], known: Upstream) -> None:
+def _require_blessed(known: Upstream) -> None:
     """Refuses a candidate that was not blessed; the step that did not bless it has kept its evidence."""
     for channel, node in BLESSINGS.items():
-        if inputs[channel].metadata.get("blessed") != 1:
+        if known.artifacts[channel].metadata.get("blessed") != 1:
             maker = known.records[str(known.refs[channel].record)]
             assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
             evidence = next((e.path for e in maker.outputs.get("evaluation", ())), known.refs[channel].path)
