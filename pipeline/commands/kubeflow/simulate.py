@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ from pipeline.commands import options
 from pipeline.commands.results_text import print_line, print_results, print_time
 from pipeline.commands.verdicts_text import verdict_lines
 from pipeline.interruption import Interrupted
-from pipeline.kubeflow import document
+from pipeline.kubeflow import document, run_parameters
 from pipeline.quiet import own_console
 from pipeline.view import RunView
 
@@ -25,23 +24,14 @@ if TYPE_CHECKING:
 DEFAULT_ROOT: Final = "runs/simulated"
 
 
-def _pairs(
-    convert: Callable[[str], Any],
-) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, Any]]:
-    def parse(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-        found = {}
-        for pair in given:
-            name, separator, value = pair.partition("=")
-            if not name or not separator:
-                raise BadInput("not understood", where=parameter.opts[0], wanted=parameter.metavar, got=pair)
-            found[name] = convert(value)
-        return found
-
-    return parse
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+def _folders(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    found = {}
+    for pair in given:
+        name, separator, folder = pair.partition("=")
+        if not name or not separator:
+            raise BadInput("not understood", where=parameter.opts[0], wanted=parameter.metavar, got=pair)
+        found[name] = Path(folder).expanduser().absolute()
+    return found
 
 
 @click.command()
@@ -53,15 +43,13 @@ def _folder(text: str) -> Path:
     show_default=True,
     help="Folder that stands for the pipeline root; `lineage` takes it afterwards.",
 )
-@click.option(
-    "--param", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs(str), help="Runtime parameter."
-)
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable.")
 @click.option(
     "--bucket",
     "buckets",
     multiple=True,
     metavar="URI=DIR",
-    callback=_pairs(_folder),
+    callback=_folders,
     help="Folder that stands for another place in a bucket, such as the data's.",
 )
 @click.option(
@@ -69,7 +57,7 @@ def _folder(text: str) -> Path:
     "volumes",
     multiple=True,
     metavar="CLAIM=DIR",
-    callback=_pairs(_folder),
+    callback=_folders,
     help="Folder that stands for a volume; the one that models are served from is serving/ in the root.",
 )
 @click.option("--target", type=click.Choice(document.TARGETS), help="Platform.  [default: by the file's form]")
@@ -80,7 +68,7 @@ def _folder(text: str) -> Path:
 def simulate(  # noqa: PLR0913  # one argument to each option
     file: Path,
     root: Path,
-    parameters: dict[str, str],
+    params: tuple[str, ...],
     buckets: dict[str, Path],
     volumes: dict[str, Path],
     target: str | None,
@@ -111,7 +99,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         target = target or compiled.target
         asked = run.Options(
             root=root.expanduser().absolute(),
-            parameters=parameters,
+            parameters=run_parameters.values(compiled, params, macros=()),
             buckets=buckets,
             volumes=volumes,
             reuse=not no_cache,

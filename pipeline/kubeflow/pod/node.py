@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline import doctor, recording
 from pipeline.beam.choice import engine_of
+from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE
 from pipeline.git_state import git_state
@@ -45,6 +47,9 @@ CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
 BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
 NOT_PROPERTIES: Final = frozenset({names.IS_NEW, names.SPANS})
 """Parameters for Kubeflow and its drivers; the executors know nothing of them."""
+
+READ: Final = "read"
+"""Folder of the pod's root for copies of what is read."""
 
 TFX_VERSION: Final = "tfx_version"
 
@@ -191,7 +196,20 @@ class _Execution:
             os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
 
     def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:
-        return {channel: (it, places.local(it.uri)) for channel, it in known.artifacts.items()}
+        return {channel: (it, self._readable(channel, places.local(it.uri))) for channel, it in known.artifacts.items()}
+
+    def _readable(self, channel: str, folder: Path) -> Path:
+        """Returns where an executor finds an input.
+
+        The workers of a distributed engine see nothing of a pod but what lies on a volume that they mount as well: the
+        pod's root is there if TMPDIR says so, what the launcher downloaded is not.
+        """
+        engine = engine_of(self._task.beam_args)
+        if engine is None or engine.name == DIRECT:
+            return folder
+        copy = self._paths.root / READ / channel
+        shutil.copytree(folder, copy)
+        return copy
 
     def _outputs(self) -> dict[str, tuple[Artifact, Path]]:
         wanted = {name: it for name, it in self._task.invocation.outputs.items() if name != names.LINEAGE}
