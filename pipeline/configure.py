@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Final
 
-from components.digest import sha256_file
 from components.errors import BadInput
 from components.ingest import discovery, source, spans
 from components.schema_files import find_reviewed
@@ -117,8 +116,7 @@ def configure(
     if files is None:
         files = _embedded(settings, staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
-    lock_file = doctor.lock_file()
-    lock = "" if lock_file is None else sha256_file(lock_file)
+    lock = doctor.lock_digest()
     return PipelineConfig(
         settings=settings,
         paths=paths,

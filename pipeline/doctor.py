@@ -18,6 +18,8 @@ from typing import Any, Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from components.digest import sha256_file
+
 LOCK_PLACES: Final = (
     Path(__file__).resolve().parent.parent / "requirements.lock",
     Path(sys.prefix) / "share" / "mnist-tfx" / "requirements.lock",
@@ -89,6 +91,12 @@ def locked_versions(text: str) -> dict[str, str]:
 def lock_file() -> Path | None:
     """Returns the lock that came with this code."""
     return next((place for place in LOCK_PLACES if place.is_file()), None)
+
+
+def lock_digest() -> str:
+    """Returns the SHA-256 of the lock that came with this code; empty if none did."""
+    lock = lock_file()
+    return "" if lock is None else sha256_file(lock)
 
 
 def _versions() -> Iterator[Finding]:

@@ -16,16 +16,15 @@ from pathlib import Path
 from tfx.orchestration.portable import data_types, launcher
 
 from components import savedmodel_check
-from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
-from pipeline import metadata_connection, metadata_store, root, verdicts
+from pipeline import metadata_connection, metadata_store, provenance, root, verdicts
 from pipeline.config import TRAINERS, PipelineConfig, Reuse
 from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
-from pipeline.lineage import manifest, record_files, records, signing
+from pipeline.lineage import record_files, records, signing
 from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.pushes import note_push
@@ -237,15 +236,8 @@ class Run:
         """Gives the Pusher the manifest that goes into the served version, built from the records of its inputs."""
         heads = [self._done[producer].hash for producer in node.producers]
         model = self._done["Classifier"].record.outputs["model"][0]
-        statement = manifest.statement(
-            manifest.served_files(model), record_files.scan(self._config.paths.records), heads
-        )
         folder = Path(info.tmp_dir) / str(info.execution_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / PROVENANCE_FILE).write_bytes(manifest.to_bytes(statement))
-        if self._sign_key is not None:
-            envelope = signing.envelope_bytes(manifest.to_bytes(statement), self._sign_key)
-            (folder / SIGNATURE_FILE).write_bytes(envelope)
+        provenance.write(folder, model, record_files.scan(self._config.paths.records), heads, self._sign_key)
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
     def _sign_again(self) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.digest import sha256_file
 from components.errors import EnvironmentProblem
 from pipeline.code_digest import Code, code_of
 from pipeline.git_state import git_state
@@ -182,7 +181,6 @@ def _code() -> Code:
 
 
 def _lock_digest() -> str:
-    from pipeline.doctor import lock_file
+    from pipeline.doctor import lock_digest
 
-    lock = lock_file()
-    return "" if lock is None else sha256_file(lock)
+    return lock_digest()

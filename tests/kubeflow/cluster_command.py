@@ -1,12 +1,11 @@
 """A command of `mnist-tfx kubeflow`, run in this process, and its answer against the committed schema."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import click
 from click.testing import CliRunner
-from command_line import PROJECT
+from command_line import PROJECT, Answer
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
@@ -15,19 +14,6 @@ from pipeline.kubeflow.client.transport import Patience
 
 FOLDER = PROJECT / "pipeline" / "json_schemas"
 QUICK = Patience(timeout=5, attempts=3, first_pause=0.01, search=0.05)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a command ended, what it printed, and the error that `pipeline.cli` would print."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
 
 
 def invoke(command: click.Command, *arguments: object, env: dict[str, str] | None = None) -> Answer:

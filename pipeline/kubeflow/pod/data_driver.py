@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.digest import sha256_file
 from components.ingest import spans
 from components.schema_files import find_reviewed
 from components.settings import Settings
@@ -61,12 +60,11 @@ def _is_new(invocation: Invocation, settings: Settings, digested: Digested, serv
 
 
 def _work(invocation: Invocation, settings: Settings, digested: Digested) -> dict[str, Any]:
-    lock = doctor.lock_file()
-    lock_digest = "" if lock is None else sha256_file(lock)
+    lock = doctor.lock_digest()
     folder = schemas.folder(str(invocation.parameters.get(names.SCHEMA, names.IMAGE_SCHEMA)))
     return {
         "payload_digests": digested.payloads,
         "settings": continuous.sections(settings),
-        "code": {node: code_of(modules, lock_digest).digest for node, modules in CODE.items()},
+        "code": {node: code_of(modules, lock).digest for node, modules in CODE.items()},
         "schema": continuous.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
     }

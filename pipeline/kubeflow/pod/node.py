@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import reviewed_schema
-from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
 from components.baseline import BaselineDriver
 from components.declaration import CODE_DIGEST
-from components.digest import sha256_file
 from components.errors import Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
-from pipeline import doctor, recording
+from pipeline import doctor, provenance, recording
 from pipeline.beam.choice import engine_of
 from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
@@ -36,8 +34,9 @@ from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
 from pipeline.kubeflow.pod.upstream import Upstream
-from pipeline.lineage import artifacts, manifest, record_files, records
+from pipeline.lineage import artifacts, keys, record_files, records
 from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
+from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.records import ExecutionRecord, Scalar
 from pipeline.paths import RunPaths
 
@@ -45,9 +44,6 @@ CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
 """Environment variable: a mounted volume's folder in which trainings are resumed after their pod was killed."""
 
 BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
-NOT_PROPERTIES: Final = frozenset({names.IS_NEW, names.SPANS})
-"""Parameters for Kubeflow and its drivers; the executors know nothing of them."""
-
 READ: Final = "read"
 """Folder of the pod's root for copies of what is read."""
 
@@ -100,12 +96,13 @@ class _Execution:
         self._paths = paths
         self._place: Place = places.place_of(next(iter(task.invocation.outputs.values())).uri, task.node)
         self._task_folder = paths.root / "task"
+        self._engine = engine_of(task.beam_args)
 
     def run(self) -> None:
         task, started, clock = self._task, time.time(), time.monotonic()
         self._mount_serving()
         known = upstream.read(self._paths, self._place, task.invocation.inputs)
-        lock = _lock_digest()
+        lock = doctor.lock_digest()
         code = self._code(lock)
         parameters = self._resolved(known)
         work = self._work(known, parameters, code, lock)
@@ -145,8 +142,7 @@ class _Execution:
 
     def _resolved(self, known: Upstream) -> dict[str, Scalar]:
         """Returns the execution properties, those that follow from the bytes of data, schema or served model filled in."""
-        given = {name: value for name, value in self._task.invocation.parameters.items() if name not in NOT_PROPERTIES}
-        root = self._paths.root
+        given, root = dict(self._task.invocation.parameters), self._paths.root
         if self._task.node == "ExampleGen":
             given = data.resolve(self._task.invocation, root)
         elif self._task.node == "ReviewedSchema":
@@ -170,26 +166,20 @@ class _Execution:
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
             inputs=inputs,
-            extra={records.ORCHESTRATOR: records.KUBEFLOW, **self._engine()},
+            # Only Beam nodes get Beam arguments.
+            extra={
+                records.ORCHESTRATOR: records.KUBEFLOW,
+                **({} if self._engine is None else {records.BEAM: self._engine.name}),
+            },
         )
-
-    def _engine(self) -> dict[str, str]:
-        """Returns which engine runs a Beam node; only those get Beam arguments."""
-        engine = engine_of(self._task.beam_args)
-        return {} if engine is None else {records.BEAM: engine.name}
 
     def _write_provenance(self, known: Upstream) -> None:
         model = known.refs["model"]
         maker = known.records[str(model.record)]
         assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
         entry = next(e for made in maker.outputs.values() for e in made if e.path == model.path)
-        statement = manifest.statement(manifest.served_files(entry), known.records, known.heads())
         folder = executor.temporary_folder(self._task_folder)
-        folder.mkdir(parents=True)
-        text = manifest.to_bytes(statement)
-        (folder / PROVENANCE_FILE).write_bytes(text)
-        if self._task.sign_key is not None:
-            (folder / SIGNATURE_FILE).write_bytes(_signed(text, self._task.sign_key))
+        provenance.write(folder, entry, known.records, known.heads(), _private_key(self._task.sign_key))
 
     def _keep_checkpoints(self, key: str) -> None:
         if (folder := os.environ.get(CHECKPOINT_FOLDER)) is not None:
@@ -204,8 +194,7 @@ class _Execution:
         The workers of a distributed engine see nothing of a pod but what lies on a volume that they mount as well: the
         pod's root is there if TMPDIR says so, what the launcher downloaded is not.
         """
-        engine = engine_of(self._task.beam_args)
-        if engine is None or engine.name == DIRECT:
+        if self._engine is None or self._engine.name == DIRECT:
             return folder
         copy = self._paths.root / READ / channel
         shutil.copytree(folder, copy)
@@ -271,11 +260,6 @@ class _Execution:
         return folder
 
 
-def _lock_digest() -> str:
-    lock = doctor.lock_file()
-    return "" if lock is None else sha256_file(lock)
-
-
 def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
     folder = schemas.folder(str(parameters["source"]))
     return str(find_reviewed(str(parameters["geometry"]), folder).schema.parent)
@@ -291,8 +275,7 @@ def _require_blessed(known: Upstream) -> None:
             raise Refused("not blessed", where=node, hint=f"the reasons are in {evidence} below the pipeline root")
 
 
-def _signed(text: bytes, key: Path) -> bytes:
+def _private_key(path: Path | None) -> PrivateKey | None:
     from pipeline.commands.passphrase import passphrase
-    from pipeline.lineage import keys, signing
 
-    return signing.envelope_bytes(text, keys.load_private(key, passphrase))
+    return None if path is None else keys.load_private(path, passphrase)

@@ -80,8 +80,9 @@ def _is_other(channel: str) -> bool:
 
 
 def _keep_records(paths: RunPaths, folder: Path) -> None:
+    kept = record_files.scan(paths.records)
     for known, record in record_files.scan(RunPaths(folder).records).items():  # reading checks the hash
-        if known not in record_files.scan(paths.records):
+        if known not in kept:
             record_files.write(paths.records, record)
 
 

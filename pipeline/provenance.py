@@ -1,0 +1,32 @@
+"""A candidate and the records behind it -> statement and signature, where the Pusher's executor looks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
+from pipeline.lineage import manifest, signing
+from pipeline.lineage.artifacts import ArtifactEntry
+from pipeline.lineage.keys import PrivateKey
+from pipeline.lineage.record_files import Records
+
+
+def write(folder: Path, model: ArtifactEntry, records: Records, heads: Sequence[str], key: PrivateKey | None) -> None:
+    """Writes what goes into the served version beside the model.
+
+    Args:
+      folder: the executor's temporary folder, made if need be.
+      model: the candidate, as its maker recorded it.
+      records: by hash, all those behind `heads` among them.
+      heads: hashes of the records behind what the push reads.
+      key: to sign with, if there is one.
+
+    Raises:
+      Refused: if no record behind `heads` made the model, or a link is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    statement = manifest.to_bytes(manifest.statement(manifest.served_files(model), records, heads))
+    (folder / PROVENANCE_FILE).write_bytes(statement)
+    if key is not None:
+        (folder / SIGNATURE_FILE).write_bytes(signing.envelope_bytes(statement, key))
