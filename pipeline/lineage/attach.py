@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from components.errors import EnvironmentProblem
 from pipeline.code_digest import Code, code_of
+from pipeline.doctor import lock_digest
 from pipeline.git_state import git_state
 from pipeline.lineage import record_files, records
 from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, measure
@@ -135,7 +136,7 @@ class Push:
             key=self._key,
             parameters=self._parameters,
             code=self._code,
-            lock_digest=_lock_digest(),
+            lock_digest=lock_digest(),
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
             inputs=self._origin.inputs,
@@ -177,10 +178,4 @@ def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:
 def _code() -> Code:
     from pipeline.config import CODE  # pydantic, 0.2 s
 
-    return code_of(CODE[PUSHER], _lock_digest())
-
-
-def _lock_digest() -> str:
-    from pipeline.doctor import lock_digest
-
-    return lock_digest()
+    return code_of(CODE[PUSHER], lock_digest())

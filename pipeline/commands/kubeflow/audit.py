@@ -6,13 +6,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import options
+from pipeline.commands import audit_options, options
 from pipeline.commands.kubeflow import cluster_options
 from pipeline.commands.verdicts_text import print_audit
 from pipeline.kubeflow.client.connection import Address
-from pipeline.lineage import policy
-from pipeline.lineage.audit.run import Options
-from pipeline.lineage.chain import Head
 
 
 @click.command()
@@ -24,16 +21,7 @@ from pipeline.lineage.chain import Head
     type=click.Path(file_okay=False, path_type=Path),
     help="Local copy of what lies below the pipeline root, with the serving volume as `serving`.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file that sets rules to fail, warn or off.",
-)
-@click.option("--expect-head", metavar="LINES:HASH", help="A head of the ledger that was kept elsewhere.")
-@click.option(
-    "--key", type=click.Path(dir_okay=False, path_type=Path), help="Public key (PEM) that has to have signed it."
-)
+@audit_options.asked
 @options.as_json
 def audit(  # noqa: PLR0913  # one argument to each option
     run: str,
@@ -57,11 +45,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     from pipeline.kubeflow.client import audit as auditing
     from pipeline.kubeflow.client.connection import connect
 
-    asked = Options(
-        policy=policy.default() if policy_file is None else policy.read(policy_file),
-        head=None if expect_head is None else Head.from_str(expect_head),
-        key=key,
-    )
+    asked = audit_options.chosen(policy_file, expect_head, key)
     told = None if address is None else auditing.succeeded(connect(address), run)
     found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, options.say)
     passed = found.passed()

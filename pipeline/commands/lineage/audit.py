@@ -9,27 +9,16 @@ import click
 
 from components.errors import BadInput
 from pipeline import metadata_url
-from pipeline.commands import options
+from pipeline.commands import audit_options, options
 from pipeline.commands.verdicts_text import print_audit
-from pipeline.lineage import policy
 from pipeline.lineage.audit import run
 from pipeline.lineage.audit.findings import Audit
-from pipeline.lineage.chain import Head
 
 
 @click.command()
 @click.argument("served", required=False, metavar="[PATH|VERSION]")
 @click.option("--all", "every", is_flag=True, help="Audit every served version.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file that sets rules to fail, warn or off.",
-)
-@click.option("--expect-head", metavar="LINES:HASH", help="A head of the ledger that was kept elsewhere.")
-@click.option(
-    "--key", type=click.Path(dir_okay=False, path_type=Path), help="Public key (PEM) that has to have signed it."
-)
+@audit_options.asked
 @click.option(
     "--metadata",
     metavar="URL",
@@ -62,12 +51,8 @@ def audit(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage audit 3 --root runs/mnist --expect-head 27:439bb9...
       mnist-tfx lineage audit /srv/models/mnist/3 --key signer.pub.pem --allow-unknown
     """
-    asked = run.Options(
-        policy=policy.default() if policy_file is None else policy.read(policy_file),
-        head=None if expect_head is None else Head.from_str(expect_head),
-        key=key,
-        metadata=None if metadata is None else metadata_url.parse(metadata),
-    )
+    store = None if metadata is None else metadata_url.parse(metadata)
+    asked = audit_options.chosen(policy_file, expect_head, key, store)
     audits = _audits(served, every, root.absolute(), asked)
     passed = all(found.passed(allow_unknown=allow_unknown) for found in audits)
     if as_json:

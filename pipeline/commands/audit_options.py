@@ -1,0 +1,41 @@
+"""What every audit can be asked to stand on: a policy, a head that was kept elsewhere, a public key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import Command
+from pipeline.lineage import policy
+from pipeline.lineage.audit.run import Options
+from pipeline.lineage.chain import Head
+from pipeline.metadata_url import Address
+
+
+def asked(command: Command) -> Command:
+    """Adds `--policy`, `--expect-head` and `--key`, for `chosen`."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--key", type=file, help="Public key (PEM) that has to have signed it."),
+        click.option("--expect-head", metavar="LINES:HASH", help="A head of the ledger that was kept elsewhere."),
+        click.option("--policy", "policy_file", type=file, help="YAML file that sets rules to fail, warn or off."),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen(
+    policy_file: Path | None, expect_head: str | None, key: Path | None, metadata: Address | None = None
+) -> Options:
+    """Returns how to audit.
+
+    Raises:
+      BadInput: for an unusable policy file or head.
+    """
+    return Options(
+        policy=policy.default() if policy_file is None else policy.read(policy_file),
+        head=None if expect_head is None else Head.from_str(expect_head),
+        key=key,
+        metadata=metadata,
+    )
