@@ -12,6 +12,7 @@ from typing import Final
 
 from components.errors import BadInput
 from components.settings import Settings
+from components.training.device import Device
 from pipeline.beam import BEAM_ARGS, DIRECT
 from pipeline.code_digest import Code
 from pipeline.metadata_url import Address
@@ -53,6 +54,8 @@ class PipelineConfig:
       beam_engine: what the Beam nodes run on.
       beam_args: for every Beam node.
       metadata: where the metadata store is; None for the SQLite file in the root.
+      device: what the Trainers see.
+      workers: processes that a multiworker training starts on this machine; None where TF_CONFIG names them.
     """
 
     settings: Settings
@@ -66,6 +69,8 @@ class PipelineConfig:
     beam_engine: str = DIRECT
     beam_args: tuple[str, ...] = BEAM_ARGS
     metadata: Address | None = None
+    device: Device = dataclasses.field(default_factory=Device)
+    workers: int | None = None
 
     @cached_property
     def data(self) -> str:
@@ -101,10 +106,12 @@ class Reuse:
     Attributes:
       none: whether every node is to execute (`--no-cache`).
       except_for: nodes that are to execute (`--force`).
+      trainings: whether earlier trainings count, finished or not; without them (`--rebuild`) all Trainers start over.
     """
 
     none: bool = False
     except_for: frozenset[str] = frozenset()
+    trainings: bool = True
 
     def forced(self, known: Sequence[str]) -> frozenset[str]:
         """Returns the nodes to execute whatever was recorded.
@@ -114,4 +121,6 @@ class Reuse:
         """
         for node in self.except_for - set(known):
             raise BadInput("no such node", where="--force", wanted=f"one of {', '.join(known)}", got=node)
-        return frozenset(known) if self.none else self.except_for
+        if self.none:
+            return frozenset(known)
+        return self.except_for if self.trainings else self.except_for | frozenset(TRAINERS).intersection(known)

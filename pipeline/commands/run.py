@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -20,6 +20,7 @@ from pipeline.commands import options
 from pipeline.config import Reuse
 from pipeline.configure import Request
 from pipeline.interruption import Interrupted
+from pipeline.paths import RunPaths
 from pipeline.quiet import own_console
 from pipeline.view import STYLES, RunView
 
@@ -60,8 +61,19 @@ if TYPE_CHECKING:
     "MNIST_TFX_METADATA_PASSWORD.  [default: SQLite, in the root]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option(
+    "--export",
+    metavar="KIND,...",
+    help="Write the trained model in further forms: keras, h5 (Keras' own files) and frozen (a graph without variables).",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@options.device
 @options.beam
+@click.option(
+    "--resume/--rebuild",
+    default=True,
+    help="Go on from the checkpoint of an interrupted training, or train anew, whatever there is.  [default: --resume]",
+)
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
 @click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
@@ -73,13 +85,15 @@ if TYPE_CHECKING:
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
+    resume: bool,
     no_cache: bool,
     force: tuple[str, ...],
     dry_run: bool,
     sign_key: Path | None,
     verbose: bool,
     as_json: bool,
-    **request: object,
+    export: str | None,
+    **request: Any,
 ) -> int:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
 
@@ -89,12 +103,16 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --data ~/mnist --root runs/mnist
       mnist-tfx run --data 'daily/span-{SPAN}/' --spans 7  # a rolling week; does nothing if nothing is new
       mnist-tfx run --set classifier.epochs=3 --seed 1
+      mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
       mnist-tfx run --dry-run                          # what would execute, and why
+      mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
       mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
     """
-    asked = Request(**request)  # type: ignore[arg-type]  # click has checked the types
-    reuse = Reuse(none=no_cache, except_for=frozenset(force))
+    if export is not None:
+        request["overrides"] = (*request["overrides"], f"classifier.exports=[{export}]")
+    asked = Request(**request)
+    reuse = Reuse(none=no_cache, except_for=frozenset(force), trainings=resume)
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
     try:
@@ -146,17 +164,20 @@ def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> 
         click.echo(f"mnist-tfx: {answer['error']}", err=True)
 
 
-def _print_summary(answer: dict[str, object], root: Path, console: Console) -> None:
+def _print_summary(answer: dict[str, Any], root: Path, console: Console) -> None:
     metrics = answer["metrics"]
     if isinstance(metrics, dict) and answer["blessed"] is not None:
-        figures = "   ".join(
-            f"{name} {options.figure(metrics[name])}" for name in ("accuracy", "loss", "reconstruction_mse")
-        )
+        figures = options.figures(metrics, answer["nodes"])
         _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
     if answer["version"] is not None:
         shown = _below_here(root)
         _line(console, f"served    version {answer['version']} at {shown}/serving/{answer['version']}")
+        for path in answer["exports"]:
+            _line(console, f"exported  {_below_here(Path(path))}")
         _line(console, f"lineage   {_program()} lineage show --root {shlex.quote(str(shown))}")
+    report = RunPaths(root).report(str(answer["run_id"]))
+    if report.is_file():
+        _line(console, f"report    {_below_here(report)}")
     _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
 
 

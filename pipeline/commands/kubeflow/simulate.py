@@ -140,8 +140,7 @@ def _print_summary(finished: Simulated, console: Console) -> None:
     answer = finished.to_dict()
     metrics = answer["metrics"]
     if answer["blessed"] is not None:
-        names = ("accuracy", "loss", "reconstruction_mse")
-        figures = "   ".join(f"{name} {options.figure(metrics[name])}" for name in names)
+        figures = options.figures(metrics, answer["nodes"])
         _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
     if answer["version"] is not None:
         _line(console, f"served    version {answer['version']} at {answer['serving_path']}")
