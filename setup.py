@@ -22,6 +22,7 @@ setup(
         "components.schema_gate",
         "components.training",
         "pipeline",
+        "pipeline.beam",
         "pipeline.commands",
         "pipeline.commands.kubeflow",
         "pipeline.commands.lineage",

@@ -13,7 +13,8 @@ from typing import Final
 from components.errors import BadInput
 from components.settings import Settings
 from components.training.device import Device
-from pipeline.beam import BEAM_ARGS, DIRECT
+from pipeline.beam.choice import BEAM_ARGS
+from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code
 from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths

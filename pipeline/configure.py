@@ -14,7 +14,8 @@ from components.schema_files import find_reviewed
 from components.settings import Settings
 from components.training.device import AUTO, CPU, Device
 from pipeline import doctor, metadata_url, recipes
-from pipeline.beam import DIRECT, Chosen, choose
+from pipeline.beam.choice import Chosen, choose
+from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE, PipelineConfig
 from pipeline.fetch import fetch_digits

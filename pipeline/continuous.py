@@ -38,15 +38,16 @@ class Newest:
 
 
 def newest_served(serving_dir: Path) -> Newest | None:
-    """Returns the newest version that is as it was pushed; None if there is none, or its provenance cannot be read."""
-    for found in reversed(versions(serving_dir)):
-        if found.as_pushed:
-            try:
-                provenance = manifest.from_bytes((found.path / PROVENANCE).read_bytes())
-            except (MnistTfxError, OSError):
-                return None
-            return Newest(version=found.version, provenance=provenance)
-    return None
+    """Returns the newest version; None if there is none, or it is not as it was pushed, or its provenance is unreadable."""
+    newest = next(reversed(versions(serving_dir)), None)
+    # TF Serving takes the highest number: whatever else it is, it is not served on account of an older one.
+    if newest is None or not newest.as_pushed:
+        return None
+    try:
+        provenance = manifest.from_bytes((newest.path / PROVENANCE).read_bytes())
+    except (MnistTfxError, OSError):
+        return None
+    return Newest(version=newest.version, provenance=provenance)
 
 
 def newest_version_made_from(serving_dir: Path, payload_digests: Mapping[str, str]) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pipeline import devices
 
@@ -98,9 +99,19 @@ def _versions() -> Iterator[Finding]:
         wrong = None if found == wanted else f"the lock has {wanted}: `make install`"
         yield Finding(check=name, found=found or "missing", wrong=wrong)
     others = {name: _installed(name) for name in pins if name not in WORTH_NAMING}
-    differing = sorted(name for name, found in others.items() if found != pins[name])
+    needed = _asked_for()
+    differing = sorted(name for name, found in others.items() if found != pins[name] and (found or name in needed))
     wrong = f"differ from the lock: {', '.join(differing[:8])}: `make install`" if differing else None
     yield Finding(check="other packages", found=f"{len(others)} in the lock", wrong=wrong)
+
+
+def _asked_for() -> set[str]:
+    """Returns what installed distributions require; a lock also names what only installs, tests and lints."""
+    asked = (Requirement(line) for found in metadata.distributions() for line in found.requires or ())
+    plain = (
+        requirement for requirement in asked if not requirement.marker or requirement.marker.evaluate({"extra": ""})
+    )
+    return {canonicalize_name(requirement.name) for requirement in plain}
 
 
 def _installed(name: str) -> str | None:

@@ -16,7 +16,8 @@ from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
 from pipeline import continuous, devices, lean_imports
-from pipeline.beam import ENGINES, PORTABLE
+from pipeline.beam.engines import ENGINES, PORTABLE
+from pipeline.beam.job_service import JobService
 from pipeline.config import Reuse
 from pipeline.configure import Request, chosen_device, configure, settings_and_paths
 from pipeline.interruption import Interrupted, Interruptions
@@ -24,7 +25,6 @@ from pipeline.isolation import CPU_ONLY, StageProcesses
 from pipeline.lineage import chain, record_files
 from pipeline.lineage.records import CLASSIFIER, ExecutionRecord
 from pipeline.paths import RunPaths
-from pipeline.portable_beam import JobService
 from pipeline.quiet import output_to
 from pipeline.root import check_writable
 from pipeline.view import RunView

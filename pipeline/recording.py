@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2
@@ -17,7 +17,12 @@ from pipeline.lineage import records
 from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef
 from pipeline.lineage.records import ExecutionRecord, Scalar
 
-TRAINING_FILE = "training.json"
+EXAMPLES: Final = "examples"
+MODEL_RUN: Final = "model_run"
+"""Channels whose artifacts say more than their bytes."""
+
+DATA_FILE: Final = "data.json"
+TRAINING_FILE: Final = "training.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,9 +106,15 @@ def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
 def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Returns what the outputs themselves say: which data was read, how the training went."""
     found: dict[str, Any] = {}
-    if (data := folders.get("examples", Path()) / "data.json").is_file():
-        found[records.DATA] = json.loads(data.read_text())
-    if (training := folders.get("model_run", Path()) / TRAINING_FILE).is_file():
-        summary = json.loads(training.read_text())
-        found["training"] = {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}
+    if EXAMPLES in folders:
+        found[records.DATA] = json.loads((folders[EXAMPLES] / DATA_FILE).read_text())
+    if MODEL_RUN in folders:
+        found["training"] = _summary(folders[MODEL_RUN] / TRAINING_FILE)
     return found
+
+
+def _summary(training: Path) -> dict[str, Any]:
+    if not training.is_file():
+        return {}
+    summary = json.loads(training.read_text())
+    return {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}

@@ -16,6 +16,7 @@ from components.errors import Refused
 from components.evaluation.results import read_metrics
 from components.evaluation.thresholds import read_verdict
 from components.serving import versions
+from pipeline.lineage.pushes import version_of
 from pipeline.lineage.records import DATA, ExecutionRecord
 
 
@@ -61,12 +62,16 @@ def still_served(root: Path, record: ExecutionRecord) -> bool:
 
 
 def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
-    """Returns what a Pusher's execution put into the serving directory, or None."""
+    """Returns what a Pusher's execution put into the serving directory, or None.
+
+    The number is the record's: whoever can write to the artifact could name another version there.
+    """
+    number = version_of(record)
     path = root / record.outputs["pushed_model"][0].path / "pushed.json"
-    if not path.exists():
+    if number is None or not path.exists():
         return None
     fields = json.loads(path.read_text())
-    return Pushed(version=fields["version"], path=fields["path"], digest=fields["digest"])
+    return Pushed(version=number, path=fields["path"], digest=fields["digest"])
 
 
 def summary(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:

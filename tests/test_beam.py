@@ -12,7 +12,8 @@ from components.errors import BadInput, EnvironmentProblem
 from components.ingest import artifact, shards
 from components.ingest.rows import INDEX, Assignment
 from components.settings import DataSettings, HashSplit
-from pipeline import beam
+from pipeline.beam import choice
+from pipeline.beam.engines import ENGINES
 from pipeline.cli import cli
 from pipeline.configure import Request, settings_and_paths
 
@@ -32,15 +33,15 @@ def as_beam_reads(arguments):
 
 
 def test_nothing_said_is_the_fn_api_runner_in_this_process():
-    assert beam.BEAM_ARGS == (
+    assert choice.BEAM_ARGS == (
         "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
         "--sdk_container_image=unused",
     )
 
 
-@pytest.mark.parametrize("engine", beam.ENGINES.values(), ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
 def test_every_option_reaches_the_installed_beam(engine):
-    read = as_beam_reads(beam.choose(engine.name, examples(engine)).arguments)
+    read = as_beam_reads(choice.choose(engine.name, examples(engine)).arguments)
     for option in engine.options:
         if option.name == "no_use_public_ips":
             assert read["use_public_ips"] is False
@@ -50,7 +51,7 @@ def test_every_option_reaches_the_installed_beam(engine):
             assert str(read[option.name]).lower() == option.example.lower()
 
 
-@pytest.mark.parametrize("engine", beam.ENGINES.values(), ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
 def test_every_runner_is_there(engine):
     from apache_beam.runners.runner import create_runner
 
@@ -58,32 +59,32 @@ def test_every_runner_is_there(engine):
     assert type(create_runner(runner)).__name__ == runner.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("engine", beam.ENGINES.values(), ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
 def test_tfx_packs_its_sources_for_no_engine(engine):
     from tfx.utils.dependency_utils import make_beam_dependency_flags
 
     needed = [f"{option.name}={option.example}" for option in engine.options if option.required]
-    arguments = list(beam.choose(engine.name, needed).arguments)
+    arguments = list(choice.choose(engine.name, needed).arguments)
     assert make_beam_dependency_flags(arguments) == arguments
 
 
 def test_a_cluster_asks_a_pool_beside_it_for_workers_where_nothing_is_said():
-    read = as_beam_reads(beam.arguments("flink", [FLINK]))
+    read = as_beam_reads(choice.arguments("flink", [FLINK]))
     assert (read["environment_type"], read["environment_config"]) == ("EXTERNAL", "localhost:50000")
-    read = as_beam_reads(beam.arguments("flink", [FLINK, "environment_config=pool:7"]))
+    read = as_beam_reads(choice.arguments("flink", [FLINK, "environment_config=pool:7"]))
     assert read["environment_config"] == "pool:7"
 
 
 def test_containers_are_started_from_the_named_image():
-    read = as_beam_reads(beam.arguments("spark", ["spark_rest_url=http://s:6066", "environment_type=DOCKER", IMAGE]))
+    read = as_beam_reads(choice.arguments("spark", ["spark_rest_url=http://s:6066", "environment_type=DOCKER", IMAGE]))
     assert (read["environment_type"], read["environment_config"]) == ("DOCKER", "registry.example/m:1")
 
 
 def test_the_later_of_two_values_counts_and_a_flag_can_be_turned_off():
-    read = as_beam_reads(beam.arguments("flink", [FLINK, "parallelism=2", "parallelism=3"]))
+    read = as_beam_reads(choice.arguments("flink", [FLINK, "parallelism=2", "parallelism=3"]))
     assert read["parallelism"] == 3
-    assert "--flink_submit_uber_jar" in beam.arguments("flink", [FLINK])
-    assert "--flink_submit_uber_jar" not in beam.arguments("flink", [FLINK, "flink_submit_uber_jar=false"])
+    assert "--flink_submit_uber_jar" in choice.arguments("flink", [FLINK])
+    assert "--flink_submit_uber_jar" not in choice.arguments("flink", [FLINK, "flink_submit_uber_jar=false"])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_the_later_of_two_values_counts_and_a_flag_can_be_turned_off():
 )
 def test_what_cannot_be_is_refused_with_what_can(engine, given, message):
     with pytest.raises(BadInput) as refusal:
-        beam.choose(engine, given)
+        choice.choose(engine, given)
     assert message in str(refusal.value)
 
 
@@ -118,12 +119,12 @@ def test_flink_versions_are_the_installed_beams():
     from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
     for version in FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS:
-        assert f"--flink_version={version}" in beam.arguments("flink", [FLINK, f"flink_version={version}"])
+        assert f"--flink_version={version}" in choice.arguments("flink", [FLINK, f"flink_version={version}"])
 
 
 def test_a_compiled_pipeline_cannot_use_the_service_of_a_local_run():
     with pytest.raises(BadInput, match="lives and ends with a local run"):
-        beam.arguments("portable", ())
+        choice.arguments("portable", ())
 
 
 def test_a_wrong_option_is_refused_before_anything_is_looked_at(tmp_path):
@@ -138,9 +139,9 @@ def test_help_lists_the_options_with_an_example_each(arguments):
     answer = CliRunner().invoke(cli, ["run", *arguments])
     assert answer.exit_code == 0
     named = "flink" in arguments
-    for engine in beam.ENGINES.values():
+    for engine in ENGINES.values():
         assert (f"--beam {engine.name}: " in answer.output) == (engine.name == "flink" or not named)
-    for text in examples(beam.ENGINES["flink"]):
+    for text in examples(ENGINES["flink"]):
         assert f"  {text}\n" in answer.output
     assert "required" in answer.output
 
@@ -184,7 +185,7 @@ def test_a_runner_that_cannot_be_reached_is_not_mistaken_for_a_full_disk(tmp_pat
 
 
 def test_the_job_service_listens_on_the_loopback_address_alone(monkeypatch):
-    from pipeline.portable_beam_service import listen_on_loopback_only
+    from pipeline.beam.job_service_process import listen_on_loopback_only
 
     monkeypatch.setattr(grpc, "server", grpc.server)
     listen_on_loopback_only()
@@ -201,3 +202,14 @@ def test_the_job_service_listens_on_the_loopback_address_alone(monkeypatch):
 def _reached(host, port):
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
+
+
+@pytest.mark.parametrize("name", ["direct", "flink"])
+def test_an_engine_is_known_by_the_arguments_it_gave(name):
+    given = ["flink_master=host:8081", "flink_version=1.19"] if name == "flink" else []
+    assert choice.engine_of(("--more", *choice.arguments(name, given))).name == name
+
+
+def test_a_runner_that_is_not_in_the_table_is_no_engine():
+    assert choice.engine_of(("--runner=Other",)) is None
+    assert choice.engine_of(()) is None

@@ -12,7 +12,8 @@ import click
 from components.errors import printable
 from components.settings import Strategy
 from components.training.device import AUTO
-from pipeline.beam import DIRECT, ENGINES, HELP, describe
+from pipeline.beam.choice import HELP, describe
+from pipeline.beam.engines import DIRECT, ENGINES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

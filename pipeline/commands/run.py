@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +13,11 @@ from rich.text import Text
 
 from components.errors import MnistTfxError
 from pipeline import local
-from pipeline.cli import PROGRAM
 from pipeline.commands import options
+from pipeline.commands.results_text import print_line, print_results, print_time
 from pipeline.config import Reuse
 from pipeline.configure import Request
 from pipeline.interruption import Interrupted
-from pipeline.paths import RunPaths
 from pipeline.quiet import own_console
 from pipeline.view import STYLES, RunView
 
@@ -157,39 +154,9 @@ def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> 
     if as_json:
         options.print_json(answer)
     elif finished.nothing_to_do is not None:
-        _line(console, finished.nothing_to_do)
+        print_line(console, finished.nothing_to_do)
     else:
-        _print_summary(answer, finished.root, console)
+        print_results(answer, finished.root, console)
+        print_time(answer, console)
     if answer["error"] is not None:
         click.echo(f"mnist-tfx: {answer['error']}", err=True)
-
-
-def _print_summary(answer: dict[str, Any], root: Path, console: Console) -> None:
-    metrics = answer["metrics"]
-    if isinstance(metrics, dict) and answer["blessed"] is not None:
-        figures = options.figures(metrics, answer["nodes"])
-        _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
-    if answer["version"] is not None:
-        shown = _below_here(root)
-        _line(console, f"served    version {answer['version']} at {shown}/serving/{answer['version']}")
-        for path in answer["exports"]:
-            _line(console, f"exported  {_below_here(Path(path))}")
-        _line(console, f"lineage   {_program()} lineage show --root {shlex.quote(str(shown))}")
-    report = RunPaths(root).report(str(answer["run_id"]))
-    if report.is_file():
-        _line(console, f"report    {_below_here(report)}")
-    _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)  # paths are for copying: never broken
-
-
-def _program() -> str:
-    """Returns how this program was called, so that the line can be copied: `make run` has it in .venv/bin."""
-    called = Path(sys.argv[0])
-    return shlex.quote(str(called)) if called.name == PROGRAM else PROGRAM
-
-
-def _below_here(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -32,6 +32,12 @@ def print_audit(found: Audit) -> None:
         click.echo(f"  {finding}")
 
 
+def verdict_lines(found: Audit) -> list[str]:
+    """Returns the verdicts and the findings alone, without colours."""
+    verdicts = [f"{verdict:<13} {found.verdicts[verdict]}{_beside(found, verdict)}" for verdict in VERDICTS]
+    return [*verdicts, *(f"  {finding}" for finding in found.findings)]
+
+
 def _beside(found: Audit, verdict: str) -> str:
     """Returns what stands beside a verdict: the place of the first broken link, or how many warnings there are."""
     result, first = found.verdicts[verdict], found.first(verdict)

@@ -5,7 +5,7 @@
     simulate   a compiled file -> executed here, task by task, as KFP's driver and launcher would
     client     a compiled file -> a run or a schedule on a cluster, through kfp's client
     entrypoint -> pod   what every container runs: one node, recorded
-    gather     what pods left in a bucket -> an ordinary root, for `lineage`
+    gather     what pods left in a bucket (`mirror`, `copies`) -> an ordinary root, for `lineage`
 
 `document` is a compiled file read back, `names` what all of them call things, `places` where URIs lie in a pod.
 """

@@ -1,7 +1,7 @@
 """A compiled file <-> the pipeline in it: tasks, containers, runtime parameters, root.
 
-Two forms of one thing. YAML: a PipelineSpec, and after it, if any task asks for volumes or secrets, one platform
-document; that is what open-source Kubeflow Pipelines takes. JSON: a PipelineJob around the PipelineSpec; that is what
+Two forms of one thing. YAML: a PipelineSpec and, if any task asks for volumes or secrets, one platform document, in
+either order; that is what open-source Kubeflow Pipelines takes. JSON: a PipelineJob around the PipelineSpec; that is what
 Vertex AI takes (https://github.com/kubeflow/pipelines/blob/master/api/v2alpha1/pipeline_spec.proto). Nothing here says
 what is right: `lint` does. So the stock compiler's files can be read as well.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +19,17 @@ import yaml
 
 from components.errors import BadInput, EnvironmentProblem
 from components.files import replacing
+from pipeline.kubeflow.yaml_text import to_yaml
 
 OSS: Final = "oss"
 VERTEX: Final = "vertex"
 TARGETS: Final = (OSS, VERTEX)
 
+SCHEMA_VERSION: Final = "2.1.0"
+"""Of the PipelineSpec; Kubeflow Pipelines takes no other."""
+
 SPEC: Final = "pipelineSpec"
+PIPELINE_INFO: Final = "pipelineInfo"
 PLATFORMS: Final = "platforms"
 KUBERNETES: Final = "kubernetes"
 
@@ -80,6 +85,22 @@ class Task:
         condition = self.spec.get("triggerPolicy", {}).get("condition")
         return None if condition is None else str(condition)
 
+    @property
+    def serving(self) -> str | None:
+        """The path in its pod of the served versions, if it reads or writes them."""
+        return self.option("serving")
+
+    def option(self, name: str) -> str | None:
+        """Returns what its command line says for an option, as `--name VALUE` or as `--name=VALUE`; the last counts."""
+        found = None
+        arguments = [str(argument) for argument in (self.container or {}).get("args", ())]
+        for argument, following in zip(arguments, [*arguments[1:], None], strict=False):
+            if argument == f"--{name}":
+                found = following
+            elif argument.startswith(f"--{name}="):
+                found = argument.partition("=")[2]
+        return found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Document:
@@ -102,7 +123,7 @@ class Document:
     @property
     def name(self) -> str:
         """The pipeline's name."""
-        return str(self.spec.get("pipelineInfo", {}).get("name", ""))
+        return str(self.spec.get(PIPELINE_INFO, {}).get("name", ""))
 
     @property
     def root(self) -> str | None:
@@ -157,7 +178,7 @@ class Document:
         if self.target == VERTEX:
             return json.dumps({**self.job, SPEC: self.spec}, indent=1, sort_keys=True) + "\n"
         documents = [self.spec] if self.platform is None else [self.spec, self.platform]
-        return self.comment + yaml.safe_dump_all(documents, sort_keys=True, width=100)
+        return self.comment + to_yaml(documents)
 
     def _task(self, name: str, spec: Json) -> Task:
         component = self.spec.get("components", {}).get(spec.get("componentRef", {}).get("name"), {})
@@ -220,7 +241,15 @@ def _from_job(text: str) -> Document:
 
 def _from_yaml(text: str) -> Document:
     documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    if not 1 <= len(documents) <= 2:
+    spec = _only("PipelineSpec", [document for document in documents if PIPELINE_INFO in document])
+    platform = _only("platform document", [document for document in documents if PLATFORMS in document])
+    if spec is None or len(documents) > 1 + (platform is not None):
         raise ValueError(f"{len(documents)} YAML documents: one PipelineSpec and at most one platform document")
     comment = "".join(f"{line}\n" for line in text.split("\n") if line.startswith("#"))
-    return Document(target=OSS, spec=documents[0], platform=documents[1] if documents[1:] else None, comment=comment)
+    return Document(target=OSS, spec=spec, platform=platform, comment=comment)
+
+
+def _only(kind: str, found: Sequence[Json]) -> Json | None:
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} YAML documents that are a {kind}")
+    return found[0] if found else None

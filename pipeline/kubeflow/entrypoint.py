@@ -19,11 +19,10 @@ from typing import Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from pipeline import lean_imports
+from pipeline.beam.choice import engine_of
 from pipeline.isolation import ENGINE_ENV
 from pipeline.kubeflow import places
 from pipeline.kubeflow.pod import invocation
-
-DATAFLOW: Final = "DataflowRunner"
 
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 """What is written there, Kubernetes shows as the reason why a container ended."""
@@ -55,7 +54,8 @@ def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Pat
 
         data_driver.run(asked, arguments.serving, scratch)
         return
-    if not any(DATAFLOW in argument for argument in beam_args):  # which needs the cloud's clients
+    engine = engine_of(beam_args)
+    if engine is None or not engine.google:
         lean_imports.install(lean_imports.COMPONENTS)
     from pipeline.kubeflow.pod import node  # TFX: some seconds
 
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--executor_class_path", help="import path of the executor's class")
     parser.add_argument("--json_serialized_invocation_args", required=True, help="KFP's ExecutorInput")
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}", help="the component's inputs")
+    parser.add_argument("--root", help="URI of the pipeline root; named so that it is in KFP's cache key")
     parser.add_argument("--serving", help="where the serving volume is mounted")
     parser.add_argument("--sign-key", help="private key to sign the served provenance with")
     return parser

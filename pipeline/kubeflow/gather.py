@@ -11,28 +11,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import BadInput
+from components.errors import EnvironmentProblem
 from pipeline import root, verdicts
 from pipeline.config import CODE
-from pipeline.kubeflow import names
-from pipeline.lineage import chain, record_files, records
+from pipeline.kubeflow import copies, mirror, names
+from pipeline.kubeflow.mirror import Known, Mirrored
+from pipeline.lineage import artifacts, chain, record_files, records
 from pipeline.lineage.graph import closure
 from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.pushes import note_push
+from pipeline.lineage.pushes import PUSHER, note_push
 from pipeline.lineage.records import DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.paths import RunPaths
 
-RUN_FILE: Final = "run.json"
-"""In the `lineage` of the data's driver: the resolved recipe, and the data files as they were given."""
+VERIFIED: Final = ("Evaluator", PUSHER)
+"""Nodes whose artifacts a run's record is read from."""
 
-
-Behind = Mapping[str, ExecutionRecord]
+SIGNATURE: Final = ("shape", "pixel_max", "label_count")
+"""Settings of the data that a root's identity holds, see `pipeline.root`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,7 @@ class Gathered:
       lineage: {task: local folder of its lineage artifact}.
       started: seconds since the epoch.
       finished: the same.
+      ended: whether it is known to be over. A run that may still push is left without a record: a run has one.
     """
 
     run_id: str
@@ -58,79 +58,82 @@ class Gathered:
     lineage: Mapping[str, Path]
     started: float
     finished: float
+    ended: bool = True
 
 
-def gather(paths: RunPaths, run: Gathered) -> RunRecord:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What the data's driver said of a run: the resolved recipe, the data files as they were given, the input signature."""
+
+    recipe: Mapping[str, Any]
+    sources: tuple[DataSource, ...]
+    signature: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """A run of which everything was read that is going to be written."""
+
+    run: Gathered
+    behind: Known
+    record: RunRecord
+    identity: Mapping[str, Any]
+
+
+def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _: None) -> RunRecord:
     """Makes the folder a root that knows the run; what it knows already stays as it is.
+
+    Runs that pushed lower versions come first: what a version was compared with is asked of the lines before its own.
 
     Args:
       paths: of the folder that holds the pipeline root's objects.
       run: the run.
+      say: is told which other runs were gathered along.
 
     Raises:
       BadInput: if another pipeline lives there.
       RecordChanged: if a record is not what its name says.
-      EnvironmentProblem: if something cannot be read or written.
+      EnvironmentProblem: if something is missing, was changed, or cannot be read or written.
     """
     with root.locked(paths, lambda _: None):
-        told = _told(run.lineage)
-        identity = _identity(run.pipeline, told[names.RECIPE])
-        root.check_identity(paths, identity)
-        heads = [known for folder in run.lineage.values() for known in _keep(paths, folder)]
-        behind = closure(record_files.scan(paths.records), dict.fromkeys(heads))
-        ledger = Ledger.open(paths.ledger)
-        _append(ledger, behind)
-        record = _run_record(paths, run, behind, told)
-        known = record_files.write(paths.records, record)
-        if not any(line.event == chain.RUN and line.run_id == run.run_id for line in ledger.chain.lines):
-            ledger.run(run_id=run.run_id, record=known)
-        root.claim(paths, identity)
-    return record
+        wanted = _checked(paths, run)
+        for earlier in _not_yet_known(paths, wanted, say):
+            _put(paths, _checked(paths, _gathered(earlier)))
+            say(f"gathered along: run {earlier.run_id}, which pushed a lower version")
+        _put(paths, wanted)
+    return wanted.record
 
 
-def gather_run(paths: RunPaths, run_id: str) -> RunRecord:
+def gather_run(paths: RunPaths, run_id: str, say: Callable[[str], None] = lambda _: None) -> RunRecord:
     """Gathers a run from a copy of the bucket, by the folders that it left there.
 
     Raises:
-      BadInput: if the run left nothing there; otherwise as `gather`.
+      BadInput: if the run left nothing there, or executed nothing; otherwise as `gather`.
     """
-    lineage = dict(_folders(paths.root, run_id))
-    if not lineage:
-        raise BadInput(
-            "nothing of this run is here",
-            where=paths.root,
-            wanted=f"<pipeline>/{run_id}/<task>/.../{names.LINEAGE}",
-            hint="copy everything below the pipeline root to this folder",
-        )
-    found = [r for folder in lineage.values() for r in _executions(folder).values()]
+    return gather(paths, _gathered(mirror.read(paths.root, run_id)), say)
+
+
+def pusher_of(record: RunRecord) -> str | None:
+    """Returns the hash of the record of a run's own push; None if it has none."""
+    return next((node.record for node in record.nodes if node.id == PUSHER and node.state == "executed"), None)
+
+
+def _gathered(run: Mirrored) -> Gathered:
+    found = run.records.values()
     times = [record.started for record in found] + [record.finished for record in found]
-    pushed = any(record.node == "Pusher" and record.run_id == run_id for record in found)
-    nodes = {record.node: _outcome(record, run_id) for record in found}
-    return gather(
-        paths,
-        Gathered(
-            run_id=run_id,
-            pipeline=found[0].pipeline if found else "",
-            status="ok" if pushed else "failed",
-            error=None if pushed else {"kind": "Unknown", "what": "the run left no push"},
-            nodes=tuple(nodes.values()),
-            lineage=lineage,
-            started=records.timestamp(min(times)) if times else 0.0,
-            finished=records.timestamp(max(times)) if times else 0.0,
-        ),
+    pushed = run.pusher is not None
+    nodes = {r.node: _outcome(r, run.run_id) for r in sorted(found, key=lambda r: r.run_id == run.run_id)}
+    return Gathered(
+        run_id=run.run_id,
+        pipeline=next(iter(found)).pipeline,
+        status="ok" if pushed else "failed",
+        error=None if pushed else {"kind": "Unknown", "what": "the run left no push"},
+        nodes=tuple(nodes[node] for node in CODE if node in nodes),
+        lineage=run.lineage,
+        started=records.timestamp(min(times)),
+        finished=records.timestamp(max(times)),
+        ended=pushed,
     )
-
-
-def _folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:
-    """Yields (task, lineage folder): `<pipeline>/<run>/<task>/<salt>/` on KFP, `<number>/<job>/<task>_<id>/` on Vertex AI."""
-    for run in sorted(place.glob(f"*/{_literal(run_id)}")):
-        for folder in sorted({*run.glob(f"*/{names.LINEAGE}"), *run.glob(f"*/*/{names.LINEAGE}")}):
-            task = folder.relative_to(run).parts[0]
-            yield task.partition("_")[0], folder
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _outcome(record: ExecutionRecord, run_id: str) -> NodeOutcome:
@@ -140,33 +143,40 @@ def _outcome(record: ExecutionRecord, run_id: str) -> NodeOutcome:
     return NodeOutcome(id=record.node, state=state, seconds=record.seconds if executed else 0.0, why=why, record=None)
 
 
-def _executions(folder: Path) -> Behind:
-    found = record_files.scan(RunPaths(folder).records)
-    return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
+def _not_yet_known(paths: RunPaths, run: _Checked, say: Callable[[str], None]) -> tuple[Mirrored, ...]:
+    pusher = run.behind.get(str(pusher_of(run.record)))
+    if pusher is None:
+        return ()
+    known = {line.run_id for line in chain.read(paths.ledger).lines if line.event == chain.RUN}
+    return mirror.pushed_before(paths.root, pusher, known, say)
 
 
-def _keep(paths: RunPaths, folder: Path) -> list[str]:
-    """Copies what one task handed on, and returns the hashes of the records."""
-    kept = [record_files.write(paths.records, record) for record in _executions(folder).values()]
-    copies = RunPaths(folder).inputs
-    for copy in sorted(copies.iterdir()) if copies.is_dir() else ():
-        _copy(copy, paths.inputs / copy.name)
-    return kept
+def _checked(paths: RunPaths, run: Gathered) -> _Checked:
+    """Reads everything before anything is written: half a run in a root could not be taken out again."""
+    told = _told(run)
+    handed_on = {hash_: r for folder in run.lineage.values() for hash_, r in mirror.executions(folder).items()}
+    behind = closure(handed_on, handed_on)
+    record = _run_record(paths, run, behind, told)
+    _require_the_same(paths, record)
+    identity = {"pipeline": run.pipeline, "signature": told.signature}
+    root.check_identity(paths, identity)
+    return _Checked(run=run, behind=behind, record=record, identity=identity)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copies a folder that goes by its content's digest; what is there already is left to the audit."""
-    if target.exists() or not source.is_dir():
-        return
-    stage = target.with_name(f".stage-{uuid.uuid4().hex}")
-    try:
-        shutil.copytree(source, stage, symlinks=True)
-        stage.rename(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+def _put(paths: RunPaths, run: _Checked) -> None:
+    for record in run.behind.values():
+        record_files.write(paths.records, record)
+    copies.bring(paths, run.behind.values(), run.run.lineage)
+    ledger = Ledger.open(paths.ledger)
+    _append(ledger, run.behind)
+    if run.run.ended and _line_of(ledger.chain, run.record.run_id) is None:
+        left = _left_behind(paths, run.record)
+        known = left if left is not None else record_files.write(paths.records, run.record)
+        ledger.run(run_id=run.record.run_id, record=known)
+    root.claim(paths, run.identity)
 
 
-def _append(ledger: Ledger, behind: Behind) -> None:
+def _append(ledger: Ledger, behind: Known) -> None:
     known = set(ledger.chain.order)
     for hash_, record in behind.items():
         if hash_ in known:
@@ -176,37 +186,81 @@ def _append(ledger: Ledger, behind: Behind) -> None:
         ledger.commit(intent, record=hash_)
 
 
-def _run_record(paths: RunPaths, run: Gathered, behind: Behind, told: Mapping[str, Any]) -> RunRecord:
-    hashes = {record.node: hash_ for hash_, record in behind.items()}
-    done = {record.node: record for record in behind.values()}
+def _line_of(lines: chain.Chain, run_id: str) -> chain.Line | None:
+    return next((line for line in lines.lines if line.event == chain.RUN and line.run_id == run_id), None)
+
+
+def _left_behind(paths: RunPaths, record: RunRecord) -> str | None:
+    """Returns the record that a crash before its line left: a second one of the same run would never get a line."""
+    runs = ((h, r) for h, r in record_files.scan(paths.records).items() if isinstance(r, RunRecord))
+    return next((h for h, r in runs if (r.run_id, r.version) == (record.run_id, record.version)), None)
+
+
+def _require_the_same(paths: RunPaths, record: RunRecord) -> None:
+    """Checks that a root which knows the run already knows the same: descriptions may differ, the version may not."""
+    line = _line_of(chain.read(paths.ledger), record.run_id)
+    if line is None:
+        return
+    known = record_files.read(paths.records, str(line.record))
+    told = known.version if isinstance(known, RunRecord) else None
+    if told != record.version:
+        raise EnvironmentProblem(
+            "the root tells another end of this run",
+            where=f"{paths.ledger} line {line.sequence}",
+            wanted=f"version {record.version}",
+            got=f"version {told}",
+            hint="gather it into a fresh copy",
+        )
+
+
+def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> RunRecord:
+    # Of two records of a node the run's own counts.
+    ordered = sorted(behind.items(), key=lambda known: known[1].run_id == run.run_id)
+    hashes = {record.node: hash_ for hash_, record in ordered}
+    done = {record.node: record for _, record in ordered}
     finished = {node.id for node in run.nodes if node.state in ("executed", "cached")} & done.keys()
     # Importer and driver are Kubeflow's tasks, not nodes of the pipeline: they leave no record.
     nodes = [n for n in run.nodes if n.id in CODE]
     return RunRecord(
         run_id=run.run_id,
         recipe=run.pipeline,
-        settings=told[names.RECIPE],
+        settings=told.recipe,
         status=run.status,
         error=run.error,
         nodes=tuple(dataclasses.replace(n, record=hashes[n.id] if n.id in finished else None) for n in nodes),
-        sources=tuple(DataSource(**source) for source in told["sources"]),
+        sources=told.sources,
         started=records.utc(run.started),
         finished=records.utc(run.finished),
-        **verdicts.summary(paths.root, {node: done[node] for node in finished}),
+        **_summary(paths, {node: done[node] for node in finished}),
     )
 
 
-def _told(lineage: Mapping[str, Path]) -> dict[str, Any]:
-    """Returns what the data's driver said of the run: the resolved recipe, and the data files as they were given."""
-    folder = lineage.get(names.DRIVER)
-    file = None if folder is None else folder / RUN_FILE
-    if file is None or not file.is_file():
-        return {names.RECIPE: {}, "sources": []}
-    told: dict[str, Any] = json.loads(file.read_text())
-    return told
+def _summary(paths: RunPaths, done: Known) -> dict[str, Any]:
+    for node in VERIFIED:
+        for entry in (e for made in (done[node].outputs.values() if node in done else ()) for e in made):
+            if changed := artifacts.difference(paths.root, entry):
+                only_missing = not (changed.extra or changed.changed)
+                what = "the copy is incomplete" if only_missing else "the copy is not what was recorded"
+                raise EnvironmentProblem(what, where=paths.root / entry.path, got=changed, hint=copies.HINT)
+    try:
+        return verdicts.summary(paths.root, done)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
+        what, hint = "the run's results cannot be read", "were they made by this release?"
+        raise EnvironmentProblem(what, where=paths.root, got=f"{type(err).__name__} {err}", hint=hint) from err
 
 
-def _identity(pipeline: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    data = recipe.get("data", {})
-    signature = {name: data.get(name) for name in ("shape", "pixel_max", "label_count")}
-    return {"pipeline": pipeline, "signature": signature}
+def _told(run: Gathered) -> _Told:
+    folder = run.lineage.get(names.DRIVER)
+    if folder is None:
+        wanted = f"what {names.DRIVER} left"
+        raise EnvironmentProblem("the copy is incomplete", where=f"run {run.run_id}", wanted=wanted, hint=copies.HINT)
+    file = folder / names.RUN_FILE
+    try:
+        told = json.loads(file.read_text())
+        recipe = told[names.RECIPE]
+        sources = tuple(DataSource(**source) for source in told["sources"])
+        return _Told(recipe=recipe, sources=sources, signature={name: recipe["data"][name] for name in SIGNATURE})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise EnvironmentProblem(
+            "the copy is incomplete", where=file, wanted="what the driver wrote", got=err, hint=copies.HINT
+        ) from err

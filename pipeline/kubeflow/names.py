@@ -33,6 +33,9 @@ TRIGGER: Final = f"inputs.parameter_values['{IS_NEW}'] == 'true'"
 LINEAGE: Final = "lineage"
 """Output artifact of every container task: `records/`, all records up to the task's own, and, of readers, `inputs/`."""
 
+RUN_FILE: Final = "run.json"
+"""In the `lineage` of the driver: the resolved recipe, and the data files as they were given."""
+
 SOURCE: Final = "source"
 """Runtime parameter of the pipeline, parameter of driver and ExampleGen: a bucket's URI, a path in the pod or `embedded`."""
 

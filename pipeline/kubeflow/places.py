@@ -73,7 +73,12 @@ class Place:
           Refused: if it lies elsewhere.
         """
         if not uri.startswith(f"{self.root}/"):
-            raise Refused("an artifact from outside the pipeline root", where=uri, wanted=f"below {self.root}")
+            raise Refused(
+                "an artifact from outside the pipeline root",
+                where=uri,
+                wanted=f"below {self.root}",
+                hint="cached under another root: submit once with --no-cache",
+            )
         return uri.removeprefix(f"{self.root}/")
 
 
@@ -96,6 +101,12 @@ def place_of(output_uri: str, task: str) -> Place:
     return Place(root="/".join(parts[: at - 2]), run_id=parts[at - 1], folder="/".join(parts[at - 2 : -1]))
 
 
+def in_bucket(serving: str) -> bool:
+    """Whether a serving directory is a bucket, or lies where the launcher or Vertex AI puts what is in one."""
+    place = Path("/" + os.path.normpath(serving).lstrip("/"))  # POSIX lets two slashes at the start stand
+    return "://" in serving or place.parts[1:2] in [(folder,) for folder in FOLDERS.values()]
+
+
 def mounted(serving: str) -> Path:
     """Returns the serving directory in this pod.
 
@@ -103,14 +114,14 @@ def mounted(serving: str) -> Path:
       BadInput: for a bucket, mounted or not: nothing renames a directory atomically there.
       EnvironmentProblem: if no volume is mounted there: a version would vanish with the pod.
     """
-    if "://" in serving or Path(serving).parts[:2] == ("/", FOLDERS["gs"]):
+    if in_bucket(serving):
         raise BadInput(
             "cannot serve from a bucket",
             where=serving,
             wanted="a directory of a mounted POSIX volume",
             hint="object stores have no atomic rename, so a server could load half a model",
         )
-    folder = volume(serving)
+    folder = volume(os.path.normpath(serving))
     if POD_ROOT in os.environ or any(os.path.ismount(place) for place in (folder, *folder.parents[:-1])):
         return folder
     raise EnvironmentProblem(

@@ -1,4 +1,4 @@
-"""A Pusher's record -> the ledger's line about what it pushed, once."""
+"""A Pusher's record -> which version it pushed, and the ledger's line about that, once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ PUSHER: Final = "Pusher"
 VERSION: Final = "pushed_version"
 
 
+def version_of(record: ExecutionRecord) -> int | None:
+    """Returns the served version that a Pusher's record tells of; None for any other record."""
+    if record.node != PUSHER:
+        return None
+    told = (str(e.properties[VERSION]) for made in record.outputs.values() for e in made if VERSION in e.properties)
+    return next((int(number) for number in told if number.isascii() and number.isdecimal()), None)
+
+
 def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
     """Appends the line of a push; to be called before the execution is committed, so that no commit is without it.
 
@@ -20,10 +28,8 @@ def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
       ledger: open for appending.
       details: what else the line is to say.
     """
-    if record.node != PUSHER:
-        return
-    number = next((e.properties.get(VERSION) for made in record.outputs.values() for e in made), None)
+    number = version_of(record)
     model = next(iter(record.inputs.get("model", ())), None)
     noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
     if number is not None and model is not None and not noted:
-        ledger.pushed(node=PUSHER, run_id=record.run_id, version=int(number), digest=model.sha256, **details)
+        ledger.pushed(node=PUSHER, run_id=record.run_id, version=number, digest=model.sha256, **details)

@@ -23,7 +23,7 @@ from components.schema_gate.component import SchemaGate
 from components.settings import DataSettings, GateSettings
 from components.statistics_gen import MnistStatisticsGen
 from pipeline import schema_review
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam.choice import BEAM_ARGS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

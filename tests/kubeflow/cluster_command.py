@@ -14,7 +14,7 @@ from components.errors import MnistTfxError
 from pipeline.kubeflow.client.transport import Patience
 
 FOLDER = PROJECT / "pipeline" / "json_schemas"
-QUICK = Patience(timeout=5, attempts=3, first_pause=0.01)
+QUICK = Patience(timeout=5, attempts=3, first_pause=0.01, search=0.05)
 
 
 @dataclass(frozen=True)

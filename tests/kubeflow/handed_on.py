@@ -10,7 +10,9 @@ from pipeline.paths import RunPaths
 RUN = "run-1"
 
 
-def record(paths: RunPaths, node: str, reads: tuple[str, ExecutionRecord] | None = None) -> ExecutionRecord:
+def record(
+    paths: RunPaths, node: str, reads: tuple[str, ExecutionRecord] | None = None, **properties: object
+) -> ExecutionRecord:
     """Makes an artifact as a pod of the run left it, and its record."""
     path = f"digits/{RUN}/{node}/salt/made"
     (paths.root / path).mkdir(parents=True)
@@ -27,7 +29,7 @@ def record(paths: RunPaths, node: str, reads: tuple[str, ExecutionRecord] | None
         environment=Environment.here("cpu"),
         git=GitState(),
         inputs=inputs,
-        outputs={"made": (measure(paths.root, path, type_name="Schema"),)},
+        outputs={"made": (measure(paths.root, path, type_name="Schema", properties=properties),)},
         started="2026-01-01T00:00:00.000Z",
         finished="2026-01-01T00:00:01.000Z",
         seconds=1.0,

@@ -31,13 +31,17 @@ HTML = "<html><body>Log in</body></html>"
 
 @dataclasses.dataclass
 class Fault:
-    """What goes wrong with requests of a method below a path, so many times; `done` says whether the work is done first."""
+    """What goes wrong with requests of a method below a path, so many times.
+
+    `done` says whether the work is done first, `late` so many seconds after which it is done though the answer went out.
+    """
 
     kind: str | int
     method: str = ""
     path: str = ""
     times: int = 10**6
     done: bool = False
+    late: float = 0
     body: str = ""
 
 
@@ -209,6 +213,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.known.fault(self.command, self.path)
         if fault is not None and fault.done:
             self.known.answer(self.command, self.path, body)
+        if fault is not None and fault.late:
+            threading.Timer(fault.late, self.known.answer, (self.command, self.path, body)).start()
         if fault is not None:
             return self._fail(fault)
         if self.known.token and self.headers.get("Authorization") != f"Bearer {self.known.token}":

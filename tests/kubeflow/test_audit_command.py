@@ -13,6 +13,9 @@ from lineage.audited_root import build
 from pipeline.commands.kubeflow.audit import audit as command
 from pipeline.commands.lineage.audit import audit as lineage_audit
 from pipeline.kubeflow import gather
+from pipeline.lineage import chain
+from pipeline.lineage.records import NodeOutcome
+from pipeline.paths import RunPaths
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +28,22 @@ def copy(template, tmp_path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "root", symlinks=True))
 
 
+def pusher_of(paths, run_id: str) -> str:
+    """Returns the record of the push of version 2; of version 1 for the run `other`."""
+    pushes = [line.record for line in chain.read(paths.ledger).lines if (line.event, line.node) == ("commit", "Pusher")]
+    return pushes[0 if run_id == "other" else -1]
+
+
 @pytest.fixture
 def gathered(monkeypatch):
-    """What was gathered, as (root, run id); the run pushed version 2."""
+    """What was gathered, as (root, run id); the run pushed version 2, unless it is `idle` or `other`."""
     asked = []
 
-    def gather_run(paths, run_id):
+    def gather_run(paths, run_id, say):
         asked.append((paths.root, run_id))
-        return types.SimpleNamespace(version=None if run_id == "idle" else 2)
+        say("gathered along: run r-0")
+        pusher = NodeOutcome(id="Pusher", state="executed", seconds=1, why="", record=pusher_of(paths, run_id))
+        return types.SimpleNamespace(version=None if run_id == "idle" else 2, nodes=(pusher,))
 
     monkeypatch.setattr(gather, "gather_run", gather_run)
     return asked
@@ -45,6 +56,19 @@ def test_the_version_that_the_run_pushed_is_audited(copy, gathered):
     assert answer.json["run"] is None
     assert [found["version"] for found in answer.json["audits"]] == [2]
     assert_fits(answer.json, "kubeflow_audit")
+
+
+@pytest.mark.usefixtures("gathered")
+def test_a_version_that_another_run_pushed_is_no_answer_about_this_one(copy):
+    answer = invoke(command, "other", "--root", copy, "--json")
+    assert answer.code == 1
+    found = [finding["what"] for finding in answer.json["audits"][0]["findings"]]
+    assert found == [f"version 2 is not what records/{pusher_of(RunPaths(copy), 'other')}.json pushed"]
+
+
+@pytest.mark.usefixtures("gathered")
+def test_it_is_told_what_was_gathered_along(copy):
+    assert "gathered along: run r-0" in invoke(command, "r-1", "--root", copy).err
 
 
 def test_it_prints_what_lineage_audit_prints(copy, gathered):

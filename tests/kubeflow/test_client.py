@@ -201,13 +201,13 @@ def test_a_list_is_read_page_by_page_as_far_as_it_is_wanted(server, monkeypatch)
     assert len(cluster_runs.listed(connection, limit=99)) == 7
 
 
-def failing(times: int, *, again: bool = True):
+def failing(times: int, *, declined: bool = True):
     calls = []
 
     def make():
         calls.append(1)
         if len(calls) <= times:
-            raise Unanswered("the server failed (503)", again=again, where="http://x")
+            raise Unanswered("the server failed (503)", again=True, declined=declined, where="http://x")
         return "made"
 
     return make, calls
@@ -219,7 +219,7 @@ def test_what_is_there_after_a_lost_answer_is_not_made_again():
     assert len(calls) == 1
 
 
-def test_what_is_not_there_is_made_again():
+def test_what_was_turned_away_and_is_not_there_is_made_again():
     make, calls = failing(2)
     assert create_once(make, lambda: None, QUICK, "run") == "made"
     assert len(calls) == 3
@@ -232,11 +232,49 @@ def test_a_last_attempt_without_an_answer_says_that_it_is_not_known():
     assert len(calls) == 3
 
 
-def test_after_a_time_limit_it_is_looked_for_once_and_not_made_again():
-    make, calls = failing(9, again=False)
+def test_what_nobody_has_turned_away_is_looked_for_with_patience_and_not_made_again():
+    make, calls = failing(9, declined=False)
+    looks = []
     with pytest.raises(Unanswered, match="not known whether the run was made"):
-        create_once(make, lambda: None, QUICK, "run")
+        create_once(make, lambda: looks.append(1), QUICK, "run")
     assert len(calls) == 1
+    assert len(looks) == 3
+
+
+def test_what_appears_while_it_is_looked_for_is_found():
+    make, calls = failing(9, declined=False)
+    answers = iter([None, None, "found"])
+    assert create_once(make, lambda: next(answers), QUICK, "run") == "found"
+    assert len(calls) == 1
+
+
+def test_looks_double_and_add_up_to_the_time_that_they_may_take():
+    assert list(Patience(first_pause=1, search=10).looks()) == [1, 2, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "told"),
+    [
+        ("http://kfp.example", "t", True),
+        ("http://127.0.0.1.example", "t", True),
+        ("http://kfp.example", None, False),
+        ("https://kfp.example", "t", False),
+        ("http://localhost:8080", "t", False),
+        ("http://127.0.0.1:8080", "t", False),
+        ("http://[::1]:8080", "t", False),
+    ],
+)
+def test_a_token_that_would_cross_a_network_in_the_clear_is_seen(host, token, told):
+    assert Address(host=host, token=token).exposes_token is told
+
+
+def test_a_token_in_the_clear_is_warned_of_without_showing_it(monkeypatch):
+    monkeypatch.setattr("pipeline.commands.kubeflow.runs.connect", lambda _: None)
+    monkeypatch.setattr(cluster_runs, "listed", lambda *_, **__: ())
+    answer = invoke(runs_command, "--host", "http://kfp.example", "--json", env={"MNIST_TFX_KFP_TOKEN": TOKEN})
+    assert answer.err.startswith("warning: http://kfp.example: the token is sent in the clear")
+    assert TOKEN not in answer.err + answer.out
+    assert_fits(answer.json, "kubeflow_runs")
 
 
 def test_a_look_that_fails_as_well_says_so():

@@ -8,7 +8,7 @@ from command_line import PROJECT
 
 from components.errors import BadInput
 from pipeline.config import CODE
-from pipeline.kubeflow.compiler import cluster
+from pipeline.kubeflow.compiler import cluster, images
 from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, Wishes
 from pipeline.kubeflow.compiler.images import gpu_variant
 from pipeline.kubeflow.compiler.platform_document import NOT_ON_VERTEX, refuse_for_vertex
@@ -19,6 +19,7 @@ from pipeline.kubeflow.names import DRIVER
 
 EXAMPLE = PROJECT / "kubeflow" / "cluster.example.yaml"
 IMAGE = Images(cpu="reg.example/mnist-tfx:1")
+PINNED = "a@sha256:" + "0" * 64
 
 
 def read(folder: Path, text: str) -> Cluster:
@@ -68,7 +69,20 @@ def test_a_node_goes_over_the_defaults_and_keeps_the_rest(tmp_path):
             "defaults: {volumes: [{claim: a, path: /a, mode: rw}]}",
             "unknown key defaults.volumes.0.mode: wanted one of claim, path",
         ),
-        ("defaults: {cpu: two}", "defaults.cpu is not usable: wanted cores, such as 2, 0.5 or 500m, got 'two'"),
+        (
+            "defaults: {cpu: two}",
+            "defaults.cpu is not usable: wanted cores, such as 2, 0.5 or 500m, and not 0, got 'two'",
+        ),
+        ("defaults: {cpu: 0m}", "defaults.cpu is not usable"),
+        ("defaults: {memory: 0G}", "defaults.memory is not usable: wanted bytes with a unit, .* and not 0, got '0G'"),
+        ("defaults: {memory: 0.00Gi}", "defaults.memory is not usable"),
+        ("image: My Image", "image is not usable: wanted .*the name in lower case, got 'My Image'"),
+        ("gpu_image: reg.example:port/a", "gpu_image is not usable"),
+        ("nodes: {Pusher: {image: 'a:'}}", "nodes.Pusher.image is not usable"),
+        ("defaults: {volumes: [{claim: a.b, path: /a}]}", "defaults.volumes.0.claim is not usable: wanted at most 63"),
+        (f"serving: {{claim: {'a' * 64}}}", "serving.claim is not usable: wanted at most 63"),
+        ("sign_key: {secret: a.b, key: c}", "sign_key.secret is not usable: wanted at most 63"),
+        ("serving: {path: /a/../s3/b}", "serving.path is not usable: wanted a path of a mounted volume"),
         ("defaults: {cpu: -1}", "defaults.cpu is not usable"),
         ("defaults: {memory: 4}", "defaults.memory is not usable: wanted bytes with a unit"),
         ("defaults: {accelerator: {count: -1}}", "defaults.accelerator.count is not usable"),
@@ -82,7 +96,7 @@ def test_a_node_goes_over_the_defaults_and_keeps_the_rest(tmp_path):
         ("defaults: {tolerations: [{effect: NoSchedule}]}", "tolerates everything"),
         ("serving: {path: /gcs/bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
         ("serving: {path: s3://bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
-        ("serving: {claim: My Claim}", "serving.claim is not usable: wanted a Kubernetes name"),
+        ("serving: {claim: My Claim}", "serving.claim is not usable: wanted at most 63 lower case letters"),
         ("schema: schemas", "schema is not usable: wanted an absolute path"),
         ('service_account: "a\\nb: c"', "service_account is not usable: wanted an account's name"),
     ],
@@ -165,19 +179,63 @@ def test_the_command_line_has_the_last_word_about_gpus(tmp_path, gpus, wanted):
 
 
 def test_cpu_trainers_have_the_cpu_image():
-    found = pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu="a@sha256:00", gpus=0))
-    assert {pod.image for pod in found.values()} == {"a@sha256:00"}
+    found = pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED, gpus=0))
+    assert {pod.image for pod in found.values()} == {PINNED}
+
+
+def test_a_secret_that_becomes_no_volume_may_have_any_name_that_kubernetes_takes(tmp_path):
+    found = read(tmp_path, "defaults: {secrets: {A: {secret: a.b, key: c}}}")
+    assert found.defaults.secrets["A"].secret == "a.b"
+
+
+def test_paths_of_mounts_are_read_without_detours(tmp_path):
+    assert read(tmp_path, "schema: /a/../b/").schema_folder == "/b"
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("image", "is_one", "pinned"),
+    [
+        ("a", True, False),
+        ("reg.example:5000/a/b__c-d.e:1.0-gpu", True, False),
+        ("[2001:db8::1]:5000/a:1", True, False),
+        (f"a@sha256:{DIGEST}", True, True),
+        (f"reg.example/a:1@sha256:{DIGEST}", True, True),
+        (f"a@sha512:{DIGEST * 2}", True, True),
+        ("a@sha256:00", False, False),
+        (f"a@sha256:{DIGEST.upper()}", False, False),
+        (f"a@sha256:{DIGEST}0", False, False),
+        ("a@sha256:...", False, False),
+        ("", False, False),
+        ("a b", False, False),
+        ("A", False, False),
+        ("a:", False, False),
+        (f"a:{'1' * 129}", False, False),
+        ("a//b", False, False),
+        ("-a", False, False),
+        ("https://reg.example/a:1", False, False),
+    ],
+)
+def test_references_of_images_are_those_of_the_registries(image, is_one, pinned):
+    assert (images.is_reference(image), images.is_pinned(image)) == (is_one, pinned)
+
+
+def test_an_accelerator_that_vertex_may_have_by_now_is_taken():
+    found = Cluster(nodes={"Classifier": Wishes(accelerator=Accelerator(type="NVIDIA_B200"))})
+    assert pods(found, TARGETS["vertex"], IMAGE)["Classifier"].accelerator == ("NVIDIA_B200", 1)
 
 
 def test_an_image_pinned_by_digest_does_not_say_which_is_the_gpu_image():
     with pytest.raises(BadInput, match=r"cannot be told from a digest.*--gpu-image.*--gpus 0"):
-        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu="a@sha256:00"))
+        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED))
 
 
 def test_images_come_from_the_cluster_file_where_the_command_line_names_none():
     found = Cluster(image="a:1", gpu_image="b:1", nodes={"Pusher": Wishes(image="c:1")})
-    images = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None)).items()}
-    assert (images["Baseline"], images["Classifier"], images["Pusher"]) == ("a:1", "b:1", "c:1")
+    named = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None)).items()}
+    assert (named["Baseline"], named["Classifier"], named["Pusher"]) == ("a:1", "b:1", "c:1")
 
 
 def test_no_image_at_all_is_refused():

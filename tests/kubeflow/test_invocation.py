@@ -70,6 +70,13 @@ def test_outputs_and_their_files_are_read() -> None:
     assert found.output_file == "/tmp/out.json"
 
 
+def test_the_log_that_kfp_adds_to_every_task_is_no_output_of_ours() -> None:
+    fields = json.loads(sent())
+    log = {"name": "executor-logs", "uri": "minio://b/l", "type": {"schemaTitle": "system.Artifact"}}
+    fields["outputs"]["artifacts"]["executor-logs"] = {"artifacts": [log]}
+    assert set(invocation.parse(json.dumps(fields), SPEC).outputs) == {"model"}
+
+
 def test_an_optional_input_that_was_not_given_is_none() -> None:
     empty = {"parameterValues": {}, "artifacts": {"examples": {"artifacts": []}}}
     assert invocation.parse(sent(inputs=empty), SPEC).inputs == {}

@@ -5,6 +5,17 @@ import json
 import jsonschema
 import pytest
 from command_line import PROJECT, mnist_tfx
+from kubeflow.broken_files import (
+    BROKEN,
+    component,
+    container,
+    extended,
+    platform,
+    served_from,
+    tasks,
+    triggered,
+    without_volumes,
+)
 from kubeflow.compiled_files import IMAGE, broken, compiled, digits, from_bucket, stock, stock_resolver
 
 from pipeline.kubeflow.compiler.pods import Images
@@ -18,136 +29,6 @@ def rules(document, target=None, level="error"):
     return {finding.rule for finding in lint(document, target) if finding.level == level}
 
 
-def tasks(document):
-    return document.spec["root"]["dag"]["tasks"]
-
-
-def container(document, name):
-    return document.spec["deploymentSpec"]["executors"][f"{name}_executor"]["container"]
-
-
-def component(document, name):
-    return document.spec["components"][name]
-
-
-def renamed(old, new):
-    def change(document):
-        text = json.dumps(document.spec).replace(f'"{old}"', f'"{new}"')
-        document.spec.clear()
-        document.spec.update(json.loads(text))
-
-    return change
-
-
-def extended(name, field, *more):
-    def change(document):
-        container(document, name).setdefault(field, []).extend(more)
-
-    return change
-
-
-def without_volumes(document):
-    document.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].clear()
-
-
-def served_from(path):
-    def change(document):
-        args = container(document, "Pusher")["args"]
-        args[args.index("--serving") + 1] = path
-
-    return change
-
-
-BROKEN = {
-    "arguments that are no list": (lambda d: container(d, "Pusher").update(args={"a": 1}), "messages"),
-    "a field of another type": (lambda d: tasks(d)["Pusher"].update(cachingOptions=[3]), "messages"),
-    "no inputs at all": (lambda d: tasks(d)["Pusher"].update(inputs=None), "required-inputs"),
-    "an old schema version": (lambda d: d.spec.update(schemaVersion="2.0.0"), "schema-version"),
-    "a name in capitals": (lambda d: d.spec["pipelineInfo"].update(name="Digits_1"), "pipeline-name"),
-    "a local root": (lambda d: d.spec.update(defaultPipelineRoot="/tmp/root"), "pipeline-root"),
-    "a parameter without default": (
-        lambda d: d.spec["root"]["inputDefinitions"]["parameters"]["source"].pop("defaultValue"),
-        "runtime-default",
-    ),
-    "a name with a dot": (renamed("Classifier", "Trainer.mnist"), "task-name"),
-    "a name with an underscore": (renamed("Baseline", "latest_blessed"), "task-name"),
-    "a leading digit": (renamed("Baseline", "1st"), "task-name"),
-    "the name of another task's driver": (renamed("Baseline", "Classifier-driver"), "task-name"),
-    "a task that is not there": (lambda d: tasks(d)["Pusher"]["dependentTasks"].append("Nobody"), "dependencies"),
-    "a circle": (lambda d: tasks(d)["ExampleGen"]["dependentTasks"].append("Pusher"), "dependencies"),
-    "no component": (lambda d: tasks(d)["Pusher"].update(componentRef={"name": "Nobody"}), "references"),
-    "no executor": (lambda d: component(d, "Pusher").update(executorLabel="nobody"), "references"),
-    "a producer that is not there": (
-        lambda d: tasks(d)["Pusher"]["inputs"]["artifacts"]["model"]["taskOutputArtifact"].update(
-            producerTask="Nobody"
-        ),
-        "sources",
-    ),
-    "an output that is not there": (
-        lambda d: tasks(d)["Pusher"]["inputs"]["artifacts"]["model"]["taskOutputArtifact"].update(
-            outputArtifactKey="x"
-        ),
-        "sources",
-    ),
-    "an output parameter that is not there": (
-        lambda d: component(d, "ExampleGenDriver")["outputDefinitions"]["parameters"].pop("is_new"),
-        "sources",
-    ),
-    "a parameter that the pipeline does not take": (
-        lambda d: tasks(d)["ExampleGen"]["inputs"]["parameters"].update(source={"componentInputParameter": "data"}),
-        "sources",
-    ),
-    "a parameter that is not given": (
-        lambda d: tasks(d)["Evaluator"]["inputs"]["parameters"].pop("settings"),
-        "required-inputs",
-    ),
-    "an artifact that is not given": (
-        lambda d: tasks(d)["Evaluator"]["inputs"]["artifacts"].pop("model"),
-        "required-inputs",
-    ),
-    "a resolver": (
-        lambda d: d.spec["deploymentSpec"]["executors"].update(Baseline_executor={"resolver": {}}),
-        "executor-kind",
-    ),
-    "a driver in a hook": (
-        lambda d: container(d, "ExampleGen").update(lifecycle={"preCacheCheck": {"command": ["python"]}}),
-        "pre-cache-check",
-    ),
-    "an artifact of no type": (
-        lambda d: component(d, "Pusher")["inputDefinitions"]["artifacts"].update(model={"artifactType": {}}),
-        "artifact-types",
-    ),
-    "another command": (lambda d: container(d, "Transform").update(command=["python", "-m", "tfx"]), "artifact-types"),
-    "another command under minio": (
-        lambda d: container(d, "ReviewedSchema").update(command=["python", "-m", "tfx"]),
-        "openable-root",
-    ),
-    "a GPU image without a GPU": (lambda d: container(d, "Classifier").pop("resources"), "trainer-resources"),
-    "no image": (lambda d: container(d, "Pusher").pop("image"), "image"),
-    "a password in a variable": (extended("Pusher", "env", {"name": "DB_PASSWORD", "value": "x"}), "clear-text-secret"),
-    "a token in a variable": (extended("Pusher", "env", {"name": "API_TOKEN", "value": "x"}), "clear-text-secret"),
-    "a key in a variable": (
-        extended("Pusher", "env", {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}),
-        "clear-text-secret",
-    ),
-    "a token in an argument": (extended("Pusher", "args", "--token=abc"), "clear-text-secret"),
-    "a password in an argument": (extended("Pusher", "args", "--db-password", "abc"), "clear-text-secret"),
-    "a password in a URL": (extended("Pusher", "args", "--db", "mysql://me:abc@host/db"), "clear-text-secret"),
-    "an argument that is too long": (extended("Pusher", "args", "x" * 131_072), "argument-size"),
-    "a variable that is too long": (extended("Pusher", "env", {"name": "A", "value": "x" * 131_072}), "argument-size"),
-    "an invocation that is too long": (
-        lambda d: tasks(d)["Pusher"]["inputs"]["parameters"].update(
-            serving_dir={"runtimeValue": {"constant": "x" * 131_072}}
-        ),
-        "argument-size",
-    ),
-    "no volume": (without_volumes, "serving-volume"),
-    "a volume elsewhere": (served_from("/servings"), "serving-volume"),
-    "a bucket": (served_from("gs://bucket/serving"), "serving-bucket"),
-    "a mounted bucket": (served_from("/gcs/bucket/serving"), "serving-bucket"),
-}
-
-
 @pytest.mark.parametrize(("change", "rule"), BROKEN.values(), ids=BROKEN)
 def test_what_is_broken_is_found(change, rule):
     assert rule in rules(broken(digits(), change))
@@ -159,12 +40,13 @@ def test_what_we_compile_has_no_errors(document):
 
 
 def test_a_pinned_image_leaves_nothing_to_say():
-    images = Images(cpu="a@sha256:00", gpu="b@sha256:00")
+    digest = "0" * 64
+    images = Images(cpu=f"a@sha256:{digest}", gpu=f"b@sha256:{digest}")
     assert lint(compiled(images=images)) == ()
 
 
 def test_every_rule_has_a_broken_file():
-    elsewhere = {"form", "importer-uri"}
+    elsewhere = {"form", "importer-uri", "accelerator"}
     assert {rule for _, rule in BROKEN.values()} | elsewhere == set(RULES)
 
 
@@ -190,7 +72,64 @@ def test_only_a_bucket_can_be_imported(source):
     def change(document):
         document.spec["root"]["inputDefinitions"]["parameters"]["source"]["defaultValue"] = source
 
+    assert "importer-uri" in rules(broken(from_bucket(), change))
+
+
+@pytest.mark.parametrize("source", ["minio://data", "minio://data/", "s3://data//"])
+def test_a_whole_bucket_cannot_be_imported(source):
+    def change(document):
+        document.spec["root"]["inputDefinitions"]["parameters"]["source"]["defaultValue"] = source
+
     assert rules(broken(from_bucket(), change)) == {"importer-uri"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "what"),
+    [
+        (
+            lambda d: tasks(d)["Pusher"]["cachingOptions"].update(cacheKey="a"),
+            "unknown-field",
+            "cacheKey is newer than many a server",
+        ),
+        (
+            lambda d: container(d, "Pusher").update(enviroment=[]),
+            "unknown-field",
+            "enviroment is no field of a PipelineContainerSpec",
+        ),
+        (triggered("size(inputs.parameter_values['is_new']) > 3"), "trigger", "is not understood"),
+        (
+            lambda d: tasks(d)["Evaluator"]["inputs"]["parameters"].update(data={"runtimeValue": {"constant": 5}}),
+            "parameter-type",
+            "5 for a parameter of type STRING",
+        ),
+        (
+            lambda d: container(d, "Classifier")["resources"]["accelerator"].update(type="NVIDIA_L4"),
+            "accelerator",
+            "NVIDIA_L4 is none of the accelerators known for Kubeflow Pipelines",
+        ),
+    ],
+    ids=["a newer field", "a field that is dropped", "more of CEL", "a number for a text", "a device of Vertex AI"],
+)
+def test_what_may_be_meant_is_worth_a_warning(change, rule, what):
+    document = broken(digits(), change)
+    (found,) = (finding for finding in lint(document) if finding.rule == rule)
+    assert found.level == "warning"
+    assert what in found.what
+    assert rules(document) == set()
+
+
+@pytest.mark.parametrize("place", ["defaults: {", "nodes: {ExampleGenDriver: {", "nodes: {ReviewedSchema: {"])
+def test_a_schema_on_a_volume_has_to_be_mounted_in_both_tasks_that_read_it(tmp_path, place):
+    cluster, closing = tmp_path / "cluster.yaml", "}" * place.count("{")
+    cluster.write_text(f"version: 1\nschema: /schemas\n{place}volumes: [{{claim: s, path: /schemas}}]{closing}\n")
+    found = [finding for finding in lint(compiled(cluster=cluster)) if finding.rule == "input-volume"]
+    without = {"nodes: {ExampleGenDriver: {": "ReviewedSchema", "nodes: {ReviewedSchema: {": "ExampleGenDriver"}
+    assert [finding.where for finding in found] == [without[name] for name in (place,) if name in without]
+
+
+def test_data_in_a_mounted_bucket_needs_no_volume_on_vertex():
+    assert "input-volume" not in rules(compiled("vertex", data="/gcs/b/d", recipe="digits"), level="warning")
+    assert "input-volume" in rules(compiled("vertex", data="/data", recipe="digits"), level="warning")
 
 
 @pytest.mark.parametrize(("target", "other"), [("oss", "vertex"), ("vertex", "oss")])
@@ -209,6 +148,18 @@ def test_each_target_has_a_form_of_its_own(target, other):
         extended("Pusher", "args", "--db", "mysql://me@host/db"),
         extended("Pusher", "args", "x" * 131_071),
         served_from("/serving/below"),
+        lambda d: container(d, "Pusher").update(args=["--serving=/serving/below"]),
+        lambda d: container(d, "Evaluator").pop("args"),
+        triggered("inputs.parameter_values['is_new'] != ')'"),
+        triggered("size(inputs.parameter_values['is_new']) > 3"),
+        lambda d: platform(d)["Pusher_executor"].update(pod_metadata={"labels": {"any": "thing"}}),
+        lambda d: platform(d)["Pusher_executor"]["pvcMount"].append(
+            {"pvcNameParameter": {}, "mountPath": "/a"} | {"constant": "a"}
+        ),
+        lambda d: d.spec["deploymentSpec"].update(
+            {"@type": "type.googleapis.com/ml_pipelines.PipelineDeploymentConfig"}
+        ),
+        lambda d: tasks(d)["Evaluator"]["inputs"]["parameters"].update(data={"runtimeValue": {"constant": 5}}),
         lambda d: component(d, "Evaluator")["inputDefinitions"]["parameters"].update(more={"isOptional": True}),
         lambda d: component(d, "Evaluator")["inputDefinitions"]["parameters"].update(more={"defaultValue": 1}),
     ],
@@ -232,7 +183,7 @@ def test_errors_come_first():
             lambda: stock(schema_2_1=True, suffix=".json"),
             {"form", "pipeline-root", "pre-cache-check", "artifact-types"},
         ),
-        (stock_resolver, {"executor-kind", "task-name"}),
+        (stock_resolver, {"executor-kind", "task-name", "producers"}),
     ],
     ids=["schema 2.0", "schema 2.1", "with a root", "json", "resolver"],
 )

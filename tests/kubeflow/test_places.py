@@ -57,7 +57,10 @@ def test_paths_in_records_are_relative_to_the_pipeline_root() -> None:
         place.relative("minio://b/mine/digits/r/ExampleGen/s/examples")
 
 
-@pytest.mark.parametrize("serving", ["gs://b/serving", "s3://b/serving", "/gcs/b/serving"])
+@pytest.mark.parametrize(
+    "serving",
+    ["gs://b/serving", "s3://b/serving", "/gcs/b/serving", "//gcs/b", "/x/../gcs/b/serving", "/minio/b", "/s3/b/x"],
+)
 def test_a_bucket_is_no_serving_directory_not_even_a_mounted_one(serving: str) -> None:
     with pytest.raises(BadInput, match=r"cannot serve from a bucket.*no atomic rename"):
         places.mounted(serving)

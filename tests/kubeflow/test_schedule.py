@@ -45,16 +45,18 @@ def test_a_schedule_runs_the_file_every_night_without_catching_up(server, file):
         "enabled": True,
         "max_concurrency": 1,
         "catch_up": False,
+        "experiment_id": made.experiment_id,
     }
+    assert made.runtime_config.pipeline_root == "minio://mlpipeline/m"
 
 
 def test_an_interval_with_a_window_and_more_at_a_time(server, file):
-    window = ("--start", "2026-03-01T02:00:00Z", "--end", "2026-04-01T02:00:00+02:00")
+    window = ("--start", "2126-03-01T02:00:00Z", "--end", "2126-04-01T02:00:00+02:00")
     answer = created(server, file, "--every", "6h", "--max-concurrency", 3, "--catch-up", "--name", "often", *window)
     assert answer.json["schedules"][0]["due"] == "every 21600 s"
     (made,) = server.schedules
-    assert made.trigger.periodic_schedule.start_time.isoformat() == "2026-03-01T02:00:00+00:00"
-    assert made.trigger.periodic_schedule.end_time.isoformat() == "2026-04-01T02:00:00+02:00"
+    assert made.trigger.periodic_schedule.start_time.isoformat() == "2126-03-01T02:00:00+00:00"
+    assert made.trigger.periodic_schedule.end_time.isoformat() == "2126-04-01T02:00:00+02:00"
     assert (made.no_catchup, made.max_concurrency, made.display_name) == (False, "3", "often")
 
 
@@ -66,9 +68,19 @@ def test_it_is_due_by_exactly_one_of_cron_and_interval(server, file, arguments):
     assert server.asked == []
 
 
+RARE = ("0 0 0 29 2 *", "0 0 0 31 1-3 ?", "0 0 0 31 2 mon", "0 0 0 30,1 2 *", "0 0 0 31 2,4/8 *", "0 0 0 20/5 feb *")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["0 0 2 * * *", "*/15 * * ? * *", "0 0 9 ? * MON-FRI", "0 0,30 8-18/2 1,15 jan-MAR 0-6", "5/10 0 0 31 12 sat"],
+    [
+        "0 0 2 * * *",
+        "*/15 * * ? * *",
+        "0 0 9 ? * MON-FRI",
+        "0 0,30 8-18/2 1,15 jan-MAR 0-6",
+        "5/10 0 0 31 12 sat",
+        *RARE,
+    ],
 )
 def test_six_fields_as_kfp_reads_them_are_taken(text):
     assert timetable.six_fields(f" {text.replace(' ', '  ')} ") == text
@@ -92,6 +104,10 @@ def test_six_fields_as_kfp_reads_them_are_taken(text):
         ("0 */x * * * *", "no step for the minute"),
         ("0 0 2 L * *", "no day of month"),
         ("0 ,0 2 * * *", "no minute"),
+        ("0 0 0 31 2 *", "never due: wanted a day of at most 29 in these months, got 31 2"),
+        ("0 0 0 30,31 feb ?", "never due"),
+        ("0 0 0 31 4,6,9-11/2 *", "never due: wanted a day of at most 30"),
+        ("0 0 0 31 2/9 */2", "never due"),
     ],
 )
 def test_other_expressions_are_refused_by_field(text, message):
@@ -115,7 +131,8 @@ def test_what_is_no_interval_is_refused(text):
     [
         ("tomorrow", None, "--start: no time"),
         ("2026-03-01T02:00:00", None, "--start: no time zone"),
-        ("2026-03-01T02:00:00Z", "2026-03-01T02:00:00Z", "--end: over before it begins"),
+        ("2126-03-01T02:00:00Z", "2126-03-01T02:00:00Z", "--end: over before it begins"),
+        (None, "2026-03-01T02:00:00Z", "--end: over already: wanted a time after 20"),
     ],
 )
 def test_a_window_that_is_none_is_refused(start, end, message):
@@ -184,12 +201,39 @@ def test_schedules_are_listed_and_deleted_by_name(server, file):
     listed = scheduled(server, "--list")
     assert [one["name"] for one in listed.json["schedules"]] == ["digits", "often"]
     assert_fits(listed.json, "kubeflow_schedule")
-    deleted = scheduled(server, "--delete", "often")
+    deleted = scheduled(server, "--delete", "often", "--experiment", "digits")
     assert [one["name"] for one in deleted.json["schedules"]] == ["often"]
     assert [one.display_name for one in server.schedules] == ["digits"]
     unknown = scheduled(server, "--delete", "never")
     assert unknown.code == 2
     assert "no such schedule: wanted one of digits, got never" in unknown.err
+
+
+def test_another_experiment_may_have_a_schedule_of_the_same_name(server, file):
+    created(server, file, *NIGHTLY)
+    assert created(server, file, *NIGHTLY, "--experiment", "theirs").code == 0
+    assert len(server.schedules) == 2
+
+
+def test_a_replacement_leaves_what_is_another_experiments(server, file):
+    theirs = created(server, file, *NIGHTLY, "--experiment", "theirs").json["schedules"][0]["id"]
+    ours = created(server, file, *NIGHTLY).json["schedules"][0]["id"]
+    answer = created(server, file, "--every", "1h", "--replace")
+    assert [one["id"] for one in answer.json["replaced"]] == [ours]
+    assert theirs in [one.recurring_run_id for one in server.schedules]
+
+
+def test_what_is_to_be_replaced_or_removed_is_named_if_another_experiment_has_it(server, file):
+    theirs = created(server, file, *NIGHTLY, "--experiment", "theirs").json["schedules"][0]["id"]
+    for answer in (created(server, file, "--every", "1h", "--replace"), scheduled(server, "--delete", "digits")):
+        assert answer.code == 2
+        assert "digits: a schedule of another experiment has this name: wanted one in experiment digits" in answer.err
+        assert (
+            f"got cron 0 0 2 * * *, id {theirs}, in experiment theirs: --experiment theirs means that one" in answer.err
+        )
+    assert [(one.recurring_run_id, one.status) for one in server.schedules] == [(theirs, "ENABLED")]
+    assert scheduled(server, "--delete", "digits", "--experiment", "theirs").code == 0
+    assert server.schedules == []
 
 
 def test_the_list_is_a_table(server, file):

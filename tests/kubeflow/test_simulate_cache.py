@@ -65,6 +65,16 @@ def test_what_is_in_the_key_invalidates(root: Path, tmp_path: Path, other: Toy):
     assert states(again) == {"Make": "executed", "Read": "executed"}, "the new artifact has another name"
 
 
+def test_a_task_that_failed_is_not_taken_from_the_cache(root: Path):
+    script = f"make('data')\nsys.exit(os.path.exists({str(root.parent / 'dark')!r}))"
+    toys = document(Make=dataclasses.replace(MAKE, script=script))
+    (root.parent / "dark").touch()
+    assert states(run(toys, root)) == {"Make": "failed"}
+    (root.parent / "dark").unlink()
+
+    assert states(run(toys, root)) == {"Make": "executed"}
+
+
 def test_an_environment_variable_is_not_in_the_key(root: Path):
     run(document(Make=MAKE), root)
 
@@ -177,6 +187,19 @@ def test_an_importer_takes_its_uri_from_a_runtime_parameter(root: Path, data: Pa
     task["inputs"]["parameters"] = {"source": {"componentInputParameter": "source"}}
 
     run(compiled, root, buckets={DATA: data}, parameters={"source": DATA})
+
+    assert seen(root)[0] == "first"
+
+
+@pytest.mark.parametrize("uri", ["minio://data", "minio://data/", "s3://data//"])
+def test_a_whole_bucket_is_refused_as_the_launcher_has_no_key_for_it(root: Path, data: Path, uri: str):
+    with pytest.raises(BadInput, match="Data: the launcher would fail: the URI has an empty key"):
+        run(imports(root, reimport=True, uri={"constant": uri}), root, buckets={uri: data})
+    assert not (root / "toys").exists()
+
+
+def test_on_vertex_a_whole_bucket_is_mounted(root: Path, data: Path):
+    run(imports(root, VERTEX, reimport=True, uri={"constant": "gs://data"}), root, buckets={"gs://data": data})
 
     assert seen(root)[0] == "first"
 

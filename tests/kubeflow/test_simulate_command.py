@@ -1,18 +1,15 @@
 """`mnist-tfx kubeflow simulate` as a process: what it prints, and its exit codes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from command_line import PROJECT, Answer, mnist_tfx
+from command_line import Answer, mnist_tfx
+from kubeflow.cluster_command import assert_fits
 from toy_pipelines import Toy, document
 
 from components.digest import sha256_file
 from pipeline.kubeflow.document import VERTEX, write
-
-SCHEMA = json.loads((PROJECT / "pipeline/json_schemas/kubeflow_simulate.json").read_text())
 
 
 def simulated(tmp_path: Path, compiled: Any, *arguments: object) -> Answer:
@@ -22,7 +19,7 @@ def simulated(tmp_path: Path, compiled: Any, *arguments: object) -> Answer:
 
 
 def checked(answer: Answer) -> dict[str, Any]:
-    jsonschema.validate(answer.json, SCHEMA)
+    assert_fits(answer.json, "kubeflow_simulate")
     return answer.json
 
 
@@ -85,12 +82,37 @@ def test_for_people_it_prints_a_line_per_task_and_where_the_log_is(tmp_path: Pat
     assert last.startswith("time ")
 
 
-@pytest.mark.parametrize("option", ["--param", "--bucket", "--volume"])
+@pytest.mark.parametrize("option", ["--bucket", "--volume"])
 def test_a_pair_without_a_name_is_refused_with_the_option(tmp_path: Path, option: str):
-    answer = simulated(tmp_path, document(Make=Toy()), option, "nothing")
+    answer = simulated(tmp_path, document(Make=Toy()), option, "nothing", "--json")
 
     assert answer.code == 2
     assert answer.err.startswith(f"mnist-tfx: {option}: not understood: wanted ")
+    assert checked(answer)["status"] == "error"
+
+
+def test_a_call_without_a_file_is_refused_in_json_as_well():
+    answer = mnist_tfx("kubeflow", "simulate", "--json")
+
+    assert answer.code == 2
+    assert "FILE" in checked(answer)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nothing", "--param: no parameter: wanted NAME=VALUE"),
+        ("flag=1", "--param flag: not of its type: wanted true or false, got 1"),
+        ("flga=true", "did you mean flag?"),
+    ],
+)
+def test_a_parameter_is_read_as_submit_reads_it(tmp_path: Path, given: str, message: str):
+    parameters = {"flag": {"parameterType": "BOOLEAN", "defaultValue": True}}
+
+    answer = simulated(tmp_path, document(parameters=parameters, Make=Toy()), "--param", given, "--json")
+
+    assert answer.code == 2
+    assert message in checked(answer)["error"]
 
 
 def test_parameters_are_taken_from_the_command_line(tmp_path: Path):

@@ -151,7 +151,7 @@ def test_a_container_that_knows_nothing_of_pods_here_writes_its_files_in_the_pod
         "import json, os, sys\n"
         "outputs = json.loads(sys.argv[1])['outputs']\n"
         "open(outputs['parameters']['count']['outputFile'], 'w').write('7')\n"
-        "os.makedirs(os.path.dirname(outputs['outputFile']))\n"
+        "os.makedirs(os.path.dirname(outputs['outputFile']), exist_ok=True)\n"
         "open(outputs['outputFile'], 'w').write(json.dumps({'parameterValues': {'word': 'w'}}))"
     )
     told = {"word": "STRING", "count": "STRING"}
@@ -191,18 +191,22 @@ def test_an_output_moved_out_of_the_run_fails_the_task(root: Path):
     finished = run(document(Make=Toy(script=script, makes=("data",))), root)
 
     assert "does not have expected bucket prefix" in str(finished.error)
-    assert store(root)["artifacts"] == []
+    assert kinds(root) == []
 
 
 def test_a_task_need_not_leave_any_files(root: Path):
     finished = run(document(Make=Toy(makes=("data",))), root)
 
     assert states(finished) == {"Make": "executed"}
-    assert len(store(root)["artifacts"]) == 1
+    assert kinds(root) == ["data", "executor-logs"]
 
 
-def test_a_failing_task_skips_what_depends_on_it_and_nothing_else_and_registers_nothing(root: Path):
+@pytest.mark.parametrize(("target", "state", "why"), [("oss", "skipped", "Make failed"), (VERTEX, "executed", "")])
+def test_after_a_failed_task_open_source_kfp_starts_nothing_and_vertex_what_does_not_depend_on_it(
+    root: Path, target: str, state: str, why: str
+):
     toys = document(
+        target,
         Make=Toy(script="make('data')\nsys.exit(1)", makes=("data",)),
         Read=Toy(reads={"data": ("Make", "data")}),
         Later=Toy(after=("Read",)),
@@ -211,11 +215,55 @@ def test_a_failing_task_skips_what_depends_on_it_and_nothing_else_and_registers_
 
     finished = run(toys, root)
 
-    assert states(finished) == {"Make": "failed", "Apart": "executed", "Read": "skipped", "Later": "skipped"}
+    assert states(finished) == {"Make": "failed", "Apart": state, "Read": "skipped", "Later": "skipped"}
+    assert why in {task.id: task.why for task in finished.ran.outcomes}["Apart"]
     assert finished.exit_code == 4
     assert finished.ran.status == "failed"
-    assert store(root)["artifacts"] == []
+
+
+def test_of_a_failed_task_its_logs_are_uploaded_and_registered_and_nothing_else(root: Path):
+    script = "make('data')\nprint('out'); print('too dark', file=sys.stderr); sys.exit(1)"
+
+    finished = run(document(Make=Toy(script=script, makes=("data",))), root)
+
+    assert states(finished) == {"Make": "failed"}
+    assert kinds(root) == ["executor-logs"]
+    (execution,) = store(root)["executions"]
+    assert list(execution["artifacts"]) == ["executor-logs"]
+    (logs,) = root.glob("toys/*/Make/*/executor-logs-0")
+    assert sorted(logs.read_text().split("\n")) == ["", "out", "too dark"]
     assert not list(root.glob("toys/*/Make/*/data"))
+
+
+def test_every_task_of_open_source_kfp_has_an_output_for_its_logs_that_nobody_declared(root: Path):
+    script = "logs = outputs['artifacts']['executor-logs']['artifacts'][0]\n"
+    script += spy(root, "[logs, place(logs['uri']).is_file()]") + "print('said')"
+
+    finished = run(document(Make=Toy(script=script)), root, run_id=RUN)
+
+    logs, is_there = seen(root)
+    uri = logs.pop("uri")
+    assert uri.startswith(f"{OSS_ROOT}/toys/{RUN}/Make/")
+    assert uri.endswith("/executor-logs-0")
+    assert logs == {"name": "executor-logs", "type": {"schemaTitle": "system.Artifact"}}
+    assert is_there
+    assert finished.exit_code == 0
+    (artifact,) = store(root)["artifacts"]
+    assert (artifact["uri"], artifact["type"]) == (uri, {"schemaTitle": "system.Artifact"})
+    assert (root / uri.removeprefix(f"{OSS_ROOT}/")).read_text() == "said\n"
+
+
+def test_what_a_container_says_of_its_logs_does_not_count(root: Path):
+    run(document(Make=Toy(script="finish({'executor-logs': {'mine': 1}})")), root)
+
+    (artifact,) = store(root)["artifacts"]
+    assert "mine" not in artifact["properties"]
+
+
+def test_on_vertex_logs_are_no_output(root: Path):
+    run(document(VERTEX, Make=Toy(script=spy(root, "outputs"))), root)
+
+    assert "artifacts" not in seen(root)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +452,11 @@ def test_pods_of_a_simulation_that_was_killed_are_swept(root: Path):
 def _runs(pid: int) -> bool:
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith("Z")
+
+
+def kinds(root: Path) -> list[str]:
+    """Returns the names of what is registered."""
+    return sorted(found["properties"]["display_name"] for found in store(root)["artifacts"])
 
 
 class _when_it_appears:  # noqa: N801  # reads as a statement

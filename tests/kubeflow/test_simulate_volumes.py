@@ -1,5 +1,7 @@
 """Volumes and secrets of the platform document, as a pod here sees them."""
 
+import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ from rich.console import Console
 from toy_pipelines import Toy, document, run, seen, spy, states
 
 from components.errors import BadInput
-from pipeline.kubeflow.document import VERTEX
+from pipeline.kubeflow.document import VERTEX, Document
 from pipeline.kubeflow.simulate.run import Options, simulate
 from pipeline.view import RunView
 
@@ -56,10 +58,27 @@ def test_serving_where_nothing_is_mounted_is_refused(root: Path):
         run(document(Push=Toy(container={"args": SERVING})), root)
 
 
-def test_vertex_has_no_claims_and_serves_from_the_roots_serving_folder(root: Path):
-    run(document(VERTEX, Push=Toy(script=SERVE, container={"args": SERVING})), root)
+def test_vertex_has_no_claims_and_serves_from_the_roots_serving_folder_and_that_is_said(root: Path):
+    toys = {name: Toy(script=SERVE, container={"args": SERVING}) for name in ("Push", "Look")}
+    toys["Look"] = dataclasses.replace(toys["Look"], script="", after=("Push",))
+
+    said = told(document(VERTEX, **toys), root)
 
     assert (root / "serving" / "1").is_dir()
+    assert said.count("Vertex AI mounts no volume at /serving by itself: simulated as if one were") == 1
+
+
+def test_a_claim_is_mounted_without_a_word(root: Path):
+    toys = document(Push=Toy(script=SERVE, container={"args": SERVING}, platform=pvc("models", "/serving")))
+
+    assert "mounts no volume" not in told(toys, root)
+
+
+def told(compiled: Document, root: Path) -> str:
+    """Simulates a file and returns what the user is told."""
+    file = io.StringIO()
+    simulate(compiled, Options(root=root), RunView(Console(file=file, width=200)))
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -107,12 +126,9 @@ def test_a_claim_that_a_parameter_names_is_refused(root: Path):
         run(document(Look=Toy(platform=mount)), root)
 
 
-def test_variables_from_secrets_are_empty_and_the_user_is_told(root: Path, tmp_path: Path):
+def test_variables_from_secrets_are_empty_and_the_user_is_told(root: Path):
     secret = {"secretAsEnv": [{"secretName": "s", "keyToEnv": [{"secretKey": "k", "envVar": "TOKEN"}]}]}
     toys = document(Look=Toy(script=spy(root, "os.environ['TOKEN']"), platform=secret))
 
-    with (tmp_path / "console").open("w+") as file:
-        simulate(toys, Options(root=root), RunView(Console(file=file)))
-        file.seek(0)
-        assert "Look: TOKEN comes from a secret and is empty here" in file.read()
+    assert "Look: TOKEN comes from a secret and is empty here" in told(toys, root)
     assert seen(root) == ""

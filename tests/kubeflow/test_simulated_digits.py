@@ -184,6 +184,24 @@ def swap_two_labels(folder: Path) -> None:
     os.utime(labels, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def test_a_run_without_a_new_span_executes_nothing_and_says_so(
+    tmp_path: Path, simulated: Path, digits_folder: Path
+) -> None:
+    days = tmp_path / "days"
+    shutil.copytree(digits_folder, days / "span-7")
+    asked = ("--recipe", "digits", "--data", "minio://lake/days/span-{SPAN}/")
+    bucket = ("--root", simulated, "--bucket", f"minio://lake/days={days}", "--json")
+    answer = mnist_tfx("kubeflow", "simulate", compiled_file(tmp_path, "oss", *asked), *bucket)
+    assert answer.code == 0, answer.err
+    assert answer.states()["ExampleGen"] == answer.states()["Pusher"] == "skipped"
+    assert "no new span" in answer.json["nothing_to_do"]
+    # With another seed it is another piece of work.
+    other = parts_of(
+        compiled_file(tmp_path, "oss", *asked, "--seed", 1), names.DATA_IMPORTER, names.DRIVER, "ExampleGen"
+    )
+    assert mnist_tfx("kubeflow", "simulate", other, *bucket).states()["ExampleGen"] == "executed"
+
+
 def test_an_image_with_other_code_than_was_compiled_is_refused(tmp_path: Path, compiled: dict[str, Path]) -> None:
     part = parts_of(compiled["oss"], names.DRIVER, "ExampleGen")
     digest = document.read(part).tasks["ExampleGen"].spec["inputs"]["parameters"]["code_digest"]
@@ -213,5 +231,5 @@ def test_a_pipeline_that_would_serve_from_a_bucket_is_refused_before_it_is_compi
         "--serving", "gs://b/serving", "-o", tmp_path / "p.yaml",
     )  # fmt: skip
     assert answer.code == 2
-    assert "no atomic rename" in answer.err
+    assert "nothing renames a folder of a bucket in one step" in answer.err
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,8 @@
 """`kubeflow submit`: one run, whatever the server does, with the parameters that were meant."""
 
+import dataclasses
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -8,12 +10,12 @@ import pytest
 import yaml
 from kubeflow.cluster_command import QUICK, assert_fits, invoke
 from kubeflow.cluster_files import compiled, with_data
-from kubeflow.kfp_server import Fault, KfpServer
+from kubeflow.kfp_server import HTML, Fault, KfpServer
 
 from components.errors import BadInput, Refused
 from pipeline.commands.kubeflow.submit import submit as command
-from pipeline.kubeflow import document
-from pipeline.kubeflow.client import run_parameters, submission
+from pipeline.kubeflow import document, run_parameters
+from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address, Connection, connect
 from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import Patience, Unanswered
@@ -93,11 +95,54 @@ def test_a_failure_after_the_run_was_made_does_not_make_a_second_one(server, fil
     assert answer.json["run"]["id"] == made.run_id
 
 
-@pytest.mark.parametrize("fault", [503, 429, "drop"])
-def test_a_failure_before_the_run_was_made_is_tried_again(server, file, fault):
+@pytest.mark.parametrize("fault", [503, 429])
+def test_a_run_that_the_server_has_turned_away_is_asked_for_again(server, file, fault):
     server.faults.append(Fault(fault, "POST", "/runs", times=2))
     assert submitted(server, file).code == 0
     assert len(server.runs) == 1
+
+
+UNDER_WAY = [
+    Fault(504),
+    Fault(504, body="upstream request timeout"),
+    Fault(502, body=HTML),
+    Fault(500),
+    Fault(503, body="upstream connect error"),
+    Fault(503, body='{"message": "no healthy upstream"}'),
+    Fault("drop"),
+]
+
+
+@pytest.mark.parametrize("fault", UNDER_WAY, ids=lambda fault: f"{fault.kind} {fault.body}")
+def test_a_run_that_may_be_under_way_is_never_asked_for_again(server, file, fault):
+    server.faults.append(dataclasses.replace(fault, method="POST", path="/runs"))
+    answer = submitted(server, file)
+    assert answer.code == 4
+    assert "so it is not known whether the run was made" in answer.err
+    assert [method for method, path in server.asked if path.endswith("/runs")].count("POST") == 1
+
+
+@pytest.mark.parametrize("fault", [504, "drop"])
+def test_a_run_that_is_made_after_a_gateway_has_given_up_is_found_and_the_only_one(server, file, fault):
+    server.faults.append(Fault(fault, "POST", "/runs", times=1, late=0.2))
+    answer = submitted(server, file, "--run-name", "mine")
+    assert answer.code == 0
+    time.sleep(0.3)  # a second one would be there by then
+    (made,) = server.runs
+    assert answer.json["run"]["id"] == made.run_id
+
+
+def test_the_root_is_sent_since_no_server_reads_it_from_the_file(server, file):
+    submitted(server, file)
+    assert server.runs[0].runtime_config.pipeline_root == "minio://mlpipeline/m"
+
+
+@pytest.mark.parametrize("uri", ["/data", "file:///data", "minio://", "http://b/r"])
+def test_a_root_that_is_no_bucket_is_refused(server, file, uri):
+    answer = submitted(server, file, "--pipeline-root", uri)
+    assert answer.code == 2
+    assert "--pipeline-root: no bucket that Kubeflow Pipelines can use" in answer.err
+    assert server.asked == []
 
 
 def test_an_older_run_of_the_same_name_is_not_taken_for_the_new_one(server, file):
@@ -115,7 +160,7 @@ def test_an_experiment_whose_answer_was_lost_is_used(server, file):
 
 
 def test_a_server_that_hangs_when_the_run_is_made_is_left_with_one_run_and_that_is_told(server, file):
-    connection = connected(server, Patience(timeout=0.5, first_pause=0.01))
+    connection = connected(server, Patience(timeout=0.5, first_pause=0.01, search=0.1))
     work = Work(document=document.read(file))
     server.faults.append(Fault("hang", "POST", "/runs", done=True))
     assert submission.submit(connection, work, "mine").id == server.runs[0].run_id
@@ -147,6 +192,11 @@ def test_a_parameter_that_is_not_meant_so_is_refused(server, file, given, messag
     with pytest.raises(BadInput, match=message):
         run_parameters.values(document.read(file), [given], run_parameters.RUN_MACROS)
     assert server.asked == []
+
+
+def test_what_a_server_would_fill_in_is_refused_where_there_is_none(file):
+    with pytest.raises(BadInput, match="--param source: a server fills it in, a simulation does not"):
+        run_parameters.values(document.read(file), ["source=[[RunUUID]]"], ())
 
 
 def test_a_parameter_given_twice_and_one_without_a_value_are_refused(tmp_path):

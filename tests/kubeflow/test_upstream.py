@@ -41,10 +41,11 @@ class Inputs:
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
     monkeypatch.setenv(places.POD_ROOT, str(tmp_path))
     paths = RunPaths(places.local(ROOT))
-    made = record(paths, "Transform")
+    made = record(paths, "Transform", blessed=0, model="{root}/digits/x")
     known = record_files.write(lineage(paths, "Transform").records, made)
     entry = made.outputs["made"][0]
-    properties = {DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: known}
+    told = {"blessed": 0, "model": f"{ROOT}/digits/x", "display_name": "made"}
+    properties = {**told, DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: known}
     artifacts = {
         "read": Artifact(name="1", uri=f"{ROOT}/{entry.path}", schema="", metadata=properties),
         names.lineage_of("Transform"): Artifact(
@@ -91,6 +92,22 @@ def test_properties_that_name_no_record_or_another_digest_are_refused(
     inputs.change(**metadata)
     with pytest.raises(Refused, match=message):
         inputs.read(tmp_path / "pod")
+
+
+@pytest.mark.parametrize("changed", [{"blessed": 1}, {"model": f"{ROOT}/digits/y"}, {"blessed": None}])
+def test_a_property_that_was_edited_in_the_metadata_is_refused(
+    inputs: Inputs, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    inputs.change(**changed)
+    with pytest.raises(Refused, match="properties were changed since they were recorded"):
+        inputs.read(tmp_path / "pod")
+
+
+def test_an_executor_is_given_the_recorded_properties_and_no_others(inputs: Inputs, tmp_path: Path) -> None:
+    inputs.change(baseline="none")
+    metadata = inputs.read(tmp_path / "pod").artifacts["read"].metadata
+    assert set(metadata) == {"blessed", "model", DIGEST_PROPERTY, RECORD_PROPERTY}
+    assert metadata["model"] == f"{ROOT}/digits/x"
 
 
 def test_an_artifact_that_its_record_did_not_make_is_refused(inputs: Inputs, tmp_path: Path) -> None:

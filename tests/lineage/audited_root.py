@@ -50,8 +50,9 @@ def leave(path: Path, data: bytes | str) -> None:
 class Builder:
     """Does what the runner does, node by node; `known` is {node: (record hash, record)} of what is current."""
 
-    def __init__(self, root: Path, rows=ROWS, git_tree: str = "clean") -> None:
+    def __init__(self, root: Path, rows=ROWS, git_tree: str = "clean", *, by_pods: bool = False) -> None:
         self.paths = RunPaths(root)
+        self.by_pods = by_pods
         self.rows, self.git_tree = rows, git_tree
         self.known = {}
         self.outcomes = []
@@ -86,6 +87,7 @@ class Builder:
         channels, made = NODES[node]
         inputs = {channel: (self._ref(source),) for channel, source in channels.items()}
         parameters, extra = self._parameters(node)
+        extra = {**extra, records.ORCHESTRATOR: records.KUBEFLOW} if self.by_pods else extra
         code = {"components/digest.py": digest_of(node).hex()}
         digest = sha256_bytes(canonical_json({"files": code, "lock": LOCK}))
         key = sha256_bytes(f"{node} {salt}".encode())
@@ -185,7 +187,7 @@ class Builder:
         return record.outputs[channel][0].ref(hash_)
 
     def _made(self, node: str, channel: str, type_name: str, salt: str):
-        path = f"artifacts/{node}/{channel}/{salt}"
+        path = self._path(node, channel, salt)
         folder, properties = self.paths.root / path, {}
         if type_name == "Model" and node != "Baseline":
             leave(folder / "Format-Serving/saved_model.pb", saved_model())
@@ -205,10 +207,13 @@ class Builder:
             properties = {"blessed": 1} if channel == "blessing" else {}
         return measure(self.paths.root, path, type_name=type_name, properties=properties)
 
+    def _path(self, node: str, channel: str, salt: str) -> str:
+        return f"digits/{salt}/{node}/s/{channel}" if self.by_pods else f"artifacts/{node}/{channel}/{salt}"
+
     def _contents(self, node: str, channel: str, salt: str):
         if node == "ExampleGen":
             for split, numbers in self.rows.items():
-                path = self.paths.root / f"artifacts/{node}/{channel}/{salt}/row_index/{split}.npy"
+                path = self.paths.root / self._path(node, channel, salt) / f"row_index/{split}.npy"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, row_index(numbers))
             return {"Split-train/data_tfrecord-00000-of-00001": b"rows" * 300, "data.json": "{}"}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from command_line import PROJECT
 from jsonschema import Draft202012Validator
-from lineage.audited_root import ROWS, build
+from lineage.audited_root import ROWS, Builder, build
 from lineage.saved_model_bytes import saved_model
 
 from components.errors import BadInput, MnistTfxError
@@ -20,6 +21,8 @@ from pipeline.commands.lineage.head import head as head_command
 from pipeline.lineage import chain, keys, policy, signing
 from pipeline.lineage.audit import files, run
 from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS
+from pipeline.metadata_url import SqliteFile
+from pipeline.paths import RunPaths
 
 ALL_PASS = dict.fromkeys(VERDICTS, PASS)
 
@@ -239,6 +242,40 @@ def test_a_dirty_tree_counts_as_the_policy_says(tmp_path, level, verdict):
     found = run.audit_version(dirty, None, with_rules(clean_tree=level))
     assert found.verdicts[POLICY] == verdict
     assert [finding.level for finding in found.findings] == ([] if level == "off" else [level.upper()])
+
+
+@pytest.fixture
+def pods(tmp_path) -> Path:
+    """A root whose executions were pods', beside a metadata store that knows them as if they had been its own."""
+    return build(tmp_path / "pods", by_pods=True)
+
+
+def test_what_pods_executed_passes_without_a_store(pods):
+    RunPaths(pods).metadata.unlink()
+    assert run.audit_version(pods).verdicts == ALL_PASS
+
+
+def test_a_store_that_knows_what_pods_made_has_to_agree(pods):
+    assert run.audit_version(pods).verdicts == ALL_PASS
+    with sqlite3.connect(RunPaths(pods).metadata) as database:
+        database.execute("UPDATE ArtifactProperty SET string_value = 'other' WHERE name = 'sha256'")
+    assert run.audit_version(pods).verdicts == {**ALL_PASS, COMPLETENESS: FAIL}
+
+
+def test_a_store_that_was_named_and_never_saw_the_pods_is_no_witness(pods, root):
+    elsewhere = RunPaths(root).metadata.rename(root / "elsewhere.db")
+    RunPaths(pods).metadata.unlink()
+    found = run.audit_version(pods, None, run.Options(metadata=SqliteFile(path=elsewhere)))
+    assert found.verdicts == {**ALL_PASS, COMPLETENESS: UNKNOWN}
+
+
+def test_a_local_record_that_says_a_pod_made_it_contradicts_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(Builder, "_path", lambda _, node, channel, salt: f"artifacts/{node}/{channel}/{salt}")
+    relabelled = build(tmp_path / "relabelled", by_pods=True)
+    RunPaths(relabelled).metadata.unlink()
+    found = run.audit_version(relabelled)
+    assert found.verdicts[INTEGRITY] == FAIL
+    assert "says that a pod made" in found.first(INTEGRITY).what
 
 
 def test_a_policy_may_ask_for_an_anchor(root):

@@ -55,11 +55,18 @@ def test_data_of_an_older_version_is_new_to_the_newest(root):
 
 def test_a_version_that_is_not_as_it_was_pushed_says_nothing(root):
     served = root.paths.serving / "1"
-    shutil.copytree(served, root.paths.serving / "2")
-    (root.paths.serving / "2" / "saved_model.pb").write_bytes(b"changed")
-    (root.paths.serving / "3").mkdir()
     assert newest_version_made_from(root.paths.serving, DATA) == 1
     (served / PROVENANCE).unlink()
+    assert newest_version_made_from(root.paths.serving, DATA) is None
+
+
+@pytest.mark.parametrize("changed", [True, False], ids=["changed", "empty"])
+def test_an_older_version_says_nothing_while_something_else_is_served(root, changed):
+    newest = root.paths.serving / "2"
+    newest.mkdir()
+    if changed:
+        shutil.copytree(root.paths.serving / "1", newest, dirs_exist_ok=True)
+        (newest / "saved_model.pb").write_bytes(b"changed")
     assert newest_version_made_from(root.paths.serving, DATA) is None
 
 

@@ -63,7 +63,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
         key=key,
     )
     told = None if address is None else auditing.succeeded(connect(address), run)
-    found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked)
+    found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, options.say)
     passed = found.passed()
     if as_json:
         status = "ok" if passed else "findings"

@@ -16,7 +16,8 @@ from pipeline.commands import options
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
 from pipeline.kubeflow.client.transport import Patience
-from pipeline.kubeflow.document import Document
+from pipeline.kubeflow.compiler.targets import TARGETS
+from pipeline.kubeflow.document import OSS, Document
 
 TOKEN: Final = "MNIST_TFX_KFP_TOKEN"  # noqa: S105  # the variable's name
 HOST: Final = "KF_PIPELINES_ENDPOINT"
@@ -69,6 +70,8 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
                     ca_cert=None if ca_cert is None else str(ca_cert),
                     patience=Patience(timeout=timeout),
                 )
+                if address.exposes_token:
+                    options.say(f"warning: {address.api}: the token is sent in the clear: https:// would protect it")
             return command(address=address, **others)
 
         return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), with_address)
@@ -83,7 +86,12 @@ def work(command: Command) -> Command:
             "--experiment", metavar="NAME", help="Experiment to file it under.  [default: the pipeline's name]"
         ),
         click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable."),
-        click.option("--pipeline-root", metavar="URI", help="Where to keep artifacts.  [default: what the file says]"),
+        click.option(
+            "--pipeline-root",
+            metavar="URI",
+            callback=_bucket,
+            help="Where to keep artifacts.  [default: what the file says]",
+        ),
         click.option("--service-account", metavar="NAME", help="Account of the pods.  [default: what the file says]"),
         click.option("--no-cache", is_flag=True, help="Execute every task."),
         click.option("--skip-lint", is_flag=True, help="Do not ask the linter first."),
@@ -103,6 +111,12 @@ def table_console() -> Console:
     """Returns a console whose tables keep an entry on one line where they are piped on."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def _bucket(_: click.Context, parameter: click.Parameter, uri: str | None) -> str | None:
+    if uri is not None:
+        TARGETS[OSS].check_uri(uri, parameter.opts[0])
+    return uri
 
 
 def _token(file: Path | None) -> str | None:

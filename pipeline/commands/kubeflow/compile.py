@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from components.digest import sha256_file
-from pipeline.beam import arguments
+from pipeline.beam.choice import arguments
 from pipeline.commands import options
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
@@ -76,12 +76,15 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
         --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
     """
     from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
+    from pipeline.kubeflow.compiler.doubts import doubts
     from pipeline.kubeflow.compiler.pods import Images
 
     BY_NAME[asked["target"]].check_suffix(output)
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
     document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
     write(document, output)
+    for doubt in doubts(document):
+        options.say(f"warning: {doubt}")
     if as_json:
         options.print_json(
             {

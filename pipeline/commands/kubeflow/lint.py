@@ -54,5 +54,10 @@ def lint(file: Path, target: str | None, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(f"{click.style(finding.level, fg=COLORS.get(finding.level, 'yellow'))}  {printable(finding)}")
-        click.echo(f"{file}: {errors} errors, {len(findings) - errors} warnings in {len(document.tasks)} tasks")
+        counts = (_count(errors, "error"), _count(len(findings) - errors, "warning"))
+        click.echo(f"{file}: {', '.join(counts)} in {_count(len(document.tasks), 'task')}")
     return 1 if errors else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,8 +11,8 @@ from rich.table import Table
 from components.errors import BadInput, printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
-from pipeline.kubeflow import document
-from pipeline.kubeflow.client import run_parameters, schedules, submission, timetable
+from pipeline.kubeflow import document, run_parameters
+from pipeline.kubeflow.client import schedules, submission, timetable
 from pipeline.kubeflow.client.connection import Address, connect
 from pipeline.kubeflow.client.schedules import Schedule
 
@@ -35,13 +35,15 @@ from pipeline.kubeflow.client.schedules import Schedule
     help="How many of its runs may go on at a time.",
 )
 @click.option("--catch-up", is_flag=True, help="Make up for runs that were missed.")
-@click.option("--replace", is_flag=True, help="Take the place of a schedule of this name.")
+@click.option("--replace", is_flag=True, help="Take the place of the experiment's schedule of this name.")
 @cluster_options.work
 @click.option("--list", "list_", is_flag=True, help="Show the schedules that are there instead.")
-@click.option("--delete", metavar="NAME", help="Remove a schedule instead.")
+@click.option("--delete", metavar="NAME", help="Remove a schedule of the experiment NAME, or of --experiment, instead.")
 @options.as_json
 def schedule(file: Path | None, address: Address, list_: bool, delete: str | None, as_json: bool, **how: Any) -> None:
     """Have a cluster run a compiled file again and again.
+
+    A name counts within an experiment: what another one has under it is neither replaced nor removed.
 
     A parameter may hold what the server fills in: [[ScheduledTime]], [[CurrentTime]], [[Index]] or [[RunUUID]].
 
@@ -56,7 +58,7 @@ def schedule(file: Path | None, address: Address, list_: bool, delete: str | Non
     if file is not None:
         action, found, replaced = "created", *_created(file, address, **how)
     elif delete is not None:
-        action, found, replaced = "deleted", schedules.delete(connect(address), delete), ()
+        action, found, replaced = "deleted", schedules.delete(connect(address), delete, how["experiment"]), ()
     else:
         action, found, replaced = "listed", schedules.listed(connect(address)), ()
     if as_json:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from components.digest import sha256_file
-from components.errors import BadInput, MnistTfxError, printable
+from components.errors import BadInput, MnistTfxError
 from pipeline.commands import options
+from pipeline.commands.results_text import print_line, print_results, print_time
+from pipeline.commands.verdicts_text import verdict_lines
 from pipeline.interruption import Interrupted
-from pipeline.kubeflow import document
-from pipeline.lineage.audit.findings import VERDICTS, Audit
+from pipeline.kubeflow import document, run_parameters
 from pipeline.quiet import own_console
 from pipeline.view import RunView
 
@@ -26,23 +24,14 @@ if TYPE_CHECKING:
 DEFAULT_ROOT: Final = "runs/simulated"
 
 
-def _pairs(
-    convert: Callable[[str], Any],
-) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, Any]]:
-    def parse(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-        found = {}
-        for pair in given:
-            name, separator, value = pair.partition("=")
-            if not name or not separator:
-                raise BadInput("not understood", where=parameter.opts[0], wanted=parameter.metavar, got=pair)
-            found[name] = convert(value)
-        return found
-
-    return parse
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+def _folders(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    found = {}
+    for pair in given:
+        name, separator, folder = pair.partition("=")
+        if not name or not separator:
+            raise BadInput("not understood", where=parameter.opts[0], wanted=parameter.metavar, got=pair)
+        found[name] = Path(folder).expanduser().absolute()
+    return found
 
 
 @click.command()
@@ -54,15 +43,13 @@ def _folder(text: str) -> Path:
     show_default=True,
     help="Folder that stands for the pipeline root; `lineage` takes it afterwards.",
 )
-@click.option(
-    "--param", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs(str), help="Runtime parameter."
-)
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable.")
 @click.option(
     "--bucket",
     "buckets",
     multiple=True,
     metavar="URI=DIR",
-    callback=_pairs(_folder),
+    callback=_folders,
     help="Folder that stands for another place in a bucket, such as the data's.",
 )
 @click.option(
@@ -70,7 +57,7 @@ def _folder(text: str) -> Path:
     "volumes",
     multiple=True,
     metavar="CLAIM=DIR",
-    callback=_pairs(_folder),
+    callback=_folders,
     help="Folder that stands for a volume; the one that models are served from is serving/ in the root.",
 )
 @click.option("--target", type=click.Choice(document.TARGETS), help="Platform.  [default: by the file's form]")
@@ -81,7 +68,7 @@ def _folder(text: str) -> Path:
 def simulate(  # noqa: PLR0913  # one argument to each option
     file: Path,
     root: Path,
-    parameters: dict[str, str],
+    params: tuple[str, ...],
     buckets: dict[str, Path],
     volumes: dict[str, Path],
     target: str | None,
@@ -112,7 +99,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         target = target or compiled.target
         asked = run.Options(
             root=root.expanduser().absolute(),
-            parameters=parameters,
+            parameters=run_parameters.values(compiled, params, macros=()),
             buckets=buckets,
             volumes=volumes,
             reuse=not no_cache,
@@ -126,7 +113,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         click.echo(f"mnist-tfx: {err}", err=True)
         return err.exit_code
     if verbose:
-        _line(console, f"log: {finished.log}")
+        print_line(console, f"log: {finished.log}")
     if as_json:
         options.print_json({**finished.to_dict(), **known})
     else:
@@ -138,27 +125,10 @@ def simulate(  # noqa: PLR0913  # one argument to each option
 
 def _print_summary(finished: Simulated, console: Console) -> None:
     answer = finished.to_dict()
-    metrics = answer["metrics"]
-    if answer["blessed"] is not None:
-        figures = options.figures(metrics, answer["nodes"])
-        _line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
-    if answer["version"] is not None:
-        _line(console, f"served    version {answer['version']} at {answer['serving_path']}")
+    print_results(answer, finished.root, console)
+    if finished.nothing_to_do is not None:
+        print_line(console, f"\n{finished.nothing_to_do}")
     if finished.audit is not None:
-        _print_audit(finished.audit, console)
-        _line(console, f"lineage   mnist-tfx lineage show --root {shlex.quote(str(finished.root))}")
-    _line(console, f"time      {answer['total_s']:.1f} s, of which {answer['train_s']:.1f} s training")
-
-
-def _print_audit(audit: Audit, console: Console) -> None:
-    for verdict in VERDICTS:
-        first = audit.first(verdict)
-        _line(
-            console, f"{verdict:<13} {audit.verdicts[verdict]}{'' if first is None else f'  {printable(first.where)}'}"
-        )
-    for finding in audit.findings:
-        _line(console, f"  {finding}")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)  # paths are for copying: never broken
+        for line in verdict_lines(finished.audit):
+            print_line(console, line)
+    print_time(answer, console)

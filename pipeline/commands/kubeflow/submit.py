@@ -11,8 +11,8 @@ from rich.console import Console
 from components.errors import printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
-from pipeline.kubeflow import document
-from pipeline.kubeflow.client import run_parameters, submission
+from pipeline.kubeflow import document, run_parameters
+from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
 from pipeline.kubeflow.client.connection import Address, Connection, connect
 
@@ -40,8 +40,11 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
 ) -> int:
     """Start a run of a compiled file on a cluster.
 
-    FILE is what `kubeflow compile --target oss` writes. It is linted first. If an answer of the server gets lost, the
-    run is looked for before it is asked for again: there is never a second one.
+    FILE is what `kubeflow compile --target oss` writes. It is linted first. If the server's answer gets lost, the run is
+    looked for, and asked for again only where the server has turned it away. Where it cannot be told whether the run was
+    started, that is said, with exit code 4: look for it before you submit again.
+
+    Who uploads FILE by hand has to enter its pipeline root in the form as well: the server does not read it from the file.
 
     \b
     Example:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import BadInput, EnvironmentProblem
@@ -31,13 +33,19 @@ def succeeded(connection: Connection, wanted: str) -> ClusterRun:
     return run
 
 
-def audit_run(folder: Path, run_id: str, options: auditing.Options) -> Audit:
+def audit_run(
+    folder: Path, run_id: str, options: auditing.Options, say: Callable[[str], None] = lambda _: None
+) -> Audit:
     """Makes the copy a root that knows the run, and audits what the run pushed.
+
+    The version is the one in the record of the run's push, and has to be what that push left: the copy of a bucket can
+    say anything.
 
     Args:
       folder: holds what lies below the pipeline root, and the serving volume as `serving`.
       run_id: of the run.
       options: how to audit.
+      say: is told which other runs were gathered along.
 
     Raises:
       BadInput: if the run left nothing there, or pushed nothing.
@@ -45,9 +53,10 @@ def audit_run(folder: Path, run_id: str, options: auditing.Options) -> Audit:
     """
     if not folder.is_dir():
         raise BadInput("no such folder", where=folder, wanted="a local copy of everything below the pipeline root")
-    record = gather.gather_run(RunPaths(folder), run_id)
+    record = gather.gather_run(RunPaths(folder), run_id, say)
     if record.version is None:
         raise BadInput(
             "the run pushed no version", where=run_id, hint="without new data, or after a refusal, none does"
         )
-    return auditing.audit_version(folder, record.version, options)
+    own = dataclasses.replace(options, pusher=gather.pusher_of(record))
+    return auditing.audit_version(folder, record.version, own)

@@ -120,13 +120,19 @@ def experiment_named(connection: Connection, name: str) -> str:
       BadInput: if there is none.
       MnistTfxError: as `Connection.ask`.
     """
-    found = connection.every(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
-    first = next(found, None)
-    if first is None:
+    found = experiment_id(connection, name)
+    if found is None:
         known = connection.every(connection.kfp.list_experiments, "experiments")
         names = ", ".join(str(one.display_name) for one in itertools.islice(known, 10))
         raise BadInput("no such experiment", where=connection.address.api, wanted=f"one of {names or 'none'}", got=name)
-    return str(first.experiment_id)
+    return found
+
+
+def experiment_id(connection: Connection, name: str) -> str | None:
+    """Returns the id of an experiment; None if there is none. Raises as `Connection.ask`."""
+    found = connection.every(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
+    first = next(found, None)
+    return None if first is None else str(first.experiment_id)
 
 
 def from_answer(run: Any) -> ClusterRun:

@@ -12,7 +12,7 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ from pipeline.kubeflow.client import transport
 from pipeline.kubeflow.client.transport import NotFound, Patience, Transport, Unanswered
 
 Made = TypeVar("Made")
+
+LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 PAGE: Final = 100
 """Entries asked for at a time; the server gives 200 at most."""
@@ -58,6 +60,12 @@ class Address:
         """The host as requests begin; a page's `#/...` and slashes at the end are left out."""
         parts = urlsplit(self.host)
         return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+    @property
+    def exposes_token(self) -> bool:
+        """Whether a token goes over a network in the clear."""
+        parts = urlsplit(self.host)
+        return self.token is not None and parts.scheme == "http" and parts.hostname not in LOCAL
 
 
 class Connection:
@@ -138,14 +146,15 @@ def equals(**fields: str) -> str:
 
 
 def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: Patience, what: str) -> Made:
-    """Creates something on the server, asking again where that may help, and never makes a second one.
+    """Creates something on the server; asks for it again only after it was turned away, so that there is never a second one.
 
-    An answer can get lost after the work was done: so before each further attempt, and at the end, the thing is looked for.
+    Without an answer of the API itself the work may be done, or still go on behind a gateway that has lost its patience.
+    Then the thing is looked for until it is there or `patience` ends, and not asked for again.
 
     Args:
       make: creates it.
       find: returns it if it is there.
-      patience: how often to try.
+      patience: how often to try, and for how long to look.
       what: it is, for the message.
 
     Raises:
@@ -156,19 +165,23 @@ def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patie
         try:
             return make()
         except Unanswered as err:  # noqa: PERF203  # one request takes longer than any handler
-            pause = next(pauses, None) if err.again else None
-            time.sleep(pause or 0)
-            if (found := _found(find, err, what)) is not None:
+            pause = next(pauses, None) if err.declined else None
+            waits = patience.looks() if pause is None else (pause,)
+            if (found := _found(find, waits, err, what)) is not None:
                 return found
             if pause is None:
                 raise _unsure(err, what, f"it was not there when looked for: look again before another {what}") from err
 
 
-def _found(find: Callable[[], Made | None], err: Unanswered, what: str) -> Made | None:
+def _found(find: Callable[[], Made | None], waits: Iterable[float], err: Unanswered, what: str) -> Made | None:
     try:
-        return find()
+        for wait in waits:
+            time.sleep(wait)
+            if (found := find()) is not None:
+                return found
     except MnistTfxError as also:
         raise _unsure(err, what, f"nor could it be looked for ({also.what}): look before another {what}") from also
+    return None
 
 
 def _unsure(err: Unanswered, what: str, hint: str) -> Unanswered:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.connection import Connection, create_once, equals
 from pipeline.kubeflow.client.submission import Work, experiment_id, packed
 from pipeline.kubeflow.client.timetable import Timetable
@@ -22,6 +23,7 @@ class Schedule:
       enabled: whether it starts runs.
       max_concurrency: how many of its runs may go on at a time.
       catch_up: whether runs that were missed are made up for.
+      experiment_id: the experiment that it belongs to.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Schedule:
     enabled: bool
     max_concurrency: int | None
     catch_up: bool
+    experiment_id: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the schedule as JSON values."""
@@ -46,7 +49,7 @@ class Plan:
       timetable: when.
       max_concurrency: how many of its runs may go on at a time, 1 to 10.
       catch_up: whether to make up for runs that were missed.
-      replace: whether it takes the place of a schedule of the same name.
+      replace: whether it takes the place of a schedule of the same name in the same experiment.
     """
 
     name: str
@@ -64,10 +67,10 @@ def create(connection: Connection, plan: Plan) -> tuple[Schedule, tuple[Schedule
       The new one, and those that it replaced.
 
     Raises:
-      BadInput: if the name is taken and `plan.replace` is not set.
+      BadInput: if the name is taken and `plan.replace` is not set, or it is and only another experiment has one to replace.
       MnistTfxError: as `create_once`; after a lost answer there is one new schedule or none, never two.
     """
-    before = listed(connection, plan.name)
+    before, elsewhere = _parted(connection, plan.name, plan.work.experiment_name)
     if before and not plan.replace:
         raise BadInput(
             "a schedule of this name is there already",
@@ -75,11 +78,15 @@ def create(connection: Connection, plan: Plan) -> tuple[Schedule, tuple[Schedule
             got=f"{before[0].due}, id {before[0].id}",
             hint="--replace puts this one in its place, --name gives it another name",
         )
+    if elsewhere and not before and plan.replace:
+        hint = "without --replace this one is put beside it"
+        raise _in_another(connection, elsewhere[0], plan.work.experiment_name, hint)
     old = {schedule.id for schedule in before}
     experiment = experiment_id(connection, plan.work.experiment_name)
 
     def find() -> Schedule | None:
-        return next((found for found in listed(connection, plan.name) if found.id not in old), None)
+        ours = (found for found in listed(connection, plan.name) if found.experiment_id == experiment)
+        return next((found for found in ours if found.id not in old), None)
 
     with packed(plan.work) as arguments:
 
@@ -100,20 +107,47 @@ def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, .
     return tuple(_schedule(one) for one in found)
 
 
-def delete(connection: Connection, name: str) -> tuple[Schedule, ...]:
-    """Removes the schedules with a name, and returns them; runs that they started go on.
+def delete(connection: Connection, name: str, experiment: str | None = None) -> tuple[Schedule, ...]:
+    """Removes the schedules of an experiment that have a name, and returns them; runs that they started go on.
+
+    Args:
+      connection: the server.
+      name: theirs.
+      experiment: name of the experiment; by default `name`, as both are by default the pipeline's.
 
     Raises:
-      BadInput: if there is none.
+      BadInput: if there is none, or only in another experiment.
       MnistTfxError: as `Connection.ask`.
     """
-    found = listed(connection, name)
+    found, elsewhere = _parted(connection, name, experiment or name)
+    if elsewhere and not found:
+        raise _in_another(connection, elsewhere[0], experiment or name)
     if not found:
         known = ", ".join(sorted({schedule.name for schedule in listed(connection)})) or "none"
         raise BadInput("no such schedule", where=connection.address.api, wanted=f"one of {known}", got=name)
     for schedule in found:
         _remove(connection, schedule)
     return found
+
+
+def _parted(connection: Connection, name: str, experiment: str) -> tuple[tuple[Schedule, ...], tuple[Schedule, ...]]:
+    """Returns the schedules with a name: those of an experiment, and those of others."""
+    found = listed(connection, name)
+    wanted = cluster_runs.experiment_id(connection, experiment) if found else None
+    ours = tuple(schedule for schedule in found if schedule.experiment_id == wanted)
+    return ours, tuple(schedule for schedule in found if schedule not in ours)
+
+
+def _in_another(connection: Connection, found: Schedule, wanted: str, hint: str | None = None) -> BadInput:
+    owner = connection.ask(connection.kfp.get_experiment, experiment_id=found.experiment_id).display_name
+    meant = f"--experiment {owner} means that one"
+    return BadInput(
+        "a schedule of another experiment has this name",
+        where=found.name,
+        wanted=f"one in experiment {wanted}",
+        got=f"{found.due}, id {found.id}, in experiment {owner}",
+        hint=meant if hint is None else f"{meant}, {hint}",
+    )
 
 
 def _made(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Schedule:
@@ -144,6 +178,7 @@ def _schedule(found: Any) -> Schedule:
         enabled=found.status == "ENABLED" or (found.status is None and found.mode == "ENABLE"),
         max_concurrency=None if found.max_concurrency is None else int(found.max_concurrency),
         catch_up=not found.no_catchup,
+        experiment_id=found.experiment_id or None,
     )
 
 

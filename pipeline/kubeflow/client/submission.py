@@ -34,7 +34,7 @@ class Work:
       document: the compiled pipeline.
       parameters: {runtime parameter: value} where it differs from the file's defaults.
       experiment: name of the experiment; by default the pipeline's.
-      pipeline_root: URI below which artifacts are kept; by default the file's.
+      pipeline_root: URI below which artifacts are kept; by default the file's, which no server reads from it.
       service_account: of the pods; by default the one in the comment at the file's head.
       cache: False has every task executed.
     """
@@ -58,7 +58,7 @@ class Work:
         return {
             "pipeline_package_path": str(package),
             "params": dict(self.parameters),
-            "pipeline_root": self.pipeline_root,
+            "pipeline_root": self.pipeline_root or self.document.root,
             # True would turn it on for tasks that must never be cached.
             "enable_caching": None if self.cache else False,
             "service_account": self.service_account or self.document.service_account,
@@ -100,15 +100,18 @@ def experiment_id(connection: Connection, name: str) -> str:
     """Returns the id of an experiment, which is made if it is not there; raises as `create_once`."""
     namespace, kfp = connection.address.namespace, connection.kfp
 
-    def make() -> Any:
-        # It looks the name up itself, so that the next attempt finds what a lost answer has left.
-        return connection.ask(kfp.create_experiment, name=name, namespace=namespace)
+    def make() -> str:
+        # It looks the name up itself.
+        made = connection.ask(kfp.create_experiment, name=name, namespace=namespace)
+        if not made.experiment_id:
+            hint = "the API of this server may be of another version"
+            raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
+        return str(made.experiment_id)
 
-    made = create_once(make, lambda: None, connection.address.patience, "experiment")
-    if not made.experiment_id:
-        hint = "the API of this server may be of another version"
-        raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
-    return str(made.experiment_id)
+    def find() -> str | None:
+        return cluster_runs.experiment_id(connection, name)
+
+    return create_once(make, find, connection.address.patience, "experiment")
 
 
 def submit(connection: Connection, work: Work, name: str | None = None) -> ClusterRun:

@@ -26,6 +26,10 @@ FIELDS: Final = {
 }
 """{field: (lowest, highest, names for lowest and up)}."""
 
+ANY: Final = ("*", "?")
+LONGEST: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of each month, in the year in which it has most."""
+
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """{unit of an interval: seconds}."""
 
@@ -54,7 +58,7 @@ def read(cron: str | None, every: str | None, start: str | None = None, end: str
     """Returns the timetable that the options describe.
 
     Raises:
-      BadInput: if both or neither of `cron` and `every` are given, or one of the four cannot be read.
+      BadInput: if both or neither of `cron` and `every` are given, one of the four cannot be read, or it is never due.
     """
     if (cron is None) == (every is None):
         got = "neither" if cron is None else "both"
@@ -62,6 +66,9 @@ def read(cron: str | None, every: str | None, start: str | None = None, end: str
     begins, ends = _moment("--start", start), _moment("--end", end)
     if begins is not None and ends is not None and ends <= begins:
         raise BadInput("over before it begins", where="--end", wanted=f"a time after {start}", got=end)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if ends is not None and ends <= now:
+        raise BadInput("over already", where="--end", wanted=f"a time after {now:%Y-%m-%dT%H:%M:%SZ}", got=end)
     return Timetable(
         cron=None if cron is None else six_fields(cron),
         every=None if every is None else seconds(every),
@@ -74,7 +81,7 @@ def six_fields(text: str) -> str:
     """Returns a cron expression with single blanks.
 
     Raises:
-      BadInput: if it has not six fields, or one of them is out of its range.
+      BadInput: if it has not six fields, one of them is out of its range, or no month has such a day.
     """
     fields = text.split()
     if len(fields) == len(FIELDS) - 1:
@@ -86,6 +93,7 @@ def six_fields(text: str) -> str:
     for name, field in zip(FIELDS, fields, strict=True):
         for part in field.split(","):
             _check_part(name, part)
+    _check_day(*fields[3:])
     return " ".join(fields)
 
 
@@ -106,12 +114,32 @@ def _check_part(field: str, part: str) -> None:
     span, slash, step = part.partition("/")
     if slash and not (step.isdecimal() and int(step) > 0):
         raise BadInput(f"no step for the {field}", where="--cron", wanted="a whole number above 0", got=part)
-    if span in {"*", "?"}:
+    if span in ANY:
         return
     values = [_number(value, lowest, names) for value in span.split("-", 1)]
     if any(value is None or not lowest <= value <= highest for value in values) or values != sorted(values, key=_last):
         wanted = f"{lowest} to {highest}{f' or {names[0]} to {names[-1]}' if names else ''}"
         raise BadInput(f"no {field}", where="--cron", wanted=f"{wanted}, a range of them, * or */N", got=part)
+
+
+def _check_day(days: str, months: str, weekdays: str) -> None:
+    """Refuses days that none of the months has; with days of the week given as well, either is enough."""
+    if not any(part[0] in ANY for field in (days, weekdays) for part in field.split(",")):
+        return
+    longest = max(LONGEST[month - 1] for part in months.split(",") for month in _values("month", part))
+    first = min(day for part in days.split(",") for day in _values("day of month", part))
+    if first > longest:
+        got = f"{days} {months}"
+        raise BadInput("never due", where="--cron", wanted=f"a day of at most {longest} in these months", got=got)
+
+
+def _values(field: str, part: str) -> range:
+    """Returns what a part that has been checked stands for."""
+    lowest, highest, names = FIELDS[field]
+    span, slash, step = part.partition("/")
+    ends = [lowest, highest] if span in ANY else [_last(_number(text, lowest, names)) for text in span.split("-", 1)]
+    last = highest if slash and len(ends) == 1 else ends[-1]
+    return range(ends[0], last + 1, int(step or 1))
 
 
 def _last(value: int | None) -> int:

@@ -40,12 +40,14 @@ class Unanswered(EnvironmentProblem):
     """The server gave no usable answer: what was asked for may have been done or not.
 
     Attributes:
-      again: whether asking again soon may help.
+      again: whether asking again soon may help who only reads.
+      declined: whether the API itself says that it has not taken the request on: then nothing is under way.
     """
 
-    def __init__(self, what: str, *, again: bool, **parts: Any) -> None:
+    def __init__(self, what: str, *, again: bool, declined: bool = False, **parts: Any) -> None:
         super().__init__(what, **parts)
         self.again = again
+        self.declined = declined
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,16 +58,26 @@ class Patience:
       timeout: seconds for one request, from the name's look-up to the last byte.
       attempts: how often a request is made at most.
       first_pause: seconds before the second attempt; they double from attempt to attempt.
+      search: seconds for which something is looked for that a silent server may still be making.
     """
 
     timeout: float = 30.0
     attempts: int = 4
     first_pause: float = 0.5
+    search: float = 20.0
 
     def pauses(self) -> Iterator[float]:
         """Yields the seconds before each further attempt, spread so that clients do not come back all at once."""
         for attempt in range(self.attempts - 1):
             yield self.first_pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311  # spreads load, hides nothing
+
+    def looks(self) -> Iterator[float]:
+        """Yields the seconds before each look for something that may still be made; they double and add up to `search`."""
+        waited, pause = 0.0, self.first_pause
+        while waited < self.search:
+            pause = min(pause, self.search - waited)
+            yield pause
+            waited, pause = waited + pause, 2 * pause
 
 
 PATIENT: Final = Patience()
@@ -75,7 +87,7 @@ class Transport:
     """Stands in for the urllib3 pool of `kfp_server_api.rest.RESTClientObject`.
 
     Reads are asked again after a lost connection or a 5xx. Nothing else is: only who created something can tell whether
-    it is there already (`client.create_once`).
+    it is there already (`connection.create_once`).
     """
 
     def __init__(self, pool: Any, *, host: str, token: str | None, patience: Patience) -> None:
@@ -164,7 +176,9 @@ class Transport:
         if status == HTTPStatus.NOT_FOUND:
             return self._missing(response, parts)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Unanswered(f"the server failed ({status})", again=True, **parts)
+            return Unanswered(
+                f"the server failed ({status})", again=True, declined=_declined(status, response), **parts
+            )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             return self._redirected(status, response)
         hint = "the API of this server may be of another version"
@@ -202,6 +216,14 @@ def _fulfil(answer: futures.Future[Any], call: Callable[[], Any]) -> None:
         answer.set_result(call())
     except BaseException as err:  # noqa: BLE001  # raised again by whoever waits for it
         answer.set_exception(err)
+
+
+def _declined(status: int, response: Any) -> bool:
+    """Whether the API has turned a request away; a gateway in front of it also gives a 5xx for one that goes on."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return True
+    said = _json(response.data)
+    return status == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(said, dict) and {"code", "message"} <= said.keys()
 
 
 def _json(body: bytes) -> Any:

@@ -7,6 +7,7 @@ under its own name, which wins; mappings are merged, lists are joined.
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing_extensions import Self
 
 from components.errors import BadInput
 from pipeline.config import CODE
-from pipeline.kubeflow.compiler.targets import in_bucket
+from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.names import DRIVER
+from pipeline.kubeflow.places import in_bucket
 
 NODES: Final = (DRIVER, *CODE)
 """The tasks that run a container, in the order of the flow."""
@@ -39,6 +41,17 @@ def _outside_buckets(path: str) -> str:
     return path
 
 
+def _an_image(image: str) -> str:
+    if not images.is_reference(image):
+        raise ValueError(images.WANTED)
+    return image
+
+
+def _plain(path: str) -> str:
+    """Returns an absolute path without `.`, `..` and a slash at its end."""
+    return posixpath.normpath(path) if path.startswith("/") else path
+
+
 def _like(pattern: str, wanted: str) -> AfterValidator:
     """Returns a check of a whole text; its error says in words what would have been right."""
 
@@ -51,11 +64,22 @@ def _like(pattern: str, wanted: str) -> AfterValidator:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-Cpu = Annotated[Text, _like(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "cores, such as 2, 0.5 or 500m")]
-Memory = Annotated[Text, _like(r"[0-9]+(\.[0-9]+)?[MGT]i?", "bytes with a unit, such as 500M, 8G or 4Gi")]
+_MORE_THAN_NOTHING: Final = r"(?=[0.]*[1-9])"
+Cpu = Annotated[
+    Text, _like(_MORE_THAN_NOTHING + r"([0-9]+(\.[0-9]+)?|[0-9]+m)", "cores, such as 2, 0.5 or 500m, and not 0")
+]
+Memory = Annotated[
+    Text,
+    _like(_MORE_THAN_NOTHING + r"[0-9]+(\.[0-9]+)?[MGT]i?", "bytes with a unit, such as 500M, 8G or 4Gi, and not 0"),
+]
 _ABSOLUTE: Final = _like(r"(/[^/:]+)+", "an absolute path in the pod")
-MountPath = Annotated[str, _ABSOLUTE]
-ServingPath = Annotated[str, AfterValidator(_outside_buckets), _ABSOLUTE]
+MountPath = Annotated[str, AfterValidator(_plain), _ABSOLUTE]
+ServingPath = Annotated[str, AfterValidator(_plain), AfterValidator(_outside_buckets), _ABSOLUTE]
+ImageReference = Annotated[str, AfterValidator(_an_image)]
+VolumeName = Annotated[
+    # KFP calls a pod's volume by its claim's, or its Secret's, name, and a volume's is a label of DNS.
+    str, _like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "at most 63 lower case letters, digits and -")
+]
 KubernetesName = Annotated[
     str, _like(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "a Kubernetes name: lower case letters, digits, - and .")
 ]
@@ -89,17 +113,23 @@ class SecretKey(Section):
     key: SecretEntry
 
 
+class SignKey(SecretKey):
+    """One entry of a Secret that is mounted as a volume."""
+
+    secret: VolumeName
+
+
 class Volume(Section):
     """A PersistentVolumeClaim, and where it is mounted."""
 
-    claim: KubernetesName
+    claim: VolumeName
     path: MountPath
 
 
 class Serving(Section):
     """The volume that the served versions are pushed to."""
 
-    claim: KubernetesName = CLAIM
+    claim: VolumeName = CLAIM
     path: ServingPath = SERVING
 
 
@@ -145,7 +175,7 @@ class Wishes(Section):
     env: Mapping[VariableName, Text] = {}
     secrets: Mapping[VariableName, SecretKey] = {}
     volumes: tuple[Volume, ...] = ()
-    image: str | None = None
+    image: ImageReference | None = None
     retries: Annotated[int, Field(ge=0, le=10)] = 0
     timeout: Annotated[int, Field(ge=1)] | None = None
 
@@ -179,11 +209,11 @@ class Cluster(Section):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     version: Literal[1] = 1
-    image: str | None = None
-    gpu_image: str | None = None
+    image: ImageReference | None = None
+    gpu_image: ImageReference | None = None
     serving: Serving = Serving()
     schema_folder: MountPath | None = Field(default=None, alias="schema")
-    sign_key: SecretKey | None = None
+    sign_key: SignKey | None = None
     service_account: AccountName | None = None
     defaults: Wishes = Wishes()
     nodes: Mapping[str, Wishes] = {}

@@ -2,21 +2,23 @@
 
 The graph is that of `pipeline.pipeline`, compiled by TFX's own compiler; what that leaves out, and what its output
 fails on elsewhere, is put right on the compiled JSON, one concern after another. Nothing in the result comes from the
-machine that it is made on but code and recipe: compiled twice, it is the same bytes.
+machine that it is made on but code and recipe: compiled twice, or elsewhere, it is the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.errors import BadInput
 from components.ingest.discovery import DataFiles, Form
+from components.schema_files import find_reviewed
 from components.settings import Settings
 from pipeline import configure, recipes
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam.choice import BEAM_ARGS
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
@@ -27,8 +29,10 @@ from pipeline.kubeflow.compiler.platform_document import platform_document, refu
 from pipeline.kubeflow.compiler.pods import Images, pods
 from pipeline.kubeflow.compiler.stock import Stock, compile_stock
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
-from pipeline.kubeflow.document import SERVICE_ACCOUNT, VERTEX, Document
+from pipeline.kubeflow.document import SERVICE_ACCOUNT, SPEC, VERTEX, Document
 from pipeline.paths import RunPaths
+
+DISTRIBUTION: Final = "mnist-tfx"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,12 +93,15 @@ def compile_pipeline(request: CompileRequest) -> Document:
     wanted = {node: pod for node, pod in wanted.items() if node == names.DRIVER or node in stock.executors}
     data_tasks.add(stock.spec, source, settings, request.form)
     lineage_channels.add(stock.spec)
-    containers.complete(stock, wanted, cluster, config.beam_args)
+    root = request.root.rstrip("/")  # KFP puts one before the pipeline's name
+    containers.complete(stock, wanted, cluster, root, config.beam_args)
+    # TFX puts its own version there, and in a job's labels Python's as well: those of the machine.
+    stock.spec["sdkVersion"] = f"{DISTRIBUTION}-{importlib.metadata.version(DISTRIBUTION)}"
     if target.name == VERTEX:
-        return _vertex(stock, request.root, source, cluster)
+        return _vertex(stock, root, source, cluster)
     return Document(
         target=target.name,
-        spec=_unshared({**stock.spec, "defaultPipelineRoot": _without_slash(request.root)}),
+        spec=_unshared({**stock.spec, "defaultPipelineRoot": root}),
         platform=_unshared(platform_document(wanted, cluster)),
         comment=_comment(stock, source, cluster),
     )
@@ -137,16 +144,36 @@ def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> Pi
         RunPaths(Path("root")),
         DataFiles(form=request.form, parts=()),
     )
+    if request.schema is not None:
+        _require_own_schema(request.schema, settings, config, cluster)
     folder = cluster.schema_folder or names.IMAGE_SCHEMA
     return dataclasses.replace(config, schema_folder=Path(folder), beam_args=request.beam_args)
 
 
+def _require_own_schema(folder: Path, settings: Settings, config: PipelineConfig, cluster: Cluster) -> None:
+    """Refuses a folder that was not read, and one that the pods would look for in vain."""
+    geometry = settings.data.geometry
+    if config.schema_folder != folder:
+        raise BadInput("no schema for this recipe", where=f"--schema {folder}", wanted=f"{geometry}.pbtxt")
+    if cluster.schema_folder is None and config.schema_digest != _image_digest(geometry):
+        raise BadInput(
+            "the image has another schema",
+            where=f"--schema {folder}",
+            wanted="a cluster file that says where the pods have it",
+            hint="mount a volume with it, and name its path under `schema`",
+        )
+
+
+def _image_digest(geometry: str) -> str | None:
+    try:
+        return find_reviewed(geometry).digest
+    except BadInput:
+        return None  # nothing is shipped for this geometry
+
+
 def _vertex(stock: Stock, root: str, source: DataSource, cluster: Cluster) -> Document:
-    job = {name: value for name, value in stock.job.items() if name != "pipelineSpec"}
-    job["runtimeConfig"] = {
-        "gcsOutputDirectory": _without_slash(root),
-        "parameterValues": {names.SOURCE: source.value},
-    }
+    job = {name: value for name, value in stock.job.items() if name not in (SPEC, "labels")}
+    job["runtimeConfig"] = {"gcsOutputDirectory": root, "parameterValues": {names.SOURCE: source.value}}
     if cluster.service_account is not None:
         job["serviceAccount"] = cluster.service_account
     return Document(target=VERTEX, spec=_unshared(stock.spec), job=_unshared(job))
@@ -159,10 +186,6 @@ def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
     if cluster.service_account is not None:
         lines.append(f"{SERVICE_ACCOUNT}{cluster.service_account}")
     return "".join(f"{line}\n" for line in lines)
-
-
-def _without_slash(root: str) -> str:
-    return root.rstrip("/")  # KFP puts one before the pipeline's name
 
 
 def _unshared(value: dict[str, Any]) -> dict[str, Any]:

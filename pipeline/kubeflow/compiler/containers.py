@@ -22,12 +22,22 @@ NO_GPU: Final = {"CUDA_VISIBLE_DEVICES": "-1"}
 """For a container that asks for no device, on a machine that has one."""
 
 
-def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, beam_args: Iterable[str]) -> None:
-    """Completes container, caching and retries of every container task of `stock.spec`."""
+def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str, beam_args: Iterable[str]) -> None:
+    """Completes container, caching and retries of every container task of `stock.spec`.
+
+    Args:
+      stock: what TFX compiled.
+      pods: {task: what it asks for}.
+      cluster: the cluster file.
+      root: URI of the pipeline root.
+      beam_args: for every Beam node.
+    """
     spec, beam_args = stock.spec, tuple(beam_args)
     for node, pod in pods.items():
         args = [
             *_what_to_run(node, stock),
+            # KFP leaves URIs out of its key: without this, artifacts below another root would be handed out.
+            *("--root", root),
             *_invocation(spec["components"][node]),
             *_mounted_files(node, cluster),
             # Only where they mean something: KFP's key holds the arguments.

@@ -6,7 +6,7 @@ import dataclasses
 
 from components.errors import BadInput
 from components.ingest import spans
-from pipeline.kubeflow.compiler.targets import Target
+from pipeline.kubeflow.compiler.targets import Target, is_top_of_bucket
 from pipeline.kubeflow.names import EMBEDDED
 
 
@@ -50,7 +50,8 @@ def parse(data: str | None, count: int | None, target: Target) -> DataSource:
       target: whose buckets count.
 
     Raises:
-      BadInput: for a relative path, a bucket of another kind, a malformed pattern, or spans of what is no pattern.
+      BadInput: for a relative path, a bucket of another kind or as a whole, a malformed pattern, or spans of what is no
+        pattern.
     """
     source = DataSource(value=data or EMBEDDED, spans=count or 1)
     if source.is_pattern:
@@ -59,6 +60,10 @@ def parse(data: str | None, count: int | None, target: Target) -> DataSource:
         raise BadInput("spans of data that has none", where="--spans", wanted=f"--data with {spans.FIELDS}")
     if source.in_bucket:
         target.check_uri(source.folder, "--data")
+        if is_top_of_bucket(source.folder):
+            raise BadInput(
+                "a whole bucket cannot be fetched", where="--data", wanted="a folder in the bucket", got=source.folder
+            )
     elif data is not None and not data.startswith("/"):
         wanted = "a bucket's URI, or an absolute path in the pod"
         raise BadInput("no place that a pod could read", where="--data", wanted=wanted, got=data)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, Toleration, Wishes
+from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SignKey, Toleration, Wishes
 from pipeline.kubeflow.compiler.pods import SERVING_READERS, SIGNER, Pod
 from pipeline.kubeflow.document import KUBERNETES, PLATFORMS
 
@@ -56,7 +56,7 @@ def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, An
     return {PLATFORMS: {KUBERNETES: {"deploymentSpec": {"executors": executors}}}}
 
 
-def sign_key_file(sign_key: SecretKey) -> str:
+def sign_key_file(sign_key: SignKey) -> str:
     """Returns the path in the pod of the private key that provenance is signed with."""
     return f"{SIGN_KEY_FOLDER}/{sign_key.key}"
 
@@ -76,7 +76,7 @@ def _secret_variable(name: str, entry: SecretKey) -> dict[str, Any]:
     return {"secretName": entry.secret, "keyToEnv": [{"secretKey": entry.key, "envVar": name}]}
 
 
-def _secret_folder(entry: SecretKey) -> dict[str, Any]:
+def _secret_folder(entry: SignKey) -> dict[str, Any]:
     return {"secretName": entry.secret, "mountPath": SIGN_KEY_FOLDER, "optional": False}
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from components.errors import BadInput
 from pipeline.config import TRAINERS
 from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, Wishes
-from pipeline.kubeflow.compiler.images import gpu_variant
+from pipeline.kubeflow.compiler.images import gpu_variant, require_reference
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.names import DRIVER
 
@@ -52,8 +52,12 @@ def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
     """Returns {task: what it asks for}, in the order of the flow.
 
     Raises:
-      BadInput: if no image is named, or the GPU image cannot be told, or the target has no such accelerator.
+      BadInput: if no image is named, or what is named is none, or the GPU image cannot be told, or the target has no
+        such accelerator.
     """
+    for option, image in (("--image", images.cpu), ("--gpu-image", images.gpu)):
+        if image is not None:
+            require_reference(image, where=option)
     cpu_image = images.cpu or cluster.image
     if cpu_image is None:
         raise BadInput("no image", where="--image", wanted="the image that `kubeflow/Dockerfile` builds")

@@ -10,7 +10,6 @@ from typing import Final
 
 from components.errors import BadInput
 from pipeline.kubeflow.document import OSS, VERTEX
-from pipeline.kubeflow.places import FOLDERS
 
 URI: Final = re.compile(r"(?P<scheme>[a-z0-9]+)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<key>.*))?")
 
@@ -22,18 +21,24 @@ class Target:
     Attributes:
       name: `oss` or `vertex`.
       title: its name in a sentence.
-      suffix: of the file that it takes.
+      suffixes: of the file that it takes, the usual one first.
       schemes: of the buckets that its launcher reads and writes.
       accelerator: the type that a Trainer asks for by default.
       accelerators: the types that are known, as regular expressions.
+      likely_accelerators: what a type looks like that may be new, as a regular expression.
     """
 
     name: str
     title: str
-    suffix: str
+    suffixes: tuple[str, ...]
     schemes: tuple[str, ...]
     accelerator: str
     accelerators: tuple[str, ...]
+    likely_accelerators: str | None = None
+
+    def knows_accelerator(self, kind: str) -> bool:
+        """Whether a type of accelerator is among the known ones."""
+        return any(re.fullmatch(known, kind) for known in self.accelerators)
 
     def check_accelerator(self, kind: str, where: object) -> None:
         """Refuses a type of accelerator that no node of this target can have.
@@ -41,7 +46,8 @@ class Target:
         Raises:
           BadInput: with the known ones.
         """
-        if not any(re.fullmatch(known, kind) for known in self.accelerators):
+        likely = self.likely_accelerators is not None and re.fullmatch(self.likely_accelerators, kind)
+        if not likely and not self.knows_accelerator(kind):
             known = ", ".join(name.replace("\\", "") for name in self.accelerators)
             raise BadInput(f"unknown accelerator for {self.title}", where=where, wanted=f"one of {known}", got=kind)
 
@@ -51,8 +57,9 @@ class Target:
         Raises:
           BadInput: for another suffix.
         """
-        if path.suffix != self.suffix:
-            raise BadInput(f"another suffix than {self.title} takes", where=path, wanted=self.suffix, got=path.suffix)
+        if path.suffix not in self.suffixes:
+            wanted = " or ".join(self.suffixes)
+            raise BadInput(f"another suffix than {self.title} takes", where=path, wanted=wanted, got=path.suffix)
 
     def check_uri(self, uri: str, where: str) -> None:
         """Refuses what is no URI of a bucket that the launcher of this target knows.
@@ -66,11 +73,17 @@ class Target:
             raise BadInput(f"no bucket that {self.title} can use", where=where, wanted=wanted, got=uri)
 
 
+def is_top_of_bucket(uri: str) -> bool:
+    """Whether a URI names a bucket and no folder in it: KFP's launcher has no key to ask for then."""
+    found = URI.fullmatch(uri)
+    return found is not None and not (found["key"] or "").strip("/")
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     OSS: Target(
         name=OSS,
         title="Kubeflow Pipelines",
-        suffix=".yaml",
+        suffixes=(".yaml", ".yml"),
         schemes=("minio", "s3", "gs"),
         accelerator="nvidia.com/gpu",
         # Kubernetes' own names of device plugins; the image's TensorFlow knows CUDA alone.
@@ -79,7 +92,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     VERTEX: Target(
         name=VERTEX,
         title="Vertex AI",
-        suffix=".json",
+        suffixes=(".json",),
         schemes=("gs",),
         accelerator="NVIDIA_L4",
         # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/MachineSpec#AcceleratorType, without TPUs.
@@ -95,16 +108,11 @@ TARGETS: Final[Mapping[str, Target]] = {
             "NVIDIA_H100_MEGA_80GB",
             "NVIDIA_H200_141GB",
         ),
+        likely_accelerators="NVIDIA_[A-Z0-9_]+",
     ),
 }
 
 
-def in_bucket(path: str) -> bool:
-    """Whether a path in a pod, or a URI, leads into a bucket: below `/gcs` and its like are the launcher's copies."""
-    return "://" in path or path.split("/")[1:2] in [[folder] for folder in FOLDERS.values()]
-
-
 def by_suffix(path: Path) -> str | None:
     """Returns the name of the target that a file's suffix speaks for, if it speaks for one."""
-    suffix = {".yml": ".yaml"}.get(path.suffix, path.suffix)
-    return next((target.name for target in TARGETS.values() if target.suffix == suffix), None)
+    return next((target.name for target in TARGETS.values() if path.suffix in target.suffixes), None)

@@ -1,1 +1,5 @@
-"""What `lint` looks for, one function to a rule: `form` of the file, `graph` of tasks, `containers` and what they run."""
+"""A compiled file -> findings (`check`), each of them a `fault` that one rule found.
+
+The rules: `form` of the file and its `fields`, `graph` of tasks and their `values`, `containers` and what they run, what
+Kubernetes is asked for (`platform`), and the `volumes` that the tasks read from.
+"""

@@ -12,21 +12,26 @@ from typing import Final
 
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
 from pipeline.kubeflow.document import Document
-from pipeline.kubeflow.lint import containers, form, graph
+from pipeline.kubeflow.lint import containers, fields, form, graph, platform, values, volumes
 from pipeline.kubeflow.lint.fault import LEVELS, Fault, Rule
 
 RULES: Final[Mapping[str, Rule]] = {
     "form": form.form,
     "messages": form.messages,
+    "unknown-field": fields.unknown_fields,
     "schema-version": form.schema_version,
     "pipeline-name": form.pipeline_name,
     "pipeline-root": form.pipeline_root,
     "runtime-default": form.runtime_default,
     "task-name": graph.task_name,
+    "task-info": graph.task_info,
     "dependencies": graph.dependencies,
+    "producers": graph.producers,
     "references": graph.references,
     "sources": graph.sources,
     "required-inputs": graph.required_inputs,
+    "parameter-type": values.parameter_type,
+    "trigger": values.trigger,
     "executor-kind": graph.executor_kind,
     "pre-cache-check": graph.pre_cache_check,
     "importer-uri": graph.importer_uri,
@@ -34,10 +39,15 @@ RULES: Final[Mapping[str, Rule]] = {
     "openable-root": containers.openable_root,
     "image": containers.image,
     "trainer-resources": containers.trainer_resources,
+    "accelerator": containers.accelerator,
     "clear-text-secret": containers.clear_text_secret,
     "argument-size": containers.argument_size,
-    "serving-volume": containers.serving_volume,
-    "serving-bucket": containers.serving_bucket,
+    "platform-executors": platform.platform_executors,
+    "platform-fields": platform.platform_fields,
+    "mounts": platform.mounts,
+    "serving-volume": volumes.serving_volume,
+    "serving-bucket": volumes.serving_bucket,
+    "input-volume": volumes.input_volume,
 }
 """{name of a rule: what it looks for}, in the order in which findings of one level are told."""
 

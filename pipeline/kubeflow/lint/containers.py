@@ -1,17 +1,16 @@
-"""What the containers of a compiled file run: image, resources, arguments, secrets, and the volume they serve from."""
+"""What the containers of a compiled file run: image, resources, arguments, secrets."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Final
 
 from pipeline.config import TRAINERS
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.compiler.containers import COMMAND
-from pipeline.kubeflow.compiler.targets import Target, in_bucket
+from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.document import OSS, Document, Task
 from pipeline.kubeflow.lint.fault import WARNING, Fault
 
@@ -21,7 +20,6 @@ MAX_ARGUMENT: Final = 131_072
 SECRET_NAME: Final = re.compile(r"(password|passwd|passphrase|token|secret|credentials?|(^|[_-])key)$", re.IGNORECASE)
 PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 INVOCATION: Final = "{{$}}"
-SERVING: Final = "--serving"
 
 
 def image(document: Document, target: Target) -> Iterator[Fault]:
@@ -30,8 +28,10 @@ def image(document: Document, target: Target) -> Iterator[Fault]:
     for task in _containers(document):
         if not _image(task):
             yield Fault(where=task.name, what="names no image", hint="compile with --image")
-    for name in sorted({_image(task) for task in _containers(document)}):
-        if not name or images.is_pinned(name):
+    for name in sorted({_image(task) for task in _containers(document)} - {""}):
+        if not images.is_reference(name):
+            yield Fault(where=name, what="no reference of an image", hint=images.WANTED)
+        if not images.is_reference(name) or images.is_pinned(name):
             continue
         moving = images.tag(name) == images.LATEST
         what = "the tag latest is another image tomorrow" if moving else "not pinned by digest"
@@ -50,6 +50,17 @@ def trainer_resources(document: Document, target: Target) -> Iterator[Fault]:
         elif task.name in TRAINERS and not asked:
             what = "trains, and asks for neither accelerator nor cpu and memory"
             yield Fault(where=task.name, what=what, hint="say what it needs in the cluster file", level=WARNING)
+
+
+def accelerator(document: Document, target: Target) -> Iterator[Fault]:
+    """A pod that asks for a device of another cluster's name waits for ever."""
+    for task in _containers(document):
+        asked = (task.container or {}).get("resources", {}).get("accelerator", {})
+        kind = asked.get("type") or asked.get("resourceType")
+        if kind is not None and not target.knows_accelerator(kind):
+            what = f"{kind} is none of the accelerators known for {target.title}"
+            hint = f"the usual one is {target.accelerator}"
+            yield Fault(where=task.name, what=what, hint=hint, level=WARNING)
 
 
 def clear_text_secret(document: Document, target: Target) -> Iterator[Fault]:
@@ -104,30 +115,6 @@ def argument_size(document: Document, target: Target) -> Iterator[Fault]:
                 yield Fault(where=task.name, what=what, hint=f"at most {MAX_ARGUMENT} can be passed to a process")
 
 
-def serving_volume(document: Document, target: Target) -> Iterator[Fault]:
-    """A version that is pushed into the pod's own file system goes with the pod."""
-    for task in _containers(document):
-        path = _serving(task)
-        if path is None or in_bucket(path):
-            continue
-        if target.name != OSS:
-            what = f"serves from {path}, and a PipelineJob mounts nothing but buckets"
-            hint = "the pods need a file system there by other means, or refuse to run"
-            yield Fault(where=task.name, what=what, hint=hint, level=WARNING)
-        elif not any(_holds(mount.get("mountPath", ""), path) for mount in task.platform.get("pvcMount", [])):
-            what = f"serves from {path}, where no volume is mounted"
-            yield Fault(where=task.name, what=what, hint="name its claim with --claim or in the cluster file")
-
-
-def serving_bucket(document: Document, target: Target) -> Iterator[Fault]:
-    """Nothing renames a folder of a bucket in one step, so a server could load half a version."""
-    del target
-    for task in _containers(document):
-        path = _serving(task)
-        if path is not None and in_bucket(path):
-            yield Fault(where=task.name, what=f"serves from the bucket {path}", hint="name a path of a mounted volume")
-
-
 def _containers(document: Document) -> list[Task]:
     return [task for task in document.tasks.values() if task.container is not None]
 
@@ -156,15 +143,7 @@ def _named_values(task: Task) -> Iterator[tuple[str, str]]:
     """Yields variables, and options with their values, `--name value` and `--name=value`."""
     yield from _variables(task).items()
     arguments = _arguments(task)
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             yield name, value if equals else ("" if following.startswith("--") else following)
-
-
-def _serving(task: Task) -> str | None:
-    return next((value for name, value in _named_values(task) if f"--{name}" == SERVING), None)
-
-
-def _holds(mount: str, path: str) -> bool:
-    return bool(mount) and PurePosixPath(path).is_relative_to(mount)

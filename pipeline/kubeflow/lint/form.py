@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pipeline.kubeflow.compiler.targets import URI, Target
-from pipeline.kubeflow.document import OSS, Document, Json
+from pipeline.kubeflow.document import OSS, SCHEMA_VERSION, Document, Json
 from pipeline.kubeflow.lint.fault import WARNING, Fault
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-SCHEMA_VERSION: Final = "2.1.0"
 PIPELINE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """What KFP's server takes (backend/src/apiserver/template/v2_template.go)."""
 
@@ -29,7 +28,7 @@ def form(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def messages(document: Document, target: Target) -> Iterator[Fault]:
-    """The server reads the file into KFP's messages; fields that are newer than these here are left to it."""
+    """The server reads the file into KFP's messages; fields that these do not have are another rule's."""
     del target
     from kfp.pipeline_spec import pipeline_spec_pb2
 

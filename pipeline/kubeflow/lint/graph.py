@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler.targets import Target
+from pipeline.kubeflow.compiler.targets import Target, is_top_of_bucket
 from pipeline.kubeflow.document import OSS, Document, Json, Task
 from pipeline.kubeflow.lint.fault import Fault
 from pipeline.kubeflow.names import TASK_NAME
@@ -49,6 +49,23 @@ def dependencies(document: Document, target: Target) -> Iterator[Fault]:
             document.in_order()
         except BadInput as err:
             yield Fault(where="dependentTasks", what=f"a circle: {err.got}", hint=EDITED)
+
+
+def producers(document: Document, target: Target) -> Iterator[Fault]:
+    """Argo starts a task when its dependentTasks are done: what comes from another one may not be there yet."""
+    if target.name != OSS:
+        return
+    for task in document.tasks.values():
+        for name in sorted(_producers(task).intersection(document.tasks).difference(task.upstream)):
+            yield Fault(where=task.name, what=f"reads from {name} and does not wait for it", hint=EDITED)
+
+
+def task_info(document: Document, target: Target) -> Iterator[Fault]:
+    """KFP's driver executes no task without one."""
+    del target
+    for task in document.tasks.values():
+        if not task.spec.get("taskInfo", {}).get("name"):
+            yield Fault(where=task.name, what="has no taskInfo.name", hint=EDITED)
 
 
 def references(document: Document, target: Target) -> Iterator[Fault]:
@@ -111,6 +128,14 @@ def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
         if uri is not None and uri.partition("://")[0] not in target.schemes:
             hint = f"one of {', '.join(scheme + '://' for scheme in target.schemes)}"
             yield Fault(where=task.name, what=f"imports {uri!r}, which is in no bucket", hint=hint)
+        elif uri is not None and is_top_of_bucket(uri):
+            what = f"imports {uri!r}, for whose empty key KFP's launcher refuses to work"
+            yield Fault(where=task.name, what=what, hint="name a folder in the bucket")
+
+
+def _producers(task: Task) -> set[str]:
+    given = [one for kind in SOURCES for one in task.spec.get("inputs", {}).get(kind, {}).values()]
+    return {one[field]["producerTask"] for one in given for field, *_ in SOURCES.values() if field in one}
 
 
 def _imported(document: Document, task: Task) -> str | None:

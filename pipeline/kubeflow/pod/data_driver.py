@@ -18,7 +18,6 @@ from pipeline import continuous, doctor
 from pipeline.code_digest import code_of
 from pipeline.config import CODE
 from pipeline.kubeflow import names, places
-from pipeline.kubeflow.gather import RUN_FILE
 from pipeline.kubeflow.pod import data, delivery, schemas
 from pipeline.kubeflow.pod.data import Digested
 from pipeline.kubeflow.pod.delivery import Output
@@ -44,7 +43,7 @@ def run(invocation: Invocation, serving: str, scratch: Path) -> None:
     digested = data.digest(data.find(invocation, scratch), settings.data)
     folder = scratch / names.LINEAGE
     folder.mkdir()
-    (folder / RUN_FILE).write_text(json.dumps({names.RECIPE: recipe, "sources": digested.told}, indent=1) + "\n")
+    (folder / names.RUN_FILE).write_text(json.dumps({names.RECIPE: recipe, "sources": digested.told}, indent=1) + "\n")
     is_new = not spans.is_pattern(str(invocation.parameters[names.SOURCE])) or _is_new(
         invocation, settings, digested, served
     )

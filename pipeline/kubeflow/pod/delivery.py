@@ -41,12 +41,19 @@ def deliver(invocation: Invocation, outputs: Mapping[str, Output], parameters: M
     """
     try:
         for channel, output in outputs.items():
-            target = places.local(invocation.outputs[channel].uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(output.folder, target)
+            _put(output.folder, places.local(invocation.outputs[channel].uri))
         _announce(invocation, outputs, parameters or {})
     except OSError as err:
         raise EnvironmentProblem("an output cannot be written", where=err.filename, got=err.strerror) from err
+
+
+def _put(folder: Path, target: Path) -> None:
+    """Moves a folder to `target`, where a mounted bucket may still hold what a killed attempt left."""
+    if target.exists():
+        # Nothing counts before the output file is written.
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, target)
 
 
 def _announce(invocation: Invocation, outputs: Mapping[str, Output], parameters: Mapping[str, str]) -> None:

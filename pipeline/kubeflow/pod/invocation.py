@@ -20,6 +20,9 @@ from pipeline.lineage.records import Scalar
 WRAPPERS: Final = ("struct", "list")
 INTEGER: Final = "NUMBER_INTEGER"
 
+EXECUTOR_LOGS: Final = "executor-logs"
+"""Output that KFP's driver adds to every task since 2.5.0: the launcher writes it, and no component declares it."""
+
 Json = dict[str, Any]
 
 
@@ -85,7 +88,9 @@ def parse(text: str, inputs_spec: Json) -> Invocation:
         return Invocation(
             parameters=_parameters(inputs.get("parameterValues", {}), inputs_spec.get("parameters", {})),
             inputs=_artifacts(inputs.get("artifacts", {}), inputs_spec.get("artifacts", {})),
-            outputs=_artifacts(outputs.get("artifacts", {}), {}),
+            outputs=_artifacts(
+                {name: it for name, it in outputs.get("artifacts", {}).items() if name != EXECUTOR_LOGS}, {}
+            ),
             output_parameters={name: it["outputFile"] for name, it in outputs.get("parameters", {}).items()},
             output_file=outputs["outputFile"],
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from components.errors import Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline import doctor, recording
+from pipeline.beam.choice import engine_of
+from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE
 from pipeline.git_state import git_state
@@ -44,6 +47,9 @@ CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
 BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
 NOT_PROPERTIES: Final = frozenset({names.IS_NEW, names.SPANS})
 """Parameters for Kubeflow and its drivers; the executors know nothing of them."""
+
+READ: Final = "read"
+"""Folder of the pod's root for copies of what is read."""
 
 TFX_VERSION: Final = "tfx_version"
 
@@ -104,7 +110,7 @@ class _Execution:
         parameters = self._resolved(known)
         work = self._work(known, parameters, code, lock)
         if task.node == "Pusher":
-            _require_blessed(task.invocation.inputs, known)
+            _require_blessed(known)
             self._write_provenance(known)
         self._keep_checkpoints(work.key)
         made = executor.execute(
@@ -164,8 +170,13 @@ class _Execution:
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
             inputs=inputs,
-            extra={records.ORCHESTRATOR: records.KUBEFLOW},
+            extra={records.ORCHESTRATOR: records.KUBEFLOW, **self._engine()},
         )
+
+    def _engine(self) -> dict[str, str]:
+        """Returns which engine runs a Beam node; only those get Beam arguments."""
+        engine = engine_of(self._task.beam_args)
+        return {} if engine is None else {records.BEAM: engine.name}
 
     def _write_provenance(self, known: Upstream) -> None:
         model = known.refs["model"]
@@ -185,8 +196,20 @@ class _Execution:
             os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
 
     def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:
-        given = self._task.invocation.inputs
-        return {channel: (given[channel], places.local(given[channel].uri)) for channel in known.refs}
+        return {channel: (it, self._readable(channel, places.local(it.uri))) for channel, it in known.artifacts.items()}
+
+    def _readable(self, channel: str, folder: Path) -> Path:
+        """Returns where an executor finds an input.
+
+        The workers of a distributed engine see nothing of a pod but what lies on a volume that they mount as well: the
+        pod's root is there if TMPDIR says so, what the launcher downloaded is not.
+        """
+        engine = engine_of(self._task.beam_args)
+        if engine is None or engine.name == DIRECT:
+            return folder
+        copy = self._paths.root / READ / channel
+        shutil.copytree(folder, copy)
+        return copy
 
     def _outputs(self) -> dict[str, tuple[Artifact, Path]]:
         wanted = {name: it for name, it in self._task.invocation.outputs.items() if name != names.LINEAGE}
@@ -258,10 +281,10 @@ def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
     return str(find_reviewed(str(parameters["geometry"]), folder).schema.parent)
 
 
-def _require_blessed(inputs: Mapping[str, Artifact], known: Upstream) -> None:
+def _require_blessed(known: Upstream) -> None:
     """Refuses a candidate that was not blessed; the step that did not bless it has kept its evidence."""
     for channel, node in BLESSINGS.items():
-        if inputs[channel].metadata.get("blessed") != 1:
+        if known.artifacts[channel].metadata.get("blessed") != 1:
             maker = known.records[str(known.refs[channel].record)]
             assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
             evidence = next((e.path for e in maker.outputs.get("evaluation", ())), known.refs[channel].path)

@@ -10,13 +10,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.errors import Refused
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod.invocation import Artifact
 from pipeline.lineage import record_files
-from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, ArtifactRef, difference
+from pipeline.lineage.artifacts import (
+    DIGEST_PROPERTY,
+    RECORD_PROPERTY,
+    ROOT_MARK,
+    ArtifactEntry,
+    ArtifactRef,
+    difference,
+)
 from pipeline.lineage.record_files import Records
 from pipeline.lineage.records import ExecutionRecord
 from pipeline.paths import RunPaths
@@ -28,11 +36,13 @@ class Upstream:
 
     Attributes:
       records: every record behind it, by hash.
-      refs: {channel: artifact}.
+      refs: {channel: how a record names the artifact}.
+      artifacts: {channel: the artifact, with no properties but the recorded ones}.
     """
 
     records: Records
     refs: Mapping[str, ArtifactRef]
+    artifacts: Mapping[str, Artifact]
 
     def heads(self) -> list[str]:
         """Returns the hashes of the records that made the inputs, each once, by channel."""
@@ -56,8 +66,13 @@ def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstr
         if names.is_lineage_input(channel):
             _keep_records(paths, places.local(artifact.uri))
     known = record_files.scan(paths.records)
-    read_channels = {name: it for name, it in inputs.items() if not _is_other(name)}
-    return Upstream(records=known, refs={name: _ref(it, place, known) for name, it in read_channels.items()})
+    given = {channel: artifact for channel, artifact in inputs.items() if not _is_other(channel)}
+    checked = {channel: _checked(artifact, place, known) for channel, artifact in given.items()}
+    return Upstream(
+        records=known,
+        refs={channel: entry.ref(hash_) for channel, (hash_, entry, _) in checked.items()},
+        artifacts={channel: artifact for channel, (_, _, artifact) in checked.items()},
+    )
 
 
 def _is_other(channel: str) -> bool:
@@ -70,14 +85,28 @@ def _keep_records(paths: RunPaths, folder: Path) -> None:
             record_files.write(paths.records, record)
 
 
-def _ref(artifact: Artifact, place: Place, known: Records) -> ArtifactRef:
+def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, ArtifactEntry, Artifact]:
+    """Returns the record's hash, what it says, and the artifact with the properties that the record has.
+
+    Properties come from KFP's metadata, which anybody may edit who may write there. A verdict is one of them.
+    """
     hash_ = str(artifact.metadata.get(RECORD_PROPERTY, ""))
     if hash_ not in known or not isinstance(record := known[hash_], ExecutionRecord):
         raise Refused("an input without a record", where=artifact.uri, got=hash_ or "no property `record`")
     entry = _entry(artifact, place.relative(artifact.uri), record)
+    recorded = {name: _with_root(value, place.root) for name, value in entry.properties.items()}
+    told = {name: artifact.metadata.get(name) for name in recorded}
+    if changed := [name for name, value in recorded.items() if told[name] != value]:
+        got = ", ".join(f"{name} {told[name]} for {recorded[name]}" for name in changed)
+        raise Refused("properties were changed since they were recorded", where=artifact.uri, got=got)
     if changes := difference(place.local_root, entry):
         raise Refused("an input was changed since it was recorded", where=artifact.uri, got=str(changes))
-    return entry.ref(hash_)
+    trusted = {**recorded, DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: hash_}
+    return hash_, entry, dataclasses.replace(artifact, metadata=trusted)
+
+
+def _with_root(value: Any, root: str) -> Any:
+    return value.replace(ROOT_MARK, root) if isinstance(value, str) else value
 
 
 def _entry(artifact: Artifact, path: str, record: ExecutionRecord) -> ArtifactEntry:

@@ -1,9 +1,9 @@
 """What differs between open-source Kubeflow Pipelines and Vertex AI, seen from a container.
 
-Open-source KFP: inputs are downloaded and come without their types, a list or struct in a property comes back wrapped,
-names are numbers, `lifecycle` is ignored. Vertex AI: buckets are mounted below `/gcs`, artifacts carry types and resource
-names, and a `lifecycle.preCacheCheck` hook runs before the cache is asked. Vertex AI's code is not public: this is what
-its documentation says and what TFX's containers rely on.
+Open-source KFP: inputs are downloaded and come without their types, a list or struct in a property comes back
+wrapped, names are numbers, `lifecycle` is ignored, logs are an output. Vertex AI: buckets are mounted below `/gcs`,
+artifacts carry types and resource names, and a `lifecycle.preCacheCheck` hook runs before the cache is asked. Vertex
+AI's code is not public: this is what its documentation says and what TFX's containers rely on.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Dialect(abc.ABC):
       default_root: where it keeps artifacts if the file does not say; None if the file has to.
       mounts_buckets: whether buckets are mounted, rather than copied from and to.
       runs_hooks: whether it runs `lifecycle.preCacheCheck`.
+      publishes_logs: whether every task has an output that takes what its container prints.
+      fails_fast: whether nothing starts any more once a task has failed.
     """
 
     target: ClassVar[str]
@@ -38,6 +40,8 @@ class Dialect(abc.ABC):
     default_root: ClassVar[str | None]
     mounts_buckets: ClassVar[bool]
     runs_hooks: ClassVar[bool]
+    publishes_logs: ClassVar[bool]
+    fails_fast: ClassVar[bool]
 
     @abc.abstractmethod
     def new_run_id(self, pipeline: str) -> str:
@@ -92,6 +96,8 @@ class OpenSource(Dialect):
     default_root = "minio://mlpipeline/v2/artifacts"
     mounts_buckets = False
     runs_hooks = False
+    publishes_logs = True  # since 2.5.0, unless the API server's PUBLISH_LOGS says otherwise
+    fails_fast = True  # Argo's default for a DAG
 
     def new_run_id(self, pipeline: str) -> str:
         """Returns a UUID."""
@@ -150,6 +156,8 @@ class VertexAI(Dialect):
     default_root = None
     mounts_buckets = True
     runs_hooks = True
+    publishes_logs = False
+    fails_fast = False  # PIPELINE_FAILURE_POLICY_FAIL_SLOW, unless the job says otherwise
 
     def new_run_id(self, pipeline: str) -> str:
         """Returns a job name: the pipeline's with a time stamp."""

@@ -17,6 +17,13 @@ from pipeline.kubeflow.simulate.dialect import Dialect
 from pipeline.kubeflow.simulate.metadata import Execution, MetadataStore
 from pipeline.kubeflow.simulate.values import KINDS, STRING, Json, as_value, to_text
 
+LOGS: Final = "executor-logs"
+"""Output that no component declares: takes what the container prints."""
+
+LOGS_TYPE: Final = {"artifactType": {"schemaTitle": "system.Artifact"}}
+FIRST_ATTEMPT: Final = "-0"
+"""The launcher puts the attempt's number behind the place of the logs; nothing is tried again here."""
+
 DAG_EXECUTION: Final = "1"
 """The root graph's execution; KFP gives it where a task's UUID is asked for."""
 
@@ -92,9 +99,9 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
 def provision(task: Task, task_root: str, dialect: Dialect) -> Json:
     """Returns where a task is to leave what it makes (`provisionOutputs`)."""
     declared = task.component.get("outputDefinitions", {})
+    wanted = {**declared.get("artifacts", {}), **({LOGS: LOGS_TYPE} if dialect.publishes_logs else {})}
     artifacts = {
-        channel: {"artifacts": [_output(channel, spec, task_root, dialect)]}
-        for channel, spec in sorted(declared.get("artifacts", {}).items())
+        channel: {"artifacts": [_output(channel, spec, task_root, dialect)]} for channel, spec in sorted(wanted.items())
     }
     parameters = {
         name: {"outputFile": dialect.parameter_file(task_root, name)} for name in sorted(declared.get("parameters", {}))
@@ -106,7 +113,8 @@ def provision(task: Task, task_root: str, dialect: Dialect) -> Json:
 def _output(channel: str, spec: Spec, task_root: str, dialect: Dialect) -> Json:
     found = {"name": dialect.output_name(channel), "type": dict(spec.get("artifactType", {}))}
     metadata = {"metadata": as_value(spec["metadata"])} if "metadata" in spec else {}
-    return {**found, "uri": f"{task_root}/{channel}", **metadata}
+    attempt = FIRST_ATTEMPT if channel == LOGS else ""
+    return {**found, "uri": f"{task_root}/{channel}{attempt}", **metadata}
 
 
 def _given(task: Task) -> Spec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.errors import EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from pipeline.kubeflow.document import Json as Spec
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate.buckets import in_pod
@@ -61,6 +61,18 @@ def artifact_uri(task: Task, parameters: Any) -> str:
     if not isinstance(uri, str) or not uri:
         raise _failed(task, "empty artifact URI")
     return uri
+
+
+def check_key(task: Task, uri: str, dialect: Dialect) -> None:
+    """Refuses a whole bucket, which the launcher of whoever takes the artifact could not fetch (`KeyFromURI`).
+
+    Raises:
+      BadInput: if the URI names nothing below its bucket; mounted buckets need no key.
+    """
+    _, _, place = uri.partition("://")
+    if not dialect.mounts_buckets and not place.partition("/")[2].strip("/"):
+        what = "the launcher would fail: the URI has an empty key"
+        raise BadInput(what, where=task.name, wanted="a folder below the bucket", got=uri)
 
 
 def _failed(task: Task, what: str) -> EnvironmentProblem:

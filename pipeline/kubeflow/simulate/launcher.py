@@ -1,12 +1,13 @@
 """A driven task -> its container run, with inputs fetched, and outputs uploaded and registered, or the reason why not.
 
-Follows backend/src/v2/component/launcher_v2.go. Of a task that fails nothing is uploaded and nothing registered.
+Follows backend/src/v2/component/launcher_v2.go. Of a task that fails its logs are uploaded and registered, and no more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
-from pipeline.kubeflow.simulate.driver import Driven
+from pipeline.kubeflow.simulate.driver import LOGS, Driven
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
 from pipeline.kubeflow.simulate.pod import Exit, Pod
 from pipeline.kubeflow.simulate.values import Json
@@ -31,6 +32,19 @@ KINDS: Final = {kind.exit_code: kind for kind in (BadInput, Refused, Environment
 
 PROGRAM: Final = "mnist-tfx: "
 """What the line begins with that our containers end with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Launched:
+    """A task whose container has ended.
+
+    Attributes:
+      made: what is registered of it: of a task that failed, its logs at most.
+      error: why it failed.
+    """
+
+    made: Made
+    error: MnistTfxError | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,17 +81,38 @@ class Launcher:
             return {}
         with self._pod(task, driven) as opened:
             self._run(task, spec, driven, opened)
-            return self.outputs.resolved(task, driven.outputs, opened)
+            return dict(self.outputs.written(task, driven.outputs, opened).get("parameterValues", {}))
 
-    def launch(self, task: Task, driven: Driven) -> Made:
-        """Runs a task's container.
+    def launch(self, task: Task, driven: Driven) -> Launched:
+        """Runs a task's container; the error of one that failed is of the kind that its exit code says.
 
         Raises:
-          MnistTfxError: if it fails, of the kind that its exit code says, or if what it left cannot be registered.
+          MnistTfxError: if what a container that succeeded has left cannot be registered.
         """
         with self._pod(task, driven) as opened:
-            self._run(task, task.container or {}, driven, opened)
-            return self.outputs.collect(task, driven.outputs, opened)
+            try:
+                with self._published(driven, opened):
+                    self._run(task, task.container or {}, driven, opened)
+                written = self.outputs.written(task, driven.outputs, opened)
+            except MnistTfxError as err:
+                return Launched(made=self.outputs.collect_logs(driven.outputs, opened), error=err)
+            return Launched(made=self.outputs.collect(task, driven.outputs, written, opened))
+
+    @contextlib.contextmanager
+    def _published(self, driven: Driven, opened: Pod) -> Iterator[None]:
+        """Makes the file that takes a container's logs before it starts, as the launcher does, and fills it at its end."""
+        found = driven.outputs.get("artifacts", {}).get(LOGS)
+        if found is None:
+            yield
+            return
+        begins = self.log.stat().st_size
+        with opened.path(in_pod(found["artifacts"][0]["uri"])).open("wb") as file:
+            try:
+                yield
+            finally:
+                with self.log.open("rb") as log:
+                    log.seek(begins)
+                    shutil.copyfileobj(log, file)
 
     @contextlib.contextmanager
     def _pod(self, task: Task, driven: Driven) -> Iterator[Pod]:

@@ -23,6 +23,7 @@ from pipeline.lineage.records import NodeOutcome, RunRecord
 from pipeline.local import not_run, process_age
 from pipeline.paths import RunPaths
 
+INGEST: Final = "ExampleGen"
 PUSHER: Final = "Pusher"
 FINDINGS: Final = "findings"
 
@@ -113,6 +114,12 @@ class Simulated:
             return self.error.exit_code
         return 0 if self.audit is None or self.audit.passed() else 1
 
+    @property
+    def nothing_to_do(self) -> str | None:
+        """Why nothing was executed but the data's driver; None where something was."""
+        waited = any(task.id == INGEST and task.state == "skipped" for task in self.ran.outcomes)
+        return "no new span: the newest served version was made from it" if waited and self.error is None else None
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer of `kubeflow simulate --json`, without schema version and the file's digest."""
         status = FINDINGS if self.exit_code == 1 else self.ran.status
@@ -122,6 +129,7 @@ class Simulated:
             **_empty(),
             **({} if self.record is None else _results(self.record, self.root)),
             "status": status,
+            "nothing_to_do": self.nothing_to_do,
             "error": None if self.error is None else str(self.error),
             "run_id": self.ran.run_id,
             "nodes": shown,

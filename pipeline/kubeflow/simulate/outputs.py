@@ -16,6 +16,7 @@ from components.errors import BadInput, EnvironmentProblem
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
+from pipeline.kubeflow.simulate.driver import LOGS
 from pipeline.kubeflow.simulate.metadata import Description, MetadataStore
 from pipeline.kubeflow.simulate.pod import Pod
 from pipeline.kubeflow.simulate.values import STRING, Json, as_value, from_text
@@ -56,50 +57,61 @@ class Outputs:
     pipeline: str
     run_root: str
 
-    def collect(self, task: Task, provisioned: Json, opened: Pod) -> Made:
+    def collect(self, task: Task, provisioned: Json, written: Json, opened: Pod) -> Made:
         """Uploads and registers what a container that succeeded has left.
 
         Args:
           task: the task.
           provisioned: the outputs of its ExecutorInput.
+          written: its ExecutorOutput.
           opened: its pod.
 
         Raises:
           EnvironmentProblem: if KFP would fail the task here.
         """
         try:
-            written = _executor_output(opened.path(provisioned["outputFile"]))
             parameters = _parameters(task, provisioned, written, opened)
             merged = {
-                channel: _merged(found["artifacts"][0], written.get("artifacts", {}).get(channel, {}))
+                channel: _merged(channel, found["artifacts"][0], written.get("artifacts", {}).get(channel, {}))
                 for channel, found in provisioned.get("artifacts", {}).items()
             }
-            properties = {channel: self._properties(channel, artifact) for channel, artifact in merged.items()}
-            if not self.dialect.mounts_buckets:
-                for channel, artifact in merged.items():
-                    self._upload(channel, artifact["uri"], opened)
+            return Made(parameters=parameters, artifacts=self._registered(merged, opened))
         except (ValueError, OSError) as err:
             raise EnvironmentProblem("the launcher would fail", where=task.name, got=err) from err
-        registered = {
+
+    def collect_logs(self, provisioned: Json, opened: Pod) -> Made:
+        """Uploads and registers what a container that failed has printed, and nothing else of it."""
+        logs = {
+            channel: found["artifacts"][0]
+            for channel, found in provisioned.get("artifacts", {}).items()
+            if channel == LOGS and opened.path(in_pod(found["artifacts"][0]["uri"])).exists()
+        }
+        return Made(parameters={}, artifacts=self._registered(logs, opened))
+
+    def written(self, task: Task, provisioned: Json, opened: Pod) -> Json:
+        """Returns the ExecutorOutput that a container left, or a hook; empty if it left none.
+
+        Raises:
+          EnvironmentProblem: if it left something else.
+        """
+        try:
+            return _executor_output(opened.path(provisioned["outputFile"]))
+        except (ValueError, OSError) as err:
+            raise EnvironmentProblem("the launcher would fail", where=task.name, got=err) from err
+
+    def _registered(self, artifacts: Mapping[str, Json], opened: Pod) -> dict[str, int]:
+        properties = {channel: self._properties(channel, artifact) for channel, artifact in artifacts.items()}
+        if not self.dialect.mounts_buckets:
+            for channel, artifact in artifacts.items():
+                self._upload(channel, artifact["uri"], opened)
+        return {
             channel: self.store.put_artifact(
                 Description(
                     pipeline=self.pipeline, uri=artifact["uri"], type=artifact["type"], properties=properties[channel]
                 )
             ).id
-            for channel, artifact in merged.items()
+            for channel, artifact in artifacts.items()
         }
-        return Made(parameters=parameters, artifacts=registered)
-
-    def resolved(self, task: Task, provisioned: Json, opened: Pod) -> Json:
-        """Returns the parameters in a task's output file, as a hook leaves it.
-
-        Raises:
-          EnvironmentProblem: if it is no ExecutorOutput.
-        """
-        try:
-            return dict(_executor_output(opened.path(provisioned["outputFile"])).get("parameterValues", {}))
-        except (ValueError, OSError) as err:
-            raise EnvironmentProblem("the hook's output is of no use", where=task.name, got=err) from err
 
     def _properties(self, channel: str, artifact: Json) -> Json:
         try:
@@ -154,7 +166,9 @@ def _parameters(task: Task, provisioned: Json, written: Json, opened: Pod) -> Js
     return found
 
 
-def _merged(provisioned: Json, written: Json) -> Json:
+def _merged(channel: str, provisioned: Json, written: Json) -> Json:
+    if channel == LOGS:  # the launcher's own: nothing that a container says of it counts
+        return provisioned
     told: Json = next(iter(written.get("artifacts", ())), {})
     metadata = {**provisioned.get("metadata", {}), **told.get("metadata", {})}
     return {**provisioned, "uri": told.get("uri") or provisioned["uri"], "metadata": metadata}

@@ -1,8 +1,9 @@
 """A compiled file and options -> its tasks executed in order, and what became of each.
 
 Tasks that do not depend on one another are executed one after the other all the same: each pod imports TensorFlow and
-fills the two cores that a small machine has. A task that fails takes along what depends on it, and nothing else; a task
-whose condition does not hold does the same without failing the run.
+fills the two cores that a small machine has. Once a task has failed, open-source KFP starts nothing any more (Argo's DAGs
+fail fast), while Vertex AI still executes what does not depend on it; what would have run beside it there is skipped here. A
+task whose condition does not hold takes along what depends on it, without failing the run.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import datetime
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from pipeline.interruption import Interrupted, Interruptions
@@ -21,7 +22,7 @@ from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
 from pipeline.kubeflow.simulate.buckets import Buckets
 from pipeline.kubeflow.simulate.dialect import DIALECTS, Dialect
 from pipeline.kubeflow.simulate.driver import Driven, Run, drive
-from pipeline.kubeflow.simulate.launcher import Launcher
+from pipeline.kubeflow.simulate.launcher import Launched, Launcher
 from pipeline.kubeflow.simulate.metadata import CACHED, COMPLETE, FAILED, Execution, MetadataStore
 from pipeline.kubeflow.simulate.outcome import Ran, Simulated, Stopped, TaskOutcome
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
@@ -34,6 +35,8 @@ from pipeline.view import RunView
 STATE_FOLDER: Final = ".kfp"
 """Below the root: what the imitated cluster knows."""
 
+NOTHING: Final = Made(parameters={}, artifacts={})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -41,7 +44,7 @@ class Options:
 
     Attributes:
       root: absolute folder that stands for the pipeline root.
-      parameters: {runtime parameter: its value as text}.
+      parameters: {runtime parameter: its value}.
       buckets: {URI: folder} for other places in buckets.
       volumes: {claim or secret: folder}.
       reuse: whether the cache is asked.
@@ -50,7 +53,7 @@ class Options:
     """
 
     root: Path
-    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     buckets: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     volumes: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     reuse: bool = True
@@ -120,7 +123,7 @@ class Simulation:
         self._launcher = self._new_launcher(pods)
         view.open([task.name for task in self._tasks])
         try:
-            self._warn_of_secrets(view)
+            self._warn(view)
             for task in self._tasks:
                 self._step(task, view)
         finally:
@@ -155,15 +158,20 @@ class Simulation:
         self._outcomes[task.name] = found
         view.finished(task.name, found.state, found.seconds, found.why)
 
-    def _fail(self, task: Task, err: MnistTfxError | Interrupted) -> TaskOutcome:
+    def _fail(self, task: Task, err: MnistTfxError | Interrupted, made: Made = NOTHING) -> TaskOutcome:
         self._error = self._error or err
-        self._store.put_execution(run_id=self._run.id, task=task.name, state=FAILED, parameters={}, artifacts={})
+        self._store.put_execution(
+            run_id=self._run.id, task=task.name, state=FAILED, parameters=made.parameters, artifacts=made.artifacts
+        )
         return TaskOutcome(id=task.name, state="failed", seconds=0.0, why=str(err))
 
     def _blocked(self, task: Task) -> str | None:
         """Returns why a task is not even looked at, if so."""
         if isinstance(self._error, Interrupted):
             return "the run had stopped"
+        failed = [found.id for found in self._outcomes.values() if found.state == "failed"]
+        if failed and self._dialect.fails_fast:
+            return f"{failed[0]} failed"
         missing = [name for name in task.upstream if name not in self._done]
         return None if not missing else f"{missing[0]} {_became(self._outcomes[missing[0]])}"
 
@@ -177,8 +185,8 @@ class Simulation:
             return TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=f"condition is false: {task.condition}")
         resolved = self._launcher.hook(task, driven)
         if not (task.cached and self._options.reuse):
-            made = self._launcher.launch(task, driven)
-            return self._finish(task, made, "executed", "caching is off" if self._options.reuse else "--no-cache")
+            why = "caching is off" if self._options.reuse else "--no-cache"
+            return self._conclude(task, self._launcher.launch(task, driven), why)
         return self._execute_cached(task, driven, resolved)
 
     def _execute_cached(self, task: Task, driven: Driven, resolved: Json) -> TaskOutcome:
@@ -191,10 +199,15 @@ class Simulation:
         if earlier is not None:
             made = Made(parameters=earlier.parameters, artifacts=earlier.artifacts)
             return self._finish(task, made, "cached", f"the same was executed in run {earlier.run_id}")
-        made = self._launcher.launch(task, driven)
-        found = self._finish(task, made, "executed", "nothing cached under its key")
-        self._store.remember(key, self._done[task.name])
+        found = self._conclude(task, self._launcher.launch(task, driven), "nothing cached under its key")
+        if task.name in self._done:
+            self._store.remember(key, self._done[task.name])
         return found
+
+    def _conclude(self, task: Task, launched: Launched, why: str) -> TaskOutcome:
+        if launched.error is not None:
+            return self._fail(task, launched.error, launched.made)
+        return self._finish(task, launched.made, "executed", why)
 
     def _finish(self, task: Task, made: Made, state: str, why: str) -> TaskOutcome:
         self._done[task.name] = self._store.put_execution(
@@ -236,10 +249,14 @@ class Simulation:
         self._volumes.mounts(task, self._dialect)
         if task.importer is not None:
             uri = importer.artifact_uri(task, self._run.parameters)
+            importer.check_key(task, uri, self._dialect)
             if not self._buckets.local(uri).exists():
                 raise BadInput("nothing lies where it imports from", where=f"{task.name}, {uri}")
 
-    def _warn_of_secrets(self, view: RunView) -> None:
+    def _warn(self, view: RunView) -> None:
+        mounts = (mount for task in self._tasks for mount in self._volumes.mounts(task, self._dialect))
+        for path in sorted({mount.path for mount in mounts if mount.assumed}):
+            view.say(f"Vertex AI mounts no volume at {path} by itself: simulated as if one were")
         for task in self._tasks:
             for variable in secret_variables(task):
                 view.say(f"{task.name}: {variable} comes from a secret and is empty here")

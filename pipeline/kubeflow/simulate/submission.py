@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from components.errors import BadInput
 from pipeline.kubeflow import names
-from pipeline.kubeflow.document import SPEC, VERTEX, Document, Task
+from pipeline.kubeflow.document import SCHEMA_VERSION, SPEC, VERTEX, Document, Task
 from pipeline.kubeflow.simulate import condition
 from pipeline.kubeflow.simulate.dialect import Dialect
-from pipeline.kubeflow.simulate.values import KINDS, as_value, from_text
+from pipeline.kubeflow.simulate.values import KINDS, as_value
 
-SCHEMA_VERSION: Final = "2.1.0"
 NOT_IMITATED: Final = ("iterator", "parameterIterator", "artifactIterator", "iteratorPolicy")
 EVEN_IF_FAILED: Final = "ALL_UPSTREAM_TASKS_COMPLETED"
 
@@ -35,7 +34,7 @@ def check(document: Document, dialect: Dialect) -> None:
         )
     version = document.spec.get("schemaVersion")
     if version != SCHEMA_VERSION:
-        rule = "KFP only supports schema version 2.1.0" if oss else "schema version 2.0.0 is not imitated"
+        rule = f"KFP only supports schema version {SCHEMA_VERSION}" if oss else "schema version 2.0.0 is not imitated"
         raise BadInput(rule, where=document.name, wanted=SCHEMA_VERSION, got=version)
     if re.search("[a-z0-9]", document.name) is None:
         raise BadInput("the API server wants a name for the pipeline", wanted="lower case letters", got=document.name)
@@ -45,8 +44,8 @@ def check(document: Document, dialect: Dialect) -> None:
     document.in_order()
 
 
-def parameters(document: Document, given: Mapping[str, str]) -> dict[str, Any]:
-    """Returns {runtime parameter: value}: as given on the command line, by the file, or None if it is optional.
+def parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns {runtime parameter: value}: as given, by the file, or None if it is optional.
 
     Raises:
       BadInput: for one that is missing, of another type, or not the pipeline's.
@@ -54,12 +53,10 @@ def parameters(document: Document, given: Mapping[str, str]) -> dict[str, Any]:
     for name in given.keys() - document.parameters.keys():
         known = ", ".join(document.parameters) or "none"
         raise BadInput("parameter is not required by pipeline", where=name, wanted=f"one of {known}")
-    found = {name: as_value(value) for name, value in document.values.items()}
+    found = {name: as_value(value) for name, value in {**document.values, **given}.items()}
     for name, spec in document.parameters.items():
         kind = spec.get("parameterType", "")
-        if name in given:
-            found[name] = _typed(name, given[name], kind)
-        elif name not in found:
+        if name not in found:
             if not spec.get("isOptional", False):
                 what = "parameter is not optional, yet has neither default value nor user provided value"
                 raise BadInput(what, where=name, hint=f"give it with --param {name}=VALUE")
@@ -80,13 +77,6 @@ def root(document: Document, dialect: Dialect) -> str:
     if found is None or found.partition("://")[0] not in dialect.schemes or "?" in found:
         raise BadInput("pipeline root", where=document.name, wanted=wanted, got=found)
     return found.rstrip("/")
-
-
-def _typed(name: str, text: str, kind: str) -> Any:
-    try:
-        return from_text(text, kind)
-    except ValueError as err:
-        raise BadInput(f"input parameter requires type {kind}", where=name, got=repr(text)) from err
 
 
 def _has_executor(task: Task) -> None:

@@ -62,7 +62,7 @@ def to_text(value: Any) -> str:
 
 
 def from_text(text: str, kind: str) -> Any:
-    """Returns the value that an output parameter's file, or a command line, says.
+    """Returns the value that an output parameter's file says.
 
     Raises:
       ValueError: if the text does not say a value of that type.

@@ -14,8 +14,6 @@ from components.errors import BadInput
 from pipeline.kubeflow.document import Document, Json, Task
 from pipeline.kubeflow.simulate.dialect import Dialect
 
-SERVING_OPTION: Final = "--serving"
-
 NAMED: Final = {"secretAsVolume": "secretName", "configMapAsVolume": "configMapName"}
 """{kind of volume: field of the platform document that names it}."""
 
@@ -28,11 +26,13 @@ class Mount:
       path: absolute, in the pod.
       folder: what lies there; None for an empty folder of the pod's own.
       claim: name of its claim, if it is one.
+      assumed: whether the platform would mount nothing there.
     """
 
     path: str
     folder: Path | None
     claim: str | None = None
+    assumed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Volumes:
         claims = {
             _claim(mount): PurePosixPath(path).relative_to(mount["mountPath"])
             for task in document.tasks.values()
-            if (path := serving_path(task)) is not None
+            if (path := task.serving) is not None
             for mount in task.platform.get("pvcMount", ())
             if PurePosixPath(path).is_relative_to(mount["mountPath"])
         }
@@ -69,13 +69,13 @@ class Volumes:
         """
         found = [*self._claims(task), *self._named(task)]
         found += [Mount(path=entry["mountPath"], folder=None) for entry in task.platform.get("emptyDirMounts", ())]
-        path = serving_path(task)
+        path = task.serving
         if path is None or any(PurePosixPath(path).is_relative_to(mount.path) for mount in found):
             return tuple(found)
         if not dialect.mounts_buckets:
             what = "no volume is mounted: a served version would vanish with the pod"
             raise BadInput(what, where=f"{task.name}, {path}", wanted="a claim in the platform document")
-        return (*found, Mount(path=path, folder=self.serving))
+        return (*found, Mount(path=path, folder=self.serving, assumed=True))
 
     def _claims(self, task: Task) -> Iterator[Mount]:
         for mount in task.platform.get("pvcMount", ()):
@@ -105,13 +105,6 @@ def secret_variables(task: Task) -> tuple[str, ...]:
     return tuple(
         pair["envVar"] for secret in task.platform.get("secretAsEnv", ()) for pair in secret.get("keyToEnv", ())
     )
-
-
-def serving_path(task: Task) -> str | None:
-    """Returns where a task wants the serving directory, if it does."""
-    args = list((task.container or {}).get("args", ()))
-    at = args.index(SERVING_OPTION) + 1 if SERVING_OPTION in args else len(args)
-    return args[at] if at < len(args) else None
 
 
 def _claim(mount: Json) -> str:

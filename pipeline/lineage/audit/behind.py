@@ -124,6 +124,8 @@ def _contradictions(record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
     for channel, entries in sorted(record.outputs.items()):
         for entry in entries:
             yield from _entry_contradictions(channel, entry)
+            if not record.in_store and entry.path.startswith(f"artifacts/{record.node}/"):
+                yield f"says that a pod made {channel}, where the local runner writes", "another place", entry.path
 
 
 def _entry_contradictions(channel: str, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:

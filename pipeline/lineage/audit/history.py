@@ -13,7 +13,7 @@ from components.serving import PROVENANCE
 from pipeline.lineage import chain, manifest
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.evidence import LEDGER, RECORD, Behind, Evidence, Push, record_path
-from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, UNKNOWN, Finding
+from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
 from pipeline.lineage.audit.served_bytes import MANIFEST, SERVED, Served
 from pipeline.lineage.chain import Head, LedgerBroken, Line
 from pipeline.lineage.records import ExecutionRecord, RunRecord
@@ -54,9 +54,26 @@ def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:
         yield Finding.of(err, INTEGRITY, LEDGER, where)
 
 
-def check_push(evidence: Evidence, version: int, served: Served, pushes: tuple[Push, ...]) -> Iterator[Finding]:
+def push_behind(evidence: Evidence, served: Served, pushes: tuple[Push, ...]) -> Push | None:
+    """Returns the push that what is served came from, by what its manifest says; None if there was no push.
+
+    A number can be in the ledger more than once: of a push of bytes that are served already, or of one to a serving
+    volume that has been replaced since.
+    """
+    of_bytes = [push for push in pushes if push.sha256 == served.sha256]
+    records = dict(evidence.records(push.record for push in of_bytes if push.record is not None))
+    for push in of_bytes:
+        record = records.get(str(push.record))
+        if isinstance(record, ExecutionRecord) and set(record.input_records) == set(served.heads):
+            return push
+    return next(iter([*of_bytes, *pushes]), None)
+
+
+def check_push(
+    evidence: Evidence, version: int, served: Served, pushes: tuple[Push, ...], push: Push | None
+) -> Iterator[Finding]:
     """Yields where the ledger's pushes and what is served disagree: nothing recorded, or another version's bytes."""
-    if not pushes:
+    if push is None:
         yield Finding(
             verdict=COMPLETENESS,
             link=PUSH,
@@ -66,18 +83,53 @@ def check_push(evidence: Evidence, version: int, served: Served, pushes: tuple[P
             got="none",
         )
         return
-    push, found = pushes[0], served.found_sha256
-    for other in pushes[1:]:
-        if other.sha256 != push.sha256:
-            what = f"version {version} was pushed twice with different bytes"
-            yield Finding(
-                verdict=INTEGRITY, link=PUSH, where=other.where, what=what, wanted=push.sha256, got=other.sha256
-            )
-    if found != push.sha256:
-        yield _other_bytes(evidence, version, served, push, found)
+    if served.found_sha256 != push.sha256:
+        yield _other_bytes(evidence, version, served, push, served.found_sha256)
+    yield from _check_number(evidence, version, pushes, push)
     if push.record is None:
         what = f"no line commits the push of version {version}"
         yield Finding(verdict=COMPLETENESS, link=PUSH, where=push.where, what=what)
+
+
+def check_run(version: int, pushes: tuple[Push, ...], push: Push | None, wanted: str) -> Iterator[Finding]:
+    """Yields that a version came from other bytes than one certain push, whose record has the hash `wanted`."""
+    own = [one for one in pushes if one.record == wanted]
+    if push is not None and push.sha256 not in [one.sha256 for one in own]:
+        yield Finding(
+            verdict=INTEGRITY,
+            link=PUSH,
+            where=push.where,
+            what=f"version {version} is not what {record_path(wanted)} pushed",
+            wanted=own[0].sha256 if own else "a line `pushed` that goes with that record",
+            got=push.sha256,
+        )
+
+
+def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], push: Push) -> Iterator[Finding]:
+    """Yields that a number was given to different bytes.
+
+    A local root has one serving directory, in which no number is given out twice: something was rewritten. Pods push to
+    a volume, which may be another one at the same path the next time, and nothing that they record tells the two apart.
+    So there the reader is warned, once: whoever asks for a version by its number has been answered in two ways. It is
+    no fault of what is served, all of which fits one push; where it does not, the findings about that say so.
+    """
+    others = {other.sha256: other for other in reversed(pushes) if other.sha256 != push.sha256}
+    if not others:
+        return
+    records = evidence.records(one.record for one in (push, *others.values()) if one.record is not None)
+    by_pods = {known for known, record in records if isinstance(record, ExecutionRecord) and not record.in_store}
+    for other in list(others.values())[::-1]:
+        replaced = {push.record, other.record} <= by_pods
+        what = f"version {version} was pushed twice with different bytes"
+        yield Finding(
+            verdict=INTEGRITY,
+            link=PUSH,
+            where=other.where,
+            what=f"{what}: to another serving volume, or a number was used again" if replaced else what,
+            wanted=push.sha256,
+            got=other.sha256,
+            level=WARN if replaced else FAIL,
+        )
 
 
 def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> Iterator[Finding]:

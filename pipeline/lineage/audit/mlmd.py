@@ -1,16 +1,16 @@
 """ML Metadata and the records -> every way in which the store does not say what the records say.
 
-The store is a witness, not the source: records, ledger and manifest are enough to audit with. It is not asked about what
-was executed on Kubeflow, which it never saw. What the records know of
-an execution is looked for in the store by the URIs of its outputs: states, events in both directions, `sha256`,
-`record` and the other custom properties, execution properties, contexts. What they do not know, such as times, names
-and ids, is not compared.
+The store is a witness, not the source: records, ledger and manifest are enough to audit with. Of what was executed on
+Kubeflow it need not know anything, but what it knows has to agree. What the records know of an execution is looked for
+in the store by the URIs of its outputs: states, events in both directions, `sha256`, `record` and the other custom
+properties, execution properties, contexts. What they do not know, such as times, names and ids, is not compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -99,16 +99,9 @@ class Witness:
 
     def check(self) -> tuple[tuple[Finding, ...], int]:
         """Returns the findings, and the number of records that the store agrees with."""
-        if self._asked or not self.known:
-            return self._check()
-        return (), 0
-
-    @property
-    def _asked(self) -> dict[str, ExecutionRecord]:
-        """The records of what the store saw."""
-        return {hash_: record for hash_, record in self.known.items() if record.in_store}
-
-    def _check(self) -> tuple[tuple[Finding, ...], int]:
+        from_pods = bool(self.known) and not any(record.in_store for record in self.known.values())
+        if from_pods and self.elsewhere is None and not os.path.lexists(self.path):
+            return (), 0
         file = self._address.path if isinstance(self._address, SqliteFile) else None
         kind = None if file is None else files.kind_of(file)
         if self.elsewhere is None and kind not in (None, files.FILE):
@@ -125,29 +118,35 @@ class Witness:
             got = None if err.got is None else str(err.got)
             what = f"was not asked, {err.what}: {GIVE}" if self.elsewhere and level == UNKNOWN else err.what
             return (_about(self.name, f"{what} ({ENOUGH})", got=got, level=level),), 0
-        return tuple(itertools.chain.from_iterable(found)), sum(not findings for findings in found)
+        seen = [findings for findings in found if findings is not None]
+        if from_pods and self.elsewhere is not None and not seen:
+            what = "was not asked: all of it was executed on Kubeflow, and the store never saw it"
+            return (_about(self.name, what, level=UNKNOWN),), 0
+        return tuple(itertools.chain.from_iterable(seen)), sum(not findings for findings in seen)
 
     @property
     def _address(self) -> Address:
         return SqliteFile(path=self.path) if self.elsewhere is None else self.elsewhere
 
-    def _compare(self) -> list[list[Finding]]:
-        """Returns the findings about each record."""
+    def _compare(self) -> list[list[Finding] | None]:
+        """Returns the findings about each record, None for one that the store never saw."""
         try:
-            stored = self._ask(list(self._asked.values()))
+            stored = self._ask(list(self.known.values()))
         except BrokeDown:
             # Some row is more than ml_metadata bears: asked one by one, the records tell whose it is.
-            return [self._compare_alone(hash_, record) for hash_, record in self._asked.items()]
-        return [self._differences(stored, hash_, record) for hash_, record in self._asked.items()]
+            return [self._compare_alone(hash_, record) for hash_, record in self.known.items()]
+        return [self._differences(stored, hash_, record) for hash_, record in self.known.items()]
 
-    def _compare_alone(self, hash_: str, record: ExecutionRecord) -> list[Finding]:
+    def _compare_alone(self, hash_: str, record: ExecutionRecord) -> list[Finding] | None:
         try:
             return self._differences(self._ask([record]), hash_, record)
         except BrokeDown as err:
             where = f"{self.name}: {record_path(hash_)} ({record.node})"
             return [_about(where, err.what, got=str(err.got))]
 
-    def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> list[Finding]:
+    def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> list[Finding] | None:
+        if not record.in_store and not any(stored.at(entry.path) for _, _, entry in _outputs(record)):
+            return None
         return list(_check_record(stored, hash_, record, self.reused.get(hash_, 0)))
 
     def _ask(self, some: list[ExecutionRecord]) -> _Stored:

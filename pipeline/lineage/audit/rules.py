@@ -169,34 +169,43 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
     hash_, record = found
     where = f"{record_path(hash_)} ({record.node})"
     told = next((entry.properties.get(BASELINE_PROPERTY) for es in record.outputs.values() for entry in es), None)
-    before = _served_before(subject, hash_)
+    before = _served_before(subject, hash_, record)
     if told == NO_BASELINE:
         others = [f"version {version}" for version, sha256 in before if sha256 != subject.push.sha256]
         if others:
             yield Broken(where=where, what="was compared with none", wanted=others[-1], got=NO_BASELINE)
         return
-    versions = {f"version {version}": sha256 for version, sha256 in before}
-    if told not in versions:
-        wanted = f"one of {', '.join(versions) or 'none'}"
+    known = [sha256 for version, sha256 in before if f"version {version}" == told]
+    if not known:
+        wanted = f"one of {', '.join(dict.fromkeys(f'version {version}' for version, _ in before)) or 'none'}"
         yield Broken(
             where=where, what="was compared with no version that was pushed before", wanted=wanted, got=str(told)
         )
         return
-    asked = record.parameters.get("baseline_digest", versions[str(told)])
-    made = [entry.sha256 for es in record.outputs.values() for entry in es]
-    for got in (asked, *made):
-        if got != versions[str(told)]:
-            yield Broken(
-                where=where, what=f"was compared with other bytes than {told}", wanted=versions[told], got=str(got)
-            )
+    asked = [record.parameters[name] for name in ("baseline_digest",) if name in record.parameters]
+    read = [*asked, *(entry.sha256 for es in record.outputs.values() for entry in es)]
+    wanted = next((sha256 for sha256 in known if {*read} == {sha256}), known[-1])
+    for got in read:
+        if got != wanted:
+            yield Broken(where=where, what=f"was compared with other bytes than {told}", wanted=wanted, got=str(got))
 
 
-def _served_before(subject: Subject, record: str) -> list[tuple[int, str]]:
-    """Returns version and digest of every push before the ledger commits a record."""
+def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> list[tuple[int, str]]:
+    """Returns version and digest of every push before an execution.
+
+    The local runner writes the ledger as things happen. Lines about pods are written when somebody gathers them, in
+    whatever order the runs were asked for; but the versions of a serving directory only ever grow. So there the numbers
+    tell: those below the one that the execution's own run pushed.
+    """
     lines = subject.evidence.chain.lines
-    end = next((line.sequence for line in lines if (line.event, line.record) == (chain.COMMIT, record)), 0)
-    pushed = [line.details for line in lines if line.event == chain.PUSHED and line.sequence < end]
-    return [(details.get("version", 0), str(details.get("sha256"))) for details in pushed]
+    pushed = [line for line in lines if line.event == chain.PUSHED and isinstance(line.details.get("version"), int)]
+    own = next((line.details["version"] for line in pushed if line.run_id == record.run_id), None)
+    if record.in_store or own is None:
+        end = next((line.sequence for line in lines if (line.event, line.record) == (chain.COMMIT, hash_)), 0)
+        earlier = [line for line in pushed if line.sequence < end]
+    else:
+        earlier = sorted((x for x in pushed if x.details["version"] < own), key=lambda x: x.details["version"])
+    return [(line.details["version"], str(line.details.get("sha256"))) for line in earlier]
 
 
 def _schema(subject: Subject) -> Iterator[Broken]:

@@ -50,12 +50,14 @@ class Options:
       head: of the ledger, as it was kept elsewhere.
       key: PEM file of the public key that is to have signed the version.
       metadata: address of the metadata store; by default the one that root.json names, or the file in the root.
+      pusher: hash of the record of the push that is to have served the version; None if any may have.
     """
 
     policy: Policy = dataclasses.field(default_factory=policies.default)
     head: Head | None = None
     key: Path | None = None
     metadata: Address | None = None
+    pusher: str | None = None
 
     def __post_init__(self) -> None:
         if self.head is not None and self.head.sequence == 0:
@@ -189,7 +191,7 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
     name = paths.relative(chosen.path)
     served = served_bytes.look(chosen.path, name, hasher)
     pushes = evidence.pushes(version)
-    push = next(iter(pushes), None)
+    push = history.push_behind(evidence, served, pushes)
     known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
     # Data is decompressed, which takes longest, so it comes first.
     inputs = behind.look_at_inputs(paths.root, known.records, hasher)
@@ -207,7 +209,8 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
     findings = [
         *served_bytes.check(served),
         *_strangers(paths),
-        *history.check_push(evidence, version, served, pushes),
+        *history.check_push(evidence, version, served, pushes, push),
+        *(history.check_run(version, pushes, push, options.pusher) if options.pusher is not None else ()),
         *known.findings,
         *history.check_manifest(served, known),
         *(history.check_pusher(version, served, push, known) if push is not None else ()),

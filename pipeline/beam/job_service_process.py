@@ -1,6 +1,6 @@
 """A socket on standard input, open as long as the run lives -> Beam's Python job service and a pool of worker processes.
 
-Started by `pipeline.portable_beam` as `python -m pipeline.portable_beam_service SCRATCH`. It answers with one JSON line,
+Started by `pipeline.beam.job_service` as `python -m pipeline.beam.job_service_process SCRATCH`. It answers with one JSON line,
 {"job": address, "pool": address}, and serves until the socket closes: then it ends itself and every worker at once,
 also when the run was killed. Workers are started where nothing of the run is: in an empty folder, from an interpreter
 that knows the installed packages and what Beam pickled, as on a machine of a cluster.

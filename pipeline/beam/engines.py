@@ -1,95 +1,34 @@
-"""A Beam engine by name and `NAME=VALUE` options -> checked Beam arguments for the nodes that are Beam pipelines.
+"""The one table of Beam engines that can be asked for, and what each is told.
 
-`ENGINES` is the one table of what can be asked for. Neither Beam nor TFX is imported here, except to ask which Flink
-versions the installed Beam knows. The engine changes where the work is done and not what comes out of it, so it is no
-part of a node's identity.
+Neither Beam nor TFX is imported here, except to ask which Flink versions the installed Beam knows. The engine changes
+where the work is done and not what comes out of it, so it is no part of a node's identity.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from components.errors import BadInput
+from pipeline.beam.options import (
+    ADDRESS,
+    COUNT,
+    COUNT_OR_ALL,
+    FLAG,
+    GCS,
+    LIST,
+    TEXT,
+    URL,
+    VERSION,
+    Form,
+    Option,
+    one_of,
+)
 
 DIRECT: Final = "direct"
 PORTABLE: Final = "portable"
-HELP: Final = "help"
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """What a value has to look like: in words, and as a regular expression for the whole of it."""
-
-    wanted: str
-    pattern: str
-
-
-def _one_of(*values: str) -> Form:
-    return Form(" or ".join(values), "|".join(map(re.escape, values)))
-
-
-TEXT: Final = Form("a text without blanks", r"\S+")
-VERSION: Final = Form("one that the installed Beam has", r"\S+")
-LIST: Final = Form("texts with commas between", r"[^\s,]+(,[^\s,]+)*")
-COUNT: Final = Form("a whole number from 1", r"[1-9]\d*")
-COUNT_OR_ALL: Final = Form("a whole number, 0 for all cores", r"0|[1-9]\d*")
-FLAG: Final = _one_of("true", "false")
-ADDRESS: Final = Form("host:port", r"[^\s/:]+:\d+")
-URL: Final = Form("http://host:port", r"(https?://)?[^\s/:]+:\d+")
-GCS: Final = Form("gs://bucket/folder", r"gs://[^/\s]+(/\S*)?")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Option:
-    """One option of an engine; its name is Beam's own.
-
-    Attributes:
-      name: without the dashes.
-      help: a line about it.
-      form: what a value has to look like.
-      example: a value.
-      required: whether the engine does without.
-      default: what is passed on where nothing is said; None leaves it to Beam.
-      known: asks the installed Beam for the values that it takes.
-    """
-
-    name: str
-    help: str
-    form: Form
-    example: str
-    required: bool = False
-    default: str | None = None
-    known: Callable[[], Sequence[str]] | None = None
-
-    def checked(self, value: str, engine: str) -> str:
-        """Returns `value`.
-
-        Raises:
-          BadInput: if it has another form, or the installed Beam does not know it.
-        """
-        known = None if self.known is None else tuple(self.known())
-        if re.fullmatch(self.form.pattern, value) is None or (known is not None and value not in known):
-            wanted = self.form.wanted if known is None else f"{self.form.wanted}: {', '.join(known)}"
-            where, hint = f"--beam-option {self.name}", f"such as {self.name}={self.example}"
-            raise BadInput(f"no such value for {engine}", where=where, wanted=wanted, got=value, hint=hint)
-        return value
-
-    def arguments(self, value: str) -> tuple[str, ...]:
-        """Returns how Beam is told."""
-        if self.form is FLAG:
-            return (f"--{self.name}",) if value == "true" else ()
-        if self.form is LIST:
-            return tuple(f"--{self.name}={entry}" for entry in value.split(","))
-        return (f"--{self.name}={value}",)
-
-    @property
-    def need(self) -> str:
-        """Says whether it has to be given, and what it is if it is not."""
-        return "required" if self.required else "" if self.default is None else f"default {self.default}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,7 +106,7 @@ ON_CLUSTER: Final = (
     Option(
         name="environment_type",
         help="EXTERNAL asks a worker pool for workers, DOCKER starts containers",
-        form=_one_of("EXTERNAL", "DOCKER"),
+        form=one_of("EXTERNAL", "DOCKER"),
         example="EXTERNAL",
         default="EXTERNAL",
     ),
@@ -193,7 +132,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
                 Option(
                     name="direct_running_mode",
                     help="where the work is done; in_memory where nothing is said",
-                    form=_one_of("in_memory", "multi_threading", "multi_processing"),
+                    form=one_of("in_memory", "multi_threading", "multi_processing"),
                     example="multi_processing",
                 ),
                 Option(
@@ -256,7 +195,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     example="http://spark:6066",
                     required=True,
                 ),
-                Option(name="spark_version", help="of the cluster", form=_one_of("3"), example="3", default="3"),
+                Option(name="spark_version", help="of the cluster", form=one_of("3"), example="3", default="3"),
                 Option(
                     name="spark_job_server_jar",
                     help="path or URL of Beam's jar for Spark; Beam fetches it from Maven where nothing is said",
@@ -302,94 +241,3 @@ ENGINES: Final[Mapping[str, Engine]] = {
         ),
     )
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """An engine and its options, checked.
-
-    Attributes:
-      engine: by name.
-      arguments: for Beam; those of `portable` are complete once its service has started.
-    """
-
-    engine: str
-    arguments: tuple[str, ...]
-
-
-def choose(name: str, given: Sequence[str]) -> Chosen:
-    """Checks what was asked for.
-
-    Args:
-      name: of the engine.
-      given: `NAME=VALUE` texts; of two with the same name the later one counts.
-
-    Raises:
-      BadInput: for an unknown engine, an unknown or a missing option, or a value of the wrong form.
-    """
-    engine = _engine(name)
-    known = {option.name: option for option in engine.options}
-    values = {option.name: option.default for option in engine.options if option.default is not None}
-    for text in given:
-        asked, _, value = text.partition("=")
-        if asked not in known:
-            wanted = f"one of {', '.join(known)}" if known else "none"
-            raise BadInput(f"no such option of {name}", where="--beam-option", wanted=wanted, got=asked)
-        values[asked] = known[asked].checked(value, name)
-    for option in engine.options:
-        if option.required and option.name not in values:
-            hint = f"such as --beam-option {option.name}={option.example}"
-            raise BadInput(f"{name} needs {option.name}", where="--beam-option", wanted=option.help, hint=hint)
-    told = [argument for asked, value in values.items() for argument in known[asked].arguments(value)]
-    return Chosen(engine=name, arguments=(*engine.fixed, *told, *engine.check(values)))
-
-
-def arguments(name: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Returns what Beam is told by nodes that run on their own, as the containers of a compiled pipeline do.
-
-    Raises:
-      BadInput: as `choose`, and for `portable`.
-    """
-    if name == PORTABLE:
-        raise BadInput(
-            "its job service lives and ends with a local run",
-            where=f"--beam {PORTABLE}",
-            wanted="direct, flink, spark or dataflow",
-            got=PORTABLE,
-        )
-    return choose(name, given).arguments
-
-
-def _engine(name: str) -> Engine:
-    if name == "dask":
-        # Its translations stop at Create, ParDo, GroupByKey and Flatten, and its metrics are not implemented.
-        raise BadInput(
-            "Beam's Dask runner computes one result of a pipeline, and every Beam node of TFX has several",
-            where="--beam",
-            wanted=f"one of {', '.join(ENGINES)}",
-            got=name,
-        )
-    if name not in ENGINES:
-        raise BadInput("no such engine", where="--beam", wanted=f"one of {', '.join(ENGINES)}", got=name)
-    return ENGINES[name]
-
-
-def describe(name: str | None) -> str:
-    """Returns what an engine's options are, for people; those of all engines for None.
-
-    Raises:
-      BadInput: for an unknown engine.
-    """
-    return "\n\n".join(map(_described, ENGINES.values() if name is None else [_engine(name)]))
-
-
-def _described(engine: Engine) -> str:
-    lines = [f"--beam {engine.name}: {engine.help}", *(() if engine.options else ("  takes no options",))]
-    for option in engine.options:
-        about = "; ".join(filter(None, (option.help, option.form.wanted, option.need)))
-        lines.append(f"  {option.name}={option.example}\n      {about}")
-    return "\n".join(lines)
-
-
-BEAM_ARGS: Final = choose(DIRECT, ()).arguments
-"""What every Beam node is told where no engine was asked for."""

@@ -45,7 +45,7 @@ class JobService:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.portable_beam_service", scratch],
+                [sys.executable, "-m", "pipeline.beam.job_service_process", scratch],
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
@@ -91,5 +91,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _search_path() -> str:
     """Returns where workers find our packages: not in their working folder, which is an empty one."""
-    project = str(Path(__file__).resolve().parent.parent)
+    project = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (project, os.environ.get("PYTHONPATH"))))

@@ -27,7 +27,7 @@ def values(document: Document, given: Iterable[str], macros: tuple[str, ...]) ->
     Args:
       document: the compiled pipeline.
       given: `NAME=VALUE` each.
-      macros: the names that may stand in `[[...]]`.
+      macros: the names that may stand in `[[...]]`; empty where no server fills them in.
 
     Raises:
       BadInput: if one is unknown, given twice or of another type, or if one without a default is missing.
@@ -84,14 +84,14 @@ def _typed(name: str, text: str, kind: str, macros: tuple[str, ...]) -> Any:
 
 def _with_macros(name: str, text: str, macros: tuple[str, ...]) -> str:
     for macro in _MACRO.findall(text):
-        if macro.partition(".")[0] not in macros:
-            known = ", ".join(f"[[{known}]]" for known in macros)
-            hint = (
-                "a schedule fills it in, a single run does not" if macro.partition(".")[0] in SCHEDULE_MACROS else None
-            )
-            raise BadInput(
-                "nothing that the server fills in", where=f"--param {name}", wanted=known, got=f"[[{macro}]]", hint=hint
-            )
+        known = macro.partition(".")[0] in SCHEDULE_MACROS
+        parts: dict[str, Any] = {"where": f"--param {name}", "got": f"[[{macro}]]"}
+        if known and not macros:
+            raise BadInput("a server fills it in, a simulation does not", **parts)
+        if macros and macro.partition(".")[0] not in macros:
+            parts["wanted"] = ", ".join(f"[[{one}]]" for one in macros)
+            hint = "a schedule fills it in, a single run does not" if known else None
+            raise BadInput("nothing that the server fills in", hint=hint, **parts)
     return text
 
 

@@ -1,0 +1,42 @@
+"""A compiled pipeline -> what no file can bring about on its target, and whoever compiles it has to see to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.beam.choice import engine_of
+from pipeline.beam.engines import DIRECT, Engine
+from pipeline.kubeflow.compiler.targets import TARGETS
+from pipeline.kubeflow.document import VERTEX, Document, Task
+
+
+def doubts(document: Document) -> Iterator[str]:
+    """Yields one line for each."""
+    for name in sorted({engine.name for task in document.tasks.values() if (engine := _engine(task)) is not None}):
+        yield (
+            f"a worker of {name} sees nothing of a pod but what both mount: TMPDIR has to name a folder on such a "
+            "volume, under the same path (env and volumes of the cluster file)"
+        )
+    if document.target != VERTEX:
+        return
+    for path in sorted({task.serving for task in document.tasks.values() if task.serving is not None}):
+        yield (
+            f"a PipelineJob mounts no volume: unless {path} is mounted in the pods by other means, the first task "
+            "refuses to run"
+        )
+    for kind in unknown_accelerators(document):
+        yield f"{kind} is no accelerator that is known here: Vertex AI may have it or refuse the job"
+
+
+def _engine(task: Task) -> Engine | None:
+    """Returns the engine of a task whose Beam workers are elsewhere."""
+    found = engine_of((task.container or {}).get("args", ()))
+    return None if found is None or found.name == DIRECT else found
+
+
+def unknown_accelerators(document: Document) -> list[str]:
+    """Returns the types of accelerator in the file that are not among the known ones of its target."""
+    containers = [task.container or {} for task in document.tasks.values()]
+    asked = {container.get("resources", {}).get("accelerator", {}).get("type") for container in containers}
+    known = TARGETS[document.target].knows_accelerator
+    return sorted(kind for kind in asked if kind is not None and not known(kind))

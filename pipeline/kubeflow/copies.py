@@ -1,0 +1,125 @@
+"""The records of readers and what their tasks handed on -> copies of data and schema below the root, each checked.
+
+A copy's folder goes by its content's digest, so it does not matter which task of which run handed it on. Only names
+that a record asks for are taken, only plain files, and only what hashes to the name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from components import schema_files
+from components.digest import canonical_json
+from components.errors import EnvironmentProblem, MnistTfxError
+from components.ingest import source
+from components.ingest.payload import payload_digest
+from pipeline.kubeflow import mirror
+from pipeline.lineage.audit import files
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.paths import RunPaths
+
+_ASKED: Final = re.compile(r"inputs/(schema-)?([0-9a-f]{64})")
+_SCHEMA_PREFIX: Final = "schema-"
+_SCHEMA: Final = frozenset({schema_files.SCHEMA_NAME, schema_files.PROFILE_NAME})
+HINT: Final = "copy it again; if it stays so, it was changed in the bucket after it was recorded"
+
+
+def bring(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
+    """Puts what the records' executions read below the root, unless it lies there already and holds.
+
+    A reader that KFP's cache answered for handed its copy on in the run that executed it, so that run's folders are
+    looked at as well. What nobody handed on is left to the audit, which says that it is missing.
+
+    Args:
+      paths: of the root, which holds the runs' folders.
+      behind: the records.
+      lineage: {task: folder of its lineage artifact} of the run.
+
+    Raises:
+      EnvironmentProblem: if what was handed on is not what its name says, or cannot be written.
+    """
+    for record in behind:
+        name = asked(record)
+        if name is None or _holds(paths.root, name):
+            continue
+        own = lineage.get(record.node)
+        earlier = [folder for task, folder in mirror.folders(paths.root, record.run_id) if task == record.node]
+        found = [folder for folder in (own, *earlier) if folder is not None and files.kind_of(folder / name)]
+        if found and not any(_taken(folder, paths, name) for folder in found):
+            raise EnvironmentProblem("the copy is not what was recorded", where=found[0] / name, hint=HINT)
+
+
+def asked(record: ExecutionRecord) -> str | None:
+    """Returns the folder of copies that an execution read, relative to the root; None if it is no reader."""
+    told = [record.parameters.get(name) for name in ("input_base", "source")]
+    return next((name for name in told if isinstance(name, str) and _ASKED.fullmatch(name)), None)
+
+
+def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
+    """Puts a folder in place as a whole, if it holds; what lay there did not."""
+    if not _is_plain(origin, name):
+        return False
+    stage, target = paths.inputs / f".stage-{uuid.uuid4().hex}", paths.root / name
+    try:
+        shutil.copytree(origin / name, stage / name, symlinks=True)
+        if not _holds(stage, name):
+            return False
+        if files.kind_of(target) is not None:
+            target.rename(stage / "old")
+        (stage / name).rename(target)
+    except OSError as err:
+        raise EnvironmentProblem("the data cannot be kept", where=err.filename or target, got=err.strerror) from err
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return True
+
+
+def _is_plain(place: Path, name: str) -> bool:
+    kinds = {one.kind for one in files.listing(place / name).values()}
+    return files.link_on_the_way(place, name) is None and kinds == {files.FILE}
+
+
+def _holds(place: Path, name: str) -> bool:
+    """Whether a folder of copies has plain files alone, and their digests give its name."""
+    if not _is_plain(place, name):
+        return False
+    folder = place / name
+    check = _holds_schema if folder.name.startswith(_SCHEMA_PREFIX) else _holds_data
+    try:
+        return check(folder, set(files.listing(folder)))
+    except (MnistTfxError, OSError, KeyError, TypeError):
+        return False
+
+
+def _holds_schema(folder: Path, seen: set[str]) -> bool:
+    wanted = folder.name.removeprefix(_SCHEMA_PREFIX)
+    return seen == _SCHEMA and schema_files.schema_digest(folder / schema_files.SCHEMA_NAME) == wanted
+
+
+def _holds_data(folder: Path, seen: set[str]) -> bool:
+    contents = source.read_contents(folder)
+    plain = [{name: file[name] for name in ("name", "payload_digest", "bytes")} for file in contents]
+    if (folder / source.CONTENTS).read_bytes() != canonical_json(plain):
+        return False
+    wanted = {str(file["name"]): file for file in plain}
+    if seen != {*wanted, source.CONTENTS, source.SOURCES} or not _notes_hold(folder / source.SOURCES):
+        return False
+    found = {name: payload_digest(folder / name, limit=file["bytes"]) for name, file in wanted.items()}
+    return all(
+        (found[name].payload, found[name].payload_bytes) == (file["payload_digest"], file["bytes"])
+        for name, file in wanted.items()
+    )
+
+
+def _notes_hold(file: Path) -> bool:
+    """Whether the note on where the files came from can be read at all; nothing vouches for what it says."""
+    try:
+        return isinstance(json.loads(files.read_plain(file))["sources"], list)
+    except ValueError:
+        return False

@@ -1,0 +1,84 @@
+"""Fields of a compiled file that none of KFP's messages has: the server refuses the file, or acts as if they were not there.
+
+Of the PipelineSpec and the platform document the server takes known fields alone, and calls a file with another one "no
+pipeline spec"; in the deployment it drops what it does not know (backend/src/apiserver/template and v2/compiler/visitor.go
+of kubeflow/pipelines).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.kubeflow.compiler.targets import Target
+from pipeline.kubeflow.document import OSS, Document
+from pipeline.kubeflow.lint.fault import ERROR, WARNING, Fault
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+
+NEWER: Final = {
+    "ComponentSpec": ("taskConfigPassthroughs", "singlePlatformSpecs"),
+    "ParameterSpec": ("literals",),
+    "CachingOptions": ("cacheKey",),
+    "ResourceSpec": ("resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest", "resourceMemoryRequest"),
+    "AcceleratorConfig": ("resourceType", "resourceCount"),
+    "ImporterSpec": ("downloadToWorkspace",),
+    "SinglePlatformSpec": ("platform", "config", "pipelineConfig"),
+}
+"""{message: fields that KFP has by now, and the messages of the installed kfp may not}."""
+
+ANY_TYPE: Final = "@type"
+"""Names a message in the JSON form of protobuf's `Any`, as which some compilers write the deployment."""
+
+
+def unknown_fields(document: Document, target: Target) -> Iterator[Fault]:
+    """A misspelt field is as good as none, where the file is not refused for it."""
+    from kfp.pipeline_spec import pipeline_spec_pb2 as messages
+
+    strict = ERROR if target.name == OSS else WARNING
+    parts = (
+        ("", document.spec, messages.PipelineSpec, strict),
+        ("deploymentSpec", document.spec.get("deploymentSpec"), messages.PipelineDeploymentConfig, WARNING),
+        ("", document.platform, messages.PlatformSpec, strict),
+    )
+    for path, values, message, level in parts:
+        for where, unknown, found_in in _unknown(values, message.DESCRIPTOR, path):
+            yield _fault(where, unknown, found_in, level)
+
+
+def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
+    if unknown in NEWER.get(message.name, ()):
+        what = f"{unknown} is newer than many a server"
+        return Fault(where=where, what=what, hint="make sure that yours knows it", level=WARNING)
+    close = difflib.get_close_matches(unknown, message.fields_by_camelcase_name, n=1)
+    hint = f"did you mean {close[0]}?" if close else "leave it out, or make sure that your server knows it"
+    return Fault(where=where, what=f"{unknown} is no field of a {message.name}", hint=hint, level=level)
+
+
+def _unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
+    """Yields path, name and message of each unknown field; what has another form than a message is left alone."""
+    if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
+        return  # free JSON
+    known = {**message.fields_by_name, **message.fields_by_camelcase_name}
+    for name, value in values.items():
+        where = f"{path}.{name}".lstrip(".")
+        if name not in known:
+            if name != ANY_TYPE:
+                yield where, str(name), message
+        elif (inner := known[name].message_type) is not None:
+            yield from _inside(value, inner, where)
+
+
+def _inside(value: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
+    if message.GetOptions().map_entry:
+        inner = message.fields_by_name["value"].message_type
+        if inner is not None and isinstance(value, Mapping):
+            for key, one in value.items():
+                yield from _unknown(one, inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from _unknown(one, message, f"{path}[{place}]")
+    else:
+        yield from _unknown(value, message, path)

@@ -1,0 +1,116 @@
+"""A folder with a pipeline root's objects -> the runs that left something there, and the records that they handed on.
+
+Nothing is believed but records that hash to their own names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from components.errors import BadInput, MnistTfxError
+from pipeline.kubeflow import names
+from pipeline.lineage import record_files
+from pipeline.lineage.pushes import PUSHER, version_of
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.paths import RunPaths
+
+Known = Mapping[str, ExecutionRecord]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mirrored:
+    """One run in the copy.
+
+    Attributes:
+      run_id: its id.
+      lineage: {task: folder of its lineage artifact}.
+      records: {hash: record} of all that its tasks handed on, those of earlier runs included.
+    """
+
+    run_id: str
+    lineage: Mapping[str, Path]
+    records: Known
+
+    @property
+    def pusher(self) -> ExecutionRecord | None:
+        """The record of its own push."""
+        own = (record for record in self.records.values() if record.run_id == self.run_id and record.node == PUSHER)
+        return next(own, None)
+
+
+def read(place: Path, run_id: str) -> Mirrored:
+    """Finds a run.
+
+    Raises:
+      BadInput: if it left nothing here, or executed nothing.
+      RecordChanged: if a record is not what its name says.
+      EnvironmentProblem: if one cannot be read.
+    """
+    lineage = dict(folders(place, run_id))
+    if not lineage:
+        raise BadInput(
+            "nothing of this run is here",
+            where=place,
+            wanted=f"<pipeline>/{run_id}/<task>/.../{names.LINEAGE}",
+            hint="copy everything below the pipeline root to this folder",
+        )
+    found = {known: record for folder in lineage.values() for known, record in executions(folder).items()}
+    if not found:
+        hint = "without new data only its driver runs; or the copy is incomplete"
+        raise BadInput("the run pushed nothing: it executed nothing", where=run_id, hint=hint)
+    return Mirrored(run_id=run_id, lineage=lineage, records=found)
+
+
+def pushed_before(
+    place: Path, pusher: ExecutionRecord, known: Collection[str], say: Callable[[str], None]
+) -> tuple[Mirrored, ...]:
+    """Returns the runs of the same pipeline that pushed lower versions, lowest first.
+
+    Args:
+      place: the folder.
+      pusher: record of the push that they come before.
+      known: ids of runs that are left out.
+      say: is told of a run whose records cannot be read.
+    """
+    version, found = version_of(pusher) or 0, []
+    for run_id in sorted(_pushing(place) - {pusher.run_id, *known}):
+        try:
+            other = read(place, run_id)
+        except MnistTfxError as err:
+            say(f"left out run {run_id}: {err}")
+            continue
+        pushed = other.pusher
+        number = None if pushed is None or pushed.pipeline != pusher.pipeline else version_of(pushed)
+        if number is not None and number < version:
+            found.append((number, run_id, other))
+    return tuple(other for *_, other in sorted(found, key=lambda entry: entry[:2]))
+
+
+def folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:
+    """Yields (task, lineage folder): `<pipeline>/<run>/<task>/<salt>/` on KFP, `<number>/<job>/<task>_<id>/` on Vertex AI."""
+    for run in sorted(place.glob(f"*/{_literal(run_id)}")):
+        for folder in sorted({*run.glob(f"*/{names.LINEAGE}"), *run.glob(f"*/*/{names.LINEAGE}")}):
+            task = folder.relative_to(run).parts[0]
+            yield task.partition("_")[0], folder
+
+
+def executions(folder: Path) -> Known:
+    """Returns {hash: record} of the executions that one task handed on.
+
+    Raises:
+      RecordChanged: if one is not what its name says.
+      EnvironmentProblem: if one cannot be read.
+    """
+    found = record_files.scan(RunPaths(folder).records)
+    return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
+
+
+def _pushing(place: Path) -> set[str]:
+    """Returns the ids of the runs whose Pusher left something here."""
+    return {folder.relative_to(place).parts[1] for folder in place.glob(f"*/*/{PUSHER}*/**/{names.LINEAGE}")}
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,0 +1,103 @@
+"""What runs that pushed leave in a bucket: data, model, push, and the records behind them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from components.digest import canonical_json, sha256_bytes
+from pipeline.code_digest import Code
+from pipeline.git_state import GitState
+from pipeline.kubeflow import names
+from pipeline.lineage import record_files
+from pipeline.lineage.artifacts import measure
+from pipeline.lineage.records import DATA, KUBEFLOW, ORCHESTRATOR, Environment, ExecutionRecord
+from pipeline.paths import RunPaths
+
+RECIPE = {"data": {"shape": [8, 8], "pixel_max": 16, "label_count": 10}}
+PAYLOAD = b"1,2\n"
+LISTED = [{"name": "train.csv", "payload_digest": sha256_bytes(PAYLOAD), "bytes": len(PAYLOAD)}]
+DATA_NAME = sha256_bytes(canonical_json([[one["name"], one["payload_digest"]] for one in LISTED]))
+
+Known = tuple[str, ExecutionRecord]
+
+
+class PushedRun:
+    """A run of three nodes, whose ExampleGen may have been answered from another run's cache."""
+
+    def __init__(self, paths: RunPaths, run_id: str, version: int, cached: Known | None = None) -> None:
+        self.paths, self.run_id, self.version = paths, run_id, version
+        self.behind: list[Known] = []
+        self.driver = self.lineage(names.DRIVER).root
+        leave(self.driver / names.RUN_FILE, json.dumps({names.RECIPE: RECIPE, "sources": []}))
+        self.data = cached or self._read_data()
+        self.behind = [self.data]
+        self.model = self._hand_on(self._record("Classifier", "model", {"file": f"model {version}"}, self.data))
+        pushed = {"version": version, "path": f"serving/{version}", "digest": "d"}
+        told = {"pushed": 1, "pushed_version": str(version), "pushed_destination": f"/serving/{version}"}
+        self.pusher = self._hand_on(
+            self._record("Pusher", "pushed_model", {"pushed.json": json.dumps(pushed)}, self.model, "model", told)
+        )
+
+    @property
+    def data_copy(self) -> Path:
+        """The folder that ExampleGen handed on."""
+        return self.lineage("ExampleGen").inputs / DATA_NAME
+
+    def lineage(self, task: str) -> RunPaths:
+        """Returns a task's lineage artifact."""
+        return RunPaths(self.paths.root / "digits" / self.run_id / task / "salt" / names.LINEAGE)
+
+    def artifact(self, node: str, channel: str) -> Path:
+        """Returns the folder of an artifact."""
+        return self.lineage(node).root.parent / channel
+
+    def _read_data(self) -> Known:
+        leave(self.data_copy / "train.csv", PAYLOAD)
+        leave(self.data_copy / "contents.json", canonical_json(LISTED))
+        leave(self.data_copy / "sources.json", '{"sources":[]}')
+        record = self._record("ExampleGen", "examples", {"data.json": "{}"})
+        told = {"files": LISTED, "rows_digest": "r"}
+        return self._hand_on(
+            dataclasses.replace(
+                record, parameters={"input_base": f"inputs/{DATA_NAME}"}, extra={**record.extra, DATA: told}
+            )
+        )
+
+    def _record(
+        self, node: str, channel: str, files: dict[str, str], reads: Known | None = None, by: str = "examples",
+        properties: dict[str, object] | None = None,
+    ) -> ExecutionRecord:  # fmt: skip
+        folder = self.artifact(node, channel)
+        for name, text in files.items():
+            leave(folder / name, text)
+        made = measure(self.paths.root, self.paths.relative(folder), type_name="Any", properties=properties or {})
+        read = () if reads is None else (next(iter(reads[1].outputs.values()))[0].ref(reads[0]),)
+        return ExecutionRecord(
+            pipeline="digits",
+            run_id=self.run_id,
+            node=node,
+            key="k" * 64,
+            parameters={},
+            code=Code(digest="c", files={}),
+            lock_digest="l",
+            environment=Environment.here("cpu"),
+            git=GitState(),
+            inputs={} if reads is None else {by: read},
+            outputs={channel: (made,)},
+            started=f"2026-01-01T00:00:0{self.version}.000Z",
+            finished=f"2026-01-01T00:00:0{self.version}.500Z",
+            seconds=0.5,
+            extra={ORCHESTRATOR: KUBEFLOW},
+        )
+
+    def _hand_on(self, record: ExecutionRecord) -> Known:
+        folder = self.lineage(record.node).records
+        for _, earlier in self.behind:
+            record_files.write(folder, earlier)
+        self.behind.append((record_files.write(folder, record), record))
+        return self.behind[-1]
+
+
+def leave(path: Path, data: bytes | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
