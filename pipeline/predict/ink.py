@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]  # SciPy has no annotations
+from scipy import ndimage
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

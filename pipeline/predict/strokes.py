@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage  # type: ignore[import-untyped]  # SciPy has no annotations
+from scipy import ndimage
 
 from pipeline.predict.ink import Mask
 
