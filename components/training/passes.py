@@ -15,11 +15,12 @@ import tensorflow as tf
 from components.settings import TrainingSettings
 from components.training import stored
 from components.training.placement import Placement, share
-from components.training.task import Task
+from components.training.task import Pairs, Task
 
 INFERENCE_BATCH = 8192
 """Rows per step where nothing is learned; bounds the memory for activations."""
 
+PerBatch: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Gradients: TypeAlias = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
 
 
@@ -29,10 +30,9 @@ def training_pass(
     """Returns a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
     gradients_of = _gradients(task, optimizer)
     if settings.jit:
-        gradients_of = tf.function(gradients_of, jit_compile=True)
+        gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
     clips_together = placement.replicas > 1 and settings.optimizer.clip_norm is not None
 
-    @tf.autograph.experimental.do_not_convert
     def step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         rows = tf.cast(tf.shape(inputs)[0], tf.float32)
         loss, gradients = gradients_of(share(inputs), share(targets), rows)
@@ -41,46 +41,59 @@ def training_pass(
         optimizer.apply(gradients, task.model.trainable_variables)
         return loss
 
+    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        return placement.summed(step, inputs, targets)
+
     def run(order: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        if stored.is_stored(task.train.inputs):
-            for inputs, targets in stored.in_order((task.train.inputs, task.train.targets), order, settings.batch):
-                total += placement.summed(step, inputs, targets)
-            return total / tf.cast(tf.size(order), tf.float32)
-        for start in tf.range(0, tf.size(order), settings.batch):
-            rows = order[start : start + settings.batch]
-            # Gathered here, so that a replica is sent a batch and not the whole split.
-            total += placement.summed(step, tf.gather(task.train.inputs, rows), tf.gather(task.train.targets, rows))
+        total = _sum_over(task.train, order, settings.batch, of_batch, tf.zeros([]))
         return total / tf.cast(tf.size(order), tf.float32)
 
-    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(run)
-    return compiled
+    return _compiled(run)
 
 
 def validation_pass(task: Task) -> Callable[[], tf.Tensor]:
     """Returns a function that gives the means of loss and metrics over the validation rows, float32 [1 + metrics]."""
     measures = (task.loss, *task.metrics.values())
 
-    rows = task.validation
-
-    @tf.autograph.experimental.do_not_convert
-    def sums(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         outputs = tf.cast(task.model(inputs, training=False), tf.float32)
         return tf.stack([tf.reduce_sum(measure(targets, outputs)) for measure in measures])
 
     def run() -> tf.Tensor:
-        count = len(rows.inputs)
-        totals = tf.zeros([len(measures)])
-        if stored.is_stored(rows.inputs):
-            for inputs, targets in stored.in_order((rows.inputs, rows.targets), tf.range(count), INFERENCE_BATCH):
-                totals += sums(inputs, targets)
-            return totals / tf.cast(count, tf.float32)
-        for start in tf.range(0, count, INFERENCE_BATCH):
-            end = start + INFERENCE_BATCH
-            totals += sums(rows.inputs[start:end], rows.targets[start:end])
+        count = len(task.validation.inputs)
+        totals = _sum_over(task.validation, tf.range(count), INFERENCE_BATCH, of_batch, tf.zeros([len(measures)]))
         return totals / tf.cast(count, tf.float32)
 
-    compiled: Callable[[], tf.Tensor] = tf.function(run)
+    return _compiled(run)
+
+
+def _sum_over(pairs: Pairs, order: tf.Tensor, batch: int, of_batch: PerBatch, zero: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of what `of_batch` gives of each `batch` rows, taken in the given order."""
+    batch_at = _reader(pairs, order, batch)
+
+    def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return start + batch, total + of_batch(*batch_at(start))
+
+    return tf.while_loop(lambda start, _: start < tf.size(order), add, (tf.constant(0), zero))[1]
+
+
+def _reader(pairs: Pairs, order: tf.Tensor, batch: int) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns what gives the batch that starts at a place of `order`; to be asked for one after the other."""
+    if stored.is_stored(pairs.inputs):
+        batches = iter(stored.in_order((pairs.inputs, pairs.targets), order, batch))
+        return lambda _: next(batches)
+
+    def gathered(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Before they are shared out, so that a replica is sent a batch and not the whole split.
+        rows = order[start : start + batch]
+        return tf.gather(pairs.inputs, rows), tf.gather(pairs.targets, rows)
+
+    return gathered
+
+
+def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    # Without autograph, which takes as long to rewrite the loops as a small training takes for some epochs.
+    compiled: Callable[..., tf.Tensor] = tf.function(function, autograph=False)
     return compiled
 
 
