@@ -36,9 +36,19 @@ setup(
         "pipeline.lineage.audit",
         "pipeline.lineage.drawing",
         "pipeline.lineage.exports",
+        "pipeline.predict",
+        "pipeline.report",
+        "pipeline.report.sections",
     ],
     package_data={
-        "pipeline": ["recipes/*.yaml", "json_schemas/*.json", "lineage/*.yaml", "lineage/*/*.j2", "lineage/*/*.css"],
+        "pipeline": [
+            "recipes/*.yaml",
+            "json_schemas/*.json",
+            "lineage/*.yaml",
+            "lineage/*/*.j2",
+            "lineage/*/*.css",
+            "report/templates/*",
+        ],
         "components": ["py.typed"],
     },
     # schema/ is data, not a package: PyPI has a package of that name, and an importable folder would be shadowed by it.

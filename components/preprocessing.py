@@ -29,9 +29,9 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     data = DataSettings.from_json(custom_config["data"])
     transform = TransformSettings.from_json(custom_config["settings"])
     pixels = tf.cast(inputs[IMAGE], tf.float32)
-    scaled = _minmax(pixels, data.pixel_max) if transform.scaling == "minmax" else _standardise(pixels)
+    scale = {"minmax": _minmax, "standardise": _standardise, "centre": _centre}[transform.scaling]
     return {
-        IMAGE_XF: scaled,
+        IMAGE_XF: scale(pixels, data.pixel_max),
         LABEL_XF: tf.one_hot(tf.squeeze(inputs[LABEL], axis=1), data.label_count, dtype=tf.float32),
     }
 
@@ -41,9 +41,16 @@ def _minmax(pixels: tf.Tensor, pixel_max: int) -> tf.Tensor:
     return pixels / tf.constant(pixel_max, tf.float32)
 
 
-def _standardise(pixels: tf.Tensor) -> tf.Tensor:
-    # A mean per pixel but one deviation for all: pixels at the border hardly vary, and dividing by their own deviation
-    # would make the rare stroke there larger than everything else in the image.
+def _standardise(pixels: tf.Tensor, _: int) -> tf.Tensor:
     mean = tft.mean(pixels, reduce_instance_dims=False)
-    deviation = tf.sqrt(tft.var(pixels))
-    return tf.math.divide_no_nan(pixels - mean, deviation)
+    deviation = tf.sqrt(tft.var(pixels, reduce_instance_dims=False))
+    # One pixel that differs by 1 in a million rows deviates by 0.001; less is a constant, and float32's rounding.
+    varies = deviation > 1e-4
+    return tf.where(varies, (pixels - mean) / tf.where(varies, deviation, 1.0), 0.0)
+
+
+def _centre(pixels: tf.Tensor, _: int) -> tf.Tensor:
+    # One deviation for all: pixels at the border hardly vary, and dividing by their own deviation makes the rare stroke
+    # there larger than everything else in the image.
+    mean = tft.mean(pixels, reduce_instance_dims=False)
+    return tf.math.divide_no_nan(pixels - mean, tf.sqrt(tft.var(pixels)))

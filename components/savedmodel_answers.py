@@ -36,13 +36,14 @@ class Finding:
         return f"{self.signature}: {self.reason}" if self.signature else self.reason
 
 
-def judge(answer: Mapping[str, Any], rows: int, data: DataSettings) -> list[Finding]:
+def judge(answer: Mapping[str, Any], rows: int, data: DataSettings, *, reconstructs: bool) -> list[Finding]:
     """Compares answers with what `components.features` promises.
 
     Args:
       answer: the probe's.
       rows: images it was asked about.
       data: gives pixels and label count.
+      reconstructs: whether the model holds an autoencoder; one without promises no reconstructions.
 
     Returns:
       What is wrong; nothing, for a sound model.
@@ -51,25 +52,31 @@ def judge(answer: Mapping[str, Any], rows: int, data: DataSettings) -> list[Find
         return [Finding("", answer["crash"])]
     if answer["ours"]:
         return [Finding("", f"the interpreter was not bare: it can import {', '.join(answer['ours'])}")]
-    classes: Outputs = {"classes": ("int64", (rows,)), "probabilities": ("float32", (rows, data.label_count))}
-    promised: dict[str, Outputs] = {
-        SERVING_DEFAULT: classes,
-        SERVING_IMAGES: classes,
-        SERVING_EXAMPLES: {**classes, "reconstruction_mse": ("float32", (rows,))},
-        RECONSTRUCT: {"images": ("float32", (rows, data.pixels))},
-    }
+    promised = _promised(rows, data, reconstructs=reconstructs)
     answers = answer["answers"]
     findings = [
         Finding(name, reason) for name, outputs in promised.items() for reason in _misshapen(answers[name], outputs)
     ]
     if findings:
         return findings
-    arrays = {name: {key: _array(value) for key, value in outputs.items()} for name, outputs in answers.items()}
+    arrays = {name: {key: _array(value) for key, value in answers[name].items()} for name in promised}
     findings = [Finding(name, reason) for name, outputs in arrays.items() for reason in _wrong_values(outputs)]
-    findings += [
-        Finding(RECONSTRUCT, reason) for reason in _wrong_pixels(arrays[RECONSTRUCT]["images"], data.pixel_max)
-    ]
+    if reconstructs:
+        images = arrays[RECONSTRUCT]["images"]
+        findings += [Finding(RECONSTRUCT, reason) for reason in _wrong_pixels(images, data.pixel_max)]
     return findings or list(_disagreements(arrays))
+
+
+def _promised(rows: int, data: DataSettings, *, reconstructs: bool) -> dict[str, Outputs]:
+    classes: Outputs = {"classes": ("int64", (rows,)), "probabilities": ("float32", (rows, data.label_count))}
+    plain = {SERVING_DEFAULT: classes, SERVING_IMAGES: classes, SERVING_EXAMPLES: classes}
+    if not reconstructs:
+        return plain
+    return {
+        **plain,
+        SERVING_EXAMPLES: {**classes, "reconstruction_mse": ("float32", (rows,))},
+        RECONSTRUCT: {"images": ("float32", (rows, data.pixels))},
+    }
 
 
 def _misshapen(outputs: Mapping[str, Any], promised: Outputs) -> Iterator[str]:

@@ -183,7 +183,11 @@ def read_check(uri: str | Path) -> dict[str, Any]:
 class SavedModelCheckSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """Model and examples in, the stock InfraValidator's blessing out."""
 
-    PARAMETERS = {"data": ExecutionParameter(type=str), **OWN_PARAMETERS}  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+        "data": ExecutionParameter(type=str),
+        "reconstructs": ExecutionParameter(type=int),
+        **OWN_PARAMETERS,
+    }
     INPUTS = {  # noqa: RUF012  # TFX's idiom
         "model": ChannelParameter(type=standard_artifacts.Model),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -213,12 +217,9 @@ class SavedModelCheckExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         answer = (
             _take_probe().ask(request_for(model, records, data)) if records else {"crash": "no test rows to ask about"}
         )
-        _bless(
-            artifact_utils.get_single_instance(output_dict["blessing"]),
-            answer,
-            judge(answer, len(records), data),
-            len(records),
-        )
+        findings = judge(answer, len(records), data, reconstructs=bool(exec_properties["reconstructs"]))
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        _bless(blessing, answer, findings, len(records))
 
 
 def _bless(blessing: Any, answer: Mapping[str, Any], findings: list[Finding], rows: int) -> None:
@@ -242,8 +243,14 @@ class SavedModelCheck(base_component.BaseComponent):  # type: ignore[misc]  # tf
     SPEC_CLASS = SavedModelCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SavedModelCheckExecutor)
 
-    def __init__(
-        self, *, model: channel.BaseChannel, examples: channel.BaseChannel, data: str, code_digest: str
+    def __init__(  # one argument to each arrow of the graph
+        self,
+        *,
+        model: channel.BaseChannel,
+        examples: channel.BaseChannel,
+        data: str,
+        reconstructs: bool,
+        code_digest: str,
     ) -> None:
         """Declares the node.
 
@@ -251,6 +258,7 @@ class SavedModelCheck(base_component.BaseComponent):  # type: ignore[misc]  # tf
           model: the candidate.
           examples: its first test rows are the questions.
           data: `DataSettings` as canonical JSON.
+          reconstructs: whether the candidate holds an autoencoder, whose answers are asked for as well.
           code_digest: of this node's code.
         """
         super().__init__(
@@ -258,6 +266,7 @@ class SavedModelCheck(base_component.BaseComponent):  # type: ignore[misc]  # tf
                 model=model,
                 examples=examples,
                 data=data,
+                reconstructs=int(reconstructs),
                 code_digest=code_digest,
                 blessing=channel.Channel(type=standard_artifacts.InfraBlessing),
             )

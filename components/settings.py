@@ -7,7 +7,7 @@ default that depends on the machine, and an unknown key is refused with the list
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
@@ -18,6 +18,12 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Activation = Literal["linear", "relu", "gelu", "tanh", "sigmoid", "elu", "selu", "swish", "softplus"]
 Action = Literal["refuse", "warn", "off"]
+Export = Literal["keras", "h5", "frozen"]
+"""`keras` and `h5` are Keras' own files, `frozen` a graph whose variables are constants, for other languages."""
+
+
+Strategy = Literal["single", "mirrored", "multiworker"]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 class Section(BaseModel):
@@ -83,9 +89,14 @@ class DataSettings(Section):
 
 
 class TransformSettings(Section):
-    """`minmax` divides by the known pixel maximum; `standardise` takes mean and deviation from an analysis of train."""
+    """How pixels are scaled.
 
-    scaling: Literal["minmax", "standardise"] = "minmax"
+    Attributes:
+      scaling: `minmax` divides by the known pixel maximum. The others need an analysis of train: `standardise` takes
+        each pixel's own mean and deviation, `centre` each pixel's own mean and the one deviation of all.
+    """
+
+    scaling: Literal["minmax", "standardise", "centre"] = "minmax"
 
 
 class OptimizerSettings(Section):
@@ -119,6 +130,9 @@ class TrainingSettings(Section):
       noise: standard deviation of Gaussian noise on the scaled input during training.
       seed: of initial weights, shuffling, noise and dropout.
       deterministic: bit-equal training on the same machine, at some cost in speed.
+      strategy: one device, all that the process sees, or several processes; the batch is that of all together.
+      precision: `mixed_*` compute in 16 bits and keep weights in 32.
+      jit: whether XLA compiles the gradients.
     """
 
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -129,6 +143,18 @@ class TrainingSettings(Section):
     noise: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
     deterministic: bool = False
+    strategy: Strategy = "single"
+    precision: Precision = "float32"
+    jit: bool = False
+
+    @model_validator(mode="after")
+    def _strategy_suits_the_precision(self) -> Self:
+        # The scale of a float16 loss changes with each replica's own gradients, and they would drift apart.
+        if self.precision == "mixed_float16" and self.strategy != "single":
+            raise ValueError(
+                f"mixed_float16 needs the strategy single, not {self.strategy}; mixed_bfloat16 goes with all"
+            )
+        return self
 
 
 class AutoencoderSettings(TrainingSettings):
@@ -148,14 +174,88 @@ class AutoencoderSettings(TrainingSettings):
         return self
 
 
-class ClassifierSettings(TrainingSettings):
-    """A dense classifier on reconstructions, with `layers` hidden widths and a softmax over the labels."""
+class Convolution(Section):
+    """A convolution with square kernels of stride 1, then max pooling and dropout where they are asked for.
 
+    Attributes:
+      filters: number of them.
+      kernel: height and width in pixels.
+      padding: `valid` loses the border, `same` keeps the size.
+      activation: null takes the classifier's.
+      pool: height and width of the windows of which the maximum is kept; 1 pools nothing.
+      dropout: share of the outputs that is zeroed while training.
+    """
+
+    filters: Count
+    kernel: Count = 3
+    padding: Literal["valid", "same"] = "valid"
+    activation: Activation | None = None
+    pool: Count = 1
+    dropout: Fraction = 0.0
+
+    def output_size(self, size: int) -> int:
+        """Returns how many pixels are left of `size` in one direction; below 1 where there is nothing to look at."""
+        return (size if self.padding == "same" else size - self.kernel + 1) // self.pool
+
+
+class Augmentation(Section):
+    """Random moves of the training images, each drawn from both directions; anew for every row of every batch.
+
+    Attributes:
+      shift: largest, in pixels.
+      rotation: largest, in degrees.
+      zoom: largest change of size, as a share of it.
+    """
+
+    shift: Annotated[float, Field(ge=0)] = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    zoom: Fraction = 0.0
+
+
+class ClassifierSettings(TrainingSettings):
+    """A classifier of reconstructions or, where there is no autoencoder, of the scaled images themselves.
+
+    Attributes:
+      convolutions: the first layers.
+      layers: hidden widths of the dense layers after them; without any of either the classifier is linear.
+      activation: of every hidden layer that names none.
+      dropout: after each dense layer.
+      output_activation: `softmax` gives probabilities; the outputs of `tanh` are fitted to one-hot labels by `mse`.
+      loss: `clipped_crossentropy` counts each label's probability and its complement, kept away from 0 and 1.
+      augmentation: of the training images; null moves nothing.
+      retrain: whether, after the choice on validation, the network is trained anew on train and validation together,
+        for the number of epochs that was kept.
+      exports: further forms in which the trained model is written beside its training's history.
+    """
+
+    convolutions: tuple[Convolution, ...] = ()
     layers: tuple[Count, ...] = (128,)
     activation: Activation = "relu"
     dropout: Fraction = 0.0
-    loss: Literal["categorical_crossentropy", "mse"] = "categorical_crossentropy"
+    output_activation: Literal["softmax", "tanh"] = "softmax"
+    loss: Literal["categorical_crossentropy", "clipped_crossentropy", "mse"] = "categorical_crossentropy"
     label_smoothing: Fraction = 0.0
+    augmentation: Augmentation | None = None
+    retrain: bool = False
+    exports: tuple[Export, ...] = ()
+
+    @model_validator(mode="after")
+    def _loss_suits_the_output(self) -> Self:
+        if self.output_activation == "tanh" and self.loss != "mse":
+            raise ValueError(
+                f"the output_activation tanh gives no probabilities: it needs the loss mse, not {self.loss}"
+            )
+        if self.label_smoothing and self.loss != "categorical_crossentropy":
+            raise ValueError(f"label_smoothing is for categorical_crossentropy, not for {self.loss}")
+        return self
+
+    @model_validator(mode="after")
+    def _exports_can_be_made(self) -> Self:
+        if self.output_activation == "tanh" and (kinds := sorted({"keras", "h5"} & set(self.exports))):
+            raise ValueError(
+                f"no layer of Keras turns outputs of tanh into probabilities: exports {kinds} need softmax"
+            )
+        return self
 
 
 class DriftThresholds(Section):
@@ -199,19 +299,26 @@ class EvaluationSettings(Section):
     baseline_margin: Fraction = 0.01
 
 
+SHARED: Final = ("seed", "deterministic", "strategy", "precision", "jit")
+
+
 class Settings(Section):
     """All sections of one resolved recipe, profile and overrides applied.
 
-    `seed` and `deterministic` at the top are the default of both trainings' own.
+    What `SHARED` names is, at the top, the default of both trainings' own. Where `autoencoder` is null, the graph
+    has no such node, and the classifier sees the scaled images.
     """
 
     version: Literal[1] = 1
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     seed: Annotated[int, Field(ge=0)] = 0
     deterministic: bool = False
+    strategy: Strategy = "single"
+    precision: Precision = "float32"
+    jit: bool = False
     data: DataSettings
     transform: TransformSettings = TransformSettings()
-    autoencoder: AutoencoderSettings
+    autoencoder: AutoencoderSettings | None
     classifier: ClassifierSettings
     gates: GateSettings = GateSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -221,7 +328,7 @@ class Settings(Section):
     def _spread_seed(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        shared = {key: values[key] for key in ("seed", "deterministic") if key in values}
+        shared = {key: values[key] for key in SHARED if key in values}
         trainings = {
             key: {**shared, **values[key]} for key in ("autoencoder", "classifier") if isinstance(values.get(key), dict)
         }
@@ -229,10 +336,35 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _output_reaches_the_scaled_pixels(self) -> Self:
-        # Standardised pixels have no bounds; any activation but the identity leaves a part of them out of reach.
-        output = self.autoencoder.output_activation
-        if self.transform.scaling == "standardise" and output != "linear":
-            raise ValueError(f"scaling standardise needs autoencoder.output_activation linear, not {output}")
+        # Pixels that were divided by a deviation have no bounds; any activation but the identity cannot reach them all.
+        if self.autoencoder is None or self.transform.scaling == "minmax":
+            return self
+        if (output := self.autoencoder.output_activation) != "linear":
+            scaling = self.transform.scaling
+            raise ValueError(f"scaling {scaling} needs autoencoder.output_activation linear, not {output}")
+        return self
+
+    @model_validator(mode="after")
+    def _reconstructions_need_an_autoencoder(self) -> Self:
+        if self.autoencoder is None and self.evaluation.reconstruction_mse is not None:
+            raise ValueError("evaluation.reconstruction_mse needs an autoencoder; without one it has to be null")
+        return self
+
+    @model_validator(mode="after")
+    def _augmentation_moves_black_in(self) -> Self:
+        # What is moved in at the border is 0, which is black only there; and a mean image would be moved along.
+        if self.classifier.augmentation is not None and self.transform.scaling != "minmax":
+            raise ValueError(f"classifier.augmentation needs transform.scaling minmax, not {self.transform.scaling}")
+        return self
+
+    @model_validator(mode="after")
+    def _convolutions_leave_something(self) -> Self:
+        for size in self.data.shape:
+            left = size
+            for number, convolution in enumerate(self.classifier.convolutions, start=1):
+                left = convolution.output_size(left)
+                if left < 1:
+                    raise ValueError(f"classifier.convolutions: nothing is left of {size} pixels after number {number}")
         return self
 
 

@@ -54,7 +54,9 @@ COMMANDS: Final = {
     "schema": ("pipeline.commands.schema:schema", "Propose, compare and approve schemas for new geometries."),
     "lineage": ("pipeline.commands.lineage:lineage", "Prove what a served model was made from."),
     "serving": ("pipeline.commands.serving:serving", "List the served versions, go back to one, remove old ones."),
+    "predict": ("pipeline.commands.predict:predict", "Read handwritten digits from image files."),
     "kubeflow": ("pipeline.commands.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
+    "report": ("pipeline.commands.report:report", "Write a page about a run, or about two side by side."),
     "doctor": ("pipeline.commands.doctor:doctor", "Check interpreter, packages, devices and disk."),
 }
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from components.errors import BadInput
 from components.settings import Settings
+from components.training.device import Device
 from pipeline.beam.choice import BEAM_ARGS
 from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code
@@ -54,6 +55,8 @@ class PipelineConfig:
       beam_engine: what the Beam nodes run on.
       beam_args: for every Beam node.
       metadata: where the metadata store is; None for the SQLite file in the root.
+      device: what the Trainers see.
+      workers: processes that a multiworker training starts on this machine; None where TF_CONFIG names them.
     """
 
     settings: Settings
@@ -67,6 +70,8 @@ class PipelineConfig:
     beam_engine: str = DIRECT
     beam_args: tuple[str, ...] = BEAM_ARGS
     metadata: Address | None = None
+    device: Device = dataclasses.field(default_factory=Device)
+    workers: int | None = None
 
     @cached_property
     def data(self) -> str:
@@ -102,10 +107,12 @@ class Reuse:
     Attributes:
       none: whether every node is to execute (`--no-cache`).
       except_for: nodes that are to execute (`--force`).
+      trainings: whether earlier trainings count, finished or not; without them (`--rebuild`) all Trainers start over.
     """
 
     none: bool = False
     except_for: frozenset[str] = frozenset()
+    trainings: bool = True
 
     def forced(self, known: Sequence[str]) -> frozenset[str]:
         """Returns the nodes to execute whatever was recorded.
@@ -115,4 +122,6 @@ class Reuse:
         """
         for node in self.except_for - set(known):
             raise BadInput("no such node", where="--force", wanted=f"one of {', '.join(known)}", got=node)
-        return frozenset(known) if self.none else self.except_for
+        if self.none:
+            return frozenset(known)
+        return self.except_for if self.trainings else self.except_for | frozenset(TRAINERS).intersection(known)

@@ -11,6 +11,7 @@ from components.errors import BadInput
 from components.ingest import discovery, source, spans
 from components.schema_files import find_reviewed
 from components.settings import Settings
+from components.training.device import AUTO, CPU, Device
 from pipeline import doctor, metadata_url, recipes
 from pipeline.beam.choice import Chosen, choose
 from pipeline.beam.engines import DIRECT
@@ -42,6 +43,9 @@ class Request:
       metadata: URL or path of the metadata store, which may hold a password.
       beam: engine of the Beam nodes.
       beam_options: `NAME=VALUE` texts for it.
+      device: `auto`, `cpu`, `gpu` or `gpu:N`.
+      strategy: of both trainings; None leaves it to the recipe.
+      workers: processes of a multiworker training on this machine.
     """
 
     data: tuple[Path, ...] = ()
@@ -57,6 +61,9 @@ class Request:
     metadata: str | None = dataclasses.field(default=None, repr=False)
     beam: str = DIRECT
     beam_options: tuple[str, ...] = ()
+    device: str = AUTO
+    strategy: str | None = None
+    workers: int | None = None
 
 
 def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
@@ -67,13 +74,11 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     """
     _metadata(request)  # a bad address is refused before anything is written
     chosen_engine(request)  # so is a bad option
+    chosen_device(request)
     files = _data_files(request)
     shape = discovery.geometry(files) if files is not None else None
     recipe = request.recipe or recipes.for_shape(shape)
-    overrides = (
-        request.overrides if request.label is None else (*request.overrides, f"data.label={json.dumps(request.label)}")
-    )
-    settings = recipes.load(recipe, profile=request.profile, overrides=overrides, seed=request.seed)
+    settings = recipes.load(recipe, profile=request.profile, overrides=_overrides(request), seed=request.seed)
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
@@ -84,6 +89,13 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
         )
     root = (request.root or RUNS / settings.name).absolute()
     return settings, RunPaths(root), files
+
+
+def _overrides(request: Request) -> tuple[str, ...]:
+    label = () if request.label is None else (f"data.label={json.dumps(request.label)}",)
+    # Workers are for nothing else.
+    strategy = request.strategy or ("multiworker" if request.workers is not None else None)
+    return (*request.overrides, *label, *(() if strategy is None else (f"strategy={strategy}",)))
 
 
 def _data_files(request: Request) -> discovery.DataFiles | None:
@@ -129,7 +141,27 @@ def configure(
         beam_engine=request.beam,
         beam_args=chosen_engine(request).arguments,
         metadata=_metadata(request),
+        device=chosen_device(request),
+        workers=request.workers,
     )
+
+
+def chosen_device(request: Request) -> Device:
+    """Returns the device that was asked for.
+
+    Raises:
+      BadInput: if there is none such, or workers on this machine are to share it.
+    """
+    device = Device.parse(request.device)
+    if request.workers is not None and device.kind not in (AUTO, CPU):
+        raise BadInput(
+            "workers on this machine train on its CPU",
+            where="--workers",
+            wanted="--device cpu",
+            got=device,
+            hint="several GPUs of one machine are for --strategy mirrored",
+        )
+    return Device(CPU) if request.workers is not None else device
 
 
 def chosen_engine(request: Request) -> Chosen:

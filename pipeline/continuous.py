@@ -95,7 +95,7 @@ def same_work(
 def sections(settings: Settings) -> dict[str, Any]:
     """Returns {node id: its section of the recipe}, as a provenance statement tells it."""
     recipe = settings.model_dump(mode="json")
-    return {node: recipe[section] for node, section in SECTIONS.items()}
+    return {node: recipe[section] for node, section in SECTIONS.items() if recipe[section] is not None}
 
 
 def schema_digests(schema: Path) -> dict[str, str]:

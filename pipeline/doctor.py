@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from components.digest import sha256_file
+from pipeline import devices
 
 LOCK_PLACES: Final = (
     Path(__file__).resolve().parent.parent / "requirements.lock",
@@ -28,10 +27,6 @@ LOCK_PLACES: Final = (
 
 WORTH_NAMING: Final = ("tfx", "tensorflow", "keras", "apache-beam", "tensorflow-data-validation", "ml-metadata")
 MIN_FREE_BYTES: Final = 2 << 30
-DEVICES_SCRIPT: Final = (
-    "import json, tensorflow as tf;"
-    "print(json.dumps([[d.name, d.device_type] for d in tf.config.list_physical_devices()]))"
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,13 +44,13 @@ class Finding:
     wrong: str | None = None
 
 
-def examine(folder: Path, *, devices: bool = True) -> Iterator[Finding]:
-    """Yields the findings; `devices` imports TensorFlow in a process of its own, which takes some seconds."""
+def examine(folder: Path, *, with_devices: bool = True) -> Iterator[Finding]:
+    """Yields the findings; `with_devices` imports TensorFlow in a process of its own, which takes some seconds."""
     yield _interpreter()
     yield _libc()
     yield from _versions()
     yield _disk(folder)
-    if devices:
+    if with_devices:
         yield _devices()
 
 
@@ -145,16 +140,8 @@ def _disk(folder: Path) -> Finding:
 
 
 def _devices() -> Finding:
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", DEVICES_SCRIPT], capture_output=True, text=True, check=False, timeout=120, env=env
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        return Finding(check="devices", found="TensorFlow does not import", wrong=last)
-    devices: list[list[Any]] = json.loads(done.stdout.strip().splitlines()[-1])
-    gpus = sum(kind == "GPU" for _, kind in devices)
-    wrong = None
-    if not gpus and Path("/proc/driver/nvidia").exists():
-        wrong = "the driver is here, but TensorFlow sees no GPU: is tensorflow[and-cuda] installed?"
-    return Finding(check="devices", found=f"{os.cpu_count()} CPU cores, {gpus} GPUs", wrong=wrong)
+    found = devices.look()
+    if found.broken is not None:
+        return Finding(check="devices", found="TensorFlow does not import", wrong=found.broken)
+    wrong = "the driver shows a GPU, but TensorFlow sees none" if found.has_driver and not found.gpus else None
+    return Finding(check="devices", found=f"{os.cpu_count()} CPU cores, {found}", wrong=wrong)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components.errors import EnvironmentProblem
-from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT
+from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
 from pipeline import recording
 from pipeline.config import TRAINERS, PipelineConfig
 from pipeline.git_state import GitState
@@ -51,6 +53,7 @@ class RunContext:
       processes: for executors that need the engines.
       environment: of this machine.
       git: state of the project's checkout.
+      resumes: whether a training goes on from its checkpoint.
     """
 
     run_id: str
@@ -59,6 +62,7 @@ class RunContext:
     processes: StageProcesses
     environment: records.Environment
     git: GitState
+    resumes: bool = True
 
 
 class Execution:
@@ -130,8 +134,12 @@ class Execution:
     def _child_environment(self) -> dict[str, str]:
         if self._node.id not in TRAINERS:
             return dict(CPU_ONLY)
-        folder = self._context.config.paths.checkpoints / str(self._planned.key)
-        return {**TRAINER_ENVIRONMENT, CHECKPOINTS: str(folder)}
+        config = self._context.config
+        folder = config.paths.checkpoints / str(self._planned.key)
+        if not self._context.resumes:
+            shutil.rmtree(folder, ignore_errors=True)
+        workers = {} if config.workers is None else {WORKERS: str(config.workers)}
+        return {**TRAINER_ENVIRONMENT, CHECKPOINTS: str(folder), **config.device.environment(os.environ), **workers}
 
     def _record(
         self,

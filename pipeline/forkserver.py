@@ -5,9 +5,10 @@ beside everything that does not need them. A fork then costs milliseconds, and g
 its memory is returned when it ends, a GPU context dies with it, and `kill -9` of a node is not the end of the run.
 No TensorFlow context and no gRPC channel exists in the parent, which is what makes forking safe.
 
-A request is a socket, handed over on standard input. The child reads one JSON line from it and answers in JSON lines:
-progress as the Trainers write it, then `{"output": <ExecutorOutput, base64>}` or `{"failure": {...}}`. An answer that ends
-without either means that the child was killed.
+A request is a socket, handed over on standard input. The child reads one JSON line from it, an executor with its
+invocation or a `function` (`module:name`, returning bytes) with its `arguments`, and answers in JSON lines: progress as
+the Trainers write it, then `{"output": <ExecutorOutput or the bytes, base64>}` or `{"failure": {...}}`. An answer that
+ends without either means that the child was killed.
 """
 
 from __future__ import annotations
@@ -134,6 +135,13 @@ def _describe(err: BaseException) -> dict[str, Any]:
 
 
 def _execute(request: Mapping[str, Any]) -> bytes:
+    if "function" in request:
+        module, name = request["function"].split(":")
+        return bytes(getattr(importlib.import_module(module), name)(**request["arguments"]))
+    return _execute_node(request)
+
+
+def _execute_node(request: Mapping[str, Any]) -> bytes:
     from tfx.orchestration.portable import beam_executor_operator, data_types, python_executor_operator
     from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2
 

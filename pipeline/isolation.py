@@ -17,6 +17,7 @@ from typing import Any, Final
 from typing_extensions import Self
 
 from components.errors import EnvironmentProblem, MnistTfxError
+from components.training.device import VISIBLE, cuda_environment
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -27,7 +28,7 @@ ENGINE_ENV: Final = {
     "KERAS_BACKEND": "tensorflow",
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
 }
-CPU_ONLY: Final = {"CUDA_VISIBLE_DEVICES": "-1"}
+CPU_ONLY: Final = {VISIBLE: "-1"}
 
 
 class StageProcesses:
@@ -54,7 +55,7 @@ class StageProcesses:
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **ENGINE_ENV},
+                env={**os.environ, **cuda_environment(os.environ), **ENGINE_ENV},
                 # `-m` puts the working folder first on the path: it must be ours, not the user's.
                 cwd=_project_folder(),
             )
@@ -94,6 +95,10 @@ class StageProcesses:
             where=node,
             hint=f"killed, or out of memory? {self._log} has what it printed; the same command again goes on from here",
         )
+
+    def call(self, function: str, arguments: Mapping[str, Any], env: Mapping[str, str]) -> bytes:
+        """Returns what a function of ours returns, `module:name`, called with JSON values; raises as `run` does."""
+        return self.run(function, {"function": function, "arguments": dict(arguments)}, env, lambda _: None)
 
     def _hand_over(self, answer: socket.socket) -> None:
         try:

@@ -8,19 +8,23 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import MnistTfxError
 from components.ingest import source
 from components.serving import SIGNATURE
-from pipeline import continuous, lean_imports
+from components.training.cluster import Cluster
+from components.training.device import GPU
+from pipeline import continuous, devices, lean_imports
 from pipeline.beam.engines import ENGINES, PORTABLE
 from pipeline.beam.job_service import JobService
 from pipeline.config import Reuse
-from pipeline.configure import Request, configure, settings_and_paths
+from pipeline.configure import Request, chosen_device, configure, settings_and_paths
 from pipeline.interruption import Interrupted, Interruptions
-from pipeline.isolation import StageProcesses
-from pipeline.lineage import chain
+from pipeline.isolation import CPU_ONLY, StageProcesses
+from pipeline.lineage import chain, record_files
+from pipeline.lineage.records import CLASSIFIER, ExecutionRecord
+from pipeline.paths import RunPaths
 from pipeline.quiet import output_to
 from pipeline.root import check_writable
 from pipeline.view import RunView
@@ -30,8 +34,11 @@ if TYPE_CHECKING:
     from components.settings import Settings
     from pipeline.dry_run import DryRun
     from pipeline.lineage.keys import PrivateKey
-    from pipeline.paths import RunPaths
     from pipeline.runner import Outcome
+
+
+EXPORTS: Final = "exports/"
+"""Where a Trainer's model_run has the trained model in other forms."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,10 +78,22 @@ class Finished:
             "baseline": record["baseline"],
             "version": record["version"],
             "serving_path": None if record["serving_path"] is None else str(self.root / record["serving_path"]),
+            "exports": self.exports(),
             "import_s": round(self.import_s, 3),
             "train_s": round(self.outcome.train_s, 3),
             "total_s": round(self.total_s, 3),
         }
+
+    def exports(self) -> list[str]:
+        """Returns the files that `--export` asked for, as absolute paths."""
+        trained = {node.id: node.record for node in self.outcome.record.nodes}.get(CLASSIFIER)
+        if trained is None:
+            return []
+        record = record_files.read(RunPaths(self.root).records, trained)
+        runs = record.outputs.get("model_run", ()) if isinstance(record, ExecutionRecord) else ()
+        return [
+            str(self.root / run.path / name) for run in runs for name in sorted(run.files) if name.startswith(EXPORTS)
+        ]
 
 
 def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
@@ -93,6 +112,7 @@ def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
         "baseline": None,
         "version": None,
         "serving_path": None,
+        "exports": [],
         "import_s": 0.0,
         "train_s": 0.0,
         "total_s": round(process_age(), 3),
@@ -107,7 +127,9 @@ def run(
     Raises:
       MnistTfxError: if it could not be started; what stops a started run is in the outcome.
     """
+    _require_device(request)
     settings, paths, files = settings_and_paths(request)
+    _require_workers(request, settings)
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
@@ -143,7 +165,34 @@ def run(
             interruptions=interruptions,
             sign_key=sign_key,
         ).run()
+        _report(paths, outcome, processes, view)
     return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age())
+
+
+def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> None:
+    """Writes the page about the run, whatever became of it; what the models answer comes from a warm process."""
+    from pipeline.report import asking, written  # jinja2 and matplotlib: for nothing else
+
+    written.after_run(
+        paths.root,
+        outcome.record.run_id,
+        view.say,
+        lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
+    )
+
+
+def _require_device(request: Request) -> None:
+    """Sees to a device that was asked for by name before any data is read; other runs never wait for the answer."""
+    device = chosen_device(request)
+    if device.kind == GPU:
+        devices.require(device, devices.look(quick=True))
+
+
+def _require_workers(request: Request, settings: Settings) -> None:
+    """Sees to it that a multiworker training has workers before any data is ingested."""
+    trainings = (settings.autoencoder, settings.classifier)
+    if request.workers is None and any(training and training.strategy == "multiworker" for training in trainings):
+        Cluster.from_environment().require_workers()
 
 
 def _nothing_new(

@@ -69,6 +69,14 @@ class RunPaths:
         """Every check of the schema gate in a run that it refused; otherwise they are in its artifact."""
         return self.root / "logs" / f"{run_id}.gate.json"
 
+    def report(self, run_id: str) -> Path:
+        """The page about a run, for people."""
+        return self.root / "reports" / f"{run_id}.html"
+
+    def report_answers(self, key: str) -> Path:
+        """What a run's models answered, kept for the next report on the same models; may be removed at any time."""
+        return self.root / "reports" / ".answers" / f"{key}.npz"
+
     def relative(self, path: str | Path) -> str:
         """Returns a path below the root as the records hold it: relative, with forward slashes.
 

@@ -2,7 +2,7 @@
 
     data files -> ingest -> statistics -> schema gate -> transform -> autoencoder -> classifier -> evaluate -> check -> push
 
-Whoever runs or compiles the pipeline starts here; there is no second definition of the graph.
+A recipe without an autoencoder leaves that node out, and its classifier sees the scaled images themselves. Whoever runs or compiles the pipeline starts here; there is no second definition of the graph.
 """  # the flow line is one line
 
 from __future__ import annotations
@@ -73,20 +73,22 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     ).with_id("Transform")
     transform_graph = transform.outputs["transform_graph"]
 
-    autoencoder = AutoencoderTrainer(
-        examples=examples,
-        transform_graph=transform_graph,
-        schema=schema,
-        settings=settings.autoencoder.to_json(),
-        data=data,
-        code_digest=code["Autoencoder"],
-    ).with_id("Autoencoder")
+    autoencoder = None
+    if settings.autoencoder is not None:
+        autoencoder = AutoencoderTrainer(
+            examples=examples,
+            transform_graph=transform_graph,
+            schema=schema,
+            settings=settings.autoencoder.to_json(),
+            data=data,
+            code_digest=code["Autoencoder"],
+        ).with_id("Autoencoder")
 
     classifier = ClassifierTrainer(
         examples=examples,
         transform_graph=transform_graph,
         schema=schema,
-        base_model=autoencoder.outputs["model"],
+        base_model=autoencoder and autoencoder.outputs["model"],
         settings=settings.classifier.to_json(),
         data=data,
         code_digest=code["Classifier"],
@@ -108,7 +110,11 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     ).with_id("Evaluator")
 
     savedmodel_check = SavedModelCheck(
-        model=model, examples=examples, data=data, code_digest=code["SavedModelCheck"]
+        model=model,
+        examples=examples,
+        data=data,
+        reconstructs=autoencoder is not None,
+        code_digest=code["SavedModelCheck"],
     ).with_id("SavedModelCheck")
 
     # No data flows between them, but a model that is not good enough need not be asked whether it loads.
@@ -122,7 +128,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         code_digest=code["Pusher"],
     ).with_id("Pusher")
 
-    stages: list[base_node.BaseNode] = [
+    stages: list[base_node.BaseNode | None] = [
         example_gen,
         statistics_gen,
         reviewed_schema,
@@ -139,6 +145,6 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     return tfx_pipeline.Pipeline(
         pipeline_name=settings.name,
         pipeline_root=str(config.paths.artifacts),
-        components=stages,
+        components=[stage for stage in stages if stage is not None],
         beam_pipeline_args=list(config.beam_args),
     )

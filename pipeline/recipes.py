@@ -7,9 +7,9 @@ overlay of the chosen profile is applied first, then `--set key=value`, then `--
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -29,6 +29,15 @@ BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 def names() -> list[str]:
     """Returns the names of the recipes that come with the package, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def profiles(recipe: str) -> list[str]:
+    """Returns the names of a recipe's profiles, sorted.
+
+    Raises:
+      BadInput: as `load`.
+    """
+    return sorted(_read(_find(recipe)).get("profiles") or {})
 
 
 def for_shape(shape: tuple[int, int] | None) -> str:
@@ -155,7 +164,14 @@ def _explain(error: Any, path: Path) -> BadInput:
 def _known_keys(steps: list[str]) -> list[str]:
     model: Any = Settings
     for step in steps:
-        annotation = model.model_fields[step].annotation
-        members = getattr(annotation, "__args__", (annotation,))
-        model = next((m for m in (annotation, *members) if hasattr(m, "model_fields")), model)
+        if not step.isdecimal():  # a place in a list has the keys of all others
+            model = next(_sections(model.model_fields[step].annotation), model)
     return sorted([*model.model_fields, *(["profiles"] if model is Settings else [])])
+
+
+def _sections(annotation: Any) -> Iterator[Any]:
+    """Yields the models that a field's annotation names, such as that within `tuple[Convolution, ...]`."""
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for member in get_args(annotation):
+        yield from _sections(member)

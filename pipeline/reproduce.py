@@ -22,17 +22,18 @@ from pipeline import checkout, local, recorded_inputs
 from pipeline.config import Reuse
 from pipeline.configure import Request
 from pipeline.git_state import PROJECT
-from pipeline.lineage import diff
+from pipeline.lineage import diff, records
 from pipeline.lineage.diff import Section, VersionDiff
 from pipeline.lineage.facts import BASELINE
 from pipeline.lineage.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded, trained
 from pipeline.view import RunView
 
+RECONSTRUCTION_MSE: Final = "reconstruction_mse"
 TOLERANCES: Final[Mapping[str, tuple[float, float]]] = {
     "accuracy": (0.0, 0.01),
     "loss": (0.25, 0.01),
-    "reconstruction_mse": (0.15, 0.0),
+    RECONSTRUCTION_MSE: (0.15, 0.0),
 }
 """{metric: (relative, absolute)}: how far trainings that differ in the last bits of every step may end apart."""
 
@@ -73,7 +74,7 @@ class Reproduction:
       root: of the new run; None if it was a temporary one.
       tensors: names of all tensors of either model; None if one of the two is gone.
       differing: names of those that are not the same.
-      metrics: of the whole test split.
+      metrics: of the whole test split, without that of reconstructions where the version has no autoencoder.
       unpinned: what is not as recorded and may change the model, section by section.
       deterministic: whether both trainings were set to be.
       findings: what speaks against the version itself, such as served bytes that are not those recorded.
@@ -212,7 +213,7 @@ def _compared(wanted: RecordedVersion, found: RecordedVersion | None, answer: Ma
         root=None,
         tensors=tuple(sorted({**(old or {}), **(new or {})})) if both else None,
         differing=differing(old or {}, new or {}) if both else (),
-        metrics=_figures(diff.measured(wanted), answer["metrics"]),
+        metrics=_figures(wanted, answer["metrics"]),
         unpinned=() if changes is None else tuple(section for section in changes.sections if section.is_cause),
         deterministic=diff.is_deterministic(wanted.executions),
         findings=_findings(wanted, answer),
@@ -224,9 +225,11 @@ def _tensors(version: RecordedVersion | None) -> dict[str, Tensor] | None:
     return None if version is None or version.model_folder is None else tensors(version.model_folder)
 
 
-def _figures(wanted: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> tuple[Figure, ...]:
-    sides = wanted or {}, found or {}
-    return tuple(Figure(name=name, recorded=sides[0].get(name), found=sides[1].get(name)) for name in TOLERANCES)
+def _figures(wanted: RecordedVersion, found: Mapping[str, Any] | None) -> tuple[Figure, ...]:
+    sides = diff.measured(wanted) or {}, found or {}
+    reconstructs = records.has_autoencoder(wanted.executions)
+    names = [name for name in TOLERANCES if reconstructs or name != RECONSTRUCTION_MSE]
+    return tuple(Figure(name=name, recorded=sides[0].get(name), found=sides[1].get(name)) for name in names)
 
 
 def _findings(wanted: RecordedVersion, answer: Mapping[str, Any]) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ class Run:
             processes=self._processes,
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
+            resumes=self._reuse.trainings,
         )
         planner = Planner(
             paths=self._config.paths,

@@ -57,7 +57,7 @@ def test_help_imports_nothing_heavy(arguments):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "--recipe", "nist"], 2, "unknown recipe: wanted digits"),
+        (["run", "--recipe", "nist"], 2, "unknown recipe: wanted autoencoder-classifier, cnn, digits"),
         (["run", "--data", "/nowhere"], 2, "/nowhere"),
         (["run", "--set", "classifier.epoch=1"], 2, "unknown key classifier.epoch"),
         (["run", "--recipe", "mnist"], 2, "mnist-tfx data fetch"),

@@ -24,7 +24,7 @@ def test_a_package_of_another_version_is_named(tmp_path, monkeypatch):
     lock = tmp_path / "requirements.lock"
     lock.write_text("tfx==0.1 \\\n    --hash=sha256:00\n")
     monkeypatch.setattr(doctor, "LOCK_PLACES", (lock,))
-    found = {finding.check: finding for finding in doctor.examine(tmp_path, devices=False)}
+    found = {finding.check: finding for finding in doctor.examine(tmp_path, with_devices=False)}
     assert found["tfx"].wrong == "the lock has 0.1: `make install`"
 
 
@@ -33,10 +33,10 @@ def test_a_missing_package_is_wrong_only_if_something_installed_needs_it(tmp_pat
     lock.write_text("click==0.1 \\\n    --hash=sha256:00\nonly-a-linter==1.0 \\\n    --hash=sha256:00\n")
     monkeypatch.setattr(doctor, "LOCK_PLACES", (lock,))
     monkeypatch.setattr(doctor, "_installed", {}.get)
-    found = {finding.check: finding for finding in doctor.examine(tmp_path, devices=False)}
+    found = {finding.check: finding for finding in doctor.examine(tmp_path, with_devices=False)}
     assert found["other packages"].wrong == "differ from the lock: click: `make install`"
 
 
 def test_a_missing_folder_is_judged_by_the_nearest_one_above(tmp_path):
-    found = {finding.check: finding for finding in doctor.examine(tmp_path / "a" / "b", devices=False)}
+    found = {finding.check: finding for finding in doctor.examine(tmp_path / "a" / "b", with_devices=False)}
     assert str(tmp_path) in found["disk"].found

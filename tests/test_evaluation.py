@@ -67,6 +67,20 @@ def test_each_threshold_refuses_with_its_reason(candidate, check, reason):
     assert [c.passed for c in verdict.checks if c.name == check] == [False]
 
 
+def test_a_model_without_an_autoencoder_is_not_asked_how_it_reconstructs():
+    plain = but(reconstruction_mse=None)
+    found = Measured(overall=plain, per_class=dict.fromkeys(range(3), plain))
+    verdict = verdict_on(found, settings=SETTINGS.model_copy(update={"reconstruction_mse": None}))
+    assert verdict.blessed
+    assert found.to_dict()["reconstruction_mse"] is None
+    assert found.to_dict()["per_class"]["2"]["reconstruction_mse"] is None
+
+
+def test_a_model_that_was_to_reconstruct_and_cannot_is_refused():
+    verdict = verdict_on(measured(but(reconstruction_mse=None)))
+    assert [check.name for check in verdict.checks if check.passed is False] == ["reconstruction_mse"]
+
+
 def test_metrics_that_are_no_numbers_pass_no_threshold():
     nothing = but(accuracy=math.nan, loss=math.nan, reconstruction_mse=math.nan)
     failed = {check.name for check in verdict_on(measured(nothing), measured()).checks if check.passed is False}

@@ -10,6 +10,36 @@ def test_every_recipe_of_the_package_is_valid(name):
     assert recipes.load(name).name == name
 
 
+@pytest.mark.parametrize(
+    ("name", "profile"), [(name, profile) for name in recipes.names() for profile in recipes.profiles(name)]
+)
+def test_every_profile_resolves(name, profile):
+    assert recipes.load(name, profile=profile).name == name
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names() if recipes.profiles(name)])
+def test_a_recipe_with_profiles_is_fast_unless_another_is_asked_for(name):
+    fast, paper = (recipes.load(name, profile=profile) for profile in ("fast", "paper"))
+    assert recipes.load(name) == fast != paper
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_profiles_of_a_recipe_take_the_same_images(name):
+    found = {recipes.load(name, profile=profile).data.geometry for profile in (None, *recipes.profiles(name))}
+    assert found <= {"8x8-max16-labels10", "28x28-max255-labels10"}
+    assert len(found) == 1
+
+
+def test_five_recipes_have_no_autoencoder():
+    without = {name for name in recipes.names() if recipes.load(name).autoencoder is None}
+    assert without == {"cnn", "dnn", "linear", "mlp", "optdigits-cnn"}
+
+
+def test_an_autoencoder_can_be_left_out_of_any_recipe():
+    settings = recipes.load("digits", overrides=["autoencoder=null", "evaluation.reconstruction_mse=null"])
+    assert settings.autoencoder is None
+
+
 def test_the_default_recipe_follows_the_shape_of_the_images():
     assert (recipes.for_shape((28, 28)), recipes.for_shape((8, 8)), recipes.for_shape(None)) == (
         "mnist",
@@ -50,6 +80,14 @@ def test_the_seed_is_both_trainings_seed():
         ("evaluation.accuracy=1.5", "evaluation.accuracy is out of bounds"),
         ("name=../elsewhere", "name is out of bounds"),
         ("epochs", "wanted section.key=value, got epochs"),
+        ("autoencoder=null", "evaluation.reconstruction_mse needs an autoencoder"),
+        ("transform.scaling=centre", "scaling centre needs autoencoder.output_activation linear, not sigmoid"),
+        ("classifier.output_activation=tanh", "it needs the loss mse, not categorical_crossentropy"),
+        ("classifier.convolutions=[{filters: 8, kernel: 9}]", "nothing is left of 8 pixels after number 1"),
+        ("classifier.convolutions=[{filters: 8, kernel: 5, pool: 3}, {filters: 8}]", "after number 2"),
+        ("classifier.convolutions=[{filters: 8, core: 3}]", "wanted one of activation, dropout, filters, kernel"),
+        ("classifier.augmentation={shift: 1, turn: 2}", "wanted one of rotation, shift, zoom"),
+        ("classifier.exports=[onnx]", "wanted Input should be 'keras', 'h5' or 'frozen', got 'onnx'"),
     ],
 )
 def test_a_wrong_override_is_refused_in_one_line(override, message):

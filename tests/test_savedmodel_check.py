@@ -59,11 +59,27 @@ def judged(answers) -> list[str]:
 
 
 def reasons(answer) -> list[str]:
-    return [str(finding) for finding in judge(answer, ROWS, DATA)]
+    return [str(finding) for finding in judge(answer, ROWS, DATA, reconstructs=True)]
 
 
 def test_a_sound_model_gives_no_finding(sound):
     assert judged(sound) == []
+
+
+def without_autoencoder(sound):
+    """Answers of a classifier alone, as the probe describes them: it asks for `reconstruct` all the same."""
+    del sound["serving_examples"]["reconstruction_mse"], sound["reconstruct"]
+    described = {name: {k: encoded(v) for k, v in outputs.items()} for name, outputs in sound.items()}
+    return {"ours": [], "answers": {**described, "reconstruct": {"error": "KeyError: 'reconstruct'"}}}
+
+
+def test_a_classifier_alone_promises_no_reconstructions(sound):
+    answer = without_autoencoder(sound)
+    assert judge(answer, ROWS, DATA, reconstructs=False) == []
+    assert {finding.signature for finding in judge(answer, ROWS, DATA, reconstructs=True)} == {
+        "reconstruct",
+        "serving_examples",
+    }
 
 
 def change(sound, signature, output, operation):
@@ -199,7 +215,7 @@ def check(model: Path, examples, tmp_path) -> tuple[standard_artifacts.InfraBles
     artifact, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
     artifact.uri, blessing.uri = str(model), str(tmp_path / "blessing")
     inputs = {"model": [artifact], "examples": [examples]}
-    SavedModelCheckExecutor().Do(inputs, {"blessing": [blessing]}, {"data": DATA.to_json()})
+    SavedModelCheckExecutor().Do(inputs, {"blessing": [blessing]}, {"data": DATA.to_json(), "reconstructs": 1})
     return blessing, read_check(blessing.uri)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components.features import ENCODE, IMAGE_XF, RECONSTRUCT_XF
 from components.settings import AutoencoderSettings
-from components.training.export import DenseStack
+from components.training.export import FrozenLayers
 
 LATENT: Final = "latent"
 """Output of the signature `encode`."""
@@ -59,8 +59,8 @@ class ExportedAutoencoder(tf.Module):  # type: ignore[misc]  # tensorflow has no
     def __init__(self, trained: Autoencoder) -> None:
         super().__init__()
         self.pixels = trained.whole.input_shape[1]
-        self.encoder = DenseStack(trained.encoder.layers)
-        self.decoder = DenseStack(trained.decoder.layers)
+        self.encoder = FrozenLayers(trained.encoder.layers)
+        self.decoder = FrozenLayers(trained.decoder.layers)
 
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
         """Returns `encode` and `reconstruct_xf` (see `components.features`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
@@ -9,15 +10,19 @@ import keras
 from components.autoencoder.model import ExportedAutoencoder, build_autoencoder
 from components.settings import AutoencoderSettings, DataSettings
 from components.training.checkpoint import Checkpoint
-from components.training.export import save
-from components.training.fit import Pairs, PerRow, Task, fit, seed_everything
+from components.training.export import LAYERS_FILE, describe, save
+from components.training.fit import fit, seed_everything
 from components.training.input import TransformGraph, read_rows
+from components.training.placement import place
 from components.training.process import require_keras_3
+from components.training.task import Pairs, PerRow, Task
+from components.training.workers import on_all_workers
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 
+@on_all_workers
 def run_fn(fn_args: FnArgs) -> None:
     """Trains an autoencoder to give back its input, and exports it.
 
@@ -28,11 +33,13 @@ def run_fn(fn_args: FnArgs) -> None:
     require_keras_3()
     settings = AutoencoderSettings.from_json(fn_args.custom_config["settings"])
     data = DataSettings.from_json(fn_args.custom_config["data"])
+    placement = place(settings)
     seed_everything(settings)
     transform = TransformGraph.load(fn_args.transform_graph_path)
     train = read_rows(fn_args.train_files, transform, data).images
     validation = read_rows(fn_args.eval_files, transform, data).images
-    autoencoder = build_autoencoder(settings, data.pixels)
+    with placement.scope():
+        autoencoder = build_autoencoder(settings, data.pixels)
     task = Task(
         name="autoencoder",
         model=autoencoder.whole,
@@ -44,6 +51,9 @@ def run_fn(fn_args: FnArgs) -> None:
     training = fit(task, settings, checkpoint=checkpoint, log_folder=fn_args.model_run_dir)
     exported = ExportedAutoencoder(autoencoder)
     save(exported, fn_args.serving_model_dir, exported.signatures())
+    described = Path(fn_args.serving_model_dir) / LAYERS_FILE
+    described.parent.mkdir()
+    described.write_text(describe([*autoencoder.encoder.layers, *autoencoder.decoder.layers]))
     training.write(fn_args.model_run_dir, settings)
     checkpoint.discard()
 

@@ -1,69 +1,118 @@
-"""Raw Examples, the transform graph and the autoencoder -> the served Model; TFX calls `run_fn`."""
+"""Raw Examples, the transform graph and the autoencoder if there is one -> the served Model; TFX calls `run_fn`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-import tensorflow as tf
 
+from components.classifier import exports
+from components.classifier.losses import build_loss, is_right
 from components.classifier.model import build_classifier
-from components.classifier.served import FrozenAutoencoder, ServedClassifier
+from components.classifier.served import FrozenAutoencoder, ServedClassifier, ServedReconstructions
 from components.settings import ClassifierSettings, DataSettings
 from components.training.checkpoint import Checkpoint
-from components.training.export import DenseStack, save
-from components.training.fit import Pairs, PerRow, Task, fit, in_batches, seed_everything
+from components.training.export import FrozenLayers, save
+from components.training.fit import Training, fit, in_batches, seed_everything
 from components.training.input import Rows, TransformGraph, read_rows
+from components.training.placement import Placement, place
 from components.training.process import require_keras_3
+from components.training.retrain import below, retrain
+from components.training.task import Pairs, Task
+from components.training.workers import on_all_workers
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 
+@dataclass(frozen=True)
+class _Stages:
+    """What the classifier stands behind, and how it is built."""
+
+    settings: ClassifierSettings
+    data: DataSettings
+    transform: TransformGraph
+    autoencoder: FrozenAutoencoder | None
+    placement: Placement
+
+    def network(self) -> keras.Sequential:
+        """Returns the network as it is before training, the same at every call."""
+        seed_everything(self.settings)
+        with self.placement.scope():
+            return build_classifier(self.settings, self.data)
+
+    def seen(self, rows: Rows) -> Pairs:
+        """Returns what the classifier is given of `rows`, and their labels."""
+        if self.autoencoder is None:
+            return Pairs(rows.images, rows.labels)
+        # The autoencoder is frozen, so one pass through it serves every epoch.
+        return Pairs(in_batches(self.autoencoder.reconstruct, rows.images), rows.labels)
+
+    def served(self, trained: keras.Sequential) -> ServedClassifier:
+        """Returns all stages as one module."""
+        layers = FrozenLayers(trained.layers)
+        if self.autoencoder is None:
+            return ServedClassifier(self.transform, layers, self.settings, self.data)
+        return ServedReconstructions(self.transform, self.autoencoder, layers, self.settings, self.data)
+
+    def as_keras(self, trained: keras.Sequential) -> keras.Model:
+        """Returns all stages as one network of Keras' own layers."""
+        before = [] if self.autoencoder is None else self.autoencoder.layers()
+        return exports.keras_model(self.transform, [*before, *trained.layers], self.data)
+
+
+@on_all_workers
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains a classifier on the autoencoder's reconstructions, and exports all three stages as one SavedModel.
+    """Trains a classifier, and exports it with the stages before it as one SavedModel.
 
     Args:
-      fn_args: from TFX's Trainer; `base_model` is the autoencoder; `custom_config` has `settings`, a
+      fn_args: from TFX's Trainer; `base_model` is the autoencoder whose reconstructions are learned from, None where
+        the recipe has none and the classifier sees the scaled images; `custom_config` has `settings`, a
         `ClassifierSettings`, and `data`, a `DataSettings`, both as JSON.
     """
     require_keras_3()
     settings = ClassifierSettings.from_json(fn_args.custom_config["settings"])
     data = DataSettings.from_json(fn_args.custom_config["data"])
-    seed_everything(settings)
+    placement = place(settings)
     transform = TransformGraph.load(fn_args.transform_graph_path)
-    autoencoder = FrozenAutoencoder.load(fn_args.base_model, data.pixels)
-    classifier = build_classifier(settings, data.pixels, data.label_count)
-    task = Task(
-        name="classifier",
-        model=classifier,
-        loss=_loss(settings),
-        train=_reconstructed(read_rows(fn_args.train_files, transform, data), autoencoder),
-        validation=_reconstructed(read_rows(fn_args.eval_files, transform, data), autoencoder),
-        metrics={"val_accuracy": _is_right},
-    )
+    autoencoder = FrozenAutoencoder.load(fn_args.base_model, data.pixels) if fn_args.base_model else None
+    stages = _Stages(settings, data, transform, autoencoder, placement)
     checkpoint = Checkpoint.from_environment()
-    training = fit(task, settings, checkpoint=checkpoint, log_folder=fn_args.model_run_dir)
-    served = ServedClassifier(transform, autoencoder, DenseStack(classifier.layers), data)
+    trained, training, retrained = _trained(stages, _task(stages, fn_args), checkpoint, fn_args.model_run_dir)
+    served = stages.served(trained)
     save(served, fn_args.serving_model_dir, served.signatures())
-    training.write(fn_args.model_run_dir, settings)
+    if settings.exports:
+        folder = Path(fn_args.model_run_dir) / exports.FOLDER
+        exports.write_exports(folder, settings.exports, stages.as_keras(trained), served)
+    training.write(fn_args.model_run_dir, settings, retrained=retrained)
     checkpoint.discard()
+    below(checkpoint).discard()
 
 
-def _reconstructed(rows: Rows, autoencoder: FrozenAutoencoder) -> Pairs:
-    # The autoencoder is frozen, so one pass through it serves every epoch.
-    return Pairs(in_batches(autoencoder.reconstruct, rows.images), rows.labels)
-
-
-def _loss(settings: ClassifierSettings) -> PerRow:
-    if settings.loss == "mse":
-        squared = keras.losses.MeanSquaredError(reduction=None)
-        return lambda labels, logits: squared(labels, tf.nn.softmax(logits))
-    loss: PerRow = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=settings.label_smoothing, reduction=None
+def _task(stages: _Stages, fn_args: FnArgs) -> Task:
+    train, validation = (
+        stages.seen(read_rows(files, stages.transform, stages.data))
+        for files in (fn_args.train_files, fn_args.eval_files)
     )
-    return loss
+    return Task(
+        name="classifier",
+        model=stages.network(),
+        loss=build_loss(stages.settings),
+        train=train,
+        validation=validation,
+        metrics={"val_accuracy": is_right},
+    )
 
 
-def _is_right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.argmax(logits, axis=1) == tf.argmax(labels, axis=1), tf.float32)
+def _trained(
+    stages: _Stages, task: Task, checkpoint: Checkpoint, log_folder: str
+) -> tuple[keras.Sequential, Training, Training | None]:
+    """Returns the trained network, its training, and with `retrain` the one after the choice."""
+    training = fit(task, stages.settings, checkpoint=checkpoint, log_folder=log_folder)
+    if not stages.settings.retrain:
+        return task.model, training, None
+    model = stages.network()
+    retrained = retrain(task, model, training, stages.settings, checkpoint=checkpoint, log_folder=log_folder)
+    return model, training, retrained

@@ -14,7 +14,8 @@ from components.features import LABEL, SERVING_EXAMPLES
 CANDIDATE: Final = "candidate"
 BASELINE: Final = "baseline"
 
-METRIC_NAMES: Final = ("example_count", "accuracy", "loss", "reconstruction_mse")
+EXAMPLE_COUNT, ACCURACY, LOSS, RECONSTRUCTION_MSE = "example_count", "accuracy", "loss", "reconstruction_mse"
+METRIC_NAMES: Final = (EXAMPLE_COUNT, ACCURACY, LOSS, RECONSTRUCTION_MSE)
 PREDICTED: Final = "predicted"
 """Rows per predicted class; over the slices of all labels these are the rows of the confusion matrix."""
 

@@ -15,44 +15,59 @@ import numpy as np
 import numpy.typing as npt
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from components.evaluation.eval_config import METRIC_NAMES, PREDICTED
+from components.evaluation.eval_config import (
+    ACCURACY,
+    EXAMPLE_COUNT,
+    LOSS,
+    METRIC_NAMES,
+    PREDICTED,
+    RECONSTRUCTION_MSE,
+)
 
 EPSILON: Final = 1e-7
 """Keras clips probabilities to [EPSILON, 1 - EPSILON] before the logarithm."""
 
 Sums = npt.NDArray[np.float64]
-"""Rows, correct rows, summed cross entropy, summed reconstruction error, then rows per predicted class."""
+"""Rows, correct rows, summed cross entropy, rows that were reconstructed, their summed error, then rows per predicted class."""
 
-_TOTALS: Final = len(METRIC_NAMES)
+_TOTALS: Final = 5
 
 
-def sums_of(labels: npt.ArrayLike, probabilities: npt.ArrayLike, errors: npt.ArrayLike) -> Sums:
+def sums_of(labels: npt.ArrayLike, probabilities: npt.ArrayLike, errors: npt.ArrayLike | None) -> Sums:
     """Adds up what the metrics of some rows are made of.
 
     Args:
       labels: class numbers, [N] or [N, 1].
       probabilities: [N, label_count].
-      errors: mean squared reconstruction error of each row, [N] or [N, 1].
+      errors: mean squared reconstruction error of each row, [N] or [N, 1]; None from a model without autoencoder.
 
     Returns:
-      Float64 [4 + label_count], see `Sums`; NaN in a probability makes the cross entropy NaN.
+      Float64 [5 + label_count], see `Sums`; NaN in a probability makes the cross entropy NaN.
     """
     true = np.asarray(labels).reshape(-1)
     given = np.asarray(probabilities, np.float64)
     predicted = np.argmax(given, axis=1)
     clipped = np.clip(given, EPSILON, 1 - EPSILON)
     likelihood = clipped[np.arange(len(true)), true] / clipped.sum(axis=1)
-    totals = [len(true), np.sum(predicted == true), -np.log(likelihood).sum(), np.sum(np.asarray(errors, np.float64))]
+    reconstructed = np.empty(0) if errors is None else np.asarray(errors, np.float64)
+    totals = [
+        len(true),
+        np.sum(predicted == true),
+        -np.log(likelihood).sum(),
+        len(reconstructed),
+        np.sum(reconstructed),
+    ]
     return np.concatenate([totals, np.bincount(predicted, minlength=given.shape[1])])
 
 
 def means_of(sums: Sums) -> dict[str, Any]:
-    """Returns {metric name: value} of added `Sums`; `PREDICTED` is an array of rows per predicted class."""
-    rows, *totals = sums[:_TOTALS]
-    return {
-        **dict(zip(METRIC_NAMES, [rows, *(total / rows for total in totals)], strict=True)),
-        PREDICTED: sums[_TOTALS:],
-    }
+    """Returns {metric name: value} of added `Sums`; `PREDICTED` is an array of rows per predicted class.
+
+    Without rows that were reconstructed there is no error of reconstructions.
+    """
+    rows, correct, loss, reconstructed, error = sums[:_TOTALS]
+    means = {EXAMPLE_COUNT: rows, ACCURACY: correct / rows, LOSS: loss / rows, PREDICTED: sums[_TOTALS:]}
+    return {**means, RECONSTRUCTION_MSE: error / reconstructed} if reconstructed else means
 
 
 class _GroupCombiner(beam.CombineFn):  # type: ignore[misc]  # Beam has no annotations
@@ -67,9 +82,8 @@ class _GroupCombiner(beam.CombineFn):  # type: ignore[misc]  # Beam has no annot
 
     def add_input(self, accumulator: Sums | None, element: metric_types.StandardMetricInputs) -> Sums:
         outputs = element.get_predictions(model_name=self._model_name)
-        sums = sums_of(
-            element.get_labels(model_name=self._model_name), outputs["probabilities"], outputs["reconstruction_mse"]
-        )
+        labels = element.get_labels(model_name=self._model_name)
+        sums = sums_of(labels, outputs["probabilities"], outputs.get(RECONSTRUCTION_MSE))
         return sums if accumulator is None else accumulator + sums
 
     def merge_accumulators(self, accumulators: Iterable[Sums | None]) -> Sums | None:

@@ -24,25 +24,26 @@ class SliceMetrics:
       rows: how many.
       accuracy: share whose most probable class is the label.
       loss: mean cross entropy, natural logarithm.
-      reconstruction_mse: mean squared error of reconstructions, on the scaled images.
+      reconstruction_mse: mean squared error of reconstructions, on the scaled images; None without an autoencoder.
       predicted: rows per predicted class.
     """
 
     rows: int
     accuracy: float
     loss: float
-    reconstruction_mse: float
+    reconstruction_mse: float | None
     predicted: tuple[int, ...] = ()
 
     @property
     def values(self) -> dict[str, float]:
-        """{metric name: value}, NaN and infinities as they are."""
-        return {name: getattr(self, name) for name in ("accuracy", "loss", "reconstruction_mse")}
+        """{metric name: value} of those that there are, NaN and infinities as they are."""
+        known = {"accuracy": self.accuracy, "loss": self.loss, "reconstruction_mse": self.reconstruction_mse}
+        return {name: value for name, value in known.items() if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns rows and metrics as JSON values; what is not finite becomes null."""
-        finite = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
-        return {**finite, "rows": self.rows}
+        """Returns rows and metrics as JSON values; what is not finite, or not there, becomes null."""
+        finite = {name: value for name, value in self.values.items() if math.isfinite(value)}
+        return {**dict.fromkeys(("accuracy", "loss", "reconstruction_mse")), **finite, "rows": self.rows}
 
 
 NO_ROWS: Final = SliceMetrics(rows=0, accuracy=math.nan, loss=math.nan, reconstruction_mse=math.nan)
@@ -100,11 +101,12 @@ def read_measured(slices: Iterable[Any], model_name: str) -> Measured:
 
 
 def _slice_metrics(values: Mapping[str, Any]) -> SliceMetrics:
+    error = values.get("reconstruction_mse")
     return SliceMetrics(
         rows=round(values["example_count"].double_value.value),
         accuracy=values["accuracy"].double_value.value,
         loss=values["loss"].double_value.value,
-        reconstruction_mse=values["reconstruction_mse"].double_value.value,
+        reconstruction_mse=None if error is None else error.double_value.value,
         predicted=tuple(round(count) for count in values[PREDICTED].array_value.float64_values),
     )
 

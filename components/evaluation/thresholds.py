@@ -137,7 +137,9 @@ def _limits(settings: EvaluationSettings, overall: SliceMetrics) -> Iterator[Che
         yield _at_most("loss", overall.loss, settings.loss, "test cross entropy")
     if settings.reconstruction_mse is not None:
         error = "mean squared error of reconstructions"
-        yield _at_most("reconstruction_mse", overall.reconstruction_mse, settings.reconstruction_mse, error)
+        # A model that was to reconstruct and cannot fails as one whose error is no number.
+        value = math.nan if overall.reconstruction_mse is None else overall.reconstruction_mse
+        yield _at_most("reconstruction_mse", value, settings.reconstruction_mse, error)
 
 
 def _worst_class(floor: float, candidate: Measured) -> Check:

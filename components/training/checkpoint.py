@@ -6,18 +6,21 @@ from it ends in the same weights as one that was never interrupted.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from components.training.cluster import Cluster
+from components.training.kernels import Kernels
 from components.training.process import CHECKPOINTS
 from components.training.progress import Epoch
 
@@ -34,11 +37,31 @@ class Snapshot:
       epochs: those done so far.
       variables: of model and optimiser, in their own order.
       best: the model's variables after the epoch with the lowest validation loss; empty where nobody asks for them.
+      kernels: of the first layer, so far.
     """
 
     epochs: tuple[Epoch, ...]
     variables: Arrays
     best: Arrays = ()
+    kernels: Kernels = field(default_factory=dict)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Snapshot | None:
+        """Restores a snapshot from `to_bytes`'s content, or returns None where it is nothing readable."""
+        try:
+            with np.load(io.BytesIO(content)) as arrays:
+                return _from_arrays(dict(arrays))
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+            # A lost checkpoint costs time and nothing else, and the history tells that training started over.
+            if content:
+                logging.getLogger(__name__).warning("unreadable checkpoint, training starts over: %s", err)
+            return None
+
+    def to_bytes(self) -> bytes:
+        """Returns the snapshot as a NumPy archive."""
+        file = io.BytesIO()
+        np.savez(file, **_to_arrays(self))
+        return file.getvalue()
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Whether the variables have these shapes."""
@@ -53,8 +76,8 @@ class Checkpoint:
 
     @classmethod
     def from_environment(cls) -> Checkpoint:
-        """Takes the folder from $MNIST_TFX_CHECKPOINTS."""
-        folder = os.environ.get(CHECKPOINTS)
+        """Takes the folder from $MNIST_TFX_CHECKPOINTS; of several workers, the chief alone has one."""
+        folder = os.environ.get(CHECKPOINTS) if Cluster.from_environment().is_chief else None
         return cls(Path(folder) if folder else None)
 
     def save(self, snapshot: Snapshot) -> None:
@@ -63,21 +86,19 @@ class Checkpoint:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         stage = self.folder / f".{_FILE}.{os.getpid()}"
-        with open(stage, "wb") as file:
-            np.savez(file, **_to_arrays(snapshot))
+        stage.write_bytes(snapshot.to_bytes())
         os.replace(stage, self.folder / _FILE)
+
+    def content(self) -> bytes:
+        """Returns what was kept, for `Snapshot.from_bytes`; nothing where there is nothing."""
+        try:
+            return b"" if self.folder is None else (self.folder / _FILE).read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def load(self) -> Snapshot | None:
         """Returns what was kept, or None where there is nothing or nothing readable."""
-        if self.folder is None or not (self.folder / _FILE).exists():
-            return None
-        try:
-            with np.load(self.folder / _FILE) as arrays:
-                return _from_arrays(dict(arrays))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
-            # A lost checkpoint costs time and nothing else, and the history tells that training started over.
-            logging.getLogger(__name__).warning("%s: unreadable, training starts over: %s", self.folder / _FILE, err)
-            return None
+        return Snapshot.from_bytes(self.content())
 
     def discard(self) -> None:
         """Forgets what was kept: the training is over, and a forced rerun has to train again."""
@@ -91,6 +112,7 @@ def _to_arrays(snapshot: Snapshot) -> dict[str, npt.NDArray[np.generic]]:
         "history": np.array(history),
         **{f"variable{i}": array for i, array in enumerate(snapshot.variables)},
         **{f"best{i}": array for i, array in enumerate(snapshot.best)},
+        **snapshot.kernels,
     }
 
 
@@ -99,4 +121,5 @@ def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Snapshot:
         return tuple(arrays[f"{name}{i}"] for i in range(sum(key.startswith(name) for key in arrays)))
 
     epochs = tuple(Epoch(**fields) for fields in json.loads(str(arrays["history"])))
-    return Snapshot(epochs=epochs, variables=numbered("variable"), best=numbered("best"))
+    kernels = {name: array for name, array in arrays.items() if name.startswith("step_")}
+    return Snapshot(epochs, numbered("variable"), numbered("best"), kernels)

@@ -2,63 +2,34 @@
 
 `keras.Model.fit` takes a second longer to start, its shuffling cannot be taken up again in the middle, and it fails
 under MultiWorkerMirroredStrategy (keras#20585). So: Keras layers, optimisers and schedules, and a loop of our own, one
-`tf.function` call per epoch.
+`tf.function` call per epoch, on as many replicas as the scope has in which the model was built.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from components.errors import BadInput
+from components.errors import BadInput, EnvironmentProblem
 from components.settings import TrainingSettings
+from components.training import kernels, stored
 from components.training.checkpoint import Arrays, Checkpoint, Snapshot
+from components.training.kernels import Kernels
 from components.training.optimizer import build_optimizer
+from components.training.passes import INFERENCE_BATCH, training_pass, validation_pass
+from components.training.placement import Placement
 from components.training.progress import Epoch, ProgressLines, TensorBoardScalars
-
-PerRow: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""(targets [N, ...], outputs [N, ...]) -> float32 [N]."""
-
-INFERENCE_BATCH = 8192
-"""Rows per step where nothing is learned; bounds the memory for activations."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Inputs float32 [N, ...] and the targets float32 [N, ...] that a model shall give for them."""
-
-    inputs: tf.Tensor
-    targets: tf.Tensor
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be fitted to what.
-
-    Attributes:
-      name: for messages.
-      model: a Keras model; its random layers are seeded by whoever built it.
-      loss: minimised as a mean over rows.
-      train: learned from.
-      validation: looked at after each epoch.
-      metrics: further means over the validation rows, by name.
-    """
-
-    name: str
-    model: keras.Model
-    loss: PerRow
-    train: Pairs
-    validation: Pairs
-    metrics: Mapping[str, PerRow] = field(default_factory=dict)
+from components.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -69,32 +40,41 @@ class Training:
       epochs: all of them, those before an interruption included.
       resumed_from_epoch: the number of epochs found in a checkpoint; None for a training in one go.
       kept_epoch: the epoch whose weights the model has.
+      kernels: of the first layer, at several moments.
+      facts: on what it ran.
     """
 
     epochs: tuple[Epoch, ...]
     resumed_from_epoch: int | None
     kept_epoch: int
+    kernels: Kernels = field(default_factory=dict)
+    facts: Mapping[str, str | int] = field(default_factory=dict)
 
-    def write(self, folder: str, settings: TrainingSettings) -> None:
-        """Writes `training.json` into `folder`."""
-        record = {
-            "settings": settings.model_dump(mode="json"),
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the history and what it comes to, as JSON values."""
+        return {
             "epochs_run": len(self.epochs),
             "kept_epoch": self.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
             "seconds": sum(epoch.seconds for epoch in self.epochs),
-            "device": device_name(),
             "history": [epoch.to_dict() for epoch in self.epochs],
+        }
+
+    def write(self, folder: str, settings: TrainingSettings, *, retrained: Training | None = None) -> None:
+        """Writes `training.json` into `folder`, and in it what a `components.training.retrain` came to.
+
+        The first layer's kernels go beside it, as `weights.npz`.
+        """
+        record = {
+            "settings": settings.model_dump(mode="json"),
+            **self.to_dict(),
+            **{name: getattr(settings, name) for name in ("strategy", "precision", "jit")},
+            **self.facts,
+            "retrained": None if retrained is None else retrained.to_dict(),
         }
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-
-
-def device_name() -> str:
-    """Returns what this process trains on: the names of its GPUs, or `cpu`."""
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
-    return ", ".join(names) or "cpu"
+        kernels.write(self.kernels, Path(folder))
 
 
 def seed_everything(settings: TrainingSettings) -> None:
@@ -110,7 +90,7 @@ def fit(task: Task, settings: TrainingSettings, *, checkpoint: Checkpoint, log_f
     Args:
       task: the model and what it learns from.
       settings: optimiser, batch, epochs, patience, seed.
-      checkpoint: written after every epoch.
+      checkpoint: written after every epoch; of several workers, all go on from the chief's.
       log_folder: for TensorBoard.
 
     Returns:
@@ -118,47 +98,73 @@ def fit(task: Task, settings: TrainingSettings, *, checkpoint: Checkpoint, log_f
 
     Raises:
       BadInput: when the loss stops being a number.
+      EnvironmentProblem: when another worker of the same training is gone.
     """
+    placement = Placement.of(task.model)
+    with placement.scope():
+        try:
+            return _fit(task, settings, placement, checkpoint, log_folder)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as err:
+            raise EnvironmentProblem(
+                "another worker of this training is gone",
+                where=task.name,
+                hint="start all workers again: they go on from the chief's checkpoint",
+            ) from err
+
+
+def _fit(
+    task: Task, settings: TrainingSettings, placement: Placement, checkpoint: Checkpoint, log_folder: str
+) -> Training:
     steps = math.ceil(len(task.train.inputs) / settings.batch)
     epochs = max(settings.epochs, math.ceil(settings.min_steps / steps))
-    optimizer = build_optimizer(settings.optimizer, epochs=epochs, steps_per_epoch=steps)
+    optimizer = build_optimizer(settings.optimizer, epochs=epochs, steps_per_epoch=steps, replicas=placement.replicas)
     optimizer.build(task.model.trainable_variables)
     variables = [*task.model.variables, *optimizer.variables]
-    snapshot = _restored(checkpoint, variables) or Snapshot(epochs=(), variables=())
+    snapshot = _restored(checkpoint, placement, variables) or _untrained(task.model)
     resumed = len(snapshot.epochs) or None
-    run_epoch = _epoch_runner(task, settings, optimizer)
-    watchers = (ProgressLines(epochs), TensorBoardScalars(log_folder))
+    placement.vary_noise(task.model)
+    run_epoch = _epoch_runner(task, settings, optimizer, placement)
+    watchers = (ProgressLines(epochs), TensorBoardScalars(log_folder)) if placement.is_chief else ()
     while len(snapshot.epochs) < epochs and not _is_stale(snapshot.epochs, settings.patience):
         epoch = run_epoch(len(snapshot.epochs) + 1)
         snapshot = _advanced(snapshot, epoch, variables, len(task.model.variables), keep_best=bool(settings.patience))
-        checkpoint.save(snapshot)
+        if epoch.number in kernels.EPOCHS:
+            seen = kernels.with_kernel(snapshot.kernels, task.model, epoch.number * steps)
+            snapshot = dataclasses.replace(snapshot, kernels=seen)
+        if placement.is_chief:
+            checkpoint.save(snapshot)
         for watcher in watchers:
             watcher(epoch)
     if settings.patience:
         _assign(task.model.variables, snapshot.best)
     kept = _best(snapshot.epochs) if settings.patience else snapshot.epochs[-1]
-    return Training(snapshot.epochs, resumed, kept.number)
+    at_the_end = kernels.with_kernel(snapshot.kernels, task.model, kept.number * steps)
+    return Training(snapshot.epochs, resumed, kept.number, at_the_end, placement.facts())
 
 
 def in_batches(function: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
-    """Returns `function` of all `rows`, computed `INFERENCE_BATCH` rows at a time."""
+    """Returns `function` of all `rows`, computed `INFERENCE_BATCH` rows at a time; on disk if they are there."""
     starts = range(0, len(rows), INFERENCE_BATCH)
-    return tf.concat([function(rows[start : start + INFERENCE_BATCH]) for start in starts], axis=0)
+    results = (function(tf.convert_to_tensor(rows[start : start + INFERENCE_BATCH])) for start in starts)
+    if stored.is_stored(rows):
+        return stored.store((result,) for result in results)[0]
+    return tf.concat(list(results), axis=0)
 
 
 def _epoch_runner(
-    task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer
+    task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer, placement: Placement
 ) -> Callable[[int], Epoch]:
-    train = tf.function(_training_pass(task, settings.batch, optimizer))
-    validate = tf.function(_validation_pass(task))
+    train = training_pass(task, settings, optimizer, placement)
+    validate = validation_pass(task)
     rows = len(task.train.inputs)
 
     def run_epoch(number: int) -> Epoch:
         started = time.monotonic()
         # Seeded by epoch, so that a resumed training goes through the rows as an uninterrupted one would.
         order = np.random.default_rng((settings.seed, number)).permutation(rows).astype(np.int32)
-        loss = float(train(tf.constant(order)))
-        val_loss, *metrics = (float(value) for value in validate())
+        here = np.array([train(tf.constant(order)), *validate()], np.float64)
+        # All workers have to stop at the same epoch, whatever the last bits of their own figures are.
+        loss, val_loss, *metrics = map(float, placement.from_chief(here))
         if not math.isfinite(loss) or not math.isfinite(val_loss):
             raise BadInput(
                 "training diverged",
@@ -168,52 +174,22 @@ def _epoch_runner(
                 hint="lower optimizer.learning_rate, or set optimizer.clip_norm",
             )
         named = dict(zip(task.metrics, metrics, strict=True))
-        rate = float(optimizer.learning_rate)
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))  # of constant ones, there is one per replica
         return Epoch(number, loss, val_loss, named, rate, time.monotonic() - started)
 
     return run_epoch
 
 
-def _training_pass(task: Task, batch: int, optimizer: keras.optimizers.Optimizer) -> Callable[[tf.Tensor], tf.Tensor]:
-    def step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            losses = task.loss(targets, task.model(inputs, training=True))
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, task.model.trainable_variables)
-        optimizer.apply(gradients, task.model.trainable_variables)
-        return tf.reduce_sum(losses)
-
-    def training_pass(order: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for start in tf.range(0, tf.size(order), batch):
-            rows = order[start : start + batch]
-            total += step(tf.gather(task.train.inputs, rows), tf.gather(task.train.targets, rows))
-        return total / tf.cast(tf.size(order), tf.float32)
-
-    return training_pass
-
-
-def _validation_pass(task: Task) -> Callable[[], tf.Tensor]:
-    measures = (task.loss, *task.metrics.values())
-
-    def validation_pass() -> tf.Tensor:
-        count = tf.shape(task.validation.inputs)[0]
-        totals = tf.zeros([len(measures)])
-        for start in tf.range(0, count, INFERENCE_BATCH):
-            targets = task.validation.targets[start : start + INFERENCE_BATCH]
-            outputs = task.model(task.validation.inputs[start : start + INFERENCE_BATCH], training=False)
-            totals += tf.stack([tf.reduce_sum(measure(targets, outputs)) for measure in measures])
-        return totals / tf.cast(count, tf.float32)
-
-    return validation_pass
-
-
-def _restored(checkpoint: Checkpoint, variables: Sequence[Any]) -> Snapshot | None:
-    snapshot = checkpoint.load()
+def _restored(checkpoint: Checkpoint, placement: Placement, variables: Sequence[Any]) -> Snapshot | None:
+    snapshot = Snapshot.from_bytes(placement.bytes_from_chief(checkpoint.content()))
     if snapshot is None or not snapshot.fits([tuple(variable.shape) for variable in variables]):
         return None
     _assign(variables, snapshot.variables)
     return snapshot
+
+
+def _untrained(model: keras.Model) -> Snapshot:
+    return Snapshot(epochs=(), variables=(), kernels=kernels.with_kernel({}, model, 0))
 
 
 def _advanced(
@@ -224,7 +200,7 @@ def _advanced(
     best: Arrays = ()
     if keep_best:
         best = arrays[:model_variables] if _best(epochs) is epoch else before.best
-    return Snapshot(epochs, arrays, best)
+    return Snapshot(epochs, arrays, best, before.kernels)
 
 
 def _assign(variables: Sequence[Any], arrays: Arrays) -> None:

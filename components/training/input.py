@@ -1,7 +1,7 @@
 """Raw Examples -> arrays: every row of a split once, through the transform graph, in large batches.
 
-A dense network on MNIST trains from memory (54,000 rows are 170 MB as float32), so there is no input pipeline beyond
-this: one pass of two seconds instead of one per epoch.
+MNIST is trained on from memory (54,000 rows are 170 MB as float32), so there is no input pipeline beyond this: one pass
+of two seconds instead of one per epoch. What does not fit goes through a file (see `stored`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.errors import BadInput
 from components.features import IMAGE, IMAGE_XF, LABEL, LABEL_XF
 from components.settings import DataSettings
+from components.training import stored
 
 PARSE_BATCH = 4096
 """Serialised Examples per parse and per call of the transform graph; smaller ones are slower, larger ones no faster."""
@@ -26,6 +27,8 @@ class Rows:
     Attributes:
       images: float32 [N, pixels].
       labels: float32 [N, label_count], one-hot.
+
+    Both are tensors, or arrays that are read from disk.
     """
 
     images: tf.Tensor
@@ -62,13 +65,16 @@ class TransformGraph:
         return self.apply(images, tf.zeros([tf.shape(images)[0], 1], tf.int64)).images
 
 
-def read_rows(patterns: Sequence[str], transform: TransformGraph, data: DataSettings) -> Rows:
+def read_rows(
+    patterns: Sequence[str], transform: TransformGraph, data: DataSettings, *, in_memory: int = stored.IN_MEMORY_BYTES
+) -> Rows:
     """Reads all shards of a split.
 
     Args:
       patterns: of TFRecord files, uncompressed, as TFX's `FnArgs` names them.
       transform: applied to each batch.
       data: gives the fixed lengths to parse with.
+      in_memory: bytes above which the rows stay on disk.
 
     Returns:
       The rows in the order of the shards' names and of the records in them.
@@ -77,13 +83,18 @@ def read_rows(patterns: Sequence[str], transform: TransformGraph, data: DataSett
       BadInput: when there are no rows.
     """
     files = sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
-    batches = list(
+    dataset = (
         tf.data.TFRecordDataset(files)
         .batch(PARSE_BATCH)
         .map(_parse_and_transform(transform, data), num_parallel_calls=tf.data.AUTOTUNE)
     )
+    # A pixel takes at least one byte in an Example, and four as float32.
+    fits = 4 * sum(tf.io.gfile.stat(file).length for file in files) <= in_memory
+    batches = list(dataset) if fits else stored.store(dataset)
     if not batches:
         raise BadInput("the split has no rows", where=", ".join(patterns), hint="see data.split in the recipe")
+    if not fits:
+        return Rows(*batches)
     images, labels = zip(*batches, strict=True)
     return Rows(tf.concat(images, axis=0), tf.concat(labels, axis=0))
 

@@ -21,6 +21,12 @@ TRAINER_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"KERAS_BACKEND
 CHECKPOINTS: Final = "MNIST_TFX_CHECKPOINTS"
 """Environment variable: folder for the checkpoints of exactly this work; unset, none are kept."""
 
+DEVICE: Final = "MNIST_TFX_DEVICE"
+"""Environment variable: `--device`; a Trainer that was promised a GPU refuses to train without one."""
+
+WORKERS: Final = "MNIST_TFX_WORKERS"
+"""Environment variable: how many processes a multiworker training starts on this machine; unset, TF_CONFIG names them."""
+
 PROGRESS_FD: Final = "MNIST_TFX_PROGRESS_FD"
 """Environment variable: file descriptor for progress as JSON lines; unset, nothing is written."""
 

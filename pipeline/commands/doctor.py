@@ -25,7 +25,7 @@ def doctor(root: Path, devices: bool, as_json: bool) -> int:
     Example:
       mnist-tfx doctor --no-devices
     """
-    findings = list(examination.examine(root, devices=devices))
+    findings = list(examination.examine(root, with_devices=devices))
     wrong = [finding for finding in findings if finding.wrong]
     if as_json:
         options.print_json(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
 from components.errors import printable
+from components.settings import Strategy
+from components.training.device import AUTO
 from pipeline.beam.choice import HELP, describe
 from pipeline.beam.engines import DIRECT, ENGINES
 
@@ -50,6 +52,29 @@ def beam(command: Command) -> Command:
     return engine(given(command))
 
 
+def device(command: Command) -> Command:
+    """Adds `--device`, `--strategy` and `--workers`: what the Trainers run on."""
+    seen = click.option(
+        "--device",
+        metavar="auto|cpu|gpu|gpu:N",
+        default=AUTO,
+        show_default=True,
+        help="What the Trainers see. With gpu, the run ends before it reads any data if there is none.",
+    )
+    strategy = click.option(
+        "--strategy",
+        type=click.Choice(get_args(Strategy)),
+        help="Train on one device, on all of this machine, or in several processes.  [default: the recipe's]",
+    )
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(min=1, max=64),
+        metavar="N",
+        help="Try --strategy multiworker with N processes on this machine's CPU; elsewhere TF_CONFIG names them.",
+    )
+    return seen(strategy(workers(command)))
+
+
 def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     if HELP in given:
         said = context.get_parameter_source("beam") is not click.core.ParameterSource.DEFAULT
@@ -76,6 +101,16 @@ def say(message: str) -> None:
 def figure(value: float | None) -> str:
     """Returns a metric to four places; records hold null for what is no finite number."""
     return "not a number" if value is None else f"{value:.4f}"
+
+
+def figures(metrics: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the metrics of the test split in one line; without an autoencoder there is none of reconstructions."""
+    names = ["accuracy", "loss"]
+    reconstructs = any(node["id"] == "Autoencoder" for node in nodes)
+    shown = [*names, "reconstruction_mse"] if reconstructs else names
+    return "   ".join(
+        [f"{name} {figure(metrics[name])}" for name in shown] + ([] if reconstructs else ["no autoencoder"])
+    )
 
 
 def print_json(value: dict[str, Any]) -> None:

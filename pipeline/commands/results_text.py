@@ -13,19 +13,23 @@ from rich.text import Text
 
 from pipeline.cli import PROGRAM
 from pipeline.commands import options
-
-METRICS = ("accuracy", "loss", "reconstruction_mse")
+from pipeline.paths import RunPaths
 
 
 def print_results(answer: Mapping[str, Any], root: Path, console: Console) -> None:
     """Prints metrics and what is served, as far as the run got."""
     if answer["metrics"] is not None and answer["blessed"] is not None:
-        figures = "   ".join(f"{name} {options.figure(answer['metrics'][name])}" for name in METRICS)
+        figures = options.figures(answer["metrics"], answer["nodes"])
         print_line(console, f"\ntest      {figures}   baseline {answer['baseline']}")
     if answer["version"] is not None:
         shown = _below_here(root)
         print_line(console, f"served    version {answer['version']} at {shown}/serving/{answer['version']}")
+        for path in answer.get("exports", ()):
+            print_line(console, f"exported  {_below_here(Path(path))}")
         print_line(console, f"lineage   {_program()} lineage show --root {shlex.quote(str(shown))}")
+    report = RunPaths(root).report(str(answer["run_id"]))
+    if report.is_file():
+        print_line(console, f"report    {_below_here(report)}")
 
 
 def print_time(answer: Mapping[str, Any], console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -58,8 +58,19 @@ if TYPE_CHECKING:
     "MNIST_TFX_METADATA_PASSWORD.  [default: SQLite, in the root]",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option(
+    "--export",
+    metavar="KIND,...",
+    help="Write the trained model in further forms: keras, h5 (Keras' own files) and frozen (a graph without variables).",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@options.device
 @options.beam
+@click.option(
+    "--resume/--rebuild",
+    default=True,
+    help="Go on from the checkpoint of an interrupted training, or train anew, whatever there is.  [default: --resume]",
+)
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
 @click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
@@ -71,13 +82,15 @@ if TYPE_CHECKING:
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
+    resume: bool,
     no_cache: bool,
     force: tuple[str, ...],
     dry_run: bool,
     sign_key: Path | None,
     verbose: bool,
     as_json: bool,
-    **request: object,
+    export: str | None,
+    **request: Any,
 ) -> int:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
 
@@ -87,12 +100,16 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --data ~/mnist --root runs/mnist
       mnist-tfx run --data 'daily/span-{SPAN}/' --spans 7  # a rolling week; does nothing if nothing is new
       mnist-tfx run --set classifier.epochs=3 --seed 1
+      mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
       mnist-tfx run --dry-run                          # what would execute, and why
+      mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
       mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
     """
-    asked = Request(**request)  # type: ignore[arg-type]  # click has checked the types
-    reuse = Reuse(none=no_cache, except_for=frozenset(force))
+    if export is not None:
+        request["overrides"] = (*request["overrides"], f"classifier.exports=[{export}]")
+    asked = Request(**request)
+    reuse = Reuse(none=no_cache, except_for=frozenset(force), trainings=resume)
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
     try:

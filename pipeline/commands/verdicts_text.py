@@ -25,6 +25,8 @@ def print_audit(found: Audit) -> None:
         f"{'checked':<13} {counts.files} files ({megabytes}), {counts.records} records, {counts.ledger_lines} ledger "
         f"lines, {counts.executions} executions in the metadata store"
     )
+    if found.autoencoder is False:
+        click.echo(f"{'model':<13} a classifier of the images themselves, no autoencoder")
     click.echo(f"{'anchor':<13} {found.anchor.kind}: {found.anchor.detail}")
     for finding in found.findings:
         click.echo(f"  {finding}")

@@ -311,6 +311,7 @@ def _is_seed_alone(causes: Iterable[Section]) -> bool:
 
 
 def is_deterministic(executions: Mapping[str, ExecutionRecord]) -> bool:
-    """Whether both trainings were set to give the same bits again."""
+    """Whether every training was set to give the same bits again."""
     recipe = parameters.recipe_of(executions)
-    return all(recipe.get(part, {}).get("deterministic", False) for part in ("autoencoder", "classifier"))
+    trainings = [recipe.get(part, {}) for part in ("autoencoder", "classifier")]
+    return all(training.get("deterministic", False) for training in trainings if training is not None)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from components.features import TEST, TRAIN, VALIDATION
 from pipeline.lineage.history import History, Read, Step
+from pipeline.lineage.records import AUTOENCODER, CLASSIFIER
 
 if TYPE_CHECKING:
     from pipeline.lineage.row_index import Overlap
 
-AUTOENCODER, CLASSIFIER, EVALUATOR = "Autoencoder", "Classifier", "Evaluator"
+EVALUATOR: Final = "Evaluator"
 EXAMINERS: Final = ("Baseline", EVALUATOR, "SavedModelCheck", "Pusher")
 """Nodes that look at a finished model: what they read over `model` is judged or published, not learned from."""
 

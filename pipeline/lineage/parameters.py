@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.records import ExecutionRecord, has_autoencoder
 
 SECTIONS: Final = {
     "ExampleGen": "data",
@@ -40,6 +40,7 @@ def opened(record: ExecutionRecord) -> dict[str, Any]:
 def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
     """Returns the recipe that nodes were given, as a recipe file holds it; a section that no node carries is left out.
 
+    Behind a Classifier there either is an Autoencoder, or the recipe says that there is none.
     It comes from execution properties, which the hash of a record covers and an unfinished run has as well.
     """
     names = {record.pipeline for record in executions.values()}
@@ -48,7 +49,8 @@ def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
         for node, record in executions.items()
         if node in SECTIONS and _SETTINGS in opened(record)
     }
-    return {"version": 1, "name": min(names), **sections}
+    without = {"autoencoder": None} if has_autoencoder(executions) is False else {}
+    return {"version": 1, "name": min(names), **without, **sections}
 
 
 def dotted(record: ExecutionRecord) -> dict[str, Any]:

@@ -36,6 +36,9 @@ ORCHESTRATOR: Final = "orchestrator"
 KUBEFLOW: Final = "kubeflow"
 """Such an execution left no line in a ledger and nothing in a metadata store of ours: its record stands alone."""
 
+AUTOENCODER, CLASSIFIER = "Autoencoder", "Classifier"
+"""Ids of the nodes that train; a recipe may do without the first."""
+
 NAMES_ONLY: Final[Mapping[str, int]] = {"span": 0}
 """Parameters that only say where data lay, and what a node key holds in their place.
 
@@ -328,6 +331,12 @@ def node_key(
         "inputs": {channel: [ref.identity for ref in refs] for channel, refs in inputs.items()},
     }
     return sha256_bytes(canonical_json(asked))
+
+
+def has_autoencoder(nodes: Iterable[str]) -> bool | None:
+    """Whether the model behind which these nodes stand holds an autoencoder; None where no model is among them."""
+    known = set(nodes)
+    return AUTOENCODER in known if CLASSIFIER in known else None
 
 
 def without_root(parameters: Mapping[str, Scalar], root: str) -> dict[str, Scalar]:

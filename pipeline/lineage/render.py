@@ -20,6 +20,7 @@ from pipeline.lineage import graph
 from pipeline.lineage.drawing.cards import SHORT, moment
 from pipeline.lineage.drawing.layout import ranks
 from pipeline.lineage.graph import Edge, Graph, Node
+from pipeline.lineage.records import has_autoencoder
 from pipeline.lineage.served import ServedLineage
 
 LEVELS: Final = 8
@@ -161,10 +162,13 @@ def _heading(lineage: ServedLineage) -> list[Text]:
     files = sum(1 for node in lineage.graph.nodes.values() if node.kind == graph.DATA)
     cached = sum(1 for node in nodes if lineage.state(node) == "cached")
     pushed = f"{moment(lineage.graph.nodes[lineage.id].time)} UTC by run {lineage.run_id}"
+    parts = [_count(len(nodes), "execution"), f"{cached} of them cached"]
+    if has_autoencoder(node.name for node in nodes) is False:
+        parts.append("no autoencoder")
     facts = {
         "pushed": pushed if lineage.recorded else "its push is not recorded",
         "baseline": lineage.baseline,
-        "made from": f"{_count(files, 'data file')} by {_count(len(nodes), 'execution')}, {cached} of them cached",
+        "made from": f"{_count(files, 'data file')} by {', '.join(parts)}",
     }
     digest = (lineage.sha256[:SHORT], "cyan")
     title = Text.assemble((f"version {lineage.version}", "bold green"), f"  {lineage.path}  ", digest)

@@ -22,6 +22,7 @@ from components.features import IMAGE, LABEL
 from components.settings import AutoencoderSettings, ClassifierSettings, DataSettings, OptimizerSettings
 from components.training.process import TRAINER_ENVIRONMENT
 
+SCALINGS = ("minmax", "standardise", "centre")
 DATA = DataSettings(shape=(6, 5), pixel_max=16, label_count=3)
 ADAM = OptimizerSettings(learning_rate=0.01)
 AUTOENCODER = AutoencoderSettings(layers=(16,), latent=4, epochs=10, batch=16, optimizer=ADAM)
@@ -91,8 +92,8 @@ def examples(splits, to_example, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def transform_graphs(splits, tmp_path_factory):
-    """Paths of two TransformGraph artifacts, by scaling; built by TFT on Beam, as Transform does."""
-    return {scaling: analyse(splits["train"], scaling, tmp_path_factory) for scaling in ("minmax", "standardise")}
+    """Paths of TransformGraph artifacts, by scaling; built by TFT on Beam, as Transform does."""
+    return {scaling: analyse(splits["train"], scaling, tmp_path_factory) for scaling in SCALINGS}
 
 
 def analyse(split, scaling, tmp_path_factory):

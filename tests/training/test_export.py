@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.training.export import DenseStack
+from components.classifier.model import build_classifier
+from components.settings import ClassifierSettings, Convolution, DataSettings
+from components.training.export import FrozenLayers, describe, rebuild
 
 ASK = """
 import json, sys
@@ -34,7 +36,29 @@ def test_exported_layers_compute_what_the_trained_ones_do(activation):
     layers = [keras.layers.Dense(6, activation), keras.layers.Dropout(0.5), keras.layers.Dense(2, "sigmoid")]
     model = keras.Sequential([keras.Input((4,)), *layers])
     rows = tf.random.stateless_normal([8, 4], seed=(1, 2))
-    np.testing.assert_allclose(DenseStack(model.layers)(rows), model(rows, training=False), atol=1e-6)
+    np.testing.assert_allclose(FrozenLayers(model.layers)(rows), model(rows, training=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("pool", [1, 2, 3])
+def test_exported_convolutions_compute_what_the_trained_ones_do(padding, pool):
+    data = DataSettings(shape=(9, 7), pixel_max=1, label_count=4)
+    convolutions = (
+        Convolution(filters=5, kernel=3, padding=padding, pool=pool, dropout=0.3),
+        Convolution(filters=3, kernel=2, padding="same", activation="linear"),
+    )
+    model = build_classifier(ClassifierSettings(convolutions=convolutions, layers=(6,), noise=0.1), data)
+    rows = tf.random.stateless_normal([8, 63], seed=(1, 2))
+    np.testing.assert_allclose(FrozenLayers(model.layers)(rows), model(rows, training=False), atol=1e-5)
+
+
+def test_layers_that_were_described_come_back_with_their_weights():
+    layers = [keras.layers.Dense(6, "gelu"), keras.layers.Dense(2, "sigmoid")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    halves = [FrozenLayers(layers[:1]), FrozenLayers(layers[1:])]
+    again = keras.Sequential([keras.Input((4,)), *rebuild(describe(layers), halves)])
+    rows = tf.random.stateless_normal([8, 4], seed=(1, 2))
+    np.testing.assert_allclose(again(rows), model(rows), atol=1e-6)
 
 
 def test_the_served_model_answers_where_our_code_and_keras_cannot_be_imported(served_model, splits):

@@ -15,10 +15,11 @@ import components
 from components.errors import BadInput, EnvironmentProblem
 from components.settings import DataSettings, OptimizerSettings, TrainingSettings
 from components.training.checkpoint import Checkpoint
-from components.training.fit import Pairs, Task, fit, in_batches, seed_everything
+from components.training.fit import fit, in_batches, seed_everything
 from components.training.input import TransformGraph, read_rows
 from components.training.optimizer import build_optimizer
 from components.training.process import PROGRESS_FD, TRAINER_ENVIRONMENT, require_keras_3
+from components.training.task import Pairs, Task
 
 COMPONENTS = Path(components.__file__).parent
 

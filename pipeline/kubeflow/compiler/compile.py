@@ -89,6 +89,8 @@ def compile_pipeline(request: CompileRequest) -> Document:
     config = _config(request, settings, cluster)
 
     stock = compile_stock(config, image=wanted[names.DRIVER].image, command=containers.COMMAND)
+    # A cluster file serves several recipes, and one of them may leave a node out.
+    wanted = {node: pod for node, pod in wanted.items() if node == names.DRIVER or node in stock.executors}
     data_tasks.add(stock.spec, source, settings, request.form)
     lineage_channels.add(stock.spec)
     root = request.root.rstrip("/")  # KFP puts one before the pipeline's name

@@ -67,6 +67,8 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
     Raises:
       MnistTfxError: if the platform would not take it; what stops a started run is in what is returned.
     """
+    from pipeline.report.written import after_run  # jinja2 and numpy: not for --help
+
     simulation = Simulation(document, options)
     paths = RunPaths(options.root)
     state = options.root / STATE_FOLDER
@@ -79,7 +81,10 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
     with interruptions.watched(), locked(RunPaths(state), view.say):
         ran = simulation.run(view)
         with interruptions.held_back():
-            return outcome.conclude(paths, ran)
+            finished = outcome.conclude(paths, ran)
+    if finished.record is not None:
+        after_run(paths.root, ran.run_id, view.say)
+    return finished
 
 
 class Simulation:

@@ -99,6 +99,7 @@ class Audit:
       anchor: what it stands on.
       findings: along the path, nearest to the served bytes first.
       counts: how much was looked at.
+      autoencoder: whether one stands behind the version; None where the records do not tell.
     """
 
     version: int | None
@@ -107,6 +108,7 @@ class Audit:
     anchor: Anchor
     findings: tuple[Finding, ...]
     counts: Counts
+    autoencoder: bool | None = None
 
     @property
     def verdicts(self) -> Mapping[str, str]:
@@ -132,6 +134,7 @@ class Audit:
             "anchor": dataclasses.asdict(self.anchor),
             "findings": [finding.to_dict() for finding in self.findings],
             "counts": dataclasses.asdict(self.counts),
+            "autoencoder": self.autoencoder,
         }
 
 

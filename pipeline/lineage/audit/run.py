@@ -33,6 +33,7 @@ from pipeline.lineage.audit.served_bytes import Served
 from pipeline.lineage.audit.store_reader import StoreReader
 from pipeline.lineage.chain import COMMIT, Head
 from pipeline.lineage.policy import Policy
+from pipeline.lineage.records import has_autoencoder
 from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
 
@@ -238,6 +239,7 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
             ledger_lines=len(evidence.chain.lines),
             executions=agreeing,
         ),
+        autoencoder=has_autoencoder(record.node for record in known.records.values()),
     )
 
 

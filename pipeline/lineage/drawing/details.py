@@ -72,7 +72,8 @@ def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:
     compared = record.metrics.get("baseline")
     baseline = compared if isinstance(compared, Mapping) else {}
     return tuple(
-        Metric(name=name, value=record.metrics[name], baseline=baseline.get(name))
+        Metric(name=name, value=record.metrics.get(name), baseline=baseline.get(name))
         for name in METRICS
-        if name in record.metrics
+        # Without an autoencoder there is no error of reconstructions; what was served has all other figures.
+        if record.metrics.get(name) is not None or baseline.get(name) is not None
     )

@@ -1,0 +1,121 @@
+"""A task -> one `tf.function` for all batches of an epoch, and one for the validation rows.
+
+The loss of a batch is the mean over its rows, wherever they are: each replica adds up its share and divides by the size
+of the whole batch, so that the last, smaller one counts its rows like any other and the number of replicas is no matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import keras
+import tensorflow as tf
+
+from components.settings import TrainingSettings
+from components.training import stored
+from components.training.placement import Placement, share
+from components.training.task import Pairs, Task
+
+INFERENCE_BATCH = 8192
+"""Rows per step where nothing is learned; bounds the memory for activations."""
+
+PerBatch: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Gradients: TypeAlias = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
+
+
+def training_pass(
+    task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer, placement: Placement
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
+    gradients_of = _gradients(task, optimizer)
+    if settings.jit:
+        gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
+    clips_together = placement.replicas > 1 and settings.optimizer.clip_norm is not None
+
+    def step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        rows = tf.cast(tf.shape(inputs)[0], tf.float32)
+        loss, gradients = gradients_of(share(inputs), share(targets), rows)
+        if clips_together:
+            gradients = _in_equal_shares(gradients)
+        optimizer.apply(gradients, task.model.trainable_variables)
+        return loss
+
+    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        return placement.summed(step, inputs, targets)
+
+    def run(order: tf.Tensor) -> tf.Tensor:
+        total = _sum_over(task.train, order, settings.batch, of_batch, tf.zeros([]))
+        return total / tf.cast(tf.size(order), tf.float32)
+
+    return _compiled(run)
+
+
+def validation_pass(task: Task) -> Callable[[], tf.Tensor]:
+    """Returns a function that gives the means of loss and metrics over the validation rows, float32 [1 + metrics]."""
+    measures = (task.loss, *task.metrics.values())
+
+    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        outputs = tf.cast(task.model(inputs, training=False), tf.float32)
+        return tf.stack([tf.reduce_sum(measure(targets, outputs)) for measure in measures])
+
+    def run() -> tf.Tensor:
+        count = len(task.validation.inputs)
+        totals = _sum_over(task.validation, tf.range(count), INFERENCE_BATCH, of_batch, tf.zeros([len(measures)]))
+        return totals / tf.cast(count, tf.float32)
+
+    return _compiled(run)
+
+
+def _sum_over(pairs: Pairs, order: tf.Tensor, batch: int, of_batch: PerBatch, zero: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of what `of_batch` gives of each `batch` rows, taken in the given order."""
+    batch_at = _reader(pairs, order, batch)
+
+    def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return start + batch, total + of_batch(*batch_at(start))
+
+    return tf.while_loop(lambda start, _: start < tf.size(order), add, (tf.constant(0), zero))[1]
+
+
+def _reader(pairs: Pairs, order: tf.Tensor, batch: int) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns what gives the batch that starts at a place of `order`; to be asked for one after the other."""
+    if stored.is_stored(pairs.inputs):
+        batches = iter(stored.in_order((pairs.inputs, pairs.targets), order, batch))
+        return lambda _: next(batches)
+
+    def gathered(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Before they are shared out, so that a replica is sent a batch and not the whole split.
+        rows = order[start : start + batch]
+        return tf.gather(pairs.inputs, rows), tf.gather(pairs.targets, rows)
+
+    return gathered
+
+
+def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    # Without autograph, which takes as long to rewrite the loops as a small training takes for some epochs.
+    compiled: Callable[..., tf.Tensor] = tf.function(function, autograph=False)
+    return compiled
+
+
+def _gradients(task: Task, optimizer: keras.optimizers.Optimizer) -> Gradients:
+    def gradients_of(
+        inputs: tf.Tensor, targets: tf.Tensor, rows_of_batch: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            # In float32: a loss in 16 bits loses the small differences that training goes by.
+            losses = task.loss(targets, tf.cast(task.model(inputs, training=True), tf.float32))
+            loss = optimizer.scale_loss(tf.reduce_sum(losses) / rows_of_batch)
+        return tf.reduce_sum(losses), tape.gradient(loss, task.model.trainable_variables)
+
+    return gradients_of
+
+
+def _in_equal_shares(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns to each replica an equal share of the whole batch's gradients.
+
+    Keras clips what a replica has and then adds up the replicas. What it has to clip is the gradient of the whole batch;
+    in equal shares, cut to an equal share of the norm (see `build_optimizer`), that is what adding up gives.
+    """
+    context = tf.distribute.get_replica_context()
+    together = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    return [gradient / context.num_replicas_in_sync for gradient in together]

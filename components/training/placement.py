@@ -1,0 +1,187 @@
+"""`TrainingSettings` and the environment -> where a training's replicas are, and what they do together.
+
+`single` is one device, `mirrored` all devices that this process sees, `multiworker` one process per entry of TF_CONFIG.
+Whatever their number, a step is one batch of the settings' size: each replica takes its share of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.errors import EnvironmentProblem
+from components.settings import TrainingSettings
+from components.training.cluster import Cluster
+from components.training.device import GPU
+from components.training.process import DEVICE
+
+_SEED_STATE = "seed_generator_state"
+"""Keras' name for the variable that a layer draws its noise from: a seed and a counter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The replicas of one training, seen from this process.
+
+    Attributes:
+      strategy: TensorFlow's.
+    """
+
+    strategy: tf.distribute.Strategy
+
+    @classmethod
+    def of(cls, model: keras.Model) -> Placement:
+        """Returns the placement in whose `scope` the model was built."""
+        return cls(model.distribute_strategy)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas in all processes together."""
+        return int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def workers(self) -> int:
+        """Processes."""
+        resolver = self.strategy.cluster_resolver
+        return 1 if resolver is None else max(1, len(resolver.cluster_spec().as_dict().get("worker", ())))
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process keeps what the training leaves; checkpoints are its own, too."""
+        resolver = self.strategy.cluster_resolver
+        return resolver is None or not resolver.task_id
+
+    @property
+    def scope(self) -> Callable[[], AbstractContextManager[Any]]:
+        """The context manager under which networks are built."""
+        scope: Callable[[], AbstractContextManager[Any]] = self.strategy.scope
+        return scope
+
+    def summed(self, step: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tensor:
+        """Returns the sum over replicas of what `step` gives; each is handed all `rows` and takes its `share`."""
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step, args=rows), axis=None)
+
+    def vary_noise(self, model: keras.Model) -> None:
+        """Gives each replica noise and dropout of its own; without this, all draw the same for their share of a batch.
+
+        The first replica keeps what it has, and its state is what checkpoints hold.
+        """
+        states = [variable.value for variable in model.variables if variable.name == _SEED_STATE]
+        if self.replicas == 1 or not states:
+            return
+
+        def vary() -> None:
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for state in states:
+                state.assign(state + tf.stack([tf.cast(number, state.dtype), tf.zeros([], state.dtype)]))
+
+        tf.function(lambda: self.strategy.run(vary))()
+
+    def from_chief(self, figures: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Returns the chief's `figures` [N] in every process; N is the same in all. Whole numbers below 2**53."""
+        if self.workers == 1:
+            return figures
+        everywhere = self._first_replicas(tf.constant(figures.astype(np.float64)))
+        here = self.strategy.experimental_local_results(everywhere)[0]
+        return np.asarray(here.numpy()).astype(figures.dtype)
+
+    @cached_property
+    def _first_replicas(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        def added(mine: tf.Tensor) -> tf.Tensor:
+            # Nothing but the first replica adds anything, so that the sum is what it has, bit for bit.
+            context = tf.distribute.get_replica_context()
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(is_first, mine, tf.zeros_like(mine)))
+
+        signature = [tf.TensorSpec([None], tf.float64)]
+        compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+            lambda mine: self.strategy.run(added, args=(mine,)), input_signature=signature
+        )
+        return compiled
+
+    def bytes_from_chief(self, content: bytes) -> bytes:
+        """Returns the chief's `content` in every process; its workers need no disk in common."""
+        if self.workers == 1:
+            return content
+        length = int(self.from_chief(np.array([len(content)]))[0])
+        mine = np.frombuffer(content, np.uint8) if self.is_chief else np.zeros(length, np.uint8)
+        return self.from_chief(mine).tobytes() if length else b""
+
+    def facts(self) -> dict[str, str | int]:
+        """Returns what a record says of the devices and of the TensorFlow that is built for them."""
+        build = tf.sysconfig.get_build_info()
+        versions = {
+            f"built_for_{name}": str(build[f"{name}_version"])
+            for name in ("cuda", "cudnn")
+            if f"{name}_version" in build
+        }
+        return {
+            "device": _device_name(),
+            "replicas": self.replicas,
+            "workers": self.workers,
+            "tensorflow": tf.version.VERSION,
+            "tensorflow_git": tf.version.GIT_VERSION,
+            **versions,
+        }
+
+
+def share(rows: tf.Tensor) -> tf.Tensor:
+    """Returns the rows of a batch that are this replica's; all of them where it is the only one."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return rows
+    return rows[context.replica_id_in_sync_group :: context.num_replicas_in_sync]
+
+
+def place(settings: TrainingSettings) -> Placement:
+    """Sets this process up for a training; to be called before anything is computed in it.
+
+    GPU memory is taken as it is needed; layers that are built from now on compute in `settings.precision`.
+
+    Raises:
+      BadInput: for `multiworker` without workers.
+      EnvironmentProblem: where a GPU was asked for and this process sees none, or TF_CONFIG is unusable.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    asked = os.environ.get(DEVICE, "")
+    if asked.startswith(GPU) and not gpus:
+        raise EnvironmentProblem(
+            "the Trainer sees no GPU", where=f"--device {asked}", hint="`mnist-tfx doctor` says what is missing"
+        )
+    if settings.strategy == "single" and len(gpus) > 1:
+        tf.config.set_visible_devices(gpus[:1], "GPU")
+    for gpu in tf.config.get_visible_devices("GPU"):
+        if not tf.config.experimental.get_memory_growth(gpu):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    keras.config.set_dtype_policy(settings.precision)
+    return Placement(_strategy(settings))
+
+
+def _strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
+    if settings.strategy == "mirrored":
+        return tf.distribute.MirroredStrategy(_logical_devices())
+    if settings.strategy == "multiworker":
+        Cluster.from_environment().require_workers()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _logical_devices() -> list[str]:
+    """Returns the GPUs or, without any, the CPU: one, unless somebody has divided it."""
+    gpus = tf.config.list_logical_devices("GPU")
+    return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+
+
+def _device_name() -> str:
+    gpus = tf.config.get_visible_devices("GPU")
+    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+    return ", ".join(names) or "cpu"

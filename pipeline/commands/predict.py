@@ -1,0 +1,156 @@
+"""`mnist-tfx predict`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from components.errors import Refused, printable
+from pipeline.commands import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.predict.prediction import Prediction, Predictions, Progress  # bring NumPy, Pillow and SciPy
+
+DARK: Final = {"auto": None, "yes": True, "no": False}
+MANY: Final = 20
+"""Files from which on there is a progress bar."""
+
+_WIDE: Final = 10_000
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path))
+@click.option("--version", type=click.IntRange(min=0), help="Served version to ask.  [default: the newest]")
+@options.root
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="OUT.png",
+    help="Draw each photograph, what the model saw, its reconstruction and the answer.",
+)
+@click.option(
+    "--labels-from-names", "labelled", is_flag=True, help="The first character of a file's name is its true digit."
+)
+@click.option(
+    "--invert",
+    type=click.Choice(list(DARK)),
+    default="auto",
+    show_default=True,
+    help="Whether the ink is darker than the paper, which the models' images are not.",
+)
+@options.as_json
+def predict(  # noqa: PLR0913  # one argument to each option
+    files: tuple[Path, ...],
+    version: int | None,
+    root: Path,
+    sheet: Path | None,
+    labelled: bool,
+    invert: str,
+    as_json: bool,
+) -> int:
+    """Read handwritten digits from image files: one digit to a file, on whatever paper, in whatever light.
+
+    Takes PNG, JPEG, BMP and TIFF. A photograph with nothing on it is said to be empty; one with several digits is
+    refused with exit code 3, after all others were read.
+
+    \b
+    Example:
+      mnist-tfx predict seven.png --root runs/mnist
+      mnist-tfx predict photographs/ --labels-from-names --sheet sheet.png
+    """
+    from pipeline.predict import sheet as sheets
+    from pipeline.predict.prediction import Request
+    from pipeline.predict.prediction import predict as ask
+
+    if sheet is not None:
+        sheets.require_writable(sheet, files)
+    besides = None if sheet is None else sheet.resolve()
+    asked = Request(
+        named=files, root=root.absolute(), version=version, dark=DARK[invert], labelled=labelled, besides=besides
+    )
+    with _progress() as progress:
+        found = ask(asked, options.say, progress)
+    if sheet is not None:
+        sheets.write(sheet, found)
+    refusal = found.refusal
+    if as_json:
+        status = "ok" if refusal is None else "refused"
+        place = None if sheet is None else str(sheet)
+        options.print_json({"status": status, "error": refusal, **found.to_dict(), "sheet": place})
+    else:
+        _print(found, sheet)
+    if refusal is not None:
+        options.say(f"mnist-tfx: {refusal}")
+        return Refused.exit_code
+    return 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Gives what shows a bar on standard error for each thing that is done to many files."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    # Without a terminal it would still write an empty line.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(doing: str, done: int, total: int) -> None:
+            if total >= MANY:
+                if doing not in tasks:
+                    tasks[doing] = bars.add_task(doing, total=total)
+                bars.update(tasks[doing], completed=done)
+
+        yield show
+
+
+def _print(found: Predictions, sheet: Path | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    # Paths are for copying: a terminal that is too narrow breaks the line by itself, and nothing is cut off.
+    console = Console(highlight=False, soft_wrap=True, width=_WIDE)
+    console.print(_table(found))
+    if found.accuracy is not None:
+        right = len(found.files) - len(found.wrong)
+        console.print(Text(f"\naccuracy  {found.accuracy:.4f}, {right} of {len(found.files)}", "bold"))
+    for one in found.wrong:
+        console.print(Text(f"wrong     {printable(one.source.path)}: {_said(one)}, not {one.source.truth}", "red"))
+    for left_out in found.ignored:
+        console.print(Text(f"ignored   {printable(left_out.path)}: {left_out.why}", "yellow"))
+    if sheet is not None:
+        console.print(Text(f"sheet     {printable(sheet)}"))
+
+
+def _table(found: Predictions) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("file", "class", "probability", "second", "probability"):
+        table.add_column(heading, no_wrap=True)
+    for one in found.files:
+        style = "red" if one.right is False else ""
+        table.add_row(Text(printable(one.source.path)), Text(_said(one), style), *_figures(one))
+    return table
+
+
+def _said(one: Prediction) -> str:
+    if one.answer is not None:
+        return str(one.answer.label)
+    return "empty" if one.count == 0 else f"{one.count} digits"
+
+
+def _figures(one: Prediction) -> tuple[str, ...]:
+    if one.answer is None:
+        return ()
+    answer = one.answer
+    return options.figure(answer.probability), str(answer.second), options.figure(answer.second_probability)

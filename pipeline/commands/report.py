@@ -1,0 +1,63 @@
+"""`mnist-tfx report`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.commands import options
+
+
+@click.command()
+@click.argument("run_id", required=False, metavar="[RUN]")
+@options.root
+@click.option("--compare", nargs=2, metavar="RUN RUN", help="One page for two runs side by side.")
+@click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@options.as_json
+def report(  # noqa: PLR0913  # one argument to each option
+    run_id: str | None,
+    root: Path,
+    compare: tuple[str, str] | None,
+    open_: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the report on a run, by default the newest: one page with everything in it, for a browser or for print.
+
+    Every run writes it when it ends; this does so again. RUN may be cut short where that is unambiguous.
+
+    \b
+    Example:
+      mnist-tfx report --open
+      mnist-tfx report 20260101T1200 --root runs/mnist -o report.html
+      mnist-tfx report --compare 20260101 20260102 --root runs/mnist
+    """
+    if compare and run_id:
+        raise click.UsageError("--compare names both runs itself")
+    answer = _compared(root, compare, output) if compare else _written(root, run_id, output)
+    if open_:
+        webbrowser.open(Path(answer["path"]).absolute().as_uri())
+    if as_json:
+        options.print_json({"status": "ok", "error": None, **answer})
+        return
+    if answer["unanswered"]:
+        options.say(f"warning: without what the models answer: {answer['unanswered']}")
+    click.echo(answer["path"])
+
+
+def _written(root: Path, run_id: str | None, output: Path | None) -> dict[str, Any]:
+    from pipeline.report import written  # matplotlib and jinja2: not for --help
+
+    made = written.write(root.absolute(), run_id, output=output)
+    return {"runs": [made.run_id], "path": str(made.path), "bytes": made.bytes, "unanswered": made.unanswered or None}
+
+
+def _compared(root: Path, names: tuple[str, str], output: Path | None) -> dict[str, Any]:
+    from pipeline.report import compare as comparing
+
+    made = comparing.write(root.absolute(), names, output=output)
+    return {"runs": made.run_ids, "path": str(made.path), "bytes": made.bytes, "unanswered": made.unanswered or None}

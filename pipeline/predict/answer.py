@@ -1,0 +1,156 @@
+"""Images in the geometry of a served version -> what it answers, and how it reconstructs them.
+
+The geometry is what the version's own provenance tells, and its signature has to agree. TensorFlow is imported when the
+version is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import BadInput, EnvironmentProblem, Refused
+from components.features import RECONSTRUCT, SERVING_IMAGES
+from components.serving import ServedVersion, versions
+from components.settings import DataSettings
+from pipeline.isolation import CPU_ONLY, ENGINE_ENV
+from pipeline.lineage.facts import INGEST
+from pipeline.lineage.served import read_provenance
+from pipeline.paths import RunPaths
+from pipeline.quiet import output_to
+
+BATCH: Final = 256
+"""Images to a question; also the steps in which progress is told."""
+
+_GEOMETRY: Final = ("shape", "pixel_max", "label_count")
+
+UINT8 = npt.NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Version:
+    """A served version that is as it was pushed.
+
+    Attributes:
+      served: its number and folder.
+      data: the geometry of its images.
+    """
+
+    served: ServedVersion
+    data: DataSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a version makes of one image.
+
+    Attributes:
+      label: the most probable class.
+      probability: of it.
+      second: the second most probable class.
+      second_probability: of that.
+      reconstruction: float32 [H, W] on the raw pixel scale; None where the version has no autoencoder.
+    """
+
+    label: int
+    probability: float
+    second: int
+    second_probability: float
+    reconstruction: npt.NDArray[np.float32] | None
+
+
+def choose(root: Path, number: int | None) -> Version:
+    """Returns a served version, by default the newest.
+
+    Raises:
+      BadInput: if it is not there.
+      Refused: if its bytes are not those that were pushed.
+      EnvironmentProblem: if its provenance does not tell the geometry.
+    """
+    if not root.is_dir():
+        raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
+    known = {found.version: found for found in versions(RunPaths(root).serving) if found.plainly_named}
+    if not known:
+        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+    wanted = max(known) if number is None else number
+    if wanted not in known:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, sorted(known)))}", got=number)
+    if not known[wanted].as_pushed:
+        hint = f"`mnist-tfx lineage audit {wanted}` says what is wrong with it"
+        raise Refused("its bytes are not those that were pushed", where=known[wanted].path, hint=hint)
+    return Version(served=known[wanted], data=_geometry(root, wanted))
+
+
+def _geometry(root: Path, number: int) -> DataSettings:
+    provenance = read_provenance(root, number)
+    try:
+        settings = provenance["predicate"]["buildDefinition"]["externalParameters"]["settings"][INGEST]
+        return DataSettings.model_validate({name: settings[name] for name in _GEOMETRY})
+    except (KeyError, TypeError, ValueError) as err:
+        raise EnvironmentProblem("its provenance does not tell the geometry", where=f"version {number}") from err
+
+
+class Model:
+    """A version, loaded.
+
+    Raises:
+      EnvironmentProblem: if TensorFlow cannot load it, or its signature is for another geometry.
+    """
+
+    def __init__(self, version: Version) -> None:
+        # What the version answers does not depend on the device, and a few images are not worth a GPU's start.
+        os.environ.update({**ENGINE_ENV, **CPU_ONLY})
+        where = version.served.path
+        # TensorFlow prints what it misses on this machine, and it is nothing that an answer needs.
+        with output_to(Path(os.devnull)):
+            import tensorflow as tf
+
+            try:
+                # The signatures live as long as what they were loaded with.
+                self._loaded = tf.saved_model.load(str(where))
+                self._signatures = self._loaded.signatures
+                (given,) = self._signatures[SERVING_IMAGES].structured_input_signature[1].values()
+            except (OSError, KeyError, ValueError, tf.errors.OpError) as err:
+                raise EnvironmentProblem("cannot be loaded", where=where, got=" ".join(str(err).split())[:200]) from err
+        self._tensor = tf.constant
+        if tuple(given.shape)[1:] != version.data.shape:
+            raise EnvironmentProblem(
+                "signature and provenance differ",
+                where=where,
+                wanted=f"images of {list(version.data.shape)}",
+                got=list(given.shape)[1:],
+            )
+
+    def answers(self, images: Sequence[UINT8], progress: Callable[[int], None]) -> list[Answer]:
+        """Asks about images, uint8 [H, W] each; `progress` is told how many are done."""
+        found: list[Answer] = []
+        for start in range(0, len(images), BATCH):
+            found += self._batch(np.stack(images[start : start + BATCH]))
+            progress(len(found))
+        return found
+
+    def _batch(self, images: UINT8) -> Iterator[Answer]:
+        probabilities = self._ask(SERVING_IMAGES, images)["probabilities"]
+        drawn: Any = [None] * len(images)
+        if RECONSTRUCT in self._signatures:
+            drawn = self._ask(RECONSTRUCT, images.reshape(len(images), -1))["images"].reshape(images.shape)
+        for row, reconstruction in zip(probabilities, drawn, strict=True):
+            first, second = (int(label) for label in np.argsort(-row, kind="stable")[:2])
+            yield Answer(
+                label=first,
+                probability=float(row[first]),
+                second=second,
+                second_probability=float(row[second]),
+                reconstruction=reconstruction,
+            )
+
+    def _ask(self, name: str, images: UINT8) -> dict[str, npt.NDArray[np.float32]]:
+        signature = self._signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        return {key: value.numpy() for key, value in signature(**{argument: self._tensor(images)}).items()}

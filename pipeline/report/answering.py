@@ -1,0 +1,24 @@
+"""A `Question` as JSON on standard input -> the answers as an .npz file on standard output: a process for one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from pipeline.report.answers import answer
+
+
+def main() -> None:
+    """Answers one question."""
+    # What TensorFlow prints must not get into the file.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    out.write(answer(**json.load(sys.stdin)))
+    out.flush()
+    out.close()
+    os._exit(0)  # TensorFlow's threads take a second to end
+
+
+if __name__ == "__main__":
+    main()

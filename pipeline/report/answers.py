@@ -1,0 +1,210 @@
+"""Models and rows -> what the page wants to know of them, as arrays; for a process that has TensorFlow.
+
+What depends on the models alone is asked once and kept (`asking`), so a run that reuses everything starts no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from components.features import ENCODE, IMAGE_XF, RECONSTRUCT, RECONSTRUCT_XF, SERVING_DEFAULT, TEST, TRAIN, VALIDATION
+from components.settings import DataSettings
+from pipeline.report import example_rows
+from pipeline.report.choices import SHOWN_CLASSES, by_error, of_each_class
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VERSION: Final = 1
+"""Of what is asked; another one asks again."""
+
+TEST_ROWS: Final = 10_000
+TRAIN_ROWS: Final = 6_000
+"""Rows that principal components are fitted to: more change the error in the third digit."""
+
+BATCH: Final = 1024
+PER_CLASS: Final = 24
+"""Rows of each class whose hidden activations are shown."""
+
+STEPS: Final = 120
+RATE: Final = 0.05
+PENALTY: Final = 0.25
+"""Of the square of the input, with pixels from 0 to 1, against the class's logit."""
+
+Arrays = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a run's models.
+
+    Attributes:
+      examples: folder of the Examples artifact.
+      transform: folder of the transform graph; None if the run has none.
+      autoencoder: folder of the autoencoder's SavedModel; None if the run has none.
+      classifier: folder of the served SavedModel; None if the run has none.
+      data: `DataSettings` as JSON.
+    """
+
+    examples: str
+    transform: str | None
+    autoencoder: str | None
+    classifier: str | None
+    data: str
+
+
+def answer(**question: Any) -> bytes:
+    """Returns the answers to a `Question` as an .npz file; the fork server calls this by name."""
+    asked = Question(**question)
+    data = DataSettings.from_json(asked.data)
+    test = example_rows.read(Path(asked.examples), TEST, data.pixels, TEST_ROWS)
+    found: Arrays = {"rows": np.array(len(test))}
+    if len(test) and asked.classifier is not None:
+        found |= _of_classifier(asked.classifier, test, data)
+    if len(test) and asked.autoencoder is not None and asked.transform is not None:
+        found |= _of_autoencoder(asked, test, data)
+    file = io.BytesIO()
+    np.savez_compressed(file, **found)
+    return file.getvalue()
+
+
+def read(file: Path) -> Arrays:
+    """Returns answers that were kept.
+
+    Raises:
+      OSError: if the file is not there.
+      ValueError: if it holds something else.
+    """
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _of_classifier(folder: str, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(folder)
+    ask = model.signatures[SERVING_DEFAULT]
+    found: Arrays = {"probabilities": _in_batches(lambda rows: ask(images=rows)["probabilities"], test.images)}
+    if RECONSTRUCT in model.signatures:
+        rebuild = model.signatures[RECONSTRUCT]
+        found |= _reconstructions(_in_batches(lambda rows: rebuild(images=rows)["images"], test.images), test, data)
+    try:
+        found |= _inside(model, test, data)
+    except (ValueError, tf.errors.OpError) as err:
+        warnings.warn(f"report: the served graph cannot be cut open: {err}", stacklevel=1)  # goes to the run's log
+    return found
+
+
+def _reconstructions(images: NDArray[np.float32], test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+    errors = np.square((images - test.images) / data.pixel_max).mean(axis=1)
+    chosen = by_error(errors, test.labels, data.label_count)
+    return {"errors": errors, "chosen": chosen, "reconstructions": images[chosen.clip(0)]}
+
+
+def _inside(model: Any, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+    """Returns hidden activations of some rows of each class, and the inputs that excite each class the most."""
+    from pipeline.report.exported_graph import ExportedGraph
+
+    graph = ExportedGraph.of(model)
+    shown = of_each_class(test.labels, data.label_count, PER_CLASS)
+    _, hidden = graph.scores(_floats(test.images[shown]))
+    plain, _ = _exciting(graph, data, penalty=0.0)
+    calm, sure = _exciting(graph, data, penalty=PENALTY)
+    flat = hidden.numpy().reshape(len(shown), -1).astype(np.float16)
+    return {"hidden": flat, "hidden_labels": test.labels[shown], "exciting": plain, "exciting_l2": calm, "sure": sure}
+
+
+def _exciting(graph: Any, data: DataSettings, *, penalty: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the image of each class, of as many as are shown, by gradient ascent on its logit, 0 to 1, and its softmax probability there.
+
+    Steps have a fixed length, as gradients of a saturated network vanish; they start from a uniform dark grey.
+    """
+    import tensorflow as tf
+
+    classes = tf.range(min(data.label_count, SHOWN_CLASSES))
+    images = tf.Variable(tf.fill([len(classes), data.pixels], 0.1))
+    for step in range(STEPS):
+        with tf.GradientTape() as tape:
+            scores, _ = graph.scores(images * float(data.pixel_max))
+            wanted = tf.gather(scores, classes, axis=1, batch_dims=1)
+            goal = wanted - penalty * tf.reduce_sum(tf.square(images), axis=1)
+        slope = tape.gradient(goal, images)
+        length = tf.reduce_max(tf.abs(slope), axis=1, keepdims=True) + 1e-12
+        images.assign(tf.clip_by_value(images + RATE * (1 - step / STEPS) * slope / length, 0.0, 1.0))
+    scores, _ = graph.scores(images * float(data.pixel_max))
+    sure = tf.gather(tf.nn.softmax(scores), classes, axis=1, batch_dims=1)
+    return images.numpy(), sure.numpy()
+
+
+def _of_autoencoder(asked: Question, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+    import tensorflow as tf
+
+    from components.training.input import TransformGraph
+
+    transform = TransformGraph.load(str(asked.transform))
+    model = tf.saved_model.load(asked.autoencoder)
+    parts = {TEST: test} | {
+        split: example_rows.read(Path(asked.examples), split, data.pixels, TRAIN_ROWS) for split in (TRAIN, VALIDATION)
+    }
+    scaled = {
+        split: _in_batches(lambda rows: transform.scale(tf.cast(rows, tf.int64)), part.images)
+        for split, part in parts.items()
+    }
+    encode, rebuild = model.signatures[ENCODE], model.signatures[RECONSTRUCT_XF]
+    codes = _in_batches(lambda rows: next(iter(encode(**{IMAGE_XF: rows}).values())), scaled[TEST])
+    rebuilt = _in_batches(lambda rows: rebuild(**{IMAGE_XF: rows})[IMAGE_XF], scaled[TEST])
+    places, share = _plane(codes)
+    return {
+        "places": places,
+        "places_share": share,
+        "latent": np.array(codes.shape[1]),
+        "autoencoder_mse": np.array(np.square(rebuilt - scaled[TEST]).mean()),
+        **_principal(scaled, codes.shape[1]),
+    }
+
+
+def _plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Returns codes [N, latent] in the plane of their first two principal components, and the variance each explains."""
+    centred = codes - codes.mean(axis=0)
+    values, axes = np.linalg.eigh(np.cov(centred.T).reshape(codes.shape[1], codes.shape[1]))
+    first = axes[:, ::-1][:, :2]
+    places = np.zeros((len(codes), 2), np.float32)
+    places[:, : first.shape[1]] = centred @ first
+    share = values[::-1][:2] / max(values.sum(), 1e-12)
+    return places, np.pad(share, (0, 2 - len(share)))
+
+
+def _principal(scaled: Mapping[str, NDArray[np.float32]], latent: int) -> Arrays:
+    """Returns the reconstruction error of principal components fitted to train, by how many are kept."""
+    mean = scaled[TRAIN].mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((scaled[TRAIN] - mean).T))
+    pixels = len(mean)
+    sizes = sorted({size for size in (1, 2, 4, 8, 16, 32, 64, 128, latent) if size <= pixels})
+    found: Arrays = {"principal_sizes": np.array(sizes)}
+    for split, rows in scaled.items():
+        if len(rows):
+            shares = np.square((rows - mean) @ axes[:, ::-1]).mean(axis=0)
+            # What the components that are left out carried is the error, spread over all pixels.
+            left = np.maximum(shares.sum() - np.cumsum(shares), 0) / pixels
+            found[f"principal_{split}"] = left[np.array(sizes) - 1]
+    return found
+
+
+def _in_batches(function: Any, rows: NDArray[Any]) -> NDArray[np.float32]:
+    import tensorflow as tf
+
+    parts = [function(tf.constant(rows[start : start + BATCH])).numpy() for start in range(0, len(rows), BATCH)]
+    return np.concatenate(parts)
+
+
+def _floats(images: NDArray[np.uint8]) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(images.astype(np.float32))

@@ -1,0 +1,94 @@
+"""A run's evidence -> its models' answers: those that were kept, or new ones from a process with TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import canonical_json, sha256_bytes
+from components.errors import EnvironmentProblem
+from components.files import replacing
+from components.serving import FORMAT_SERVING
+from pipeline.report import answers
+from pipeline.report.answers import Arrays, Question
+from pipeline.report.evidence import Evidence, NotThereError
+
+FUNCTION: Final = "pipeline.report.answers:answer"
+
+Ask = Callable[[Mapping[str, Any]], bytes]
+"""The fields of a `Question` -> an .npz file, from a process that has TensorFlow."""
+
+MODELS: Final = {
+    "transform": ("Transform", "transform_graph", ""),
+    "autoencoder": ("Autoencoder", "model", FORMAT_SERVING),
+    "classifier": ("Classifier", "model", FORMAT_SERVING),
+}
+"""{field of a `Question`: node, channel, folder in the artifact}."""
+
+
+def answered(evidence: Evidence, ask: Ask) -> Arrays:
+    """Returns what the models of a run answer; nothing where it has no model.
+
+    Raises:
+      EnvironmentProblem: if the process that is asked fails.
+    """
+    try:
+        examples = evidence.artifact("ExampleGen", "examples")
+    except NotThereError:
+        return {}
+    models = {field: _folder(evidence, *place) for field, place in MODELS.items()}
+    if models["autoencoder"] is None and models["classifier"] is None:
+        return {}
+    kept = evidence.paths.report_answers(_key(evidence))
+    try:
+        return answers.read(kept)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        pass  # never asked, or not wholly written: asked now
+    data = evidence.settings.data.to_json()
+    question = Question(examples=str(examples), data=data, **models)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(kept) as file:
+        file.write(ask(dataclasses.asdict(question)))
+    return answers.read(kept)
+
+
+def own_process(question: Mapping[str, Any]) -> bytes:
+    """Asks a process of its own, which imports TensorFlow first.
+
+    Raises:
+      EnvironmentProblem: if it fails.
+    """
+    # Imported by whoever asks alone: a report on a finished run needs no fork server.
+    from pipeline.isolation import CPU_ONLY, ENGINE_ENV
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.report.answering"],
+        input=canonical_json(dict(question)),
+        capture_output=True,
+        env={**os.environ, **ENGINE_ENV, **CPU_ONLY},
+        cwd=Path(__file__).resolve().parents[2],
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise EnvironmentProblem("the model cannot be asked", where="report", got=last)
+    return done.stdout
+
+
+def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | None:
+    try:
+        return str(evidence.artifact(node, channel) / inner)
+    except NotThereError:
+        return None
+
+
+def _key(evidence: Evidence) -> str:
+    asked = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
+    examples = evidence.digest("ExampleGen", "examples")
+    return sha256_bytes(canonical_json({**asked, "examples": examples, "version": answers.VERSION}))

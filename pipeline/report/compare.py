@@ -1,0 +1,277 @@
+"""Two runs of a root -> one page about what differs: settings, figures, curves, confusions, and images they disagree on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from components.errors import BadInput, MnistTfxError
+from components.features import TEST
+from pipeline.lineage import parameters
+from pipeline.lineage.records import timestamp
+from pipeline.report import charts, evidence, example_rows, mosaics
+from pipeline.report.answers import TEST_ROWS, Arrays
+from pipeline.report.asking import Ask, answered, own_process
+from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report.page import rendered
+from pipeline.report.picture import Picture
+from pipeline.report.sections.classification import confusion
+from pipeline.report.sections.environment import shown
+from pipeline.report.sections.training_curves import NODES
+from pipeline.report.written import keep
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+METRICS: Final = (("accuracy", 1), ("loss", -1), ("reconstruction_mse", -1))
+"""Figures of the test split, and whether more is better."""
+
+DISAGREEMENTS: Final = 36
+STEPS: Final = 5
+"""Of a cell's shade; the page has a class for each, in both colours."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A setting that differs, as both runs had it."""
+
+    name: str
+    values: tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of both runs; `better` is the run that has the better one, 0 or 1, None where that has no meaning."""
+
+    name: str
+    values: tuple[Any, Any]
+    change: float | None
+    better: int | None
+    digits: int = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """A cell of the confusion difference: points of percent from the first run to the second, and its shade."""
+
+    points: float
+    shade: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """A test row, what it is, and what each run took it for."""
+
+    label: int
+    said: tuple[int, int]
+    picture: Picture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What the page shows of two runs.
+
+    Attributes:
+      run_ids: of both.
+      statuses: how they ended.
+      settings: those that differ.
+      figures: of both.
+      curves: on the same axes.
+      confusion: [label][predicted], empty where one has no model.
+      disagreements: the rows on which they are the surest of different things.
+      disagreed: how many rows those are taken from.
+      rows: compared.
+      absent: why images and confusions are not compared, if so.
+    """
+
+    run_ids: tuple[str, str]
+    statuses: tuple[str, str]
+    settings: tuple[Setting, ...]
+    figures: tuple[Figure, ...]
+    curves: tuple[Picture, ...]
+    confusion: tuple[tuple[Change, ...], ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
+    disagreed: int = 0
+    rows: int = 0
+    absent: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A comparison that was written."""
+
+    run_ids: list[str]
+    path: Path
+    bytes: int
+    unanswered: str
+
+
+def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask: Ask = own_process) -> Compared:
+    """Writes the comparison of two runs.
+
+    Raises:
+      BadInput: if one of them is not there, or they are the same.
+      EnvironmentProblem: if a record cannot be read, or the file not be written.
+    """
+    first, second = (evidence.gather(root, name) for name in names)
+    ids = (first.run.run_id, second.run.run_id)
+    if ids[0] == ids[1]:
+        raise BadInput("the same run twice", where="--compare", got=ids[0])
+    unanswered = ""
+    answers: tuple[Arrays, Arrays] = ({}, {})
+    try:
+        answers = (answered(first, ask), answered(second, ask))
+    except MnistTfxError as err:
+        unanswered = str(err)
+    page = rendered("compare.html.j2", it=comparison((first, second), answers), unanswered=unanswered)
+    path = output or first.paths.report(f"{ids[0]}--{ids[1]}")
+    return Compared(run_ids=list(ids), path=path, bytes=keep(path, page), unanswered=unanswered)
+
+
+def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) -> Comparison:
+    """Returns what two runs differ in."""
+    first, second = both
+    common = Comparison(
+        run_ids=(first.run.run_id, second.run.run_id),
+        statuses=(first.run.status, second.run.status),
+        settings=differing(first.run.settings, second.run.settings),
+        figures=_figures(both),
+        curves=_curves(both),
+    )
+    if not all("probabilities" in found for found in answers):
+        return dataclasses.replace(common, absent="one of the runs has no model")
+    if first.digest("ExampleGen", "examples") != second.digest("ExampleGen", "examples"):
+        return dataclasses.replace(common, absent="the runs have different test rows")
+    try:
+        test = _test_rows(first)
+    except (NotThereError, OSError, ValueError) as err:
+        return dataclasses.replace(common, absent=str(err))
+    return _with_rows(common, answers, test, first)
+
+
+def differing(first: Any, second: Any) -> tuple[Setting, ...]:
+    """Returns the settings that are not the same in both, by name; one that a run has not is a dash."""
+    left, right = parameters.flat(first), parameters.flat(second)
+    names = [name for name in {**left, **right} if left.get(name, ...) != right.get(name, ...)]
+    dash = "\N{EN DASH}"
+    return tuple(
+        Setting(name=n, values=(shown(left[n]) if n in left else dash, shown(right[n]) if n in right else dash))
+        for n in sorted(names)
+    )
+
+
+def _figures(both: tuple[Evidence, Evidence]) -> tuple[Figure, ...]:
+    found = []
+    for name, sign in METRICS:
+        values = [(one.run.metrics or {}).get(name) for one in both]
+        found.append(_figure(name.replace("_", " "), values, sign))
+    seconds = [round(timestamp(one.run.finished) - timestamp(one.run.started), 1) for one in both]
+    trained = [round(sum(n.seconds for n in one.run.nodes if n.id in NODES), 1) for one in both]
+    executed = [sum(node.state == "executed" for node in one.run.nodes) for one in both]
+    versions = [one.run.version for one in both]
+    return (
+        *found,
+        _figure("seconds", seconds, -1, digits=1),
+        _figure("seconds of training", trained, -1, digits=1),
+        _figure("nodes executed", executed, 0, digits=0),
+        Figure(name="served version", values=(versions[0], versions[1]), change=None, better=None),
+    )
+
+
+def _figure(name: str, values: Sequence[float | None], sign: int, digits: int = 4) -> Figure:
+    first, second = values
+    if first is None or second is None:
+        return Figure(name=name, values=(first, second), change=None, better=None)
+    change = second - first
+    better = None if not sign or not change else int(change * sign > 0)
+    return Figure(name=name, values=(first, second), change=change, better=better, digits=digits)
+
+
+def _curves(both: tuple[Evidence, Evidence]) -> tuple[Picture, ...]:
+    asked = [(node, key) for node in NODES for key in ("val_loss", "val_accuracy")]
+    return tuple(picture for node, key in asked if (picture := _curve(both, node, key)) is not None)
+
+
+def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | None:
+    series = [_series(one, node, key) for one in both]
+    if not any(series):
+        return None
+    figure, axes = charts.chart()
+    told = []
+    for one, values, colour, line in zip(both, series, (charts.FIRST, charts.SECOND), ("-", (0, (4, 2))), strict=True):
+        if values:
+            axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=line, label=one.run.run_id[:15])
+            told.append(f"run {one.run.run_id[:15]} ends at {values[-1]:.4f} after {len(values)} epochs")
+    what = {"val_loss": "loss", "val_accuracy": "accuracy"}[key]
+    if key == "val_loss":
+        charts.log_axis(axes.yaxis, [value for values in series for value in values])
+    charts.whole_numbers(axes.xaxis)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"{what} on validation")
+    axes.legend()
+    return charts.drawn(figure, f"{node}, {what} on validation: {'; '.join(told)}.")
+
+
+def _series(one: Evidence, node: str, key: str) -> list[float]:
+    try:
+        history = one.read_json(node, "model_run", "training.json")["history"]
+    except (NotThereError, json.JSONDecodeError, KeyError):
+        return []
+    values = [epoch.get(key, epoch["metrics"].get(key)) for epoch in history]
+    return [] if None in values else values
+
+
+def _test_rows(one: Evidence) -> example_rows.ImageRows:
+    return example_rows.read(one.artifact("ExampleGen", "examples"), TEST, one.settings.data.pixels, TEST_ROWS)
+
+
+def _with_rows(
+    common: Comparison, answers: tuple[Arrays, Arrays], test: example_rows.ImageRows, one: Evidence
+) -> Comparison:
+    data = one.settings.data
+    shares = []
+    for found in answers:
+        counts = confusion(found["probabilities"], test.labels, data.label_count)
+        shares.append(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)) * 100)
+    rows = disagreeing(answers[0]["probabilities"], answers[1]["probabilities"])
+    said = [found["probabilities"].argmax(axis=1) for found in answers]
+    pictures = []
+    for row in rows[:DISAGREEMENTS].tolist():
+        label, pair = int(test.labels[row]), (int(said[0][row]), int(said[1][row]))
+        text = f"A {label}, taken for a {pair[0]} by the first run and for a {pair[1]} by the second."
+        image = test.images[row].reshape(1, *data.shape)
+        picture = mosaics.ink(image, peak=data.pixel_max, text=text, columns=1, scale=84 / max(data.shape))
+        pictures.append(Disagreement(label=label, said=pair, picture=picture))
+    return dataclasses.replace(
+        common,
+        confusion=_changes(shares[1] - shares[0]),
+        disagreements=tuple(pictures),
+        disagreed=len(rows),
+        rows=len(test),
+    )
+
+
+def disagreeing(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Returns the numbers of the rows that two models take for different classes, the surest first."""
+    rows = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
+    sure = np.minimum(first[rows].max(axis=1), second[rows].max(axis=1))
+    return rows[np.argsort(-sure, kind="stable")]
+
+
+def _changes(points: NDArray[np.floating[Any]]) -> tuple[tuple[Change, ...], ...]:
+    """Returns the cells; more on the diagonal is as good as less beside it, and both are blue."""
+    good = np.where(np.eye(len(points), dtype=bool), points, -points)
+    most = max(float(np.abs(points).max(initial=0.0)), 1e-9)
+    steps = np.ceil(np.abs(points) / most * STEPS).astype(int)
+    return tuple(
+        tuple(
+            Change(points=float(points[i, j]), shade=f"{'up' if good[i, j] > 0 else 'down'}{steps[i, j]}")
+            for j in range(len(points))
+        )
+        for i in range(len(points))
+    )

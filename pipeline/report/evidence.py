@@ -1,0 +1,106 @@
+"""A root and a run -> what the run left: its record, the records of its nodes, where their artifacts lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.errors import EnvironmentProblem
+from components.settings import Settings
+from pipeline import runs
+from pipeline.lineage import record_files
+from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.paths import RunPaths
+
+
+class NotThereError(Exception):
+    """A part of the page has nothing to show; its text says why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What is known of one run.
+
+    Attributes:
+      paths: of the root.
+      run: the run's record.
+      executions: {node: record of the execution whose outputs the run has}, of nodes that were executed or cached.
+    """
+
+    paths: RunPaths
+    run: RunRecord
+    executions: Mapping[str, ExecutionRecord]
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The recipe as the run resolved it.
+
+        Raises:
+          EnvironmentProblem: if this release does not know such settings.
+        """
+        try:
+            return Settings.model_validate(self.run.settings)
+        except ValidationError as err:
+            wrong = ".".join(map(str, err.errors()[0]["loc"]))
+            raise EnvironmentProblem(
+                "settings of another release", where=self.run.run_id, got=f"{wrong}: {err.errors()[0]['msg']}"
+            ) from err
+
+    def artifact(self, node: str, channel: str) -> Path:
+        """Returns the folder of an artifact.
+
+        Raises:
+          NotThereError: if the run has none such.
+        """
+        record = self.executions.get(node)
+        if record is None:
+            raise NotThereError(f"{node} left nothing in this run: {self.outcome(node)}")
+        made = record.outputs.get(channel)
+        folder = None if not made else self.paths.root / made[0].path
+        if folder is None or not folder.is_dir():
+            raise NotThereError(f"the artifact {channel} of {node} is not there any more")
+        return folder
+
+    def digest(self, node: str, channel: str) -> str | None:
+        """Returns the digest of an artifact, None where the run has none such."""
+        made = self.executions[node].outputs.get(channel) if node in self.executions else None
+        return made[0].sha256 if made else None
+
+    def outcome(self, node: str) -> str:
+        """Returns what became of a node, in words."""
+        found = [outcome for outcome in self.run.nodes if outcome.id == node]
+        if not found:
+            return "this recipe has no such node"
+        return found[0].state if found[0].state != "skipped" else "the run did not get that far"
+
+    def read_json(self, node: str, channel: str, name: str) -> Any:
+        """Returns the content of a JSON file in an artifact.
+
+        Raises:
+          NotThereError: if it is not there.
+        """
+        try:
+            return json.loads((self.artifact(node, channel) / name).read_text(encoding="utf-8"))
+        except FileNotFoundError as err:
+            raise NotThereError(f"{node} left no {name}") from err
+
+
+def gather(root: Path, run_id: str | None = None) -> Evidence:
+    """Returns what a run left, by default the newest.
+
+    Raises:
+      BadInput: if there is no such run.
+      EnvironmentProblem: if a record cannot be read.
+    """
+    paths = RunPaths(root.absolute())
+    run = runs.find(paths.root, run_id)
+    records = record_files.scan(paths.records)
+    found = {node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records}
+    executions = {node: record for node, record in found.items() if isinstance(record, ExecutionRecord)}
+    return Evidence(paths=paths, run=run, executions=executions)

@@ -1,0 +1,106 @@
+"""An Examples artifact -> raw pixels and labels of a split, or of a part of it, without TensorFlow.
+
+It reads what `components.ingest.encode` writes. Rows are sharded and sorted by the hash of their content, so the first
+ones are as good a sample as any, and always the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from components.features import IMAGE, LABEL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LENGTH: Final = 12
+"""Bytes before a record in a TFRecord file: its length, and that length's checksum."""
+CHECKSUM: Final = 4
+
+LENGTH_DELIMITED: Final = 2
+"""Protobuf's wire type of a field that says how long it is; an Example has no others but the packed numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRows:
+    """Rows of one split.
+
+    Attributes:
+      images: uint8 [N, pixels].
+      labels: int64 [N].
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read(examples: Path, split: str, pixels: int, limit: int | None = None) -> ImageRows:
+    """Returns the rows of a split, the first `limit` of them if one is given.
+
+    Raises:
+      ValueError: if a record is no Example of such an image and its label.
+      OSError: if a file cannot be read.
+    """
+    found = [_example(record) for record in islice(_records(examples / f"Split-{split}"), limit)]
+    images = _unpacked(b"".join(image for image, _ in found))
+    if images.size != len(found) * pixels:
+        raise ValueError(f"{split}: wanted {len(found)} images of {pixels} pixels, got {images.size} pixels")
+    return ImageRows(images.reshape(len(found), pixels), np.array([label for _, label in found], np.int64))
+
+
+def _records(folder: Path) -> Iterator[bytes]:
+    for file in sorted(folder.glob("data_tfrecord-*")):
+        data, start = file.read_bytes(), 0
+        while start < len(data):
+            (length,) = struct.unpack_from("<Q", data, start)
+            yield data[start + LENGTH : start + LENGTH + length]
+            start += LENGTH + length + CHECKSUM
+
+
+def _example(record: bytes) -> tuple[bytes, int]:
+    """Returns the packed pixels and the label: Example.features.feature[name].int64_list.value."""
+    (features,) = _fields(record)
+    values = {}
+    for name, feature in map(_fields, _fields(features)):
+        values[name.decode()] = _fields(_fields(feature)[0])[0]
+    return values[IMAGE], _varint(values[LABEL], 0)[0]
+
+
+def _fields(message: bytes) -> list[bytes]:
+    """Returns the contents of a message's fields in order; all of them must be length-delimited."""
+    found, start = [], 0
+    while start < len(message):
+        if message[start] & 7 != LENGTH_DELIMITED:
+            raise ValueError("not an Example as ingest writes it")
+        length, start = _varint(message, start + 1)
+        found.append(message[start : start + length])
+        start += length
+    return found
+
+
+def _varint(data: bytes, start: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[start]
+        value |= (byte & 0x7F) << shift
+        start, shift = start + 1, shift + 7
+        if byte < 0x80:
+            return value, start
+
+
+def _unpacked(data: bytes) -> NDArray[np.uint8]:
+    """Returns packed varints of bytes as bytes: one above 127 is itself and then a 1."""
+    values = np.frombuffer(data, np.uint8)
+    follows = np.zeros(len(values), bool)
+    follows[1:] = values[:-1] >= 0x80
+    return values[~follows]

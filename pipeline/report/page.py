@@ -1,0 +1,167 @@
+"""Evidence and answers -> one HTML page, everything inside it.
+
+It has no script and asks nothing of the network, which its Content-Security-Policy states: the one style element, by
+its hash, and pictures as data: URIs. Jinja escapes every value. A part that has nothing to show says why, and so does
+one that cannot be made: after a refusal or a damaged artifact, the rest is wanted the most.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+
+from components.features import TEST, TRAIN, VALIDATION
+from pipeline.report import example_rows
+from pipeline.report.answers import TEST_ROWS, Arrays
+from pipeline.report.evidence import Evidence, NotThereError
+
+if TYPE_CHECKING:
+    from pipeline.report.example_rows import ImageRows
+
+FOLDER: Final = Path(__file__).parent / "templates"
+
+SAMPLES: Final = {TRAIN: 6_000, VALIDATION: 2_000, TEST: TEST_ROWS}
+"""Rows of each split that pictures are made from; counts come from ingest, which saw all of them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part of the page.
+
+    Attributes:
+      id: its anchor, and the name of its template.
+      title: over it.
+      shown: what it shows; None where there is nothing.
+      absent: why not.
+    """
+
+    id: str
+    title: str
+    shown: Any = None
+    absent: str = ""
+
+
+def page(evidence: Evidence, answers: Arrays, unanswered: str = "") -> str:
+    """Returns the page about a run.
+
+    Args:
+      evidence: what the run left.
+      answers: what its models answered; none where there is no model.
+      unanswered: why they could not be asked, if so.
+    """
+    return rendered("page.html.j2", evidence=evidence, chapters=chapters(evidence, answers), unanswered=unanswered)
+
+
+def chapters(evidence: Evidence, answers: Arrays) -> tuple[Chapter, ...]:
+    """Returns the parts of the page in order."""
+    from pipeline.report.sections import (
+        activations,
+        class_images,
+        classification,
+        data_sheet,
+        environment,
+        first_layer,
+        flow,
+        latent_map,
+        reconstructions,
+        training_curves,
+        verdict,
+    )
+
+    data = evidence.settings.data
+    rows = _rows(evidence)
+
+    def tested() -> ImageRows:
+        if TEST not in rows:
+            raise NotThereError("no test rows were ingested")
+        return rows[TEST]
+
+    def rebuilt() -> ImageRows:
+        if evidence.settings.autoencoder is None:
+            raise NotThereError("this recipe has no autoencoder")
+        return tested()
+
+    return (
+        _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
+        _chapter("flow", "The run", lambda: flow.flow(evidence)),
+        _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
+        _chapter("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
+        _chapter(
+            "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)
+        ),
+        _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.label_count)),
+        _chapter("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
+        _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
+        _chapter("activations", "Hidden activations", lambda: activations.activations(answers)),
+        _chapter("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
+        _chapter("environment", "Settings and environment", lambda: environment.environment(evidence)),
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Returns a template of this package with the page's style and its policy."""
+    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The style is not escaped: it is a file of ours.
+    return _environment().get_template(template).render(style=style, style_digest=digest, **values)
+
+
+def _chapter(id_: str, title: str, made: Callable[[], Any]) -> Chapter:
+    try:
+        return Chapter(id=id_, title=title, shown=made())
+    except NotThereError as err:
+        return Chapter(id=id_, title=title, absent=str(err))
+    except Exception as err:  # noqa: BLE001  # an artifact may be damaged in any way
+        return Chapter(id=id_, title=title, absent=f"cannot be made: {type(err).__name__}: {err}")
+
+
+def _rows(evidence: Evidence) -> Mapping[str, ImageRows]:
+    try:
+        examples = evidence.artifact("ExampleGen", "examples")
+    except NotThereError:
+        return {}
+    found = {}
+    for split, limit in SAMPLES.items():
+        try:
+            found[split] = example_rows.read(examples, split, evidence.settings.data.pixels, limit)
+        except (OSError, ValueError, IndexError, KeyError):  # noqa: PERF203  # three splits
+            continue  # the parts that need it say so
+    return found
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[[Any], str]] = {"figure": figure, "share": _share, "moment": _moment}
+    environment.filters |= filters
+    return environment
+
+
+def figure(value: Any) -> str:
+    """Returns a value as a table has it: four significant figures, whole numbers whole, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if value == int(value) and abs(value) >= 1:
+            return f"{value:,.0f}"
+        return f"{value:.4f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.2e}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")

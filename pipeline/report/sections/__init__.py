@@ -1,0 +1,1 @@
+"""What the parts of the page show, one module each: a frozen value and the function that makes it."""

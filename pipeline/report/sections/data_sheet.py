@@ -1,0 +1,249 @@
+"""Evidence and some rows -> what the data is: counts, classes, duplicates, digests, pictures, what the schema says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from components.features import SPLITS, TEST, TRAIN
+from components.profile import means
+from components.settings import DataSettings
+from pipeline.report import charts, mosaics
+from pipeline.report.choices import SHOWN_CLASSES, of_each_class
+from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report.picture import Picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.report.example_rows import ImageRows
+
+GALLERY: Final = 12
+"""Images of each class."""
+
+INDEXED: Final = ("row", "pixels")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """One split, counted.
+
+    Attributes:
+      name: of the split.
+      rows: in it.
+      classes: rows of each class.
+      duplicates: rows whose pixels an earlier row of the split has.
+      shared: rows whose pixels another split has too.
+      digest: Merkle root over its rows.
+      mean: its mean image.
+      deviation: standard deviation of each pixel in some of its rows.
+      away: its mean image less that of train; None for train itself.
+    """
+
+    name: str
+    rows: int
+    classes: tuple[int, ...]
+    duplicates: int | None
+    shared: int | None
+    digest: str
+    mean: Picture
+    deviation: Picture | None
+    away: Picture | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSheet:
+    """What the data is."""
+
+    shape: tuple[int, int]
+    pixel_max: int
+    files: tuple[tuple[str, str, int | None], ...]
+    payload_digest: str
+    rows_digest: str
+    rows: int
+    splits: tuple[SplitFacts, ...]
+    classes: Picture
+    gallery: Picture | None
+    gallery_labels: tuple[int, ...]
+    schema: tuple[tuple[str, str], ...]
+
+
+def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
+    """Returns the sheet.
+
+    Args:
+      evidence: of the run.
+      rows: {split: some of its rows}.
+
+    Raises:
+      NotThereError: if nothing was ingested.
+    """
+    folder = evidence.artifact("ExampleGen", "examples")
+    facts = evidence.read_json("ExampleGen", "examples", "data.json")
+    profiles = evidence.read_json("ExampleGen", "examples", "profile.json")["splits"]
+    data = evidence.settings.data
+    counted = _counted(folder)
+    splits = [
+        _split(name, facts["splits"][name], profiles, rows.get(name), data, counted)
+        for name in SPLITS
+        if name in profiles and profiles[name]["rows"]
+    ]
+    gallery, labels = _gallery(rows, data)
+    return DataSheet(
+        shape=data.shape,
+        pixel_max=data.pixel_max,
+        files=tuple((s.name, s.payload_digest, s.bytes) for s in evidence.run.sources),
+        payload_digest=facts["payload_digest"],
+        rows_digest=facts["rows_digest"],
+        rows=facts["rows"],
+        splits=tuple(splits),
+        classes=_histogram(splits),
+        gallery=gallery,
+        gallery_labels=labels,
+        schema=_schema(evidence),
+    )
+
+
+def _split(  # noqa: PLR0913  # a split is told from what five places know of it
+    name: str,
+    facts: Mapping[str, Any],
+    profiles: Mapping[str, Any],
+    rows: ImageRows | None,
+    data: DataSettings,
+    counted: Mapping[str, tuple[int, int]],
+) -> SplitFacts:
+    mean = _mean(profiles[name])
+    duplicates, shared = counted.get(name, (None, None))
+    return SplitFacts(
+        name=name,
+        rows=facts["rows"],
+        classes=tuple(profiles[name]["classes"]),
+        duplicates=duplicates,
+        shared=shared,
+        digest=facts["rows_digest"],
+        mean=_one(mean, f"Mean image of {name}: {_where(mean, data)}.", data),
+        deviation=_deviation(name, rows, data),
+        away=None if name == TRAIN or TRAIN not in profiles else _away(name, mean, _mean(profiles[TRAIN]), data),
+    )
+
+
+def _mean(profile: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Returns the mean image [H, W], 0 to 1."""
+    image: NDArray[np.float64] = means(profile, "pixels").reshape(profile["shape"])
+    return image
+
+
+def _where(mean: NDArray[np.float64], data: DataSettings) -> str:
+    row, column = np.unravel_index(int(mean.argmax()), mean.shape)
+    return (
+        f"on average {mean.mean() * data.pixel_max:.1f} of {data.pixel_max}, "
+        f"at most {mean.max() * data.pixel_max:.1f} at row {row + 1}, column {column + 1}"
+    )
+
+
+def _one(image: NDArray[np.floating[Any]], text: str, data: DataSettings) -> Picture:
+    return mosaics.ink(image[None], peak=max(float(image.max()), 1e-9), text=text, columns=1, scale=_scale(data))
+
+
+def _scale(data: DataSettings) -> float:
+    return 112 / max(data.shape)
+
+
+def _deviation(name: str, rows: ImageRows | None, data: DataSettings) -> Picture | None:
+    if rows is None or not len(rows):
+        return None
+    spread = (rows.images.astype(np.float32) / data.pixel_max).std(axis=0).reshape(data.shape)
+    dead = int((spread == 0).sum())
+    text = (
+        f"Heat map of {name}: standard deviation of each pixel over {len(rows):,} rows, "
+        f"at most {spread.max() * data.pixel_max:.1f}; {dead} of {data.pixels} pixels never change."
+    )
+    return _one(spread, text, data)
+
+
+def _away(name: str, mean: NDArray[np.float64], train: NDArray[np.float64], data: DataSettings) -> Picture:
+    difference = mean - train
+    text = (
+        f"Mean image of {name} less that of train, between {difference.min() * data.pixel_max:+.1f} "
+        f"and {difference.max() * data.pixel_max:+.1f} of {data.pixel_max}; orange is brighter, full colour is a tenth."
+    )
+    return mosaics.signed(difference[None], text=text, columns=1, scale=_scale(data), peak=0.1)
+
+
+def _counted(folder: Path) -> dict[str, tuple[int, int]]:
+    """Returns {split: duplicates in it, rows of it that are in another split too}, by the digests of their pixels."""
+    try:
+        pixels = {name: np.load(folder / "row_index" / f"{name}.npy")["pixels"] for name in SPLITS}
+    except (OSError, ValueError):
+        return {}
+    # As text: numpy neither sorts nor compares raw bytes.
+    texts = {name: np.ascontiguousarray(found).view(f"S{found.dtype.itemsize}") for name, found in pixels.items()}
+    unique = {name: np.unique(found) for name, found in texts.items()}
+    counted = {}
+    for name, found in texts.items():
+        others = np.concatenate([unique[other] for other in SPLITS if other != name])
+        counted[name] = (len(found) - len(unique[name]), int(np.isin(found, others).sum()))
+    return counted
+
+
+def _histogram(splits: list[SplitFacts]) -> Picture:
+    figure, axes = charts.chart(width=620, height=240)
+    places = np.arange(len(splits[0].classes))
+    width = 0.8 / len(splits)
+    for number, (split, colour) in enumerate(zip(splits, (charts.FIRST, charts.SECOND, charts.THIRD), strict=False)):
+        shares = np.array(split.classes) / max(1, split.rows) * 100
+        axes.bar(places + (number - (len(splits) - 1) / 2) * width, shares, width * 0.9, color=colour, label=split.name)
+    if len(places) <= SHOWN_CLASSES:
+        axes.set_xticks(places)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel("class")
+    axes.set_ylabel("% of the split")
+    axes.legend(ncols=len(splits), loc="upper right", bbox_to_anchor=(1, 1.16), borderaxespad=0)
+    told = "; ".join(
+        f"{s.name} from {min(s.classes) / s.rows:.1%} (class {int(np.argmin(s.classes))}) "
+        f"to {max(s.classes) / s.rows:.1%} (class {int(np.argmax(s.classes))})"
+        for s in splits
+    )
+    return charts.drawn(figure, f"Share of each class by split: {told}.")
+
+
+def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture | None, tuple[int, ...]]:
+    source = next((name for name in (TRAIN, TEST) if name in rows and len(rows[name])), None)
+    if source is None:
+        return None, ()
+    labels = [k for k in range(min(data.label_count, SHOWN_CLASSES)) if (rows[source].labels == k).sum() >= GALLERY]
+    chosen = [of_each_class(np.where(rows[source].labels == k, 0, 1), 1, GALLERY) for k in labels]
+    if not chosen:
+        return None, ()
+    images = rows[source].images[np.concatenate(chosen)].reshape(-1, *data.shape)
+    text = f"{GALLERY} rows of {source} of each class, class by class from {labels[0]} to {labels[-1]}; the first by digest."
+    picture = mosaics.ink(images, peak=data.pixel_max, text=text, columns=GALLERY, scale=48 / max(data.shape))
+    return picture, tuple(labels)
+
+
+def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """Returns {feature: what the reviewed schema says of it}, read off the text as it was reviewed."""
+    try:
+        text = (evidence.artifact("ReviewedSchema", "schema") / "schema.pbtxt").read_text(encoding="utf-8")
+    except (NotThereError, OSError):
+        return ()
+    found = []
+    for part in text.split("feature {")[1:]:
+        words = " ".join(part.split("dataset_constraints")[0].split())
+        name = words.partition('name: "')[2].partition('"')[0]
+        found.append((name, _said(words)))
+    return tuple(found)
+
+
+def _said(words: str) -> str:
+    def value(key: str) -> str:
+        return words.partition(f" {key}: ")[2].partition(" ")[0]
+
+    said = [value("type"), f"{value('min') or '0'} to {value('max')}", f"{value('size')} in a row"]
+    said += ["categorical"] if value("is_categorical") == "true" else []
+    said += ["in every row"] if value("min_fraction") == "1.0" else []
+    return ", ".join(said)

@@ -1,0 +1,84 @@
+"""A root and a run -> its report as a file; what the commands and the end of a run call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from components.errors import EnvironmentProblem, MnistTfxError
+from components.files import replacing
+from pipeline.report import evidence
+from pipeline.report.asking import Ask, answered, own_process
+from pipeline.report.page import page
+
+LIMIT = 4_000_000
+"""Bytes of a page; what it draws is sampled to stay far below."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+      run_id: the run it is about.
+      path: where it lies.
+      bytes: its size.
+      unanswered: why the models could not be asked; empty if they were, or there are none.
+    """
+
+    run_id: str
+    path: Path
+    bytes: int
+    unanswered: str = ""
+
+
+def write(root: Path, run_id: str | None = None, *, output: Path | None = None, ask: Ask = own_process) -> Report:
+    """Writes the report on a run, by default the newest, into the root's reports.
+
+    Args:
+      root: of the pipeline.
+      run_id: of the run; may be cut short.
+      output: another file to write.
+      ask: what asks the models.
+
+    Raises:
+      BadInput: if there is no such run.
+      EnvironmentProblem: if a record cannot be read, or the file not be written.
+    """
+    found = evidence.gather(root, run_id)
+    unanswered, answers = "", {}
+    try:
+        answers = answered(found, ask)
+    except MnistTfxError as err:
+        unanswered = str(err)
+    path = output or found.paths.report(found.run.run_id)
+    size = keep(path, page(found, answers, unanswered))
+    return Report(run_id=found.run.run_id, path=path, bytes=size, unanswered=unanswered)
+
+
+def keep(path: Path, text: str) -> int:
+    """Writes a page whole or not at all, and returns its size.
+
+    Raises:
+      EnvironmentProblem: if it cannot be written.
+    """
+    data = text.encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(data)
+    except OSError as err:
+        raise EnvironmentProblem("cannot write the report", where=path, got=err.strerror) from err
+    return len(data)
+
+
+def after_run(root: Path, run_id: str, say: Callable[[str], None], ask: Ask = own_process) -> None:
+    """Writes the report on a run that has just ended, and says in a line where it is, or why there is none."""
+    try:
+        report = write(root, run_id, ask=ask)
+    except Exception as err:  # noqa: BLE001  # the run is what matters; its outcome stands whatever happens here
+        say(f"warning: no report: {err if isinstance(err, MnistTfxError) else f'{type(err).__name__}: {err}'}")
+        return
+    if report.unanswered:
+        say(f"warning: report without what the models answer: {report.unanswered}")

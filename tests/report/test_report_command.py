@@ -1,0 +1,96 @@
+"""`mnist-tfx report` on a real root, and the reports that runs leave by themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from command_line import PROJECT, mnist_tfx
+from jsonschema import Draft202012Validator
+
+from pipeline.commands.report import report
+
+SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "report.json").read_text())
+
+
+def test_the_schema_is_one_and_goes_by_its_name():
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$id"] == "urn:mnist-tfx:schema:report:1"
+
+
+def test_help_has_an_example():
+    assert "Example:" in CliRunner().invoke(report, ["--help"]).output
+
+
+def test_a_run_and_a_comparison_at_once_are_a_usage_error():
+    answer = CliRunner().invoke(report, ["20260101", "--compare", "a", "b"])
+    assert answer.exit_code == 2
+    assert "--compare names both runs itself" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["20991231"], "no such run"),
+        ([], "no pipeline has run here"),
+        (["--compare", "a", "b"], "no pipeline has run here"),
+    ],
+)
+def test_what_is_not_there_is_one_line(request, tmp_path, arguments, said):
+    if said == "no such run":
+        request.applymarker(pytest.mark.e2e)
+        root = request.getfixturevalue("first_run")[0]
+    else:
+        root = tmp_path
+    answer = mnist_tfx("report", *arguments, "--root", root, "--json")
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+    assert answer.json["status"] == "error"
+
+
+@pytest.mark.e2e
+def test_a_first_run_leaves_its_report_and_what_its_models_answered(first_run):
+    root, answer = first_run
+    page = (root / "reports" / f"{answer.json['run_id']}.html").read_text()
+    assert "Served as version 1" in page
+    assert "cannot be made" not in page
+    assert "could not be asked" not in page
+    assert len(list((root / "reports" / ".answers").iterdir())) == 1
+
+
+@pytest.mark.e2e
+def test_a_report_is_rendered_again_without_tensorflow(first_run, tmp_path):
+    answer = mnist_tfx("report", "--root", first_run[0], "-o", tmp_path / "r.html", "--json")
+    assert answer.code == 0, answer.err
+    assert list(Draft202012Validator(SCHEMA).iter_errors(answer.json)) == []
+    assert answer.json["bytes"] == (tmp_path / "r.html").stat().st_size < 4_000_000
+    assert answer.json["runs"] == [first_run[1].json["run_id"]]
+
+
+@pytest.mark.e2e
+def test_a_refused_run_has_a_report_that_says_why_and_can_be_compared(root, digits_folder, first_run):
+    strict = ("--set", "evaluation.accuracy=0.9999")
+    refused = mnist_tfx("run", "--data", digits_folder, "--root", root, *strict, "--json")
+    assert refused.code == 3, refused.err
+    page = (root / "reports" / f"{refused.json['run_id']}.html").read_text()
+    assert "Refused by Evaluator" in page
+    both = (first_run[1].json["run_id"], refused.json["run_id"])
+    compared = mnist_tfx("report", "--compare", *both, "--root", root, "--json")
+    assert compared.code == 0, compared.err
+    assert list(Draft202012Validator(SCHEMA).iter_errors(compared.json)) == []
+    text = Path(compared.json["path"]).read_text()
+    assert "1 setting apart" in text
+    assert "evaluation.accuracy" in text
+
+
+@pytest.mark.e2e
+def test_a_lost_disk_under_reports_does_not_change_the_outcome(root, digits_folder):
+    for file in (root / "reports").rglob("*.html"):
+        file.unlink()
+    (root / "reports" / ".answers").rename(root / ".answers")
+    (root / "reports").rmdir()
+    (root / "reports").write_text("in the way")
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
+    assert answer.code == 0
+    assert "warning: no report: " in answer.err

@@ -1,0 +1,57 @@
+"""A training's settings as JSON -> its history as JSON lines, in a process of its own; a script for the tests of replicas.
+
+Devices have to be divided before TensorFlow starts, and a worker is a process. Arguments: settings, and how many logical
+CPUs there are to be. 41 rows in batches of 8 leave one row for the last batch, and only one replica with something to do.
+"""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.settings import TrainingSettings
+from components.training.checkpoint import Checkpoint
+from components.training.fit import fit, seed_everything
+from components.training.placement import place
+from components.training.task import Pairs, Task
+
+ROWS = 41
+
+
+def seeds(placement, model):
+    """What each replica of this process draws its noise from, by layer."""
+    states = [variable.value for variable in model.variables if variable.name == "seed_generator_state"]
+    return [[int(one[0]) for one in placement.strategy.experimental_local_results(state)] for state in states]
+
+
+def main():
+    settings = TrainingSettings.model_validate(json.loads(sys.argv[1]))
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[2]))
+    placement = place(settings)
+    seed_everything(settings)
+    with placement.scope():
+        noise = [keras.layers.GaussianNoise(settings.noise, seed=1)] if settings.noise else []
+        model = keras.Sequential([keras.Input((6,)), *noise, keras.layers.Dense(5, "tanh"), keras.layers.Dense(1)])
+    inputs = np.random.default_rng(5).normal(size=(ROWS, 6)).astype(np.float32)
+    rows = Pairs(tf.constant(inputs), tf.constant(inputs.sum(axis=1, keepdims=True)))
+    task = Task("toy", model, keras.losses.MeanSquaredError(reduction=None), rows, rows)
+    training = fit(task, settings, checkpoint=Checkpoint.from_environment(), log_folder=sys.argv[3])
+    print(  # noqa: T201  # the answer itself
+        json.dumps(
+            {
+                "losses": [epoch.loss for epoch in training.epochs],
+                "val_losses": [epoch.val_loss for epoch in training.epochs],
+                "resumed_from_epoch": training.resumed_from_epoch,
+                "seeds": seeds(placement, model),
+                "weights": [weight.ravel().tolist() for weight in model.get_weights()],
+                **training.facts,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
