@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all lint lock bench clean install
+.PHONY: help run test test-all lint lock bench seeds clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
+
+seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write README's table.
+	$(BIN)/python tests/seeds.py $(ROWS)
 
 clean:  ## Remove build products and caches; runs/ stays, and the environment.
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
