@@ -7,6 +7,12 @@ from setuptools import setup
 HERE = Path(__file__).parent
 RUNTIME = (HERE / "requirements.in").read_text().split("# Installing, testing, linting")[0]
 
+# CUDA for the lock's TensorFlow: gigabytes, so only for who asks. 2.16.1 does not find it (tensorflow#63362).
+GPU = [
+    'tensorflow[and-cuda]>=2.16.2,<2.17 ; python_version < "3.11"',
+    'tensorflow[and-cuda]>=2.21,<2.22 ; python_version >= "3.11"',
+]
+
 setup(
     name="mnist-tfx",
     version="0.1.0",
@@ -57,5 +63,6 @@ setup(
         ("share/mnist-tfx/schema", sorted(str(p.relative_to(HERE)) for p in (HERE / "schema").glob("*.*"))),
     ],
     install_requires=[line.split("#")[0].strip() for line in RUNTIME.splitlines() if line.split("#")[0].strip()],
+    extras_require={"gpu": GPU},
     entry_points={"console_scripts": ["mnist-tfx=pipeline.cli:main"]},
 )

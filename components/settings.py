@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from components.digest import canonical_json
@@ -23,6 +23,7 @@ Export = Literal["keras", "h5", "frozen"]
 
 
 Strategy = Literal["single", "mirrored", "multiworker"]
+MULTIWORKER: Final = "multiworker"
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -249,6 +250,12 @@ class ClassifierSettings(TrainingSettings):
             raise ValueError(f"label_smoothing is for categorical_crossentropy, not for {self.loss}")
         return self
 
+    @field_validator("exports")
+    @classmethod
+    def _exports_have_one_order(cls, exports: tuple[Export, ...]) -> tuple[Export, ...]:
+        # They are in the node's key: the same set in another order is the same training.
+        return tuple(sorted(set(exports)))
+
     @model_validator(mode="after")
     def _exports_can_be_made(self) -> Self:
         if self.output_activation == "tanh" and (kinds := sorted({"keras", "h5"} & set(self.exports))):
@@ -322,6 +329,12 @@ class Settings(Section):
     classifier: ClassifierSettings
     gates: GateSettings = GateSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def multiworker(self) -> bool:
+        """Whether a training is to be shared by several processes."""
+        trainings: tuple[TrainingSettings | None, ...] = (self.autoencoder, self.classifier)
+        return any(training is not None and training.strategy == MULTIWORKER for training in trainings)
 
     @model_validator(mode="before")
     @classmethod

@@ -40,8 +40,20 @@ class Devices:
 
 def look(*, quick: bool = False) -> Devices:
     """Looks for GPUs in a process of its own; takes some seconds, with `quick` only where the driver shows one."""
-    done = subprocess.run(
-        [sys.executable, "-m", device_probe.__name__, *([device_probe.DRIVER] if quick else [])],
+    try:
+        done = _probe([device_probe.DRIVER] if quick else [])
+    except subprocess.TimeoutExpired:
+        # A driver that hangs is no reason for a traceback.
+        return Devices(gpus=(), missing="TensorFlow does not import", broken=f"no answer within {TIMEOUT_S} s")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        return Devices(gpus=(), missing="TensorFlow does not import", broken=last)
+    return judge(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _probe(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", device_probe.__name__, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -49,10 +61,6 @@ def look(*, quick: bool = False) -> Devices:
         env={**os.environ, **cuda_environment(os.environ), "TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=Path(__file__).resolve().parents[1],  # `-m` puts the working folder first on the path: it must be ours
     )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        return Devices(gpus=(), missing="TensorFlow does not import", broken=last)
-    return judge(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def judge(found: dict[str, object]) -> Devices:

@@ -19,6 +19,8 @@ class RandomMoves(keras.layers.Layer):  # type: ignore[misc]  # keras has no ann
 
     def __init__(self, settings: Augmentation, shape: tuple[int, int], seed: int) -> None:
         super().__init__()
+        # XLA has no ImageProjectiveTransformV3: `components.training.passes` keeps this outside of what it compiles.
+        self.supports_jit = False
         self._settings = settings
         self._shape = shape
         # Its state is a variable of the model, and so in every checkpoint.

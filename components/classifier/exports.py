@@ -55,7 +55,9 @@ def keras_model(transform: TransformGraph, layers: Iterable[keras.layers.Layer],
       data: gives the number of pixels.
     """
     own = [layer for layer in layers if not isinstance(layer, RandomMoves)]
-    return keras.Sequential([keras.Input((data.pixels,)), _scaling(transform, data), *own, keras.layers.Softmax()])
+    # Whatever the layers compute in: what is served scales, and makes probabilities, in 32 bits.
+    softmax = keras.layers.Softmax(dtype="float32")
+    return keras.Sequential([keras.Input((data.pixels,)), _scaling(transform, data), *own, softmax])
 
 
 def _scaling(transform: TransformGraph, data: DataSettings) -> keras.layers.Layer:
@@ -65,7 +67,7 @@ def _scaling(transform: TransformGraph, data: DataSettings) -> keras.layers.Laye
     scale, offset = (white - black) / data.pixel_max, black
     if np.ptp(scale) == 0 and np.ptp(offset) == 0:
         scale, offset = scale[:1], offset[:1]
-    return keras.layers.Rescaling(scale.tolist(), offset.tolist())
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32")
 
 
 def _write_frozen(folder: Path, served: ServedClassifier) -> None:

@@ -87,8 +87,9 @@ def run_fn(fn_args: FnArgs) -> None:
         folder = Path(fn_args.model_run_dir) / exports.FOLDER
         exports.write_exports(folder, settings.exports, stages.as_keras(trained), served)
     training.write(fn_args.model_run_dir, settings, retrained=retrained)
-    checkpoint.discard()
+    # In this order: a retraining's alone would be taken up by the next choice, whatever it comes to.
     below(checkpoint).discard()
+    checkpoint.discard()
 
 
 def _task(stages: _Stages, fn_args: FnArgs) -> Task:

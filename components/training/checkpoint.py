@@ -6,6 +6,7 @@ from it ends in the same weights as one that was never interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -104,6 +105,8 @@ class Checkpoint:
         """Forgets what was kept: the training is over, and a forced rerun has to train again."""
         if self.folder is not None:
             (self.folder / _FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # it is not there, or there is more in it
 
 
 def _to_arrays(snapshot: Snapshot) -> dict[str, npt.NDArray[np.generic]]:

@@ -59,7 +59,8 @@ class Device:
             return {DEVICE: str(self)}
         # Counted among those that are visible, as TensorFlow and `doctor` count them.
         visible = [name.strip() for name in outer.get(VISIBLE, "").split(",") if name.strip()]
-        chosen = visible[self.index : self.index + 1] if visible else [str(self.index)]
+        # Set to nothing at all, it hides them all.
+        chosen = visible[self.index : self.index + 1] if VISIBLE in outer else [str(self.index)]
         return {DEVICE: str(self), VISIBLE: chosen[0] if chosen else "-1"}
 
 

@@ -63,7 +63,7 @@ class Training:
     def write(self, folder: str, settings: TrainingSettings, *, retrained: Training | None = None) -> None:
         """Writes `training.json` into `folder`, and in it what a `components.training.retrain` came to.
 
-        The first layer's kernels go beside it, as `weights.npz`.
+        The first layer's kernels go beside it, as `weights.npz`: those of the training that ended in what is served.
         """
         record = {
             "settings": settings.model_dump(mode="json"),
@@ -71,10 +71,19 @@ class Training:
             **{name: getattr(settings, name) for name in ("strategy", "precision", "jit")},
             **self.facts,
             "retrained": None if retrained is None else retrained.to_dict(),
+            **({} if retrained is None else retrained.in_short()),
         }
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-        kernels.write(self.kernels, Path(folder))
+        kernels.write((retrained or self).kernels, Path(folder))
+
+    def in_short(self) -> dict[str, Any]:
+        """Returns what the execution's record says of a retraining; it has the history by its digest alone."""
+        return {
+            f"retrained_{name}": value
+            for name, value in self.to_dict().items()
+            if name in ("epochs_run", "resumed_from_epoch", "seconds")
+        }
 
 
 def seed_everything(settings: TrainingSettings) -> None:
@@ -124,7 +133,7 @@ def _fit(
     resumed = len(snapshot.epochs) or None
     placement.vary_noise(task.model)
     run_epoch = _epoch_runner(task, settings, optimizer, placement)
-    watchers = (ProgressLines(epochs), TensorBoardScalars(log_folder)) if placement.is_chief else ()
+    watchers = _watchers(epochs, log_folder, snapshot.epochs) if placement.is_chief else ()
     while len(snapshot.epochs) < epochs and not _is_stale(snapshot.epochs, settings.patience):
         epoch = run_epoch(len(snapshot.epochs) + 1)
         snapshot = _advanced(snapshot, epoch, variables, len(task.model.variables), keep_best=bool(settings.patience))
@@ -178,6 +187,13 @@ def _epoch_runner(
         return Epoch(number, loss, val_loss, named, rate, time.monotonic() - started)
 
     return run_epoch
+
+
+def _watchers(total: int, log_folder: str, before: Sequence[Epoch]) -> tuple[Callable[[Epoch], None], ...]:
+    scalars = TensorBoardScalars(log_folder)
+    for epoch in before:
+        scalars(epoch)  # the log of the process that was interrupted lies in a folder of its own, or is gone
+    return ProgressLines(total), scalars
 
 
 def _restored(checkpoint: Checkpoint, placement: Placement, variables: Sequence[Any]) -> Snapshot | None:

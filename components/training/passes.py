@@ -6,7 +6,8 @@ of the whole batch, so that the last, smaller one counts its rows like any other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import keras
@@ -20,22 +21,27 @@ from components.training.task import Pairs, Task
 INFERENCE_BATCH = 8192
 """Rows per step where nothing is learned; bounds the memory for activations."""
 
+Network: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 PerBatch: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Gradients: TypeAlias = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
+Gradients: TypeAlias = Callable[
+    [tf.Tensor, tf.Tensor, "tf.Tensor | None", tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]
+]
 
 
 def training_pass(
     task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer, placement: Placement
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
-    gradients_of = _gradients(task, optimizer)
+    before, network = _parted(task.model)
+    gradients_of = _gradients(task, network, optimizer)
     if settings.jit:
         gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
     clips_together = placement.replicas > 1 and settings.optimizer.clip_norm is not None
 
     def step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         rows = tf.cast(tf.shape(inputs)[0], tf.float32)
-        loss, gradients = gradients_of(share(inputs), share(targets), rows)
+        mine, its_targets, counts = share(inputs, targets)
+        loss, gradients = gradients_of(before(mine), its_targets, counts, rows)
         if clips_together:
             gradients = _in_equal_shares(gradients)
         optimizer.apply(gradients, task.model.trainable_variables)
@@ -97,13 +103,32 @@ def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     return compiled
 
 
-def _gradients(task: Task, optimizer: keras.optimizers.Optimizer) -> Gradients:
+def _parted(model: keras.Sequential) -> tuple[Network, Network]:
+    """Returns a network in training as two: its first layers, as far as XLA cannot compile them, and the others.
+
+    The first ones only prepare the images, and have no weights to learn.
+    """
+    first = list(itertools.takewhile(lambda layer: not layer.supports_jit, model.layers))
+    return _in_training(first), _in_training(model.layers[len(first) :]) if first else _in_training([model])
+
+
+def _in_training(layers: Iterable[keras.layers.Layer]) -> Network:
+    def network(rows: tf.Tensor) -> tf.Tensor:
+        for layer in layers:
+            rows = layer(rows, training=True)
+        return rows
+
+    return network
+
+
+def _gradients(task: Task, network: Network, optimizer: keras.optimizers.Optimizer) -> Gradients:
     def gradients_of(
-        inputs: tf.Tensor, targets: tf.Tensor, rows_of_batch: tf.Tensor
+        inputs: tf.Tensor, targets: tf.Tensor, counts: tf.Tensor | None, rows_of_batch: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             # In float32: a loss in 16 bits loses the small differences that training goes by.
-            losses = task.loss(targets, tf.cast(task.model(inputs, training=True), tf.float32))
+            losses = task.loss(targets, tf.cast(network(inputs), tf.float32))
+            losses = losses if counts is None else losses * counts
             loss = optimizer.scale_loss(tf.reduce_sum(losses) / rows_of_batch)
         return tf.reduce_sum(losses), tape.gradient(loss, task.model.trainable_variables)
 

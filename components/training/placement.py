@@ -134,12 +134,22 @@ class Placement:
         }
 
 
-def share(rows: tf.Tensor) -> tf.Tensor:
-    """Returns the rows of a batch that are this replica's; all of them where it is the only one."""
+def share(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Returns the rows of a batch that are this replica's, and how often each counts; None where all count once.
+
+    Some kernels fail on no rows at all, and the last batch may be smaller than the number of replicas: so each is given
+    equally many, and what is missing at the end is made up by the first row, which counts 0 there.
+    """
     context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return rows
-    return rows[context.replica_id_in_sync_group :: context.num_replicas_in_sync]
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return inputs, targets, None
+    rows = tf.shape(inputs)[0]
+    each = (rows + replicas - 1) // replicas
+    numbers = tf.range(each) * replicas + context.replica_id_in_sync_group
+    counts = numbers < rows
+    numbers = tf.where(counts, numbers, 0)
+    return tf.gather(inputs, numbers), tf.gather(targets, numbers), tf.cast(counts, tf.float32)
 
 
 def place(settings: TrainingSettings) -> Placement:

@@ -270,6 +270,15 @@ def test_containers_without_a_gpu_see_none():
         assert no_gpu != ("accelerator" in task.container.get("resources", {}))
 
 
+def test_trainers_that_ask_for_a_gpu_are_held_to_it_unless_the_cluster_file_says_otherwise(tmp_path):
+    held = {"name": "MNIST_TFX_DEVICE", "value": "gpu"}
+    tasks = digits().tasks
+    assert {name for name in tasks if held in tasks[name].container.get("env", [])} == {"Autoencoder", "Classifier"}
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nnodes: {Classifier: {env: {MNIST_TFX_DEVICE: auto}}}\n")
+    assert held not in compiled(cluster=cluster).tasks["Classifier"].container["env"]
+
+
 @pytest.mark.parametrize(("target", "kind"), [("oss", "nvidia.com/gpu"), ("vertex", "NVIDIA_L4")])
 def test_trainers_ask_for_a_gpu_by_the_name_that_the_target_has_for_it(target, kind):
     for node in ("Autoencoder", "Classifier"):
@@ -289,7 +298,8 @@ def test_what_the_cluster_file_asks_for_is_in_the_file():
     example_gen, classifier, pusher = (document.tasks[name] for name in ("ExampleGen", "Classifier", "Pusher"))
     assert example_gen.container["resources"] == {"cpuLimit": 1.0, "memoryLimit": 8 * 1024**3 / 1e9}
     assert example_gen.platform["activeDeadlineSeconds"] == "3600"
-    assert classifier.container["env"] == [{"name": "TF_GPU_ALLOCATOR", "value": "cuda_malloc_async"}]
+    allocator = {"name": "TF_GPU_ALLOCATOR", "value": "cuda_malloc_async"}
+    assert classifier.container["env"] == [{"name": "MNIST_TFX_DEVICE", "value": "gpu"}, allocator]
     assert classifier.platform["nodeSelector"] == {"labels": {"disk": "ssd"}}
     assert classifier.platform["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}

@@ -32,6 +32,13 @@ def test_a_wrong_suffix_is_refused_before_anything_is_compiled(tmp_path):
     jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
 
 
+def test_a_training_in_several_processes_is_refused_because_a_task_is_one_pod(tmp_path):
+    asked = ("--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
+    answer = mnist_tfx("kubeflow", "compile", *asked, "--set", "strategy=multiworker")
+    assert (answer.code, list(tmp_path.iterdir())) == (2, [])
+    assert "a task is one pod" in answer.err
+
+
 def test_yml_is_yaml(tmp_path):
     file = tmp_path / "p.yml"
     answer = mnist_tfx("kubeflow", "compile", "--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", file)

@@ -358,7 +358,9 @@ def test_a_placeholder_for_a_parameter_that_is_not_there_fails_the_task(root: Pa
 
 def test_a_pod_sees_an_images_environment_and_not_the_callers(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SECRET_OF_THE_CALLER", "s")
-    environment = {"env": [{"name": "CUDA_VISIBLE_DEVICES", "value": "-1"}]}
+    environment = {
+        "env": [{"name": "CUDA_VISIBLE_DEVICES", "value": "-1"}, {"name": "MNIST_TFX_DEVICE", "value": "gpu"}]
+    }
     script = "import pipeline\n" + spy(root, "[dict(os.environ), sys.prefix, os.getcwd(), str(pod)]")
 
     finished = run(document(Make=Toy(script=script, container=environment)), root)
@@ -367,6 +369,7 @@ def test_a_pod_sees_an_images_environment_and_not_the_callers(root: Path, monkey
     found, prefix, folder, pod = seen(root)
     assert "SECRET_OF_THE_CALLER" not in found
     assert found["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "MNIST_TFX_DEVICE" not in found, "there need not be a GPU where a pipeline is tried"
     assert prefix == sys.prefix
     assert folder == pod
 

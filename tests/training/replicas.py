@@ -1,7 +1,7 @@
 """A training's settings as JSON -> its history as JSON lines, in a process of its own; a script for the tests of replicas.
 
 Devices have to be divided before TensorFlow starts, and a worker is a process. Arguments: settings, and how many logical
-CPUs there are to be. 41 rows in batches of 8 leave one row for the last batch, and only one replica with something to do.
+CPUs there are to be. 41 rows in batches of 8 leave one row for the last batch, and one replica without any of its own.
 """
 
 import json
@@ -34,7 +34,11 @@ def main():
     seed_everything(settings)
     with placement.scope():
         noise = [keras.layers.GaussianNoise(settings.noise, seed=1)] if settings.noise else []
-        model = keras.Sequential([keras.Input((6,)), *noise, keras.layers.Dense(5, "tanh"), keras.layers.Dense(1)])
+        # The kernels of convolution and pooling are those that fail on no rows at all.
+        convolution = keras.layers.Conv2D(4, 2, padding="same", activation="tanh")
+        images = [keras.layers.Reshape((3, 2, 1)), convolution, keras.layers.MaxPooling2D(2, padding="same")]
+        dense = [keras.layers.Flatten(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((6,)), *noise, *images, *dense])
     inputs = np.random.default_rng(5).normal(size=(ROWS, 6)).astype(np.float32)
     rows = Pairs(tf.constant(inputs), tf.constant(inputs.sum(axis=1, keepdims=True)))
     task = Task("toy", model, keras.losses.MeanSquaredError(reduction=None), rows, rows)

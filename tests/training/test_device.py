@@ -12,7 +12,7 @@ from components.training import device as device_module
 from components.training.device import Device, cuda_environment
 from components.training.process import DEVICE
 from pipeline import devices
-from pipeline.configure import Request, chosen_device
+from pipeline.configure import Request, chosen_device, chosen_strategy
 
 NOTHING = {
     "driver": None,
@@ -45,6 +45,7 @@ def test_another_device_is_refused(text):
         ("gpu:1", {"CUDA_VISIBLE_DEVICES": "2, 3"}, "3"),
         ("gpu:1", {"CUDA_VISIBLE_DEVICES": "GPU-ab,GPU-cd"}, "GPU-cd"),
         ("gpu:2", {"CUDA_VISIBLE_DEVICES": "2,3"}, "-1"),
+        ("gpu:0", {"CUDA_VISIBLE_DEVICES": ""}, "-1"),
     ],
 )
 def test_a_gpu_is_counted_among_those_that_are_visible(text, outer, visible):
@@ -101,10 +102,26 @@ def test_a_gpu_that_is_not_among_those_there_are_is_refused():
         devices.require(Device.parse("gpu:2"), found)
 
 
+def test_a_driver_that_hangs_is_told_in_one_line(monkeypatch):
+    def hangs(*_args, **_options):
+        raise subprocess.TimeoutExpired("probe", devices.TIMEOUT_S)
+
+    monkeypatch.setattr(devices.subprocess, "run", hangs)
+    with pytest.raises(EnvironmentProblem, match=r"--device gpu: .*no answer within 120 s"):
+        devices.require(Device.parse("gpu"), devices.look())
+
+
 def test_workers_on_this_machine_leave_gpus_alone():
     assert chosen_device(Request(workers=2)) == Device("cpu")
     with pytest.raises(BadInput, match="--workers: workers on this machine train on its CPU"):
         chosen_device(Request(workers=2, device="gpu"))
+
+
+def test_workers_go_with_no_other_strategy():
+    assert chosen_strategy(Request(workers=2)) == "multiworker"
+    assert chosen_strategy(Request(strategy="mirrored")) == "mirrored"
+    with pytest.raises(BadInput, match="--workers is for several processes: wanted multiworker, got single"):
+        chosen_strategy(Request(workers=2, strategy="single"))
 
 
 def test_a_gpu_that_is_not_there_ends_the_run_before_it_reads_anything(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def same_curve(one, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 def test_two_devices_learn_what_one_does(single, tmp_path, jit):
-    """The last batch has one row, so that one of them has nothing to do."""
+    """The last batch has one row, so that one of them has none of its own."""
     mirrored = train({"strategy": "mirrored", "jit": jit}, tmp_path, devices=2)
     assert (single["replicas"], mirrored["replicas"], mirrored["workers"]) == (1, 2, 1)
     assert same_curve(mirrored, single)

@@ -164,11 +164,19 @@ def test_a_resumed_training_ends_in_the_weights_of_an_uninterrupted_one(tmp_path
     with pytest.raises(KeyboardInterrupt):
         fit(parted, settings, checkpoint=_Killed(tmp_path), log_folder=str(tmp_path))
     resumed = _task(settings, dropout=0.5)
-    training = fit(resumed, settings, checkpoint=Checkpoint(tmp_path), log_folder=str(tmp_path))
+    training = fit(resumed, settings, checkpoint=Checkpoint(tmp_path), log_folder=str(tmp_path / "resumed"))
     assert training.resumed_from_epoch == 2
+    assert _logged(tmp_path / "resumed", "val_loss") == [1, 2, 3, 4, 5], "a log of its own, whole"
     assert [epoch.number for epoch in training.epochs] == [1, 2, 3, 4, 5]
     for one, other in zip(whole.model.weights, resumed.model.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def _logged(folder, scalar):
+    """Returns the steps for which TensorBoard has a scalar."""
+    [file] = folder.glob("events.out.tfevents.*")
+    events = tf.compat.v1.train.summary_iterator(str(file))
+    return [event.step for event in events if any(value.tag == scalar for value in event.summary.value)]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])

@@ -16,7 +16,7 @@ from typing import Any, Final
 from components.errors import BadInput
 from components.ingest.discovery import DataFiles, Form
 from components.schema_files import find_reviewed
-from components.settings import Settings
+from components.settings import MULTIWORKER, Settings
 from pipeline import configure, recipes
 from pipeline.beam.choice import BEAM_ARGS
 from pipeline.config import PipelineConfig
@@ -132,6 +132,13 @@ def _settings(request: CompileRequest) -> Settings:
     if request.data is None and settings.data.shape != (8, 8):
         raise BadInput(
             f"recipe {settings.name} needs data", where="--data", wanted="a bucket's URI, or a path in the pod"
+        )
+    if settings.multiworker:
+        raise BadInput(
+            "a task is one pod, where nobody starts other workers",
+            where=f"recipe {settings.name}",
+            wanted="strategy single, or mirrored for several GPUs of one node",
+            got=f"strategy {MULTIWORKER}",
         )
     return settings
 

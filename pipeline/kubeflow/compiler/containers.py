@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from components.digest import canonical_json
+from components.training.process import DEVICE
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.cluster import Cluster
 from pipeline.kubeflow.compiler.data_tasks import EXAMPLE_GEN
@@ -20,6 +21,9 @@ NEVER_CACHED: Final = (names.DRIVER, "Baseline", "Pusher")
 
 NO_GPU: Final = {"CUDA_VISIBLE_DEVICES": "-1"}
 """For a container that asks for no device, on a machine that has one."""
+
+GPU: Final = {DEVICE: "gpu"}
+"""For a container that asks for one: where a broken driver leaves it only the CPU, a Trainer ends before it reads data."""
 
 
 def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str, beam_args: Iterable[str]) -> None:
@@ -51,7 +55,7 @@ def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str,
 
 
 def _container(pod: Pod, args: list[str]) -> dict[str, Any]:
-    variables = {**({} if pod.accelerator else NO_GPU), **pod.wishes.env}
+    variables = {**(GPU if pod.accelerator else NO_GPU), **pod.wishes.env}
     container: dict[str, Any] = {"image": pod.image, "command": list(COMMAND), "args": args}
     if variables:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(variables.items())]

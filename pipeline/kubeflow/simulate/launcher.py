@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from components.training.process import DEVICE
 from pipeline.kubeflow.document import Json as Spec
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
@@ -146,6 +147,8 @@ class Launcher:
 
 def _environment(task: Task) -> dict[str, str]:
     given = {entry["name"]: str(entry.get("value", "")) for entry in (task.container or {}).get("env", ())}
+    # The devices that a container asks a cluster for are not to be had here, so it is not held to them.
+    given.pop(DEVICE, None)
     return {**dict.fromkeys(secret_variables(task), ""), **given}
 
 

@@ -96,7 +96,8 @@ class Pod:
                 code = process.wait()
             finally:
                 _end(process)
-                errors.join(GRACE)
+                with contextlib.suppress(RuntimeError):  # a signal came before it had started
+                    errors.join(GRACE)
             return Exit(code=code, message=errors.last)
 
     def _image_environment(self) -> dict[str, str]:
