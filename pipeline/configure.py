@@ -10,7 +10,7 @@ from typing import Final
 from components.errors import BadInput
 from components.ingest import discovery, source, spans
 from components.schema_files import find_reviewed
-from components.settings import Settings
+from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
 from pipeline import doctor, metadata_url, recipes
 from pipeline.beam.choice import Chosen, choose
@@ -78,7 +78,13 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     files = _data_files(request)
     shape = discovery.geometry(files) if files is not None else None
     recipe = request.recipe or recipes.for_shape(shape)
-    settings = recipes.load(recipe, profile=request.profile, overrides=_overrides(request), seed=request.seed)
+    settings = recipes.load(
+        recipe,
+        profile=request.profile,
+        overrides=_overrides(request),
+        seed=request.seed,
+        strategy=chosen_strategy(request),
+    )
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
@@ -93,9 +99,7 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
 
 def _overrides(request: Request) -> tuple[str, ...]:
     label = () if request.label is None else (f"data.label={json.dumps(request.label)}",)
-    # Workers are for nothing else.
-    strategy = request.strategy or ("multiworker" if request.workers is not None else None)
-    return (*request.overrides, *label, *(() if strategy is None else (f"strategy={strategy}",)))
+    return (*request.overrides, *label)
 
 
 def _data_files(request: Request) -> discovery.DataFiles | None:
@@ -162,6 +166,21 @@ def chosen_device(request: Request) -> Device:
             hint="several GPUs of one machine are for --strategy mirrored",
         )
     return Device(CPU) if request.workers is not None else device
+
+
+def chosen_strategy(request: Request) -> str | None:
+    """Returns the strategy that was asked for, of which workers are a way to do so; None leaves it to the recipe.
+
+    Raises:
+      BadInput: if workers are to train under another one.
+    """
+    if request.workers is None:
+        return request.strategy
+    if request.strategy not in (None, MULTIWORKER):
+        raise BadInput(
+            "--workers is for several processes", where="--strategy", wanted=MULTIWORKER, got=request.strategy
+        )
+    return MULTIWORKER
 
 
 def chosen_engine(request: Request) -> Chosen:

@@ -51,6 +51,7 @@ class Finished:
       import_s: seconds spent on importing TFX.
       total_s: seconds since the process started.
       nothing_to_do: why nothing was run at all; None where something was.
+      report: the page about it; None where there is none.
     """
 
     outcome: Outcome
@@ -58,6 +59,7 @@ class Finished:
     import_s: float
     total_s: float
     nothing_to_do: str | None = None
+    report: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer of `run --json`, without its schema version."""
@@ -79,6 +81,7 @@ class Finished:
             "version": record["version"],
             "serving_path": None if record["serving_path"] is None else str(self.root / record["serving_path"]),
             "exports": self.exports(),
+            "report": None if self.report is None else str(self.report),
             "import_s": round(self.import_s, 3),
             "train_s": round(self.outcome.train_s, 3),
             "total_s": round(self.total_s, 3),
@@ -113,6 +116,7 @@ def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
         "version": None,
         "serving_path": None,
         "exports": [],
+        "report": None,
         "import_s": 0.0,
         "train_s": 0.0,
         "total_s": round(process_age(), 3),
@@ -165,15 +169,15 @@ def run(
             interruptions=interruptions,
             sign_key=sign_key,
         ).run()
-        _report(paths, outcome, processes, view)
-    return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age())
+        report = _report(paths, outcome, processes, view)
+    return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report)
 
 
-def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> None:
+def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
     """Writes the page about the run, whatever became of it; what the models answer comes from a warm process."""
     from pipeline.report import asking, written  # jinja2 and matplotlib: for nothing else
 
-    written.after_run(
+    return written.after_run(
         paths.root,
         outcome.record.run_id,
         view.say,
@@ -190,8 +194,7 @@ def _require_device(request: Request) -> None:
 
 def _require_workers(request: Request, settings: Settings) -> None:
     """Sees to it that a multiworker training has workers before any data is ingested."""
-    trainings = (settings.autoencoder, settings.classifier)
-    if request.workers is None and any(training and training.strategy == "multiworker" for training in trainings):
+    if request.workers is None and settings.multiworker:
         Cluster.from_environment().require_workers()
 
 

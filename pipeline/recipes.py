@@ -1,7 +1,7 @@
 """Recipe name or YAML file, profile and overrides -> validated `Settings`.
 
 A recipe is a mapping with the sections of `components.settings.Settings`, and `profiles:`, overlays by name. The
-overlay of the chosen profile is applied first, then `--set key=value`, then `--seed`.
+overlay of the chosen profile is applied first, then `--set key=value`, then `--seed` and `--strategy`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,12 @@ def for_shape(shape: tuple[int, int] | None) -> str:
 
 
 def load(
-    recipe: str, *, profile: str | None = None, overrides: Iterable[str] = (), seed: int | None = None
+    recipe: str,
+    *,
+    profile: str | None = None,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+    strategy: str | None = None,
 ) -> Settings:
     """Resolves a recipe.
 
@@ -68,7 +73,8 @@ def load(
       recipe: the name of a recipe of the package, or the path of a YAML file.
       profile: an overlay of the recipe's `profiles`; by default `fast` where there is one.
       overrides: `section.key=value` texts; values are YAML scalars or lists.
-      seed: of both trainings.
+      seed: of both trainings, whatever the recipe says of either.
+      strategy: the same.
 
     Raises:
       BadInput: for an unknown recipe, profile or key (with the known ones), or a value out of its bounds.
@@ -78,13 +84,30 @@ def load(
     profiles = values.pop("profiles", None) or {}
     _overlay(values, _profile(profiles, profile, path))
     for override in overrides:
+        _refuse_part_of_nothing(values, override, path)
         _overlay(values, _parse_override(override))
-    if seed is not None:
-        values["seed"] = seed
-        for section in ("autoencoder", "classifier"):
-            if isinstance(values.get(section), dict):
-                values[section].pop("seed", None)
+    for key, value in (("seed", seed), ("strategy", strategy)):
+        if value is not None:
+            _share(values, key, value)
     return _validate(values, path)
+
+
+def _share(values: dict[str, Any], key: str, value: object) -> None:
+    values[key] = value
+    for section in ("autoencoder", "classifier"):
+        if isinstance(values.get(section), dict):
+            values[section].pop(key, None)
+
+
+def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, path: Path) -> None:
+    # One value of it would bring the whole section back, with defaults that nobody chose.
+    section, dot, rest = override.partition("=")[0].partition(".")
+    if dot and section in values and values[section] is None:
+        raise BadInput(
+            f"there is no {section} in the recipe",
+            where=f"{path.name}, --set {section}.{rest}",
+            hint=f"--set '{section}={{{rest}: ...}}' adds one",
+        )
 
 
 def _find(recipe: str) -> Path:

@@ -14,7 +14,7 @@ from components.ingest.payload import payload_digest
 from pipeline.configure import Request
 from pipeline.lineage import parameters
 from pipeline.lineage.facts import INGEST, REVIEWED_SCHEMA
-from pipeline.lineage.records import DataSource, ExecutionRecord
+from pipeline.lineage.records import CLASSIFIER, DataSource, ExecutionRecord
 from pipeline.lineage.versions import RecordedVersion
 
 IDX_NAMES: Final = {"train": "train", "test": "t10k"}
@@ -52,7 +52,14 @@ def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -
     recipe.write_bytes(canonical_json(parameters.recipe_of(version.executions)))  # JSON is YAML
     schema, notes = _schema(version, work / "schema")
     files = data or tuple(_linked(version.root, version.executions[INGEST], work / "data"))
-    return Prepared(request=Request(recipe=str(recipe), data=files, schema=schema), notes=notes)
+    request = Request(recipe=str(recipe), data=files, schema=schema, workers=_workers(version))
+    return Prepared(request=request, notes=notes)
+
+
+def _workers(version: RecordedVersion) -> int | None:
+    """Returns how many processes trained together, None for one alone; here they will be processes of this machine."""
+    training = version.executions[CLASSIFIER].extra.get("training", {}) if CLASSIFIER in version.executions else {}
+    return training.get("workers") if training.get("workers", 1) > 1 else None
 
 
 def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:

@@ -64,6 +64,24 @@ def test_the_seed_is_both_trainings_seed():
     assert (settings.seed, settings.autoencoder.seed, settings.classifier.seed) == (7, 7, 7)
 
 
+def test_the_strategy_is_both_trainings_strategy_whatever_was_said_of_either():
+    settings = recipes.load("digits", overrides=["classifier.strategy=mirrored"], strategy="single")
+    assert (settings.autoencoder.strategy, settings.classifier.strategy) == ("single", "single")
+
+
+def test_one_value_of_a_section_that_a_recipe_does_without_is_refused_and_a_whole_one_is_not():
+    with pytest.raises(BadInput, match=r"no autoencoder in the recipe: cnn.yaml, --set autoencoder.epochs.*adds one"):
+        recipes.load("cnn", overrides=["autoencoder.epochs=3"])
+    added = recipes.load("cnn", overrides=["autoencoder={epochs: 3}"])
+    assert added.autoencoder is not None
+    assert added.autoencoder.epochs == 3
+
+
+def test_exports_are_the_same_in_any_order():
+    one = recipes.load("cnn", overrides=["classifier.exports=[keras, frozen, keras]"])
+    assert one == recipes.load("cnn", overrides=["classifier.exports=[frozen, keras]"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

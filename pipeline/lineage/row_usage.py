@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.lineage import given_rows
+from pipeline.lineage import given_rows, record_files
 from pipeline.lineage.downstream import DIGEST, Found, spread
 from pipeline.lineage.history import History, Step
 from pipeline.lineage.impact import pushed_as, same_rows
 from pipeline.lineage.row_index import ALL, Occurrence, RowIndex, open_any
 from pipeline.lineage.row_proofs import RowProof, prove
 from pipeline.lineage.trace import trace
+from pipeline.paths import RunPaths
 
 if TYPE_CHECKING:
     from components.settings import DataSettings
@@ -190,8 +191,10 @@ def _models(history: History, steps: Sequence[Step], splits: set[str]) -> tuple[
     uses: dict[str, set[str]] = defaultdict(set)
     for split in SPLITS:
         held = [Found(step=step, match=DIGEST, what=split, splits=frozenset({split})) for step in steps]
-        for _, digest in spread(history, held).roles:
+        for record, digest in spread(history, held).roles:
             uses[digest] |= {split} & splits
+            if VALIDATION in {split} & splits and _was_retrained(history, record):
+                uses[digest].add(TRAIN)
     return tuple(
         UsingModel(
             version=None if push is None else push.version,
@@ -202,6 +205,12 @@ def _models(history: History, steps: Sequence[Step], splits: set[str]) -> tuple[
         for digest, some in uses.items()
         for push in pushed_as(history, digest)
     )
+
+
+def _was_retrained(history: History, record: str) -> bool:
+    """Whether a Classifier's execution, once it had chosen on validation, trained on those rows as well."""
+    parameters = record_files.read(RunPaths(history.root).records, record).to_dict()["parameters"]
+    return bool(json.loads(parameters.get("settings", "{}")).get("retrain"))
 
 
 def _row_of_train_part(history: History, step: Step, number: int) -> Picture:

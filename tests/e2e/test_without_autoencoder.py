@@ -58,6 +58,19 @@ def test_a_second_run_finds_everything_cached(plain, digits_folder):
     assert answer.json["exports"] == first.json["exports"]
 
 
+def test_rows_that_were_chosen_on_and_then_trained_on_are_said_to_be_both(plain, digits_folder, tmp_path):
+    chosen, retrained = plain[0], tmp_path / "root"
+    answer = run(retrained, digits_folder, *WITHOUT, "--set", "classifier.retrain=true")
+    assert answer.code == 0, answer.err + answer.out
+
+    def uses(root):
+        rows = (mnist_tfx("lineage", "rows", "--index", row, "--root", root, "--json") for row in range(12))
+        return {tuple(row.json["models"][0]["uses"]) for row in rows}
+
+    assert ("validation",) in uses(chosen)
+    assert {("train",), ("train", "validation")} <= uses(retrained) <= {("train",), ("train", "validation"), ("test",)}
+
+
 def test_exports_are_files_that_the_record_knows_by_digest(plain):
     root, answer = plain
     names = [
