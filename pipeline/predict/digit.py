@@ -17,6 +17,7 @@ from scipy import ndimage
 from components.settings import DataSettings
 from pipeline.predict.ink import FAINTEST, Floats, Mask, find_ink
 from pipeline.predict.strokes import find_digits, stroke_width
+from pipeline.predict.surroundings import without_surroundings
 
 UINT8 = npt.NDArray[np.uint8]
 
@@ -85,7 +86,7 @@ def find_digit(grey: Floats, frame: Frame, *, dark: bool | None = None) -> Found
       frame: where the digit goes.
       dark: whether the ink is darker than the paper; None looks at the border.
     """
-    ink = find_ink(grey, dark=dark)
+    ink = find_ink(without_surroundings(grey), dark=dark)
     digits = find_digits(ink.mask)
     if not digits:
         return Found(0, None, ink.dark)

@@ -117,7 +117,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as err:
         limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels at most"
-        raise BadInput("is too large to be decompressed", where=path, wanted=limit) from err
+        raise BadInput("is too large to be decompressed", where=path, wanted=limit, hint="scale it down first") from err
     except MemoryError as err:
         raise BadInput("is too large for this machine's memory", where=path) from err
     except _BROKEN as err:

@@ -19,7 +19,8 @@ from pipeline.predict.photograph import THUMBNAIL
 from pipeline.predict.prediction import EMPTY, Prediction, Predictions
 
 MARGIN: Final = 8
-HEADING: Final = 24
+HEADING: Final = 44
+CAPTIONS: Final = ("photograph", "what it saw", "reconstruction")
 TEXT: Final = 190
 """Width of the answer's column."""
 
@@ -103,6 +104,8 @@ def draw(predictions: Predictions) -> Image.Image:
     pixel_max = predictions.version.data.pixel_max
     for index, one in enumerate(predictions.files):
         left, top = layout.corner(index)
+        if index < layout.columns:
+            _write_captions(pen, layout, left, top)
         for number, picture in enumerate(_pictures(one, layout.pictures, pixel_max)):
             if picture is not None:
                 _paste(sheet, picture, left + number * (THUMBNAIL + MARGIN), top)
@@ -121,6 +124,11 @@ def _headline(predictions: Predictions) -> str:
     accuracy = "" if predictions.accuracy is None else f"    accuracy {predictions.accuracy:.4f}"
     count = len(predictions.files)
     return f"{predictions.version.served}    {count} file{'s' * (count != 1)}{accuracy}"
+
+
+def _write_captions(pen: ImageDraw.ImageDraw, layout: Layout, left: int, top: int) -> None:
+    for number, caption in enumerate(CAPTIONS[: layout.pictures]):
+        pen.text((left + number * (THUMBNAIL + MARGIN), top - 18), caption, fill=FAINT, font=_font(12))
 
 
 def _pictures(one: Prediction, count: int, pixel_max: int) -> list[Image.Image | None]:

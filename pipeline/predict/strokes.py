@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from pipeline.predict.ink import Mask
+from pipeline.predict.ink import FLAT, Mask
 
 Labels = npt.NDArray[np.int32]
 
@@ -41,6 +41,15 @@ UPRIGHT: Final = 1.1
 
 SMALLER, LIGHTER = 0.4, 0.15
 """A second digit has at least this share of the first one's size, and of its area."""
+
+FINE: Final = 0.03
+"""Width over length up to which what crosses the photograph from side to side is a rule, a fold or an edge of light."""
+
+FRAME: Final = 0.08
+"""Share of the photograph's sides within which a frame lies."""
+
+MOST_PARTS: Final = 4
+"""Parts that a digit may divide the paper into, outside and inside: an 8 makes three; squares make more."""
 
 _PIECES: Final = 40
 _GRID: Final = 256
@@ -87,14 +96,51 @@ class Group:
 def find_digits(mask: Mask) -> list[Mask]:
     """Returns a mask for each digit, the largest first; none where there is dirt alone."""
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    groups = _large(_groups(labels, _pieces(labels)), mask.shape)
+    pieces = [piece for piece in _pieces(labels) if not (_is_line(piece, mask.shape) or _is_frame(piece, labels))]
+    groups = _large(_groups(labels, pieces), mask.shape)
     digits = [np.isin(labels, group.labels) for group in groups]
-    return [digit for digit, group in zip(digits, groups, strict=True) if stroke_width(digit) < BLOT * group.size]
+    return [digit for digit, group in zip(digits, groups, strict=True) if _is_digit(digit, group)]
 
 
 def stroke_width(digit: Mask) -> float:
     """Returns the mean width of the strokes, in pixels: in a band of width w the mean distance to its edge is w / 4."""
     return 4 * float(ndimage.distance_transform_edt(digit)[digit].mean())
+
+
+def _is_line(piece: Group, shape: tuple[int, ...]) -> bool:
+    """Whether it crosses the photograph, finer than anybody writes, and leaves room beside it.
+
+    A digit that was cut out closely reaches the sides as well, but then it does so in both directions.
+    """
+    if min(shape) < FLAT:
+        return False
+    down, across = piece.top == 0 and piece.bottom == shape[0], piece.left == 0 and piece.right == shape[1]
+    return down != across and piece.area <= FINE * piece.size**2
+
+
+def _is_frame(piece: Group, labels: Labels) -> bool:
+    """Whether it goes around the photograph, all of it along the sides: a digit's corners are round."""
+    rows, columns = labels.shape
+    down, across = int(FRAME * rows), int(FRAME * columns)
+    around = piece.top <= down and piece.bottom >= rows - down and piece.left <= across
+    if min(labels.shape) < FLAT or not (around and piece.right >= columns - across):
+        return False
+    return not np.isin(labels[down : rows - down, across : columns - across], piece.labels).any()
+
+
+def _is_digit(mask: Mask, group: Group) -> bool:
+    """Whether it has strokes, and is neither a blot nor the squares that paper is printed with."""
+    width = stroke_width(mask)
+    # Distances to the next pixel's middle make a stroke seem two pixels wider, which counts where there are only eight.
+    if width - 2 >= BLOT * group.size:
+        return False
+    return width > FINE * group.size or _parts(mask) <= MOST_PARTS
+
+
+def _parts(mask: Mask) -> int:
+    """Returns how many parts it divides the paper into."""
+    _, count = ndimage.label(~mask)
+    return int(count)
 
 
 def _pieces(labels: Labels) -> list[Group]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +15,18 @@ from typing import Any, Final
 
 from components.digest import canonical_json, sha256_bytes
 from components.errors import EnvironmentProblem
-from components.files import replacing
+from components.files import PART_PATTERN, replacing
 from components.serving import FORMAT_SERVING
 from pipeline.report import answers
 from pipeline.report.answers import Arrays, Question
 from pipeline.report.evidence import Evidence, NotThereError
 
 FUNCTION: Final = "pipeline.report.answers:answer"
+
+KEPT: Final = 12
+"""Files of answers in a root, the newest; each is about a megabyte, and can be asked for again."""
+
+DAY: Final = 86_400
 
 Ask = Callable[[Mapping[str, Any]], bytes]
 """The fields of a `Question` -> an .npz file, from a process that has TensorFlow."""
@@ -55,6 +62,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as file:
         file.write(ask(dataclasses.asdict(question)))
+    _forget_old(kept.parent)
     return answers.read(kept)
 
 
@@ -79,6 +87,15 @@ def own_process(question: Mapping[str, Any]) -> bytes:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise EnvironmentProblem("the model cannot be asked", where="report", got=last)
     return done.stdout
+
+
+def _forget_old(folder: Path) -> None:
+    """Removes all answers but the newest, and what a killed report left of a file a day ago or earlier."""
+    with contextlib.suppress(OSError):  # another report may be at the same
+        found = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)
+        parts = [part for part in folder.glob(PART_PATTERN) if part.stat().st_mtime < time.time() - DAY]
+        for file in found[KEPT:] + parts:
+            file.unlink(missing_ok=True)
 
 
 def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | None:

@@ -43,6 +43,9 @@ XLINK: Final = "http://www.w3.org/1999/xlink"
 POINTS_PER_INCH: Final = 72
 DROPPED: Final = frozenset({"font-family", "font-style", "font", "font-variant", "font-stretch"})
 
+LEFT, RIGHT, BELOW, ABOVE = 62, 14, 46, 12
+"""CSS pixels around the axes: on the left a label and ticks of six characters, below a label and ticks."""
+
 STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mnist-tfx",
@@ -75,13 +78,15 @@ STYLE: Final[dict[str, Any]] = {
 }
 
 
-def chart(width: int = 460, height: int = 280) -> tuple[Figure, Axes]:
-    """Returns an empty figure of so many CSS pixels, and its axes."""
+def chart(width: int = 460, height: int = 280, *, above: int = ABOVE) -> tuple[Figure, Axes]:
+    """Returns an empty figure of so many CSS pixels, and its axes, with `above` pixels over them."""
     import matplotlib as mpl
     from matplotlib.figure import Figure  # no pyplot: it looks for a display, and keeps every figure
 
     mpl.rcParams.update(STYLE)
-    figure = Figure((width / POINTS_PER_INCH, height / POINTS_PER_INCH), layout="constrained")
+    figure = Figure((width / POINTS_PER_INCH, height / POINTS_PER_INCH))
+    # Margins of fixed size: matplotlib's own layouts measure every label twice, which is most of the time of a chart.
+    figure.subplots_adjust(left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - above / height)
     return figure, figure.subplots()
 
 

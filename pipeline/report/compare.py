@@ -187,7 +187,7 @@ def _figure(name: str, values: Sequence[float | None], sign: int, digits: int = 
     first, second = values
     if first is None or second is None:
         return Figure(name=name, values=(first, second), change=None, better=None)
-    change = second - first
+    change = second - first if round(second - first, digits) else 0.0  # what the page cannot show is no difference
     better = None if not sign or not change else int(change * sign > 0)
     return Figure(name=name, values=(first, second), change=change, better=better, digits=digits)
 

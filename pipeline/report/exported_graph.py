@@ -39,7 +39,7 @@ class ExportedGraph:
         )
         (answer,) = (output.name for output in frozen.outputs if output.dtype == tf.float32)
         probabilities = imported.graph.get_tensor_by_name(answer)
-        softmax = _behind(probabilities, "Softmax", hops=3)
+        softmax = _behind(probabilities, "Softmax", hops=4)  # TensorFlow wraps an output up to three times
         scores = probabilities if softmax is None else softmax.inputs[0]
         last = _behind(scores, "MatMul", hops=8)
         if last is None:
@@ -58,7 +58,7 @@ def _pixels(graph: Any) -> Any:
 def _behind(tensor: Any, kind: str, hops: int) -> Any:
     """Returns the nearest operation of a kind before a tensor, at most so many steps away; None if there is none."""
     near = [tensor.op]
-    for _ in range(hops):
+    for _ in range(hops + 1):
         for operation in near:
             if operation.type == kind:
                 return operation

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
-SAMPLES: Final = {TRAIN: 6_000, VALIDATION: 2_000, TEST: TEST_ROWS}
+SAMPLES: Final = {TRAIN: 4_000, VALIDATION: 2_000, TEST: TEST_ROWS}
 """Rows of each split that pictures are made from; counts come from ingest, which saw all of them."""
 
 
@@ -47,35 +47,56 @@ class Chapter:
     absent: str = ""
 
 
-def page(evidence: Evidence, answers: Arrays, unanswered: str = "") -> str:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What can be made before the models have answered: some parts by id, and rows for the others."""
+
+    rows: Mapping[str, ImageRows]
+    chapters: Mapping[str, Chapter]
+
+
+def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft | None = None) -> str:
     """Returns the page about a run.
 
     Args:
       evidence: what the run left.
       answers: what its models answered; none where there is no model.
       unanswered: why they could not be asked, if so.
+      draft: what was made before they answered.
     """
-    return rendered("page.html.j2", evidence=evidence, chapters=chapters(evidence, answers), unanswered=unanswered)
+    found = chapters(evidence, answers, draft)
+    return rendered("page.html.j2", evidence=evidence, chapters=found, unanswered=unanswered)
 
 
-def chapters(evidence: Evidence, answers: Arrays) -> tuple[Chapter, ...]:
+def drafted(evidence: Evidence) -> Draft:
+    """Returns the parts that show nothing of what the models answer."""
+    from pipeline.report.sections import data_sheet, environment, first_layer, flow, verdict
+
+    rows = _rows(evidence)
+    made = (
+        _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
+        _chapter("flow", "The run", lambda: flow.flow(evidence)),
+        _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
+        _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
+        _chapter("environment", "Settings and environment", lambda: environment.environment(evidence)),
+    )
+    return Draft(rows=rows, chapters={chapter.id: chapter for chapter in made})
+
+
+def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
     """Returns the parts of the page in order."""
     from pipeline.report.sections import (
         activations,
         class_images,
         classification,
-        data_sheet,
-        environment,
-        first_layer,
-        flow,
         latent_map,
         reconstructions,
         training_curves,
-        verdict,
     )
 
     data = evidence.settings.data
-    rows = _rows(evidence)
+    draft = drafted(evidence) if draft is None else draft
+    rows, made = draft.rows, draft.chapters
 
     def tested() -> ImageRows:
         if TEST not in rows:
@@ -88,19 +109,19 @@ def chapters(evidence: Evidence, answers: Arrays) -> tuple[Chapter, ...]:
         return tested()
 
     return (
-        _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
-        _chapter("flow", "The run", lambda: flow.flow(evidence)),
-        _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
+        made["verdict"],
+        made["flow"],
+        made["data"],
         _chapter("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
         _chapter(
             "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)
         ),
         _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.label_count)),
         _chapter("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
-        _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
+        made["weights"],
         _chapter("activations", "Hidden activations", lambda: activations.activations(answers)),
         _chapter("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
-        _chapter("environment", "Settings and environment", lambda: environment.environment(evidence)),
+        made["environment"],
     )
 
 

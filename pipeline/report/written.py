@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.files import replacing
 from pipeline.report import evidence
+from pipeline.report.answers import Arrays
 from pipeline.report.asking import Ask, answered, own_process
-from pipeline.report.page import page
+from pipeline.report.page import drafted, page
 
 LIMIT = 4_000_000
 """Bytes of a page; what it draws is sampled to stay far below."""
@@ -47,14 +49,22 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
     found = evidence.gather(root, run_id)
-    unanswered, answers = "", {}
-    try:
-        answers = answered(found, ask)
-    except MnistTfxError as err:
-        unanswered = str(err)
+    # The models answer in a process of their own; what they have no part in is drawn in the meantime.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        asked = beside.submit(_asked, found, ask)
+        draft = drafted(found)
+        answers, unanswered = asked.result()
     path = output or found.paths.report(found.run.run_id)
-    size = keep(path, page(found, answers, unanswered))
+    size = keep(path, page(found, answers, unanswered, draft))
     return Report(run_id=found.run.run_id, path=path, bytes=size, unanswered=unanswered)
+
+
+def _asked(found: evidence.Evidence, ask: Ask) -> tuple[Arrays, str]:
+    """Returns what the models answer, and why they do not."""
+    try:
+        return answered(found, ask), ""
+    except MnistTfxError as err:
+        return {}, str(err)
 
 
 def keep(path: Path, text: str) -> int:
@@ -73,12 +83,13 @@ def keep(path: Path, text: str) -> int:
     return len(data)
 
 
-def after_run(root: Path, run_id: str, say: Callable[[str], None], ask: Ask = own_process) -> None:
-    """Writes the report on a run that has just ended, and says in a line where it is, or why there is none."""
+def after_run(root: Path, run_id: str, say: Callable[[str], None], ask: Ask = own_process) -> Path | None:
+    """Writes the report on a run that has just ended and returns it; None where it says in a line why there is none."""
     try:
         report = write(root, run_id, ask=ask)
     except Exception as err:  # noqa: BLE001  # the run is what matters; its outcome stands whatever happens here
         say(f"warning: no report: {err if isinstance(err, MnistTfxError) else f'{type(err).__name__}: {err}'}")
-        return
+        return None
     if report.unanswered:
         say(f"warning: report without what the models answer: {report.unanswered}")
+    return report.path

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from predict.drawn import centred, glyph, mass, on_paper, placed
+from sklearn.datasets import load_digits
 
 from components.settings import DataSettings
 from pipeline.predict.digit import Frame, find_digit
@@ -172,3 +173,71 @@ def test_a_jpeg_of_faint_pencil_is_read(tmp_path):
     grey = on_paper(centred("7"), paper=0.75, pen=0.6) + NOISE.normal(0, 0.01, (160, 160))
     Image.fromarray((grey * 255).astype(np.uint8)).save(tmp_path / "7.jpg", quality=40)
     assert found(np.asarray(Image.open(tmp_path / "7.jpg")) / 255).count == 1
+
+
+def ruled(every, grey=0.6):
+    paper = np.full((400, 300), 0.9)
+    paper[::every] = grey
+    return paper
+
+
+def squared():
+    return np.minimum(ruled(25), ruled(25)[:, :1].T[:, :300])
+
+
+def creased():
+    paper = np.full((400, 300), 0.9)
+    across = np.arange(300)
+    paper[200 + (across * 0.3).astype(int), across] = 0.5
+    return paper
+
+
+def framed(paper):
+    surrounded = np.full((paper.shape[0] + 40, paper.shape[1] + 40), 0.05)
+    surrounded[20:-20, 20:-20] = paper
+    return surrounded
+
+
+PRINTED = {
+    "lined": ruled(25),
+    "one rule": ruled(390),
+    "squared": squared(),
+    "a fold": creased(),
+    "a frame": framed(np.full((400, 300), 0.9)),
+    "an edge of light": 0.85 - 0.3 * (ACROSS + 0.3 * DOWN > 0.3),
+    "a table": np.where(ACROSS + 0.2 * DOWN > 0.6, 0.3, 0.9),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_paper_that_nobody_wrote_on_is_empty_whatever_is_printed_on_it(name):
+    assert found(PRINTED[name]).count == 0
+
+
+@pytest.mark.parametrize("text", "0134")
+def test_a_digit_that_was_cut_out_closely_is_read(text):
+    plain = found(on_paper(centred(text))).image.astype(int)
+    assert np.abs(found(on_paper(glyph(text, 90))).image - plain).mean() < 8
+
+
+@pytest.mark.parametrize("sides", ["all", "left", "above"])
+def test_a_table_around_the_paper_is_cut_off(sides):
+    plain = found(on_paper(centred())).image.astype(int)
+    grey = framed(on_paper(centred()))
+    rows, columns = slice(0 if sides != "left" else 20, -20), slice(0 if sides != "above" else 20, -20)
+    seen = found(grey if sides == "all" else grey[rows, columns])
+    assert seen.dark
+    assert np.abs(seen.image - plain).mean() < 2
+
+
+def test_digits_of_eight_by_eight_pixels_are_no_blots():
+    digits = load_digits().images[:60] / 16
+    counts = [found(image, UCI).count for image in digits]
+    assert counts.count(1) >= 55
+
+
+def test_a_frame_that_is_printed_around_the_digit_is_left_out():
+    ink = centred()
+    ink[4:6, 4:-4] = ink[-6:-4, 4:-4] = ink[4:-4, 4:6] = ink[4:-4, -6:-4] = 1
+    plain = found(on_paper(centred())).image.astype(int)
+    assert np.abs(found(on_paper(ink)).image - plain).mean() < 2

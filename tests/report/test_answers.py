@@ -73,7 +73,7 @@ def examples(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_served_model_is_asked_cut_open_and_excited(classifier, examples):
+def test_a_served_model_is_asked_cut_open_and_excited(request, classifier, examples):
     reply = answers.answer(
         examples=examples, transform=None, autoencoder=None, classifier=classifier, data=DATA.to_json()
     )
@@ -84,6 +84,8 @@ def test_a_served_model_is_asked_cut_open_and_excited(classifier, examples):
     assert left[[0, 2]] == pytest.approx([1, 1])  # to the edge of what a pixel may be
     assert right[[1, 3]] == pytest.approx([1, 1])
     assert found["exciting_l2"].sum() <= found["exciting"].sum()
+    if request.node.callspec.params["classifier"] == "softmax":
+        assert found["sure"].min() > 0.75  # a softmax of probabilities cannot exceed e / (e + 1)
     assert "reconstructions" not in found
 
 

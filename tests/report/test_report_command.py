@@ -52,7 +52,8 @@ def test_what_is_not_there_is_one_line(request, tmp_path, arguments, said):
 @pytest.mark.e2e
 def test_a_first_run_leaves_its_report_and_what_its_models_answered(first_run):
     root, answer = first_run
-    page = (root / "reports" / f"{answer.json['run_id']}.html").read_text()
+    assert answer.json["report"] == str(root / "reports" / f"{answer.json['run_id']}.html")
+    page = Path(answer.json["report"]).read_text()
     assert "Served as version 1" in page
     assert "cannot be made" not in page
     assert "could not be asked" not in page
@@ -94,3 +95,4 @@ def test_a_lost_disk_under_reports_does_not_change_the_outcome(root, digits_fold
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert answer.code == 0
     assert "warning: no report: " in answer.err
+    assert answer.json["report"] is None

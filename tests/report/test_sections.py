@@ -1,7 +1,9 @@
 """Each part of the page shows what the records and artifacts hold, and says why where it cannot."""
 
 import dataclasses
+import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -233,8 +235,6 @@ def test_answers_are_asked_once_and_kept(evidence, answers):
     asked = []
 
     def ask(question):
-        import io
-
         asked.append(question)
         file = io.BytesIO()
         np.savez(file, **answers)
@@ -248,8 +248,6 @@ def test_answers_are_asked_once_and_kept(evidence, answers):
 
 
 def test_a_damaged_file_of_answers_is_asked_again(evidence, answers):
-    import io
-
     from pipeline.report import asking
 
     file = io.BytesIO()
@@ -264,3 +262,22 @@ def test_a_run_without_a_model_asks_nothing(refused):
     from pipeline.report import asking
 
     assert asking.answered(refused, lambda _: pytest.fail("asked")) == {}
+
+
+def test_a_root_keeps_the_newest_answers_and_no_part_of_a_file_that_was_never_finished(evidence, answers):
+    from pipeline.report import asking
+
+    file = io.BytesIO()
+    np.savez_compressed(file, **answers)
+    folder = evidence.paths.report_answers("x").parent
+    folder.mkdir(parents=True)
+    for number in range(asking.KEPT + 3):
+        (folder / f"{number:02}.npz").write_bytes(b"old")
+        os.utime(folder / f"{number:02}.npz", (number, number))
+    (folder / ".killed.part").write_bytes(b"half")
+    os.utime(folder / ".killed.part", (0, 0))
+    asking.answered(evidence, lambda _: file.getvalue())
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == asking.KEPT
+    assert kept[0] == "04.npz"  # the oldest four went, and the new one came
+    assert len(kept[-1]) == len("k" * 64 + ".npz")

@@ -1,7 +1,14 @@
 """`--resume` and `--rebuild`: what becomes of checkpoints, and of trainings that are over."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
-from command_line import mnist_tfx
+from command_line import PROJECT, mnist_tfx
 
 from components.errors import BadInput
 from components.training.cluster import TF_CONFIG
@@ -30,15 +37,32 @@ def test_several_workers_that_nobody_starts_are_refused_before_anything_is_writt
     assert not (tmp_path / "root").exists()
 
 
+@pytest.fixture
+def interrupted(root, digits_folder):
+    """A root whose autoencoder's training was killed after some epochs, and the command that it was killed in."""
+    asked = ("run", "--data", digits_folder, "--root", root, "--set", "autoencoder.epochs=400", "--json")
+    command = [sys.executable, "-m", "pipeline", *map(str, asked)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(root.glob("checkpoints/*/training.npz")):
+            assert process.poll() is None, "the training was over before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    return asked
+
+
+def resumed_from(root):
+    newest = max(root.glob("artifacts/Autoencoder/model_run/*"), key=lambda folder: int(folder.name))
+    return json.loads((newest / "training.json").read_text())["resumed_from_epoch"]
+
+
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_a_rebuilt_training_takes_nothing_from_a_checkpoint(root, digits_folder):
-    asked = ("run", "--data", digits_folder, "--root", root, "--json")
-    checkpoints = root / "checkpoints"
-    left = [folder / "training.npz" for folder in checkpoints.iterdir()]
-    for file in left:
-        file.write_bytes(b"of an interrupted training")
-    states = {node["id"]: node["state"] for node in mnist_tfx(*asked, "--rebuild").json["nodes"]}
-    # The classifier's work is another one by now, on a new autoencoder; what is left of the old one is nobody's.
-    assert [file.exists() for file in left].count(False) >= 1
-    assert (states["Autoencoder"], states["Classifier"], states["Transform"]) == ("executed", "executed", "cached")
+@pytest.mark.parametrize("rebuild", [False, True], ids=["resumed", "rebuilt"])
+def test_a_rebuilt_training_takes_nothing_from_a_checkpoint_and_a_resumed_one_does(root, interrupted, rebuild):
+    answer = mnist_tfx(*interrupted, *(["--rebuild"] if rebuild else []))
+    assert answer.code == 0, answer.err
+    assert (answer.states()["Autoencoder"], answer.states()["Transform"]) == ("executed", "cached")
+    assert (resumed_from(root) is None) == rebuild
+    assert not list(root.glob("checkpoints/*/*"))

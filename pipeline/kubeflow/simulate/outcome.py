@@ -89,6 +89,7 @@ class Simulated:
       record: the run's record; None if its data's driver left no lineage.
       audit: of the version that it pushed; None if it pushed none.
       total_s: seconds since the process started.
+      report: the page about it; None where there is none.
     """
 
     ran: Ran
@@ -96,6 +97,7 @@ class Simulated:
     record: RunRecord | None
     audit: Audit | None
     total_s: float
+    report: Path | None = None
 
     @property
     def error(self) -> Stopped:
@@ -133,6 +135,7 @@ class Simulated:
             "error": None if self.error is None else str(self.error),
             "run_id": self.ran.run_id,
             "nodes": shown,
+            "report": None if self.report is None else str(self.report),
             "train_s": round(train_s, 3),
             "total_s": round(self.total_s, 3),
             "target": self.ran.target,

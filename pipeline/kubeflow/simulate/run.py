@@ -83,7 +83,7 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
         with interruptions.held_back():
             finished = outcome.conclude(paths, ran)
     if finished.record is not None:
-        after_run(paths.root, ran.run_id, view.say)
+        finished = dataclasses.replace(finished, report=after_run(paths.root, ran.run_id, view.say))
     return finished
 
 

@@ -58,7 +58,10 @@ def class_images(answers: Arrays, rows: ImageRows, split: str, data: DataSetting
 
 
 def _plain_text() -> str:
-    return f"The input of each class with the highest score, after {STEPS} steps along the gradient through the served model."
+    return (
+        f"The input whose score is the farthest ahead of those of all other classes, "
+        f"after {STEPS} steps along the gradient through the served model."
+    )
 
 
 def _mosaic(images: NDArray[np.floating[Any]], data: DataSettings, peak: float, text: str) -> Picture:

@@ -199,7 +199,7 @@ def _worst_pair(counts: NDArray[np.int64]) -> str:
 def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
     known = sorted((one for one in classes if one.recall.rate is not None), key=lambda one: one.recall.rate or 0.0)
     drawn = [one for one in classes if one in known[:SHOWN_CLASSES]]
-    figure, axes = charts.chart(width=460, height=max(180, 26 * len(drawn) + 70))
+    figure, axes = charts.chart(width=460, height=max(180, 26 * len(drawn) + 80), above=28)
     for kind, shift, colour in (("precision", -0.16, charts.FIRST), ("recall", 0.16, charts.SECOND)):
         for number, one in enumerate(drawn):
             found: Interval = getattr(one, kind)

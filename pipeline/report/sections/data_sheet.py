@@ -191,7 +191,7 @@ def _counted(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _histogram(splits: list[SplitFacts]) -> Picture:
-    figure, axes = charts.chart(width=620, height=240)
+    figure, axes = charts.chart(width=620, height=240, above=34)
     places = np.arange(len(splits[0].classes))
     width = 0.8 / len(splits)
     for number, (split, colour) in enumerate(zip(splits, (charts.FIRST, charts.SECOND, charts.THIRD), strict=False)):

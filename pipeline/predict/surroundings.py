@@ -1,0 +1,68 @@
+"""A photograph with a table or a scanner's lid along its sides -> the same without it.
+
+What lies along a side is taken for paper otherwise, and the paper for ink.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from pipeline.predict.ink import FLAT, Floats
+
+WIDEST: Final = 0.15
+"""Of a strip, as a share of the photograph's side."""
+
+CLEAR: Final = 0.15
+"""Difference of grey between strip and paper; less is light."""
+
+ALL: Final = 0.95
+"""Share of each of its lines that is nearer to the strip's grey than to the paper's: a digit would interrupt them."""
+
+CLEAN: Final = 0.97
+"""Share of the line behind a strip that is paper."""
+
+SHARP: Final = 0.5
+"""Share of the difference that lies between two lines next but one to each other; light fades over more of them."""
+
+
+def without_surroundings(grey: Floats) -> Floats:
+    """Cuts strips of another grey off the four sides: float32 [H, W], 0 to 1, or less of it."""
+    if min(grey.shape) < FLAT:
+        return grey
+    paper = float(np.median(grey))
+    top, bottom = _strip(grey, paper), _strip(grey[::-1], paper)
+    # The lines of the other two sides begin and end in the strips above and below.
+    upright = grey[top : grey.shape[0] - bottom].T
+    left, right = _strip(upright, paper), _strip(upright[::-1], paper)
+    inner = np.ascontiguousarray(upright[left : upright.shape[0] - right].T)
+    sides = (
+        (top, grey[0], inner[0]),
+        (bottom, grey[-1], inner[-1]),
+        (left, grey[:, 0], inner[:, 0]),
+        (right, grey[:, -1], inner[:, -1]),
+    )
+    cleanly = all(_is_paper(inside, paper, outside) for cut, outside, inside in sides if cut)
+    return inner if cleanly else grey
+
+
+def _is_paper(inside: Floats, paper: float, outside: Floats) -> bool:
+    """Whether paper begins behind the strip, and not the stem of a 7 whose bar it was."""
+    level = float(np.median(outside))
+    return float((np.abs(inside - paper) < np.abs(inside - level)).mean()) >= CLEAN
+
+
+def _strip(grey: Floats, paper: float) -> int:
+    """Returns how many of the first lines are a strip."""
+    level = float(np.median(grey[0]))
+    if abs(level - paper) < CLEAR:
+        return 0
+    most = int(WIDEST * grey.shape[0])
+    near = (np.abs(grey[: most + 3] - level) < np.abs(grey[: most + 3] - paper)).mean(axis=1) >= ALL
+    count = int(np.argmin(near))
+    if near.all() or not 0 < count <= most:
+        return 0
+    step = np.median(grey[count + 1]) - np.median(grey[count - 1])
+    # One line more: the edge itself is a mixture of both.
+    return count + 1 if abs(step) >= SHARP * abs(level - paper) else 0
