@@ -70,7 +70,9 @@ def test_the_strategy_is_both_trainings_strategy_whatever_was_said_of_either():
 
 
 def test_one_value_of_a_section_that_a_recipe_does_without_is_refused_and_a_whole_one_is_not():
-    with pytest.raises(BadInput, match=r"no autoencoder in the recipe: cnn.yaml, --set autoencoder.epochs.*adds one"):
+    with pytest.raises(
+        BadInput, match=r"cnn.yaml, --set autoencoder.epochs: there is no autoencoder in the recipe: .* adds one"
+    ):
         recipes.load("cnn", overrides=["autoencoder.epochs=3"])
     added = recipes.load("cnn", overrides=["autoencoder={epochs: 3}"])
     assert added.autoencoder is not None

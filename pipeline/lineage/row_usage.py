@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.lineage import given_rows, record_files
+from pipeline.lineage import given_rows, parameters, record_files
 from pipeline.lineage.downstream import DIGEST, Found, spread
 from pipeline.lineage.history import History, Step
 from pipeline.lineage.impact import pushed_as, same_rows
+from pipeline.lineage.records import ExecutionRecord
 from pipeline.lineage.row_index import ALL, Occurrence, RowIndex, open_any
 from pipeline.lineage.row_proofs import RowProof, prove
 from pipeline.lineage.trace import trace
@@ -209,17 +210,17 @@ def _models(history: History, steps: Sequence[Step], splits: set[str]) -> tuple[
 
 def _was_retrained(history: History, record: str) -> bool:
     """Whether a Classifier's execution, once it had chosen on validation, trained on those rows as well."""
-    parameters = record_files.read(RunPaths(history.root).records, record).to_dict()["parameters"]
-    return bool(json.loads(parameters.get("settings", "{}")).get("retrain"))
+    execution = record_files.read(RunPaths(history.root).records, record)
+    return isinstance(execution, ExecutionRecord) and bool(parameters.dotted(execution).get("classifier.retrain"))
 
 
 def _row_of_train_part(history: History, step: Step, number: int) -> Picture:
     from components.ingest.payload import payload_digest
 
-    parameters: Mapping[str, Any] = step.parameters or {}
+    given: Mapping[str, Any] = step.parameters or {}
     recorded = {file["name"]: file for file in (step.data or {})["files"]}
     left = number
-    for part in json.loads(parameters["source"]):
+    for part in json.loads(given["source"]):
         files = [history.root / file for file in part["files"]]
         rows = recorded[files[0].name]["rows"]
         if part["split"] != TRAIN or left >= rows:
