@@ -190,21 +190,21 @@ def test_first_layer_weights_are_shown_at_each_moment_in_order(evidence):
     file = evidence.artifact("Classifier", "model_run") / "weights.npz"
     with pytest.raises(NotThereError, match="kept no weights"):
         first_layer.first_layer(evidence)
-    kernels = {f"step_{step}": np.full((16, 30), step / 100, np.float32) for step in (100, 0, 1000, 10)}
+    kernels = {f"step_{step}": np.full((16, 6), step / 100, np.float32) for step in (100, 0, 1000, 10)}
     np.savez(file, **kernels)
     shown = first_layer.first_layer(evidence)
     assert [moment.step for moment in shown.moments] == [0, 10, 100, 1000]
-    assert (shown.units, shown.shown) == (30, 20)
+    assert (shown.units, shown.shown) == (8, 6), "the layer's own number, also where fewer of them were kept"
 
 
 def test_convolution_kernels_are_images_of_their_own_size(evidence):
-    shown = first_layer.of_weights({5: np.ones((3, 3, 1, 8), np.float32)}, evidence.settings.data)
+    shown = first_layer.of_weights({5: np.ones((3, 3, 1, 8), np.float32)}, evidence.settings.data, 8)
     assert (shown.units, shown.moments[0].step) == (8, 5)
 
 
 def test_weights_of_another_shape_are_no_images(evidence):
     with pytest.raises(NotThereError, match=r"\(7, 8\)"):
-        first_layer.of_weights({5: np.ones((7, 8), np.float32)}, evidence.settings.data)
+        first_layer.of_weights({5: np.ones((7, 8), np.float32)}, evidence.settings.data, 8)
 
 
 def test_units_stand_in_the_order_of_the_class_that_excites_them():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from components.settings import DataSettings
+from components.settings import DataSettings, Settings
 from pipeline.report import mosaics
 from pipeline.report.evidence import Evidence, NotThereError
 from pipeline.report.picture import Picture
@@ -48,7 +48,7 @@ def first_layer(evidence: Evidence) -> FirstLayer:
       NotThereError: if it kept none.
     """
     kept = read(evidence.artifact("Classifier", "model_run") / WEIGHTS)
-    return of_weights(kept, evidence.settings.data)
+    return of_weights(kept, evidence.settings.data, _width(evidence.settings))
 
 
 def read(file: Path) -> dict[int, NDArray[np.float32]]:
@@ -67,8 +67,14 @@ def read(file: Path) -> dict[int, NDArray[np.float32]]:
     return dict(sorted(kept.items()))
 
 
-def of_weights(kept: Mapping[int, NDArray[np.float32]], data: DataSettings) -> FirstLayer:
-    """Returns pictures of the units whose weights are largest in the end, the same units at every moment."""
+def of_weights(kept: Mapping[int, NDArray[np.float32]], data: DataSettings, units: int) -> FirstLayer:
+    """Returns pictures of the units whose weights are largest in the end, the same units at every moment.
+
+    Args:
+      kept: as `read`; of a wide layer the first units alone.
+      data: gives the shape of an image.
+      units: of the layer.
+    """
     images = {step: _images(kernel, data) for step, kernel in kept.items()}
     steps = sorted(images)
     steps = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps)))]
@@ -76,8 +82,15 @@ def of_weights(kept: Mapping[int, NDArray[np.float32]], data: DataSettings) -> F
     # Where the layer has a unit to each class, their order is the classes'.
     largest = np.argsort(-np.abs(last).sum(axis=(1, 2)), kind="stable")
     chosen = np.arange(len(last)) if len(last) <= UNITS else np.sort(largest[:UNITS])
-    moments = tuple(Moment(step=step, picture=_picture(step, images[step][chosen], len(last))) for step in steps)
-    return FirstLayer(units=len(last), shown=len(chosen), moments=moments)
+    moments = tuple(Moment(step=step, picture=_picture(step, images[step][chosen], units)) for step in steps)
+    return FirstLayer(units=units, shown=len(chosen), moments=moments)
+
+
+def _width(settings: Settings) -> int:
+    """Returns the units or filters of the classifier's first layer."""
+    classifier = settings.classifier
+    widths = [*(convolution.filters for convolution in classifier.convolutions), *classifier.layers]
+    return widths[0] if widths else settings.data.label_count
 
 
 def _images(kernel: NDArray[np.float32], data: DataSettings) -> NDArray[np.float32]:
