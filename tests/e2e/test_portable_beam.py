@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ANALYSED = ("transform.scaling=standardise", "autoencoder.output_activation=linear")
 """With these Transform has something to analyse, so that every Beam node has work for Beam."""
 
-SETTINGS = ("deterministic=true", "seed=7", "evaluation.reconstruction_mse=0.1", *ANALYSED)
+# An error of pixels that were each divided by their own deviation is some ten times that of pixels from 0 to 1.
+SETTINGS = ("deterministic=true", "seed=7", "evaluation.reconstruction_mse=0.5", *ANALYSED)
 BEAM_NODES = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
 MARK = "MNIST_TFX_TEST_MARK"
 
