@@ -134,7 +134,7 @@ def _seconds(root: Path, execution: ExecutionRecord) -> float:
         return execution.seconds
     training = json.loads((root / execution.outputs["model_run"][0].path / "training.json").read_text())
     parts = [part for part in (training, training.get("retrained")) if part]
-    return max(execution.seconds, sum(float(epoch["seconds"]) for part in parts for epoch in part["history"]))
+    return max(execution.seconds, sum(float(part["seconds"]) for part in parts))
 
 
 def line_of(row: Row, found: list[Figures]) -> str:

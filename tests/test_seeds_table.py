@@ -75,7 +75,7 @@ def test_the_time_of_a_run_is_that_of_its_nodes_with_all_epochs_of_a_resumed_tra
     assert took == pytest.approx(sum(node["seconds"] for node in answer["nodes"]), rel=0.3)
     [training] = (root / "artifacts" / "Classifier" / "model_run").glob("*/training.json")
     found = json.loads(training.read_text())
-    found["history"][0]["seconds"] += 1000.0
+    found["seconds"] += 1000.0
     training.write_text(json.dumps(found))
     assert seeds.seconds_of(root, answer["run_id"]) > 1000.0
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import EnvironmentProblem
-from components.settings import TrainingSettings
+from components.settings import MULTIWORKER, TrainingSettings
 from components.training.cluster import Cluster
 from components.training.device import GPU
 from components.training.process import DEVICE
@@ -179,7 +179,7 @@ def place(settings: TrainingSettings) -> Placement:
 def _strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
     if settings.strategy == "mirrored":
         return tf.distribute.MirroredStrategy(_logical_devices())
-    if settings.strategy == "multiworker":
+    if settings.strategy == MULTIWORKER:
         Cluster.from_environment().require_workers()
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from components.settings import MULTIWORKER
 from components.training.cluster import TF_CONFIG, Cluster
 from components.training.device import CPU, Device
 from components.training.process import CHECKPOINTS, PROGRESS_FD, WORKERS
@@ -47,7 +48,7 @@ def on_all_workers(run_fn: RunFn) -> RunFn:
 
     @functools.wraps(run_fn)
     def run(fn_args: FnArgs) -> None:
-        if json.loads(fn_args.custom_config["settings"]).get("strategy") != "multiworker":
+        if json.loads(fn_args.custom_config["settings"]).get("strategy") != MULTIWORKER:
             run_fn(fn_args)
             return
         with _others(run_fn.__module__, fn_args), _own_outputs(fn_args):
