@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import enum
+from typing import Any, ClassVar, Final
+
+from typing_extensions import Self
+
+LONGEST: Final = 400
+"""Characters of one part of a message that are shown; a value that somebody else wrote can be of any length."""
+
+
+class ExitCode(enum.IntEnum):
+    """Every exit code of the command line; `docs/reference/exit-codes.md` is this table."""
+
+    OK = 0, "done; of an audit: all verdicts are PASS"
+    FINDINGS = 1, "an audit or a check found something"
+    BAD_INPUT = 2, "unusable data, settings, paths or command line; nothing was written"
+    REFUSED = 3, "a gate, a check or the evaluation refused"
+    ENVIRONMENT = 4, "the machine, the disk, the metadata store or the installation is at fault"
+    CANNOT_TELL = 5, "the question has an answer, but not from what there is to read; never a guess"
+    OUTPUT_LOST = 6, "the work is done and recorded, but what was printed about it could not be written"
+    INTERRUPTED = 130, "ended by Ctrl-C (SIGINT), and settled"
+    TERMINATED = 143, "ended by SIGTERM, and settled"
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """Attaches the meaning to a code."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
 
 
 def printable(value: object) -> str:
     """Returns `value` as text with control characters escaped, so that a file name cannot forge a second line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+
+
+def shortened(value: object, longest: int = LONGEST) -> str:
+    """Returns `value` as printable text of at most `longest` characters: beginning, how much is left out, end."""
+    text = str(value)
+    if len(text) <= longest:
+        # Escapes can lengthen it again; that is bounded, at ten characters for one.
+        return printable(text)
+    head, tail = longest * 2 // 3, longest // 6
+    return f"{printable(text[:head])}... ({len(text) - head - tail} more characters) ...{printable(text[-tail:])}"
 
 
 class MnistTfxError(Exception):
@@ -22,7 +61,7 @@ class MnistTfxError(Exception):
       report: JSON values behind the refusal, such as every check of a gate; no part of the line.
     """
 
-    exit_code: ClassVar[int] = 2
+    exit_code: ClassVar[ExitCode] = ExitCode.BAD_INPUT
 
     def __init__(  # noqa: PLR0913  # one argument to each part of the line, and what is behind it
         self,
@@ -43,14 +82,14 @@ class MnistTfxError(Exception):
         self.report = report
 
     def __str__(self) -> str:
-        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        text = shortened(self.what) if self.where is None else f"{shortened(self.where)}: {shortened(self.what)}"
         if self.wanted is not None:
-            text += f": wanted {self.wanted}"
+            text += f": wanted {shortened(self.wanted)}"
         if self.got is not None:
-            text += f"{',' if self.wanted is not None else ':'} got {self.got}"
+            text += f"{',' if self.wanted is not None else ':'} got {shortened(self.got)}"
         if self.hint is not None:
-            text += f": {self.hint}"
-        return printable(text)
+            text += f": {shortened(self.hint)}"
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
@@ -62,23 +101,29 @@ class MnistTfxError(Exception):
     def from_dict(fields: dict[str, Any]) -> MnistTfxError:
         """Rebuilds an error that crossed a process boundary as `to_dict` wrote it."""
         fields = dict(fields)
-        kind = {c.__name__: c for c in (BadInput, Refused, EnvironmentProblem)}[fields.pop("kind")]
+        kind = {c.__name__: c for c in (BadInput, Refused, EnvironmentProblem, CannotTell)}[fields.pop("kind")]
         return kind(fields.pop("what"), **fields)
 
 
 class BadInput(MnistTfxError):
     """Unusable data, settings or command line."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 class Refused(MnistTfxError):
     """A gate, a check or the evaluation said no."""
 
-    exit_code = 3
+    exit_code = ExitCode.REFUSED
 
 
 class EnvironmentProblem(MnistTfxError):
     """The machine, the disk, the metadata store or the installation is at fault."""
 
-    exit_code = 4
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class CannotTell(MnistTfxError):
+    """The question is fair, but what there is to read does not answer it; the hint names the command that can."""
+
+    exit_code = ExitCode.CANNOT_TELL

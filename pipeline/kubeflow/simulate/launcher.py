@@ -28,7 +28,9 @@ from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
 
 HOOK: Final = "preCacheCheck"
 
-KINDS: Final = {kind.exit_code: kind for kind in (BadInput, Refused, EnvironmentProblem)}
+KINDS: Final[dict[int, type[MnistTfxError]]] = {
+    kind.exit_code: kind for kind in (BadInput, Refused, EnvironmentProblem)
+}
 """{exit code of a pod: what it means, as on the command line}."""
 
 PROGRAM: Final = "mnist-tfx: "
