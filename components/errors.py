@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from typing_extensions import Self
@@ -109,6 +111,54 @@ class BadInput(MnistTfxError):
     """Unusable data, settings or command line."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class SeveralProblems(BadInput):
+    """Several things that are wrong with one input, so that nobody mends them one try at a time.
+
+    Attributes:
+      problems: one error each; its text is a line of the message.
+    """
+
+    def __init__(self, problems: Sequence[BadInput]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n  ".join((f"{len(self.problems)} problems, and nothing was done", *map(str, self.problems)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields of one `BadInput` that says it all in one line."""
+        return BadInput(self.what).to_dict()
+
+
+class Problems:
+    """Collects bad input, to be raised together once everything has been looked at."""
+
+    def __init__(self) -> None:
+        self.found: list[BadInput] = []
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keeps the `BadInput` that ends the block, and goes on after it."""
+        try:
+            yield
+        except SeveralProblems as several:
+            self.found += several.problems
+        except BadInput as one:
+            self.found.append(one)
+
+    def raise_any(self) -> None:
+        """Raises what was found.
+
+        Raises:
+          BadInput: if it is one problem.
+          SeveralProblems: if there are more.
+        """
+        # Two options that depend on the same wrong value say the same.
+        unlike = list({str(problem): problem for problem in self.found}.values())
+        if unlike:
+            raise unlike[0] if len(unlike) == 1 else SeveralProblems(unlike)
 
 
 class Refused(MnistTfxError):

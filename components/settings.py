@@ -55,7 +55,14 @@ class HashSplit(Section):
         return self
 
 
-Split = HashSplit | Annotated[str, StringConstraints(pattern=r"^(tail:[1-9]\d*|rows:[1-9]\d*,[1-9]\d*)$")]
+Split = (
+    HashSplit
+    | Annotated[
+        str,
+        StringConstraints(pattern=r"^(tail:[1-9]\d*|rows:[1-9]\d*,[1-9]\d*)$"),
+        Field(description="tail:N, rows:A,B"),
+    ]
+)
 """`HashSplit`, `tail:N` (the last N training rows are validation) or `rows:A,B` (A rows train, the next B test).
 
 With `rows:A,B` the hash of the pixels moves a tenth of the A rows, `HashSplit`'s default share, to validation."""
@@ -72,7 +79,7 @@ class DataSettings(Section):
       split: how rows become train, validation and test.
     """
 
-    shape: tuple[Count, Count]
+    shape: Annotated[tuple[Count, Count], Field(description="[height, width]")]
     pixel_max: Annotated[int, Field(ge=1, le=255)]
     label_count: Annotated[int, Field(ge=2, le=1000)] = 10
     label: str = "auto"
@@ -317,7 +324,11 @@ class Settings(Section):
     """
 
     version: Literal[1] = 1
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$"),
+        Field(description="a name of at most 41 lower case letters, digits and -, a letter first"),
+    ]
     seed: Annotated[int, Field(ge=0)] = 0
     deterministic: bool = False
     strategy: Strategy = "single"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,17 @@ MOST_YAML_NODES: Final = 200_000
 
 DEEPEST_YAML: Final = 100
 """Lists within lists; PyYAML's own composer recurses once for each."""
+
+LARGEST_INTEGER: Final = (1 << 63) - 1
+"""Of JSON; every number that the pipeline writes fits 64 bits, and longer ones overflow wherever they are used."""
+
+LONGEST_INTEGER: Final = 100
+"""Characters of one in YAML; whoever asks for a number has closer bounds, and Python converts no more than 4,300."""
+
+_LONG_NUMBER: Final = re.compile(rb"(?:^|[:\[,\s])-?(?:\d{19}|[\d.]*[eE]\+?\d{3})")
+"""What may be a number beyond 64 bits. Few documents hold any, so that the others need not be walked through."""
+
+_INFINITE: Final = (float("inf"), float("-inf"))
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfxError] = BadInput) -> bytes:
@@ -45,15 +58,17 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
         missing = isinstance(err, OSError) and err.errno == errno.ENOENT
         got = None if missing else getattr(err, "strerror", None) or err
         raise error("no such file" if missing else "cannot read it", where=path, got=got) from err
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise error("not a regular file", where=path, got=kind_of(status.st_mode))
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             # A file of /proc says that it has no bytes, and one may grow while it is read.
             data = file.read(limit + 1) if status.st_size <= limit else b""
-        except OSError as err:
-            raise error("cannot read it", where=path, got=err.strerror) from err
+    except OSError as err:
+        raise error("cannot read it", where=path, got=err.strerror) from err
+    finally:
+        os.close(descriptor)
     if len(data) > limit or status.st_size > limit:
         got = f"{status.st_size} bytes" if status.st_size > limit else "more"
         raise error("too large for what it should be", where=path, wanted=f"at most {limit} bytes", got=got)
@@ -85,9 +100,14 @@ def parse_json(data: bytes | str, *, where: object, error: type[MnistTfxError] =
       MnistTfxError: of class `error`, if it is anything else.
     """
     try:
-        return from_json(data, allow_inf_nan=False)
+        found = from_json(data, allow_inf_nan=False)
     except (ValueError, TypeError, RecursionError, OverflowError) as err:
         raise error("not readable as JSON", where=where, got=shortened(err, 120)) from err
+    if _LONG_NUMBER.search(data if isinstance(data, bytes) else data.encode("utf-8", "replace")):
+        for number in _numbers(found):
+            if abs(number) > LARGEST_INTEGER and (isinstance(number, int) or number in _INFINITE):
+                raise error("a number that is too large", where=where, wanted="at most 64 bits", got=number)
+    return found
 
 
 def read_json(path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: type[MnistTfxError] = BadInput) -> Any:
@@ -95,8 +115,25 @@ def read_json(path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: typ
     return parse_json(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
+def parse_object(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> dict[str, Any]:
+    """Parses a JSON object; see `parse_json`, which takes any value."""
+    found = parse_json(data, where=where, error=error)
+    if not isinstance(found, dict):
+        raise error("not a JSON object", where=where, got=type(found).__name__)
+    return found
+
+
+def read_object(
+    path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: type[MnistTfxError] = BadInput
+) -> dict[str, Any]:
+    """Reads and parses a JSON object; see `read_bytes` and `parse_json`."""
+    return parse_object(read_bytes(path, limit=limit, error=error), where=path, error=error)
+
+
 def parse_yaml(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> Any:
-    """Parses one YAML document with PyYAML's safe types, aliases within reason.
+    """Parses one YAML document, with the plain values of YAML 1.2 and aliases within reason.
+
+    A date, `on`, `yes` and `1:30` are text; `1e-3` is a number. PyYAML alone has the rules of YAML 1.1 there.
 
     Args:
       data: the document.
@@ -104,15 +141,31 @@ def parse_yaml(data: bytes | str, *, where: object, error: type[MnistTfxError] =
       error: class of the error that is raised.
 
     Raises:
-      MnistTfxError: of class `error`, if it is not YAML or not UTF-8, holds a value that is none (a 31st of February,
-        a number of thousands of digits), is nested too deeply, or grows too large once its aliases are written out.
+      MnistTfxError: of class `error`, if it is not YAML or not UTF-8, names a key twice or one that is no text, is
+        nested too deeply, or grows too large once its aliases are written out.
     """
+    documents = parse_yaml_documents(data, where=where, error=error)
+    if len(documents) > 1:
+        raise error("more than one YAML document", where=where, wanted="one", got=len(documents))
+    return documents[0] if documents else None
+
+
+def parse_yaml_documents(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> list[Any]:
+    """Parses every YAML document of a file; see `parse_yaml`."""
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
         _bound_yaml(text, where, error)
-        return yaml.load(text, Loader=yaml.CSafeLoader)  # the safe loader, in C
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as err:
-        raise error("not readable as YAML", where=where, got=shortened(" ".join(str(err).split()), 240)) from err
+        return list(yaml.load_all(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        lines = text.split("\n")
+        is_tab = mark is not None and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t")
+        problem = "a tab, and YAML is indented with spaces" if is_tab else err.problem or err.context
+        raise error("not readable as YAML", where=where, got=f"{place}{problem}") from err
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as err:
+        # A value that its own tag (`!!bool maybe`) contradicts is a LookupError of the constructor's table.
+        raise error("not readable as YAML", where=where, got=" ".join(str(err).split())) from err
 
 
 def read_yaml(path: str | os.PathLike[str], *, limit: int = MIB, error: type[MnistTfxError] = BadInput) -> Any:
@@ -144,6 +197,72 @@ def _bound_yaml(text: str, where: object, error: type[MnistTfxError]) -> None:
             raise error("nested too deeply", where=where, wanted=f"at most {DEEPEST_YAML} levels")
         if before + size > MOST_YAML_NODES:
             raise error("too many values", where=where, wanted=f"at most {MOST_YAML_NODES}, aliases written out")
+
+
+class _Loader(yaml.CSafeLoader):
+    """The safe loader with the plain values of YAML 1.2's core schema, and without keys that hide one another."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Builds a mapping whose keys are different texts; what `<<` brings along may be overridden."""
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in (_TEXT, _MERGE):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a key that is no text: {_as_written(key)}; quotes make it one", key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+            seen.add(key.value)
+        built: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return built
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Returns a decimal number, or an octal or hexadecimal one with its prefix."""
+        text = self.construct_scalar(node)
+        if len(text) > LONGEST_INTEGER:
+            raise yaml.constructor.ConstructorError(None, None, f"a number of {len(text)} digits", node.start_mark)
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_MERGE: Final = "tag:yaml.org,2002:merge"
+# https://yaml.org/spec/1.2.2/#1032-tag-resolution, and the merge key, which manifests of Kubernetes use.
+_PLAIN_VALUES: Final = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+)
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in _PLAIN_VALUES:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), _first)
+# No tag gives anything that JSON does not have: no set, date or bytes.
+_Loader.yaml_constructors = {
+    f"tag:yaml.org,2002:{name}": getattr(_Loader, f"construct_yaml_{name}")
+    for name in ("null", "bool", "int", "float", "str", "seq", "map")
+} | {None: _Loader.construct_undefined}
+
+
+def _as_written(node: yaml.Node) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """Yields the numbers in JSON values, which `parse_json` has bounded in depth."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, int | float) and not isinstance(one, bool):
+            yield one
 
 
 def _remember(sizes: dict[str, int], anchor: str | None, size: int) -> None:

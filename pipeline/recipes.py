@@ -6,22 +6,22 @@ overlay of the chosen profile is applied first, then `--set key=value`, then `--
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
 from components.errors import BadInput
 from components.settings import Settings
+from components.untrusted import MIB, parse_yaml, read_yaml
+from components.wording import as_written, refusal
 
 FOLDER: Final = Path(__file__).parent / "recipes"
 DEFAULT_PROFILE: Final = "fast"
 DEFAULT_RECIPE: Final = "digits"
-UNION_MEMBERS: Final = ("HashSplit", "constrained-str", "function-")
-"""Steps that pydantic puts into the place of an error, and that are no keys of a recipe."""
+LARGEST_FILE: Final = MIB
+"""Bytes of a recipe; the longest of ours has 2 KB."""
 
 BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 
@@ -112,22 +112,22 @@ def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, path: Path
 
 def _find(recipe: str) -> Path:
     if recipe.endswith((".yaml", ".yml")):
-        path = Path(recipe)
-        if not path.is_file():
-            raise BadInput("no such recipe file", where=recipe)
-        return path
+        return Path(recipe)
     if recipe not in names():
         raise BadInput("unknown recipe", where="--recipe", wanted=", ".join(names()), got=recipe)
     return FOLDER / f"{recipe}.yaml"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise BadInput("not readable as YAML", where=path, got=" ".join(str(err).split())) from err
+    values = read_yaml(path, limit=LARGEST_FILE)
     if not isinstance(values, dict):
-        raise BadInput("not a recipe", where=path, wanted="a mapping of sections", got=type(values).__name__)
+        raise BadInput("not a recipe", where=path, wanted="a mapping of sections", got=as_written(values))
+    profiles = values.get("profiles")
+    if profiles is not None and not isinstance(profiles, dict):
+        raise BadInput("profiles", where=path, wanted="overlays by name", got=as_written(profiles))
+    for name, overlay in (profiles or {}).items():
+        if overlay is not None and not isinstance(overlay, dict):
+            raise BadInput(f"profiles.{name}", where=path, wanted="a mapping of sections", got=as_written(overlay))
     return values
 
 
@@ -152,10 +152,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise BadInput("not an override", where="--set", wanted="section.key=value", got=override)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as err:
-        raise BadInput("value is not YAML", where=f"--set {key}", got=text) from err
+    value = parse_yaml(text, where=f"--set {key}")
     nested: Any = value
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -164,37 +161,14 @@ def _parse_override(override: str) -> dict[str, Any]:
 
 def _validate(values: dict[str, Any], path: Path) -> Settings:
     try:
-        return Settings.model_validate(values)
+        # Strict: `epochs: true` is no 1, and `batch: "128"` no number.
+        return Settings.model_validate(_with_tuples(values), strict=True)
     except ValidationError as err:
-        raise _explain(err.errors()[0], path) from err
+        raise refusal(Settings, values, err.errors(), where=path.name, beside=("profiles",)) from err
 
 
-def _explain(error: Any, path: Path) -> BadInput:
-    steps = [str(step) for step in error["loc"] if not str(step).startswith(UNION_MEMBERS)]
-    key = ".".join(steps)
-    if error["type"] == "value_error":
-        return BadInput(f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"]), where=path.name)
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(steps[:-1])
-        close = difflib.get_close_matches(steps[-1], known, n=1)
-        hint = f"did you mean {close[0]}?" if close else None
-        return BadInput(f"unknown key {key}", where=path.name, wanted=f"one of {', '.join(known)}", hint=hint)
-    if error["type"] == "missing":
-        return BadInput(f"{key} is missing", where=path.name)
-    return BadInput(f"{key} is out of bounds", where=path.name, wanted=error["msg"], got=repr(error["input"]))
-
-
-def _known_keys(steps: list[str]) -> list[str]:
-    model: Any = Settings
-    for step in steps:
-        if not step.isdecimal():  # a place in a list has the keys of all others
-            model = next(_sections(model.model_fields[step].annotation), model)
-    return sorted([*model.model_fields, *(["profiles"] if model is Settings else [])])
-
-
-def _sections(annotation: Any) -> Iterator[Any]:
-    """Yields the models that a field's annotation names, such as that within `tuple[Convolution, ...]`."""
-    if hasattr(annotation, "model_fields"):
-        yield annotation
-    for member in get_args(annotation):
-        yield from _sections(member)
+def _with_tuples(values: Any) -> Any:
+    """Returns YAML values with lists as strict validation wants them."""
+    if isinstance(values, dict):
+        return {key: _with_tuples(value) for key, value in values.items()}
+    return tuple(map(_with_tuples, values)) if isinstance(values, list) else values

@@ -56,49 +56,52 @@ def test_a_node_goes_over_the_defaults_and_keeps_the_rest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("node: {}", "unknown key node: wanted one of version, image,.*did you mean nodes"),
+        ("node: {}", "unknown key node: wanted one of defaults, .*version: did you mean nodes"),
         ("nodes: {Trainer: {cpu: 1}}", "unknown node Trainer: wanted one of ExampleGenDriver, ExampleGen,"),
         ("nodes: {Data: {cpu: 1}}", "unknown node Data"),
         (
             "nodes: {Pusher: {memroy: 1G}}",
-            "unknown key nodes.Pusher.memroy: wanted one of cpu, memory,.*did you mean memory",
+            "unknown key nodes.Pusher.memroy: wanted one of accelerator, cpu, .*: did you mean memory",
         ),
-        ("nodes: {Pusher: {gpus: 1}}", "unknown key nodes.Pusher.gpus: wanted one of cpu, memory, accelerator"),
-        ("sign_key: {secret: a, kee: b}", "unknown key sign_key.kee|sign_key.key is missing"),
+        ("nodes: {Pusher: {gpus: 1}}", "unknown key nodes.Pusher.gpus: wanted one of accelerator, cpu, env"),
+        (
+            "sign_key: {secret: a, key: b, kee: c}",
+            "unknown key sign_key.kee: wanted one of key, secret: did you mean key",
+        ),
         (
             "defaults: {volumes: [{claim: a, path: /a, mode: rw}]}",
-            "unknown key defaults.volumes.0.mode: wanted one of claim, path",
+            "unknown key defaults.volumes\\[0\\].mode: wanted one of claim, path",
         ),
         (
             "defaults: {cpu: two}",
-            "defaults.cpu is not usable: wanted cores, such as 2, 0.5 or 500m, and not 0, got 'two'",
+            "defaults.cpu: wanted cores, such as 2, 0.5 or 500m, and not 0, got 'two'",
         ),
-        ("defaults: {cpu: 0m}", "defaults.cpu is not usable"),
-        ("defaults: {memory: 0G}", "defaults.memory is not usable: wanted bytes with a unit, .* and not 0, got '0G'"),
-        ("defaults: {memory: 0.00Gi}", "defaults.memory is not usable"),
-        ("image: My Image", "image is not usable: wanted .*the name in lower case, got 'My Image'"),
-        ("gpu_image: reg.example:port/a", "gpu_image is not usable"),
-        ("nodes: {Pusher: {image: 'a:'}}", "nodes.Pusher.image is not usable"),
-        ("defaults: {volumes: [{claim: a.b, path: /a}]}", "defaults.volumes.0.claim is not usable: wanted at most 63"),
-        (f"serving: {{claim: {'a' * 64}}}", "serving.claim is not usable: wanted at most 63"),
-        ("sign_key: {secret: a.b, key: c}", "sign_key.secret is not usable: wanted at most 63"),
-        ("serving: {path: /a/../s3/b}", "serving.path is not usable: wanted a path of a mounted volume"),
-        ("defaults: {cpu: -1}", "defaults.cpu is not usable"),
-        ("defaults: {memory: 4}", "defaults.memory is not usable: wanted bytes with a unit"),
-        ("defaults: {accelerator: {count: -1}}", "defaults.accelerator.count is not usable"),
-        ("defaults: {retries: 99}", "defaults.retries is not usable"),
-        ("defaults: {env: {A B: x}}", "defaults.env.* is not usable: wanted a variable's name"),
-        ("defaults: {env: {A: [1]}}", "defaults.env.A is not usable"),
+        ("defaults: {cpu: 0m}", "defaults.cpu: wanted"),
+        ("defaults: {memory: 0G}", "defaults.memory: wanted bytes with a unit, .* and not 0, got '0G'"),
+        ("defaults: {memory: 0.00Gi}", "defaults.memory: wanted"),
+        ("image: My Image", "image: wanted .*the name in lower case, got 'My Image'"),
+        ("gpu_image: reg.example:port/a", "gpu_image: wanted"),
+        ("nodes: {Pusher: {image: 'a:'}}", "nodes.Pusher.image: wanted"),
+        ("defaults: {volumes: [{claim: a.b, path: /a}]}", "defaults.volumes\\[0\\].claim: wanted at most 63"),
+        (f"serving: {{claim: {'a' * 64}}}", "serving.claim: wanted at most 63"),
+        ("sign_key: {secret: a.b, key: c}", "sign_key.secret: wanted at most 63"),
+        ("serving: {path: /a/../s3/b}", "serving.path: wanted a path of a mounted volume"),
+        ("defaults: {cpu: -1}", "defaults.cpu: wanted"),
+        ("defaults: {memory: 4}", "defaults.memory: wanted bytes with a unit"),
+        ("defaults: {accelerator: {count: -1}}", "defaults.accelerator.count: wanted"),
+        ("defaults: {retries: 99}", "defaults.retries: wanted"),
+        ("defaults: {env: {A B: x}}", "defaults.env.A B: wanted a variable's name"),
+        ("defaults: {env: {A: [1]}}", "defaults.env.A: wanted"),
         (
             "defaults: {volumes: [{claim: a, path: data}]}",
-            "defaults.volumes.0.path is not usable: wanted an absolute path",
+            "defaults.volumes\\[0\\].path: wanted an absolute path",
         ),
         ("defaults: {tolerations: [{effect: NoSchedule}]}", "tolerates everything"),
-        ("serving: {path: /gcs/bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
-        ("serving: {path: s3://bucket/serving}", "serving.path is not usable: wanted a path of a mounted volume"),
-        ("serving: {claim: My Claim}", "serving.claim is not usable: wanted at most 63 lower case letters"),
-        ("schema: schemas", "schema is not usable: wanted an absolute path"),
-        ('service_account: "a\\nb: c"', "service_account is not usable: wanted an account's name"),
+        ("serving: {path: /gcs/bucket/serving}", "serving.path: wanted a path of a mounted volume"),
+        ("serving: {path: s3://bucket/serving}", "serving.path: wanted a path of a mounted volume"),
+        ("serving: {claim: My Claim}", "serving.claim: wanted at most 63 lower case letters"),
+        ("schema: schemas", "schema: wanted an absolute path"),
+        ('service_account: "a\\nb: c"', "service_account: wanted an account's name"),
     ],
 )
 def test_what_nobody_knows_is_refused_with_what_is_known(tmp_path, text, message):
@@ -114,8 +117,8 @@ def test_what_nobody_knows_is_refused_with_what_is_known(tmp_path, text, message
         (b"- a", "no cluster file"),
         (b"a: [", "not readable as YAML"),
         (b"\xff\xfe", "not readable as YAML"),
-        (b"nodes: {}", "no version"),
-        (b"version: 2", "version is not usable"),
+        (b"nodes: {}", "version is missing: wanted version: 1"),
+        (b"version: 2", "version: wanted"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, content, message):
@@ -126,7 +129,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, content, message):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="no such file"):
         cluster.read(tmp_path / "cluster.yaml")
 
 

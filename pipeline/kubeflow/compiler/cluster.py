@@ -6,18 +6,19 @@ under its own name, which wins; mappings are merged, lists are joined.
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from components.errors import BadInput
+from components.untrusted import MIB, read_yaml
+from components.wording import Wanted, as_written, close, joined, problems
 from pipeline.config import CODE
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.names import DRIVER
@@ -25,6 +26,9 @@ from pipeline.kubeflow.places import in_bucket
 
 NODES: Final = (DRIVER, *CODE)
 """The tasks that run a container, in the order of the flow."""
+
+LARGEST_FILE: Final = MIB
+"""Bytes of a cluster file; the example has 4 KB."""
 
 CLAIM: Final = "mnist-tfx-serving"
 SERVING: Final = "/serving"
@@ -37,13 +41,13 @@ def _text(value: Any) -> Any:
 
 def _outside_buckets(path: str) -> str:
     if in_bucket(path):
-        raise ValueError("a path of a mounted volume, since nothing renames a folder of a bucket in one step")
+        raise Wanted("a path of a mounted volume, since nothing renames a folder of a bucket in one step")
     return path
 
 
 def _an_image(image: str) -> str:
     if not images.is_reference(image):
-        raise ValueError(images.WANTED)
+        raise Wanted(images.WANTED)
     return image
 
 
@@ -52,15 +56,22 @@ def _plain(path: str) -> str:
     return posixpath.normpath(path) if path.startswith("/") else path
 
 
-def _like(pattern: str, wanted: str) -> AfterValidator:
+@dataclasses.dataclass(frozen=True)
+class _Check(AfterValidator):
+    """A check that says in words what it takes."""
+
+    description: str = ""
+
+
+def _like(pattern: str, wanted: str) -> _Check:
     """Returns a check of a whole text; its error says in words what would have been right."""
 
     def check(value: str) -> str:
         if re.fullmatch(pattern, value) is None:
-            raise ValueError(wanted)
+            raise Wanted(wanted)
         return value
 
-    return AfterValidator(check)
+    return _Check(check, description=wanted)
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -75,7 +86,7 @@ Memory = Annotated[
 _ABSOLUTE: Final = _like(r"(/[^/:]+)+", "an absolute path in the pod")
 MountPath = Annotated[str, AfterValidator(_plain), _ABSOLUTE]
 ServingPath = Annotated[str, AfterValidator(_plain), AfterValidator(_outside_buckets), _ABSOLUTE]
-ImageReference = Annotated[str, AfterValidator(_an_image)]
+ImageReference = Annotated[str, _Check(_an_image, description=images.WANTED)]
 VolumeName = Annotated[
     # KFP calls a pod's volume by its claim's, or its Secret's, name, and a volume's is a label of DNS.
     str, _like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "at most 63 lower case letters, digits and -")
@@ -238,24 +249,22 @@ def read(path: Path) -> Cluster:
     Raises:
       BadInput: if it is unreadable, has an unknown key or node (with the known ones), or a value out of its bounds.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise BadInput("cannot be read", where=path, wanted="a cluster file", got=err.strerror) from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise BadInput("not readable as YAML", where=path, got=" ".join(str(err).split())) from err
+    values = read_yaml(path, limit=LARGEST_FILE)
     if not isinstance(values, dict):
-        raise BadInput("no cluster file", where=path, wanted="a mapping of sections", got=type(values).__name__)
-    if "version" not in values:
-        raise BadInput("no version", where=path, wanted="version: 1")
-    try:
-        found = Cluster.model_validate(values)
-    except ValidationError as err:
-        raise _explain(err.errors()[0], path) from err
-    for node in found.nodes:
+        raise BadInput("no cluster file", where=path, wanted="a mapping of sections", got=as_written(values))
+    found = [] if "version" in values else [BadInput("version is missing", where=path, wanted="version: 1")]
+    nodes = values.get("nodes")
+    for node in nodes if isinstance(nodes, dict) else ():
         if node not in NODES:
-            raise _unknown("node", node, NODES, path)
-    return found
+            wanted = f"one of {', '.join(NODES)}"
+            found.append(BadInput(f"unknown node {node}", where=path, wanted=wanted, hint=close(node, NODES)))
+    try:
+        cluster = Cluster.model_validate(values)
+    except ValidationError as err:
+        found += problems(Cluster, values, err.errors(), where=path)
+    if found:
+        raise joined(found, where=path)
+    return cluster
 
 
 def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
@@ -267,40 +276,9 @@ def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
     try:
         return cluster.model_copy(update={"serving": Serving.model_validate(dict(values))})
     except ValidationError as err:
-        error = err.errors()[0]
-        option = {"path": "--serving", "claim": "--claim"}[str(error["loc"][0])]
-        raise BadInput("not usable", where=option, wanted=error["ctx"]["error"], got=error["input"]) from err
-
-
-def _explain(error: Any, path: Path) -> BadInput:
-    steps = [str(step) for step in error["loc"]]
-    key = ".".join(steps)
-    if error["type"] == "extra_forbidden":
-        return _unknown("key", key, _known_keys(steps[:-1]), path)
-    if error["type"] == "missing":
-        return BadInput(f"{key} is missing", where=path)
-    wanted = error["ctx"]["error"] if error["type"] == "value_error" else error["msg"]
-    return BadInput(f"{key} is not usable", where=path, wanted=wanted, got=repr(error["input"]))
-
-
-def _unknown(kind: str, name: str, known: tuple[str, ...], path: Path) -> BadInput:
-    close = difflib.get_close_matches(name.rpartition(".")[2], known, n=1)
-    hint = f"did you mean {close[0]}?" if close else None
-    return BadInput(f"unknown {kind} {name}", where=path, wanted=f"one of {', '.join(known)}", hint=hint)
-
-
-def _known_keys(steps: list[str]) -> tuple[str, ...]:
-    """Returns the keys of the section at a path such as `nodes`, `Pusher`, `sign_key`."""
-    model: type[BaseModel] = Cluster
-    for step in steps:
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        # What is no field is the name of a node or of a variable, or a place in a list.
-        model = model if field is None else next(_models_in(field.annotation), model)
-    return tuple(field.alias or name for name, field in model.model_fields.items())
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
+        options = {"path": "--serving", "claim": "--claim"}
+        found = problems(Serving, dict(values), err.errors())
+        raise joined(
+            [BadInput("not usable", where=options[one.what], wanted=one.wanted, got=one.got) for one in found],
+            where="--serving",
+        ) from err
