@@ -64,5 +64,5 @@ setup(
     ],
     install_requires=[line.split("#")[0].strip() for line in RUNTIME.splitlines() if line.split("#")[0].strip()],
     extras_require={"gpu": GPU},
-    entry_points={"console_scripts": ["mnist-tfx=pipeline.cli:main"]},
+    entry_points={"console_scripts": ["mnist-tfx=pipeline.__main__:main"]},
 )

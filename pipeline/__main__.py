@@ -1,6 +1,44 @@
-"""`python -m pipeline` is `mnist-tfx`."""
+"""Entry point of `mnist-tfx` and `python -m pipeline`: signals are handled before anything that takes time is imported."""
 
-from pipeline.cli import main
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+try:
+    from pipeline.interruption import PROCESS
+except KeyboardInterrupt:  # Python's own handler is still there, and would print a traceback of ours
+    os.write(2, b"mnist-tfx: interrupted by SIGINT\n")
+    os._exit(130)
+
+if TYPE_CHECKING:
+    from pipeline.interruption import Interrupted
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    PROCESS.install()
+    with PROCESS.leaving(_leave):
+        from pipeline import cli
+    cli.main()
+
+
+def _leave(error: Interrupted) -> NoReturn:
+    """End the process while the command line is imported, with what `cli.fail` would print."""
+    if "--json" in sys.argv:
+        answer = f'{{"schema_version": 1, "status": "interrupted", "error": "{error}"}}\n'
+        _write(1, answer)
+    _write(2, f"mnist-tfx: {error}\n")
+    os._exit(error.exit_code)
+
+
+def _write(descriptor: int, text: str) -> None:
+    try:
+        os.write(descriptor, text.encode())
+    except OSError:
+        return
+
 
 if __name__ == "__main__":
     main()

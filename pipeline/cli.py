@@ -9,11 +9,13 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
-from components.errors import MnistTfxError
+from components.errors import ExitCode, MnistTfxError
+from pipeline import standard_streams
+from pipeline.interruption import PROCESS, Interrupted
 
 PROGRAM: Final = "mnist-tfx"
 DEBUG: Final = "MNIST_TFX_DEBUG"
@@ -37,7 +39,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         module, attribute = self._lazy[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with PROCESS.leaving(leave):
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,30 +77,74 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Runs the command line and exits: 0 ok, 1 audit finding, 2 bad input, 3 refused, 4 environment."""
+def main() -> NoReturn:
+    """Run the command line and exit; `components.errors.ExitCode` is the table of exit codes.
+
+    Signals and the standard streams are seen to before anything that takes time is imported (`pipeline.__main__`).
+    """
+    PROCESS.install()
+    standard_streams.install()
+    status = _status()
+    PROCESS.close()
+    sys.exit(_checked(status))
+
+
+def _status() -> int:
+    """Call the command that was asked for and return its exit code; whatever stops it is told in one line."""
     try:
         status = cli.main(prog_name=PROGRAM, standalone_mode=False)
+        if not status:
+            PROCESS.check()  # a library may have swallowed it, or it was held back until the work was recorded
     except click.exceptions.NoArgsIsHelpError as err:
         click.echo(err.format_message())
-        sys.exit(0)
-    except click.ClickException as err:
-        fail(" ".join(err.format_message().split()), err.exit_code)
-    except click.Abort:
-        fail("interrupted", 130)
-    except MnistTfxError as err:
-        fail(str(err), err.exit_code)
+        return ExitCode.OK
     except Exception as err:
-        if os.environ.get(DEBUG):
+        if os.environ.get(DEBUG) and not isinstance(err, (click.ClickException, MnistTfxError, Interrupted)):
             raise
-        what = " ".join(str(err).split())[:500]
-        fail(f"{type(err).__name__}: {what}: not foreseen; {DEBUG}=1 shows where", 4)
-    sys.exit(status if isinstance(status, int) else 0)
+        return _told(err)
+    return status if isinstance(status, int) else ExitCode.OK
 
 
-def fail(message: str, exit_code: int) -> None:
-    """Prints an error as one line, and as an object where `--json` was asked for, and exits."""
-    if "--json" in sys.argv:
-        print(json.dumps({"schema_version": 1, "status": "error", "error": message}))  # noqa: T201  # the answer itself
+def _told(err: Exception) -> int:
+    """Print what stopped a command and return the exit code; a signal explains whatever else it led to."""
+    stopped = PROCESS.arrived or err
+    if isinstance(stopped, Interrupted):
+        return fail(str(stopped), stopped.exit_code, "interrupted")
+    if isinstance(err, MnistTfxError):
+        return fail(str(err), err.exit_code)
+    if isinstance(err, click.ClickException):
+        return fail(" ".join(err.format_message().split()), err.exit_code)
+    if isinstance(err, click.Abort):
+        return fail("a question got no answer: standard input has ended", ExitCode.BAD_INPUT)
+    what = " ".join(str(err).split())[:500]
+    return fail(f"{type(err).__name__}: {what}: not foreseen; {DEBUG}=1 shows where", ExitCode.ENVIRONMENT)
+
+
+def _checked(status: int) -> int:
+    """Return the exit code, which is another one where the work is done and what was printed about it is lost."""
+    lost = standard_streams.loss_of_output()
+    if lost is None:
+        return status
+    done = "the work is done, its output is lost" if status == ExitCode.OK else "output is lost"
+    click.echo(f"{PROGRAM}: standard output: {lost}: {done}", err=True)
+    return status or ExitCode.OUTPUT_LOST
+
+
+def fail(message: str, exit_code: int, status: str = "error") -> int:
+    """Print an error as one line, and as an object where `--json` was asked for and has not come; return the exit code."""
+    if "--json" in sys.argv and not _has_answered():
+        print(json.dumps({"schema_version": 1, "status": status, "error": message}))  # noqa: T201  # the answer itself
     click.echo(f"{PROGRAM}: {message}", err=True)
-    sys.exit(exit_code)
+    return exit_code
+
+
+def _has_answered() -> bool:
+    standard_streams.flush()
+    return standard_streams.OUTPUT.written
+
+
+def leave(error: Interrupted) -> NoReturn:
+    """End the process at once, in the middle of a command's import: nothing is open yet."""
+    fail(str(error), error.exit_code, "interrupted")
+    standard_streams.flush()
+    os._exit(error.exit_code)

@@ -6,16 +6,15 @@ its memory is returned when it ends, a GPU context dies with it, and `kill -9` o
 No TensorFlow context and no gRPC channel exists in the parent, which is what makes forking safe.
 
 A request is a socket, handed over on standard input. The child reads one JSON line from it, an executor with its
-invocation or a `function` (`module:name`, returning bytes) with its `arguments`, and answers in JSON lines: progress as
-the Trainers write it, then `{"output": <ExecutorOutput or the bytes, base64>}` or `{"failure": {...}}`. An answer that
-ends without either means that the child was killed.
+invocation or a `function` (`module:name`, returning bytes) with its `arguments`, and answers in JSON lines: `{"started":
+pid}`, progress as the Trainers write it, then `{"output": <ExecutorOutput or the bytes, base64>}` or `{"failure": {...}}`.
+Whatever became of it, the server adds `{"ended": <wait status>}` and ends what the child has left running.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -29,7 +28,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
-from pipeline import lean_imports
+from pipeline import lean_imports, lifeline
 
 PRELOAD: Final = (
     "tensorflow",
@@ -52,61 +51,104 @@ PRELOAD_LATER: Final = (
 """What later nodes need, imported while children of earlier requests are at work."""
 
 
-PR_SET_PDEATHSIG: Final = 1
-"""prctl(2): the signal that a process gets when its parent ends."""
-
-
 def main() -> None:
-    """Serves requests from the socket on file descriptor 0 until it closes, then ends every child."""
+    """Serve requests from the socket on file descriptor 0 until it closes, then end every child."""
+    lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = socket.socket(fileno=os.dup(0))
+    requests = socket.socket(fileno=os.dup(0))
     lean_imports.install(lean_imports.COMPONENTS)
     gc.disable()  # a fifth of the import time is spent on collecting modules that stay
     for module in PRELOAD:
         importlib.import_module(module)
     gc.freeze()
-    later = list(PRELOAD_LATER)
-    children: set[int] = set()
-    while True:
-        ready, _, _ = select.select([server], [], [], 0.0 if later else None)
-        _reap(children)
-        if ready and not _serve_one(server, children):
-            break
-        if not ready and later:
-            importlib.import_module(later.pop(0))
-            gc.freeze()
-    for child in children:
+    _Server(requests).serve()
+
+
+class _Server:
+    """Forks a child for each request and sees to its end.
+
+    Args:
+      requests: where they come from.
+    """
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._children: dict[int, socket.socket] = {}
+        self._woken, wakes = socket.socketpair()
+        self._wakes = wakes  # written to by the interpreter when a signal arrives
+        for one in (self._woken, wakes):
+            one.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        # From now on there may be children, and what those have started: it is ended with them.
+        lifeline.die_with_parent(signal.SIGTERM)
+
+    def serve(self) -> None:
+        """Serve until the socket closes; import what later nodes need whenever nothing else is to be done."""
+        later = list(PRELOAD_LATER)
+        while True:
+            ready, _, _ = select.select([self._requests, self._woken], [], [], 0.0 if later else None)
+            if self._woken in ready:
+                self._woken.recv(4096)
+            self._reap()
+            if self._requests in ready and not self._serve_one():
+                self._end()
+            if not ready and later:
+                importlib.import_module(later.pop(0))
+                gc.freeze()
+
+    def _serve_one(self) -> bool:
+        _, descriptors, _, _ = socket.recv_fds(self._requests, 1, 1)
+        if not descriptors:
+            return False
+        answer, parent = socket.socket(fileno=descriptors[0]), os.getpid()
+        child = os.fork()
+        if child == 0:
+            self._forget()
+            _run_child(answer, parent)
+        self._children[child] = answer
+        return True
+
+    def _forget(self) -> None:
+        """Drop, in a child, what is the server's."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        for one in (self._requests, self._woken, self._wakes, *self._children.values()):
+            one.close()
+
+    def _reap(self) -> None:
+        for child in list(self._children):
+            # Not reaped before its process group is ended: until then its number stands for this group alone.
+            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                _kill_group(child)
+                _, status = os.waitpid(child, 0)
+                with self._children.pop(child) as answer, contextlib.suppress(OSError):
+                    answer.sendall(json.dumps({"ended": status}).encode() + b"\n")
+
+    def _end(self) -> None:
+        for child in self._children:
+            _kill_group(child)
+        os._exit(0)
+
+
+def _kill_group(child: int) -> None:
+    for kill in (os.killpg, os.kill):  # it may not have got as far as to lead a group
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+            kill(child, signal.SIGKILL)
 
 
-def _serve_one(server: socket.socket, children: set[int]) -> bool:
-    _, descriptors, _, _ = socket.recv_fds(server, 1, 1)
-    if not descriptors:
-        return False
-    answer = socket.socket(fileno=descriptors[0])
-    child = os.fork()
-    if child == 0:
-        server.close()
-        _run_child(answer)
-    children.add(child)
-    answer.close()
-    return True
-
-
-def _reap(children: set[int]) -> None:
-    for child in list(children):
-        if os.waitpid(child, os.WNOHANG)[0]:
-            children.discard(child)
-
-
-def _run_child(answer: socket.socket) -> None:
-    """Runs one executor and never returns: neither Beam's threads nor C++ destructors may hold up the end."""
+def _run_child(answer: socket.socket, parent: int) -> None:
+    """Run one executor and never return: neither Beam's threads nor C++ destructors may hold up the end."""
+    # The server may be killed in the middle of an import; its children must not compute on for nobody.
+    lifeline.die_with_parent(parent=parent)
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _die_with_parent()
     gc.enable()
     status = 0
     try:
+        answer.sendall(json.dumps({"started": os.getpid()}).encode() + b"\n")
         with answer.makefile("rb") as lines:
             request = json.loads(lines.readline())
         os.environ.update(request["env"], MNIST_TFX_PROGRESS_FD=str(answer.fileno()))
@@ -119,11 +161,6 @@ def _run_child(answer: socket.socket) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _die_with_parent() -> None:
-    # The fork server may be killed in the middle of an import; its children must not compute on for nobody.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _describe(err: BaseException) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing_extensions import Self
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.device import VISIBLE, cuda_environment
+from pipeline import lifeline
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -29,6 +31,10 @@ ENGINE_ENV: Final = {
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
 }
 CPU_ONLY: Final = {VISIBLE: "-1"}
+
+
+class _NotStarted(EnvironmentProblem):
+    """The fork server was gone before it had started a child: nothing has been done, and it can be asked for again."""
 
 
 class StageProcesses:
@@ -55,7 +61,7 @@ class StageProcesses:
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **cuda_environment(os.environ), **ENGINE_ENV},
+                env={**os.environ, **cuda_environment(os.environ), **ENGINE_ENV, **lifeline.environment()},
                 # `-m` puts the working folder first on the path: it must be ours, not the user's.
                 cwd=_project_folder(),
             )
@@ -75,38 +81,55 @@ class StageProcesses:
         Raises:
           MnistTfxError: what the executor raised, or `EnvironmentProblem` for a child that died or a foreign error.
         """
+        fields = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in request.items()}
+        line = json.dumps({**fields, "env": dict(env)}).encode() + b"\n"
         self.start()
+        try:
+            return self._answer(node, line, progress)
+        except _NotStarted:
+            self.start()
+            return self._answer(node, line, progress)
+
+    def _answer(self, node: str, request: bytes, progress: Progress) -> bytes:
+        started = False
+        with contextlib.closing(self._lines(request)) as lines:
+            for line in lines:
+                if "output" in line:
+                    return base64.b64decode(line["output"])
+                if "failure" in line:
+                    raise _error(node, line["failure"], self._log)
+                if "ended" in line:
+                    raise self._ended(EnvironmentProblem, "its process", node, os.waitstatus_to_exitcode(line["ended"]))
+                if "started" in line:
+                    started = True
+                else:
+                    progress(line)
+        kind = EnvironmentProblem if started else _NotStarted
+        raise self._ended(kind, "the fork server, which runs it,", node, self._end_server())
+
+    def _lines(self, request: bytes) -> Generator[dict[str, Any], None, None]:
+        """Hand a request over and give what is answered, until the child has ended or the fork server is gone."""
         ours, theirs = socket.socketpair()
-        with ours:
+        with ours, contextlib.suppress(ConnectionError):
             with theirs:
-                self._hand_over(theirs)
-            fields = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in request.items()}
-            ours.sendall(json.dumps({**fields, "env": dict(env)}).encode() + b"\n")
-            with ours.makefile("rb") as answers:
-                for line in answers:
-                    answer = json.loads(line)
-                    if "output" in answer:
-                        return base64.b64decode(answer["output"])
-                    if "failure" in answer:
-                        raise _error(node, answer["failure"], self._log)
-                    progress(answer)
-        raise EnvironmentProblem(
-            "its process ended without an answer",
-            where=node,
-            hint=f"killed, or out of memory? {self._log} has what it printed; the same command again goes on from here",
-        )
+                socket.send_fds(self._connected(), [b"x"], [theirs.fileno()])
+            ours.sendall(request)
+            with ours.makefile("rb") as lines:
+                for line in lines:
+                    yield json.loads(line)
+
+    def _ended(self, kind: type[EnvironmentProblem], what: str, node: str, code: int) -> EnvironmentProblem:
+        """Return the error about a process that has ended before its work was done."""
+        if code < 0:
+            how, why = f"was killed by {signal.Signals(-code).name}", "out of memory? "
+        else:
+            how, why = f"ended with exit code {code} and no answer", ""
+        hint = f"{why}{self._log} has what it printed; the same command again goes on from here"
+        return kind(f"{what} {how}", where=node, hint=hint)
 
     def call(self, function: str, arguments: Mapping[str, Any], env: Mapping[str, str]) -> bytes:
         """Returns what a function of ours returns, `module:name`, called with JSON values; raises as `run` does."""
         return self.run(function, {"function": function, "arguments": dict(arguments)}, env, lambda _: None)
-
-    def _hand_over(self, answer: socket.socket) -> None:
-        try:
-            socket.send_fds(self._connected(), [b"x"], [answer.fileno()])
-        except OSError as err:
-            raise EnvironmentProblem(
-                "the process that imports the engines is gone", where="pipeline.forkserver", hint=f"see {self._log}"
-            ) from err
 
     def _connected(self) -> socket.socket:
         if self._control is None:
@@ -114,16 +137,23 @@ class StageProcesses:
         return self._control
 
     def close(self) -> None:
-        """Ends the fork server and, through it, every child."""
+        """End the fork server and, through it, every child."""
+        self._end_server()
+
+    def _end_server(self) -> int:
+        """End the fork server and return its exit code, that of its own end if it had ended."""
+        server, self._server = self._server, None
         if self._control is not None:
             self._control.close()
-        if self._server is not None:
-            try:
-                self._server.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                # Still importing: it looks at its socket only between two modules.
-                self._server.send_signal(signal.SIGKILL)
-                self._server.wait()
+            self._control = None
+        if server is None:
+            return 0
+        # While it imports it looks at its socket only between two modules, and at a signal between two lines.
+        for stronger in (server.terminate, server.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return server.wait(timeout=1)
+            stronger()
+        return server.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from components.errors import MnistTfxError
 from components.ingest import source
@@ -20,13 +22,14 @@ from pipeline.beam.engines import ENGINES, PORTABLE
 from pipeline.beam.job_service import JobService
 from pipeline.config import Reuse
 from pipeline.configure import Request, chosen_device, configure, settings_and_paths
-from pipeline.interruption import Interrupted, Interruptions
+from pipeline.interruption import PROCESS, Interrupted, Leave
 from pipeline.isolation import CPU_ONLY, StageProcesses
 from pipeline.lineage import chain, record_files
 from pipeline.lineage.records import CLASSIFIER, ExecutionRecord
 from pipeline.paths import RunPaths
 from pipeline.quiet import output_to
 from pipeline.root import check_writable
+from pipeline.scratch import temporary_folder
 from pipeline.view import RunView
 
 if TYPE_CHECKING:
@@ -123,10 +126,24 @@ def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
     }
 
 
-def run(
-    request: Request, reuse: Reuse, view: RunView, *, sign_key: PrivateKey | None = None, verbose: bool = False
+def run(  # noqa: PLR0913  # one argument to each side of a run
+    request: Request,
+    reuse: Reuse,
+    view: RunView,
+    *,
+    sign_key: PrivateKey | None = None,
+    verbose: bool = False,
+    leave: Leave | None = None,
 ) -> Finished:
     """Runs the pipeline, and signs what it serves where there is a key.
+
+    Args:
+      request: what to run.
+      reuse: what to take from earlier runs.
+      view: shows how it goes.
+      sign_key: to sign what is served with.
+      verbose: whether to say where the log is.
+      leave: ends the process when a signal arrives while TFX is imported; the import is waited for by default.
 
     Raises:
       MnistTfxError: if it could not be started; what stops a started run is in the outcome.
@@ -137,7 +154,7 @@ def run(
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
-        if reuse == Reuse() and (idle := _nothing_new(request, settings, paths, files, sign_key)) is not None:
+        if reuse == Reuse() and (idle := _nothing_new(request, settings, paths, files, sign_key, leave)) is not None:
             return idle
     run_id = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     if verbose:
@@ -147,8 +164,12 @@ def run(
     check_writable(paths)
     if ENGINES[request.beam].google:
         os.environ[lean_imports.FULL_IMPORTS] = "1"
-    interruptions, log = Interruptions(), paths.log(run_id)
-    with interruptions.watched(), output_to(log), StageProcesses(log) as processes, JobService(log) as beam_service:
+    log = paths.log(run_id)
+    with PROCESS.watched(), contextlib.ExitStack() as opened:
+        opened.enter_context(temporary_folder())
+        opened.enter_context(output_to(log))
+        processes = opened.enter_context(StageProcesses(log))
+        beam_service = opened.enter_context(JobService(log))
         if reuse.none or not chain.read(paths.ledger).order:
             # Something will execute for certain; otherwise the engines are imported when the first node needs them.
             processes.start()
@@ -156,7 +177,7 @@ def run(
             beam_service.start()
         config = configure(request, settings, paths, files)
         before = time.monotonic()
-        with lean_imports.orchestrating():
+        with _leaving(opened, leave), lean_imports.orchestrating():
             from pipeline import runner  # TFX: some seconds
 
         import_s = time.monotonic() - before
@@ -166,23 +187,41 @@ def run(
             reuse=reuse,
             view=view,
             processes=processes,
-            interruptions=interruptions,
+            interruptions=PROCESS,
             sign_key=sign_key,
         ).run()
         report = _report(paths, outcome, processes, view)
     return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report)
 
 
+@contextlib.contextmanager
+def _leaving(opened: contextlib.ExitStack, leave: Leave | None) -> Iterator[None]:
+    """Surround an import of TFX: a signal closes what is open and ends the process, if there is a way to end it."""
+    if leave is None:
+        yield
+        return
+
+    def end(error: Interrupted) -> NoReturn:
+        opened.close()
+        leave(error)
+
+    with PROCESS.leaving(end):
+        yield
+
+
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
     """Writes the page about the run, whatever became of it; what the models answer comes from a warm process."""
     from pipeline.report import asking, written  # jinja2 and matplotlib: for nothing else
 
-    return written.after_run(
-        paths.root,
-        outcome.record.run_id,
-        view.say,
-        lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
-    )
+    try:
+        return written.after_run(
+            paths.root,
+            outcome.record.run_id,
+            view.say,
+            lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
+        )
+    except Interrupted:  # the run is on record by now: the command ends by the signal, after it has told about the run
+        return None
 
 
 def _require_device(request: Request) -> None:
@@ -198,8 +237,13 @@ def _require_workers(request: Request, settings: Settings) -> None:
         Cluster.from_environment().require_workers()
 
 
-def _nothing_new(
-    request: Request, settings: Settings, paths: RunPaths, files: DataFiles, sign_key: PrivateKey | None
+def _nothing_new(  # noqa: PLR0913  # what `run` knows
+    request: Request,
+    settings: Settings,
+    paths: RunPaths,
+    files: DataFiles,
+    sign_key: PrivateKey | None,
+    leave: Leave | None,
 ) -> Finished | None:
     """Returns the end of a run that has nothing to do, for a request for spans; None where there is anything."""
     before = time.monotonic()
@@ -210,8 +254,9 @@ def _nothing_new(
         if version is None or (sign_key is not None and not (paths.serving / str(version) / SIGNATURE).is_file()):
             return None
         # Not a line from TFX: the answer is one, and the only one that a schedule should mail.
-        with output_to(Path(os.devnull)):
-            with lean_imports.orchestrating():
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(output_to(Path(os.devnull)))
+            with _leaving(opened, leave), lean_imports.orchestrating():
                 from pipeline import nothing_new  # TFX: some seconds
 
             import_s = time.monotonic() - before
@@ -229,13 +274,13 @@ def _nothing_new(
     )
 
 
-def plan(request: Request, reuse: Reuse) -> DryRun:
+def plan(request: Request, reuse: Reuse, *, leave: Leave | None = None) -> DryRun:
     """Says what a run would execute, and why, without writing anything below the root.
 
     Raises:
       MnistTfxError: if it could not even be started.
     """
-    with lean_imports.orchestrating():
+    with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
         from pipeline import dry_run  # TFX: some seconds
 
     settings, paths, files = settings_and_paths(request)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline import checkout, local, recorded_inputs
 from pipeline.config import Reuse
 from pipeline.configure import Request
 from pipeline.git_state import PROJECT
+from pipeline.interruption import Interrupted
 from pipeline.lineage import diff, records
 from pipeline.lineage.diff import Section, VersionDiff
 from pipeline.lineage.facts import BASELINE
@@ -186,7 +188,7 @@ def _run(wanted: RecordedVersion, request: Request, work: Path, options: Options
         finished = local.run(request, Reuse(), view)
         answer, error = finished.to_dict(), finished.outcome.error
     if answer["status"] == _INTERRUPTED:
-        raise KeyboardInterrupt from error
+        raise error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
     if answer["status"] not in ("ok", "refused"):
         failed = error if isinstance(error, MnistTfxError) else EnvironmentProblem(str(answer["error"]))
         if options.to is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import yaml
@@ -12,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import MnistTfxError
-from pipeline import local
+from pipeline import local, standard_streams
 from pipeline.commands import options
 from pipeline.commands.results_text import print_line, print_results, print_time
 from pipeline.config import Reuse
 from pipeline.configure import Request
-from pipeline.interruption import Interrupted
+from pipeline.interruption import PROCESS, Interrupted
 from pipeline.quiet import own_console
 from pipeline.view import STYLES, RunView
 
@@ -112,19 +113,30 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     reuse = Reuse(none=no_cache, except_for=frozenset(force), trainings=resume)
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
+
+    def leave(error: Interrupted) -> NoReturn:
+        code = _not_run(error, as_json=as_json)
+        standard_streams.flush()
+        os._exit(code)
+
     try:
         if dry_run:
-            _print_plan(local.plan(asked, reuse), console, as_json=as_json)
+            _print_plan(local.plan(asked, reuse, leave=leave), console, as_json=as_json)
             return 0
         key = None if sign_key is None else _private_key(sign_key)
-        finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose)
+        finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
     except (MnistTfxError, Interrupted) as err:
-        if as_json:
-            options.print_json(local.not_run(err))
-        click.echo(f"mnist-tfx: {err}", err=True)
-        return err.exit_code
-    _print_end(finished, console, as_json=as_json)
+        return _not_run(PROCESS.arrived or err, as_json=as_json)
+    with PROCESS.held_back():
+        _print_end(finished, console, as_json=as_json)
     return finished.outcome.exit_code
+
+
+def _not_run(error: MnistTfxError | Interrupted, *, as_json: bool) -> int:
+    if as_json:
+        options.print_json(local.not_run(error))
+    click.echo(f"mnist-tfx: {error}", err=True)
+    return error.exit_code
 
 
 def _private_key(path: Path) -> PrivateKey:

@@ -180,7 +180,7 @@ def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root,
     assert killed, "the Trainer has a process of its own"
     out, err = process.communicate(timeout=120)
     assert process.returncode == 4
-    assert "its process ended without an answer" in json.loads(out)["error"]
+    assert "its process was killed by SIGKILL" in json.loads(out)["error"]
     assert "Traceback" not in err
     again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert again.code == 0, again.err

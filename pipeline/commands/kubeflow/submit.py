@@ -11,6 +11,7 @@ from rich.console import Console
 from components.errors import printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
+from pipeline.interruption import PROCESS, Interrupted
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
@@ -61,7 +62,8 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
     )
     cluster_options.checked(compiled, skip_lint=skip_lint)
     connection = connect(address)
-    run = submission.submit(connection, asked, run_name)
+    with PROCESS.held_back():  # what the server has started has an id that somebody must be told
+        run = submission.submit(connection, asked, run_name)
     link = connection.link("runs/details", run.id)
     if not as_json:
         click.echo(printable(f"{run.name}  {run.id}"))
@@ -92,13 +94,14 @@ def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
 
         try:
             return submission.wait(connection, run, seen), False
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             return last, True
 
 
 def _outcome(run: ClusterRun, *, waited: bool, interrupted: bool) -> tuple[str, str | None, int]:
     if interrupted:
-        return "interrupted", "no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it", INTERRUPTED
+        code = INTERRUPTED if PROCESS.arrived is None else PROCESS.arrived.exit_code
+        return "interrupted", "no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it", code
     if waited and run.state != SUCCEEDED:
         return "failed", f"the run ended {run.state}{f': {run.error}' if run.error else ''}", FAILED
     return "ok", None, 0

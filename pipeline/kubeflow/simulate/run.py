@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from pipeline.interruption import Interrupted, Interruptions
+from pipeline.interruption import PROCESS, Interrupted
 from pipeline.kubeflow.document import Document, Task
 from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
 from pipeline.kubeflow.simulate.buckets import Buckets
@@ -72,15 +72,14 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
     simulation = Simulation(document, options)
     paths = RunPaths(options.root)
     state = options.root / STATE_FOLDER
-    interruptions = Interruptions()
     try:
         for folder in (state, paths.serving, paths.log("").parent):
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror) from err
-    with interruptions.watched(), locked(RunPaths(state), view.say):
+    with PROCESS.watched(), locked(RunPaths(state), view.say):
         ran = simulation.run(view)
-        with interruptions.held_back():
+        with PROCESS.held_back():
             finished = outcome.conclude(paths, ran)
     if finished.record is not None:
         finished = dataclasses.replace(finished, report=after_run(paths.root, ran.run_id, view.say))

@@ -1,0 +1,136 @@
+"""Processes of a run that are killed: named, asked again where nothing had begun, and none outlives the run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import PROJECT
+
+from components.errors import EnvironmentProblem
+from pipeline import scratch
+from pipeline.isolation import StageProcesses
+
+pytestmark = pytest.mark.e2e
+
+HERE = Path(__file__).parent
+
+RUN = """
+import sys
+from pathlib import Path
+from pipeline import scratch
+from pipeline.isolation import StageProcesses
+with scratch.temporary_folder(), StageProcesses(Path(sys.argv[1])) as processes:
+    processes.call("stage_functions:working", {"note": sys.argv[2]}, {})
+"""
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    return tmp_path_factory.mktemp("stages") / "log"
+
+
+@pytest.fixture(scope="module")
+def processes(log):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        with StageProcesses(log) as running:
+            yield running
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def awaited(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_stage_that_is_killed_is_named_with_its_signal(processes, number):
+    with pytest.raises(EnvironmentProblem, match=f"Node: its process was killed by {number.name}: out of memory"):
+        processes.run("Node", {"function": "stage_functions:killed", "arguments": {"number": number}}, {}, print)
+
+
+def test_a_stage_that_ends_without_an_answer_is_named_with_its_exit_code(processes):
+    with pytest.raises(EnvironmentProblem, match="its process ended with exit code 7 and no answer"):
+        processes.run("Node", {"function": "stage_functions:ended", "arguments": {"code": 7}}, {}, print)
+
+
+def test_a_fork_server_that_was_killed_before_the_work_began_is_started_again(processes):
+    processes.start()
+    os.kill(processes._server.pid, signal.SIGKILL)
+    assert processes.call("stage_functions:fine", {}, {}) == b"fine"
+
+
+@pytest.mark.slow
+def test_a_fork_server_killed_during_the_work_is_named(processes, tmp_path):
+    def kill(_):
+        os.kill(processes._server.pid, signal.SIGKILL)
+
+    note = tmp_path / "note"
+    script = f"import time, os; time.sleep(0); os.kill({processes._server.pid}, 9)"
+    waiting = f"while not os.path.exists({str(note)!r}): time.sleep(0.01)"
+    killer = subprocess.Popen([sys.executable, "-c", f"import os, time\n{waiting}\n{script}"])
+    with pytest.raises(EnvironmentProblem, match="Node: the fork server, which runs it, was killed by SIGKILL"):
+        processes.run("Node", {"function": "stage_functions:working", "arguments": {"note": str(note)}}, {}, print)
+    assert killer.wait() == 0
+    child, *_ = note.read_text().split()
+    assert awaited(lambda: not alive(child), 2)
+
+
+@pytest.fixture
+def working(tmp_path):
+    """A run with a stage at work, and what that stage has noted: process, the worker it started, a temporary file."""
+    note, tmpdir = tmp_path / "note", tmp_path / "tmp"
+    tmpdir.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(HERE), "TMPDIR": str(tmpdir)}
+    run = subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "log", note], cwd=PROJECT, env=env)
+    assert awaited(note.exists, 120)
+    stage, worker, left = note.read_text().split()
+    yield run, (stage, worker), Path(left)
+    run.kill()
+    run.wait()
+
+
+def test_a_killed_runs_processes_are_gone_in_two_seconds_and_its_files_with_the_next_run(working, tmp_path):
+    run, started, left = working
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    assert all(map(alive, (*children, *started)))
+    scratch.sweep(tmp_path / "tmp")
+    assert left.exists()  # of a run that lives, nothing is removed
+    run.kill()
+    run.wait()
+    assert awaited(lambda: not any(map(alive, (*children, *started))), 2)
+    scratch.sweep(tmp_path / "tmp")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_folder_that_only_looks_like_a_runs_is_left_alone(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "kept").mkdir(parents=True)
+    (tmp_path / f"{scratch.PREFIX}link").symlink_to(elsewhere)
+    (tmp_path / f"{scratch.PREFIX}mine").mkdir()
+    scratch.sweep(tmp_path)
+    assert (elsewhere / "kept").is_dir()
+    assert (tmp_path / f"{scratch.PREFIX}mine").is_dir()
+
+
+def test_temporary_files_of_a_run_are_gone_with_it(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with scratch.temporary_folder() as folder:
+        assert Path(tempfile.mkdtemp()).parent == folder
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
