@@ -27,8 +27,10 @@ from components.serving import (
     STAGE_PREFIX,
     ServedVersion,
     claim,
+    clear_stages,
     highest_claimed,
     locked,
+    refuse_strangers,
     versions,
 )
 
@@ -81,6 +83,8 @@ def publish(
 
 def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str) -> Publication:
     """Makes the next version, with a rename as the last thing that can fail; the lock is held."""
+    refuse_strangers(serving_dir, highest_claimed(serving_dir) + 1)
+    # What cannot be removed is for `lineage gc` to report: it is no reason not to push.
     clear_stages(serving_dir)
     if (served := _already_highest(serving_dir, digest)) is not None:
         return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
@@ -122,12 +126,6 @@ def _make_durable(made: Publication) -> None:
             got=err.strerror,
             hint="run again once the disk is well: the same bytes are not pushed twice",
         ) from err
-
-
-def clear_stages(serving_dir: Path) -> None:
-    """Removes what killed pushes left behind; with the lock held, no stage has an owner."""
-    for stage in serving_dir.glob(f"{STAGE_PREFIX}*"):
-        shutil.rmtree(stage)
 
 
 def _already_highest(serving_dir: Path, digest: str) -> ServedVersion | None:

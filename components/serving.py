@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import re
+import shlex
+import shutil
+import stat
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from components.digest import tree_digest
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.files import sync_folder
 
 SAVED_MODEL: Final = "saved_model.pb"
@@ -28,6 +29,9 @@ FORMAT_SERVING: Final = "Format-Serving"
 """Folder of a Model artifact that holds its SavedModel."""
 
 PROVENANCE: Final = "assets.extra/provenance.json"
+PROVENANCE_LIMIT: Final = 16 << 20
+"""Bytes; one of ours has some ten thousand."""
+
 SIGNATURE: Final = "assets.extra/provenance.dsse.json"
 """A DSSE envelope over the provenance, where there is a key to sign with."""
 
@@ -41,11 +45,16 @@ NO_BASELINE: Final = "none"
 
 LOCK_FILE: Final = ".lock"
 CLAIMS_FILE: Final = ".versions"
+CLAIMS_LIMIT: Final = 16 << 20
+"""Bytes; a push adds at most twenty."""
+
 MAX_VERSION: Final = (1 << 63) - 1
 """A larger number than int64 holds is none to TF Serving."""
 
 _INT64: Final = re.compile(r"[ \t\n\v\f\r]*(?P<sign>[+-]?)(?P<digits>[0-9]+)[ \t\n\v\f\r]*")
 """What absl::SimpleAtoi and safe_strto64 accept."""
+
+_DIGITS: Final = re.compile("[0-9]+")
 
 LOCK_TIMEOUT: Final = 60.0
 """Seconds; a push takes milliseconds."""
@@ -78,11 +87,6 @@ class ServedVersion:
         """Whether it holds its provenance manifest."""
         return (self.path / PROVENANCE).is_file()
 
-    @property
-    def pushed_at(self) -> datetime:
-        """When its folder was filled, UTC; for people alone, since order comes from version numbers."""
-        return datetime.fromtimestamp(self.path.stat().st_mtime, tz=timezone.utc)
-
     @cached_property
     def digest(self) -> str:
         """The model digest of its bytes, read on first use: 64 hex digits.
@@ -95,12 +99,14 @@ class ServedVersion:
     @property
     def told_digest(self) -> str | None:
         """The model digest that its provenance tells, None where it has none or holds something else."""
+        from components.untrusted import read_json  # yaml and pydantic, 0.1 s
+
         if not self.has_provenance:
             return None
         try:
-            subject = json.loads((self.path / PROVENANCE).read_bytes())["subject"]
+            subject = read_json(self.path / PROVENANCE, limit=PROVENANCE_LIMIT)["subject"]
             return next((str(one["digest"][TREE_SHA256]) for one in subject if TREE_SHA256 in one["digest"]), None)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (MnistTfxError, KeyError, TypeError):
             return None
 
     @property
@@ -153,9 +159,19 @@ def number_of(name: str) -> int | None:
 
 
 def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
-    """Returns every folder that TF Serving may take for a version, complete or not.
+    """Returns what may have been pushed there, lowest number first: real folders that go by a plain number.
 
-    Lowest number first, and of those with the same number the one with the plain name.
+    A link is never followed, whatever it is called. Which of the folders were pushed, the ledger knows, and where there
+    is none, their provenance (`ServedVersion.as_pushed`).
+    """
+    return [one for one in candidates(serving_dir) if one.plainly_named and not one.path.is_symlink()]
+
+
+def candidates(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
+    """Returns every folder that TF Serving may take for a version, links to folders and odd names among them.
+
+    Lowest number first, and of those with the same number the one with the plain name. This is for the audit: what
+    reads, counts or removes versions asks `versions`.
     """
     found = [ServedVersion(number, path) for number, path in _numbered(Path(serving_dir)) if number >= 0]
     folders = [one for one in found if one.path.is_dir()]
@@ -163,12 +179,89 @@ def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
 
 
 def strangers(serving_dir: str | os.PathLike[str]) -> list[Path]:
-    """Returns the children that TF Serving may take for versions and that nobody here made, sorted.
+    """Returns the children that TF Serving may take for versions and that no push can have made, sorted.
 
-    Their names are not the plain number, such as `02`, `+2` or `2 `, or they are no folders.
+    Their names are not the plain number, such as `02`, `+2` or `2 `, or they are no folders: files, and links to
+    whatever it may be.
     """
     found = _numbered(Path(serving_dir))
-    return sorted(path for number, path in found if path.name != str(number) or number < 0 or not path.is_dir())
+    return sorted(path for number, path in found if path.name != str(number) or number < 0 or not _is_folder(path))
+
+
+def oddity(path: Path) -> str:
+    """Returns what is odd about one of the `strangers`, in words."""
+    if path.is_symlink():
+        return f"a link to {os.readlink(path)}"
+    if not _is_folder(path):
+        return "not a folder"
+    return f"a folder named {path.name!r}"
+
+
+def refuse_strangers(serving_dir: str | os.PathLike[str], following: int) -> None:
+    """Refuses to push where TF Serving would load something else than what is pushed.
+
+    Args:
+      serving_dir: the directory.
+      following: number of the version that is to be pushed; a stranger with a lower one is left alone.
+
+    Raises:
+      EnvironmentProblem: for a link, whatever its number, and for any other stranger whose number is not lower.
+    """
+    for path in strangers(serving_dir):
+        if path.is_symlink() or (number_of(path.name) or 0) >= following:
+            raise in_the_way(path, oddity(path))
+
+
+def in_the_way(path: Path, what: str) -> EnvironmentProblem:
+    """Returns the refusal that names an entry of a serving directory and says how to clear it."""
+    return EnvironmentProblem(
+        "TensorFlow Serving may load this instead of what is pushed here",
+        where=path,
+        wanted="versions that were pushed, and nothing else under a number",
+        got=what,
+        hint=f"move it out of there: {move_away(path)}",
+    )
+
+
+def move_away(path: Path) -> str:
+    """Returns a shell command that takes an entry out of its serving directory; of a link, it moves the link itself."""
+    target = path.parent.parent / f"not-served-{path.name.strip()}"
+    return f"mv -- {shlex.quote(str(path))} {shlex.quote(str(target))}"
+
+
+def clear_stages(serving_dir: str | os.PathLike[str]) -> list[OSError]:
+    """Removes what killed pushes left behind; with the lock held, no stage has an owner.
+
+    Returns:
+      Why some could not be removed. They are in nobody's way: TF Serving does not see them.
+    """
+    return [err for stage in stages(serving_dir) if (err := _removal_error(stage)) is not None]
+
+
+def stages(serving_dir: str | os.PathLike[str]) -> list[Path]:
+    """Returns what killed pushes left in a serving directory, sorted: `.stage-*`, of whatever kind."""
+    folder = Path(serving_dir)
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(folder / name for name in names if name.startswith(STAGE_PREFIX))
+
+
+def _removal_error(stage: Path) -> OSError | None:
+    try:
+        if _is_folder(stage):
+            shutil.rmtree(stage)
+        else:
+            # A link goes, what it points at stays.
+            stage.unlink(missing_ok=True)
+    except OSError as err:
+        return err
+    return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _numbered(folder: Path) -> list[tuple[int, Path]]:
@@ -177,11 +270,20 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:
-    """Returns the highest number ever claimed there or seen there, 0 if none; a pruned version still counts."""
-    folder = Path(serving_dir)
-    claims = (folder / CLAIMS_FILE).read_text() if (folder / CLAIMS_FILE).is_file() else ""
-    claimed = [_number(line) for line in claims.splitlines() if re.fullmatch("[0-9]+", line)]
-    return max([0, *claimed, *(found.version for found in versions(folder))])
+    """Returns the highest number ever claimed there or seen there, 0 if none; a pruned version still counts.
+
+    A folder of somebody else's counts too, lest its number be given out a second time; its other claims do not.
+    """
+    return max([_claimed(Path(serving_dir)), *(found.version for found in versions(serving_dir))])
+
+
+def _claimed(folder: Path) -> int:
+    from components.untrusted import read_bytes  # yaml and pydantic, 0.1 s
+
+    if not os.path.lexists(folder / CLAIMS_FILE):
+        return 0
+    claims = read_bytes(folder / CLAIMS_FILE, limit=CLAIMS_LIMIT, error=EnvironmentProblem).decode("utf-8", "replace")
+    return max([0, *(_number(line) for line in claims.splitlines() if _DIGITS.fullmatch(line))])
 
 
 def _number(digits: str) -> int:
@@ -203,7 +305,8 @@ def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
 
 def raise_floor(serving_dir: str | os.PathLike[str], recorded: int) -> None:
     """Makes sure that no number up to `recorded`, the highest in the lineage records, is given out again."""
-    if recorded > highest_claimed(serving_dir):
+    # What somebody else put there may be gone tomorrow: the claims alone are for ever.
+    if recorded > _claimed(Path(serving_dir)):
         with locked(serving_dir):
             claim(serving_dir, recorded)
 
@@ -223,7 +326,8 @@ def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -
         os.makedirs(serving_dir, exist_ok=True)
         descriptor = os.open(Path(serving_dir) / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as err:
-        raise EnvironmentProblem("cannot write here", where=serving_dir, got=err.strerror) from err
+        where = err.filename or serving_dir
+        raise EnvironmentProblem("cannot write here", where=where, got=err.strerror) from err
     try:
         _acquire(descriptor, Path(serving_dir), time.monotonic() + timeout)
         yield

@@ -8,16 +8,16 @@ import datetime
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from components.errors import MnistTfxError
+from components.errors import BadInput, MnistTfxError
 from components.ingest import source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
-from pipeline import continuous, devices, lean_imports
+from pipeline import continuous, devices, lean_imports, metadata_url
 from pipeline.beam.engines import ENGINES, PORTABLE
 from pipeline.beam.job_service import JobService
 from pipeline.config import Reuse
@@ -26,6 +26,7 @@ from pipeline.interruption import PROCESS, Interrupted, Leave
 from pipeline.isolation import CPU_ONLY, StageProcesses
 from pipeline.lineage import chain, record_files
 from pipeline.lineage.records import CLASSIFIER, ExecutionRecord
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
 from pipeline.quiet import output_to
 from pipeline.root import check_writable
@@ -151,6 +152,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     _require_device(request)
     settings, paths, files = settings_and_paths(request)
     _require_workers(request, settings)
+    ServingDirectory.of(paths).require_ours(view.say)
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
@@ -161,7 +163,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         view.say(f"log: {paths.log(run_id)}")
     for ignored in files.ignored if files is not None else ():
         view.say(f"ignored: {ignored}")
-    check_writable(paths)
+    check_writable(paths, _store_elsewhere(request, paths))
     if ENGINES[request.beam].google:
         os.environ[lean_imports.FULL_IMPORTS] = "1"
     log = paths.log(run_id)
@@ -237,6 +239,16 @@ def _require_workers(request: Request, settings: Settings) -> None:
         Cluster.from_environment().require_workers()
 
 
+def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:
+    """Returns the file of the metadata store where that is a file and not the root's own."""
+    given = request.metadata or metadata_url.recorded_address(paths)
+    try:
+        address = None if given is None else metadata_url.parse(given)
+    except BadInput:
+        return None  # what root.json says is not an address; connecting says so
+    return address.path if isinstance(address, metadata_url.SqliteFile) else None
+
+
 def _nothing_new(  # noqa: PLR0913  # what `run` knows
     request: Request,
     settings: Settings,
@@ -274,16 +286,23 @@ def _nothing_new(  # noqa: PLR0913  # what `run` knows
     )
 
 
-def plan(request: Request, reuse: Reuse, *, leave: Leave | None = None) -> DryRun:
+def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: Leave | None = None) -> DryRun:
     """Says what a run would execute, and why, without writing anything below the root.
+
+    Args:
+      request: what is asked for.
+      reuse: what may be reused.
+      say: is told of what a run would warn of before it starts.
+      leave: as for `run`.
 
     Raises:
       MnistTfxError: if it could not even be started.
     """
+    settings, paths, files = settings_and_paths(request)
+    ServingDirectory.of(paths).require_ours(say)
     with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
         from pipeline import dry_run  # TFX: some seconds
 
-    settings, paths, files = settings_and_paths(request)
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
         config = configure(request, settings, paths, files, staging=Path(staging))
         return dry_run.dry_run(config, reuse, Path(staging))

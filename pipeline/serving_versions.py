@@ -1,7 +1,8 @@
 """Served versions -> one of them again under a new number, or fewer of them.
 
 TF Serving loads the highest number, so going back means serving the old bytes under a new one. Numbers are never used
-twice, and nothing leaves the directory in part: a version is renamed to what is no number before it is removed.
+twice, and nothing leaves the directory in part: a version is renamed to what is no number before it is removed. Only
+what the ledger says was pushed is counted or removed, and only while its bytes are those of then.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.files import sync_folder
@@ -25,7 +26,6 @@ from components.serving import (
     ServedVersion,
     locked,
     raise_floor,
-    versions,
 )
 from pipeline.lineage import chain, idle, record_files
 from pipeline.lineage.attach import PUSHER, Origin, Push
@@ -34,8 +34,10 @@ from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.orphans import Survey, size
 from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord, utc
 from pipeline.lineage.repair import named
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.lineage.store import open_store
 from pipeline.paths import RunPaths
+from pipeline.root import WRITTEN_BY_A_PUSH, check_places, check_removable
 
 ROLLED_BACK: Final = "rolled_back"
 """Key of `ExecutionRecord.extra` in the record of a rollback: which version it brought back, and instead of which."""
@@ -71,14 +73,29 @@ class Pruned:
     Attributes:
       version: its number.
       path: the directory it had, relative to the root.
-      digest: of its model, as the ledger tells it; None if it was never recorded.
+      digest: of its model.
       bytes: that its removal freed.
     """
 
     version: int
     path: str
-    digest: str | None
+    digest: str
     bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What pruning came to.
+
+    Attributes:
+      pruned: the versions that were removed, lowest number first.
+      kept: the numbers of those that were counted and stay, lowest first.
+      left: lines about what was neither counted nor removed.
+    """
+
+    pruned: tuple[Pruned, ...]
+    kept: tuple[int, ...]
+    left: tuple[str, ...]
 
 
 def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
@@ -91,7 +108,9 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
     """
     with idle.held(root) as paths:
         survey = Survey.of(paths)
-        old, highest = _chosen(paths, version)
+        old, highest = _chosen(survey.serving, version)
+        survey.serving.require_ours(say)
+        check_places(paths, *WRITTEN_BY_A_PUSH)
         pushed, record = _recorded_push(survey, old)
         if highest.digest == old.digest:
             raise BadInput(f"{highest} serves the same bytes as {old}", where=paths.serving)
@@ -123,14 +142,18 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
     return done
 
 
-def _chosen(paths: RunPaths, version: int) -> tuple[ServedVersion, ServedVersion]:
-    found = versions(paths.serving)
-    if version not in [served.version for served in found]:
-        known = ", ".join(str(served.version) for served in found) or "none"
-        raise BadInput("no such version", where=paths.serving, wanted=f"one of {known}", got=version)
-    if version == found[-1].version:
-        raise BadInput(f"version {version} is what is served now", where=paths.serving)
-    return next(served for served in found if served.version == version), found[-1]
+def _chosen(directory: ServingDirectory, version: int) -> tuple[ServedVersion, ServedVersion]:
+    found, where = {served.version: served for served in directory.ours}, directory.paths.serving
+    if version not in found:
+        foreign = next((entry for entry in directory.foreign if entry.number == version), None)
+        if foreign is not None:
+            raise Refused("cannot serve what was not pushed", where=where / Path(foreign.path).name, got=foreign.what)
+        known = ", ".join(map(str, found)) or "none"
+        raise BadInput("no such version", where=where, wanted=f"one of {known}", got=version)
+    newest = max(found)
+    if version == newest:
+        raise BadInput(f"version {version} is what is served now", where=where)
+    return found[version], found[newest]
 
 
 def _recorded_push(survey: Survey, old: ServedVersion) -> tuple[Line, ExecutionRecord]:
@@ -191,8 +214,11 @@ def _reused(node: NodeOutcome, before: str, pusher: str) -> NodeOutcome:
     return dataclasses.replace(node, state="cached", seconds=0.0, why=f"as in run {before}")
 
 
-def prune(root: Path, keep: int, *, dry_run: bool = False) -> tuple[Pruned, ...]:
-    """Removes the oldest versions until `keep` are left; the highest always stays.
+def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
+    """Removes the oldest versions until `keep` are left; the newest always stays.
+
+    Counted and removed are versions that the ledger says were pushed, and that still hold the bytes of then. A folder of
+    somebody else's, a link, and a version that was changed may be all that is left of something: they stay.
 
     Raises:
       BadInput: if `keep` is less than 1, or no pipeline has run here.
@@ -201,36 +227,53 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> tuple[Pruned, ...]
     if keep < 1:
         raise BadInput("the highest version always stays", where="--keep", wanted="1 or more", got=keep)
     with idle.held(root) as paths:
-        digests = _recorded_digests(chain.read(paths.ledger).lines)
-        gone = tuple(
-            Pruned(
-                version=served.version,
-                path=paths.relative(served.path),
-                digest=digests.get(served.version),
-                bytes=size(served.path),
-            )
-            for served in versions(paths.serving)[:-keep]
+        directory = ServingDirectory.of(paths)
+        whole = [served for served in directory.recorded if directory.is_as_recorded(served)]
+        found = Pruning(
+            pruned=tuple(_pruned(paths, served) for served in (*directory.half_pruned, *whole[:-keep])),
+            kept=tuple(served.version for served in whole[-keep:]),
+            left=tuple(_left(directory)),
         )
-        if gone and not dry_run:
-            _remove(paths, gone)
-    return gone
+        if found.pruned and not dry_run:
+            check_places(paths, paths.ledger, paths.serving)
+            for one in found.pruned:
+                check_removable(paths.root / one.path)
+            _remove(directory, found.pruned)
+    return found
 
 
-def _recorded_digests(lines: tuple[Line, ...]) -> dict[Any, Any]:
-    return {line.details.get("version"): line.details.get("sha256") for line in lines if line.event == chain.PUSHED}
+def _pruned(paths: RunPaths, served: ServedVersion) -> Pruned:
+    path = paths.relative(served.path)
+    return Pruned(version=served.version, path=path, digest=served.digest, bytes=size(served.path))
 
 
-def _remove(paths: RunPaths, gone: tuple[Pruned, ...]) -> None:
-    ledger, run_id = Ledger.open(paths.ledger), named("prune")
+def _left(directory: ServingDirectory) -> Iterator[str]:
+    yield from map(str, directory.foreign)
+    for served in directory.unrecorded:
+        yield f"{_name(directory, served)}: no push of it is recorded: `mnist-tfx lineage repair` attaches it"
+    for served in directory.recorded:
+        if not directory.is_as_recorded(served):
+            audit = f"`mnist-tfx lineage audit {served.version}` says what is wrong with it"
+            yield f"{_name(directory, served)}: not the bytes that were pushed: {audit}"
+
+
+def _name(directory: ServingDirectory, served: ServedVersion) -> str:
+    return directory.paths.relative(served.path)
+
+
+def _remove(directory: ServingDirectory, gone: tuple[Pruned, ...]) -> None:
+    paths, ledger, run_id = directory.paths, Ledger.open(directory.paths.ledger), named("prune")
     # Also where the directory of claims was lost: no number on record comes again.
     raise_floor(paths.serving, ledger.chain.highest_version())
     with locked(paths.serving):
         for one in gone:
-            ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
+            if one.version not in directory.pruned:
+                ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
             hidden = paths.serving / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
             try:
                 os.rename(paths.root / one.path, hidden)
                 sync_folder(paths.serving)
                 shutil.rmtree(hidden)
             except OSError as err:
-                raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err
+                where = err.filename or paths.root / one.path
+                raise EnvironmentProblem("cannot remove it", where=where, got=err.strerror) from err

@@ -149,6 +149,66 @@ def test_an_incomplete_foreign_version_is_passed_over_and_left_alone(tmp_path, s
     assert (serving / "1700000000").is_dir()
 
 
+STAGES = {
+    "a link to a version": lambda stage: stage.symlink_to("1"),
+    "a link to everything": lambda stage: stage.symlink_to("/"),
+    "a link to nothing": lambda stage: stage.symlink_to("gone"),
+    "a file": lambda stage: stage.write_text("x"),
+    "a folder": lambda stage: (stage / "variables").mkdir(parents=True),
+}
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_no_stage_that_was_left_blocks_a_push_whatever_it_is(tmp_path, serving, provenance, kind):
+    one = publish(*_in(tmp_path / "a", serving, provenance, "a"))
+    STAGES[kind](serving / ".stage-left")
+    assert publish(*_in(tmp_path / "b", serving, provenance, "b")).version == 2
+    assert not list(serving.glob(".stage-*"))
+    assert tree_digest(one.path) == one.digest
+
+
+def test_a_stage_that_cannot_be_removed_does_not_block_a_push(tmp_path, serving, provenance):
+    (serving / ".stage-left").mkdir(parents=True)
+    busy = ["mount", "-t", "tmpfs", "tmpfs", serving / ".stage-left"]
+    if subprocess.run(busy, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount")
+    try:
+        assert publish(*_in(tmp_path / "m", serving, provenance, "one")).version == 1
+    finally:
+        subprocess.run(["umount", serving / ".stage-left"], check=True)
+
+
+STRANGERS = {
+    "a link to a version": ("9", lambda path: path.symlink_to("1")),
+    "a link with a lower number": ("0", lambda path: path.symlink_to("1")),
+    "a link to everything": ("9", lambda path: path.symlink_to("/")),
+    "a link to nothing": ("2", lambda path: path.symlink_to("gone")),
+    "a file": ("9", lambda path: path.write_text("x")),
+    "a folder with an odd name": ("+2", lambda path: path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_nothing_is_pushed_beside_what_tf_serving_may_load_instead_and_no_stage_is_left(
+    tmp_path, serving, provenance, kind
+):
+    publish(*_in(tmp_path / "a", serving, provenance, "a"))
+    name, make = STRANGERS[kind]
+    make(serving / name)
+    before = sorted(os.listdir(serving))
+    with pytest.raises(EnvironmentProblem, match="TensorFlow Serving may load this instead") as caught:
+        publish(*_in(tmp_path / "b", serving, provenance, "b"))
+    assert str(serving / name) in str(caught.value)
+    assert sorted(os.listdir(serving)) == before
+
+
+def test_what_tf_serving_would_not_prefer_is_left_alone(tmp_path, serving, provenance):
+    publish(*_in(tmp_path / "a", serving, provenance, "a"))
+    (serving / "01").mkdir()
+    assert publish(*_in(tmp_path / "b", serving, provenance, "b")).version == 2
+    assert (serving / "01").is_dir()
+
+
 def test_a_model_changed_since_it_was_evaluated_is_refused(tmp_path, serving, provenance):
     model, digest = make_model(tmp_path / "m", "one")
     (model / "saved_model.pb").write_text("0ne")

@@ -1,14 +1,16 @@
 """Going back to a version, and removing old ones: numbers only grow, and what is served stays whole."""
 
 import json
+import os
 import shutil
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 from lineage.audited_copy import audited_copy
 
 from components.digest import tree_digest
-from components.errors import BadInput, Refused
+from components.errors import BadInput, EnvironmentProblem, Refused
 from components.publish import publish
 from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline import serving_versions
@@ -149,7 +151,7 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
 def test_pruning_removes_the_oldest_and_keeps_the_highest(paths):
     rollback(paths.root, 1, pytest.fail)
     before = tree_digest(paths.serving / "3")
-    assert [one.version for one in prune(paths.root, 1)] == [1, 2]
+    assert [one.version for one in prune(paths.root, 1).pruned] == [1, 2]
     assert numbers(paths) == [3]
     assert tree_digest(paths.serving / "3") == before
     assert not list(paths.serving.glob(".stage-*"))
@@ -175,7 +177,7 @@ def test_what_is_pruned_is_in_the_ledger_with_its_digest(paths):
 @pytest.mark.parametrize("keep", [2, 50])
 def test_there_may_be_nothing_to_prune(paths, keep):
     before = paths.ledger.read_bytes()
-    assert prune(paths.root, keep) == ()
+    assert prune(paths.root, keep).pruned == ()
     assert paths.ledger.read_bytes() == before
 
 
@@ -186,7 +188,7 @@ def test_the_highest_cannot_be_pruned(paths):
 
 def test_a_dry_run_removes_nothing(paths):
     before = tree_digest(paths.root)
-    assert [one.version for one in prune(paths.root, 1, dry_run=True)] == [1]
+    assert [one.version for one in prune(paths.root, 1, dry_run=True).pruned] == [1]
     assert tree_digest(paths.root) == before
 
 
@@ -199,3 +201,124 @@ def test_the_commands_say_what_they_did(paths):
     assert "serving/1" in run("prune", "--keep", "2")
     assert json.loads(run("prune", "--keep", "1", "--json"))["pruned"][0]["version"] == 2
     assert run("prune", "--keep", "1") == "nothing to remove\n"
+
+
+FOREIGN = {
+    "an empty folder": lambda serving: (serving / "99").mkdir(),
+    "a model of somebody else's": lambda serving: other_model(serving / "99"),
+    "a file": lambda serving: (serving / "99").write_text("x"),
+    "a folder with an odd name": lambda serving: shutil.copytree(serving / "1", serving / "+99"),
+    "a link to a version": lambda serving: (serving / "99").symlink_to("1"),
+    "a link to everything": lambda serving: (serving / "9").symlink_to("/"),
+    "a link to nothing": lambda serving: (serving / "99").symlink_to("gone"),
+}
+
+
+def other_model(folder):
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"somebody else's")
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_prune_counts_and_removes_recorded_versions_only(paths, kind):
+    FOREIGN[kind](paths.serving)
+    before = set(paths.serving.iterdir())
+    done = prune(paths.root, 1)
+    assert [one.version for one in done.pruned] == [1]
+    assert done.kept == (2,)
+    assert set(paths.serving.iterdir()) - {paths.serving / ".lock"} == before - {paths.serving / "1"}
+    [line] = done.left
+    assert "move it out of there: mv" in line
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_serves_a_foreign_entry_is_refused_and_pushes_nothing(paths, kind):
+    FOREIGN[kind](paths.serving)
+    before = sorted(os.listdir(paths.serving))
+    with pytest.raises(EnvironmentProblem, match="move it out of there") as caught:
+        rollback(paths.root, 1, pytest.fail)
+    assert str(paths.serving) in str(caught.value)
+    assert sorted(os.listdir(paths.serving)) == before
+    assert chain.read(paths.ledger).unsettled() == ()
+
+
+def test_the_hint_of_the_refusal_clears_the_way(paths):
+    (paths.serving / "9 ").symlink_to("/")
+    with pytest.raises(EnvironmentProblem) as caught:
+        rollback(paths.root, 1, pytest.fail)
+    command = caught.value.hint.removeprefix("move it out of there: ")
+    subprocess.run(command, shell=True, check=True)
+    assert rollback(paths.root, 1, pytest.fail).version == 3
+
+
+def test_prune_leaves_a_version_whose_bytes_are_not_those_that_were_pushed_and_does_not_count_it(paths):
+    shutil.rmtree(paths.serving / "2")
+    (paths.serving / "2").mkdir()
+    done = prune(paths.root, 1)
+    assert (done.pruned, done.kept) == ((), (1,))
+    assert "serving/2: not the bytes that were pushed" in done.left[0]
+    assert numbers(paths) == [1, 2]
+
+
+def test_prune_leaves_a_version_whose_push_is_not_recorded(paths):
+    shutil.copytree(paths.serving / "1", paths.serving / "3")
+    done = prune(paths.root, 1)
+    assert ([one.version for one in done.pruned], done.kept) == ([1], (2,))
+    assert "lineage repair" in done.left[0]
+    assert numbers(paths) == [2, 3]
+
+
+def test_a_prune_that_was_killed_before_it_removed_anything_is_finished_by_the_next(paths, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pipeline.serving_versions.os.rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prune(paths.root, 1)
+    assert numbers(paths) == [1, 2]
+    assert [one.version for one in prune(paths.root, 1).pruned] == [1]
+    assert numbers(paths) == [2]
+    assert [x.event for x in chain.read(paths.ledger).lines].count(chain.PRUNED) == 1
+
+
+def test_the_number_of_a_foreign_folder_that_went_again_does_not_bring_back_an_old_one(paths):
+    (paths.serving / ".versions").unlink(missing_ok=True)
+    (paths.serving / "99").mkdir()
+    prune(paths.root, 1)
+    (paths.serving / "99").rmdir()
+    shutil.rmtree(paths.serving / "2")
+    assert highest_claimed(paths.serving) == 2
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_the_list_names_what_is_foreign_and_follows_nothing(paths, kind):
+    FOREIGN[kind](paths.serving)
+    answer = CliRunner().invoke(commands, ["list", "--root", str(paths.root), "--json"], standalone_mode=False)
+    listed = json.loads(answer.output)
+    assert [one["version"] for one in listed["versions"]] == [1, 2]
+    [foreign] = listed["foreign"]
+    assert foreign["preferred"]
+    assert foreign["remedy"].startswith("mv -- ")
+
+
+def test_pushed_is_when_the_ledger_says_so_and_not_the_folders_time(paths):
+    shutil.copytree(paths.serving / "1", paths.serving / "3")
+    for version in (1, 2, 3):
+        os.utime(paths.serving / str(version), (0, 0))
+    wanted = {x.details["version"]: x.time for x in chain.read(paths.ledger).lines if x.event == chain.PUSHED}
+    asked = ["list", "--root", str(paths.root)]
+    listed = json.loads(CliRunner().invoke(commands, [*asked, "--json"], standalone_mode=False).output)["versions"]
+    assert {one["version"]: one["pushed"] for one in listed} == {**wanted, 3: None}
+    shown = CliRunner().invoke(commands, asked, standalone_mode=False).output
+    assert "1970" not in shown
+    assert "not recorded" in shown
+
+
+def test_a_serving_directory_on_another_volume_works_as_any_other(paths, tmp_path):
+    paths.serving.rename(tmp_path / "volume")
+    paths.serving.symlink_to(tmp_path / "volume")
+    assert rollback(paths.root, 1, pytest.fail).version == 3
+    assert [one.version for one in prune(paths.root, 1).pruned] == [1, 2]
+    assert sorted(path.name for path in (tmp_path / "volume").glob("[0-9]*")) == ["3"]
+    assert orphans(paths.root, pytest.fail) == ()

@@ -121,7 +121,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
 
     try:
         if dry_run:
-            _print_plan(local.plan(asked, reuse, leave=leave), console, as_json=as_json)
+            _print_plan(local.plan(asked, reuse, options.say, leave=leave), console, as_json=as_json)
             return 0
         key = None if sign_key is None else _private_key(sign_key)
         finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from components.errors import BadInput
-from components.serving import ServedVersion, versions
+from components.errors import BadInput, EnvironmentProblem, printable
+from components.serving import ServedVersion
 from pipeline import serving_versions
 from pipeline.commands import options
 from pipeline.lineage.orphans import as_dicts
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
+
+_WIDE: Final = 10_000
+"""Columns; rich cuts cells off where its console ends."""
 
 
 @click.group()
@@ -33,7 +37,7 @@ def serving() -> None:
 @options.root
 @options.as_json
 def list_(root: Path, as_json: bool) -> None:
-    """List the served versions; TF Serving loads the highest.
+    """List the served versions, and what else TensorFlow Serving may take for one; it loads the highest number.
 
     \b
     Example:
@@ -41,18 +45,23 @@ def list_(root: Path, as_json: bool) -> None:
     """
     if not root.is_dir():
         raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
-    found = [_fields(version) for version in versions(RunPaths(root.absolute()).serving)]
+    directory = ServingDirectory.of(RunPaths(root.absolute()))
+    found = [_fields(directory, version) for version in directory.ours]
     if as_json:
-        options.print_json({"status": "ok", "versions": found})
+        options.print_json({"status": "ok", "versions": found, "foreign": as_dicts(directory.foreign)})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("version", "pushed", "digest", "provenance", "path"):
+    for heading in ("version", "pushed (UTC)", "digest", "provenance", "path"):
         table.add_column(heading)
     for fields in found:
         manifest = "yes" if fields["provenance"] else "no"
         digest = fields["digest"][:12] if fields["complete"] else "incomplete"
-        table.add_row(str(fields["version"]), fields["pushed"], digest, manifest, fields["path"])
-    Console(highlight=False).print(table)
+        pushed = "not recorded" if fields["pushed"] is None else f"{fields['pushed'][:19].replace('T', ' ')}"
+        table.add_row(str(fields["version"]), pushed, digest, manifest, printable(fields["path"]))
+    # Paths are for copying: where the terminal is too narrow, it breaks the line, and nothing is cut off.
+    Console(highlight=False, soft_wrap=True, width=_WIDE).print(table)
+    for entry in directory.foreign:
+        options.say(f"warning: {entry}")
 
 
 @serving.command()
@@ -81,30 +90,44 @@ def rollback(version: int, root: Path, as_json: bool) -> None:
 @options.dry_run
 @options.as_json
 def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
-    """Remove the oldest versions; the highest stays, and no number is used again.
+    """Remove the oldest versions; the newest stays, and no number is used again.
+
+    Only versions that the ledger says were pushed, and that hold the bytes of then, are counted and removed. What else
+    lies there is named and left.
 
     \b
     Example:
       mnist-tfx serving prune --keep 3 --root runs/mnist --dry-run
     """
-    gone = serving_versions.prune(root.absolute(), keep, dry_run=dry_run)
-    freed = sum(one.bytes for one in gone)
+    done = serving_versions.prune(root.absolute(), keep, dry_run=dry_run)
+    freed = sum(one.bytes for one in done.pruned)
     if as_json:
-        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed, "pruned": as_dicts(gone)}
-        options.print_json(answer)
+        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed}
+        options.print_json({**answer, "pruned": as_dicts(done.pruned), "kept": done.kept, "left": done.left})
         return
-    for one in gone:
+    for one in done.pruned:
         click.echo(f"{one.path}: {one.bytes} bytes {'would be removed' if dry_run else 'removed'}")
-    if not gone:
+    if not done.pruned:
         click.echo("nothing to remove")
+    for line in done.left:
+        options.say(f"warning: left as it is: {line}")
 
 
-def _fields(version: ServedVersion) -> dict[str, Any]:
+def _fields(directory: ServingDirectory, version: ServedVersion) -> dict[str, Any]:
+    line = directory.pushes.get(version.version)
     return {
         "version": version.version,
-        "pushed": version.pushed_at.isoformat(timespec="seconds"),
-        "digest": version.digest,
+        "pushed": None if line is None else line.time,
+        "digest": _digest(version),
         "complete": version.complete,
         "provenance": version.has_provenance,
         "path": str(version.path),
     }
+
+
+def _digest(version: ServedVersion) -> str:
+    try:
+        return version.digest
+    except (OSError, UnicodeError) as err:
+        got = err.strerror if isinstance(err, OSError) else err
+        raise EnvironmentProblem("cannot be read", where=version.path, got=got) from err

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from components import publish, serving
+from components import serving
 from components.errors import EnvironmentProblem
-from components.serving import STAGE_PREFIX, versions
 from pipeline.lineage import chain, idle, manifest
 from pipeline.lineage.graph import closure
 from pipeline.lineage.ledger import Ledger
@@ -32,6 +31,7 @@ from pipeline.lineage.records import ExecutionRecord, RunRecord
 from pipeline.lineage.served import read_provenance
 from pipeline.lineage.store import open_store
 from pipeline.paths import RunPaths
+from pipeline.root import check_places, check_removable
 
 KEEP_RUNS: Final = 5
 HALF_WRITTEN: Final = ".new-*"
@@ -73,7 +73,10 @@ def collect(
     with idle.held(root) as paths:
         survey = Survey.of(paths)
         found = tuple(garbage(survey, reachable(survey, keep_runs), keep_runs))
-        if not dry_run:
+        if found and not dry_run:
+            check_places(paths, paths.ledger, paths.metadata)
+            for one in found:
+                check_removable(paths.root / one.path)
             _remove(found, survey, say)
     return found
 
@@ -94,7 +97,7 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
         )
         if isinstance(record, RunRecord):
             heads += [node.record for node in record.nodes]
-    for served in versions(survey.paths.serving):
+    for served in (*survey.serving.ours, *survey.serving.half_pruned):
         heads += _heads(survey, served.version, has_provenance=served.has_provenance)
     return closure(survey.records, dict.fromkeys(head for head in heads if head is not None))
 
@@ -126,7 +129,7 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     left = (one for one in sorted(paths.artifacts.glob("*/.system/*/*")) if size(one))
     yield from _of("working-folder", paths, left)
     yield from _of("half-written-record", paths, sorted(paths.records.glob(HALF_WRITTEN)))
-    yield from _of("stage", paths, sorted(paths.serving.glob(f"{STAGE_PREFIX}*")))
+    yield from _of("stage", paths, serving.stages(paths.serving))
 
 
 def _makers(survey: Survey) -> dict[str, str]:
@@ -153,7 +156,9 @@ def _remove(found: tuple[Garbage, ...], survey: Survey, say: Callable[[str], Non
             remove(paths.root / one.path)
     if any(one.kind == "stage" for one in found):
         with serving.locked(paths.serving):
-            publish.clear_stages(paths.serving)
+            left = serving.clear_stages(paths.serving)
+        for err in left:
+            raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err
 
 
 def _note(found: tuple[Garbage, ...], survey: Survey) -> None:

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from components import serving
 from components.errors import MnistTfxError
-from components.serving import STAGE_PREFIX, ServedVersion, versions
+from components.serving import ServedVersion, versions
 from pipeline.lineage import chain, idle
 from pipeline.lineage.chain import Chain, Line
 from pipeline.lineage.record_files import Records, scan
 from pipeline.lineage.records import ExecutionRecord, Record, RunRecord
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.lineage.store import StoreLost, open_store
 from pipeline.paths import RunPaths
 
@@ -83,6 +84,11 @@ class Survey:
         return {known: record for known, record in found.items() if record is not None}
 
     @cached_property
+    def serving(self) -> ServingDirectory:
+        """The serving directory as the ledger knows it."""
+        return ServingDirectory(self.paths, self.ledger)
+
+    @cached_property
     def unrecorded(self) -> list[ServedVersion]:
         """Served versions that no `pushed` line of the ledger names."""
         pushed = {line.details.get("version") for line in self.ledger.lines if line.event == chain.PUSHED}
@@ -113,7 +119,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
         survey = Survey.of(paths)
         return (
             *_served(survey),
-            *_strange(paths),
+            *_foreign(survey),
             *_missing(survey),
             *_dead(paths, say),
             *_intents(survey),
@@ -126,17 +132,17 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
 
 
 def _served(survey: Survey) -> Iterator[Orphan]:
-    for served in survey.unrecorded:
+    for served in survey.serving.unrecorded:
         path = survey.paths.relative(served.path)
         why = "served, but no line of the ledger says that it was pushed"
         yield Orphan(kind="served-unrecorded", where=path, why=why, remedy=REPAIR, bytes=size(served.path))
 
 
-def _strange(paths: RunPaths) -> Iterator[Orphan]:
-    for name in serving.strangers(paths.serving):
-        path = paths.serving / name
-        why = "TF Serving takes it for a version, but its name is no plain number: move it out of there"
-        yield Orphan(kind="served-stranger", where=paths.relative(path), why=why, remedy="", bytes=size(path))
+def _foreign(survey: Survey) -> Iterator[Orphan]:
+    for entry in survey.serving.foreign:
+        why = f"{entry.what}; TF Serving takes it for version {entry.number}: move it out of there"
+        # A link is not followed, and what is in a folder of somebody else's is not ours to count.
+        yield Orphan(kind="served-stranger", where=entry.path, why=why, remedy="")
 
 
 def _missing(survey: Survey) -> Iterator[Orphan]:
@@ -204,7 +210,7 @@ def _checkpoints(survey: Survey) -> Iterator[Orphan]:
 
 
 def _stages(paths: RunPaths) -> Iterator[Orphan]:
-    for stage in sorted(paths.serving.glob(f"{STAGE_PREFIX}*")):
+    for stage in serving.stages(paths.serving):
         why = "left by a killed push; TF Serving does not see it"
         yield Orphan(kind="stage", where=paths.relative(stage), why=why, remedy=COLLECT, bytes=size(stage))
 

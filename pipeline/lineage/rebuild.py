@@ -16,6 +16,7 @@ from pipeline.lineage.chain import Chain
 from pipeline.lineage.past import Past, highest_number, in_old_order, past
 from pipeline.lineage.record_files import scan, sync_folder
 from pipeline.paths import RunPaths
+from pipeline.root import check_places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
     """
     with idle.held(root) as paths:
         place = paths.metadata if target is None else target.absolute()
+        check_places(paths, place.parent)
         if opens(place):
             raise Refused("a store that opens is here", where=place, hint="--to FILE writes elsewhere")
         ledger = chain.read(paths.ledger)

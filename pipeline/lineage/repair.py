@@ -26,6 +26,7 @@ from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.lineage.served import read_provenance
 from pipeline.lineage.store import Store, open_store
 from pipeline.paths import RunPaths
+from pipeline.root import check_places
 
 REPAIRED: Final = "repaired"
 """Key of `ExecutionRecord.extra`, and of a ledger line's details, where a repair and not a run wrote them."""
@@ -61,6 +62,8 @@ def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> 
       EnvironmentProblem: if a run is under way, the ledger is broken, or the store is lost or locked.
     """
     with idle.held(root) as paths:
+        if not dry_run:
+            check_places(paths, "ledger.jsonl", "metadata.db", "records", "artifacts")
         return tuple(_Repairer(paths, open_store(paths, say=say), dry_run=dry_run).repairs())
 
 

@@ -14,6 +14,7 @@ from pipeline.lineage.chain import Chain
 from pipeline.lineage.graph import Edge, Graph, Node
 from pipeline.lineage.record_files import Records, scan
 from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
 
 SCHEMA_VERSION: Final = 1
@@ -71,7 +72,7 @@ class ServedLineage:
 
 
 def show(root: Path, version: int | None = None) -> ServedLineage:
-    """Returns the lineage of a served version, by default the newest.
+    """Returns the lineage of a served version, by default the newest that was pushed.
 
     Raises:
       BadInput: if it is not there.
@@ -125,12 +126,15 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
 
 
 def _chosen(root: Path, version: int | None) -> int:
+    if version is None:
+        newest = ServingDirectory.of(RunPaths(root)).newest
+        if newest is None:
+            raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+        return newest.version
     known = [found.version for found in serving.versions(RunPaths(root).serving)]
-    if not known:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-    if version is not None and version not in known:
+    if version not in known:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, known))}", got=version)
-    return known[-1] if version is None else version
+    return version
 
 
 def _push(version: int, ledger: Chain, records: Records) -> tuple[str, ExecutionRecord] | None:

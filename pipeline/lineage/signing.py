@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import uuid
 from pathlib import Path
@@ -22,6 +23,7 @@ from components.serving import PROVENANCE
 from pipeline.lineage import keys, manifest, subject
 from pipeline.lineage.dsse import Envelope, NotAnEnvelope
 from pipeline.lineage.keys import PrivateKey, PublicKey
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.lineage.subject import ENVELOPE, Fault
 from pipeline.paths import RunPaths
 
@@ -65,7 +67,7 @@ class SignatureCheck:
 
 
 def target(root: Path, asked: str | None) -> Path:
-    """Returns the folder of a served version: of the newest, of a number in a root, or the folder itself.
+    """Returns the folder of a served version: of the newest that was pushed, of a number in a root, or the folder itself.
 
     Raises:
       BadInput: if it is not there.
@@ -73,12 +75,25 @@ def target(root: Path, asked: str | None) -> Path:
     if asked is not None and not asked.isdecimal():
         return Path(asked)
     served = {str(found.version): found.path for found in serving.versions(RunPaths(root).serving)}
-    wanted = asked or next(reversed(served), None)
-    if wanted is None:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-    if wanted not in served:
-        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=wanted)
-    return served[wanted]
+    if asked is None:
+        newest = ServingDirectory.of(RunPaths(root)).newest
+        if newest is None:
+            raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+        return newest.path
+    if asked not in served:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=asked)
+    return served[asked]
+
+
+def check_writable(folder: Path) -> None:
+    """Checks that a signature can be put into a folder, before anybody types a passphrase.
+
+    Raises:
+      EnvironmentProblem: naming the folder that cannot be written.
+    """
+    place = (folder / ENVELOPE).parent
+    if place.is_dir() and not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        raise EnvironmentProblem("cannot write the signature", where=place, got=os.strerror(errno.EACCES))
 
 
 def envelope_bytes(statement: bytes, key: PrivateKey) -> bytes:

@@ -22,6 +22,7 @@ from components.settings import DataSettings
 from pipeline.isolation import CPU_ONLY, ENGINE_ENV
 from pipeline.lineage.facts import INGEST
 from pipeline.lineage.served import read_provenance
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
 from pipeline.quiet import output_to
 
@@ -66,7 +67,7 @@ class Answer:
 
 
 def choose(root: Path, number: int | None) -> Version:
-    """Returns a served version, by default the newest.
+    """Returns a served version, by default the newest that was pushed.
 
     Raises:
       BadInput: if it is not there.
@@ -75,10 +76,11 @@ def choose(root: Path, number: int | None) -> Version:
     """
     if not root.is_dir():
         raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
-    known = {found.version: found for found in versions(RunPaths(root).serving) if found.plainly_named}
-    if not known:
+    newest = ServingDirectory.of(RunPaths(root)).newest if number is None else None
+    wanted = newest.version if newest is not None else number
+    if wanted is None:
         raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-    wanted = max(known) if number is None else number
+    known = {found.version: found for found in versions(RunPaths(root).serving)}
     if wanted not in known:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, sorted(known)))}", got=number)
     if not known[wanted].as_pushed:

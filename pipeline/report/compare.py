@@ -14,6 +14,7 @@ from components.errors import BadInput, MnistTfxError
 from components.features import TEST
 from pipeline.lineage import parameters
 from pipeline.lineage.records import timestamp
+from pipeline.paths import RunPaths
 from pipeline.report import charts, evidence, example_rows, mosaics
 from pipeline.report.answers import TEST_ROWS, Arrays
 from pipeline.report.asking import Ask, answered, own_process
@@ -23,7 +24,7 @@ from pipeline.report.picture import Picture
 from pipeline.report.sections.classification import confusion
 from pipeline.report.sections.environment import shown
 from pipeline.report.sections.training_curves import NODES
-from pipeline.report.written import keep
+from pipeline.report.written import check_output, keep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,6 +119,7 @@ def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask
       BadInput: if one of them is not there, or they are the same.
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
+    check_output(RunPaths(root), output)
     first, second = (evidence.gather(root, name) for name in names)
     ids = (first.run.run_id, second.run.run_id)
     if ids[0] == ids[1]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.files import replacing
+from pipeline.paths import RunPaths
 from pipeline.report import evidence
 from pipeline.report.answers import Arrays
 from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.page import drafted, page
+from pipeline.root import check_places
 
 LIMIT = 4_000_000
 """Bytes of a page; what it draws is sampled to stay far below."""
@@ -48,6 +50,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       BadInput: if there is no such run.
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
+    check_output(RunPaths(root), output)
     found = evidence.gather(root, run_id)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -57,6 +60,15 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
     path = output or found.paths.report(found.run.run_id)
     size = keep(path, page(found, answers, unanswered, draft))
     return Report(run_id=found.run.run_id, path=path, bytes=size, unanswered=unanswered)
+
+
+def check_output(paths: RunPaths, output: Path | None) -> None:
+    """Checks that a page can be written, before the models are asked.
+
+    Raises:
+      EnvironmentProblem: naming the folder that cannot be written.
+    """
+    check_places(paths, paths.report("").parent if output is None else output.absolute().parent)
 
 
 def _asked(found: evidence.Evidence, ask: Ask) -> tuple[Arrays, str]:

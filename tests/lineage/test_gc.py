@@ -117,6 +117,35 @@ def test_leftovers_of_every_kind_go(paths, kind, path):
     assert removed(paths) == set()
 
 
+STAGES = {
+    "a link to a folder": lambda stage: stage.symlink_to(stage.parent / "1"),
+    "a link to everything": lambda stage: stage.symlink_to("/"),
+    "a link to nothing": lambda stage: stage.symlink_to("gone"),
+    "a file": lambda stage: stage.write_text("x"),
+}
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_stage_that_is_no_folder_goes_and_what_it_points_at_stays(paths, kind):
+    before = tree_digest(paths.serving / "1")
+    STAGES[kind](paths.serving / ".stage-1")
+    assert removed(paths) == {("stage", "serving/.stage-1")}
+    assert removed(paths) == set()
+    assert tree_digest(paths.serving / "1") == before
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to everything", "provenance of nobody"])
+def test_a_foreign_entry_of_the_serving_directory_neither_stops_a_collection_nor_goes(paths, kind):
+    foreign = paths.serving / "99"
+    if kind == "a link to everything":
+        foreign.symlink_to("/")
+    else:
+        leave(foreign / "assets.extra/provenance.json", b"{" if kind == "provenance of nobody" else b"")
+    leave(paths.inputs / "abc/file")
+    assert removed(paths) == {("input", "inputs/abc")}
+    assert foreign.is_symlink() or foreign.is_dir()
+
+
 def test_the_checkpoint_of_a_training_that_may_be_resumed_stays(paths):
     Ledger.open(paths.ledger).intent(node="Classifier", run_id="run-4", key="abc")
     leave(paths.checkpoints / "abc/training.npz")

@@ -32,6 +32,7 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
       mnist-tfx lineage sign 2 --key ~/.mnist-tfx/private.pem --root runs/mnist
     """
     folder = signing.target(root.absolute(), served_version)
+    signing.check_writable(folder)
     private_key = keys.load_private(key, passphrase)
     envelope = signing.sign(folder, private_key)
     keyid = private_key.public.keyid

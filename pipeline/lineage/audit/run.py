@@ -117,7 +117,7 @@ def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
     if is_version and (paths.ledger.exists() or paths.records.is_dir()):
         if (linked := _linked(paths, number)) is not None:
             return linked
-        for served in serving.versions(paths.serving):
+        for served in serving.candidates(paths.serving):
             if served.path == folder:
                 return next(_audits(paths.root, [served], options))
     if folder.is_symlink() or not folder.is_dir():
@@ -126,7 +126,7 @@ def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
 
 
 def _versions(root: Path) -> list[ServedVersion]:
-    found = serving.versions(RunPaths(root).serving)
+    found = serving.candidates(RunPaths(root).serving)
     if not found:
         raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
     return found
@@ -158,7 +158,7 @@ def _strangers(paths: RunPaths) -> Iterator[Finding]:
     """Yields the children that TF Serving would serve although the pipeline never names a version so."""
     for path in serving.strangers(paths.serving):
         number = serving.number_of(path.name)
-        plain = path.name == str(number) and not path.is_dir()
+        plain = path.name == str(number) and (path.is_symlink() or not path.is_dir())
         what = f"TF Serving would serve this as version {number}"
         if not plain and (path.parent / str(number)).exists():
             what += ", a second one of that number"
@@ -186,7 +186,8 @@ def _audits(
 def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: Hasher, reader: StoreReader) -> Audit:
     paths, version = evidence.paths, chosen.version
     if (linked := _linked(paths, version, chosen.path)) is not None:
-        return dataclasses.replace(linked, findings=(*linked.findings, *_strangers(paths)))
+        others = (one for one in _strangers(paths) if one.where != linked.path)  # that it is a link is said already
+        return dataclasses.replace(linked, findings=(*linked.findings, *others))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = served_bytes.look(chosen.path, name, hasher)

@@ -1,0 +1,197 @@
+"""The serving directory as the ledger knows it: the versions that were pushed, and entries that nobody here pushed.
+
+TF Serving takes every child with a number for a name for a version, and loads the highest, whatever it holds. So what is
+ours is decided by the records and never by the listing: a folder that somebody made, unpacked or linked there is named,
+and neither followed nor counted nor removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from components import serving
+from components.errors import EnvironmentProblem, MnistTfxError
+from components.serving import ServedVersion
+from pipeline.lineage import chain, record_files
+from pipeline.lineage.chain import Chain, Line
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForeignEntry:
+    """A child of the serving directory that TF Serving may take for a version, and that no push made.
+
+    Attributes:
+      path: relative to the root.
+      number: for which TF Serving takes its name.
+      what: what it is, in words.
+      preferred: whether TF Serving would load it, or what it links to, instead of what was pushed.
+      remedy: a shell command that takes it out of there.
+    """
+
+    path: str
+    number: int
+    what: str
+    preferred: bool
+    remedy: str
+
+    def __str__(self) -> str:
+        loads = f"TensorFlow Serving may load it as version {self.number}" if self.preferred else "left alone"
+        return f"{self.path}: {self.what}: {loads}: move it out of there: {self.remedy}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingDirectory:
+    """What the serving directory of a root holds.
+
+    Attributes:
+      paths: of the root.
+      ledger: its lines.
+    """
+
+    paths: RunPaths
+    ledger: Chain
+
+    @staticmethod
+    def of(paths: RunPaths) -> ServingDirectory:
+        """Reads the ledger of a root, which may have none.
+
+        Raises:
+          EnvironmentProblem: if the ledger is broken or cannot be read.
+        """
+        return ServingDirectory(paths, chain.read(paths.ledger))
+
+    @cached_property
+    def pushes(self) -> Mapping[int, Line]:
+        """{version: the line that tells of its push}; a second push of the same bytes adds a line and changes nothing."""
+        found: dict[int, Line] = {}
+        for line in self.ledger.lines:
+            version = line.details.get("version")
+            if line.event == chain.PUSHED and isinstance(version, int):
+                known = found.get(version)
+                found[version] = known if known is not None and _digest(known) == _digest(line) else line
+        return found
+
+    @cached_property
+    def pruned(self) -> frozenset[int]:
+        """The numbers of versions that were pushed and then removed by `serving prune`, or were about to be."""
+        events = (chain.PUSHED, chain.PRUNED)
+        last = {line.details.get("version"): line.event for line in self.ledger.lines if line.event in events}
+        return frozenset(version for version in self.pushes if last.get(version) == chain.PRUNED)
+
+    @cached_property
+    def recorded(self) -> tuple[ServedVersion, ...]:
+        """The versions that were pushed, not pruned since, and are there, lowest number first."""
+        return tuple(one for one in self._folders if one.version in self.pushes and one.version not in self.pruned)
+
+    @cached_property
+    def half_pruned(self) -> tuple[ServedVersion, ...]:
+        """The versions that a `serving prune` noted and then did not come to remove."""
+        return tuple(one for one in self._folders if one.version in self.pruned and self.is_as_recorded(one))
+
+    @cached_property
+    def unrecorded(self) -> tuple[ServedVersion, ...]:
+        """The versions with bytes of a model that was trained here, and no line about a push: one was killed."""
+        unknown = (one for one in self._folders if one.version not in self.pushes)
+        return tuple(one for one in unknown if one.as_pushed and self._was_trained_here(one.digest))
+
+    @cached_property
+    def ours(self) -> tuple[ServedVersion, ...]:
+        """The recorded versions and the unrecorded ones, lowest number first."""
+        return tuple(sorted((*self.recorded, *self.unrecorded), key=lambda one: one.version))
+
+    @property
+    def newest(self) -> ServedVersion | None:
+        """What is served, as far as it was made here: the highest of `ours`."""
+        return self.ours[-1] if self.ours else None
+
+    @cached_property
+    def foreign(self) -> tuple[ForeignEntry, ...]:
+        """Everything else that TF Serving may take for a version."""
+        ours = {one.path for one in (*self.ours, *self.half_pruned)}
+        folders = [(one.path, one.version, self._why_foreign(one)) for one in self._folders if one.path not in ours]
+        others = [
+            (path, number, serving.oddity(path))
+            for path in serving.strangers(self.paths.serving)
+            if (number := serving.number_of(path.name)) is not None
+        ]
+        return tuple(
+            ForeignEntry(
+                path=self.paths.relative(path),
+                number=number,
+                what=what,
+                preferred=self._is_preferred(number),
+                remedy=serving.move_away(path),
+            )
+            for path, number, what in sorted(folders + others)
+        )
+
+    def is_as_recorded(self, served: ServedVersion) -> bool:
+        """Whether the bytes of a version are those that the ledger says were pushed under its number."""
+        line = self.pushes.get(served.version)
+        try:
+            return line is not None and served.digest == _digest(line)
+        except (OSError, UnicodeError):
+            # Unreadable, or a file name that is not UTF-8.
+            return False
+
+    def require_ours(self, say: Callable[[str], None]) -> None:
+        """Refuses to work towards a push that TF Serving would not load, before the work is done.
+
+        Args:
+          say: is told of entries that are in nobody's way.
+
+        Raises:
+          EnvironmentProblem: naming the entry: a link under a number, which may become anything at any time, or
+            something that TF Serving may load instead of what is pushed.
+        """
+        for entry in self.foreign:
+            path = self.paths.root / entry.path
+            if entry.preferred or path.is_symlink():
+                raise serving.in_the_way(path, entry.what)
+            say(f"warning: {entry}")
+
+    @cached_property
+    def _folders(self) -> tuple[ServedVersion, ...]:
+        try:
+            return tuple(serving.versions(self.paths.serving))
+        except OSError as err:
+            where = err.filename or self.paths.serving
+            raise EnvironmentProblem("cannot read the serving directory", where=where, got=err.strerror) from err
+
+    def _is_preferred(self, number: int) -> bool:
+        newest = self.newest
+        return number >= 0 and (newest is None or number >= newest.version)
+
+    def _why_foreign(self, one: ServedVersion) -> str:
+        if one.version in self.pruned:
+            return "a folder with the number of a version that was pruned, and other bytes"
+        return "a folder that no push made" if one.complete else "a folder that no push made, without a SavedModel"
+
+    def _was_trained_here(self, digest: str) -> bool:
+        if not self.ledger.order:
+            return True  # no ledger, as on the volume of a cluster: provenance alone tells
+        return digest in self._trained
+
+    @cached_property
+    def _trained(self) -> frozenset[str]:
+        records = record_files.scan(self.paths.records)
+        read = (_read(records, known) for known in self.ledger.order)
+        made = (entry for record in read if record is not None for made in record.outputs.values() for entry in made)
+        return frozenset(entry.sha256 for entry in made if entry.type == "Model")
+
+
+def _digest(line: Line) -> Any:
+    return line.details.get("sha256")
+
+
+def _read(records: record_files.Records, known: str) -> ExecutionRecord | None:
+    try:
+        record = records[known]
+    except MnistTfxError:
+        return None  # for the audit to report
+    return record if isinstance(record, ExecutionRecord) else None

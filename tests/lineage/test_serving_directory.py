@@ -1,0 +1,125 @@
+"""What is served as the ledger knows it: foreign entries decide nothing, and stop a run before its first node."""
+
+import shutil
+import subprocess
+
+import pytest
+from lineage.audited_copy import audited_copy
+
+from components.errors import BadInput, EnvironmentProblem
+from pipeline import local
+from pipeline.config import Reuse
+from pipeline.configure import Request
+from pipeline.lineage import chain, served, signing
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.serving_directory import ServingDirectory
+from pipeline.predict import answer
+from pipeline.view import RunView
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return audited_copy(tmp_path / "root")
+
+
+def foreign_model(folder):
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"somebody else's")
+
+
+ABOVE = {
+    "an empty folder": lambda serving: (serving / "99").mkdir(),
+    "a model": lambda serving: foreign_model(serving / "99"),
+    "a file": lambda serving: (serving / "99").write_text(""),
+    "the newest number in another spelling": lambda serving: shutil.copytree(serving / "1", serving / "+2"),
+    "a link": lambda serving: (serving / "99").symlink_to("/"),
+    "a link to an old version": lambda serving: (serving / "0").symlink_to("1"),
+}
+
+
+@pytest.mark.parametrize("kind", ABOVE)
+def test_the_newest_is_the_newest_that_was_pushed(paths, kind):
+    ABOVE[kind](paths.serving)
+    assert ServingDirectory.of(paths).newest.version == 2
+    assert served.show(paths.root).version == 2
+    assert signing.target(paths.root, None) == paths.serving / "2"
+
+
+def test_predict_asks_the_newest_that_was_pushed(paths, monkeypatch):
+    monkeypatch.setattr(answer, "_geometry", lambda *_: None)
+    foreign_model(paths.serving / "99")
+    assert answer.choose(paths.root, None).served.version == 2
+
+
+def test_a_push_whose_line_is_missing_is_ours_and_a_model_of_somebody_else_is_not(paths):
+    shutil.copytree(paths.serving / "1", paths.serving / "3")
+    directory = ServingDirectory.of(paths)
+    assert ([one.version for one in directory.unrecorded], directory.newest.version) == ([3], 3)
+    foreign_model(paths.serving / "4")
+    assert [one.path for one in ServingDirectory.of(paths).foreign] == ["serving/4"]
+
+
+def test_where_there_is_no_ledger_provenance_tells(paths):
+    paths.ledger.unlink()
+    foreign_model(paths.serving / "99")
+    directory = ServingDirectory.of(paths)
+    assert (directory.newest.version, [one.number for one in directory.foreign]) == (2, [99])
+
+
+def test_a_second_push_of_the_same_bytes_does_not_make_a_version_younger(paths):
+    before = ServingDirectory.of(paths).pushes[2]
+    Ledger.open(paths.ledger).pushed(node="Pusher", run_id="again", version=2, digest=before.details["sha256"])
+    assert ServingDirectory.of(paths).pushes[2] == before
+
+
+def test_a_pruned_version_is_not_recorded_any_more(paths):
+    line = next(x for x in chain.read(paths.ledger).lines if x.event == chain.PUSHED)
+    Ledger.open(paths.ledger).pruned(run_id="prune", version=1, digest=line.details["sha256"])
+    shutil.rmtree(paths.serving / "1")
+    foreign_model(paths.serving / "1")
+    directory = ServingDirectory.of(paths)
+    assert [one.version for one in directory.recorded] == [2]
+    assert "was pruned, and other bytes" in directory.foreign[0].what
+
+
+@pytest.mark.parametrize("kind", ABOVE)
+@pytest.mark.parametrize("dry", [False, True], ids=["run", "run --dry-run"])
+def test_a_run_is_refused_before_any_work_where_tf_serving_may_load_something_else(paths, kind, dry):
+    ABOVE[kind](paths.serving)
+    before, asked = paths.ledger.read_bytes(), (Request(root=paths.root), Reuse())
+    with pytest.raises(EnvironmentProblem, match="move it out of there: mv") as caught:
+        _ = local.plan(*asked, pytest.fail) if dry else local.run(*asked, RunView.__new__(RunView))
+    assert caught.value.exit_code == 4
+    assert paths.ledger.read_bytes() == before
+    assert not paths.log("").parent.exists()
+
+
+def test_a_fresh_root_with_a_version_of_somebody_else_is_refused_too(tmp_path):
+    (tmp_path / "serving/1700000000").mkdir(parents=True)
+    with pytest.raises(EnvironmentProblem, match=r"serving/1700000000: TensorFlow Serving may load this instead"):
+        local.run(Request(root=tmp_path), Reuse(), RunView.__new__(RunView))
+
+
+@pytest.mark.parametrize("name", ["01", "0", "-7"])
+def test_what_tf_serving_would_not_load_instead_is_a_warning(paths, name):
+    foreign_model(paths.serving / name)
+    told = []
+    ServingDirectory.of(paths).require_ours(told.append)
+    [line] = told
+    assert line.startswith(f"warning: serving/{name}: a folder")
+    assert "left alone" in line
+
+
+def test_the_remedy_moves_a_link_and_not_what_it_points_at(paths, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (paths.serving / "9").symlink_to(tmp_path / "elsewhere")
+    [entry] = ServingDirectory.of(paths).foreign
+    subprocess.run(entry.remedy, shell=True, check=True)
+    assert (tmp_path / "elsewhere").is_dir()
+    assert ServingDirectory.of(paths).foreign == ()
+
+
+def test_nothing_behind_a_link_is_read(paths):
+    (paths.serving / "9").symlink_to("1")
+    with pytest.raises(BadInput, match="no such version"):
+        served.show(paths.root, 9)
