@@ -28,7 +28,7 @@ class DryRun:
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer of `run --dry-run --json`, without its schema version."""
         nodes = [
-            {"id": node, "state": "cached" if planned.reuse else "execute", "why": planned.why}
+            {"id": node, "state": "cached" if planned.reuse else "execute", "why": planned.forecast}
             for node, planned in self.nodes.items()
         ]
         return {"status": "ok", "error": None, "settings": self.settings, "nodes": nodes}
@@ -55,6 +55,8 @@ def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
         records=record_files.scan(config.paths.records),
         order=known.order,
         collected=known.collected(),
+        unfinished=known.unfinished(),
+        resumes=reuse.trainings,
         forced=reuse.forced([node.id for node in compiled.nodes]),
         staging=staging,
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from components.declaration import CODE_DIGEST
+from pipeline import resumption
+from pipeline.config import TRAINERS
 from pipeline.lineage import records
 from pipeline.lineage.artifacts import ArtifactRef, difference
 from pipeline.lineage.records import ExecutionRecord, Scalar
@@ -45,6 +47,7 @@ class Planned:
       reuse: the execution whose outputs are reused; None if it has to execute.
       why: what decided that, in words.
       damaged: whether outputs that would have been reused were changed on disk.
+      resumes: number of epochs that a checkpoint holds of this very training; None if it would begin.
     """
 
     key: str | None
@@ -53,6 +56,12 @@ class Planned:
     reuse: Done | None
     why: str
     damaged: bool = False
+    resumes: int | None = None
+
+    @property
+    def forecast(self) -> str:
+        """Why it is to execute or not, and how far an interrupted training had come."""
+        return self.why if self.resumes is None else f"{self.why}; would be resumed at epoch {self.resumes + 1}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,8 @@ class Planner:
       order: hashes of execution records, oldest first.
       forced: nodes that execute whatever was recorded.
       collected: paths of artifacts that were removed on purpose.
+      unfinished: {node key: id of the newest run that began this work and did not finish it}.
+      resumes: whether a training goes on from its checkpoint.
       staging: where copies of data and schema go while properties are resolved; the root itself by default.
     """
 
@@ -81,6 +92,8 @@ class Planner:
     order: tuple[str, ...]
     forced: frozenset[str] = frozenset()
     collected: frozenset[str] = frozenset()
+    unfinished: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    resumes: bool = True
     staging: Path | None = None
 
     def plan(self, node: Node, done: Mapping[str, Done]) -> Planned:
@@ -93,20 +106,30 @@ class Planner:
         parameters = node.resolve(self.paths.root, self.staging or self.paths.root, inputs)
         recorded = records.without_root(parameters, str(self.paths.root))
         key = records.node_key(node.id, node.executor, recorded, inputs)
-        asked = Planned(key=key, parameters=parameters, inputs=inputs, reuse=None, why="")
+        resumes = self._epochs_kept(node, key)
+        asked = Planned(key=key, parameters=parameters, inputs=inputs, reuse=None, why="", resumes=resumes)
         if node.id in self.forced:
             return dataclasses.replace(asked, why="asked for")
         found = records.find(self.records, self.order, key)
         if found is None:
-            return dataclasses.replace(asked, why=self._what_changed(node, recorded, inputs))
+            begun = self._begun(key)
+            return dataclasses.replace(asked, why=begun or self._what_changed(node, recorded, inputs))
         hash_, record = found
         if (fault := self._fault(node, record)) is not None:
             return dataclasses.replace(asked, why=fault.why, damaged=fault.is_damage)
         done_before = Done(hash=hash_, record=record)
         # What was read under one name is reused under that name, in the metadata store as well.
         named = {name: record.parameters[name] for name in records.NAMES_ONLY if name in record.parameters}
-        asked = dataclasses.replace(asked, parameters={**parameters, **named})
+        asked = dataclasses.replace(asked, parameters={**parameters, **named}, resumes=None)
         return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
+
+    def _epochs_kept(self, node: Node, key: str) -> int | None:
+        if node.id not in TRAINERS or not self.resumes:
+            return None
+        return resumption.epochs_kept(self.paths.checkpoints / key)
+
+    def _begun(self, key: str) -> str | None:
+        return f"run {self.unfinished[key]} began it and did not finish" if key in self.unfinished else None
 
     def _fault(self, node: Node, record: ExecutionRecord) -> Fault | None:
         """Returns why the outputs of an earlier execution cannot be reused, or None: every byte is read."""
@@ -153,7 +176,8 @@ def _differences(
         if [ref.identity for ref in last.inputs.get(channel, ())] != [ref.identity for ref in inputs[channel]]
     ]
     if others:
-        yield f"{' and '.join(dict.fromkeys(others))} executed"
+        # Not "executed": they may be cached in this very run, from one that did not come this far.
+        yield f"new input from {' and '.join(dict.fromkeys(others))}"
 
 
 def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:

@@ -18,7 +18,7 @@ from tfx.orchestration.portable import data_types, launcher
 from components import savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
-from pipeline import metadata_connection, metadata_store, provenance, root, verdicts
+from pipeline import metadata_connection, metadata_store, provenance, resumption, root, verdicts
 from pipeline.config import TRAINERS, PipelineConfig, Reuse
 from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
@@ -132,6 +132,8 @@ class Run:
             records=record_files.scan(self._config.paths.records),
             order=ledger.chain.order,
             collected=ledger.chain.collected(),
+            unfinished=ledger.chain.unfinished(),
+            resumes=self._reuse.trainings,
             forced=self._reuse.forced([node.id for node in compiled.nodes]),
         )
         try:
@@ -204,7 +206,9 @@ class Run:
         if execution.done is not None:
             note_push(execution.done.record, context.ledger)
         self._done[node.id] = execution.commit()
-        return "executed", planned.why if planned.reuse is None else "the metadata store does not know its outputs"
+        why = planned.why if planned.reuse is None else "the metadata store does not know its outputs"
+        resumed = resumption.resumed(self._config.paths.root, self._done[node.id].record)
+        return "executed", why if resumed is None else f"{why}; {resumed}"
 
     def _published_again(self, node: Node, planned: Planned, connection: Connection) -> bool:
         reused = planned.reuse

@@ -136,6 +136,13 @@ class Chain:
         settled = {line.details.get("intent") for line in self.lines if line.event in (COMMIT, LOST)}
         return tuple(line for line in self.lines if line.event == INTENT and line.sequence not in settled)
 
+    def unfinished(self) -> dict[str, str]:
+        """Returns {node key: the newest run that began this work} of the work that no commit ever ended."""
+        begun = [(line.details.get("key"), line) for line in self.lines if line.event == INTENT]
+        committed = {line.details.get("intent") for line in self.lines if line.event == COMMIT}
+        done = {key for key, line in begun if line.sequence in committed}
+        return {key: line.run_id for key, line in begun if isinstance(key, str) and key not in done}
+
     def collected(self) -> frozenset[str]:
         """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
         removed = (line.details["paths"] for line in self.lines if line.event == COLLECTED)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from components.training.cluster import TF_CONFIG
 from pipeline import local
 from pipeline.config import Reuse
 from pipeline.configure import Request
+from pipeline.lineage import chain
 from pipeline.view import RunView
 
 FLOW = ["ExampleGen", "Transform", "Autoencoder", "Classifier", "Evaluator"]
@@ -60,9 +62,24 @@ def resumed_from(root):
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.parametrize("rebuild", [False, True], ids=["resumed", "rebuilt"])
-def test_a_rebuilt_training_takes_nothing_from_a_checkpoint_and_a_resumed_one_does(root, interrupted, rebuild):
-    answer = mnist_tfx(*interrupted, *(["--rebuild"] if rebuild else []))
+def test_a_rebuilt_training_takes_nothing_from_a_checkpoint_and_a_resumed_one_does_and_says_so(
+    root, interrupted, rebuild
+):
+    options = ["--rebuild"] if rebuild else []
+    [run] = [intent.run_id for intent in chain.read(root / "ledger.jsonl").unsettled()]
+    plan = mnist_tfx(*interrupted, *options, "--dry-run")
+    answer = mnist_tfx(*interrupted, *options)
     assert answer.code == 0, answer.err
+    said = re.fullmatch(r"(.*); would be resumed at epoch ([0-9]+)", plan.why()["Autoencoder"])
+    done = re.fullmatch(r"(.*); resumed at epoch ([0-9]+) of ([0-9]+)", answer.why()["Autoencoder"])
+    if rebuild:
+        assert (plan.why()["Autoencoder"], answer.why()["Autoencoder"]) == ("asked for", "asked for")
+    else:
+        assert said.group(1) == done.group(1) == f"run {run} began it and did not finish"
+        assert int(said.group(2)) == int(done.group(2)) == resumed_from(root) + 1 <= int(done.group(3))
+    cached = {node for node, state in plan.states().items() if state == "cached"}
+    assert cached == {node for node, state in answer.states().items() if state == "cached"}
+    assert not [why for why in plan.why().values() if any(f"{node} execute" in why for node in cached)]
     assert (answer.states()["Autoencoder"], answer.states()["Transform"]) == ("executed", "cached")
     assert (resumed_from(root) is None) == rebuild
     assert not list(root.glob("checkpoints/*/*"))
