@@ -14,7 +14,7 @@ from lineage.audited_copy import audited_copy
 from components.errors import EnvironmentProblem
 from pipeline import local, serving_versions
 from pipeline.config import Reuse
-from pipeline.configure import Request
+from pipeline.configure import Request, settings_and_paths
 from pipeline.lineage.gc import collect
 from pipeline.lineage.rebuild import rebuild
 from pipeline.lineage.repair import repair
@@ -37,6 +37,8 @@ def paths():
         place.mkdir(exist_ok=True)
     (root.serving / ".lock").touch()
     (root.serving / ".versions").write_text("2\n")
+    # The other user may not be let into the folders of the interpreter: what is imported late is imported now.
+    settings_and_paths(Request(root=root.root))
     if os.geteuid() == 0:
         subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
     yield root
