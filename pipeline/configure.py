@@ -9,6 +9,7 @@ from typing import Final
 
 from components.errors import BadInput
 from components.ingest import discovery, source, spans
+from components.ingest.beginnings import check_beginnings
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
@@ -93,6 +94,8 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
             got="x".join(map(str, shape)),
             hint="choose another --recipe, or --set data.shape=[H,W]",
         )
+    if files is not None:
+        check_beginnings(files.parts, form=files.form, data=settings.data)
     root = (request.root or RUNS / settings.name).absolute()
     return settings, RunPaths(root), files
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput
-from components.ingest.csv_layout import require_columns, row_fields, sniff
+from components.ingest.csv_layout import INDEX_NAMES, odd_name, pixel_columns, require_columns, row_fields, sniff
 from components.ingest.csv_lines import line_blocks, longest_line
-from components.ingest.faults import SHOWN, lines_text, quoted
+from components.ingest.faults import MOST, SHOWN, lines_text, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def label_column(path: Path, layout: CsvLayout, setting: str) -> int | None:
       path: the file, for the error.
       layout: its layout.
       setting: `first`, `last`, a name in the header, or `auto`, for which a header may say `label`, `class` or
-        `target`.
+        `target`, or have one name that is unlike those of the pixels.
 
     Raises:
       BadInput: for a name that the header lacks.
@@ -38,7 +38,7 @@ def label_column(path: Path, layout: CsvLayout, setting: str) -> int | None:
     header = layout.header or ()
     if setting == "auto":
         named = [i for i, name in enumerate(header) if name.strip().lower() in _LABEL_NAMES]
-        return named[0] if len(named) == 1 else None
+        return named[0] if len(named) == 1 else odd_name(header)
     if setting in header:
         return header.index(setting)
     if setting in ("first", "last"):
@@ -69,7 +69,35 @@ def resolve_label(paths: Sequence[Path], data: DataSettings) -> int:
     if len(found) > 1:
         got = ", ".join(f"column {(column or 0) + 1} in {path.name}" for path, column in columns.items())
         raise BadInput("the label stands in different columns", where=paths[0].parent, got=got)
-    return found.pop()
+    (label,) = found
+    for path, layout in layouts.items():
+        _require_no_index(path, layout, label)
+    _require_one_order(layouts, label, data)
+    return label
+
+
+def _require_no_index(path: Path, layout: CsvLayout, label: int) -> None:
+    """Refuses a label column that by its name numbers the rows."""
+    if layout.header is not None and (name := layout.header[label]).lower() in INDEX_NAMES:
+        raise BadInput(
+            "has no label: the column that could hold it numbers the rows",
+            where=path,
+            got=f"the name {name!r} over column {label + 1}",
+            hint="name the label's column with --label, and write the file without the index",
+        )
+
+
+def _require_one_order(layouts: dict[Path, CsvLayout], label: int, data: DataSettings) -> None:
+    """Refuses files of one data set where a header puts the columns into another order, and another file has none."""
+    bare = [path for path, layout in layouts.items() if layout.header is None]
+    for path, layout in layouts.items() if bare else ():
+        order = pixel_columns(path, layout, label, data)
+        if (order[1:] < order[:-1]).any():
+            raise BadInput(
+                "has no header, and another file's header says that its columns are not in order",
+                where=bare[0],
+                wanted=f"a header such as that of {path.name}",
+            )
 
 
 @dataclass
@@ -116,7 +144,8 @@ class _EndColumn:
     def __str__(self) -> str:
         if self.others:
             such = f"such as {quoted(self.example.decode())}"
-            return f"{self.others} of {self.rows} rows have no label there, {such} ({lines_text(self.lines)})"
+            rows = f"{self.others} of {self.rows} rows" if self.others <= MOST else f"more than {MOST} rows"
+            return f"{rows} have no label there, {such} ({lines_text(self.lines)})"
         return f"the one value {self.distinct.pop()}" if len(self.distinct) == 1 else "labels alone"
 
 
@@ -131,19 +160,21 @@ def _label_end(layouts: dict[Path, CsvLayout], data: DataSettings) -> int:
         where=", ".join(map(str, layouts)),
         wanted=f"labels 0 to {data.label_count - 1} in the first column or in the last",
         got=f"in the first {first}, in the last {last}",
-        hint="say which with --label first or --label last",
+        hint="say which with --label first or --label last; elsewhere in the row, only a header can name it",
     )
 
 
 def _see_ends(path: Path, layout: CsvLayout, first: _EndColumn, last: _EndColumn) -> None:
     mark = layout.delimiter.encode()
     for block in line_blocks(path, start=layout.first_line, longest=longest_line(layout.columns)):
+        if first.others > MOST and last.others > MOST:
+            return  # neither is it, whatever follows
         ordinary = not block.text.translate(None, _ORDINARY)
         for number, line in block.lines():
             if ordinary and line.count(mark) == layout.columns - 1:
                 first.see(line[: line.find(mark)], number)
                 last.see(line[line.rfind(mark) + 1 :], number)
-            elif line.strip():
+            else:
                 # May be at fault as a whole, and then its line number says more than a label that cannot be found.
                 values = row_fields(path, number, line, layout)
                 first.see(values[0].encode(), number)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from components.errors import BadInput
-from components.ingest.csv_lines import bad_line, fields, line_blocks
+from components.ingest.csv_lines import bad_line, fields, first_line, line_blocks
+from components.ingest.kinds import HEAD, foreign_kind, idx_kind
+from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -20,6 +25,18 @@ if TYPE_CHECKING:
 
 COMMA: Final = ","
 TAB: Final = "\t"
+LONGEST_NAME: Final = 100
+"""Characters of a field in the first line; a longer one is neither a name nor a number that could be used."""
+
+FEWEST_COUNTED: Final = 10
+"""Numbers that count up make a header where there are as many; three or four of them may be an image as well."""
+
+INDEX_NAMES: Final = frozenset(
+    ("", "index", "idx", "id", "row", "rowid", "row_id", "rownames", "imageid", "unnamed: 0", "level_0")
+)
+"""Names of a column that numbers the rows; pandas writes the first for an index without a name."""
+
+_LOOKED_AT: Final = 20
 _OTHER_DELIMITERS: Final = {";": "semicolons", "|": "bars", " ": "spaces"}
 _NUMBERS: Final = re.compile(r"[0-9]+")
 # 1x1, pixel_0_0, r1c1: the row comes first. Anything else (x3y7, c1r1) may mean the opposite, and is refused.
@@ -32,43 +49,61 @@ class CsvLayout:
 
     Attributes:
       delimiter: comma or tab.
-      header: the names in the first line, or None where it is a row already.
+      header: the names in the first line, or None where it is a row already, or a header that names nothing: a row
+        that pandas took for one.
       columns: fields in a line, label included.
       first_line: number of the first row's line, from 1.
+      counted: the numbers in a header that has nothing but whole numbers that count its columns up.
     """
 
     delimiter: str
     header: tuple[str, ...] | None
     columns: int
     first_line: int
+    counted: tuple[int, ...] | None = None
 
 
 def sniff(path: Path) -> CsvLayout:
-    """Reads the layout off the first line that is not blank.
+    """Returns the layout that the first line gives that is not blank.
 
     A line is a header when it holds names and, beside them, nothing but numbers counted up (the names that pandas
-    gives to unnamed columns). So a row with a stray word in it is never taken for a header and lost.
+    gives to unnamed columns), or nothing but such numbers, or a row that pandas took for a header and made unique
+    (`0,0.1,0.2`). So a row with a stray word in it is never taken for a header and lost, and no header for a row.
 
     Raises:
-      BadInput: for a file without any line, a first line that is no text, or a name that comes twice.
+      BadInput: for a file without any line, one that is no text, or a name that comes twice.
     """
-    number, line = _first_line(path)
+    _require_text(path)
+    number, line = first_line(path)
     delimiter = TAB if line.count(b"\t") > line.count(b",") else COMMA
     names = [name.strip() for name in fields(path, number, line, delimiter)]
-    if not _is_header(names):
-        return CsvLayout(delimiter=delimiter, header=None, columns=len(names), first_line=number)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if longest := next((name for name in names if len(name) > LONGEST_NAME), None):
+        wanted = f"numbers, or names of at most {LONGEST_NAME} characters"
+        raise bad_line(path, number, "has a field that is too long", wanted=wanted, got=f"{len(longest)} characters")
+    counted = counted_numbers(names)
+    is_header = _is_header(names) or (counted is not None and len(names) >= FEWEST_COUNTED)
+    if is_header and (twice := sorted(name for name, count in Counter(names).items() if count > 1)):
         raise bad_line(path, number, "names a column twice", got=repr(twice[0]))
-    return CsvLayout(delimiter=delimiter, header=tuple(names), columns=len(names), first_line=number + 1)
+    return CsvLayout(
+        delimiter=delimiter,
+        header=tuple(names) if is_header else None,
+        columns=len(names),
+        first_line=number + 1 if is_header or _is_row_made_unique(names) else number,
+        counted=counted,
+    )
 
 
 def require_columns(path: Path, layout: CsvLayout, data: DataSettings) -> None:
     """Refuses a file whose first line has not one field for each pixel and one for the label.
 
     Raises:
-      BadInput: with both numbers.
+      BadInput: with both numbers; or for a first line of few numbers that may be a header and may be a row.
     """
     if layout.columns == data.pixels + 1:
+        if layout.counted is not None and layout.header is None:
+            what = "may be a header and may be a row: its numbers count up"
+            hint = "delete it if it is a header; if it is a row, put a header with a name for each column before it"
+            raise bad_line(path, layout.first_line, what, hint=hint)
         return
     height, width = data.shape
     raise BadInput(
@@ -84,13 +119,22 @@ def row_fields(path: Path, number: int, line: bytes, layout: CsvLayout) -> list[
     """Returns the fields of one line of data, quotes taken off.
 
     Raises:
-      BadInput: for a line that is no text, or has more or fewer fields than the first one.
+      BadInput: for a line that is no text, has more or fewer fields than the first one, or is the header once more.
     """
     values = fields(path, number, line, layout.delimiter)
     if len(values) != layout.columns:
         what = "has too few fields" if len(values) < layout.columns else "has too many fields"
         raise bad_line(path, number, what, wanted=str(layout.columns), got=str(len(values)))
+    if layout.header is not None and values[0].strip() == layout.header[0]:
+        names = [value.strip() for value in values]
+        if names == list(layout.header):
+            raise repeated_header(path, number)
     return values
+
+
+def repeated_header(path: Path, number: int) -> BadInput:
+    """Returns the error for a header amid the rows, as joining two files leaves one."""
+    return bad_line(path, number, "is a header amid the rows", hint="delete the line, or give the files one by one")
 
 
 def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings) -> NDArray[np.int64]:
@@ -104,6 +148,8 @@ def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings)
     columns = np.array([column for column in range(layout.columns) if column != label])
     if layout.header is None:
         return columns
+    if layout.counted is not None:
+        return columns[np.argsort([layout.counted[column] for column in columns], kind="stable")]
     names = [layout.header[column] for column in columns]
     order = _order(names, data)
     if order is None:
@@ -118,19 +164,54 @@ def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings)
     return columns[order]
 
 
-def _first_line(path: Path) -> tuple[int, bytes]:
-    for block in line_blocks(path):
-        for number, line in block.lines():
-            if line.strip():
-                return number, line
-    raise BadInput("holds no rows", where=path)
+def odd_name(header: Sequence[str]) -> int | None:
+    """Returns the one column whose name is unlike those of all others once numbers are left out; None without one."""
+    kinds = [_NUMBERS.sub("0", name.strip().lower()) for name in header]
+    counts = Counter(kinds)
+    alone = [column for column, kind in enumerate(kinds) if counts[kind] == 1]
+    return alone[0] if len(alone) == 1 and len(counts) == 2 and len(kinds) > 3 else None
+
+
+def counted_numbers(names: Sequence[str]) -> tuple[int, ...] | None:
+    """Returns the whole numbers that `names` are (`0`, `1.0`), if together they count up without a gap; else None."""
+    try:
+        values = [float(name) for name in names]
+    except ValueError:
+        return None
+    # Beyond 2**53 a float no longer tells neighbours apart.
+    if len(values) < 3 or not all(value.is_integer() and 0 <= value < 1 << 53 for value in values):
+        return None
+    numbers = tuple(int(value) for value in values)
+    distinct = len(set(numbers)) == len(numbers)
+    return numbers if distinct and max(numbers) - min(numbers) == len(numbers) - 1 else None
+
+
+def _require_text(path: Path) -> None:
+    with PayloadReader(path) as reader:
+        head = reader.read(HEAD)
+    if (kind := foreign_kind(head) or idx_kind(head)) is not None:
+        raise BadInput("is no CSV file", where=path, wanted="rows of numbers", got=kind)
 
 
 def _is_header(names: list[str]) -> bool:
-    counted = [name for name in names if _is_number(name)]
-    if len(counted) == len(names) or not all(names):
+    if not names[0] and len(names) > FEWEST_COUNTED:
+        # An index without a name goes first, and has nothing over it.
+        return _is_header(names[1:]) or counted_numbers(names[1:]) is not None
+    numbers = [name for name in names if _is_number(name)]
+    if len(numbers) == len(names) or not all(names):
         return False
-    return not counted or _counted_up([(int(n),) for n in counted if n.isdecimal()], len(counted))
+    return not numbers or _counted_up([(int(n),) for n in numbers if _NUMBERS.fullmatch(n)], len(numbers))
+
+
+def _is_row_made_unique(names: Sequence[str]) -> bool:
+    """Whether pandas wrote these names: it took a row for a header, and made of `0,0,0` the names `0,0.1,0.2`."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        base, point, copy = name.partition(".")
+        if not _NUMBERS.fullmatch(base) or copy != (str(seen[base]) if seen[base] else "") or bool(point) != bool(copy):
+            return False
+        seen[base] += 1
+    return len(names) >= FEWEST_COUNTED and len(seen) < len(names)
 
 
 def _is_number(text: str) -> bool:
@@ -162,6 +243,37 @@ def _is_grid(numbers: list[tuple[int, ...]], shape: tuple[int, int]) -> bool:
 def _column_hint(path: Path, layout: CsvLayout, data: DataSettings) -> str | None:
     if layout.columns == data.pixels:
         return "is the label missing?"
-    line = _first_line(path)[1].decode()
-    others = [name for mark, name in _OTHER_DELIMITERS.items() if layout.columns == 1 and mark in line.strip()]
+    if layout.columns == data.pixels + 2 and _numbers_rows(path, layout):
+        return "its first column numbers the rows: write the file without it (in pandas, to_csv(..., index=False))"
+    if layout.columns == data.pixels + data.label_count and _is_one_hot(path, layout, data):
+        return f"the label seems to be one-hot, in {data.label_count} columns: one column with a number is wanted"
+    if layout.columns > 1:
+        return None
+    line = first_line(path)[1].decode()
+    others = [name for mark, name in _OTHER_DELIMITERS.items() if mark in line.strip()]
     return f"fields must be separated by commas or tabs, these seem to be by {others[0]}" if others else None
+
+
+def _first_rows(path: Path, layout: CsvLayout) -> Iterator[list[str]]:
+    """Yields the fields of the first few rows, whatever they hold."""
+    blocks = line_blocks(path, start=layout.first_line)
+    lines = ((number, line) for block in blocks for number, line in block.lines())
+    for number, line in islice(lines, _LOOKED_AT):
+        yield fields(path, number, line, layout.delimiter)
+
+
+def _numbers_rows(path: Path, layout: CsvLayout) -> bool:
+    if layout.header is not None and layout.header[0].lower() in INDEX_NAMES:
+        return True
+    first = [values[0].strip() for values in _first_rows(path, layout) if values]
+    return len(first) > 2 and counted_numbers(first) is not None
+
+
+def _is_one_hot(path: Path, layout: CsvLayout, data: DataSettings) -> bool:
+    def is_one_hot(values: list[str]) -> bool:
+        return sorted(values) == ["0"] * (data.label_count - 1) + ["1"]
+
+    rows = [[value.strip().removesuffix(".0") for value in values] for values in _first_rows(path, layout)]
+    return all(is_one_hot(row[-data.label_count :]) for row in rows) or all(
+        is_one_hot(row[: data.label_count]) for row in rows
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 LONGEST_FIRST_LINE: Final = 1 << 22
 """Bytes that a line may have as long as the number of columns is not known."""
 
+MOST_BLANK: Final = 1 << 20
+"""Bytes of a file after which some of them must have been something else than blanks and line ends."""
+
+_SHARE: Final = 16  # of so many bytes, at least one is no blank
+_BLANKS: Final = b" \t\r\n\v\f"
+_VISIBLE: Final = re.compile(rb"[^ \t\r\n\v\f]")
 _BOM: Final = b"\xef\xbb\xbf"
 _BLOCK: Final = 1 << 19  # what the arithmetic on a block takes stays in a core's cache
 
@@ -33,8 +40,15 @@ class LineBlock:
     text: bytes
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yields number and bytes of each line, without its LF."""
-        return enumerate(self.text[:-1].split(b"\n"), self.first)
+        """Yields number and bytes of each line that is not blank, without its LF."""
+        number, at = self.first, 0
+        # From one visible character to the next: a million empty lines cost what as many bytes do.
+        while (shown := _VISIBLE.search(self.text, at)) is not None:
+            start = max(at, self.text.rfind(b"\n", at, shown.start()) + 1)
+            end = self.text.index(b"\n", start)
+            number += self.text.count(b"\n", at, start)
+            yield number, self.text[start:end]
+            number, at = number + 1, end + 1
 
 
 def longest_line(columns: int) -> int:
@@ -51,11 +65,12 @@ def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE
       longest: bytes after which a line is refused.
 
     Raises:
-      BadInput: for a line that does not end within `longest` bytes.
+      BadInput: for a line that does not end within `longest` bytes, or a file that goes on with blank lines.
     """
-    number, rest = 1, b""
+    number, rest, blanks = 1, b"", _BlankLimit(path)
     with PayloadReader(path) as reader:
         while data := reader.read(_BLOCK):
+            blanks(data)
             text = rest + (data.removeprefix(_BOM) if reader.offset == len(data) else data)
             cut = text.rfind(b"\n") + 1
             text, rest = text[:cut], text[cut:]
@@ -66,8 +81,43 @@ def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE
     yield from _from(start, number, rest and rest + b"\n")
 
 
+def first_line(path: Path) -> tuple[int, bytes]:
+    """Returns number, from 1, and bytes of the first line that is not blank.
+
+    Raises:
+      BadInput: if there is none, or it does not end.
+    """
+    for block in line_blocks(path):
+        for line in block.lines():
+            return line
+    raise BadInput("holds no rows", where=path)
+
+
+class _BlankLimit:
+    """Counts the blanks in a file's blocks, and refuses a file of hardly anything else: a gzip bomb of empty lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = 0
+        self._visible = 0
+
+    def __call__(self, block: bytes) -> None:
+        """Takes the next block of the payload.
+
+        Raises:
+          BadInput: if hardly any of what was seen is visible.
+        """
+        self._bytes += len(block)
+        self._visible += len(block.translate(None, _BLANKS))
+        if self._bytes > MOST_BLANK and self._visible * _SHARE < self._bytes:
+            seen = f"{self._visible} visible characters in the first {self._bytes} bytes"
+            raise BadInput("is made of blank lines", where=self._path, wanted="rows of numbers", got=seen)
+
+
 class LineLimit:
     """Counts the lines in a file's blocks, and refuses one that goes on and on: what a gzip bomb has instead of lines.
+
+    A file of blank lines is refused as well.
 
     Args:
       path: the file, for the error.
@@ -79,13 +129,15 @@ class LineLimit:
         self._longest = longest
         self._line = 1
         self._length = 0
+        self._blanks = _BlankLimit(path)
 
     def __call__(self, block: bytes) -> None:
         """Takes the next block of the payload.
 
         Raises:
-          BadInput: for a line that does not end.
+          BadInput: for a line that does not end, or for blanks alone.
         """
+        self._blanks(block)
         ends = block.count(b"\n")
         self._line += ends
         self._length = len(block) - block.rfind(b"\n") - 1 if ends else self._length + len(block)
@@ -122,8 +174,10 @@ def bad_line(  # noqa: PLR0913  # one argument to each part of the error
 
 
 def _from(start: int, number: int, text: bytes) -> Iterator[LineBlock]:
-    while text and number < start:
-        text = text[text.find(b"\n") + 1 :]
+    at = 0
+    while number < start and at < len(text):
+        at = text.index(b"\n", at) + 1
         number += 1
+    text = text[at:]
     if text:
         yield LineBlock(first=number, text=text.replace(b"\r\n", b"\n") if b"\r" in text else text)

@@ -13,7 +13,16 @@ import numpy as np
 from components.errors import BadInput
 from components.ingest.chunk import Chunk
 from components.ingest.csv_label import label_column, resolve_label
-from components.ingest.csv_layout import CsvLayout, pixel_columns, require_columns, row_fields, sniff
+from components.ingest.csv_layout import (
+    FEWEST_COUNTED,
+    CsvLayout,
+    counted_numbers,
+    pixel_columns,
+    repeated_header,
+    require_columns,
+    row_fields,
+    sniff,
+)
 from components.ingest.csv_lines import LineBlock, line_blocks, longest_line
 from components.ingest.faults import RowFaults
 
@@ -74,6 +83,8 @@ class _Parser:
             numbers = range(block.first, block.first + (0 if values is None else len(values)))
             if values is None:
                 values = self._unusual(block)
+            elif (header := _counted_row(values)) is not None:
+                raise repeated_header(self.path, block.first + header)
             pixels, labels = self._picked(values), values[:, self.label].astype(np.int64)
             if numbers:
                 self.faults.check(pixels, labels, numbers, self.pixels + 1)
@@ -89,9 +100,9 @@ class _Parser:
     def _unusual(self, block: LineBlock) -> NDArray[np.uint16]:
         rows = []
         for number, line in block.lines():
-            if not line.strip():
-                continue
             values = row_fields(self.path, number, line, self.layout)
+            if len(values) >= FEWEST_COUNTED and counted_numbers(values) is not None:
+                raise repeated_header(self.path, number)
             if self._usable(number, values):
                 rows.append([int(value) for value in values])
         return np.array(rows, np.uint16).reshape(len(rows), self.layout.columns)
@@ -138,6 +149,20 @@ def parse_ordinary(text: bytes, delimiter: str, columns: int) -> NDArray[np.uint
     values[2:] += np.multiply(digits[:-2], pairs[1:] & pairs[:-1], dtype=np.uint16) * np.uint16(100)
     rows: NDArray[np.uint16] = values[:-1][is_end[1:]].reshape(-1, columns)
     return rows
+
+
+def _counted_row(values: NDArray[np.uint16]) -> int | None:
+    """Returns the first row whose numbers count the columns up, as a header's do and no image's; None without one.
+
+    Labels stand at either end, so a few columns beside it say nearly always that there is none, at hardly any cost.
+    """
+    if values.shape[1] < FEWEST_COUNTED:
+        return None
+    steps = values[:, 2:5] == values[:, 1:4] + 1
+    for row in steps.all(axis=1).nonzero()[0]:
+        if np.array_equal(np.sort(values[row]), values[row].min() + np.arange(values.shape[1])):
+            return int(row)
+    return None
 
 
 def _chunks(parts: Iterable[_Rows], rows: int) -> Iterator[Chunk]:

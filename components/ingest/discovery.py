@@ -15,8 +15,9 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import csv_layout, idx
+from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ Form = Literal["idx", "csv"]
 PartName = Literal["train", "test"]
 
 _IDX_NAME: Final = re.compile(
-    r"(?P<set>.*?)(?P<split>train|t10k|test)[-._](?P<role>images|labels)[-._]idx[13][-._]ubyte(\.gz)?",
+    r"(?P<set>.*?)(?P<split>train|t10k|test)[-._](?P<role>images|labels)[-._]idx[1-9][-._][a-z0-9]+(\.gz)?",
     re.IGNORECASE | re.DOTALL,
 )
 _CSV_NAME: Final = re.compile(r".*\.(csv|tsv|tra|tes|data)(\.gz)?", re.IGNORECASE | re.DOTALL)
 _TRAIN_NAME: Final = re.compile(r"train|\.tra(\.gz)?$", re.IGNORECASE)
 _TEST_NAME: Final = re.compile(r"test|^t10k|\.tes(\.gz)?$", re.IGNORECASE)
 _ROLES: Final = {"images": idx.IMAGES, "labels": idx.LABELS}
+_LOOKED_AT: Final = 5  # files of a folder without data that are opened to say what they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,7 @@ def _given(paths: Sequence[Path], form: str | None) -> DataFiles:
         raise BadInput("no data files given", hint="name a folder or files with --data")
     for path in paths:
         _require_usable(path)
+    _require_distinct(paths)
     files = [_by_name(path) or _by_content(path) for path in paths]
     forms = {file.form for file in files}
     if len(forms) > 1 or form not in (None, *forms):
@@ -189,13 +192,22 @@ def _given(paths: Sequence[Path], form: str | None) -> DataFiles:
     return DataFiles(form="idx", parts=_idx_parts(files, where=paths[0].parent))
 
 
+def _require_distinct(paths: Sequence[Path]) -> None:
+    known: set[tuple[int, int]] = set()
+    for path in paths:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) in known:
+            raise BadInput("is given twice", where=path, hint="name each file once with --data")
+        known.add((status.st_dev, status.st_ino))
+
+
 def _in_folder(folder: Path, form: str | None) -> DataFiles:
     listing = _listing(folder)
     files = _raw_before_gzip(
         [file for path in listing if (file := _by_name(path)) and file.form == (form or file.form)]
     )
     parts = _folder_parts(folder, files)
-    taken = [path for part in parts for path in part.files]
+    taken = {path for part in parts for path in part.files}
     for path in taken:
         _require_usable(path)
     found: Form = "idx" if len(parts[0].files) > 1 else "csv"
@@ -204,16 +216,25 @@ def _in_folder(folder: Path, form: str | None) -> DataFiles:
 
 def _listing(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+        with os.scandir(folder) as entries:
+            return sorted(folder / one.name for one in entries if not one.name.startswith(".") and not _is_folder(one))
     except OSError as err:
         raise EnvironmentProblem("folder cannot be read", where=folder, got=err.strerror) from err
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; that is known from its folder's listing, and of 100,000 files none is asked."""
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a loop
+        return False
 
 
 def _raw_before_gzip(files: Iterable[_Candidate]) -> list[_Candidate]:
     """Leaves aside `x.gz` where `x` lies beside it, as after `gunzip --keep`."""
     files = list(files)
     raw = {file.path.name for file in files}
-    return [file for file in files if file.path.name.removesuffix(".gz") not in raw - {file.path.name}]
+    return [file for file in files if not file.path.name.endswith(".gz") or file.path.name[:-3] not in raw]
 
 
 def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]:
@@ -224,6 +245,7 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
             "no data files found",
             where=folder,
             wanted="train-images-idx3-ubyte and train-labels-idx1-ubyte, or .csv, .tsv, .data or .tra files (or .gz)",
+            got=_content(folder),
         )
     # With one pair there, a second set or an orphan is a mistake to name, not a reason to take the CSVs instead.
     if idx_files and (_has_pair(idx_files) or not csv_files):
@@ -237,6 +259,23 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
             hint="give the files one by one with --data",
         )
     return _one_of_each(folder, _csv_parts(csv_files))
+
+
+def _content(folder: Path) -> str:
+    """Says what a folder holds that has no data files: the first few files, and what those are whose bytes say so."""
+    listing = _listing(folder)
+    if not listing:
+        return "no file at all"
+    more = f", and {len(listing) - _LOOKED_AT} more" if len(listing) > _LOOKED_AT else ""
+    return ", ".join(_named(path) for path in listing[:_LOOKED_AT]) + more
+
+
+def _named(path: Path) -> str:
+    try:
+        kind = foreign_kind(_head(path))
+    except MnistTfxError:
+        kind = None
+    return path.name if kind is None else f"{path.name} ({kind})"
 
 
 def _has_pair(files: Sequence[_Candidate]) -> bool:
@@ -303,14 +342,22 @@ def _by_name(path: Path) -> _Candidate | None:
 
 
 def _by_content(path: Path) -> _Candidate:
-    with PayloadReader(path) as reader:
-        magic = reader.read(4)
+    head = _head(path)
+    if (kind := foreign_kind(head)) is not None:
+        raise BadInput("is no data file", where=path, wanted="IDX or CSV, raw or gzip", got=kind)
     split = _split_by_name(path.name)
-    if not magic.startswith(b"\0\0"):
+    if not head.startswith(b"\0\0"):
         return _Candidate(path=path, form="csv", split=split, role="rows")
     # A wrong type or number of dimensions is for the IDX reader to explain.
-    role = "labels" if magic[3:] == bytes((_ROLES["labels"],)) else "images"
+    role = next((role for role, count in _ROLES.items() if head[3:4] == bytes((count,))), None)
+    if role is None:  # several columns of labels are no images because of that
+        role = "labels" if "label" in path.name.lower() else "images"
     return _Candidate(path=path, form="idx", split=split, role=role)
+
+
+def _head(path: Path) -> bytes:
+    with PayloadReader(path) as reader:
+        return reader.read(HEAD)
 
 
 def _split_by_name(name: str) -> PartName | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from components.settings import DataSettings
 
 SHOWN: Final = 10
+MOST: Final = 1_000
+"""Unusable rows after which a file is not read any further: it is something else, and may be of any length."""
+
 _LONGEST_VALUE: Final = 24
 _SCALED: Final = "the pixels look already scaled to 0..1: give the raw ones, scaling is the pipeline's work"
 
@@ -56,13 +59,27 @@ class RowFaults:
         return bool(self._labels.rows or self._pixels.rows)
 
     def label(self, number: int, value: object) -> None:
-        """Notes the label of one row."""
+        """Notes the label of one row.
+
+        Raises:
+          BadInput: when there are more than `MOST`.
+        """
         self._labels.add(f"{quoted(value)} in {self.unit} {number}")
+        self._raise_if_too_many(self._labels)
 
     def pixel(self, number: int, column: int, value: object, *, scaled: bool = False) -> None:
-        """Notes the first bad pixel of one row; `column` counts from 1."""
+        """Notes the first bad pixel of one row; `column` counts from 1.
+
+        Raises:
+          BadInput: when there are more than `MOST`.
+        """
         self.scaled = self.scaled and scaled
         self._pixels.add(f"{quoted(value)} in {self.unit} {number} column {column}")
+        self._raise_if_too_many(self._pixels)
+
+    def _raise_if_too_many(self, tally: _Tally) -> None:
+        if tally.rows > MOST:
+            self.raise_if_any()
 
     def check(
         self,
@@ -110,6 +127,8 @@ def lines_text(lines: Iterable[int]) -> str:
 def _fault(path: Path, noun: str, tally: _Tally, wanted: str, hint: str | None) -> BadInput:
     rows = "1 row has" if tally.rows == 1 else f"{tally.rows} rows have"
     more = "" if tally.rows <= SHOWN else f", and {tally.rows - SHOWN} more"
+    if tally.rows > MOST:
+        rows, more = f"more than {MOST} rows have", ", and so on"
     return BadInput(
         f"{rows} an unusable {noun}", where=path, wanted=wanted, got=", ".join(tally.examples) + more, hint=hint
     )

@@ -19,6 +19,7 @@ import numpy as np
 from components.errors import BadInput
 from components.ingest.chunk import Chunk
 from components.ingest.faults import RowFaults
+from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader, payload_size_bound
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ MAX_PIXELS: Final = 1 << 26
 """Largest image, 8192 x 8192, so that one row always fits in memory."""
 
 _UNSIGNED_BYTE: Final = 0x08
-_OTHER_TYPES: Final = {0x09: "signed byte", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+_OTHER_TYPES: Final = {0x09: "signed bytes", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+_MOST_DIMENSIONS: Final = 8  # numpy itself stops at 32, and no data set of images has more than five
 _NOUNS: Final = {IMAGES: "images", LABELS: "labels"}
 _CHUNK_BYTES: Final = 1 << 26
 _SKIP_BYTES: Final = 1 << 20
@@ -89,6 +91,16 @@ def read_header(path: Path, *, dimensions: Literal[1, 3]) -> IdxHeader:
     """
     with PayloadReader(path) as reader:
         return _read_header(reader, path, dimensions)
+
+
+def read_headers(images_path: Path, labels_path: Path, data: DataSettings | None = None) -> tuple[IdxHeader, IdxHeader]:
+    """Returns the headers of a pair that fit each other, the files' sizes and, where given, the shape of `data`.
+
+    Raises:
+      BadInput: when they do not, from the first bytes alone.
+    """
+    with PayloadReader(images_path) as images, PayloadReader(labels_path) as labels:
+        return _read_headers(images, labels, (images_path, labels_path), data)
 
 
 def check(images_path: Path, labels_path: Path, data: DataSettings | None = None) -> IdxHeader:
@@ -199,12 +211,13 @@ def _read_header(reader: PayloadReader, path: Path, dimensions: Literal[1, 3]) -
     raw = reader.read(4 + 4 * dimensions)
     magic = raw[:4]
     if len(magic) == 4 and magic != _magic(dimensions):
+        head = raw + reader.read(HEAD - len(raw))
         raise BadInput(
             f"is no IDX file of {_NOUNS[dimensions]}",
             where=path,
             wanted=f"magic 0x{_magic(dimensions).hex()}",
             got=f"0x{magic.hex()}",
-            hint=_likely_cause(magic),
+            hint=_likely_cause(head, dimensions),
         )
     if len(raw) < 4 + 4 * dimensions:
         raise BadInput(
@@ -219,18 +232,37 @@ def _read_header(reader: PayloadReader, path: Path, dimensions: Literal[1, 3]) -
     return header
 
 
-def _likely_cause(magic: bytes) -> str | None:
+def _likely_cause(head: bytes, dimensions: int) -> str | None:
+    magic = head[:4]
     if magic in (_magic(IMAGES), _magic(LABELS)):
         return f"is this the {_NOUNS[magic[3]]} file?"
     if magic[::-1] in (_magic(IMAGES), _magic(LABELS)):
         return "the header is byte-swapped: IDX numbers are big-endian"
     if magic[:2] != b"\0\0":
+        if (kind := foreign_kind(head)) is not None:
+            return f"this is {kind}"
         return "this is text, is it a CSV file?" if magic.isascii() and magic[:1].isalnum() else None
-    if magic[2] in _OTHER_TYPES:
-        return f"the values are {_OTHER_TYPES[magic[2]]}, and only unsigned bytes (type 0x08) can be read"
-    if magic[2] != _UNSIGNED_BYTE:
+    if magic[2] not in (_UNSIGNED_BYTE, *_OTHER_TYPES):
         return f"unknown type byte 0x{magic[2]:02x}, and only unsigned bytes (type 0x08) can be read"
-    return f"the values have {magic[3]} dimensions: images need 3 (count, height, width) and labels 1"
+    return _other_values(head, dimensions)
+
+
+def _other_values(head: bytes, dimensions: int) -> str:
+    """Says what a sound IDX header describes that is neither images nor labels as they are read here."""
+    kind, count = _OTHER_TYPES.get(head[2], "unsigned bytes"), head[3]
+    known = 0 < count <= _MOST_DIMENSIONS and len(head) >= 4 + 4 * count
+    sizes = struct.unpack(f">{count}I", head[4 : 4 + 4 * count]) if known else ()
+    if dimensions == LABELS and count == 2 and sizes:
+        vectors = "one-hot labels, or a label and what else is known of a row"
+        return f"it has {sizes[1]} columns of {kind} ({vectors}): one unsigned byte a row is wanted, the label"
+    if dimensions == IMAGES and count == 2 and sizes:
+        what = "several columns of labels" if sizes[1] < 16 else "images without height and width"
+        return f"it has {sizes[1]} columns of {kind}, {what}: images need 3 dimensions (count, height, width)"
+    if dimensions == IMAGES and count == 4 and all(sizes) and sizes:
+        return f"its images are {'x'.join(map(str, sizes[1:]))}, in colour or layers: only grey ones can be read"
+    if head[2] != _UNSIGNED_BYTE:
+        return f"the values are {kind}, and only unsigned bytes (type 0x08) can be read"
+    return f"the values have {count} dimensions: images need 3 (count, height, width) and labels 1"
 
 
 def _require_possible(header: IdxHeader, path: Path, *, swapped: tuple[int, ...]) -> None:
@@ -247,6 +279,8 @@ def _require_possible(header: IdxHeader, path: Path, *, swapped: tuple[int, ...]
             got=f"at most {bound} bytes",
             hint="the header's sizes seem byte-swapped: IDX numbers are big-endian" if fits else None,
         )
+    if bound == path.stat().st_size and header.total_bytes < bound:  # raw: the payload's size is known
+        raise _size_error(path, header, got=bound)
 
 
 def _read_rows(reader: PayloadReader, path: Path, header: IdxHeader, count: int) -> NDArray[np.uint8]:

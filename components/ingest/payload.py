@@ -28,7 +28,16 @@ GZIP_RATIO: Final = 1032
 
 _GZIP_WINDOW: Final = 31  # zlib's code for "gzip header and trailer, largest window"
 _CONTAINER_BLOCK: Final = 1 << 18
+_FIRST_BLOCK: Final = 1 << 14  # blocks double from here on: many a question is answered by a header
 _PAYLOAD_BLOCK: Final = 1 << 20
+_FIRST_BITE: Final = 1 << 10
+"""Bytes of a gzip member that are decompressed first; more and more follow.
+
+What a member leaves of its input comes back as a copy, and a file of tiny members would be copied once for each."""
+
+_MOST_EMPTY: Final = 1_000
+"""Members without a byte in them; `bgzip` ends a file with one, and thousands are made to keep a reader busy."""
+
 _ZLIB_CAUSES: Final = {
     "incorrect data check": "the gzip checksum is wrong",
     "incorrect length check": "the gzip length is wrong",
@@ -152,20 +161,23 @@ def payload_blocks(path: Path, *, observe: Callable[[bytes], object] | None = No
 
 
 def _inflate(first: bytes, container: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    member, start, offset, block = zlib.decompressobj(_GZIP_WINDOW), 0, 0, first
+    member, start, offset, block = _new_member(), 0, 0, memoryview(first)
+    bite, empty, filled = _FIRST_BITE, 0, False
     while block:
         if member.eof:
-            member, start = zlib.decompressobj(_GZIP_WINDOW), offset
-        before = member.copy()
+            empty = _counted_empty(empty, path, filled=filled)
+            member, start, bite, filled = _new_member(), offset, _FIRST_BITE, False
+        before, taken = member.copy(), block[:bite]
         try:
-            data = member.decompress(block, _PAYLOAD_BLOCK)
+            data = member.decompress(taken, _PAYLOAD_BLOCK)
         except zlib.error as err:
-            raise _gzip_error(err, path, at=offset + _failing_byte(before, block), start=start) from err
-        rest = member.unused_data if member.eof else member.unconsumed_tail
-        offset += len(block) - len(rest)
+            raise _gzip_error(err, path, at=offset + _failing_byte(before, bytes(taken)), start=start) from err
+        used = len(taken) - len(member.unused_data if member.eof else member.unconsumed_tail)
+        offset, block, bite = offset + used, block[used:], min(2 * bite, _CONTAINER_BLOCK)
         if data:
+            filled = True
             yield data
-        block = rest or next(container, b"")
+        block = block or memoryview(next(container, b""))
     if not member.eof:
         raise BadInput(
             "gzip data is cut short",
@@ -174,6 +186,17 @@ def _inflate(first: bytes, container: Iterator[bytes], path: Path) -> Iterator[b
             got=f"the end of the file at byte {offset}",
             hint="copy or download it again",
         )
+
+
+def _new_member() -> zlib._Decompress:
+    return zlib.decompressobj(_GZIP_WINDOW)
+
+
+def _counted_empty(empty: int, path: Path, *, filled: bool) -> int:
+    empty += not filled
+    if empty > _MOST_EMPTY:
+        raise BadInput(f"more than {_MOST_EMPTY} gzip members hold nothing", where=path, hint="compress it again")
+    return empty
 
 
 def _gzip_error(err: zlib.error, path: Path, *, at: int, start: int) -> BadInput:
@@ -202,11 +225,13 @@ def _accepts(member: zlib._Decompress, data: bytes) -> bool:
 
 
 def _container_blocks(file: BinaryIO, path: Path, observe: Callable[[bytes], object] | None) -> Iterator[bytes]:
+    size = _FIRST_BLOCK
     try:
-        while block := file.read(_CONTAINER_BLOCK):
+        while block := file.read(size):
             if observe is not None:
                 observe(block)
             yield block
+            size = min(2 * size, _CONTAINER_BLOCK)
     except OSError as err:
         raise EnvironmentProblem("cannot be read", where=path, got=err.strerror) from err
 

@@ -96,6 +96,30 @@ def check_split(split: Split, parts: Collection[str]) -> None:
         )
 
 
+def check_totals(totals: Mapping[str, int], split: Split) -> None:
+    """Refuses a split by row number for which the parts have too few rows.
+
+    Args:
+      totals: rows by part of the data.
+      split: the recipe's split.
+
+    Raises:
+      BadInput: with both numbers.
+    """
+    if isinstance(split, HashSplit):
+        return
+    kind, sizes = parse_split(split)
+    wanted = f"more than {sizes[0]} rows in the training part" if kind == "tail" else f"{sum(sizes)} rows or more"
+    if totals[TRAIN] < sum(sizes) + (kind == "tail"):
+        raise BadInput(
+            f"split {split} takes more rows than there are",
+            where="data",
+            wanted=wanted,
+            got=f"{totals[TRAIN]} rows",
+            hint="give more rows, or set data.split",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """Which split each row goes to.

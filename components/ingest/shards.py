@@ -35,6 +35,7 @@ from components.ingest.rows import (
     Assignment,
     Rows,
     by_digest,
+    check_totals,
     chunk_rows,
     digested,
     row_type,
@@ -120,7 +121,7 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
       folder: where the artifact is written.
 
     Raises:
-      BadInput: when a file cannot be read, or no column can be the label.
+      BadInput: when a file cannot be read, no column can be the label, or the split takes more rows than there are.
     """
     units, rows_before = [], Counter[str]()
     for part in parts:
@@ -128,6 +129,7 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
         files = tuple(str(file) for file in part.files)
         units.append(Unit(part=part.split, files=files, rows=rows, start=rows_before[part.split]))
         rows_before[part.split] += rows
+    check_totals(rows_before, DataSettings.from_json(settings).split)
     firsts = [part.files[0] for part in parts]
     label = csv_rows.resolve_label(firsts, DataSettings.from_json(settings)) if form == "csv" else None
     return Job(units=tuple(units), form=form, settings=settings, label=label, folder=str(folder))
@@ -138,7 +140,7 @@ def row_count(path: Path, form: str) -> int:
     if form == "idx":
         return idx.read_header(path, dimensions=idx.IMAGES).count
     blocks = line_blocks(path, start=csv_rows.sniff(path).first_line)
-    return sum(bool(line.strip()) for block in blocks for _, line in block.lines())
+    return sum(1 for block in blocks for _ in block.lines())
 
 
 def write_examples(pipeline: beam.Pipeline, job: Job) -> None:

@@ -25,11 +25,11 @@ from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
 from components.files import PART_PATTERN, replacing
 from components.ingest import idx
+from components.ingest.beginnings import check_beginnings
 from components.ingest.csv_layout import sniff
 from components.ingest.csv_lines import LineLimit, longest_line
 from components.ingest.discovery import Part
 from components.ingest.payload import PayloadDigest, payload_digest
-from components.ingest.rows import check_split
 from components.settings import DataSettings, HashSplit
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     root = Path(root)
     data = DataSettings.from_json(exec_properties["settings"])
     parts = parts_from_json(exec_properties["source"], root)
-    check_split(data.split, {part.split for part in parts})
     inputs = named_inputs(parts, form=exec_properties["form"], data=data)
     contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
     digest = contents_digest(contents)
@@ -139,8 +138,10 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
       data: geometry and split.
 
     Raises:
-      BadInput: when a file cannot be decompressed, or an IDX pair does not fit itself or the geometry.
+      BadInput: when a file cannot be decompressed, an IDX pair does not fit itself or the geometry, or the test part
+        is the training part once more.
     """
+    check_beginnings(parts, form=form, data=data)
     named = []
     for split in (TRAIN, TEST):
         units = [_digested(unit, form, data) for part in parts if part.split == split for unit in _units(part, form)]
@@ -151,7 +152,23 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
             for role, (path, digest) in zip(ROLES[form], unit, strict=True):
                 name = f"{split}{role}{suffix}{EXTENSIONS[form]}"
                 named.append(Input(split=split, name=name, path=path, digest=digest))
+    _require_another_test_part(named, form)
     return named
+
+
+def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
+    """Refuses a test part with the rows of the training part: its answers would be those that were learnt."""
+    rows = [one for one in inputs if form == "csv" or one.name.startswith(f"{one.split}{ROLES[form][0]}")]
+    train = {one.digest.payload: one.path for one in rows if one.split == TRAIN}
+    for one in rows:
+        if one.split == TEST and one.digest.payload in train:
+            raise BadInput(
+                "the test part is the training part once more",
+                where=one.path,
+                wanted="other rows to test on",
+                got=f"the content of {train[one.digest.payload].name}",
+                hint="leave the test part out, and rows are taken from the training part by data.split",
+            )
 
 
 def _units(part: Part, form: str) -> list[tuple[Path, ...]]:
@@ -168,7 +185,7 @@ def _digested(unit: Sequence[Path], form: str, data: DataSettings) -> list[tuple
 
 def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
     """Digests an IDX pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
-    headers = idx.read_header(images, dimensions=idx.IMAGES), idx.read_header(labels, dimensions=idx.LABELS)
+    headers = idx.read_headers(images, labels, data)
     try:
         # The header's size is the limit, so that a gzip bomb ends there.
         digests = [
@@ -178,8 +195,7 @@ def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tu
     except BadInput:
         idx.check(images, labels, data)  # knows more about what is wrong
         raise
-    sizes_fit = all(d.payload_bytes == h.total_bytes for d, h in zip(digests, headers, strict=True))
-    if not sizes_fit or headers[0].shape != (headers[1].count, *data.shape):
+    if any(digest.payload_bytes != header.total_bytes for digest, header in zip(digests, headers, strict=True)):
         idx.check(images, labels, data)
     return list(zip((images, labels), digests, strict=True))
 

@@ -1,0 +1,90 @@
+"""The first bytes of all data files -> what is wrong with them, before any file is digested, copied or parsed.
+
+Headers say counts, shapes and columns, labels are few bytes, and rows out of range are mostly so from the first one on:
+an answer that needs no more than that should not come after a gigabyte was read, or after TensorFlow was imported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from components.ingest import csv_rows, idx
+from components.ingest.csv_label import label_column
+from components.ingest.csv_layout import require_columns, sniff
+from components.ingest.csv_lines import line_blocks, longest_line
+from components.ingest.payload import PayloadReader
+from components.ingest.rows import check_split, check_totals, chunk_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from components.ingest.discovery import Part
+    from components.settings import DataSettings
+
+LOOKED_AT: Final = 1 << 20
+"""Bytes of pixels, and of labels, that are looked at in each file."""
+
+
+def check_beginnings(parts: Sequence[Part], *, form: str, data: DataSettings) -> None:
+    """Refuses data that cannot be read as one set of labelled images, as far as the first bytes tell.
+
+    Args:
+      parts: the parts of the data; an IDX part is an images file and its labels file.
+      form: "idx" or "csv".
+      data: geometry, range of pixels and labels, and split.
+
+    Raises:
+      BadInput: what the parser would say when it came to it.
+    """
+    check_split(data.split, {part.split for part in parts})
+    if form == "idx":
+        _check_idx(parts, data)
+    else:
+        _check_csv([file for part in parts for file in part.files], data)
+
+
+def _check_idx(parts: Sequence[Part], data: DataSettings) -> None:
+    totals: Counter[str] = Counter()
+    for part in parts:
+        images, _ = idx.read_headers(part.files[0], part.files[1], data)
+        totals[part.split] += images.count
+    check_totals(totals, data.split)
+    for part in parts:
+        if _out_of_range(part.files[0], idx.IMAGES, data.pixel_max) or _out_of_range(
+            part.files[1], idx.LABELS, data.label_count - 1
+        ):
+            # The parser counts them all, and names the first.
+            for _ in idx.iter_chunks(*part.files, rows=chunk_rows(data), data=data):
+                pass
+
+
+def _out_of_range(path: Path, dimensions: int, largest: int) -> bool:
+    with PayloadReader(path) as reader:
+        reader.read(4 + 4 * dimensions)
+        values = np.frombuffer(reader.read(LOOKED_AT), np.uint8)
+    return bool((values > largest).any())
+
+
+def _check_csv(files: Sequence[Path], data: DataSettings) -> None:
+    layouts = {path: sniff(path) for path in files}
+    for path, layout in layouts.items():
+        require_columns(path, layout, data)
+        label_column(path, layout, data.label)
+    if any(_pixels_out_of_range(path, layout, data) for path, layout in layouts.items()):
+        label = csv_rows.resolve_label(files, data)
+        for path in files:
+            for _ in csv_rows.iter_chunks(path, data, rows=chunk_rows(data), label=label):
+                pass
+
+
+def _pixels_out_of_range(path: Path, layout: csv_rows.CsvLayout, data: DataSettings) -> bool:
+    """Whether a value in the first lines can be neither a pixel nor a label."""
+    blocks = line_blocks(path, start=layout.first_line, longest=longest_line(layout.columns))
+    block = next(blocks, None)
+    values = None if block is None else csv_rows.parse_ordinary(block.text, layout.delimiter, layout.columns)
+    largest = max(data.pixel_max, data.label_count - 1)
+    return values is not None and bool((values > largest).any())
