@@ -115,8 +115,10 @@ class ServedVersion:
 
         Half a version, one that somebody else put there, and one that was tampered with or cannot be read are not.
         """
+        told = self.told_digest
         try:
-            return self.complete and self.digest == self.told_digest
+            # What tells nothing is not read: it may be anybody's, and of any size.
+            return told is not None and self.complete and self.digest == told
         except (OSError, UnicodeError):
             # Unreadable, or a file name that is no UTF-8.
             return False

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components.serving import ServedVersion, versions
+from components.serving import ServedVersion
 from pipeline import metadata_store, root
 from pipeline.config import PipelineConfig
-from pipeline.lineage import chain, record_files, records
+from pipeline.lineage import record_files, records
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.pushes import note_push
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.metadata_connection import Connection
 from pipeline.paths import RunPaths
 
@@ -56,9 +57,8 @@ def settle(
 
 
 def unrecorded(paths: RunPaths, ledger: Ledger) -> list[ServedVersion]:
-    """Returns the served versions that the ledger does not know: a push was killed after its rename, or it is foreign."""
-    known = {line.details["version"] for line in ledger.chain.lines if line.event == chain.PUSHED}
-    return [served for served in versions(paths.serving) if served.version not in known]
+    """Returns the versions of a model of ours that the ledger does not know: a push was killed after its rename."""
+    return list(ServingDirectory(paths, ledger.chain).unrecorded)
 
 
 def _settle_intent(

@@ -206,6 +206,16 @@ def test_housekeeping_finds_out_before_it_changes_anything(paths, command, place
     assert (paths.ledger.read_bytes(), sorted(paths.root.rglob("*"))) == before
 
 
+@pytest.mark.parametrize("place", ["serving", "artifacts", "logs", "checkpoints", "artifacts/Pusher"])
+@pytest.mark.parametrize("command", [pruned, collected, repaired, rolled_back])
+def test_what_may_not_be_listed_ends_in_one_line(paths, command, place):
+    (paths.root / place).chmod(0o300)
+    told = as_a_user(command, paths.root)
+    (paths.root / place).chmod(0o755)
+    assert told == "done" or told.startswith(("4: ", "3: ")), told
+    assert told == "done" or f"{paths.root / place}" in told
+
+
 def test_a_rebuild_finds_out_before_it_reads_the_records(paths):
     paths.metadata.unlink()
     paths.root.chmod(0o555)

@@ -127,7 +127,7 @@ def test_a_push_that_fails_leaves_nothing_open(paths, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(serving_versions, "publish", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(EnvironmentProblem, match="No space"):
         rollback(paths.root, 1, pytest.fail)
     assert orphans(paths.root, pytest.fail) == ()
 

@@ -93,6 +93,16 @@ def dry_run(command: Command) -> Command:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
 
 
+def warn_of_foreign(root: Path) -> None:
+    """Tells of what TensorFlow Serving may load instead of the newest version that was pushed."""
+    from pipeline.lineage.serving_directory import ServingDirectory
+    from pipeline.paths import RunPaths
+
+    for entry in ServingDirectory.of(RunPaths(root.absolute())).foreign:
+        if entry.preferred:
+            say(f"warning: {entry}")
+
+
 def say(message: str) -> None:
     """Tells the user something that is no part of the answer, such as what is being waited for."""
     click.echo(printable(message), err=True)

@@ -74,6 +74,8 @@ def predict(  # noqa: PLR0913  # one argument to each option
     asked = Request(
         named=files, root=root.absolute(), version=version, dark=DARK[invert], labelled=labelled, besides=besides
     )
+    if version is None:
+        options.warn_of_foreign(root)
     with _progress() as progress:
         found = ask(asked, options.say, progress)
     if sheet is not None:

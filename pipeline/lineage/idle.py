@@ -22,7 +22,8 @@ def held(root: Path) -> Iterator[RunPaths]:
 
     Raises:
       BadInput: if none has.
-      EnvironmentProblem: if a run is under way, the root cannot be written, or its ledger is lost.
+      EnvironmentProblem: if a run is under way, the root cannot be written, or its ledger is lost; in place of any
+        OSError that the work in the root ends with.
     """
     paths = RunPaths(root.absolute())
     if not paths.ledger.is_file():
@@ -39,4 +40,9 @@ def held(root: Path) -> Iterator[RunPaths]:
         raise EnvironmentProblem("a run is under way here", where=root, hint="try again when it has ended")
 
     with root_lock.locked(paths, leave):
-        yield paths
+        try:
+            yield paths
+        except OSError as err:
+            # Of a folder that may not be listed, say: whatever housekeeping looks at, it ends in a line.
+            where = err.filename or root
+            raise EnvironmentProblem(err.strerror or "cannot be read or written", where=where) from err

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from components import serving
 from components.errors import MnistTfxError
-from components.serving import ServedVersion, versions
 from pipeline.lineage import chain, idle
 from pipeline.lineage.chain import Chain, Line
 from pipeline.lineage.record_files import Records, scan
@@ -87,12 +86,6 @@ class Survey:
     def serving(self) -> ServingDirectory:
         """The serving directory as the ledger knows it."""
         return ServingDirectory(self.paths, self.ledger)
-
-    @cached_property
-    def unrecorded(self) -> list[ServedVersion]:
-        """Served versions that no `pushed` line of the ledger names."""
-        pushed = {line.details.get("version") for line in self.ledger.lines if line.event == chain.PUSHED}
-        return [served for served in versions(self.paths.serving) if served.version not in pushed]
 
     def read(self, known: str) -> Record | None:
         """Returns a record, or None where the audit has something to say about it."""

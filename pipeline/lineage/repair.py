@@ -150,7 +150,9 @@ class _Repairer:
         return Repair(kind="lost", where=_name(intent), why=why)
 
     def _pushes(self, waiting: list[Line]) -> Iterator[Repair]:
-        for served in self._survey.unrecorded:
+        for entry in self._survey.serving.foreign:
+            yield Repair(kind="left", where=entry.path, why=f"{entry.what}: move it out of there: {entry.remedy}")
+        for served in self._survey.serving.unrecorded:
             origin = blessed(self._survey, served.digest)
             if origin is not None:
                 yield from self._attach(served, origin, waiting)

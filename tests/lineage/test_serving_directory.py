@@ -4,14 +4,18 @@ import shutil
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 from lineage.audited_copy import audited_copy
 
+from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from pipeline import local
+from pipeline.commands.lineage import lineage
 from pipeline.config import Reuse
 from pipeline.configure import Request
 from pipeline.lineage import chain, served, signing
 from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.repair import repair
 from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.predict import answer
 from pipeline.view import RunView
@@ -80,6 +84,31 @@ def test_a_pruned_version_is_not_recorded_any_more(paths):
     directory = ServingDirectory.of(paths)
     assert [one.version for one in directory.recorded] == [2]
     assert "was pruned, and other bytes" in directory.foreign[0].what
+
+
+@pytest.mark.parametrize("kind", ABOVE)
+def test_repair_names_what_is_foreign_and_attaches_nothing(paths, kind):
+    ABOVE[kind](paths.serving)
+    before = paths.ledger.read_bytes()
+    [left] = repair(paths.root, pytest.fail)
+    assert (left.kind, left.settled) == ("left", False)
+    assert "mv -- " in left.why
+    assert paths.ledger.read_bytes() == before
+
+
+def test_what_carries_no_provenance_is_not_read(paths):
+    (paths.serving / "99").mkdir()
+    (paths.serving / "99/saved_model.pb").write_bytes(b"")
+    found = serving.versions(paths.serving)[-1]
+    assert not found.as_pushed
+    assert "digest" not in vars(found)
+
+
+@pytest.mark.parametrize("command", [["show"], ["sign", "--key", "none.pem"]], ids=["show", "sign"])
+def test_a_command_that_takes_the_newest_says_what_tf_serving_may_load_instead(paths, command):
+    (paths.serving / "99").mkdir()
+    answer = CliRunner().invoke(lineage, [*command, "--root", str(paths.root)])
+    assert "warning: serving/99: a folder that no push made" in answer.stderr
 
 
 @pytest.mark.parametrize("kind", ABOVE)

@@ -24,6 +24,8 @@ def show(version: int | None, root: Path, as_json: bool) -> None:
       mnist-tfx lineage show 2 --root runs/mnist
     """
     found = served.show(root.absolute(), version)
+    if version is None:
+        options.warn_of_foreign(root)
     if as_json:
         options.print_json({"status": "ok", **found.to_dict()})
         return

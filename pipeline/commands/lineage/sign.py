@@ -32,6 +32,8 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
       mnist-tfx lineage sign 2 --key ~/.mnist-tfx/private.pem --root runs/mnist
     """
     folder = signing.target(root.absolute(), served_version)
+    if served_version is None:
+        options.warn_of_foreign(root)
     signing.check_writable(folder)
     private_key = keys.load_private(key, passphrase)
     envelope = signing.sign(folder, private_key)
