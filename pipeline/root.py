@@ -108,6 +108,8 @@ def _within(paths: RunPaths, place: Path) -> Iterator[Path]:
     if place == paths.artifacts:
         # Below these a node makes a folder for each execution; `.system` is where TFX keeps what it works with.
         yield from (path for pattern in ("*", "*/*", "*/.system/*") for path in place.glob(pattern) if path.is_dir())
+    elif place == paths.report("").parent:
+        yield paths.report_answers("").parent
     elif place == paths.serving:
         yield from (place / LOCK_FILE, place / CLAIMS_FILE)
     elif place == paths.metadata:

@@ -33,7 +33,7 @@ def paths():
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     root = audited_copy(folder / "root")
-    for place in (root.report("").parent, root.checkpoints, root.log("").parent):
+    for place in (root.report("").parent, root.report_answers("").parent, root.checkpoints, root.log("").parent):
         place.mkdir(exist_ok=True)
     (root.serving / ".lock").touch()
     (root.serving / ".versions").write_text("2\n")
@@ -71,7 +71,7 @@ def as_a_user(function, *arguments, **options):
 
 FOLDERS = ["records", "inputs", "artifacts", "checkpoints", "serving", "logs", "reports"]
 FILES = ["metadata.db", "ledger.jsonl", "root.json", ".lock", "serving/.lock", "serving/.versions"]
-DEEPER = ["artifacts/Classifier", "artifacts/Pusher/pushed_model"]
+DEEPER = ["artifacts/Classifier", "artifacts/Pusher/pushed_model", "reports/.answers"]
 
 
 def test_a_root_that_can_be_written_is_none_to_complain_of(paths):

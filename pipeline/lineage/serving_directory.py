@@ -149,10 +149,11 @@ class ServingDirectory:
           EnvironmentProblem: naming the entry: a link under a number, which may become anything at any time, or
             something that TF Serving may load instead of what is pushed.
         """
+        blocking = [one for one in self.foreign if one.preferred or (self.paths.root / one.path).is_symlink()]
+        if blocking:
+            others = f", and {len(blocking) - 1} more that `serving list` names" if len(blocking) > 1 else ""
+            raise serving.in_the_way(self.paths.root / blocking[0].path, f"{blocking[0].what}{others}")
         for entry in self.foreign:
-            path = self.paths.root / entry.path
-            if entry.preferred or path.is_symlink():
-                raise serving.in_the_way(path, entry.what)
             say(f"warning: {entry}")
 
     @cached_property

@@ -139,6 +139,14 @@ def test_what_tf_serving_would_not_load_instead_is_a_warning(paths, name):
     assert "left alone" in line
 
 
+def test_a_refusal_is_one_line_that_tells_how_many_there_are(paths):
+    (paths.serving / "0").mkdir()
+    for name in ("7", "8"):
+        (paths.serving / name).mkdir()
+    with pytest.raises(EnvironmentProblem, match=r"serving/7: .* and 1 more that `serving list` names"):
+        ServingDirectory.of(paths).require_ours(pytest.fail)
+
+
 def test_the_remedy_moves_a_link_and_not_what_it_points_at(paths, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (paths.serving / "9").symlink_to(tmp_path / "elsewhere")
