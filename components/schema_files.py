@@ -52,18 +52,34 @@ def schema_folders() -> tuple[Path, ...]:
 
 
 def schema_file(geometry: str, folder: Path | None = None) -> Path:
-    """Returns the path of a geometry's reviewed schema: in the user's `folder`, or among those shipped.
+    """Returns the path of a geometry's reviewed schema: in the user's `folder`, or without one among those shipped.
+
+    Whoever names a folder means what is in it, so nothing shipped takes the place of a schema that is not there.
 
     Raises:
       BadInput: when nobody has reviewed that geometry yet.
     """
-    folders = schema_folders() if folder is None else (folder, *schema_folders())
+    folders = schema_folders() if folder is None else (folder,)
     for path in (place / f"{geometry}.pbtxt" for place in folders):
         if path.is_file():
             return path
+    shipped = any((place / f"{geometry}.pbtxt").is_file() for place in schema_folders())
     raise BadInput(
-        "no reviewed schema for this geometry", where=geometry, wanted=f"{geometry}.pbtxt in {folders[0]}", hint=PROPOSE
+        "no reviewed schema for this geometry",
+        where=geometry,
+        wanted=f"{geometry}.pbtxt in {folders[0]}",
+        got=_held(folders[0]),
+        hint="one is built in: leave --schema out, or copy it there with `mnist-tfx schema approve`"
+        if shipped
+        else PROPOSE,
     )
+
+
+def _held(folder: Path) -> str:
+    """Returns which schemas a folder holds, in words."""
+    if not folder.is_dir():
+        return "no such folder"
+    return ", ".join(sorted(path.name for path in folder.glob("*.pbtxt"))) or "no schemas"
 
 
 def profile_file(schema: Path) -> Path:

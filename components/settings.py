@@ -7,6 +7,7 @@ default that depends on the machine, and an unknown key is refused with the list
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -15,7 +16,22 @@ from typing_extensions import Self
 from components.digest import canonical_json
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Units or filters of a layer."""
+Side = Annotated[int, Field(ge=1, le=1024)]
+"""Pixels in one direction: an image of 1024 by 1024 is four thousand times as large as MNIST's."""
+MOST_SEED: Final = (1 << 32) - 1
+"""NumPy's generator takes 32 bits, and Keras seeds it too."""
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Distance = Annotated[float, Field(ge=0)]
+
+MOST_PARAMETERS: Final = 1 << 28
+"""Weights of a network: with their gradients and Adam's two moments, 4 GiB in 32 bits."""
+
+MOST_VALUES: Final = 1 << 30
+"""Outputs of one layer for one batch: 4 GiB in 32 bits."""
+
 Activation = Literal["linear", "relu", "gelu", "tanh", "sigmoid", "elu", "selu", "swish", "softplus"]
 Action = Literal["refuse", "warn", "off"]
 Export = Literal["keras", "h5", "frozen"]
@@ -59,7 +75,7 @@ Split = (
     HashSplit
     | Annotated[
         str,
-        StringConstraints(pattern=r"^(tail:[1-9]\d*|rows:[1-9]\d*,[1-9]\d*)$"),
+        StringConstraints(pattern=r"^(tail:[1-9][0-9]{0,11}|rows:[1-9][0-9]{0,11},[1-9][0-9]{0,11})$"),
         Field(description="tail:N, rows:A,B"),
     ]
 )
@@ -79,10 +95,10 @@ class DataSettings(Section):
       split: how rows become train, validation and test.
     """
 
-    shape: Annotated[tuple[Count, Count], Field(description="[height, width]")]
+    shape: Annotated[tuple[Side, Side], Field(description="[height, width]")]
     pixel_max: Annotated[int, Field(ge=1, le=255)]
     label_count: Annotated[int, Field(ge=2, le=1000)] = 10
-    label: str = "auto"
+    label: Annotated[str, StringConstraints(min_length=1, max_length=1000)] = "auto"
     split: Split = HashSplit()
 
     @property
@@ -114,12 +130,12 @@ class OptimizerSettings(Section):
     """
 
     name: Literal["adam", "adamw", "adadelta", "adagrad", "sgd", "rmsprop", "nadam"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
     momentum: Fraction = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None
 
     @model_validator(mode="after")
     def _momentum_has_an_effect(self) -> Self:
@@ -144,12 +160,12 @@ class TrainingSettings(Section):
     """
 
     optimizer: OptimizerSettings = OptimizerSettings()
-    batch: Count = 128
-    epochs: Count = 10
-    min_steps: Annotated[int, Field(ge=0)] = 0
-    patience: Count | None = None
-    noise: Annotated[float, Field(ge=0)] = 0.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 128
+    epochs: Epochs = 10
+    min_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    patience: Epochs | None = None
+    noise: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    seed: Seed = 0
     deterministic: bool = False
     strategy: Strategy = "single"
     precision: Precision = "float32"
@@ -168,8 +184,8 @@ class TrainingSettings(Section):
 class AutoencoderSettings(TrainingSettings):
     """A symmetric dense autoencoder: `layers` down to `latent`, and the same widths in reverse up again."""
 
-    layers: tuple[Count, ...] = (128,)
-    latent: Count = 32
+    layers: Annotated[tuple[Width, ...], Field(max_length=100)] = (128,)
+    latent: Width = 32
     activation: Activation = "gelu"
     latent_activation: Activation = "linear"
     output_activation: Activation = "sigmoid"
@@ -194,11 +210,11 @@ class Convolution(Section):
       dropout: share of the outputs that is zeroed while training.
     """
 
-    filters: Count
-    kernel: Count = 3
+    filters: Width
+    kernel: Side = 3
     padding: Literal["valid", "same"] = "valid"
     activation: Activation | None = None
-    pool: Count = 1
+    pool: Side = 1
     dropout: Fraction = 0.0
 
     def output_size(self, size: int) -> int:
@@ -215,7 +231,7 @@ class Augmentation(Section):
       zoom: largest change of size, as a share of it.
     """
 
-    shift: Annotated[float, Field(ge=0)] = 0.0
+    shift: Annotated[float, Field(ge=0, le=1024)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     zoom: Fraction = 0.0
 
@@ -236,8 +252,8 @@ class ClassifierSettings(TrainingSettings):
       exports: further forms in which the trained model is written beside its training's history.
     """
 
-    convolutions: tuple[Convolution, ...] = ()
-    layers: tuple[Count, ...] = (128,)
+    convolutions: Annotated[tuple[Convolution, ...], Field(max_length=100)] = ()
+    layers: Annotated[tuple[Width, ...], Field(max_length=100)] = (128,)
     activation: Activation = "relu"
     dropout: Fraction = 0.0
     output_activation: Literal["softmax", "tanh"] = "softmax"
@@ -278,10 +294,10 @@ class DriftThresholds(Section):
     Null takes the threshold that was calibrated for the geometry and is stored beside its schema.
     """
 
-    rows: float | None = None
-    columns: float | None = None
-    pixels: float | None = None
-    classes: float | None = None
+    rows: Distance | None = None
+    columns: Distance | None = None
+    pixels: Distance | None = None
+    classes: Distance | None = None
 
 
 class GateSettings(Section):
@@ -329,7 +345,7 @@ class Settings(Section):
         StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$"),
         Field(description="a name of at most 41 lower case letters, digits and -, a letter first"),
     ]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     deterministic: bool = False
     strategy: Strategy = "single"
     precision: Precision = "float32"
@@ -390,6 +406,43 @@ class Settings(Section):
                 if left < 1:
                     raise ValueError(f"classifier.convolutions: nothing is left of {size} pixels after number {number}")
         return self
+
+    @model_validator(mode="after")
+    def _networks_fit_into_memory(self) -> Self:
+        if self.autoencoder is not None:
+            half = [self.data.pixels, *self.autoencoder.layers, self.autoencoder.latent]
+            _require_memory("autoencoder", _dense([*half, *reversed(half[:-1])]), self.autoencoder.batch)
+        sizes, flat = self._convolved()
+        dense = _dense([flat, *self.classifier.layers, self.data.label_count])
+        _require_memory("classifier", [*sizes, *dense], self.classifier.batch)
+        return self
+
+    def _convolved(self) -> tuple[list[tuple[int, int]], int]:
+        """Returns (weights, outputs) of each convolution, and how many values are left for the dense layers."""
+        height, width, depth = *self.data.shape, 1
+        sizes = []
+        for convolution in self.classifier.convolutions:
+            weights = (convolution.kernel**2 * depth + 1) * convolution.filters
+            sizes.append((weights, height * width * convolution.filters))
+            height, width = convolution.output_size(height), convolution.output_size(width)
+            depth = convolution.filters
+        return sizes, height * width * depth
+
+
+def _dense(widths: list[int]) -> list[tuple[int, int]]:
+    """Returns (weights, outputs) of each dense layer between these widths."""
+    return [((before + 1) * after, after) for before, after in itertools.pairwise(widths)]
+
+
+def _require_memory(network: str, layers: list[tuple[int, int]], batch: int) -> None:
+    """Refuses a network that no ordinary machine has the memory for: it would be killed in the middle of a run."""
+    if (weights := sum(weights for weights, _ in layers)) > MOST_PARAMETERS:
+        raise ValueError(f"{network} has {weights:,} weights, more than {MOST_PARAMETERS:,}: make its layers smaller")
+    if (values := batch * max(outputs for _, outputs in layers)) > MOST_VALUES:
+        raise ValueError(
+            f"a layer of the {network} has {values:,} outputs for a batch, more than {MOST_VALUES:,}: "
+            "make the batch or the layer smaller"
+        )
 
 
 def parse_split(split: str) -> tuple[str, tuple[int, ...]]:

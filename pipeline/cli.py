@@ -15,13 +15,14 @@ import click
 
 from components.errors import ExitCode, MnistTfxError
 from pipeline import standard_streams
+from pipeline.commands.parsing import Group
 from pipeline.interruption import PROCESS, Interrupted
 
 PROGRAM: Final = "mnist-tfx"
 DEBUG: Final = "MNIST_TFX_DEBUG"
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are `module:attribute` paths with a line of help each."""
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]] | None = None, **kwargs: Any) -> None:

@@ -80,10 +80,8 @@ class PipelineConfig:
 
     @cached_property
     def identity(self) -> dict[str, object]:
-        """What must stay the same for the life of a root: the recipe's name and the model's input signature."""
-        data = self.settings.data
-        signature = {"shape": list(data.shape), "pixel_max": data.pixel_max, "label_count": data.label_count}
-        return {"pipeline": self.settings.name, "signature": signature}
+        """What must stay the same for the life of a root."""
+        return identity_of(self.settings)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -98,6 +96,13 @@ class PipelineConfig:
             for part in json.loads(self.source)
             for file, name in zip(part["files"], part.get("names") or map(os.path.basename, part["files"]), strict=True)
         }
+
+
+def identity_of(settings: Settings) -> dict[str, object]:
+    """Returns what must stay the same for the life of a root: the recipe's name and the model's input signature."""
+    data = settings.data
+    signature = {"shape": list(data.shape), "pixel_max": data.pixel_max, "label_count": data.label_count}
+    return {"pipeline": settings.name, "signature": signature}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

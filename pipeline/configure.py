@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from components.errors import BadInput
+from components.errors import BadInput, Problems
 from components.ingest import discovery, source, spans
 from components.ingest.beginnings import check_beginnings
 from components.schema_files import find_reviewed
@@ -17,9 +18,10 @@ from pipeline import doctor, metadata_url, recipes
 from pipeline.beam.choice import Chosen, choose
 from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
-from pipeline.config import CODE, PipelineConfig
+from pipeline.config import CODE, PipelineConfig, identity_of
 from pipeline.fetch import fetch_digits
-from pipeline.paths import RunPaths
+from pipeline.paths import RunPaths, require_usable, resolved
+from pipeline.root import check_identity
 
 RUNS: Final = Path("runs")
 EMBEDDED: Final = "embedded-digits"
@@ -67,25 +69,51 @@ class Request:
     workers: int | None = None
 
 
+def check(request: Request, force: Iterable[str] = ()) -> None:
+    """Refuses a request that contradicts itself or its recipe, without a look into its data.
+
+    Args:
+      request: what is asked for.
+      force: nodes that are to execute.
+
+    Raises:
+      BadInput: with all that is wrong.
+    """
+    problems = Problems()
+    for part in (_metadata, chosen_engine, chosen_device, chosen_strategy, _check_spans):
+        with problems.noted():
+            part(request)
+    # Otherwise the data says which recipe it is, and it may be of any size.
+    if request.recipe is not None or not request.data:
+        with problems.noted():
+            settings = _settings(request, request.recipe or recipes.DEFAULT_RECIPE)
+            _check_recipe(request, settings, force, problems)
+    problems.raise_any()
+
+
+def _check_recipe(request: Request, settings: Settings, force: Iterable[str], problems: Problems) -> None:
+    """Notes what does not go with a recipe: a schema folder, nodes, no data, or the root of another recipe."""
+    if not request.data and settings.data.shape != (8, 8):
+        hint = "fetch some with `mnist-tfx data fetch`"
+        problems.found.append(BadInput(f"recipe {settings.name} needs data", where="--data", hint=hint))
+    with problems.noted():
+        find_reviewed(settings.data.geometry, request.schema)
+    if settings.autoencoder is None and "Autoencoder" in force:
+        problems.found.append(BadInput(f"recipe {settings.name} has no such node", where="--force", got="Autoencoder"))
+    with problems.noted():
+        check_identity(_paths(request, settings), identity_of(settings))
+
+
 def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
     """Resolves recipe and root; the data files are None where the embedded ones are to be written.
 
     Raises:
-      BadInput: for unusable data, recipe or settings.
+      BadInput: for unusable data, recipe or settings, a geometry without an approved schema, or another recipe's root.
     """
-    _metadata(request)  # a bad address is refused before anything is written
-    chosen_engine(request)  # so is a bad option
-    chosen_device(request)
+    check(request)
     files = _data_files(request)
     shape = discovery.geometry(files) if files is not None else None
-    recipe = request.recipe or recipes.for_shape(shape)
-    settings = recipes.load(
-        recipe,
-        profile=request.profile,
-        overrides=_overrides(request),
-        seed=request.seed,
-        strategy=chosen_strategy(request),
-    )
+    settings = _settings(request, request.recipe or recipes.for_shape(shape))
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
@@ -96,8 +124,27 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
         )
     if files is not None:
         check_beginnings(files.parts, form=files.form, data=settings.data)
-    root = (request.root or RUNS / settings.name).absolute()
-    return settings, RunPaths(root), files
+    problems = Problems()
+    _check_recipe(request, settings, (), problems)
+    problems.raise_any()
+    return settings, _paths(request, settings), files
+
+
+def _settings(request: Request, recipe: str) -> Settings:
+    return recipes.load(
+        recipe,
+        profile=request.profile,
+        overrides=_overrides(request),
+        seed=request.seed,
+        strategy=chosen_strategy(request),
+    )
+
+
+def _paths(request: Request, settings: Settings) -> RunPaths:
+    """Returns the paths of the root, its links and `..` resolved: TFX, Beam and we have to mean one folder by it."""
+    root = resolved(request.root or RUNS / settings.name)
+    require_usable(root)
+    return RunPaths(root)
 
 
 def _overrides(request: Request) -> tuple[str, ...]:
@@ -106,17 +153,24 @@ def _overrides(request: Request) -> tuple[str, ...]:
 
 
 def _data_files(request: Request) -> discovery.DataFiles | None:
-    patterns = [path for path in request.data if spans.is_pattern(str(path))]
+    if any(map(_is_pattern, request.data)):
+        return discovery.discover_spans(spans.newest(str(request.data[0]), request.spans), form=request.form)
+    return discovery.discover(request.data, form=request.form) if request.data else None
+
+
+def _check_spans(request: Request) -> None:
+    patterns = [path for path in request.data if _is_pattern(path)]
     if patterns and len(request.data) > 1:
         got = ", ".join(map(str, request.data))
         hint = "put the files of a span into one folder"
         raise BadInput("a pattern of spans goes alone", where="--data", wanted="one pattern", got=got, hint=hint)
-    if patterns:
-        return discovery.discover_spans(spans.newest(str(patterns[0]), request.spans), form=request.form)
-    if request.spans != 1:
+    if not patterns and request.spans != 1:
         got = ", ".join(map(str, request.data)) or "no data at all"
         raise BadInput("--spans goes with a pattern", where="--data", wanted=f"a path with {spans.FIELDS}", got=got)
-    return discovery.discover(request.data, form=request.form) if request.data else None
+
+
+def _is_pattern(path: Path) -> bool:
+    return spans.is_pattern(str(path))
 
 
 def configure(
@@ -133,7 +187,7 @@ def configure(
       BadInput: if there is no approved schema for the geometry, or no data for the recipe.
     """
     if files is None:
-        files = _embedded(settings, staging or paths.root)
+        files = _embedded(staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
     lock = doctor.lock_digest()
     return PipelineConfig(
@@ -203,10 +257,6 @@ def _code(lock: str) -> dict[str, Code]:
     return {node: code_of(modules, lock) for node, modules in CODE.items()}
 
 
-def _embedded(settings: Settings, place: Path) -> discovery.DataFiles:
-    if settings.data.shape != (8, 8):
-        raise BadInput(
-            f"recipe {settings.name} needs data", where="--data", hint="fetch some with `mnist-tfx data fetch`"
-        )
+def _embedded(place: Path) -> discovery.DataFiles:
     fetch_digits(place / EMBEDDED, "idx")  # keeps what is right
     return discovery.discover([place / EMBEDDED])

@@ -1,9 +1,20 @@
-"""A root folder -> every path a run can create: the one place that joins path names."""
+"""Paths of a pipeline's root folder: the one place that joins their names, and says which folder can be a root."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from pathlib import Path
+from typing import Final
+
+from components.errors import BadInput
+
+LONGEST_ROOT: Final = 400
+"""Bytes; SQLite opens no path of more than 512, and a node's files lie some 100 deeper."""
+
+PATTERN_CHARACTERS: Final = "*?[]\\"
+"""TFX and Beam find a split's files by matching a pattern that begins with the root, and escape none of its names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,3 +95,53 @@ class RunPaths:
           ValueError: if it lies elsewhere.
         """
         return Path(path).relative_to(self.root).as_posix()
+
+
+def resolved(text: str | Path, where: str | None = "--root") -> Path:
+    """Returns an absolute path without links and `..`, of something that need not be there.
+
+    Raises:
+      BadInput: if no file can have that name.
+    """
+    try:
+        path = os.path.realpath(text)
+        # A name that is too long, or a link to itself, ends the resolution without an error.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+    except OSError as err:
+        raise BadInput("cannot be looked at", where=where, got=f"{text} ({err.strerror})") from err
+    return Path(path)
+
+
+def holds_pipeline(folder: Path) -> bool:
+    """Returns whether a pipeline has run in a folder, however little of it is left."""
+    paths = RunPaths(folder)
+    traces = (paths.identity, paths.ledger, paths.records, paths.metadata, paths.serving)
+    return any(os.path.lexists(trace) for trace in traces)
+
+
+def require_usable(root: Path, where: str | None = "--root") -> None:
+    """Refuses a folder in which no pipeline could run to its end.
+
+    Args:
+      root: absolute path without links.
+      where: for the message.
+
+    Raises:
+      BadInput: if a name in the path would be read as a pattern, cannot be recorded, or is too long; or if the folder
+        is one of those that another root writes and clears.
+    """
+    text = str(root)
+    if not text.isprintable():
+        raise BadInput("a root's path holds only printable characters", where=where, got=text)
+    if found := [character for character in PATTERN_CHARACTERS if character in text]:
+        hint = "choose or rename the folder"
+        what = "TFX would read a character of this path as a pattern"
+        raise BadInput(what, where=where, wanted=f"a path without any of {' '.join(found)}", got=text, hint=hint)
+    if len(text.encode()) > LONGEST_ROOT:
+        raise BadInput("a root's path is too long", where=where, wanted=f"at most {LONGEST_ROOT} bytes", got=text)
+    for outer in root.parents:
+        paths = RunPaths(outer)
+        own = {paths.records, paths.inputs, paths.artifacts, paths.checkpoints, paths.serving}
+        if (paths.identity.exists() or paths.ledger.exists()) and own.intersection((root, *root.parents)):
+            raise BadInput("lies among the files of another pipeline", where=where, wanted=f"none in {outer}", got=text)

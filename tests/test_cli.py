@@ -61,7 +61,7 @@ def test_help_imports_nothing_heavy(arguments):
         (["run", "--data", "/nowhere"], 2, "/nowhere"),
         (["run", "--set", "classifier.epoch=1"], 2, "unknown key classifier.epoch"),
         (["run", "--recipe", "mnist"], 2, "mnist-tfx data fetch"),
-        (["runs", "list", "--root", "/nowhere"], 2, "no pipeline has run here"),
+        (["runs", "list", "--root", "/nowhere"], 2, "no such folder"),
         (["lineage", "show", "--root", "/nowhere"], 2, "/nowhere"),
         (["run", "--sed", "1"], 2, "No such option"),
         (["data", "fetch", "letters", "--to", "x"], 2, "letters"),

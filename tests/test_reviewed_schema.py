@@ -33,9 +33,10 @@ def edit(path):
     path.write_text(path.read_text().replace("16", "15", 1))
 
 
-def test_a_users_folder_comes_before_the_schemas_that_are_shipped(mine):
+def test_a_users_folder_takes_the_place_of_the_schemas_that_are_shipped(mine):
     assert find_reviewed(GEOMETRY, mine).schema == mine / f"{GEOMETRY}.pbtxt"
-    assert schema_file("28x28-max255-labels10", mine).parent != mine
+    with pytest.raises(BadInput, match=rf"got {GEOMETRY}.pbtxt: one is built in: leave --schema out"):
+        schema_file("28x28-max255-labels10", mine)
 
 
 def test_a_schema_has_the_same_digest_wherever_it_lies_and_whatever_it_is_called(mine, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import Command
+from pipeline.commands.parameters import Checked, InputFile
 from pipeline.lineage import policy
 from pipeline.lineage.audit.run import Options
 from pipeline.lineage.chain import Head
@@ -15,11 +16,16 @@ from pipeline.metadata_url import Address
 
 def asked(command: Command) -> Command:
     """Adds `--policy`, `--expect-head` and `--key`, for `chosen`."""
-    file = click.Path(dir_okay=False, path_type=Path)
+    file = InputFile()
+    head = Checked(Head.from_str, name="head", as_given=True)
     for option in (
-        click.option("--key", type=file, help="Public key (PEM) that has to have signed it."),
-        click.option("--expect-head", metavar="LINES:HASH", help="A head of the ledger that was kept elsewhere."),
-        click.option("--policy", "policy_file", type=file, help="YAML file that sets rules to fail, warn or off."),
+        click.option("--key", type=file, metavar="FILE", help="Public key (PEM) that has to have signed it."),
+        click.option(
+            "--expect-head", type=head, metavar="LINES:HASH", help="A head of the ledger that was kept elsewhere."
+        ),
+        click.option(
+            "--policy", "policy_file", type=file, metavar="FILE", help="YAML file that sets rules to fail, warn or off."
+        ),
     ):
         command = option(command)
     return command

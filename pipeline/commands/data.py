@@ -9,9 +9,11 @@ import click
 from components.digest import sha256_file
 from pipeline import fetch as fetching
 from pipeline.commands import options
+from pipeline.commands.parameters import NewFolder, OneOf
+from pipeline.commands.parsing import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Fetch the UCI digits or MNIST.
 
@@ -22,9 +24,9 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("name", type=click.Choice(["digits", "mnist"]))
-@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write into.")
-@click.option("--form", type=click.Choice(["idx", "csv"]), default="idx", show_default=True, help="Form of the digits.")
+@click.argument("name", type=OneOf(["digits", "mnist"]))
+@click.option("--to", required=True, type=NewFolder(), metavar="FOLDER", help="Folder to write into.")
+@click.option("--form", type=OneOf(["idx", "csv"]), default="idx", show_default=True, help="Form of the digits.")
 @options.as_json
 def fetch(name: str, to: Path, form: str, as_json: bool) -> None:
     """Write the UCI digits that come with scikit-learn, or download MNIST from its public mirrors.

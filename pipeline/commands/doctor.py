@@ -14,8 +14,8 @@ from pipeline import doctor as examination
 from pipeline.commands import options
 
 
-@click.command()
-@options.root
+@options.command()
+@options.any_root
 @click.option("--devices/--no-devices", default=True, help="Ask TensorFlow for devices (some seconds).")
 @options.as_json
 def doctor(root: Path, devices: bool, as_json: bool) -> int:

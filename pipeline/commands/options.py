@@ -11,9 +11,11 @@ import click
 
 from components.errors import printable
 from components.settings import Strategy
-from components.training.device import AUTO
+from components.training.device import AUTO, Device
 from pipeline.beam.choice import HELP, describe
 from pipeline.beam.engines import DIRECT, ENGINES
+from pipeline.commands.parameters import AnyRoot, Checked, Integer, OneOf, PipelineRoot, Text, require_pipeline
+from pipeline.commands.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,19 +24,40 @@ DEFAULT_ROOT: Final = "runs/digits"
 
 def root(command: Command) -> Command:
     """Adds `--root`, a folder that must hold a pipeline."""
+    return _root(PipelineRoot())(command)
+
+
+def any_root(command: Command) -> Command:
+    """Adds `--root`, which need not hold a pipeline; `require_root` asks for one where the command needs it."""
+    return _root(AnyRoot())(command)
+
+
+def require_root(given: Mapping[str, Any]) -> None:
+    """Refuses a root in which no pipeline has run.
+
+    Raises:
+      BadInput: if it is none.
+    """
+    if given["root"] is not None:
+        require_pipeline(given["root"], given["root"], "--root")
+
+
+def _root(kind: click.ParamType[Any]) -> Callable[[Command], Command]:
     return click.option(
         "--root",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=kind,
         default=DEFAULT_ROOT,
         show_default=True,
+        metavar="FOLDER",
         help="Folder that holds the pipeline's records, artifacts and served versions.",
-    )(command)
+    )
 
 
 def beam(command: Command) -> Command:
     """Adds `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
     engine = click.option(
         "--beam",
+        type=Checked(describe, name="engine", as_given=True),
         metavar="ENGINE",
         default=DIRECT,
         show_default=True,
@@ -45,6 +68,7 @@ def beam(command: Command) -> Command:
         "--beam-option",
         "beam_options",
         multiple=True,
+        type=Text("NAME=VALUE", longest=4096),
         metavar="NAME=VALUE",
         callback=_beam_help,
         help="An option of the engine, by Beam's name; `help` lists them. May be repeated.",
@@ -56,6 +80,7 @@ def device(command: Command) -> Command:
     """Adds `--device`, `--strategy` and `--workers`: what the Trainers run on."""
     seen = click.option(
         "--device",
+        type=Checked(Device.parse, name="device", as_given=True),
         metavar="auto|cpu|gpu|gpu:N",
         default=AUTO,
         show_default=True,
@@ -63,12 +88,12 @@ def device(command: Command) -> Command:
     )
     strategy = click.option(
         "--strategy",
-        type=click.Choice(get_args(Strategy)),
+        type=OneOf(get_args(Strategy)),
         help="Train on one device, on all of this machine, or in several processes.  [default: the recipe's]",
     )
     workers = click.option(
         "--workers",
-        type=click.IntRange(min=1, max=64),
+        type=Integer(1, 64),
         metavar="N",
         help="Try --strategy multiworker with N processes on this machine's CPU; elsewhere TF_CONFIG names them.",
     )

@@ -11,6 +11,7 @@ import click
 
 from components.errors import Refused, printable
 from pipeline.commands import options
+from pipeline.commands.parameters import InputPath, OneOf, OutputFile, Version
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,13 +25,13 @@ MANY: Final = 20
 _WIDE: Final = 10_000
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path))
-@click.option("--version", type=click.IntRange(min=0), help="Served version to ask.  [default: the newest]")
+@options.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=InputPath())
+@click.option("--version", type=Version(), help="Served version to ask.  [default: the newest]")
 @options.root
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     metavar="OUT.png",
     help="Draw each photograph, what the model saw, its reconstruction and the answer.",
 )
@@ -39,7 +40,7 @@ _WIDE: Final = 10_000
 )
 @click.option(
     "--invert",
-    type=click.Choice(list(DARK)),
+    type=OneOf(DARK),
     default="auto",
     show_default=True,
     help="Whether the ink is darker than the paper, which the models' images are not.",

@@ -9,14 +9,15 @@ from typing import Any
 import click
 
 from pipeline.commands import options
+from pipeline.commands.parameters import OutputFile, Text
 
 
-@click.command()
-@click.argument("run_id", required=False, metavar="[RUN]")
+@options.command()
+@click.argument("run_id", required=False, metavar="[RUN]", type=Text("run id"))
 @options.root
-@click.option("--compare", nargs=2, metavar="RUN RUN", help="One page for two runs side by side.")
+@click.option("--compare", nargs=2, metavar="RUN RUN", type=Text("run id"), help="One page for two runs side by side.")
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("-o", "--output", type=OutputFile(), metavar="FILE", help="File to write.")
 @options.as_json
 def report(  # noqa: PLR0913  # one argument to each option
     run_id: str | None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 import yaml
@@ -13,11 +15,28 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import MnistTfxError
+from components.settings import MOST_SEED, Export
 from pipeline import local, standard_streams
 from pipeline.commands import options
+from pipeline.commands.parameters import (
+    Checked,
+    Data,
+    InputFile,
+    InputFolder,
+    Integer,
+    MetadataStore,
+    NewRoot,
+    OneOf,
+    Pair,
+    Recipe,
+)
+from pipeline.commands.parameters import (
+    Text as Name,
+)
+from pipeline.commands.parsing import checked_by
 from pipeline.commands.results_text import print_line, print_results, print_time
-from pipeline.config import Reuse
-from pipeline.configure import Request
+from pipeline.config import CODE, Reuse
+from pipeline.configure import Request, check
 from pipeline.interruption import PROCESS, Interrupted
 from pipeline.quiet import own_console
 from pipeline.view import STYLES, RunView
@@ -27,44 +46,82 @@ if TYPE_CHECKING:
     from pipeline.lineage.keys import PrivateKey
 
 
-@click.command()
+def _kinds(text: str) -> None:
+    for kind in text.split(","):
+        OneOf(get_args(Export)).read(kind.strip(), "--export")
+
+
+def _consistent(given: Mapping[str, Any]) -> None:
+    """Checks the recipe with everything that changes it, and what has to go together."""
+    check(_request(given), given["force"] or ())
+
+
+def _request(given: Mapping[str, Any]) -> Request:
+    """Returns the request of the options that there are values for."""
+    values = {field.name: given.get(field.name) for field in dataclasses.fields(Request)}
+    if given.get("export") is not None:
+        values["overrides"] = (*(values["overrides"] or ()), f"classifier.exports=[{given['export']}]")
+    return Request(**{name: value for name, value in values.items() if value is not None})
+
+
+@options.command()
 @click.option(
     "--data",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Data(),
+    metavar="PATH",
     help="Folder or file with IDX or CSV images; may be repeated. With {SPAN}, or {YYYY}, {MM} and {DD}, in it: the "
     "newest span.  [default: the embedded UCI digits]",
 )
 @click.option(
     "--spans",
-    type=click.IntRange(min=1),
+    type=Integer(1, 1_000_000),
     default=1,
     metavar="N",
     help="Take the newest N spans as one data set.  [default: 1]",
 )
-@click.option("--recipe", help="Name of a recipe, or a YAML file.  [default: by the images' shape]")
-@click.option("--profile", help="Overlay of the recipe.  [default: fast, where there is one]")
-@click.option("--form", type=click.Choice(["idx", "csv"]), help="Which files to take where a folder has both.")
-@click.option("--label", help="Label column of a CSV: first, last, or its name in the header.")
-@click.option("--schema", type=click.Path(file_okay=False, path_type=Path), help="Folder with your reviewed schemas.")
+@click.option(
+    "--recipe",
+    type=Recipe(),
+    metavar="NAME|FILE",
+    help="Name of a recipe, or a YAML file.  [default: by the images' shape]",
+)
+@click.option(
+    "--profile", type=Name(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
+)
+@click.option("--form", type=OneOf(["idx", "csv"]), help="Which files to take where a folder has both.")
+@click.option(
+    "--label", type=Name(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
+)
+@click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @click.option(
     "--root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NewRoot(),
+    metavar="FOLDER",
     help="Folder for everything the run leaves.  [default: runs/<recipe>]",
 )
 @click.option(
     "--metadata",
+    type=MetadataStore(new=True),
     metavar="URL|FILE",
     help="Metadata store: mysql://user@host:port/database, grpc://host:port or a file; a password is better kept in "
     "MNIST_TFX_METADATA_PASSWORD.  [default: SQLite, in the root]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    type=Pair("KEY=VALUE"),
+    metavar="KEY=VALUE",
+    help="Override one value of the recipe.",
+)
 @click.option(
     "--export",
+    type=Checked(_kinds, name="kind", as_given=True),
     metavar="KIND,...",
     help="Write the trained model in further forms: keras, h5 (Keras' own files) and frozen (a graph without variables).",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")
 @options.device
 @options.beam
 @click.option(
@@ -73,15 +130,19 @@ if TYPE_CHECKING:
     help="Go on from the checkpoint of an interrupted training, or train anew, whatever there is.  [default: --resume]",
 )
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
-@click.option("--force", multiple=True, metavar="NODE", help="Execute this node, and what depends on it.")
+@click.option(
+    "--force", multiple=True, type=OneOf(CODE), metavar="NODE", help="Execute this node, and what depends on it."
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
 @click.option(
     "--sign-key",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=InputFile(),
+    metavar="FILE",
     help="Private key to sign the served version's provenance with; see `lineage keygen`.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
+@checked_by(_consistent)
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
     resume: bool,
     no_cache: bool,
@@ -107,9 +168,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
       mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
     """
-    if export is not None:
-        request["overrides"] = (*request["overrides"], f"classifier.exports=[{export}]")
-    asked = Request(**request)
+    asked = _request({**request, "export": export})
     reuse = Reuse(none=no_cache, except_for=frozenset(force), trainings=resume)
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from pipeline import runs as run_records
 from pipeline.commands import options
+from pipeline.commands.parameters import Text as Name
+from pipeline.commands.parsing import Group
 from pipeline.lineage.records import RunRecord
 from pipeline.view import STYLES
 
 
-@click.group()
+@click.group(cls=Group)
 def runs() -> None:
     """List the runs of a root, or show one.
 
@@ -52,7 +54,7 @@ def list_(root: Path, as_json: bool) -> None:
 
 
 @runs.command("show")
-@click.argument("run_id", required=False)
+@click.argument("run_id", required=False, type=Name("run id"))
 @options.root
 @options.as_json
 def show(run_id: str | None, root: Path, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -11,21 +12,16 @@ from components.ingest import discovery
 from components.schema_files import schema_file
 from components.settings import DataSettings
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Text
+from pipeline.commands.parsing import Group
 
 DRAFTS = Path("schema-drafts")
 MINE = Path("schemas")
 
-folder_option = click.option(
-    "--schema",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=MINE,
-    show_default=True,
-    help="Folder with your reviewed schemas; give it to `run` as well.",
-)
+HELP = "Folder with your reviewed schemas; give it to `run` as well."
 
 
-@click.group()
+@click.group(cls=Group)
 def schema() -> None:
     """Propose, compare and approve schemas for new geometries.
 
@@ -41,12 +37,16 @@ def schema() -> None:
 
 
 @schema.command()
-@click.option("--data", required=True, multiple=True, type=click.Path(path_type=Path), help="Clean IDX or CSV files.")
-@click.option("--shape", nargs=2, type=click.IntRange(1), help="Height and width.  [default: from the data]")
-@click.option("--pixel-max", required=True, type=click.IntRange(1, 255), help="The largest value a pixel may have.")
-@click.option("--labels", default=10, show_default=True, type=click.IntRange(2), help="Number of classes.")
-@click.option("--label", default="auto", show_default=True, help="Label column of a CSV.")
-@click.option("--to", default=DRAFTS, show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--data", required=True, multiple=True, type=InputPath(), metavar="PATH", help="Clean IDX or CSV files.")
+@click.option("--shape", nargs=2, type=Integer(1, 1024), help="Height and width.  [default: from the data]")
+@click.option("--pixel-max", required=True, type=Integer(1, 255), help="The largest value a pixel may have.")
+@click.option("--labels", default=10, show_default=True, type=Integer(2, 1000), help="Number of classes.")
+@click.option(
+    "--label", type=Text(), metavar="COLUMN", default="auto", show_default=True, help="Label column of a CSV."
+)
+@click.option(
+    "--to", default=DRAFTS, show_default=True, type=NewFolder(), metavar="FOLDER", help="Folder for the draft."
+)
 @options.as_json
 def propose(  # noqa: PLR0913  # one argument to each option
     data: tuple[Path, ...],
@@ -80,10 +80,10 @@ def propose(  # noqa: PLR0913  # one argument to each option
 
 
 @schema.command()
-@click.argument("draft", type=click.Path(dir_okay=False, path_type=Path))
-@folder_option
+@click.argument("draft", type=InputFile())
+@click.option("--schema", "folder", type=InputFolder(), metavar="FOLDER", help=f"{HELP}  [default: {MINE}]")
 @options.as_json
-def diff(draft: Path, folder: Path, as_json: bool) -> None:
+def diff(draft: Path, folder: Path | None, as_json: bool) -> None:
     """Say in words what approving a draft would change.
 
     \b
@@ -92,7 +92,7 @@ def diff(draft: Path, folder: Path, as_json: bool) -> None:
     """
     from pipeline import schema_review
 
-    changes = schema_review.diff(draft, _in_force(draft, folder))
+    changes = schema_review.diff(draft, _in_force(draft, folder or MINE))
     if as_json:
         options.print_json({"status": "ok", "changes": changes})
         return
@@ -101,8 +101,8 @@ def diff(draft: Path, folder: Path, as_json: bool) -> None:
 
 
 @schema.command()
-@click.argument("draft", type=click.Path(dir_okay=False, path_type=Path))
-@folder_option
+@click.argument("draft", type=InputFile())
+@click.option("--schema", "folder", type=NewFolder(), metavar="FOLDER", default=MINE, show_default=True, help=HELP)
 @options.as_json
 def approve(draft: Path, folder: Path, as_json: bool) -> None:
     """Put a draft you have looked at into force, and pin its digest.
@@ -121,7 +121,8 @@ def approve(draft: Path, folder: Path, as_json: bool) -> None:
 
 
 def _in_force(draft: Path, folder: Path) -> Path | None:
-    try:
-        return schema_file(draft.stem, folder)
-    except BadInput:
-        return None
+    """Returns the schema that a run with or without this folder takes now; None where there is none."""
+    for place in (folder, None):
+        with contextlib.suppress(BadInput):
+            return schema_file(draft.stem, place)
+    return None

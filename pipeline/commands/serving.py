@@ -14,6 +14,8 @@ from components.errors import BadInput, EnvironmentProblem, printable
 from components.serving import ServedVersion
 from pipeline import serving_versions
 from pipeline.commands import options
+from pipeline.commands.parameters import Integer, Version
+from pipeline.commands.parsing import Group
 from pipeline.lineage.orphans import as_dicts
 from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
@@ -22,7 +24,7 @@ _WIDE: Final = 10_000
 """Columns; rich cuts cells off where its console ends."""
 
 
-@click.group()
+@click.group(cls=Group)
 def serving() -> None:
     """Look at the directory that TF Serving reads, and change it.
 
@@ -65,7 +67,7 @@ def list_(root: Path, as_json: bool) -> None:
 
 
 @serving.command()
-@click.argument("version", type=click.IntRange(min=0))
+@click.argument("version", type=Version())
 @options.root
 @options.as_json
 def rollback(version: int, root: Path, as_json: bool) -> None:
@@ -85,7 +87,7 @@ def rollback(version: int, root: Path, as_json: bool) -> None:
 
 
 @serving.command()
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="Number of newest versions that stay.")
+@click.option("--keep", type=Integer(1, 1_000_000), required=True, help="Number of newest versions that stay.")
 @options.root
 @options.dry_run
 @options.as_json

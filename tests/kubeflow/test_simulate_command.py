@@ -101,7 +101,7 @@ def test_a_call_without_a_file_is_refused_in_json_as_well():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("nothing", "--param: no parameter: wanted NAME=VALUE"),
+        ("nothing", "--param: not understood: wanted NAME=VALUE, got nothing"),
         ("flag=1", "--param flag: not of its type: wanted true or false, got 1"),
         ("flga=true", "did you mean flag?"),
     ],
@@ -130,5 +130,5 @@ def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path):
 
     answer = simulated(tmp_path, document(Make=Toy()), "--root", tmp_path / "file" / "root", "--json")
 
-    assert answer.code == 4
-    assert "not writable" in checked(answer)["error"]
+    assert answer.code == 2
+    assert f"--root: {tmp_path}/file is no folder" in checked(answer)["error"]

@@ -8,17 +8,19 @@ import click
 
 from pipeline.commands import audit_options, options
 from pipeline.commands.kubeflow import cluster_options
+from pipeline.commands.parameters import InputFolder, Text
 from pipeline.commands.verdicts_text import print_audit
 from pipeline.kubeflow.client.connection import Address
 
 
-@click.command()
-@click.argument("run")
+@options.command()
+@click.argument("run", type=Text("run"))
 @cluster_options.server(required=False)
 @click.option(
     "--root",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=InputFolder(),
+    metavar="FOLDER",
     help="Local copy of what lies below the pipeline root, with the serving volume as `serving`.",
 )
 @audit_options.asked

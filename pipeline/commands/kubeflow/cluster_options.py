@@ -13,6 +13,7 @@ from rich.console import Console
 
 from components.errors import BadInput
 from pipeline.commands import options
+from pipeline.commands.parameters import Checked, InputFile, Pair, Seconds, Text
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
 from pipeline.kubeflow.client.transport import Patience
@@ -27,23 +28,38 @@ PIPED_WIDTH: Final = 240
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE: Final = InputFile()
+
+
+def _host(text: str) -> None:
+    Address(host=text)
 
 
 def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
     """Adds the options that say where the server is; the command gets an `Address` or None as `address`."""
     given = [
-        click.option("--host", envvar=HOST, required=required, show_envvar=True, help="URL of the Pipelines API."),
-        click.option("--namespace", help="Your namespace, if the installation serves several users."),
+        click.option(
+            "--host",
+            type=Checked(_host, name="URL", as_given=True, secret=True),
+            metavar="URL",
+            envvar=HOST,
+            required=required,
+            show_envvar=True,
+            help="URL of the Pipelines API.",
+        ),
+        click.option(
+            "--namespace", type=Text(), metavar="NAME", help="Your namespace, if the installation serves several users."
+        ),
         click.option(
             "--token-file",
             type=_FILE,
+            metavar="FILE",
             help=f"File with a bearer token; {TOKEN} may hold one as well. It is never shown.",
         ),
-        click.option("--ca-cert", type=_FILE, help="PEM file with the certificates to trust."),
+        click.option("--ca-cert", type=_FILE, metavar="FILE", help="PEM file with the certificates to trust."),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(3600),
             default=Patience().timeout,
             show_default=True,
             help="Seconds that a request may take.",
@@ -83,16 +99,24 @@ def work(command: Command) -> Command:
     """Adds the options that say what is to run, for one run and for a schedule alike."""
     given = [
         click.option(
-            "--experiment", metavar="NAME", help="Experiment to file it under.  [default: the pipeline's name]"
+            "--experiment",
+            type=Text(),
+            metavar="NAME",
+            help="Experiment to file it under.  [default: the pipeline's name]",
         ),
-        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable."),
+        click.option(
+            "--param", "params", multiple=True, type=Pair(), metavar="NAME=VALUE", help="Runtime parameter; repeatable."
+        ),
         click.option(
             "--pipeline-root",
+            type=Text("URI", longest=2048),
             metavar="URI",
             callback=_bucket,
             help="Where to keep artifacts.  [default: what the file says]",
         ),
-        click.option("--service-account", metavar="NAME", help="Account of the pods.  [default: what the file says]"),
+        click.option(
+            "--service-account", type=Text(), metavar="NAME", help="Account of the pods.  [default: what the file says]"
+        ),
         click.option("--no-cache", is_flag=True, help="Execute every task."),
         click.option("--skip-lint", is_flag=True, help="Do not ask the linter first."),
     ]

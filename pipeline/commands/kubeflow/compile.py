@@ -2,57 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from components.digest import sha256_file
+from components.errors import Problems
+from components.settings import MOST_SEED
+from pipeline import recipes
 from pipeline.beam.choice import arguments
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Pair, Recipe, Text
+from pipeline.commands.parsing import checked_by
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
 from pipeline.kubeflow.document import TARGETS, write
 
+_URI = Text("URI", longest=2048)
 
-@click.command("compile")
-@click.option("--target", type=click.Choice(TARGETS), required=True, help="Kubeflow Pipelines, or Vertex AI.")
+
+def _consistent(given: Mapping[str, Any]) -> None:
+    """Checks what goes with the target, the engine and its options, and the recipe with what changes it."""
+    problems = Problems()
+    target = None if given["target"] is None else BY_NAME[given["target"]]
+    with problems.noted():
+        if target is not None and given["root"] is not None:
+            target.check_uri(given["root"], "--root")
+    with problems.noted():
+        if target is not None and given["output"] is not None:
+            target.check_suffix(given["output"])
+    with problems.noted():
+        if given["beam"] is not None:
+            arguments(given["beam"], given["beam_options"] or ())
+    with problems.noted():
+        if given["recipe"] is not None or given["data"] is None:
+            recipes.load(
+                given["recipe"] or recipes.DEFAULT_RECIPE,
+                profile=given["profile"],
+                overrides=given["overrides"] or (),
+                seed=given["seed"],
+            )
+    problems.raise_any()
+
+
+@options.command("compile")
+@click.option("--target", type=OneOf(TARGETS), required=True, help="Kubeflow Pipelines, or Vertex AI.")
 @click.option(
-    "--image", help="Image of the containers, best with its digest; required unless the cluster file names it."
+    "--image",
+    type=Text("image"),
+    metavar="IMAGE",
+    help="Image of the containers, best with its digest; required unless the cluster file names it.",
 )
-@click.option("--gpu-image", help="Image of the containers that ask for a GPU.  [default: the image's tag with -gpu]")
-@click.option("--gpus", type=click.IntRange(0, 16), help="GPUs of each Trainer; 0 trains on CPUs.  [default: 1]")
-@click.option("--root", required=True, metavar="URI", help="Bucket and prefix for artifacts: minio://, s3:// or gs://.")
 @click.option(
-    "--data", metavar="URI|PATH", help="Bucket or path in the pod; may hold {SPAN}.  [default: the UCI digits]"
+    "--gpu-image",
+    type=Text("image"),
+    metavar="IMAGE",
+    help="Image of the containers that ask for a GPU.  [default: the image's tag with -gpu]",
 )
-@click.option("--form", type=click.Choice(["idx", "csv"]), default="idx", show_default=True, help="What the data is.")
+@click.option("--gpus", type=Integer(0, 16), help="GPUs of each Trainer; 0 trains on CPUs.  [default: 1]")
 @click.option(
-    "--spans", type=click.IntRange(min=1), help="Newest spans to take, where --data holds {SPAN}.  [default: 1]"
+    "--root", required=True, type=_URI, metavar="URI", help="Bucket and prefix for artifacts: minio://, s3:// or gs://."
 )
-@click.option("--recipe", help="Name of a recipe, or a YAML file; required with --data.  [default: digits]")
-@click.option("--profile", help="Overlay of the recipe.  [default: fast, where there is one]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of both trainings.")
+@click.option(
+    "--data",
+    type=_URI,
+    metavar="URI|PATH",
+    help="Bucket or path in the pod; may hold {SPAN}.  [default: the UCI digits]",
+)
+@click.option("--form", type=OneOf(["idx", "csv"]), default="idx", show_default=True, help="What the data is.")
+@click.option(
+    "--spans", type=Integer(1, 1_000_000), help="Newest spans to take, where --data holds {SPAN}.  [default: 1]"
+)
+@click.option(
+    "--recipe",
+    type=Recipe(),
+    metavar="NAME|FILE",
+    help="Name of a recipe, or a YAML file; required with --data.  [default: digits]",
+)
+@click.option(
+    "--profile", type=Text(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    type=Pair("KEY=VALUE"),
+    metavar="KEY=VALUE",
+    help="Override one value of the recipe.",
+)
+@click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")
 @click.option(
     "--schema",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=InputFolder(),
+    metavar="FOLDER",
     help="Folder with your reviewed schemas; the cluster file says where the pod has it.",
 )
 @click.option(
-    "--serving", metavar="PATH", help=f"Where the volume of served versions is mounted.  [default: {SERVING}]"
+    "--serving",
+    type=Text("path", longest=1024),
+    metavar="PATH",
+    help=f"Where the volume of served versions is mounted.  [default: {SERVING}]",
 )
-@click.option("--claim", metavar="NAME", help=f"PersistentVolumeClaim of that volume.  [default: {CLAIM}]")
+@click.option("--claim", type=Text(), metavar="NAME", help=f"PersistentVolumeClaim of that volume.  [default: {CLAIM}]")
 @click.option(
     "--cluster",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=InputFile(),
+    metavar="FILE",
     help="Resources, secrets and volumes of every task; see kubeflow/cluster.example.yaml.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file: .yaml, or .json."
-)
+@click.option("-o", "--output", type=OutputFile(), metavar="FILE", required=True, help="The file: .yaml, or .json.")
 @options.beam
 @options.as_json
+@checked_by(_consistent)
 def compile(  # noqa: A001, PLR0913  # named as its verb
     output: Path,
     image: str | None,
@@ -79,7 +142,6 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
     from pipeline.kubeflow.compiler.doubts import doubts
     from pipeline.kubeflow.compiler.pods import Images
 
-    BY_NAME[asked["target"]].check_suffix(output)
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
     document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
     write(document, output)

@@ -9,6 +9,7 @@ import click
 
 from components.errors import printable
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, OneOf
 from pipeline.kubeflow.compiler.targets import by_suffix
 from pipeline.kubeflow.document import TARGETS, read
 from pipeline.kubeflow.lint.check import lint as findings_of
@@ -17,11 +18,9 @@ from pipeline.kubeflow.lint.fault import ERROR
 COLORS = {ERROR: "red"}
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--target", type=click.Choice(TARGETS), help="What the file is for.  [default: by its suffix, else by its form]"
-)
+@options.command()
+@click.argument("file", type=InputFile())
+@click.option("--target", type=OneOf(TARGETS), help="What the file is for.  [default: by its suffix, else by its form]")
 @options.as_json
 def lint(file: Path, target: str | None, as_json: bool) -> int:
     """Check a compiled file for what a cluster would refuse or get wrong.

@@ -9,6 +9,8 @@ from rich.text import Text
 from components.errors import printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
+from pipeline.commands.parameters import Integer, OneOf
+from pipeline.commands.parameters import Text as Name
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Address, connect
@@ -16,11 +18,11 @@ from pipeline.kubeflow.client.connection import Address, connect
 COLORS = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "CANCELED": "yellow"}
 
 
-@click.command()
+@options.command()
 @cluster_options.server()
-@click.option("--experiment", metavar="NAME", help="Those of one experiment alone.")
-@click.option("--state", type=click.Choice(cluster_runs.STATES, case_sensitive=False), help="Those in one state alone.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to show at most.")
+@click.option("--experiment", type=Name(), metavar="NAME", help="Those of one experiment alone.")
+@click.option("--state", type=OneOf(cluster_runs.STATES), help="Those in one state alone.")
+@click.option("--limit", type=Integer(1, 1_000_000), default=20, show_default=True, help="How many to show at most.")
 @options.as_json
 def runs(address: Address, experiment: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List the runs on a cluster, newest first.

@@ -11,25 +11,36 @@ from rich.table import Table
 from components.errors import BadInput, printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
+from pipeline.commands.parameters import Checked, InputFile, Integer, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import schedules, submission, timetable
 from pipeline.kubeflow.client.connection import Address, connect
 from pipeline.kubeflow.client.schedules import Schedule
 
+_MOMENT = Checked(lambda text: timetable.read(None, "1d", text), name="time", as_given=True)
 
-@click.command()
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+
+@options.command()
+@click.argument("file", required=False, type=InputFile())
 @cluster_options.server()
 @click.option(
-    "--cron", metavar='"S M H D M W"', help="When to run: six fields, seconds first, in the cluster's time zone."
+    "--cron",
+    type=Checked(timetable.six_fields, name="cron expression", as_given=True),
+    metavar='"S M H D M W"',
+    help="When to run: six fields, seconds first, in the cluster's time zone.",
 )
-@click.option("--every", metavar="INTERVAL", help="Or how often: a number with s, m, h or d, such as 6h.")
-@click.option("--start", metavar="TIME", help="No run before this, such as 2026-03-01T02:00:00Z.")
-@click.option("--end", metavar="TIME", help="No run after this.")
-@click.option("--name", metavar="NAME", help="Name of the schedule.  [default: the pipeline's name]")
+@click.option(
+    "--every",
+    type=Checked(timetable.seconds, name="interval", as_given=True),
+    metavar="INTERVAL",
+    help="Or how often: a number with s, m, h or d, such as 6h.",
+)
+@click.option("--start", type=_MOMENT, metavar="TIME", help="No run before this, such as 2026-03-01T02:00:00Z.")
+@click.option("--end", type=_MOMENT, metavar="TIME", help="No run after this.")
+@click.option("--name", type=Text(), metavar="NAME", help="Name of the schedule.  [default: the pipeline's name]")
 @click.option(
     "--max-concurrency",
-    type=click.IntRange(1, 10),
+    type=Integer(1, 10),
     default=1,
     show_default=True,
     help="How many of its runs may go on at a time.",
@@ -38,7 +49,12 @@ from pipeline.kubeflow.client.schedules import Schedule
 @click.option("--replace", is_flag=True, help="Take the place of the experiment's schedule of this name.")
 @cluster_options.work
 @click.option("--list", "list_", is_flag=True, help="Show the schedules that are there instead.")
-@click.option("--delete", metavar="NAME", help="Remove a schedule of the experiment NAME, or of --experiment, instead.")
+@click.option(
+    "--delete",
+    type=Text(),
+    metavar="NAME",
+    help="Remove a schedule of the experiment NAME, or of --experiment, instead.",
+)
 @options.as_json
 def schedule(file: Path | None, address: Address, list_: bool, delete: str | None, as_json: bool, **how: Any) -> None:
     """Have a cluster run a compiled file again and again.

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from components.digest import sha256_file
-from components.errors import BadInput, MnistTfxError
+from components.errors import MnistTfxError
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, NewRoot, OneOf, Pair, PairWithFolder, Text
 from pipeline.commands.results_text import print_line, print_results, print_time
 from pipeline.commands.verdicts_text import verdict_lines
 from pipeline.interruption import Interrupted
@@ -24,30 +25,28 @@ if TYPE_CHECKING:
 DEFAULT_ROOT: Final = "runs/simulated"
 
 
-def _folders(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
-    found = {}
-    for pair in given:
-        name, separator, folder = pair.partition("=")
-        if not name or not separator:
-            raise BadInput("not understood", where=parameter.opts[0], wanted=parameter.metavar, got=pair)
-        found[name] = Path(folder).expanduser().absolute()
-    return found
+def _folders(_: click.Context, __: click.Parameter, given: tuple[tuple[str, Path], ...]) -> dict[str, Path]:
+    return dict(given)
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@options.command()
+@click.argument("file", type=InputFile())
 @click.option(
     "--root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NewRoot(),
+    metavar="FOLDER",
     default=DEFAULT_ROOT,
     show_default=True,
     help="Folder that stands for the pipeline root; `lineage` takes it afterwards.",
 )
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Runtime parameter; repeatable.")
+@click.option(
+    "--param", "params", multiple=True, type=Pair(), metavar="NAME=VALUE", help="Runtime parameter; repeatable."
+)
 @click.option(
     "--bucket",
     "buckets",
     multiple=True,
+    type=PairWithFolder("URI=DIR"),
     metavar="URI=DIR",
     callback=_folders,
     help="Folder that stands for another place in a bucket, such as the data's.",
@@ -56,13 +55,14 @@ def _folders(_: click.Context, parameter: click.Parameter, given: tuple[str, ...
     "--volume",
     "volumes",
     multiple=True,
+    type=PairWithFolder("CLAIM=DIR"),
     metavar="CLAIM=DIR",
     callback=_folders,
     help="Folder that stands for a volume; the one that models are served from is serving/ in the root.",
 )
-@click.option("--target", type=click.Choice(document.TARGETS), help="Platform.  [default: by the file's form]")
+@click.option("--target", type=OneOf(document.TARGETS), help="Platform.  [default: by the file's form]")
 @click.option("--no-cache", is_flag=True, help="Execute every task.")
-@click.option("--run-id", hidden=True, help="Id of the run, instead of a new one.")
+@click.option("--run-id", type=Text("run id"), hidden=True, help="Id of the run, instead of a new one.")
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
 def simulate(  # noqa: PLR0913  # one argument to each option
@@ -98,7 +98,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         known = {"file_sha256": sha256_file(file)}
         target = target or compiled.target
         asked = run.Options(
-            root=root.expanduser().absolute(),
+            root=root,
             parameters=run_parameters.values(compiled, params, macros=()),
             buckets=buckets,
             volumes=volumes,

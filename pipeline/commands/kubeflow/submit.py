@@ -11,6 +11,7 @@ from rich.console import Console
 from components.errors import printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
+from pipeline.commands.parameters import InputFile, Text
 from pipeline.interruption import PROCESS, Interrupted
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
@@ -21,11 +22,13 @@ INTERRUPTED = 130
 FAILED = 4
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@options.command()
+@click.argument("file", type=InputFile())
 @cluster_options.server()
 @cluster_options.work
-@click.option("--run-name", metavar="NAME", help="Name of the run.  [default: the pipeline's, with the time]")
+@click.option(
+    "--run-name", type=Text(), metavar="NAME", help="Name of the run.  [default: the pipeline's, with the time]"
+)
 @click.option("--wait", is_flag=True, help="Stay until the run is over; exit with 4 unless it succeeded.")
 @options.as_json
 def submit(  # noqa: PLR0913  # one argument to each option that is no part of the work

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from components.errors import BadInput
 from pipeline import metadata_url
 from pipeline.commands import audit_options, options
+from pipeline.commands.parameters import MetadataStore, VersionOrFolder
+from pipeline.commands.parsing import checked_by
 from pipeline.commands.verdicts_text import print_audit
 from pipeline.lineage.audit import run
 from pipeline.lineage.audit.findings import Audit
 
 
-@click.command()
-@click.argument("served", required=False, metavar="[PATH|VERSION]")
+def _needs_root(given: Mapping[str, Any]) -> None:
+    """A version in a folder of its own is audited without a root."""
+    if given["served"] is None or given["served"].isdecimal():
+        options.require_root(given)
+
+
+@options.command()
+@click.argument("served", required=False, metavar="[PATH|VERSION]", type=VersionOrFolder())
 @click.option("--all", "every", is_flag=True, help="Audit every served version.")
 @audit_options.asked
 @click.option(
     "--metadata",
+    type=MetadataStore(new=False),
     metavar="URL",
     help="The metadata store to compare with; by default the one of the root's last run. "
     "A password may come from MNIST_TFX_METADATA_PASSWORD.",
 )
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 although something could not be told.")
-@options.root
+@options.any_root
 @options.as_json
+@checked_by(_needs_root)
 def audit(  # noqa: PLR0913  # one argument to each option
     served: str | None,
     every: bool,

@@ -8,14 +8,21 @@ import click
 
 from components.errors import BadInput
 from pipeline.commands import options
+from pipeline.commands.parameters import Checked, InputFile
 from pipeline.lineage import row_proofs
 from pipeline.lineage.merkle_proofs import digest_bytes
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--root-digest", required=True, metavar="HEX", help="Merkle root that you trust.")
-@click.option("--image", type=click.Path(dir_okay=False, path_type=Path), help="PNG that the proof must be about.")
+@options.command()
+@click.argument("file", type=InputFile())
+@click.option(
+    "--root-digest",
+    required=True,
+    type=Checked(digest_bytes, name="digest", as_given=True),
+    metavar="HEX",
+    help="Merkle root that you trust.",
+)
+@click.option("--image", type=InputFile(), metavar="FILE", help="PNG that the proof must be about.")
 @options.as_json
 def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool) -> int:
     """Check a proof with nothing but the file and a root digest; exit 1 if it does not hold.

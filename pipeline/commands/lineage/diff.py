@@ -8,13 +8,14 @@ import click
 from rich.console import Console
 
 from pipeline.commands import options
+from pipeline.commands.parameters import Version
 from pipeline.lineage import diff as versions
 from pipeline.lineage.diff_text import diff_lines
 
 
-@click.command()
-@click.argument("before", type=int)
-@click.argument("after", type=int)
+@options.command()
+@click.argument("before", type=Version())
+@click.argument("after", type=Version())
 @options.root
 @options.as_json
 def diff(before: int, after: int, root: Path, as_json: bool) -> None:

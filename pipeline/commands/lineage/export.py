@@ -10,15 +10,14 @@ from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.files import replacing
 from pipeline.commands import options
+from pipeline.commands.parameters import OneOf, OutputFile, Version
 from pipeline.lineage import exports
 
 
-@click.command()
-@click.argument("version", required=False, type=int)
-@click.option("--format", "name", type=click.Choice(list(exports.FORMATS)), required=True)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write, whole or not at all."
-)
+@options.command()
+@click.argument("version", required=False, type=Version())
+@click.option("--format", "name", type=OneOf(exports.FORMATS), required=True)
+@click.option("-o", "--output", type=OutputFile(), metavar="FILE", help="File to write, whole or not at all.")
 @options.root
 @options.as_json
 def export(version: int | None, name: str, output: Path | None, root: Path, as_json: bool) -> None:

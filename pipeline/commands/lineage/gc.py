@@ -9,15 +9,16 @@ from rich.filesize import decimal
 
 from components.errors import printable
 from pipeline.commands import options
+from pipeline.commands.parameters import Integer
 from pipeline.lineage import gc as collection
 from pipeline.lineage.orphans import as_dicts
 
 
-@click.command()
+@options.command()
 @options.root
 @click.option(
     "--keep-runs",
-    type=click.IntRange(min=0),
+    type=Integer(0, 1_000_000),
     default=collection.KEEP_RUNS,
     show_default=True,
     help="Number of last runs whose files stay, served or not.",

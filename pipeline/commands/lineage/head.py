@@ -8,12 +8,18 @@ import click
 
 from components.errors import BadInput
 from pipeline.commands import options
+from pipeline.commands.parameters import Checked
 from pipeline.lineage import chain
 from pipeline.paths import RunPaths
 
 
-@click.command()
-@click.option("--expect-head", metavar="LINES:HASH", help="Check that the ledger still holds this head.")
+@options.command()
+@click.option(
+    "--expect-head",
+    type=Checked(chain.Head.from_str, name="head", as_given=True),
+    metavar="LINES:HASH",
+    help="Check that the ledger still holds this head.",
+)
 @options.root
 @options.as_json
 def head(expect_head: str | None, root: Path, as_json: bool) -> int:

@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands import options
+from pipeline.commands.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
 from pipeline.lineage.history import open_history
 
 
-@click.command()
-@click.argument("given", nargs=-1, required=True, metavar="FILE|DIGEST...")
+@options.command()
+@click.argument("given", nargs=-1, required=True, metavar="FILE|DIGEST...", type=FileOrDigest())
 @options.root
 @options.as_json
 def impact(given: tuple[str, ...], root: Path, as_json: bool) -> None:

@@ -7,15 +7,14 @@ from pathlib import Path
 import click
 
 from pipeline.commands import options
+from pipeline.commands.parameters import NewFolder, OneOf
 from pipeline.commands.passphrase import new_passphrase
 from pipeline.lineage import keys
 
 
-@click.command()
-@click.option(
-    "--to", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for both keys."
-)
-@click.option("--algorithm", type=click.Choice(keys.ALGORITHMS), default=keys.ECDSA, show_default=True)
+@options.command()
+@click.option("--to", "folder", type=NewFolder(), metavar="FOLDER", required=True, help="Folder for both keys.")
+@click.option("--algorithm", type=OneOf(keys.ALGORITHMS), default=keys.ECDSA, show_default=True)
 @click.option("--passphrase", "encrypted", is_flag=True, help="Encrypt the private key.")
 @options.as_json
 def keygen(folder: Path, algorithm: str, encrypted: bool, as_json: bool) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from pipeline.commands.parameters import InputFile, Integer, Version
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = InputFile()
 
 
 def image(command: Command) -> Command:
     """Adds IMAGE, `--index` and `--data`."""
     command = click.option(
-        "--data", multiple=True, type=_FILE, help="File that --index counts in; an IDX pair is two of them."
+        "--data",
+        multiple=True,
+        type=_FILE,
+        metavar="FILE",
+        help="File that --index counts in; an IDX pair is two of them.",
     )(command)
     command = click.option(
         "--index",
-        type=click.IntRange(min=0),
+        type=Integer(0, 1 << 40),
         help="Number of a row, from 0, in the train part as it was ingested, or in --data.",
     )(command)
     return click.argument("image", required=False, type=_FILE)(command)
@@ -28,6 +33,6 @@ def image(command: Command) -> Command:
 
 def version(command: Command) -> Command:
     """Adds `--version`."""
-    return click.option("--version", type=int, help="Served version whose data is meant.  [default: the newest]")(
+    return click.option("--version", type=Version(), help="Served version whose data is meant.  [default: the newest]")(
         command
     )

@@ -11,7 +11,7 @@ from pipeline.commands import options
 from pipeline.lineage import orphans as search
 
 
-@click.command()
+@options.command()
 @options.root
 @options.as_json
 def orphans(root: Path, as_json: bool) -> int:

@@ -9,18 +9,25 @@ import click
 from components.features import SPLITS
 from pipeline.commands import options
 from pipeline.commands.lineage import named_image
+from pipeline.commands.parameters import Checked, OneOf, OutputFile
 from pipeline.lineage import row_proofs, row_usage
 from pipeline.lineage.history import open_history
+from pipeline.lineage.merkle_proofs import digest_bytes
 from pipeline.lineage.row_index import ALL, open_index
 
 
-@click.command()
+@options.command()
 @named_image.image
 @named_image.version
-@click.option("--rows-digest", help="Which data set, where several lie behind the version.")
+@click.option(
+    "--rows-digest",
+    type=Checked(digest_bytes, name="digest", as_given=True),
+    metavar="HEX",
+    help="Which data set, where several lie behind the version.",
+)
 @click.option(
     "--split",
-    type=click.Choice([*SPLITS, ALL]),
+    type=OneOf([*SPLITS, ALL]),
     default=ALL,
     show_default=True,
     help="Rows that the claim is about: all that the version was made from and judged by, or one split's.",
@@ -28,7 +35,8 @@ from pipeline.lineage.row_index import ALL, open_index
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(),
+    metavar="FILE",
     default=Path("row-proof.json"),
     show_default=True,
     help="File to write.",

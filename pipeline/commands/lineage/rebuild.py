@@ -8,15 +8,17 @@ import click
 
 from components.errors import printable
 from pipeline.commands import options
+from pipeline.commands.parameters import OutputFile
 from pipeline.lineage import rebuild as making
 
 
-@click.command()
+@options.command()
 @options.root
 @click.option(
     "--to",
     "target",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(),
+    metavar="FILE",
     help="File to write; by default the root's own metadata.db.",
 )
 @options.as_json

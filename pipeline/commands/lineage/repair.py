@@ -12,7 +12,7 @@ from pipeline.lineage import repair as settling
 from pipeline.lineage.orphans import as_dicts
 
 
-@click.command()
+@options.command()
 @options.root
 @options.dry_run
 @options.as_json

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.commands import options
+from pipeline.commands.parameters import InputPath, NewRoot, Version
 from pipeline.lineage.diff_text import section_lines
 from pipeline.quiet import own_console
 from pipeline.reproduce import Options, Reproduction
@@ -16,16 +17,17 @@ from pipeline.reproduce import reproduce as run_again
 from pipeline.view import RunView
 
 
-@click.command()
-@click.argument("version", type=int)
+@options.command()
+@click.argument("version", type=Version())
 @options.root
 @click.option(
     "--to",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NewRoot(),
+    metavar="FOLDER",
     help="Folder for the new run, which is kept.  [default: a temporary one]",
 )
 @click.option(
-    "--data", multiple=True, type=click.Path(path_type=Path), help="The data, where the root's copies of it are gone."
+    "--data", multiple=True, type=InputPath(), metavar="PATH", help="The data, where the root's copies of it are gone."
 )
 @click.option("--checkout", "at_commit", is_flag=True, help="Run the code of the recorded commit in place of this one.")
 @options.as_json

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from pipeline.lineage import row_usage
 from pipeline.lineage.history import open_history
 
 
-@click.command()
+@options.command()
 @named_image.image
 @named_image.version
 @options.root

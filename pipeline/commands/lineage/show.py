@@ -8,12 +8,13 @@ import click
 from rich.console import Console
 
 from pipeline.commands import options
+from pipeline.commands.parameters import Version
 from pipeline.lineage import served
 from pipeline.lineage.render import lineage_tree
 
 
-@click.command()
-@click.argument("version", required=False, type=int)
+@options.command()
+@click.argument("version", required=False, type=Version())
 @options.root
 @options.as_json
 def show(version: int | None, root: Path, as_json: bool) -> None:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, VersionOrFolder
+from pipeline.commands.parsing import checked_by
 from pipeline.commands.passphrase import passphrase
 from pipeline.lineage import keys, signing
 
 
-@click.command()
-@click.argument("served_version", metavar="[VERSION|PATH]", required=False)
+def _needs_root(given: Mapping[str, Any]) -> None:
+    """A version in a folder of its own is signed without a root."""
+    if given["served_version"] is None or given["served_version"].isdecimal():
+        options.require_root(given)
+
+
+@options.command()
+@click.argument("served_version", metavar="[VERSION|PATH]", required=False, type=VersionOrFolder())
 @click.option(
     "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=InputFile(),
+    metavar="FILE",
     required=True,
     help="Private key, as `keygen` writes it.",
 )
-@options.root
+@options.any_root
 @options.as_json
+@checked_by(_needs_root)
 def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> None:
     """Sign the provenance of a served version, by default the newest, or of the version in a folder.
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands import options
+from pipeline.commands.parameters import Version
 from pipeline.lineage import trace as tracing
 from pipeline.lineage.history import open_history
 
@@ -17,8 +18,8 @@ MOST_ROWS = 500
 """In the table; --json has all of them."""
 
 
-@click.command()
-@click.argument("version", required=False, type=int)
+@options.command()
+@click.argument("version", required=False, type=Version())
 @options.root
 @options.as_json
 def trace(version: int | None, root: Path, as_json: bool) -> None:

@@ -8,14 +8,13 @@ import click
 
 from components.errors import printable
 from pipeline.commands import options
+from pipeline.commands.parameters import InputFile, InputFolder
 from pipeline.lineage import signing
 
 
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--key", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Public key, as `keygen` writes it."
-)
+@options.command()
+@click.argument("path", type=InputFolder())
+@click.option("--key", type=InputFile(), metavar="FILE", required=True, help="Public key, as `keygen` writes it.")
 @options.as_json
 def verify(path: Path, key: Path, as_json: bool) -> int:
     """Check a served version, or a copy of it on any machine, against a public key.

@@ -1,0 +1,140 @@
+"""Parsing of the command line: all parameters are checked before a command runs, and all problems are raised together."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+from click.core import UNSET, iter_params_for_processing  # type: ignore[attr-defined]  # the mark of what is not given
+
+from components.errors import BadInput, Problems, printable
+
+Check = Callable[[Mapping[str, Any]], None]
+"""Checks several parameters together; those that are wrong themselves or were not given are None. Raises `BadInput`."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_CHECKS: Final = "__checks__"
+
+
+def closest_name(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that was probably meant; None if none is like it."""
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(meant: object | None) -> str | None:
+    """Returns the hint at what was probably meant."""
+    return None if meant is None else f"did you mean {meant}?"
+
+
+def name_of(parameter: click.Parameter | None) -> str | None:
+    """Returns what a parameter is called on the command line: its longest option, or an argument's metavar."""
+    if parameter is None or isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len) if parameter is not None else None
+    return (parameter.metavar or (parameter.name or "").upper()).strip("[].")
+
+
+def checked_by(*checks: Check) -> Callable[[Function], Function]:
+    """Adds checks of several parameters together; it stands below the `command` decorator."""
+
+    def add(function: Function) -> Function:
+        setattr(function, _CHECKS, (*getattr(function, _CHECKS, ()), *checks))
+        return function
+
+    return add
+
+
+class Command(click.Command):
+    """A command that raises all problems of its parameters together, before it does any work."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Checks every parameter, and the command's checks of several; then parses as click does."""
+        if not ctx.resilient_parsing:
+            problems = Problems()
+            known = self._without_unknown_options(ctx, args, problems)
+            self._check_each(ctx, known, problems)
+            given = {name: None if value is UNSET else value for name, value in ctx.params.items()}
+            for parameter in self.get_params(ctx):
+                given.setdefault(parameter.name or "", None)
+            for check in getattr(self.callback, _CHECKS, ()):
+                with problems.noted():
+                    check(given)
+            problems.raise_any()
+            ctx.params.clear()
+        return super().parse_args(ctx, args)
+
+    def _check_each(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> None:
+        """Leaves in the context's parameters the values of those that are right."""
+        opts: Mapping[str, Any] = {}
+        rest, order = list(args), list[click.Parameter]()
+        with problems.noted(), _usage():
+            opts, rest, order = self.make_parser(ctx).parse_args(args=list(args))
+        if problems.found and not order and args:
+            return  # an option without its value: what the others are cannot be told
+        for parameter in iter_params_for_processing(order, self.get_params(ctx)):
+            with problems.noted(), _usage(parameter):
+                _, rest = parameter.handle_parse_result(ctx, opts, rest)
+        if rest and not any(problem.what.startswith("No such option") for problem in problems.found):
+            problems.found.append(BadInput(f"more than {ctx.command_path} takes", got=" ".join(rest)))
+
+    def _without_unknown_options(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> list[str]:
+        """Returns the arguments without the options that there are not, each of which is noted as a problem."""
+        try:
+            self.make_parser(ctx).parse_args(args=list(args))
+        except click.NoSuchOption as err:
+            options = {opt: parameter for parameter in self.get_params(ctx) for opt in parameter.opts}
+            meant = closest_name(err.option_name, options)
+            hint = did_you_mean(meant) or f"`{ctx.command_path} --help` lists them"
+            problems.found.append(BadInput(f"No such option '{printable(err.option_name)}'; {hint}"))
+            # One letter among several, such as -vx, is no argument of its own.
+            place = next((n for n, arg in enumerate(args) if arg.partition("=")[0] == err.option_name), len(args))
+            # Its value goes with it, if the option that was probably meant has one.
+            likely = options.get(meant or "")
+            has_value = isinstance(likely, click.Option) and not likely.is_flag and "=" not in "".join(args[place:][:1])
+            left = [*args[:place], *args[place + 1 + has_value :]]
+            return left if place == len(args) else self._without_unknown_options(ctx, left, problems)
+        except click.UsageError:
+            pass  # raised again, and noted, when the parameters are checked
+        return list(args)
+
+
+def command(name: str | None = None) -> Callable[[Function], Command]:
+    """Makes a `Command` of a function, as `click.command` does."""
+    return click.command(name, cls=Command)
+
+
+class Group(click.Group):
+    """A group whose commands are `Command`s, and which suggests one for a name that is none."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command that the first argument names.
+
+        Raises:
+          BadInput: if there is none.
+        """
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            hint = did_you_mean(closest_name(args[0], known)) or f"`{ctx.command_path} --help` lists them"
+            raise BadInput(f"No such command '{printable(args[0])}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def _usage(parameter: click.Parameter | None = None) -> Iterator[None]:
+    """Turns what click says about a parameter into `BadInput`."""
+    try:
+        yield
+    except click.MissingParameter as err:
+        what = "an option that is needed" if isinstance(parameter, click.Option) else "an argument that is needed"
+        raise BadInput(f"{what} is missing", where=name_of(parameter)) from err
+    except click.UsageError as err:
+        raise BadInput(err.message, where=name_of(parameter)) from err

@@ -1,0 +1,183 @@
+"""What a user names exists and is what is used: every parameter of every command is checked before any work."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import PROJECT, mnist_tfx
+from every_parameter import commands
+
+from components.errors import printable
+from pipeline.cli import cli
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What came of every wrong value of every parameter, by command and parameter."""
+    program = [sys.executable, str(PROJECT / "tests" / "every_parameter.py"), str(tmp_path_factory.mktemp("wrong"))]
+    done = subprocess.run(
+        program, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": PROJECT}
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _failing(answers, holds):
+    return [{**answer, "value": answer["value"][:60]} for answer in answers if not holds(answer)]
+
+
+def test_every_parameter_of_every_command_is_of_a_kind_that_checks(answers):
+    assert [answer for answer in answers if answer.get("unchecked")] == []
+    assert {answer["command"] for answer in answers} >= {" ".join(path) for path, _ in commands(cli)} - {"doctor"}
+
+
+def test_every_wrong_value_of_every_parameter_ends_with_exit_code_2(answers):
+    assert _failing(answers, lambda answer: answer["code"] == 2) == []
+
+
+def test_every_wrong_value_is_said_with_the_parameters_name(answers):
+    assert _failing(answers, lambda answer: f"{answer['parameter']}: " in answer["err"]) == []
+
+
+def test_every_wrong_value_is_repeated_unless_it_may_be_secret(answers):
+    def repeated(answer):
+        last = answer["value"].rpartition("=")[2]
+        begins = printable(last.rpartition("/")[0] or last or answer["value"])[:12].strip()
+        return begins in answer["err"] or answer["parameter"] in ("--metadata", "--host")
+
+    assert _failing(answers, repeated) == []
+
+
+def test_no_message_forges_a_line_or_fills_the_screen(answers):
+    def readable(answer):
+        lines = answer["err"].splitlines()
+        several = " problems, and nothing was done" in lines[0]
+        return (len(lines) == 1) != several and max(map(len, lines)) < 1500 and all(map(str.isprintable, lines))
+
+    assert _failing(answers, readable) == []
+
+
+def test_nothing_is_written_and_nothing_heavy_is_imported_for_a_wrong_value(answers):
+    assert _failing(answers, lambda answer: not answer["left"] and not answer["out"]) == []
+    assert sum(answer["seconds"] for answer in answers) < 0.05 * len(answers)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--schema", "nosuch"],
+        ["run", "--recipe", "nist"],
+        ["run", "--data", "nosuch", "--dry-run"],
+        ["lineage", "audit", "--root", "nosuch"],
+        ["lineage", "reproduce", "1", "--root", "nosuch"],
+        ["predict", "nosuch.png"],
+        ["report", "--root", "nosuch"],
+        ["kubeflow", "compile", "--target", "ossa"],
+        ["serving", "prune", "--keep", "0"],
+    ],
+    ids="-".join,
+)
+def test_a_process_answers_before_anything_heavy_could_be_imported(arguments, tmp_path):
+    started = time.monotonic()
+    answer = mnist_tfx(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert answer.code == 2
+    # Importing TensorFlow or TFX alone takes 3 s and more; a busy machine is allowed for.
+    assert time.monotonic() - started < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_with_a_schema_folder_that_is_not_there_is_refused(tmp_path):
+    answer = mnist_tfx("run", "--schema", "nosuch", cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert (answer.code, answer.err) == (2, "mnist-tfx: --schema: no such folder: got nosuch\n")
+
+
+def test_run_with_a_schema_folder_without_this_geometry_is_refused_although_one_is_built_in(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "9x9-max16-labels10.pbtxt").touch()
+    answer = mnist_tfx("run", "--schema", "mine", cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert answer.code == 2
+    assert "wanted 8x8-max16-labels10.pbtxt" in answer.err
+    assert "got 9x9-max16-labels10.pbtxt: one is built in: leave --schema out" in answer.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_all_problems_are_said_at_once_each_with_a_suggestion(tmp_path):
+    for name in ("schemas", "images", "file"):
+        (tmp_path / name).mkdir() if name != "file" else (tmp_path / name).touch()
+    wrong = {
+        "--schema": ("schema", "did you mean schemas?"),
+        "--data": ("imges", "did you mean images?"),
+        "--recipe": ("digit", "did you mean digits?"),
+        "--force": ("Classifer", "did you mean Classifier?"),
+        "--export": ("kears", "did you mean keras?"),
+        "--strategy": ("mirored", "did you mean mirrored?"),
+        "--seed": ("4294967296", "from 0 to 4294967295"),
+        "--root": ("file", "wanted a folder, got a regular file"),
+    }
+    given = [text for option, (value, _) in wrong.items() for text in (option, value)]
+    answer = mnist_tfx("run", *given, "--wokers", "2", cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    first, *lines = answer.err.splitlines()
+    assert first == "mnist-tfx: 9 problems, and nothing was done"
+    assert "  No such option '--wokers'; did you mean --workers?" in lines
+    for option, (_, suggestion) in wrong.items():
+        assert suggestion in next(line for line in lines if line.startswith(f"  {option}: ")), option
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lineag"], "No such command 'lineag'; did you mean lineage?"),
+        (["lineage", "audti"], "No such command 'audti'; did you mean audit?"),
+        (["serving", "purne"], "No such command 'purne'; did you mean prune?"),
+        (["kubeflow", "zzz"], "No such command 'zzz'; `mnist-tfx kubeflow --help` lists them"),
+        (["doctor", "--jsno"], "No such option '--jsno'; did you mean --json?"),
+    ],
+)
+def test_an_unknown_command_or_option_is_answered_with_the_nearest_one(arguments, message):
+    answer = mnist_tfx(*arguments)
+    assert (answer.code, answer.err) == (2, f"mnist-tfx: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("runs/mnits", "--root: no such folder: got runs/mnits: did you mean runs/mnist?"),
+        ("run/mnist", "--root: no such folder: got run/mnist: did you mean runs/mnist?"),
+        ("runs", "--root: no pipeline has run here: got runs: did you mean runs/mnist?"),
+        ("empty", "--root: no pipeline has run here: got empty: `mnist-tfx run --root` makes one"),
+    ],
+)
+@pytest.mark.parametrize("command", [["runs", "list"], ["lineage", "gc"], ["serving", "list"]])
+def test_a_root_that_is_none_is_answered_with_the_nearest_one(tmp_path, given, message, command):
+    (tmp_path / "runs" / "mnist" / "records").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    answer = mnist_tfx(*command, "--root", given, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert (answer.code, answer.err) == (2, f"mnist-tfx: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "option", [["--metadata", "mysql://me:sesame@host:x/db"], ["--metadata", "ftp://me:sesame@host"]]
+)
+def test_a_password_in_a_wrong_address_is_never_repeated(option):
+    answer = mnist_tfx("run", *option)
+    assert answer.code == 2
+    assert "sesame" not in answer.err
+
+
+def test_a_folder_that_is_gone_is_no_place_for_relative_paths(tmp_path):
+    gone = tmp_path / "gone"
+    script = f"cd {gone}; rmdir {gone}; exec {sys.executable} -m pipeline run --root r"
+    gone.mkdir()
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--root" in done.stderr
+    assert not Path(gone).exists()
