@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 
 from components.training.process import PROGRESS_FD
+
+EVENTS: Final = "events.out.tfevents.training"
+"""Name of the log; TensorBoard takes every file with `tfevents` in its name for one."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,26 @@ class ProgressLines:
 
 
 class TensorBoardScalars:
-    """Writes the numbers of each epoch as TensorBoard scalars below `folder`."""
+    """Writes the numbers of each epoch as TensorBoard scalars to `EVENTS` below `folder`, in place of what was there.
+
+    A file writer of TensorFlow's would put time, host and process id into the name. The log is part of an artifact: a
+    training that is repeated into the same folder of a bucket would then leave a file there that no record knows.
+    """
 
     def __init__(self, folder: str) -> None:
-        self._writer = tf.summary.create_file_writer(folder)
+        tf.io.gfile.makedirs(folder)
+        self._writer = tf.io.TFRecordWriter(f"{folder}/{EVENTS}")
+        self._write(file_version="brain.Event:2")  # TensorBoard's loader wants it first
 
     def __call__(self, epoch: Epoch) -> None:
         """Writes `epoch` at its number as the step."""
         scalars = {"loss": epoch.loss, "val_loss": epoch.val_loss, "learning_rate": epoch.learning_rate}
-        with self._writer.as_default(step=epoch.number):
-            for name, value in (scalars | epoch.metrics).items():
-                tf.summary.scalar(name, value)
+        for name, value in (scalars | epoch.metrics).items():
+            summary = tf.compat.v1.Summary()
+            entry = summary.value.add(tag=name, tensor=tf.make_tensor_proto(value, tf.float32))
+            entry.metadata.plugin_data.plugin_name = "scalars"  # what tf.summary.scalar writes
+            self._write(step=epoch.number, summary=summary)
         self._writer.flush()
+
+    def _write(self, **fields: Any) -> None:
+        self._writer.write(tf.compat.v1.Event(wall_time=time.time(), **fields).SerializeToString())

@@ -20,10 +20,10 @@ from pipeline import root, verdicts
 from pipeline.config import CODE
 from pipeline.kubeflow import copies, mirror, names
 from pipeline.kubeflow.mirror import Known, Mirrored
-from pipeline.lineage import artifacts, chain, record_files, records
+from pipeline.lineage import artifacts, attempts, chain, record_files, records
 from pipeline.lineage.graph import closure
 from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.pushes import PUSHER, note_push
+from pipeline.lineage.pushes import PUSHER, note_push, version_of
 from pipeline.lineage.records import DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.paths import RunPaths
 
@@ -84,6 +84,7 @@ def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _
     """Makes the folder a root that knows the run; what it knows already stays as it is.
 
     Runs that pushed lower versions come first: what a version was compared with is asked of the lines before its own.
+    So do those that pushed the same version: what is served carries the statement of the first of them.
 
     Args:
       paths: of the folder that holds the pipeline root's objects.
@@ -99,7 +100,7 @@ def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _
         wanted = _checked(paths, run)
         for earlier in _not_yet_known(paths, wanted, say):
             _put(paths, _checked(paths, _gathered(earlier)))
-            say(f"gathered along: run {earlier.run_id}, which pushed a lower version")
+            say(f"gathered along: run {earlier.run_id}, which pushed {_which(earlier, wanted)} version")
         _put(paths, wanted)
     return wanted.record
 
@@ -122,7 +123,8 @@ def _gathered(run: Mirrored) -> Gathered:
     found = run.records.values()
     times = [record.started for record in found] + [record.finished for record in found]
     pushed = run.pusher is not None
-    nodes = {r.node: _outcome(r, run.run_id) for r in sorted(found, key=lambda r: r.run_id == run.run_id)}
+    counting = attempts.by_node(run.records, run.run_id)
+    nodes = {node: _outcome(run.records[hash_], run.run_id) for node, hash_ in counting.items()}
     return Gathered(
         run_id=run.run_id,
         pipeline=next(iter(found)).pipeline,
@@ -134,6 +136,11 @@ def _gathered(run: Mirrored) -> Gathered:
         finished=records.timestamp(max(times)),
         ended=pushed,
     )
+
+
+def _which(earlier: Mirrored, wanted: _Checked) -> str:
+    version = None if earlier.pusher is None else version_of(earlier.pusher)
+    return "the same" if version == wanted.record.version else "a lower"
 
 
 def _outcome(record: ExecutionRecord, run_id: str) -> NodeOutcome:
@@ -177,12 +184,13 @@ def _put(paths: RunPaths, run: _Checked) -> None:
 
 
 def _append(ledger: Ledger, behind: Known) -> None:
-    known = set(ledger.chain.order)
+    known, repeated = set(ledger.chain.order), attempts.superseded(behind)
     for hash_, record in behind.items():
         if hash_ in known:
             continue
         intent = ledger.intent(node=record.node, run_id=record.run_id, key=record.key)
-        note_push(record, ledger)
+        if hash_ not in repeated:  # a run pushes once, and its line stands beside the record that counts
+            note_push(record, ledger)
         ledger.commit(intent, record=hash_)
 
 
@@ -214,10 +222,8 @@ def _require_the_same(paths: RunPaths, record: RunRecord) -> None:
 
 
 def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> RunRecord:
-    # Of two records of a node the run's own counts.
-    ordered = sorted(behind.items(), key=lambda known: known[1].run_id == run.run_id)
-    hashes = {record.node: hash_ for hash_, record in ordered}
-    done = {record.node: record for _, record in ordered}
+    hashes = attempts.by_node(behind, run.run_id)
+    done = {node: behind[hash_] for node, hash_ in hashes.items()}
     finished = {node.id for node in run.nodes if node.state in ("executed", "cached")} & done.keys()
     # Importer and driver are Kubeflow's tasks, not nodes of the pipeline: they leave no record.
     nodes = [n for n in run.nodes if n.id in CODE]

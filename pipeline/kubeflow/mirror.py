@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.errors import BadInput, MnistTfxError
 from pipeline.kubeflow import names
-from pipeline.lineage import record_files
+from pipeline.lineage import attempts, record_files
 from pipeline.lineage.pushes import PUSHER, version_of
 from pipeline.lineage.records import ExecutionRecord
 from pipeline.paths import RunPaths
@@ -35,9 +35,9 @@ class Mirrored:
 
     @property
     def pusher(self) -> ExecutionRecord | None:
-        """The record of its own push."""
-        own = (record for record in self.records.values() if record.run_id == self.run_id and record.node == PUSHER)
-        return next(own, None)
+        """The record of its own push; of several attempts the one that counts."""
+        found = self.records.get(attempts.by_node(self.records, self.run_id).get(PUSHER, ""))
+        return found if found is not None and found.run_id == self.run_id else None
 
 
 def read(place: Path, run_id: str) -> Mirrored:
@@ -66,7 +66,11 @@ def read(place: Path, run_id: str) -> Mirrored:
 def pushed_before(
     place: Path, pusher: ExecutionRecord, known: Collection[str], say: Callable[[str], None]
 ) -> tuple[Mirrored, ...]:
-    """Returns the runs of the same pipeline that pushed lower versions, lowest first.
+    """Returns the runs of the same pipeline that pushed lower versions or the same one, in the order of their pushes.
+
+    A push of bytes that are served already ends with their version, and writes nothing: the statement that is served
+    with it is that of the run which pushed them first. Which one that was, no clock tells for certain, since a push is
+    recorded by the pod's own clock when it is over. So runs of the same version are never left out for their time.
 
     Args:
       place: the folder.
@@ -83,9 +87,9 @@ def pushed_before(
             continue
         pushed = other.pusher
         number = None if pushed is None or pushed.pipeline != pusher.pipeline else version_of(pushed)
-        if number is not None and number < version:
-            found.append((number, run_id, other))
-    return tuple(other for *_, other in sorted(found, key=lambda entry: entry[:2]))
+        if pushed is not None and number is not None and number <= version:
+            found.append((number, pushed.finished, run_id, other))
+    return tuple(other for *_, other in sorted(found, key=lambda entry: entry[:3]))
 
 
 def folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:

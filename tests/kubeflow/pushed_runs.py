@@ -24,8 +24,11 @@ Known = tuple[str, ExecutionRecord]
 class PushedRun:
     """A run of three nodes, whose ExampleGen may have been answered from another run's cache."""
 
-    def __init__(self, paths: RunPaths, run_id: str, version: int, cached: Known | None = None) -> None:
+    def __init__(
+        self, paths: RunPaths, run_id: str, version: int, cached: Known | None = None, at: int | None = None
+    ) -> None:
         self.paths, self.run_id, self.version = paths, run_id, version
+        self.second = version if at is None else at
         self.behind: list[Known] = []
         self.driver = self.lineage(names.DRIVER).root
         leave(self.driver / names.RUN_FILE, json.dumps({names.RECIPE: RECIPE, "sources": []}))
@@ -84,11 +87,20 @@ class PushedRun:
             git=GitState(),
             inputs={} if reads is None else {by: read},
             outputs={channel: (made,)},
-            started=f"2026-01-01T00:00:0{self.version}.000Z",
-            finished=f"2026-01-01T00:00:0{self.version}.500Z",
+            started=f"2026-01-01T00:00:0{self.second}.000Z",
+            finished=f"2026-01-01T00:00:0{self.second}.500Z",
             seconds=0.5,
             extra={ORCHESTRATOR: KUBEFLOW},
         )
+
+    def repeat(self, made: Known, **changes: object) -> Known:
+        """Leaves the record of an earlier attempt beside the one that counts, in all that was handed on downstream."""
+        changed = {"started": "2026-01-01T00:00:00.000Z", "finished": "2026-01-01T00:00:00.100Z", **changes}
+        attempt = dataclasses.replace(made[1], **changed)  # type: ignore[arg-type]
+        names_of = [one[1].node for one in self.behind]
+        for node in names_of[names_of.index(made[1].node) :]:
+            known = record_files.write(self.lineage(node).records, attempt)
+        return known, attempt
 
     def _hand_on(self, record: ExecutionRecord) -> Known:
         folder = self.lineage(record.node).records

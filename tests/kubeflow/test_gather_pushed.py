@@ -14,6 +14,9 @@ from components.errors import BadInput, EnvironmentProblem
 from pipeline.kubeflow import names
 from pipeline.kubeflow.gather import gather_run, pusher_of
 from pipeline.lineage import chain, record_files
+from pipeline.lineage.audit import behind
+from pipeline.lineage.audit.evidence import Evidence, walk
+from pipeline.lineage.audit.findings import FAIL, WARN, Finding
 from pipeline.lineage.records import RunRecord
 from pipeline.paths import RunPaths
 
@@ -108,6 +111,80 @@ def test_runs_that_pushed_lower_versions_come_first_and_are_told(copy: RunPaths)
     gather_run(copy, "r-1", told.append)
     assert (pushed(copy), len(told)) == ([1, 2], 1)
     assert unlisted(copy) == set()
+
+
+def test_a_later_run_that_pushes_what_is_served_is_gathered_with_the_run_whose_statement_is_served(
+    copy: RunPaths, first: PushedRun
+) -> None:
+    PushedRun(copy, "r-0", 1, cached=first.data, at=3)
+    PushedRun(copy, "r-9", 1, cached=first.data, at=2)
+    told: list[str] = []
+    gather_run(copy, "r-0", told.append)
+    pushes = [line.run_id for line in chain.read(copy.ledger).lines if line.event == chain.PUSHED]
+    assert pushes == ["r-1", "r-9", "r-0"]
+    assert told == [f"gathered along: run {name}, which pushed the same version" for name in ("r-1", "r-9")]
+
+
+def test_a_push_whose_pod_has_a_late_clock_is_gathered_along_all_the_same(copy: RunPaths, first: PushedRun) -> None:
+    PushedRun(copy, "r-2", 1, cached=first.data, at=0)
+    gather_run(copy, "r-2")
+    assert pushed(copy) == [1, 1]
+
+
+@pytest.mark.parametrize("node", ["data", "model", "pusher"])
+def test_a_repeated_attempt_is_committed_and_the_run_names_the_one_that_counts(
+    copy: RunPaths, first: PushedRun, node: str
+) -> None:
+    counting = getattr(first, node)
+    attempt, _ = first.repeat(counting)
+    found = gather_run(copy, "r-1")
+    assert {one.record for one in found.nodes} == {first.data[0], first.model[0], first.pusher[0]}
+    assert attempt in chain.read(copy.ledger).order
+    assert (pushed(copy), pusher_of(found)) == ([1], first.pusher[0])
+    assert unlisted(copy) == set()
+
+
+@pytest.mark.parametrize("node", ["data", "model", "pusher"])
+def test_what_was_repeated_is_told_by_the_audit_as_an_attempt(copy: RunPaths, first: PushedRun, node: str) -> None:
+    counting = getattr(first, node)
+    attempt, record = first.repeat(counting)
+    gather_run(copy, "r-1")
+    [found] = about_attempts(copy)
+    assert (found.level, found.where) == (WARN, f"records/{attempt}.json")
+    assert found.what == f"attempt 1 of {record.node}, superseded"
+
+
+def test_of_three_attempts_two_are_superseded(copy: RunPaths, first: PushedRun) -> None:
+    for second in (0, 1):
+        first.repeat(first.model, started=f"2026-01-01T00:00:00.00{second}Z", seconds=float(second))
+    gather_run(copy, "r-1")
+    told = [found.what for found in about_attempts(copy)]
+    assert told == ["attempt 1 of Classifier, superseded", "attempt 2 of Classifier, superseded"]
+
+
+def test_an_attempt_of_which_nothing_was_read_is_told_so_although_it_is_the_later_one(
+    copy: RunPaths, first: PushedRun
+) -> None:
+    first.repeat(first.model, started="2026-01-02T00:00:00.000Z")
+    gather_run(copy, "r-1")
+    assert [found.what for found in about_attempts(copy)] == ["attempt 2 of Classifier, of which nothing was read"]
+
+
+@pytest.mark.parametrize("change", [{"inputs": {}}, {"outputs": {}}], ids=["read something else", "wrote elsewhere"])
+def test_a_stray_record_of_the_same_run_and_node_is_no_attempt(
+    copy: RunPaths, first: PushedRun, change: dict[str, object]
+) -> None:
+    stray, _ = first.repeat(first.model, **change)
+    gather_run(copy, "r-1")
+    [found] = about_attempts(copy)
+    assert (found.level, found.where) == (FAIL, f"records/{stray}.json")
+    assert "Classifier ran, but is not on the path, and is no attempt" in found.what
+
+
+def about_attempts(copy: RunPaths) -> list[Finding]:
+    evidence = Evidence(copy)
+    pushes = evidence.pushes(1)
+    return list(behind.check_attempts(evidence, walk(evidence, [str(pushes[0].record)]).records))
 
 
 def test_another_pipelines_runs_are_left_alone(copy: RunPaths, first: PushedRun) -> None:

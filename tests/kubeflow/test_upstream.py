@@ -12,7 +12,8 @@ from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import upstream
 from pipeline.kubeflow.pod.invocation import Artifact
 from pipeline.lineage import record_files
-from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY
+from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, measure
+from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
 from pipeline.paths import RunPaths
 
 ROOT = "minio://b/m"
@@ -75,6 +76,36 @@ def test_bytes_that_were_changed_since_are_refused(inputs: Inputs, tmp_path: Pat
 def test_a_file_that_was_added_is_refused(inputs: Inputs, tmp_path: Path) -> None:
     (places.local(inputs.artifacts["read"].uri) / "more").write_text("other")
     with pytest.raises(Refused, match=r"changed since it was recorded.*extra: more"):
+        inputs.read(tmp_path / "pod")
+
+
+@pytest.fixture
+def repeated(inputs: Inputs) -> str:
+    """The hash of a second attempt's record, whose bytes lie there; the metadata still tells of the first."""
+    folder = lineage(inputs.paths, "Transform").records
+    [(first, one)] = record_files.scan(folder).items()
+    assert isinstance(one, ExecutionRecord)
+    told = dataclasses.replace(one, extra={ORCHESTRATOR: KUBEFLOW})
+    (folder / f"{first}.json").unlink()
+    inputs.change(**{RECORD_PROPERTY: record_files.write(folder, told)})
+    (places.local(inputs.artifacts["read"].uri) / "file").write_text("of the second attempt")
+    path = told.outputs["made"][0].path
+    entry = measure(places.local(ROOT), path, type_name="Schema", properties={"blessed": 1, "model": "{root}/digits/x"})
+    return record_files.write(folder, dataclasses.replace(told, seconds=2.0, outputs={"made": (entry,)}))
+
+
+def test_of_two_attempts_that_are_registered_the_one_whose_bytes_lie_there_is_read(
+    inputs: Inputs, tmp_path: Path, repeated: str
+) -> None:
+    found = inputs.read(tmp_path / "pod")
+    assert found.refs["read"].record == repeated
+    assert found.artifacts["read"].metadata["blessed"] == 1
+
+
+@pytest.mark.usefixtures("repeated")
+def test_bytes_of_no_attempt_are_refused(inputs: Inputs, tmp_path: Path) -> None:
+    (places.local(inputs.artifacts["read"].uri) / "file").write_text("of nobody")
+    with pytest.raises(Refused, match=r"changed since it was recorded.*changed: file"):
         inputs.read(tmp_path / "pod")
 
 

@@ -187,6 +187,24 @@ def test_training_starts_over_from_an_unreadable_checkpoint(tmp_path, content):
     assert len(training.epochs) == 5
 
 
+def test_a_training_repeated_into_the_same_folder_leaves_one_log_of_one_name(tmp_path):
+    for _ in range(2):
+        fit(_task(_settings()), _settings(), checkpoint=Checkpoint(tmp_path / "c"), log_folder=str(tmp_path / "log"))
+    assert [path.name for path in (tmp_path / "log").iterdir()] == ["events.out.tfevents.training"]
+    assert _logged(tmp_path / "log", "loss") == [1, 2, 3, 4, 5]
+
+
+def test_tensorboard_reads_the_log(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(_task(_settings()), _settings(), checkpoint=Checkpoint(tmp_path / "c"), log_folder=str(tmp_path / "log"))
+    read = EventAccumulator(str(tmp_path / "log")).Reload()
+    assert {"loss", "val_loss", "learning_rate"} <= set(read.Tags()["tensors"])
+    assert [event.step for event in read.Tensors("val_loss")] == [1, 2, 3, 4, 5]
+    assert read.PluginAssets("scalars") == []
+    assert read.SummaryMetadata("loss").plugin_data.plugin_name == "scalars"
+
+
 def test_progress_is_one_json_line_per_epoch(tmp_path, monkeypatch):
     read, write = os.pipe()
     monkeypatch.setenv(PROGRESS_FD, str(write))

@@ -16,7 +16,7 @@ from components.errors import Refused
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod.invocation import Artifact
-from pipeline.lineage import record_files
+from pipeline.lineage import attempts, record_files
 from pipeline.lineage.artifacts import (
     DIGEST_PROPERTY,
     RECORD_PROPERTY,
@@ -95,7 +95,10 @@ def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, Art
     if hash_ not in known or not isinstance(record := known[hash_], ExecutionRecord):
         raise Refused("an input without a record", where=artifact.uri, got=hash_ or "no property `record`")
     entry = _entry(artifact, place.relative(artifact.uri), record)
-    recorded = {name: _with_root(value, place.root) for name, value in entry.properties.items()}
+    if difference(place.local_root, entry) and (left := _left_by_another_attempt(place, hash_, entry, known)):
+        hash_, entry = left
+        artifact = dataclasses.replace(artifact, metadata={**artifact.metadata, **_told(entry, place)})
+    recorded = _told(entry, place)
     told = {name: artifact.metadata.get(name) for name in recorded}
     if changed := [name for name, value in recorded.items() if told[name] != value]:
         got = ", ".join(f"{name} {told[name]} for {recorded[name]}" for name in changed)
@@ -104,6 +107,29 @@ def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, Art
         raise Refused("an input was changed since it was recorded", where=artifact.uri, got=str(changes))
     trusted = {**recorded, DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: hash_}
     return hash_, entry, dataclasses.replace(artifact, metadata=trusted)
+
+
+def _left_by_another_attempt(
+    place: Place, hash_: str, entry: ArtifactEntry, known: Records
+) -> tuple[str, ArtifactEntry] | None:
+    """Returns record and entry of the attempt at the same task whose bytes lie there; None if those are nobody's.
+
+    A task that is repeated after its upload has two artifacts of one name in KFP's metadata and the second one's bytes
+    in the bucket; which of the two a reader is told of is the driver's choice.
+    """
+    told = known[hash_]
+    for other, record in known.items():
+        if not isinstance(record, ExecutionRecord) or not isinstance(told, ExecutionRecord) or other == hash_:
+            continue
+        if attempts.are_attempts(record, told):
+            made = [one for entries in record.outputs.values() for one in entries if one.path == entry.path]
+            if made and not difference(place.local_root, made[0]):
+                return other, made[0]
+    return None
+
+
+def _told(entry: ArtifactEntry, place: Place) -> dict[str, Any]:
+    return {name: _with_root(value, place.root) for name, value in entry.properties.items()}
 
 
 def _with_root(value: Any, root: str) -> Any:

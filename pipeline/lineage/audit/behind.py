@@ -11,15 +11,16 @@ from typing import Any
 
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
+from pipeline.lineage import attempts, chain
 from pipeline.lineage.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.evidence import RECORD, Evidence, record_path
 from pipeline.lineage.audit.files import Hasher, Mismatch, Seen
-from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
 from pipeline.lineage.records import DATA, ExecutionRecord
 from pipeline.lineage.subject import BESIDE
 
-ARTIFACT, DATA_COPY, EDGE = "artifact", "data copy", "edge"
+ARTIFACT, ATTEMPT, DATA_COPY, EDGE = "artifact", "attempt", "data copy", "edge"
 CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
 
 Known = Mapping[str, ExecutionRecord]
@@ -78,6 +79,33 @@ def check_records(known: Known) -> Iterator[Finding]:
             yield Finding(verdict=INTEGRITY, link=RECORD, where=where, what=what, wanted=wanted, got=got)
         for what, wanted, got in _broken_edges(record, known):
             yield Finding(verdict=COMPLETENESS, link=EDGE, where=where, what=what, wanted=wanted, got=got)
+
+
+def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
+    """Yields what pods did more than once in a run that is on the path: an attempt is told, anything else is wrong.
+
+    A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
+    record on the path says what has to lie, and is compared with that one alone.
+    """
+    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == chain.COMMIT)
+    by_pods = {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
+    for counting, record in known.items():
+        beside = {
+            h: r for h, r in by_pods.items() if h == counting or (r.run_id, r.node) == (record.run_id, record.node)
+        }
+        tries = sorted((r.started, h) for h, r in beside.items() if attempts.are_attempts(r, record))
+        for number, (_, hash_) in enumerate(tries, start=1):
+            if hash_ not in known:
+                became = "superseded" if (record.started, counting) > tries[number - 1] else "of which nothing was read"
+                what = f"attempt {number} of {record.node}, {became}"
+                yield Finding(verdict=COMPLETENESS, link=ATTEMPT, where=record_path(hash_), what=what, level=WARN)
+        for hash_ in beside.keys() - {one for _, one in tries} - known.keys():
+            yield _stray(record_path(hash_), record.node, record_path(counting))
+
+
+def _stray(where: str, node: str, counting: str) -> Finding:
+    what = f"{node} ran, but is not on the path, and is no attempt at what is: it read or wrote something else"
+    return Finding(verdict=COMPLETENESS, link=ATTEMPT, where=where, what=what, wanted=counting, got=where)
 
 
 def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:

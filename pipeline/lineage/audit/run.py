@@ -216,6 +216,7 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
         *history.check_manifest(served, known),
         *(history.check_pusher(version, served, push, known) if push is not None else ()),
         *behind.check_records(known.records),
+        *behind.check_attempts(evidence, known.records),
         *behind.check_artifacts(artifacts),
         *_check_baselines(evidence, artifacts, hasher),
         *behind.check_inputs(evidence, inputs),

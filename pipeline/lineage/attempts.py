@@ -1,0 +1,59 @@
+"""Executions that an orchestrator repeated within one run, told from records that have no business there.
+
+A pod that fails after its upload is started again with the same inputs, and writes to the same places. Both attempts
+leave a record, the second one leaves the bytes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from pipeline.lineage.records import ExecutionRecord
+
+Known = Mapping[str, ExecutionRecord]
+
+
+def are_attempts(one: ExecutionRecord, other: ExecutionRecord) -> bool:
+    """Returns whether pods made both records for one task of one run: the same inputs read, the same places written.
+
+    The key need not be the same: what a Baseline resolves, the newest served version, may change in between.
+    """
+    return not one.in_store and not other.in_store and _task(one) == _task(other)
+
+
+def superseded(known: Known) -> dict[str, str]:
+    """Returns {hash of an attempt: hash of the attempt that counts}.
+
+    That is the one that another record read; where none was read, as of a Pusher, the last.
+    """
+    groups = defaultdict(list)
+    for hash_, record in known.items():
+        if not record.in_store:
+            groups[repr(_task(record))].append(hash_)
+    found: dict[str, str] = {}
+    for attempts in groups.values():
+        last = _most_telling(attempts, known)
+        found |= {hash_: last for hash_ in attempts if hash_ != last}
+    return found
+
+
+def by_node(known: Known, run_id: str) -> dict[str, str]:
+    """Returns {node: hash of its record}, as a run saw its nodes: its own execution, else the one that it reused."""
+    gone = superseded(known)
+    left = {hash_: record for hash_, record in known.items() if hash_ not in gone}
+    own = defaultdict(list)
+    for hash_, record in left.items():
+        own[record.node, record.run_id == run_id].append(hash_)
+    nodes = {node for node, _ in own}
+    return {node: _most_telling(own.get((node, True)) or own[node, False], known) for node in nodes}
+
+
+def _task(record: ExecutionRecord) -> tuple[object, ...]:
+    made = {channel: [entry.path for entry in entries] for channel, entries in sorted(record.outputs.items())}
+    return record.pipeline, record.run_id, record.node, dict(sorted(record.inputs.items())), made
+
+
+def _most_telling(hashes: list[str], known: Known) -> str:
+    read = {maker for record in known.values() for maker in record.input_records}
+    return max(hashes, key=lambda hash_: (hash_ in read, known[hash_].started, hash_))
