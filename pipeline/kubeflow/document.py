@@ -80,6 +80,11 @@ class Task:
         return bool(self.spec.get("cachingOptions", {}).get("enableCache", False))
 
     @property
+    def retries(self) -> int:
+        """How often a pod of it that failed is tried again."""
+        return int(self.spec.get("retryPolicy", {}).get("maxRetryCount", 0))
+
+    @property
     def condition(self) -> str | None:
         """The expression that has to hold for it to be executed."""
         condition = self.spec.get("triggerPolicy", {}).get("condition")

@@ -15,21 +15,17 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from pipeline import lean_imports
 from pipeline.beam.choice import engine_of
 from pipeline.isolation import ENGINE_ENV
-from pipeline.kubeflow import places
+from pipeline.kubeflow import places, termination
 from pipeline.kubeflow.pod import invocation
-
-TERMINATION_LOG: Final = Path("/dev/termination-log")
-"""What is written there, Kubernetes shows as the reason why a container ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Does one task and returns the exit code: 0 ok, 2 bad input, 3 refused, 4 environment."""
+    """Does one task and returns the exit code of `components.errors.ExitCode`, which KFP's launcher turns into 1."""
     arguments, beam_args = _parser().parse_known_args(argv)
     os.environ.update({name: value for name, value in ENGINE_ENV.items() if name not in os.environ})
     try:
@@ -93,10 +89,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _failed(err: MnistTfxError) -> int:
-    line = f"mnist-tfx: {err}"
+    line = termination.line(err)
     print(line, file=sys.stderr)  # noqa: T201  # the pod's answer
     with contextlib.suppress(OSError):
-        TERMINATION_LOG.write_text(f"{line}\n")
+        places.volume(termination.LOG).write_text(f"{line}\n")
     return err.exit_code
 
 

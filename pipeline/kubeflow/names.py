@@ -54,6 +54,9 @@ IMAGE_SCHEMA: Final = "image"
 EMBEDDED: Final = "embedded"
 """The source that is the UCI digits which come with scikit-learn."""
 
+CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
+"""Environment variable: a mounted volume's folder in which trainings are resumed, and refusals kept for a retry."""
+
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 """What Argo takes as a template's name, and as a task's in `depends`."""
 

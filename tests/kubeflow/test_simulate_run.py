@@ -1,5 +1,6 @@
 """Toy pipelines, executed: what reaches a container, what is kept of what it leaves, what happens when it fails."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 from command_line import PROJECT
 from toy_pipelines import OSS_ROOT, Toy, constant, document, run, seen, spy, states, store, told_by
 
-from components.errors import BadInput, EnvironmentProblem, Refused
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from pipeline.kubeflow import termination
 from pipeline.kubeflow.document import VERTEX
 
 RUN = "6f1c2f3e-0000-4000-8000-000000000000"
@@ -266,26 +268,101 @@ def test_on_vertex_logs_are_no_output(root: Path):
     assert "artifacts" not in seen(root)
 
 
-@pytest.mark.parametrize(
-    ("code", "kind", "status"),
-    [
-        (2, BadInput, "failed"),
-        (3, Refused, "refused"),
-        (4, EnvironmentProblem, "failed"),
-        (77, EnvironmentProblem, "failed"),
-    ],
-)
-def test_a_pods_exit_code_says_what_kind_of_failure_it_was(root: Path, code: int, kind: type, status: str):
-    script = (
-        f"print('first', file=sys.stderr)\nprint('mnist-tfx: too dark', file=sys.stderr)\nprint('x')\nsys.exit({code})"
-    )
+def ends(message: str, code: int) -> str:
+    """Returns a script that leaves a termination message and ends with an exit code."""
+    return f"(pod / 'dev/termination-log').write_text({message!r})\nsys.exit({code})\n"
 
-    finished = run(document(Make=Toy(script=script)), root)
+
+@pytest.mark.parametrize("code", [1, 2, 77])
+@pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem])
+def test_a_pods_termination_message_says_what_kind_of_failure_it_was_whatever_its_exit_code(
+    root: Path, code: int, kind: type[MnistTfxError]
+):
+    finished = run(document(Make=Toy(script=ends(termination.line(kind("too dark", where="Make")) + "\n", code))), root)
 
     assert type(finished.error) is kind
     assert str(finished.error) == "Make: too dark"
-    assert finished.ran.status == status
-    assert finished.exit_code == min(code, 4)
+    assert finished.ran.status == ("refused" if kind is Refused else "failed")
+    assert finished.exit_code == kind.exit_code
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "killed",
+        "refused (exit code 3): x",
+        "mnist-tfx: refused (exit code 2): x",
+        "mnist-tfx: odd (exit code 3): x",
+    ],
+)
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_an_exit_code_alone_says_nothing_since_the_launcher_ends_with_one(root: Path, message: str, code: int):
+    script = f"print('mnist-tfx: too dark', file=sys.stderr)\n{ends(message, code)}"
+
+    finished = run(document(Make=Toy(script=script)), root)
+
+    assert type(finished.error) is EnvironmentProblem
+    assert "too dark" in str(finished.error)
+    assert finished.exit_code == 4
+
+
+def retried(times: int) -> dict[str, object]:
+    return {"retryPolicy": {"maxRetryCount": times, "backoffDuration": "30s"}}
+
+
+TRIES = (
+    "count = pod.parents[1] / 'tries'\n"
+    "tries = int(count.read_text()) if count.exists() else 0\n"
+    "count.write_text(str(tries + 1))\n"
+)
+
+
+@pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem])
+def test_retries_repeat_any_failure_as_argo_does_since_it_sees_one_exit_code(root: Path, kind: type[MnistTfxError]):
+    toy = Toy(script=TRIES + ends(termination.line(kind("no", where="Make")), 3), spec=retried(2))
+
+    finished = run(document(Make=toy, Later=Toy(after=("Make",))), root)
+
+    assert states(finished) == {"Make": "failed", "Later": "skipped"}
+    assert (root / "tries").read_text() == "3"
+    assert type(finished.error) is kind
+
+
+def test_a_retry_gets_the_same_places_and_the_number_of_its_attempt(root: Path):
+    places = "outputs['artifacts']['data']['artifacts'][0]['uri'], outputs['outputFile']"
+    told = f"(pod.parents[1] / f'told-{{tries}}').write_text(json.dumps([os.environ['KFP_RETRY_INDEX'], {places}]))\n"
+    script = TRIES + told + "print(f'try {tries}')\ntries or sys.exit(1)\nmake('data')"
+    toys = document(Make=Toy(script=script, makes=("data",), spec=retried(1)))
+
+    finished = run(toys, root)
+
+    (first, *before), (second, *after) = (json.loads((root / f"told-{n}").read_text()) for n in range(2))
+    assert (first, second, before) == ("0", "1", after)
+    assert states(finished) == {"Make": "executed"}
+    assert finished.ran.outcomes[0].why == "caching is off; attempt 2"
+    logs = sorted(path.name for path in root.glob("toys/*/Make/*/executor-logs-*"))
+    assert logs == ["executor-logs-0", "executor-logs-1"]
+
+
+def test_without_retries_a_task_is_tried_once(root: Path):
+    run(document(Make=Toy(script=TRIES + "sys.exit(1)")), root)
+
+    assert (root / "tries").read_text() == "1"
+
+
+def test_a_task_that_is_lost_after_its_upload_is_repeated_over_what_it_left(root: Path):
+    script = TRIES + "make('data', f'try {tries}')"
+    toys = document(
+        Make=Toy(script=script, makes=("data",), spec=retried(1)),
+        Read=Toy(script=spy(root, "read('data')"), reads={"data": ("Make", "data")}),
+    )
+
+    finished = run(toys, root, lost={"Make"})
+
+    assert finished.error is None
+    assert seen(root) == "try 1"
+    assert kinds(root).count("data") == 2, "both attempts are registered, as on a cluster"
 
 
 def test_a_false_condition_skips_what_depends_on_it_and_the_run_succeeds(root: Path):

@@ -1,5 +1,6 @@
 """The real pipeline, compiled and executed as a cluster would: served, audited from its records alone, cached, refused."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -15,10 +16,12 @@ import pytest
 import yaml
 from command_line import PROJECT, Answer, mnist_tfx
 from kubeflow.conftest import compiled_file
+from toy_pipelines import run
 
 from pipeline.config import CODE
 from pipeline.kubeflow import document, names
-from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR
+from pipeline.lineage import record_files
+from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -87,13 +90,132 @@ def test_a_second_run_takes_from_the_cache_what_did_not_change_and_serves_no_sec
     assert findings(simulated) == []
 
 
+def strip(root: Path) -> None:
+    """Leaves what a copy of the bucket and of the serving volume has."""
+    for name in ("records", "inputs"):
+        shutil.rmtree(root / name)
+    for name in ("ledger.jsonl", "root.json"):
+        (root / name).unlink()
+
+
+@pytest.fixture(scope="module")
+def pushed_twice(
+    tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, Path], first_simulation: tuple[Path, Answer]
+) -> tuple[Path, tuple[str, str]]:
+    """A copy of what two runs of one file left, and their ids; the second one pushed the model already served."""
+    root = tmp_path_factory.mktemp("twice") / "copy"
+    shutil.copytree(first_simulation[0], root, symlinks=True)
+    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", root, "--json")
+    strip(root)
+    return root, (first_simulation[1].json["run_id"], again.json["run_id"])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the first run", "the second run"])
+def test_kubeflow_audit_passes_for_each_of_two_runs_that_pushed_the_same_model(
+    pushed_twice: tuple[Path, tuple[str, str]], tmp_path: Path, which: int
+) -> None:
+    copied, run_ids = pushed_twice
+    root = tmp_path / "copy"
+    shutil.copytree(copied, root, symlinks=True)
+    answer = mnist_tfx("kubeflow", "audit", run_ids[which], "--root", root, "--json")
+    assert verdicts(answer) == {"PASS"}, answer.out
+    assert findings(root) == []
+    assert f"gathered along: run {run_ids[1 - which]}, which pushed the same version" in answer.err
+
+
+def test_kubeflow_audit_of_a_second_run_finds_a_file_that_was_added_to_the_first_ones_artifact(
+    pushed_twice: tuple[Path, tuple[str, str]], tmp_path: Path
+) -> None:
+    copied, (_, second) = pushed_twice
+    root = tmp_path / "copy"
+    shutil.copytree(copied, root, symlinks=True)
+    folder = next(root.glob("digits/*/Classifier/*/model_run"))
+    (folder / "events.out.tfevents.1.host.2").write_text("x")
+    answer = mnist_tfx("kubeflow", "audit", second, "--root", root, "--json")
+    assert [one["what"] for one in broken(answer)] == ["was added"]
+
+
+def verdicts(answer: Answer) -> set[str]:
+    """Returns the verdicts on integrity and completeness; a checkout with changes is a matter of policy."""
+    return {audit["verdicts"][name] for audit in answer.json["audits"] for name in ("INTEGRITY", "COMPLETENESS")}
+
+
+def broken(answer: Answer) -> list[dict[str, Any]]:
+    [audit] = answer.json["audits"]
+    return [one for one in audit["findings"] if one["level"] != "WARN" and one["verdict"] != "POLICY"]
+
+
+RETRIED = "version: 1\ndefaults:\n  retries: 1\n"
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A copy of what a run left in which tasks were repeated after their upload, and its id."""
+    folder = tmp_path_factory.mktemp("repeated")
+    (folder / "cluster.yaml").write_text(RETRIED)
+    file = compiled_file(folder, "oss", "--cluster", folder / "cluster.yaml")
+    done = run(document.read(file), folder / "copy", lost={"ExampleGen", "Classifier", "Evaluator", "Pusher"})
+    assert done.error is None
+    assert done.audit is not None
+    assert {done.audit.verdicts[name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
+    strip(folder / "copy")
+    return folder / "copy", done.ran.run_id
+
+
+def test_kubeflow_audit_passes_for_a_run_whose_tasks_were_repeated_and_tells_of_the_attempts(
+    repeated: tuple[Path, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(repeated[0], root, symlinks=True)
+    answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
+    assert verdicts(answer) == {"PASS"}, answer.out
+    told = {one["what"] for one in answer.json["audits"][0]["findings"] if one["link"] == "attempt"}
+    nodes = ("ExampleGen", "Classifier", "Evaluator", "Pusher")
+    assert told == {f"attempt 1 of {node}, superseded" for node in nodes}
+
+
+@pytest.mark.parametrize("what", ["a file", "a record"])
+def test_kubeflow_audit_of_a_repeated_task_still_finds_what_was_added(
+    repeated: tuple[Path, str], tmp_path: Path, what: str
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(repeated[0], root, symlinks=True)
+    if what == "a file":
+        (next(root.glob("digits/*/Classifier/*/model")) / "more").write_text("x")
+    else:
+        folder = next(root.glob("digits/*/Pusher/*/lineage/records"))
+        known = [one for one in record_files.scan(folder).values() if isinstance(one, ExecutionRecord)]
+        stray = next(one for one in known if one.node == "Transform")
+        record_files.write(folder, dataclasses.replace(stray, inputs={}))
+    answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
+    assert answer.code == 1
+    [found] = broken(answer)
+    assert ("was added" if what == "a file" else "Transform ran, but is not on the path") in found["what"]
+
+
+def test_a_retry_answers_a_diverged_training_at_once(tmp_path: Path, simulated: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(
+        RETRIED + "nodes:\n  Autoencoder:\n    env: {MNIST_TFX_CHECKPOINT_FOLDER: /checkpoints/mine}\n"
+        "    volumes: [{claim: checkpoints, path: /checkpoints}]\n"
+    )
+    diverging = ("--set", "autoencoder.optimizer.learning_rate=1.0e+18", "--set", "autoencoder.optimizer.name=sgd")
+    file = compiled_file(tmp_path, "oss", "--cluster", tmp_path / "cluster.yaml", *diverging)
+    (tmp_path / "volume").mkdir()
+    answer = mnist_tfx(
+        "kubeflow", "simulate", file, "--root", simulated, "--volume", f"checkpoints={tmp_path / 'volume'}", "--json"
+    )
+    assert answer.code == 2
+    assert answer.states()["Autoencoder"] == "failed"
+    first, second = (line for line in answer.err.splitlines() if "training diverged" in line)
+    assert "Autoencoder: attempt 1 of 2 failed: Autoencoder: epoch" in first
+    assert "(repeated: attempt 1 refused)" in second
+    assert second.count("epoch") == first.count("epoch") == 1
+
+
 def test_what_a_cluster_left_can_be_gathered_and_audited_from_a_copy(
     simulated: Path, first_simulation: tuple[Path, Answer]
 ) -> None:
-    for name in ("records", "inputs"):
-        shutil.rmtree(simulated / name)
-    for name in ("ledger.jsonl", "root.json"):
-        (simulated / name).unlink()
+    strip(simulated)
     run_id = first_simulation[1].json["run_id"]
     answer = mnist_tfx("kubeflow", "audit", run_id, "--root", simulated, "--json")
     assert answer.code in (0, 1), answer.err

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from pipeline.beam.choice import engine_of
 from pipeline.beam.engines import DIRECT, Engine
+from pipeline.config import TRAINERS
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import VERTEX, Document, Task
+from pipeline.kubeflow.names import CHECKPOINT_FOLDER
 
 
 def doubts(document: Document) -> Iterator[str]:
@@ -18,6 +20,7 @@ def doubts(document: Document) -> Iterator[str]:
             "volume, under the same path (env and volumes of the cluster file)"
         )
     if document.target != VERTEX:
+        yield from _retries(document)
         return
     for path in sorted({task.serving for task in document.tasks.values() if task.serving is not None}):
         yield (
@@ -26,6 +29,21 @@ def doubts(document: Document) -> Iterator[str]:
         )
     for kind in unknown_accelerators(document):
         yield f"{kind} is no accelerator that is known here: Vertex AI may have it or refuse the job"
+
+
+def _retries(document: Document) -> Iterator[str]:
+    """Yields the tasks that would train once more to come to the same refusal.
+
+    Kubeflow retries a pod whatever it died of, and the next pod can know of a refusal by a volume alone.
+    """
+    for name in TRAINERS:
+        task = document.tasks.get(name)
+        env = [] if task is None or task.container is None else task.container.get("env", ())
+        if task is not None and task.retries and CHECKPOINT_FOLDER not in [one.get("name") for one in env]:
+            yield (
+                f"{name} is retried and has no {CHECKPOINT_FOLDER} on a volume: after a training that diverged it "
+                "trains again, and after its pod was killed from the start"
+            )
 
 
 def _engine(task: Task) -> Engine | None:

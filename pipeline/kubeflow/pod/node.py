@@ -19,7 +19,7 @@ from typing import Any, Final
 from components import reviewed_schema
 from components.baseline import BaselineDriver
 from components.declaration import CODE_DIGEST
-from components.errors import Refused
+from components.errors import MnistTfxError, Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline import doctor, provenance, recording
@@ -33,15 +33,13 @@ from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
+from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
 from pipeline.lineage import artifacts, keys, record_files, records
 from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
 from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.records import ExecutionRecord, Scalar
 from pipeline.paths import RunPaths
-
-CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
-"""Environment variable: a mounted volume's folder in which trainings are resumed after their pod was killed."""
 
 BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
 READ: Final = "read"
@@ -106,21 +104,32 @@ class _Execution:
         code = self._code(lock)
         parameters = self._resolved(known)
         work = self._work(known, parameters, code, lock)
-        if task.node == "Pusher":
+        refusals = Refusals.of(self._place, task.node, work.key)
+        refusals.repeat()
+        try:
+            made = self._execute(known, parameters, work.key)
+        except MnistTfxError as err:
+            refusals.keep(err)
+            raise
+        refusals.forget()
+        self._finish(work, made, started, time.monotonic() - clock)
+
+    def _execute(self, known: Upstream, parameters: Mapping[str, Scalar], key: str) -> Mapping[str, dict[str, Any]]:
+        """Does the work, once it is known what it is; whatever it refuses, it refuses for these inputs for good."""
+        if self._task.node == "Pusher":
             _require_blessed(known)
             self._write_provenance(known)
-        self._keep_checkpoints(work.key)
-        made = executor.execute(
+        self._keep_checkpoints(key)
+        return executor.execute(
             executor.Call(
-                executor=task.executor,
+                executor=self._task.executor,
                 parameters=parameters,
                 inputs=self._inputs(known),
                 outputs=self._outputs(),
                 folder=self._task_folder,
-                beam_args=task.beam_args,
+                beam_args=self._task.beam_args,
             )
         )
-        self._finish(work, made, started, time.monotonic() - clock)
 
     def _mount_serving(self) -> None:
         if self._task.serving is not None:
@@ -182,7 +191,7 @@ class _Execution:
         provenance.write(folder, entry, known.records, known.heads(), _private_key(self._task.sign_key))
 
     def _keep_checkpoints(self, key: str) -> None:
-        if (folder := os.environ.get(CHECKPOINT_FOLDER)) is not None:
+        if (folder := os.environ.get(names.CHECKPOINT_FOLDER)) is not None:
             os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
 
     def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:

@@ -5,6 +5,7 @@ Follows backend/src/v2/driver/{container,resolve,driver}.go, as far as root grap
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,7 +23,7 @@ LOGS: Final = "executor-logs"
 
 LOGS_TYPE: Final = {"artifactType": {"schemaTitle": "system.Artifact"}}
 FIRST_ATTEMPT: Final = "-0"
-"""The launcher puts the attempt's number behind the place of the logs; nothing is tried again here."""
+"""The launcher puts the attempt's number behind the place of the logs; an output's is the same in every attempt."""
 
 DAG_EXECUTION: Final = "1"
 """The root graph's execution; KFP gives it where a task's UUID is asked for."""
@@ -94,6 +95,14 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
     task_root = dialect.task_root(run.root, task.name)
     outputs = provision(task, task_root, dialect) if triggered else {}
     return Driven(inputs=inputs, outputs=outputs, task_root=task_root, triggered=triggered)
+
+
+def of_attempt(driven: Driven, number: int) -> Driven:
+    """Returns a driven task as the launcher of a later attempt changes it: its logs go to a place of their own."""
+    outputs = copy.deepcopy(driven.outputs)
+    for logs in outputs.get("artifacts", {}).get(LOGS, {}).get("artifacts", ()):
+        logs["uri"] = f"{logs['uri'].removesuffix(FIRST_ATTEMPT)}-{number}"
+    return dataclasses.replace(driven, outputs=outputs)
 
 
 def provision(task: Task, task_root: str, dialect: Dialect) -> Json:

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.process import DEVICE
+from pipeline.kubeflow import termination
 from pipeline.kubeflow.document import Json as Spec
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
-from pipeline.kubeflow.simulate.driver import LOGS, Driven
+from pipeline.kubeflow.simulate.driver import LOGS, Driven, of_attempt
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
 from pipeline.kubeflow.simulate.pod import Exit, Pod
 from pipeline.kubeflow.simulate.values import Json
@@ -28,13 +29,8 @@ from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
 
 HOOK: Final = "preCacheCheck"
 
-KINDS: Final[dict[int, type[MnistTfxError]]] = {
-    kind.exit_code: kind for kind in (BadInput, Refused, EnvironmentProblem)
-}
-"""{exit code of a pod: what it means, as on the command line}."""
-
-PROGRAM: Final = "mnist-tfx: "
-"""What the line begins with that our containers end with."""
+RETRY_INDEX: Final = "KFP_RETRY_INDEX"
+"""Variable by which open-source KFP's driver tells a container how many attempts came before it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,10 +40,12 @@ class Launched:
     Attributes:
       made: what is registered of it: of a task that failed, its logs at most.
       error: why it failed.
+      attempts: how many it took.
     """
 
     made: Made
     error: MnistTfxError | None = None
+    attempts: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,16 +84,22 @@ class Launcher:
             self._run(task, spec, driven, opened)
             return dict(self.outputs.written(task, driven.outputs, opened).get("parameterValues", {}))
 
-    def launch(self, task: Task, driven: Driven) -> Launched:
-        """Runs a task's container; the error of one that failed is of the kind that its exit code says.
+    def launch(self, task: Task, driven: Driven, attempt: int = 0) -> Launched:
+        """Runs a task's container; the error of one that failed is of the kind that its termination message says.
+
+        Args:
+          task: the task.
+          driven: as its driver left it.
+          attempt: how many came before this one.
 
         Raises:
           MnistTfxError: if what a container that succeeded has left cannot be registered.
         """
+        driven = of_attempt(driven, attempt)
         with self._pod(task, driven) as opened:
             try:
                 with self._published(driven, opened):
-                    self._run(task, task.container or {}, driven, opened)
+                    self._run(task, task.container or {}, driven, opened, attempt)
                 written = self.outputs.written(task, driven.outputs, opened)
             except MnistTfxError as err:
                 return Launched(made=self.outputs.collect_logs(driven.outputs, opened), error=err)
@@ -135,14 +139,15 @@ class Launcher:
             for artifact in found["artifacts"]:
                 copy_files(self.buckets.local(artifact["uri"]), opened.path(in_pod(artifact["uri"])))
 
-    def _run(self, task: Task, container: Spec, driven: Driven, opened: Pod) -> None:
+    def _run(self, task: Task, container: Spec, driven: Driven, opened: Pod, attempt: int = 0) -> None:
         executor_input = placeholders.with_defaults(driven.executor_input, task.component)
         words = [*container.get("command", ()), *container.get("args", ())]
         try:
             command = placeholders.compiled(words, executor_input, opened.root)
         except EnvironmentProblem as err:
             raise EnvironmentProblem(err.what, where=task.name, got=err.got) from err
-        ended = opened.run(command, _environment(task), self.log)
+        index = {} if self.dialect.mounts_buckets else {RETRY_INDEX: str(attempt)}
+        ended = opened.run(command, {**index, **_environment(task)}, self.log)
         if ended.code != 0:
             raise _failure(task, ended)
 
@@ -163,9 +168,12 @@ def _prepare_folders(driven: Driven, opened: Pod) -> None:
 
 
 def _failure(task: Task, ended: Exit) -> MnistTfxError:
-    message = ended.message.removeprefix(PROGRAM).removeprefix(f"{task.name}: ")
+    """Returns why a container failed, by what is left of it on a cluster: not its exit code, for the launcher's is 1."""
     if ended.code < 0:
         what = f"its pod was ended by {signal.Signals(-ended.code).name}"
-        return EnvironmentProblem(what, where=task.name, got=message or None)
-    kind = KINDS.get(ended.code, EnvironmentProblem)
-    return kind(message or f"its pod ended with exit code {ended.code}", where=task.name)
+        return EnvironmentProblem(what, where=task.name, got=ended.message or None)
+    told = termination.kind_and_text(ended.termination)
+    if told is None:
+        return EnvironmentProblem(ended.message or "its pod ended without a word", where=task.name)
+    kind, text = told
+    return kind(text.removeprefix(f"{task.name}: "), where=task.name)

@@ -23,11 +23,15 @@ from typing import IO, Final
 import pipeline
 from components.errors import EnvironmentProblem
 from pipeline.kubeflow.places import POD_ROOT
+from pipeline.kubeflow.termination import LOG
 
 FOLDER: Final = ".pods"
 """Below the root: the pods that are running now."""
 
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+LONGEST_TERMINATION: Final = 4096
+"""Bytes of a termination message that Kubernetes keeps."""
+
 GRACE: Final = 10.0
 """Seconds between SIGTERM and SIGKILL; Kubernetes gives 30."""
 
@@ -39,10 +43,12 @@ class Exit:
     Attributes:
       code: its exit code; negative for a signal, as `subprocess` has it.
       message: the last line that it wrote to standard error.
+      termination: its termination message.
     """
 
     code: int
     message: str
+    termination: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +82,9 @@ class Pod:
         Raises:
           EnvironmentProblem: if it cannot be started.
         """
+        termination = self.path(LOG)
+        termination.parent.mkdir(parents=True, exist_ok=True)
+        termination.write_bytes(b"")  # Kubernetes has it there before the container starts
         with log.open("ab", buffering=0) as written:
             try:
                 process = subprocess.Popen(
@@ -98,7 +107,8 @@ class Pod:
                 _end(process)
                 with contextlib.suppress(RuntimeError):  # a signal came before it had started
                     errors.join(GRACE)
-            return Exit(code=code, message=errors.last)
+            told = termination.read_bytes()[:LONGEST_TERMINATION].decode(errors="replace")
+            return Exit(code=code, message=errors.last, termination=told)
 
     def _image_environment(self) -> dict[str, str]:
         tools = self.path("/opt/bin")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class Options:
       reuse: whether the cache is asked.
       run_id: the run's id; by default a new one.
       target: the platform; by default the one whose form the file has.
+      lost: tasks whose first attempt fails after its upload, as with a launcher that cannot reach KFP's server then.
     """
 
     root: Path
@@ -59,6 +60,7 @@ class Options:
     reuse: bool = True
     run_id: str | None = None
     target: str | None = None
+    lost: Collection[str] = ()
 
 
 def simulate(document: Document, options: Options, view: RunView) -> Simulated:
@@ -112,10 +114,11 @@ class Simulation:
         self._done: dict[str, Execution] = {}
         self._outcomes: dict[str, TaskOutcome] = {}
         self._error: Stopped = None
+        self._say: Callable[[str], None] = lambda _: None
 
     def run(self, view: RunView) -> Ran:
         """Executes the tasks."""
-        started = time.time()
+        started, self._say = time.time(), view.say
         pods = self._options.root / pod.FOLDER
         pod.sweep(pods)
         self._store = MetadataStore(self._options.root / STATE_FOLDER)
@@ -145,7 +148,7 @@ class Simulation:
             found = TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=blocked)
         else:
             view.started(task.name)
-            self._note(task)
+            self._note(task.name)
             try:
                 found = self._execute(task)
             except (MnistTfxError, Interrupted) as err:
@@ -185,7 +188,7 @@ class Simulation:
         resolved = self._launcher.hook(task, driven)
         if not (task.cached and self._options.reuse):
             why = "caching is off" if self._options.reuse else "--no-cache"
-            return self._conclude(task, self._launcher.launch(task, driven), why)
+            return self._conclude(task, self._launch(task, driven), why)
         return self._execute_cached(task, driven, resolved)
 
     def _execute_cached(self, task: Task, driven: Driven, resolved: Json) -> TaskOutcome:
@@ -198,15 +201,39 @@ class Simulation:
         if earlier is not None:
             made = Made(parameters=earlier.parameters, artifacts=earlier.artifacts)
             return self._finish(task, made, "cached", f"the same was executed in run {earlier.run_id}")
-        found = self._conclude(task, self._launcher.launch(task, driven), "nothing cached under its key")
+        found = self._conclude(task, self._launch(task, driven), "nothing cached under its key")
         if task.name in self._done:
             self._store.remember(key, self._done[task.name])
         return found
 
+    def _launch(self, task: Task, driven: Driven) -> Launched:
+        """Runs a task's container as often as Argo would: after any failure, since for Argo all of them are exit code 1.
+
+        The driver's answer is the same for all attempts, so they write to the same places. Argo waits in between.
+        """
+        for attempt in range(task.retries + 1):
+            launched = self._attempt(task, driven, attempt)
+            if launched.error is None:
+                break
+            if attempt < task.retries:
+                self._say(f"{task.name}: attempt {attempt + 1} of {task.retries + 1} failed: {launched.error}")
+                self._note(f"{task.name}, attempt {attempt + 2}")
+        return dataclasses.replace(launched, attempts=attempt + 1)
+
+    def _attempt(self, task: Task, driven: Driven, attempt: int) -> Launched:
+        try:
+            launched = self._launcher.launch(task, driven, attempt)
+        except MnistTfxError as err:
+            return Launched(made=NOTHING, error=err)
+        if launched.error is None and attempt == 0 and task.name in self._options.lost:
+            return Launched(made=NOTHING, error=EnvironmentProblem("its launcher was lost after the upload"))
+        return launched
+
     def _conclude(self, task: Task, launched: Launched, why: str) -> TaskOutcome:
         if launched.error is not None:
             return self._fail(task, launched.error, launched.made)
-        return self._finish(task, launched.made, "executed", why)
+        tried = why if launched.attempts == 1 else f"{why}; attempt {launched.attempts}"
+        return self._finish(task, launched.made, "executed", tried)
 
     def _finish(self, task: Task, made: Made, state: str, why: str) -> TaskOutcome:
         self._done[task.name] = self._store.put_execution(
@@ -239,9 +266,9 @@ class Simulation:
     def _log(self) -> Path:
         return RunPaths(self._options.root).log(self._run.id)
 
-    def _note(self, task: Task) -> None:
+    def _note(self, title: str) -> None:
         with self._log.open("a") as log:
-            log.write(f"\n--- {task.name} ---\n")
+            log.write(f"\n--- {title} ---\n")
 
     def _check_places(self, task: Task) -> None:
         """Finds out before the first pod runs that a bucket or a volume has no folder."""
