@@ -8,6 +8,7 @@ what is right: `lint` does. So the stock compiler's files can be read as well.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ KUBERNETES: Final = "kubernetes"
 
 SERVICE_ACCOUNT: Final = "# Service account: "
 """Begins the line of a YAML file's head that names the account; a PipelineSpec has no field for it."""
+
+VALUES: Final = ("defaultValue", "constant", "parameterValues")
+"""Fields of the messages that hold values of any type."""
 
 Json = Mapping[str, Any]
 
@@ -161,6 +165,29 @@ class Document:
             name: self._task(name, spec) for name, spec in self.spec.get("root", {}).get("dag", {})["tasks"].items()
         }
 
+    def imported(self, task: Task) -> str | None:
+        """Returns the URI that an importer imports as the file has it; None for another task."""
+        uri = (task.importer or {}).get("artifactUri")
+        if uri is None or "constant" in uri:
+            return None if uri is None else str(uri["constant"])
+        given = task.spec.get("inputs", {}).get("parameters", {}).get(uri.get("runtimeParameter"), {})
+        return str(self.values.get(given.get("componentInputParameter"), ""))
+
+    def submitted(self, root: str | None, parameters: Mapping[str, Any]) -> Document:
+        """Returns the file as a run gets it that is submitted with another root and with values for parameters."""
+        spec = copy.deepcopy(dict(self.spec))
+        if root is not None:
+            spec["defaultPipelineRoot"] = root
+        known = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+        for name, value in parameters.items():
+            known[name]["defaultValue"] = value
+        return dataclasses.replace(self, spec=spec)
+
+    def without_nulls(self) -> Document:
+        """Returns it as protojson reads it: a field that is null is a field that is not there."""
+        parts = {name: _without_nulls(getattr(self, name)) for name in ("spec", "platform", "job")}
+        return dataclasses.replace(self, **parts)
+
     def in_order(self) -> tuple[Task, ...]:
         """Returns the tasks, each after those that it waits for.
 
@@ -212,6 +239,7 @@ def read(path: Path) -> Document:
         raise BadInput("cannot be read", where=path, wanted="a compiled pipeline", got=err) from err
     try:
         document = _from_job(text) if text.lstrip().startswith("{") else _from_yaml(text)
+        document = document.without_nulls()
         document.tasks  # noqa: B018  # whatever is no pipeline shows here
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as err:
         raise BadInput(
@@ -236,6 +264,17 @@ def write(document: Document, path: Path) -> None:
             file.write(document.to_text().encode())
     except OSError as err:
         raise EnvironmentProblem("cannot be written", where=err.filename or path, got=err.strerror) from err
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # What may be any value may be null.
+        return {
+            name: inner if name in VALUES else _without_nulls(inner)
+            for name, inner in value.items()
+            if inner is not None or name in VALUES
+        }
+    return [_without_nulls(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _from_job(text: str) -> Document:

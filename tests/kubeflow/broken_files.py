@@ -58,6 +58,30 @@ BROKEN = {
     "arguments that are no list": (lambda d: container(d, "Pusher").update(args={"a": 1}), "messages"),
     "a field of another type": (lambda d: tasks(d)["Pusher"].update(cachingOptions=[3]), "messages"),
     "no inputs at all": (lambda d: tasks(d)["Pusher"].update(inputs=None), "required-inputs"),
+    "data in another bucket": (
+        lambda d: d.spec["deploymentSpec"]["executors"].update(
+            ExampleGen_executor={"importer": {"artifactUri": {"constant": "minio://lake/x"}}}
+        ),
+        "other-bucket",
+    ),
+    "no task at all": (lambda d: d.spec["root"]["dag"].update(tasks={}), "no-tasks"),
+    "a task named as the graph": (renamed("Pusher", "root"), "task-name"),
+    "a task of a long name": (renamed("Pusher", "b" * 122), "task-name"),
+    "a variable without a name": (extended("Pusher", "env", {"value": "a"}), "variables"),
+    "a placeholder of Argo's in a variable": (
+        extended("Pusher", "env", {"name": "A", "value": "{{workflow.name}}"}),
+        "placeholders",
+    ),
+    "a placeholder of Argo's in an argument": (extended("Pusher", "args", "{{inputs.parameters.x}}"), "placeholders"),
+    "a placeholder of Argo's in a default": (
+        lambda d: d.spec["root"]["inputDefinitions"]["parameters"]["source"].update(defaultValue="{{tasks.X.y}}"),
+        "placeholders",
+    ),
+    "a placeholder of Argo's in a label": (
+        lambda d: platform(d)["Pusher_executor"].update(nodeSelector={"labels": {"a": "{{workflow.uid}}"}}),
+        "placeholders",
+    ),
+    "a placeholder that is left open": (extended("Pusher", "args", "{{$.inputs.parameters["), "placeholders"),
     "an old schema version": (lambda d: d.spec.update(schemaVersion="2.0.0"), "schema-version"),
     "a name in capitals": (lambda d: d.spec["pipelineInfo"].update(name="Digits_1"), "pipeline-name"),
     "a local root": (lambda d: d.spec.update(defaultPipelineRoot="/tmp/root"), "pipeline-root"),

@@ -42,7 +42,7 @@ def digits(target: str = "oss") -> Document:
 @functools.cache
 def from_bucket() -> Document:
     """Returns the digits pipeline on data in a bucket; not to be changed."""
-    return compiled(data="minio://data/digits/", recipe="digits")
+    return compiled(data="minio://mlpipeline/data/digits/", recipe="digits")
 
 
 def broken(document: Document, change: Callable[[Any], None]) -> Document:

@@ -65,6 +65,7 @@ def free_port() -> int:
         (Fault(403), EnvironmentProblem, r"not allowed \(403\).*ordered to fail"),
         (Fault(404, body="404 page not found"), EnvironmentProblem, r"no API at this address.*ends in /pipeline"),
         (Fault(404, body=HTML), EnvironmentProblem, "no API at this address"),
+        (Fault(500, body='{"message": "ordered"}'), Unanswered, r"the server failed \(500\).*ordered"),
         (Fault(400), BadInput, r"the server refuses it \(400\).*ordered to fail"),
         (Fault(409), BadInput, r"the server refuses it \(409\)"),
         (Fault(503), Unanswered, r"the server failed \(503\).*ordered to fail"),

@@ -22,6 +22,7 @@ from pipeline import recipes
 from pipeline.config import CODE
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.containers import COMMAND, NEVER_CACHED
+from pipeline.kubeflow.compiler.doubts import doubts
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.document import read, write
 from pipeline.kubeflow.lint.check import lint
@@ -183,7 +184,7 @@ def test_data_in_a_bucket_is_imported_for_driver_and_example_gen():
     document = from_bucket()
     importer = document.tasks[names.DATA_IMPORTER]
     assert importer.importer["artifactUri"] == {"runtimeParameter": "source"}
-    assert document.values == {"source": "minio://data/digits/"}
+    assert document.values == {"source": "minio://mlpipeline/data/digits/"}
     for name in (names.DRIVER, "ExampleGen"):
         read_from = document.tasks[name].spec["inputs"]["artifacts"]["data"]["taskOutputArtifact"]
         assert read_from == {"producerTask": "Data", "outputArtifactKey": "data"}
@@ -194,7 +195,7 @@ def test_data_in_a_bucket_is_imported_for_driver_and_example_gen():
 @pytest.mark.parametrize(
     ("data", "folder"),
     [
-        ("minio://data/days/span-{SPAN}/", "minio://data/days/"),
+        ("minio://mlpipeline/data/days/span-{SPAN}/", "minio://mlpipeline/data/days/"),
         ("s3://data/days/{YYYY}/{MM}/{DD}", "s3://data/days/"),
         ("gs://data/a/b-{SPAN}/train", "gs://data/a/"),
     ],
@@ -335,6 +336,11 @@ def test_a_service_account_is_in_the_job_or_in_the_head_of_the_file(tmp_path):
         ({"data": "local", "recipe": "digits"}, "--data: no place that a pod could read"),
         ({"data": "s3://b/{SAPN}/", "recipe": "digits"}, "unknown field"),
         ({"data": "s3://b/k", "recipe": "digits", "spans": 2}, "--spans: spans of data that has none"),
+        ({"data": "minio://lake/d", "recipe": "digits"}, r"--data \(Data\): in another bucket than the pipeline root"),
+        (
+            {"data": "minio://lake/days/{SPAN}/", "recipe": "digits"},
+            "wanted minio://mlpipeline/..., got minio://lake/days/",
+        ),
         ({"claim": "a.b"}, "--claim: not usable: wanted at most 63 lower case letters"),
         ({"serving": "/a/../gcs/b"}, "--serving: not usable: wanted a path of a mounted volume"),
         ({"serving": "/minio/b"}, "--serving: not usable: wanted a path of a mounted volume"),
@@ -358,6 +364,30 @@ def test_what_cannot_work_is_refused_in_one_line(asked, message):
         compiled(**{"target": "oss", **asked})
     assert isinstance(refused.value, MnistTfxError)
     assert "\n" not in str(refused.value)
+
+
+def test_all_that_a_server_would_refuse_is_told_at_once(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nnodes:\n  Pusher:\n    env: {A: '{{workflow.name}}', B: '{{x'}\n")
+    with pytest.raises(BadInput, match="3 problems") as refused:
+        compiled(data="minio://lake/d", recipe="digits", cluster=cluster)
+    assert all(text in str(refused.value.got) for text in ("minio://lake/d", "{{workflow.name}}", "{{x"))
+
+
+@pytest.mark.parametrize("uri", ["s3://lake/d", "gs://mlpipeline/d"])
+def test_data_in_a_bucket_that_the_pods_account_may_open_is_worth_a_warning(uri):
+    [doubt] = doubts(compiled(data=uri, recipe="digits"))
+    assert f"Data imports {uri}: in another bucket" in doubt
+
+
+def test_trainers_that_are_retried_without_a_volume_are_worth_a_warning(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(
+        "version: 1\ndefaults:\n  retries: 1\nnodes:\n  Classifier:\n"
+        "    env: {MNIST_TFX_CHECKPOINT_FOLDER: /checkpoints}\n    volumes: [{claim: c, path: /checkpoints}]\n"
+    )
+    [doubt] = doubts(compiled(cluster=cluster))
+    assert doubt.startswith("Autoencoder is retried and has no MNIST_TFX_CHECKPOINT_FOLDER on a volume")
 
 
 def test_the_committed_example_is_what_the_command_writes_but_for_digests_of_code():

@@ -19,7 +19,7 @@ from kubeflow.broken_files import (
 from kubeflow.compiled_files import IMAGE, broken, compiled, digits, from_bucket, stock, stock_resolver
 
 from pipeline.kubeflow.compiler.pods import Images
-from pipeline.kubeflow.document import Document, write
+from pipeline.kubeflow.document import Document, read, write
 from pipeline.kubeflow.lint.check import RULES, lint
 
 SCHEMA = PROJECT / "pipeline" / "json_schemas" / "kubeflow_lint.json"
@@ -75,12 +75,69 @@ def test_only_a_bucket_can_be_imported(source):
     assert "importer-uri" in rules(broken(from_bucket(), change))
 
 
-@pytest.mark.parametrize("source", ["minio://data", "minio://data/", "s3://data//"])
+@pytest.mark.parametrize("source", ["minio://mlpipeline", "minio://mlpipeline/", "minio://mlpipeline//"])
 def test_a_whole_bucket_cannot_be_imported(source):
     def change(document):
         document.spec["root"]["inputDefinitions"]["parameters"]["source"]["defaultValue"] = source
 
     assert rules(broken(from_bucket(), change)) == {"importer-uri"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "level"),
+    [
+        ("minio://lake/digits/", "error"),
+        ("minio://mlpipeline2/digits/", "error"),
+        ("s3://mlpipeline/digits/", "warning"),
+        ("gs://lake/digits/", "warning"),
+        ("minio://mlpipeline/digits/", None),
+    ],
+)
+@pytest.mark.parametrize("constant", [False, True], ids=["a parameter", "a constant"])
+def test_minio_data_in_another_bucket_is_an_error_and_s3_and_gs_a_warning(uri, level, constant):
+    def change(document):
+        document.spec["root"]["inputDefinitions"]["parameters"]["source"]["defaultValue"] = uri
+        if constant:
+            importer = document.spec["deploymentSpec"]["executors"]["Data_executor"]["importer"]
+            importer["artifactUri"] = {"constant": uri}
+
+    found = [one for one in lint(broken(from_bucket(), change)) if one.rule == "other-bucket"]
+    assert [one.level for one in found] == [level] * (level is not None)
+    assert all("keep data and pipeline root in one bucket" in one.hint for one in found)
+
+
+def test_on_vertex_a_bucket_is_a_bucket():
+    assert "other-bucket" not in rules(compiled("vertex", data="gs://lake/digits/", recipe="digits"), level="warning")
+
+
+@pytest.mark.parametrize("change", [change for change, _ in BROKEN.values()], ids=BROKEN)
+def test_no_broken_file_breaks_a_rule(change):
+    document = broken(compiled() if change is None else digits(), change)
+    assert [str(one) for one in lint(document) if "cannot be looked at" in one.what] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: tasks(d)["Pusher"].update(inputs=None),
+        lambda d: tasks(d)["Pusher"].update(dependentTasks=None, triggerPolicy=None),
+        lambda d: container(d, "Pusher").update(env=None, resources=None),
+        lambda d: container(d, "Pusher").update(env=[{"value": "a"}, {}]),
+    ],
+    ids=["inputs", "what it waits for", "variables", "a variable's name"],
+)
+def test_a_field_that_is_null_is_a_field_that_is_not_there(change):
+    assert [one for one in lint(broken(digits(), change)) if "cannot be looked at" in one.what] == []
+
+
+def test_a_null_in_a_file_is_read_as_protojson_reads_it(tmp_path):
+    write(broken(digits(), lambda d: container(d, "StatisticsGen").update(lifecycle=None)), tmp_path / "p.yaml")
+    assert "lifecycle" not in read(tmp_path / "p.yaml").tasks["StatisticsGen"].container
+
+
+@pytest.mark.parametrize("text", ["{{$}}", "{{$.inputs.parameters['a']}} and {{$.outputs.artifacts['b'].uri}}", "{a}}"])
+def test_kfps_own_placeholders_pass(text):
+    assert "placeholders" not in rules(broken(digits(), extended("Pusher", "args", text)))
 
 
 @pytest.mark.parametrize(

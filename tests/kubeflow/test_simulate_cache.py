@@ -12,7 +12,7 @@ from pipeline.kubeflow.document import OSS, VERTEX, Document
 from pipeline.kubeflow.simulate.metadata import FILE
 from pipeline.kubeflow.simulate.run import STATE_FOLDER
 
-DATA = "minio://data/images"
+DATA = "minio://mlpipeline/data/images"
 MAKE = Toy(script="make('data')", makes=("data",), cached=True, given={"word": constant("w")})
 READ = Toy(script="read('data')\nmake('more')", reads={"data": ("Make", "data")}, makes=("more",), cached=True)
 
@@ -191,11 +191,35 @@ def test_an_importer_takes_its_uri_from_a_runtime_parameter(root: Path, data: Pa
     assert seen(root)[0] == "first"
 
 
-@pytest.mark.parametrize("uri", ["minio://data", "minio://data/", "s3://data//"])
+@pytest.mark.parametrize("uri", ["minio://mlpipeline", "minio://mlpipeline/", "s3://data//"])
 def test_a_whole_bucket_is_refused_as_the_launcher_has_no_key_for_it(root: Path, data: Path, uri: str):
     with pytest.raises(BadInput, match="Data: the launcher would fail: the URI has an empty key"):
         run(imports(root, reimport=True, uri={"constant": uri}), root, buckets={uri: data})
     assert not (root / "toys").exists()
+
+
+def test_minio_data_in_another_bucket_is_refused_in_the_launchers_words(root: Path, data: Path):
+    uri = "minio://lake/images"
+    words = r'failed to list objects in remote storage "lake".*wanted data in minio://mlpipeline'
+    with pytest.raises(BadInput, match=words):
+        run(imports(root, reimport=True, uri={"constant": uri}), root, buckets={uri: data})
+    assert not (root / "toys").exists()
+
+
+def test_data_in_another_bucket_that_a_role_may_open_is_read(root: Path, data: Path):
+    uri = "gs://lake/images"
+    assert run(imports(root, reimport=True, uri={"constant": uri}), root, buckets={uri: data}).error is None
+
+
+def test_what_was_cached_under_a_root_in_another_bucket_fails_where_it_is_read(root: Path):
+    toys = document(Make=MAKE, Read=READ)
+    run(toys, root)
+    later = dataclasses.replace(READ, container={"image": "toys:2"})
+    moved = document(Make=MAKE, Read=later).submitted("minio://other/m", {})
+    finished = run(moved, root, buckets={OSS_ROOT: root})
+    assert states(finished) == {"Make": "cached", "Read": "failed"}
+    assert 'failed to list objects in remote storage "mlpipeline"' in str(finished.error)
+    assert "--no-cache" in str(finished.error)
 
 
 def test_on_vertex_a_whole_bucket_is_mounted(root: Path, data: Path):
@@ -211,7 +235,7 @@ def test_a_bucket_without_a_folder_is_refused_with_the_flag(root: Path):
 
 def test_a_folder_without_what_is_imported_is_refused(root: Path, data: Path):
     with pytest.raises(BadInput, match="nothing lies where it imports from"):
-        run(imports(root, reimport=True), root, buckets={"minio://data": data})
+        run(imports(root, reimport=True), root, buckets={"minio://mlpipeline": data})
 
 
 @pytest.mark.parametrize(("target", "uri"), [(OSS, OSS_ROOT), (VERTEX, "gs://b"), (VERTEX, "gs://b/m/data")])

@@ -41,9 +41,14 @@ def test_a_job_name_on_vertex_begins_with_the_pipelines(tmp_path: Path):
     assert fields["target"] == "vertex"
 
 
-@pytest.mark.parametrize(("code", "status"), [(2, "failed"), (3, "refused"), (4, "failed")])
-def test_a_failing_pod_is_one_line_and_its_exit_code(tmp_path: Path, code: int, status: str):
-    script = f"print('too dark', file=sys.stderr); sys.exit({code})"
+@pytest.mark.parametrize(
+    ("kind", "code", "status"),
+    [("bad input", 2, "failed"), ("refused", 3, "refused"), ("environment", 4, "failed"), ("", 4, "failed")],
+)
+def test_a_failing_pod_is_one_line_and_the_exit_code_of_its_kind(tmp_path: Path, kind: str, code: int, status: str):
+    message = f"mnist-tfx: {kind} (exit code {code}): too dark" if kind else ""
+    told = f"(pod / 'dev/termination-log').write_text({message!r})"
+    script = f"{told}; print('too dark', file=sys.stderr); sys.exit(1)"
 
     answer = simulated(tmp_path, document(Make=Toy(script=script), Last=Toy(after=("Make",))), "--json")
 

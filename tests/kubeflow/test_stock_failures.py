@@ -81,7 +81,7 @@ def test_an_input_comes_without_its_type(tmp_path: Path) -> None:
     examples = tmp_path / "examples"
     examples.mkdir()
     alone = broken(with_root(stock(schema_2_1=True)), reads_imported_examples)
-    failed = run(alone, tmp_path / "root", buckets={"minio://lake/examples": examples})
+    failed = run(alone, tmp_path / "root", buckets={"minio://b/lake/examples": examples})
     assert failed.exit_code == 4
     assert "'NoneType' object has no attribute 'get'" in failed.log.read_text(errors="replace")
 
@@ -97,7 +97,7 @@ def reads_imported_examples(document: Document) -> None:
         "executorLabel": "imported",
         "outputDefinitions": {"artifacts": {"examples": {"artifactType": schema}}},
     }
-    importer = {"artifactUri": {"constant": "minio://lake/examples"}, "typeSchema": schema, "reimport": True}
+    importer = {"artifactUri": {"constant": "minio://b/lake/examples"}, "typeSchema": schema, "reimport": True}
     spec["deploymentSpec"]["executors"]["imported"] = {"importer": importer}
 
 

@@ -1,6 +1,7 @@
 """`kubeflow submit`: one run, whatever the server does, with the parameters that were meant."""
 
 import dataclasses
+import json
 import sys
 import time
 import types
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from kubeflow.cluster_command import QUICK, assert_fits, invoke
-from kubeflow.cluster_files import compiled, with_data
-from kubeflow.kfp_server import HTML, Fault, KfpServer
+from kubeflow.cluster_files import compiled, spec, with_data
+from kubeflow.kfp_server import GO_STACK, HTML, Fault, KfpServer
 
 from components.errors import BadInput, Refused
 from pipeline.commands.kubeflow.submit import submit as command
@@ -19,6 +20,7 @@ from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address, Connection, connect
 from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import Patience, Unanswered
+from pipeline.kubeflow.lint.check import lint
 
 PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"work": {}}}}}}
 
@@ -130,6 +132,81 @@ def test_a_run_that_is_made_after_a_gateway_has_given_up_is_found_and_the_only_o
     time.sleep(0.3)  # a second one would be there by then
     (made,) = server.runs
     assert answer.json["run"]["id"] == made.run_id
+
+
+NO_RUN = [
+    'InternalServerError: Failed to validate workflow for ("p"): failed to resolve {{workflow.x}}',
+    'Failed to compile job: compiling DAG "root": DAG root must contain one or more non-exit tasks',
+    "InvalidInputError: KFP only supports schema version 2.1.0: pipeline spec is invalid",
+    "invalid pipeline job inputs: Invalid input error: parameter source is not optional",
+]
+
+
+@pytest.mark.parametrize("said", NO_RUN)
+def test_a_refusal_by_the_server_that_comes_as_500_is_told_at_once_and_without_its_stack(server, file, said):
+    body = json.dumps({"error": f"x {said}{GO_STACK}", "code": 13, "message": f"{said}{GO_STACK}"})
+    server.faults.append(Fault(500, "POST", "/runs", body=body))
+    started = time.monotonic()
+    answer = submitted(server, file)
+    assert (answer.code, time.monotonic() - started < 5) == (2, True)
+    assert f"the server refuses it (500): got {said}" in answer.err
+    assert "github.com" not in answer.err
+    assert ".go:" not in answer.err
+    assert [method for method, path in server.asked if path.endswith("/runs")].count("POST") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [(("--run-name", "a {{workflow.name}}"), "the name"), (("--param", "source={{inputs.x}}"), "--param source")],
+)
+def test_a_placeholder_of_argos_in_a_name_or_a_value_is_refused_before_the_server_is_asked(server, file, given, where):
+    answer = submitted(server, file, *given)
+    assert answer.code == 2
+    assert f"{where}: a placeholder of Argo's" in answer.err
+    assert server.asked == []
+
+
+def test_the_server_refuses_such_a_placeholder_as_well(server, tmp_path):
+    container = {"image": "i@sha256:" + "0" * 64, "command": ["true"], "args": ["{{workflow.x}}"]}
+    file = compiled(tmp_path, deploymentSpec={"executors": {"work": {"container": container}}})
+    answer = submitted(server, file, "--skip-lint")
+    assert answer.code == 2
+    assert "failed to resolve {{workflow.x}}" in answer.err
+
+
+def cached(folder):
+    root = spec()["root"]
+    root["dag"]["tasks"]["Work"]["cachingOptions"] = {"enableCache": True}
+    return compiled(folder, root=root)
+
+
+@pytest.mark.parametrize("uri", ["minio://other/m", "s3://mlpipeline/m"])
+def test_a_root_in_another_bucket_needs_no_cache_since_the_launcher_cannot_open_what_that_hands_out(
+    server, tmp_path, uri
+):
+    file = cached(tmp_path)
+    refused = submitted(server, file, "--pipeline-root", uri)
+    assert refused.code == 2
+    assert "add --no-cache, or compile the file again" in refused.err
+    assert server.asked == []
+    assert submitted(server, file, "--pipeline-root", uri, "--no-cache").code == 0
+    assert submitted(server, file, "--pipeline-root", "minio://mlpipeline/other").code == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"parameters": {"source": "minio://lake/d"}}, {"pipeline_root": "minio://other/m", "cache": False}]
+)
+def test_data_and_root_that_come_to_lie_in_different_buckets_are_refused(tmp_path, given):
+    file = with_data(tmp_path, {"runtimeParameter": "source"})
+    text = file.read_text().replace("defaultValue: embedded", "defaultValue: minio://mlpipeline/d")
+    whole = yaml.safe_load(text)
+    whole["root"]["dag"]["tasks"]["Data"]["inputs"] = {"parameters": {"source": {"componentInputParameter": "source"}}}
+    file.write_text(yaml.safe_dump(whole))
+    work = Work(document=document.read(file), **given)
+    assert "other-bucket" in {one.rule for one in lint(work.as_run)}
+    assert "other-bucket" not in {one.rule for one in lint(work.document)}
+    with pytest.raises(Refused, match="the linter found"):
+        submission.check(work.as_run)
 
 
 def test_the_root_is_sent_since_no_server_reads_it_from_the_file(server, file):

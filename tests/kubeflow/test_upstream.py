@@ -63,7 +63,7 @@ def test_an_input_is_known_by_its_record(inputs: Inputs, tmp_path: Path) -> None
 
 
 def test_data_from_an_importer_needs_no_record(inputs: Inputs, tmp_path: Path) -> None:
-    inputs.artifacts[names.DATA_CHANNEL] = Artifact(name="3", uri="minio://lake/x", schema="", metadata={})
+    inputs.artifacts[names.DATA_CHANNEL] = Artifact(name="3", uri="minio://mlpipeline/lake/x", schema="", metadata={})
     assert list(inputs.read(tmp_path / "pod").refs) == ["read"]
 
 

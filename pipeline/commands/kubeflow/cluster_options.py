@@ -16,9 +16,10 @@ from pipeline.commands import options
 from pipeline.commands.parameters import Checked, InputFile, Pair, Seconds, Text
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
+from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import Patience
 from pipeline.kubeflow.compiler.targets import TARGETS
-from pipeline.kubeflow.document import OSS, Document
+from pipeline.kubeflow.document import OSS
 
 TOKEN: Final = "MNIST_TFX_KFP_TOKEN"  # noqa: S105  # the variable's name
 HOST: Final = "KF_PIPELINES_ENDPOINT"
@@ -123,9 +124,10 @@ def work(command: Command) -> Command:
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), command)
 
 
-def checked(document: Document, *, skip_lint: bool) -> Sequence[Any]:
-    """Returns the linter's warnings after saying them; raises as `submission.check`."""
-    warnings = submission.check(document, lint=not skip_lint)
+def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
+    """Returns the linter's warnings after saying them; raises as `submission.check` and `submission.check_places`."""
+    submission.check_places(work, name)
+    warnings = submission.check(work.as_run, lint=not skip_lint)
     for warning in warnings:
         options.say(f"warning: {warning.where}: {warning.what}")
     return warnings

@@ -107,10 +107,11 @@ def _created(  # noqa: PLR0913  # one argument to each option
     due = timetable.read(cron, every, start, end)
     compiled = document.read(file)
     parameters = run_parameters.values(compiled, params, run_parameters.SCHEDULE_MACROS)
-    cluster_options.checked(compiled, skip_lint=skip_lint)
+    asked = submission.Work(document=compiled, parameters=parameters, cache=not no_cache, **work)
+    cluster_options.checked(asked, name, skip_lint=skip_lint)
     plan = schedules.Plan(
         name=name or compiled.name,
-        work=submission.Work(document=compiled, parameters=parameters, cache=not no_cache, **work),
+        work=asked,
         timetable=due,
         max_concurrency=max_concurrency,
         catch_up=catch_up,

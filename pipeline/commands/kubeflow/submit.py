@@ -63,7 +63,7 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
         cache=not no_cache,
         **work,
     )
-    cluster_options.checked(compiled, skip_lint=skip_lint)
+    cluster_options.checked(asked, run_name, skip_lint=skip_lint)
     connection = connect(address)
     with PROCESS.held_back():  # what the server has started has an id that somebody must be told
         run = submission.submit(connection, asked, run_name)

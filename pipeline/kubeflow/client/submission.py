@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
+from pipeline.kubeflow import argo_text
+from pipeline.kubeflow.buckets import bucket
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Connection, create_once
@@ -50,6 +52,11 @@ class Work:
     def experiment_name(self) -> str:
         """The name of the experiment."""
         return self.experiment or self.document.name
+
+    @property
+    def as_run(self) -> Document:
+        """The file as the run gets it: with this root, and these values of its parameters."""
+        return self.document.submitted(self.pipeline_root, self.parameters)
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Returns what `kfp.Client` takes for a run and a recurring run alike, with the package in `folder`."""
@@ -94,6 +101,33 @@ def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
         hint = "mnist-tfx kubeflow lint lists them, --skip-lint submits nonetheless"
         raise Refused(f"the linter found {count}", where=document.name, got=f"{first.where}: {first.what}", hint=hint)
     return findings
+
+
+def check_places(work: Work, name: str | None = None) -> None:
+    """Refuses what the server would refuse, or the launcher could not read, although the file itself is well.
+
+    Args:
+      work: what to run.
+      name: of the run or the schedule.
+
+    Raises:
+      BadInput: if the cache may hand out artifacts of a bucket that is not this run's, or a name or a value holds a
+        placeholder of Argo's.
+    """
+    root, compiled_for = work.pipeline_root, work.document.root
+    cached = work.cache and any(task.cached for task in work.document.tasks.values())
+    if cached and root is not None and compiled_for is not None and bucket(root) != bucket(compiled_for):
+        raise BadInput(
+            "the cache hands out what other runs of the file left in another bucket, which the launcher cannot open",
+            where="--pipeline-root",
+            wanted=f"a place in {bucket(compiled_for)}",
+            got=root,
+            hint="add --no-cache, or compile the file again with this --root",
+        )
+    texts = {"the name": name, **{f"--param {one}": value for one, value in work.parameters.items()}}
+    for where, text in texts.items():
+        if isinstance(text, str) and (found := argo_text.foreign(text)) is not None:
+            raise BadInput("a placeholder of Argo's", where=where, wanted=argo_text.WANTED, got=found)
 
 
 def experiment_id(connection: Connection, name: str) -> str:

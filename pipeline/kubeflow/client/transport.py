@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 import socket
 import threading
 import time
@@ -30,6 +31,11 @@ LONGEST_MESSAGE: Final = 300
 
 _DENIED: Final = {401: "credentials are wanted (401)", 403: "not allowed (403)"}
 _REFUSED: Final = (400, 409, 422)
+_REFUSALS: Final = ("Failed to validate workflow", "Failed to compile job", "InvalidInputError", "Invalid input error")
+"""What KFP's server says where it refuses to make a run; the status is 500 (seen on 2.17.0), as if it had broken down."""
+
+_GO_STACK: Final = re.compile(r"\n[\w./()*-]+\n\t\S+:\d+.*", re.DOTALL)
+"""What stands behind the server's sentence: `package.Function`, and indented the file and line, once for each caller."""
 
 
 class NotFound(BadInput):
@@ -171,7 +177,7 @@ class Transport:
         if status in _DENIED:
             hint = TOKEN_HINT if self._token is None else "is the token expired, or for another user or namespace?"
             return EnvironmentProblem(_DENIED[status], hint=hint, **parts)
-        if status in _REFUSED:
+        if status in _REFUSED or _is_refusal(status, response):
             return BadInput(f"the server refuses it ({status})", **parts)
         if status == HTTPStatus.NOT_FOUND:
             return self._missing(response, parts)
@@ -207,7 +213,7 @@ class Transport:
     def _clean(self, text: str) -> str:
         if self._token:
             text = text.replace(self._token, "***")
-        text = " ".join(text.split())
+        text = " ".join(_GO_STACK.sub("", text).split())
         return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
 
 
@@ -224,6 +230,13 @@ def _declined(status: int, response: Any) -> bool:
         return True
     said = _json(response.data)
     return status == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(said, dict) and {"code", "message"} <= said.keys()
+
+
+def _is_refusal(status: int, response: Any) -> bool:
+    """Whether the API itself says by a 500 that it will not do what it was asked: asking again would not help."""
+    said = _json(response.data) if status == HTTPStatus.INTERNAL_SERVER_ERROR else None
+    message = str(said.get("message", "")) if isinstance(said, dict) else ""
+    return any(refusal in message for refusal in _REFUSALS)
 
 
 def _json(body: bytes) -> Any:

@@ -22,7 +22,7 @@ from pipeline.beam.choice import BEAM_ARGS
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
-from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels
+from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems
 from pipeline.kubeflow.compiler.cluster import Cluster
 from pipeline.kubeflow.compiler.data_source import DataSource, parse
 from pipeline.kubeflow.compiler.platform_document import platform_document, refuse_for_vertex
@@ -99,12 +99,14 @@ def compile_pipeline(request: CompileRequest) -> Document:
     stock.spec["sdkVersion"] = f"{DISTRIBUTION}-{importlib.metadata.version(DISTRIBUTION)}"
     if target.name == VERTEX:
         return _vertex(stock, root, source, cluster)
-    return Document(
+    document = Document(
         target=target.name,
         spec=_unshared({**stock.spec, "defaultPipelineRoot": root}),
         platform=_unshared(platform_document(wanted, cluster)),
         comment=_comment(stock, source, cluster),
     )
+    problems.refuse(document)
+    return document
 
 
 def _cluster(request: CompileRequest, target: Target) -> Cluster:

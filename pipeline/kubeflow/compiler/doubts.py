@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline.beam.choice import engine_of
 from pipeline.beam.engines import DIRECT, Engine
 from pipeline.config import TRAINERS
+from pipeline.kubeflow import buckets
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import VERTEX, Document, Task
 from pipeline.kubeflow.names import CHECKPOINT_FOLDER
@@ -21,6 +22,11 @@ def doubts(document: Document) -> Iterator[str]:
         )
     if document.target != VERTEX:
         yield from _retries(document)
+        for task, uri in buckets.foreign_data(document):
+            yield (
+                f"{task.name} imports {uri}: in another bucket than the pipeline root KFP's launcher has no credentials "
+                "but those of the pods' service account"
+            )
         return
     for path in sorted({task.serving for task in document.tasks.values() if task.serving is not None}):
         yield (

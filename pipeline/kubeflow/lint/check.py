@@ -35,6 +35,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "executor-kind": graph.executor_kind,
     "pre-cache-check": graph.pre_cache_check,
     "importer-uri": graph.importer_uri,
+    "other-bucket": graph.other_bucket,
+    "no-tasks": graph.no_tasks,
+    "placeholders": values.placeholders,
+    "variables": containers.variables,
     "artifact-types": containers.artifact_types,
     "openable-root": containers.openable_root,
     "image": containers.image,
@@ -74,6 +78,7 @@ def lint(document: Document, target: str | None = None) -> tuple[Finding, ...]:
       target: what it is meant for; None for what its form says.
     """
     meant_for = TARGETS[target or document.target]
+    document = document.without_nulls()
     found = [
         Finding(rule=name, **dataclasses.asdict(fault))
         for name, rule in RULES.items()

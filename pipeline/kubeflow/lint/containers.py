@@ -77,6 +77,16 @@ def clear_text_secret(document: Document, target: Target) -> Iterator[Fault]:
                 yield Fault(where=task.name, what="a URL with a password in it", hint="have it in a Secret")
 
 
+def variables(document: Document, target: Target) -> Iterator[Fault]:
+    """Kubernetes makes no pod with an environment variable that has no name."""
+    del target
+    for task in _containers(document):
+        for at, entry in enumerate((task.container or {}).get("env", ())):
+            if not entry.get("name"):
+                what = f"an environment variable without a name (env[{at}])"
+                yield Fault(where=task.name, what=what, hint="name it, or leave it out")
+
+
 def artifact_types(document: Document, target: Target) -> Iterator[Fault]:
     """Open-source KFP sends input artifacts without their schema, on which TFX's own command fails."""
     for task in _containers(document):
@@ -132,7 +142,8 @@ def _arguments(task: Task) -> list[str]:
 
 
 def _variables(task: Task) -> dict[str, str]:
-    return {entry["name"]: str(entry.get("value", "")) for entry in (task.container or {}).get("env", ())}
+    given = (task.container or {}).get("env", ())
+    return {str(entry.get("name", "")): str(entry.get("value", "")) for entry in given}
 
 
 def _texts(task: Task) -> list[str]:

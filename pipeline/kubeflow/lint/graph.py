@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from components.errors import BadInput
+from pipeline.kubeflow import buckets
 from pipeline.kubeflow.compiler.targets import Target, is_top_of_bucket
 from pipeline.kubeflow.document import OSS, Document, Json, Task
-from pipeline.kubeflow.lint.fault import Fault
+from pipeline.kubeflow.lint.fault import ERROR, WARNING, Fault
 from pipeline.kubeflow.names import TASK_NAME
 
 DRIVER_SUFFIX: Final = "-driver"
 """What KFP puts behind a task's name, for the step that resolves its inputs."""
+
+ROOT: Final = "root"
+"""What KFP calls the graph; a task of this name takes its place in the Workflow, which has no such template then."""
+
+LONGEST_NAME: Final = 121
+"""Characters of a task's name: Argo takes 128 for a template's, and KFP puts `-driver` behind it."""
 
 SOURCES: Final = {
     "artifacts": ("taskOutputArtifact", "outputArtifactKey", "componentInputArtifact"),
@@ -34,6 +41,9 @@ def task_name(document: Document, target: Target) -> Iterator[Fault]:
             twin = name.removesuffix(DRIVER_SUFFIX)
             hint = f"KFP names the driver of a task {twin} so" + (", which is there" if twin in document.tasks else "")
             yield Fault(where=name, what=f"ends in {DRIVER_SUFFIX}", hint=hint)
+        elif name == ROOT or len(name) > LONGEST_NAME:
+            what = "the name of KFP's own graph" if name == ROOT else f"a name of {len(name)} characters"
+            yield Fault(where=name[:40], what=what, hint=f"another one, of at most {LONGEST_NAME} characters")
 
 
 def dependencies(document: Document, target: Target) -> Iterator[Fault]:
@@ -124,7 +134,7 @@ def pre_cache_check(document: Document, target: Target) -> Iterator[Fault]:
 def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
     """KFP's importer wants a URI with the scheme of a bucket."""
     for task in document.tasks.values():
-        uri = _imported(document, task)
+        uri = document.imported(task)
         if uri is not None and uri.partition("://")[0] not in target.schemes:
             hint = f"one of {', '.join(scheme + '://' for scheme in target.schemes)}"
             yield Fault(where=task.name, what=f"imports {uri!r}, which is in no bucket", hint=hint)
@@ -133,17 +143,28 @@ def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=what, hint="name a folder in the bucket")
 
 
+def other_bucket(document: Document, target: Target) -> Iterator[Fault]:
+    """KFP's launcher has the pipeline root's credentials, and uses them for the root's bucket alone."""
+    if target.name != OSS:
+        return
+    for task, uri in buckets.foreign_data(document):
+        own, needed = buckets.bucket(document.root or ""), buckets.needs_credentials(uri)
+        what = f"imports {uri!r}, which KFP's launcher {'cannot' if needed else 'may not be able to'} open"
+        hint = f"its credentials are for {own}: keep data and pipeline root in one bucket"
+        hint += "" if needed else ", or let the pods' service account read it"
+        yield Fault(where=task.name, what=what, hint=hint, level=ERROR if needed else WARNING)
+
+
+def no_tasks(document: Document, target: Target) -> Iterator[Fault]:
+    """A graph has at least one task."""
+    del target
+    if not document.tasks:
+        yield Fault(where="root", what="has no task", hint=EDITED)
+
+
 def _producers(task: Task) -> set[str]:
     given = [one for kind in SOURCES for one in task.spec.get("inputs", {}).get(kind, {}).values()]
     return {one[field]["producerTask"] for one in given for field, *_ in SOURCES.values() if field in one}
-
-
-def _imported(document: Document, task: Task) -> str | None:
-    uri = (task.importer or {}).get("artifactUri")
-    if uri is None or "constant" in uri:
-        return None if uri is None else str(uri["constant"])
-    given = task.spec.get("inputs", {}).get("parameters", {}).get(uri.get("runtimeParameter"), {})
-    return str(document.values.get(given.get("componentInputParameter"), ""))
 
 
 def _unknown_source(document: Document, kind: str, given: Json) -> str | None:

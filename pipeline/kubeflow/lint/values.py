@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from components.errors import BadInput
+from pipeline.kubeflow import argo_text
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.document import OSS, Document, Task
 from pipeline.kubeflow.lint.fault import ERROR, WARNING, Fault
@@ -33,6 +34,14 @@ def parameter_type(document: Document, target: Target) -> Iterator[Fault]:
                     # The driver turns anything into a text where one is wanted.
                     level = WARNING if definition.get("parameterType") == STRING else ERROR
                     yield _another_type(f"{task.name}.{name}", definition, value, level)
+
+
+def placeholders(document: Document, target: Target) -> Iterator[Fault]:
+    """Argo resolves whatever is in double braces, and refuses the run where it cannot."""
+    if target.name != OSS:
+        return
+    for path, found in argo_text.in_document(document):
+        yield Fault(where=path, what=f"{found} would be resolved by Argo", hint=argo_text.WANTED)
 
 
 def trigger(document: Document, target: Target) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ import datetime
 import uuid
 from typing import ClassVar, Final
 
+from pipeline.kubeflow.buckets import bucket, needs_credentials
 from pipeline.kubeflow.document import OSS, VERTEX
 from pipeline.kubeflow.simulate.buckets import in_pod
 from pipeline.kubeflow.simulate.metadata import Artifact, to_property
@@ -42,6 +43,10 @@ class Dialect(abc.ABC):
     runs_hooks: ClassVar[bool]
     publishes_logs: ClassVar[bool]
     fails_fast: ClassVar[bool]
+
+    def cannot_open(self, uri: str, root: str) -> bool:
+        """Whether a launcher has no credentials for a URI; root is where the run keeps its artifacts."""
+        return not self.mounts_buckets and needs_credentials(uri) and bucket(uri) != bucket(root)
 
     @abc.abstractmethod
     def new_run_id(self, pipeline: str) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.process import DEVICE
 from pipeline.kubeflow import termination
+from pipeline.kubeflow.buckets import launcher_says
 from pipeline.kubeflow.document import Json as Spec
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
@@ -137,6 +138,12 @@ class Launcher:
     def _download(self, driven: Driven, opened: Pod) -> None:
         for found in driven.inputs.get("artifacts", {}).values():
             for artifact in found["artifacts"]:
+                if self.dialect.cannot_open(artifact["uri"], self.outputs.run_root):
+                    raise EnvironmentProblem(
+                        f"the launcher would fail: {launcher_says(artifact['uri'])}",
+                        where=artifact["uri"],
+                        hint="cached by a run with its root in another bucket: --no-cache executes everything",
+                    )
                 copy_files(self.buckets.local(artifact["uri"]), opened.path(in_pod(artifact["uri"])))
 
     def _run(self, task: Task, container: Spec, driven: Driven, opened: Pod, attempt: int = 0) -> None:

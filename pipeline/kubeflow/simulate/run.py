@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from pipeline.interruption import PROCESS, Interrupted
+from pipeline.kubeflow import buckets as places_of
 from pipeline.kubeflow.document import Document, Task
 from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
 from pipeline.kubeflow.simulate.buckets import Buckets
@@ -276,6 +277,13 @@ class Simulation:
         if task.importer is not None:
             uri = importer.artifact_uri(task, self._run.parameters)
             importer.check_key(task, uri, self._dialect)
+            if self._dialect.cannot_open(uri, self._run.root):
+                raise BadInput(
+                    f"the launcher would fail: {places_of.launcher_says(uri)}",
+                    where=f"{task.name}, {uri}",
+                    wanted=f"data in {places_of.bucket(self._run.root)}, the bucket of the pipeline root",
+                    hint="the launcher has credentials for no other one: copy the data, or compile with another --root",
+                )
             if not self._buckets.local(uri).exists():
                 raise BadInput("nothing lies where it imports from", where=f"{task.name}, {uri}")
 
@@ -283,6 +291,11 @@ class Simulation:
         mounts = (mount for task in self._tasks for mount in self._volumes.mounts(task, self._dialect))
         for path in sorted({mount.path for mount in mounts if mount.assumed}):
             view.say(f"Vertex AI mounts no volume at {path} by itself: simulated as if one were")
+        for task, uri in places_of.foreign_data(self._document):
+            if not self._dialect.mounts_buckets:
+                view.say(
+                    f"{task.name}: {uri} is in another bucket than the root: the pods' account has to open it there"
+                )
         for task in self._tasks:
             for variable in secret_variables(task):
                 view.say(f"{task.name}: {variable} comes from a secret and is empty here")
