@@ -18,7 +18,7 @@ from ml_metadata.metadata_store import metadata_store
 from tfx.orchestration import metadata
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline import metadata_reach
+from pipeline import metadata_reach, metadata_sqlite
 from pipeline.lineage import store
 from pipeline.lineage.chain import COMMIT, Chain
 from pipeline.metadata_url import (
@@ -82,7 +82,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
         if isinstance(self.address, SqliteFile):
             # Its constructor turns an AbortedError into a RuntimeError.
             if isinstance(error, errors.AbortedError) or "Concurrent writes" in text:
-                return _locked(self.address.path, None)
+                return metadata_sqlite.locked_by(self.address.path, None)
             return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text, hint=self._rebuild)
         return metadata_reach.problem(self.address, error)
 
@@ -101,7 +101,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             waited = time.monotonic() - started
             if waited >= self._wait:
                 self._wait = 0.0  # settling what the failure left open does not wait once more
-                raise _locked(path, process)
+                raise metadata_sqlite.locked_by(path, process)
             if waited >= PATIENCE and not told:
                 self._say(f"{path} is locked by process {process}: waiting for it")
                 told = True
@@ -178,7 +178,7 @@ def _check_file(path: Path, *, expected: bool, rebuild: str) -> None:
             what = "the metadata store is missing or empty, but the ledger is not"
             raise EnvironmentProblem(what, where=path, hint=rebuild)
         return
-    if not start.startswith(store.MAGIC):
+    if not start.startswith(metadata_sqlite.MAGIC):
         raise EnvironmentProblem("not an SQLite file", where=path, hint=rebuild)
     # While a journal lies beside it, SQLite itself has yet to put the file right.
     wanted = 0 if path.with_name(f"{path.name}-journal").exists() else _length(start)
@@ -211,11 +211,6 @@ def _length(start: bytes) -> int:
 
 def _writer(path: Path) -> int | None:
     try:
-        return store.writer(path)
+        return metadata_sqlite.writer(path)
     except OSError as err:
         raise EnvironmentProblem("the metadata store cannot be written", where=path, got=err.strerror) from err
-
-
-def _locked(path: Path, process: int | None) -> EnvironmentProblem:
-    who = "another process" if process is None else f"process {process}"
-    return EnvironmentProblem(f"locked by {who}", where=path, hint="end it, or try again when it is done")

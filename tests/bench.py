@@ -137,7 +137,7 @@ def nodes(pairs: list[dict[str, Measured]]) -> list[tuple[str, str]]:
 def lineage(root: Path, runs: int = 5) -> list[tuple[str, str]]:
     """Returns what reading the lineage of a full-MNIST root costs, each command in cold processes of its own."""
     program = [sys.executable, "-m", "pipeline", "lineage"]
-    audits = [cold([*program, "audit", "--root", str(root)], ok=(0, 1)) for _ in range(runs)]
+    audits = [cold([*program, "audit", "newest", "--root", str(root)], ok=(0, 1)) for _ in range(runs)]
     files = [str(path) for folder in ("artifacts", "inputs", "serving") for path in (root / folder).rglob("*")]
     files = [path for path in files if os.path.isfile(path)]
     size = sum(os.path.getsize(path) for path in files)

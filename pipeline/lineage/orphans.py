@@ -149,7 +149,7 @@ def _missing(survey: Survey) -> Iterator[Orphan]:
 
 def _dead(paths: RunPaths, say: Callable[[str], None]) -> Iterator[Orphan]:
     try:
-        unfinished = open_store(paths, say=say).unfinished()
+        unfinished = open_store(paths, say=say, read_only=True).unfinished()
     except StoreLost as err:
         yield Orphan(kind="store-lost", where=paths.metadata.name, why=err.what, remedy=REBUILD)
         return

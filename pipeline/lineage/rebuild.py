@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-import shutil
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.lineage import chain, idle, store
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.past import Past, highest_number, in_old_order, past
 from pipeline.lineage.record_files import scan, sync_folder
+from pipeline.metadata_sqlite import JOURNALS, StoreLocked, readable
 from pipeline.paths import RunPaths
 from pipeline.root import check_places
 
@@ -75,25 +75,34 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
 
 
 def opens(path: Path) -> bool:
-    """Whether a file is a metadata store; a copy is opened, since MLMD writes into whatever it opens."""
+    """Whether a file is a metadata store, or becomes one once SQLite has rolled back what a crash left; changes nothing.
+
+    Raises:
+      StoreLocked: if another process is writing to it.
+    """
     try:
         store.check(path)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = shutil.copyfile(path, Path(folder) / "copy.db")
-            raw = store.connect(copy)
-            with store.explained(copy):
+        with readable(path) as (place, is_copy):
+            raw = store.connect(place, read_only=not is_copy)
+            with store.explained(path):
                 raw.get_executions()
                 raw.get_artifacts()
-    except EnvironmentProblem:
+    except StoreLocked:
+        raise  # it is a store, and in use
+    except (EnvironmentProblem, OSError):
         return False
     return True
 
 
 def _set_aside(place: Path) -> Path | None:
-    if not place.exists() or place.stat().st_size == 0:
-        return None
     free = (place.with_name(f"{place.name}.unreadable{number or ''}") for number in range(1 << 31))
     kept = next(path for path in free if not path.exists())
+    for suffix in JOURNALS:
+        # SQLite would roll the old file's journal back into the new file.
+        with contextlib.suppress(FileNotFoundError):
+            place.with_name(f"{place.name}{suffix}").rename(f"{kept}{suffix}")
+    if not place.exists() or place.stat().st_size == 0:
+        return None
     place.rename(kept)
     return kept
 

@@ -64,7 +64,7 @@ def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> 
     with idle.held(root) as paths:
         if not dry_run:
             check_places(paths, "ledger.jsonl", "metadata.db", "records", "artifacts")
-        return tuple(_Repairer(paths, open_store(paths, say=say), dry_run=dry_run).repairs())
+        return tuple(_Repairer(paths, open_store(paths, say=say, read_only=dry_run), dry_run=dry_run).repairs())
 
 
 def blessed(survey: Survey, digest: str) -> Origin | None:

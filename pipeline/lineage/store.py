@@ -7,9 +7,7 @@ empty file as a new store. So the file is looked at first: what it is, and who h
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import struct
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.lineage import chain
+from pipeline.metadata_sqlite import MAGIC, header, locked_by, readable, writer
 from pipeline.metadata_url import Address, SqliteFile, parse, recorded_address
 from pipeline.paths import RunPaths
 
@@ -26,20 +25,9 @@ LOCK_WAIT: Final = 25.0
 PATIENCE: Final = 2.0
 """Seconds after which a waiting command says so."""
 
-MAGIC: Final = b"SQLite format 3\0"
-WRITER_BYTES: Final = (0x40000000, 2)
-"""Where SQLite's PENDING and RESERVED locks lie (https://www.sqlite.org/src/file/src/os.h): a writer holds one."""
-
-_FLOCK: Final = "hhqqi4x"
-"""struct flock of Linux on 64 bits: type, whence, start, length, process."""
-
 
 class StoreLost(EnvironmentProblem):
     """There is no store, or none that opens; records and ledger can make it again."""
-
-
-class StoreLocked(EnvironmentProblem):
-    """Another process is writing to the store."""
 
 
 class Store:
@@ -50,17 +38,25 @@ class Store:
       raw: ml_metadata's own store.
     """
 
-    def __init__(self, path: Path | Address, raw: Any, shared_by: RunPaths | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | Address,
+        raw: Any,
+        shared_by: RunPaths | None = None,
+        copy: contextlib.ExitStack | None = None,
+    ) -> None:
         """Takes an open store.
 
         Args:
           path: of the file in the root, or the address of a store elsewhere.
           raw: ml_metadata's own store.
           shared_by: the root that asks, where other roots may use the store too.
+          copy: keeps the copy that is read in the file's place, for as long as this object lives.
         """
         self.path = path
         self.raw = raw
         self._shared_by = shared_by
+        self._copy = copy
 
     def unfinished(self) -> list[Any]:
         """Returns the root's executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
@@ -128,13 +124,19 @@ def _runs(paths: RunPaths) -> tuple[str, ...]:
 
 
 def open_store(
-    paths: RunPaths, *, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE
+    paths: RunPaths,
+    *,
+    say: Callable[[str], None],
+    wait: float = LOCK_WAIT,
+    patience: float = PATIENCE,
+    read_only: bool = False,
 ) -> Store:
     """Opens a root's store, wherever its last run wrote to.
 
     Args:
       paths: of the root.
       say: told once that another process is being waited for.
+      read_only: whether a store in a file stays as it is, even where a crash left a journal beside it.
       wait: seconds to wait for it.
       patience: seconds before `say` is told.
 
@@ -146,10 +148,32 @@ def open_store(
     recorded = recorded_address(paths)
     if recorded is not None:
         address = _parsed(recorded, paths)
-        return Store(address, _connect_elsewhere(address, say, wait, patience), paths)
-    check(paths.metadata)
-    await_writers(paths.metadata, say, wait, patience)
-    return Store(paths.metadata, connect(paths.metadata))
+        if isinstance(address, SqliteFile):
+            return _open_elsewhere(address, paths, _Opening(say, wait, patience, read_only))
+        from pipeline import metadata_reach
+
+        return Store(address, metadata_reach.connect(address), paths)
+    return _Opening(say, wait, patience, read_only).open(paths.metadata, paths.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opening:
+    """How to open a file: whom to tell about waiting, for how long, and whether it may be changed."""
+
+    say: Callable[[str], None]
+    wait: float
+    patience: float
+    read_only: bool
+
+    def open(self, path: Path, name: Path | Address, shared_by: RunPaths | None = None) -> Store:
+        check(path)
+        await_writers(path, self.say, self.wait, self.patience)
+        if not self.read_only:
+            return Store(name, connect(path), shared_by)
+        with contextlib.ExitStack() as stack:
+            place, is_copy = stack.enter_context(readable(path))
+            raw = connect(place, read_only=not is_copy)
+            return Store(name, raw, shared_by, stack.pop_all())
 
 
 def _parsed(recorded: str, paths: RunPaths) -> Address:
@@ -159,18 +183,9 @@ def _parsed(recorded: str, paths: RunPaths) -> Address:
         raise EnvironmentProblem("names no metadata store", where=paths.identity, got=err.got) from err
 
 
-def _connect_elsewhere(address: Address, say: Callable[[str], None], wait: float, patience: float) -> Any:
-    if not isinstance(address, SqliteFile):
-        from pipeline import metadata_reach
-
-        return metadata_reach.connect(address)
+def _open_elsewhere(address: SqliteFile, paths: RunPaths, opening: _Opening) -> Store:
     try:
-        check(address.path)
-    except StoreLost as err:
-        raise EnvironmentProblem(err.what, where=address, got=err.got, hint=_put_back(address)) from err
-    await_writers(address.path, say, wait, patience)
-    try:
-        return connect(address.path)
+        return opening.open(address.path, address, paths)
     except StoreLost as err:
         raise EnvironmentProblem(err.what, where=address, got=err.got, hint=_put_back(address)) from err
 
@@ -186,10 +201,11 @@ def check(path: Path) -> None:
       StoreLost: if it is missing, empty or no SQLite file.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
+        start = header(path)[: len(MAGIC)]
     except OSError as err:
         raise StoreLost("no metadata store", where=path, got=err.strerror, hint=how_to_rebuild(path)) from err
+    except EnvironmentProblem as err:
+        raise StoreLost("no metadata store", where=path, got=err.got, hint=how_to_rebuild(path)) from err
     if start != MAGIC:
         what = "not an SQLite file" if start else "the metadata store is empty"
         raise StoreLost(what, where=path, hint=how_to_rebuild(path))
@@ -200,8 +216,8 @@ def how_to_rebuild(path: Path) -> str:
     return f"`mnist-tfx lineage rebuild --root {path.parent}` makes it again from records and ledger"
 
 
-def connect(path: Path) -> Any:
-    """Returns ml_metadata's store at `path`, made if need be.
+def connect(path: Path, *, read_only: bool = False) -> Any:
+    """Returns ml_metadata's store at `path`, made if need be unless it is only read.
 
     Raises:
       EnvironmentProblem: as `explained`.
@@ -211,6 +227,8 @@ def connect(path: Path) -> Any:
 
     config = pb.ConnectionConfig()
     config.sqlite.filename_uri = str(path)
+    if read_only:
+        config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
     with explained(path):
         return metadata_store.MetadataStore(config)
 
@@ -239,26 +257,12 @@ def explained(where: Path | Address) -> Iterator[None]:
             raise metadata_reach.problem(path, err) from err
         # The constructor turns an AbortedError into a RuntimeError.
         if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
-            raise _locked(path, None) from err
+            raise locked_by(path, None) from err
         first = (str(err).splitlines() or [type(err).__name__])[0][:200]
         if isinstance(where, SqliteFile):
             what = "cannot use the metadata store"
             raise EnvironmentProblem(what, where=where, got=first, hint=_put_back(where)) from err
         raise StoreLost("cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)) from err
-
-
-def writer(path: Path) -> int | None:
-    """Returns the process that is writing to an SQLite file, or None; it must not be open in this process.
-
-    Closing a file drops every POSIX lock that this process has on it.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *WRITER_BYTES, 0)
-        kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    finally:
-        os.close(descriptor)
-    return None if kind == fcntl.F_UNLCK else process
 
 
 def await_writers(path: Path, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE) -> None:
@@ -277,13 +281,8 @@ def await_writers(path: Path, say: Callable[[str], None], wait: float = LOCK_WAI
     while (process := writer(path)) is not None:
         waited = time.monotonic() - started
         if waited >= wait:
-            raise _locked(path, process)
+            raise locked_by(path, process)
         if waited >= patience and not told:
             say(f"{path} is locked by process {process}: waiting for it")
             told = True
         time.sleep(0.05)
-
-
-def _locked(path: Path, process: int | None) -> StoreLocked:
-    who = "another process" if process is None else f"process {process}"
-    return StoreLocked(f"locked by {who}", where=path, hint="end it, or try again when it is done")

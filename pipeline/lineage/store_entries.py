@@ -13,30 +13,15 @@ from typing import Any, Final
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.features import SPLITS
 from pipeline.lineage.artifacts import ROOT_MARK, ArtifactEntry, ArtifactRef
 from pipeline.lineage.records import ExecutionRecord
-
-PIPELINE, PIPELINE_RUN, NODE = "pipeline", "pipeline_run", "node"
-"""Context types; an execution is in one context of each."""
-
-EXECUTION_TYPES: Final[Mapping[str, tuple[str, str | None]]] = {
-    "ExampleGen": ("components.ingest.example_gen.MnistIdxExampleGen", None),
-    "StatisticsGen": ("components.statistics_gen.MnistStatisticsGen", "PROCESS"),
-    "ReviewedSchema": ("components.reviewed_schema.ReviewedSchema", None),
-    "ExampleValidator": ("components.example_validator.MnistExampleValidator", None),
-    "SchemaGate": ("components.schema_gate.component.SchemaGate", None),
-    "Transform": ("components.transform.MnistTransform", "TRANSFORM"),
-    "Autoencoder": ("components.autoencoder.component.AutoencoderTrainer", "TRAIN"),
-    "Classifier": ("components.classifier.component.ClassifierTrainer", "TRAIN"),
-    "Baseline": ("components.baseline.Baseline", None),
-    "Evaluator": ("components.evaluation.component.MnistEvaluator", None),
-    "SavedModelCheck": ("components.savedmodel_check.SavedModelCheck", None),
-    "Pusher": ("components.atomic_pusher.AtomicPusher", None),
-}
-"""{node id: import path of its component, MLMD's name of the kind of work}."""
-
-CSV_INGEST: Final = "components.ingest.example_gen.MnistCsvExampleGen"
+from pipeline.lineage.store_types import (
+    EXECUTION_TYPES,
+    SPLIT_TYPES,
+    execution_type_name,
+    json_list,
+    split_names,
+)
 
 ARTIFACT_BASES: Final[Mapping[str, str]] = {
     "Examples": "DATASET",
@@ -44,20 +29,12 @@ ARTIFACT_BASES: Final[Mapping[str, str]] = {
     "Model": "MODEL",
     "PushedModel": "MODEL",
 }
-SPLIT_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
-    "Examples": {"span": "INT", "split_names": "STRING", "version": "INT"},
-    "ExampleStatistics": {"span": "INT", "split_names": "STRING"},
-    "ExampleAnomalies": {"span": "INT", "split_names": "STRING"},
-}
-"""Artifact types that know their splits, with the types of their properties."""
-
-SPLIT_FOLDER: Final = "Split-"
 
 
 def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType:
     """Returns the type of a node's executions; a node of another release goes by its id."""
-    path, base = EXECUTION_TYPES.get(node, (node, None))
-    made = pb.ExecutionType(name=CSV_INGEST if node == "ExampleGen" and parameters.get("form") == "csv" else path)
+    _, base = EXECUTION_TYPES.get(node, (node, None))
+    made = pb.ExecutionType(name=execution_type_name(node, parameters) or node)
     if base is not None:
         made.base_type = pb.ExecutionType.SystemDefinedBaseType.Value(base)
     return made
@@ -132,18 +109,6 @@ def with_root(value: Any, root: Path) -> Any:
     if isinstance(value, Mapping):
         return {name: with_root(inner, root) for name, inner in value.items()}
     return [with_root(inner, root) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def split_names(entry: ArtifactEntry) -> list[str]:
-    """Returns the splits that an artifact has folders for: train, validation, test, then any others."""
-    folders = {path.split("/")[0] for path in entry.files if path.startswith(SPLIT_FOLDER)}
-    found = {folder.removeprefix(SPLIT_FOLDER) for folder in folders}
-    return [name for name in SPLITS if name in found] + sorted(found - set(SPLITS))
-
-
-def json_list(names: list[str]) -> str:
-    """Returns names as TFX's `encode_split_names` writes them."""
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def _set(value: pb.Value, plain: Any) -> None:

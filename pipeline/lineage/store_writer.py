@@ -11,6 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from pipeline.lineage import store_entries as entries
 from pipeline.lineage.artifacts import ArtifactRef
 from pipeline.lineage.past import Past
+from pipeline.lineage.store_types import NODE, PIPELINE, PIPELINE_RUN
 
 Inputs = Mapping[str, tuple[ArtifactRef, ...]]
 
@@ -34,7 +35,7 @@ def write(raw: Any, pasts: Sequence[Past], collected: frozenset[str], root: Path
     if events:
         raw.put_events(events)
     _put_links(raw, pasts, executions, contexts, events)
-    runs = sum(1 for kind, _ in contexts if kind == entries.PIPELINE_RUN)
+    runs = sum(1 for kind, _ in contexts if kind == PIPELINE_RUN)
     return {"runs": runs, "executions": len(executions), "artifacts": len(artifacts), "events": len(events)}
 
 
@@ -78,9 +79,9 @@ def context_names(one: Past) -> list[tuple[str, str]]:
     if one.node is None:
         return []
     return [
-        (entries.PIPELINE, one.pipeline),
-        (entries.PIPELINE_RUN, one.run_id),
-        (entries.NODE, f"{one.pipeline}.{one.node}"),
+        (PIPELINE, one.pipeline),
+        (PIPELINE_RUN, one.run_id),
+        (NODE, f"{one.pipeline}.{one.node}"),
     ]
 
 
@@ -88,16 +89,14 @@ def _put_contexts(raw: Any, pasts: Sequence[Past]) -> dict[tuple[str, str], int]
     wanted = list(dict.fromkeys(name for one in pasts for name in context_names(one)))
     if not wanted:
         return {}
-    kinds = (entries.PIPELINE, entries.PIPELINE_RUN, entries.NODE)
+    kinds = (PIPELINE, PIPELINE_RUN, NODE)
     types = {kind: raw.put_context_type(pb.ContextType(name=kind)) for kind in kinds}
     ids = raw.put_contexts([pb.Context(type_id=types[kind], name=name) for kind, name in wanted])
     contexts = dict(zip(wanted, ids, strict=True))
     parents = {one.run_id: one.pipeline for one in pasts if one.node is not None}
     raw.put_parent_contexts(
         [
-            pb.ParentContext(
-                child_id=contexts[entries.PIPELINE_RUN, run], parent_id=contexts[entries.PIPELINE, pipeline]
-            )
+            pb.ParentContext(child_id=contexts[PIPELINE_RUN, run], parent_id=contexts[PIPELINE, pipeline])
             for run, pipeline in parents.items()
         ]
     )

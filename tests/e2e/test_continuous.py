@@ -113,7 +113,7 @@ def test_a_changed_recipe_is_something_to_do_and_other_numbers_are_not_other_dat
     assert "was made from the same data as spans 7 and 8" in run(where, root).out
     answer = run(where, root, "--set", "evaluation.accuracy=0.5", "--json")
     assert [node for node, state in answer.states().items() if state == "executed"] == ["Evaluator", "Pusher"]
-    audited = mnist_tfx("lineage", "audit", "--root", root, "--json").json["audits"][0]
+    audited = mnist_tfx("lineage", "audit", "newest", "--root", root, "--json").json["audits"][0]
     assert (audited["verdicts"]["COMPLETENESS"], audited["verdicts"]["INTEGRITY"]) == ("PASS", "PASS"), audited[
         "findings"
     ]

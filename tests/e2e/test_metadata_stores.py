@@ -234,7 +234,7 @@ def test_a_root_whose_runs_wrote_to_another_file_is_audited_against_it(digits_fo
     assert json.loads((root / "root.json").read_text())["metadata"] == str(kept)
     again = _run_on(kept, root, digits_folder)
     assert set(again.states().values()) == {"cached"}
-    audited = mnist_tfx("lineage", "audit", "--root", root, "--json").json["audits"][0]["verdicts"]
+    audited = mnist_tfx("lineage", "audit", "newest", "--root", root, "--json").json["audits"][0]["verdicts"]
     assert (audited["INTEGRITY"], audited["COMPLETENESS"]) == ("PASS", "PASS")
     assert mnist_tfx("lineage", "orphans", "--root", root).code == 0
     unnamed = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")

@@ -136,6 +136,6 @@ def test_the_graph_is_compiled_linted_simulated_and_audited_on_kubeflow(tmp_path
     assert mnist_tfx("kubeflow", "lint", file).code == 0
     answer = mnist_tfx("kubeflow", "simulate", file, "--root", root, "--json")
     assert answer.states() == dict.fromkeys({"ExampleGenDriver", *NODES}, "executed"), answer.err
-    audit = mnist_tfx("lineage", "audit", "--root", root, "--json").json["audits"][0]
+    audit = mnist_tfx("lineage", "audit", "newest", "--root", root, "--json").json["audits"][0]
     verdicts = audit["verdicts"]["INTEGRITY"], audit["verdicts"]["COMPLETENESS"], audit["autoencoder"]
     assert verdicts == ("PASS", "PASS", False)

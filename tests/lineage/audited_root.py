@@ -24,6 +24,7 @@ from pipeline.lineage.artifacts import measure
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.record_files import scan, write
 from pipeline.lineage.records import DataSource, NodeOutcome, RunRecord
+from pipeline.lineage.store_entries import artifact, artifact_type, execution_type
 from pipeline.paths import RunPaths
 
 PAYLOADS = {"train-images": b"images" * 500, "train-labels": b"labels" * 50}
@@ -251,21 +252,22 @@ class Builder:
 
     def _type(self, kind: str, name: str) -> int:
         if (kind, name) not in self.types:
-            new = getattr(pb, f"{kind}Type")(name=name)
+            new = artifact_type(name) if kind == "Artifact" else getattr(pb, f"{kind}Type")(name=name)
             self.types[kind, name] = getattr(self.store, f"put_{kind.lower()}_type")(new)
         return self.types[kind, name]
 
     def _publish(self, node: str, state: int) -> None:
         hash_, record = self.known[node]
-        execution = pb.Execution(type_id=self._type("Execution", f"components.{node}"), last_known_state=state)
+        name = execution_type(node, record.parameters).name
+        execution = pb.Execution(type_id=self._type("Execution", name), last_known_state=state)
         self._fill(execution.custom_properties, record.parameters)
         events = []
         for channel, refs in record.inputs.items():
             events += [(self._stored(ref.path), self._event(pb.Event.INPUT, channel, i)) for i, ref in enumerate(refs)]
         for channel, entries in record.outputs.items():
             for i, entry in enumerate(entries):
-                artifact = self._stored(entry.path) if state == CACHED else self._new(entry, hash_)
-                events.append((artifact, self._event(pb.Event.OUTPUT, channel, i)))
+                stored = self._stored(entry.path) if state == CACHED else self._new(entry, hash_, record)
+                events.append((stored, self._event(pb.Event.OUTPUT, channel, i)))
         self.store.put_execution(execution, events, self._contexts(node), reuse_context_if_already_exist=True)
 
     def _contexts(self, node: str):
@@ -273,18 +275,11 @@ class Builder:
         return [pb.Context(type_id=self._type("Context", kind), name=name) for kind, name in names.items()]
 
     def _stored(self, path: str):
-        [artifact] = self.store.get_artifacts_by_uri(f"{self.paths.root}/{path}")
-        return artifact
+        [stored] = self.store.get_artifacts_by_uri(f"{self.paths.root}/{path}")
+        return stored
 
-    def _new(self, entry, hash_: str):
-        artifact = pb.Artifact(
-            type_id=self._type("Artifact", entry.type),
-            uri=f"{self.paths.root}/{entry.path}",
-            state=pb.Artifact.LIVE,
-        )
-        own = {"sha256": entry.sha256, "record": hash_, "tfx_version": "1.16.0", "is_external": 0}
-        self._fill(artifact.custom_properties, {**entry.properties, **own})
-        return artifact
+    def _new(self, entry, hash_: str, record):
+        return artifact(self._type("Artifact", entry.type), entry, hash_, record, self.paths.root)
 
     def _fill(self, properties, values) -> None:
         for name, value in values.items():

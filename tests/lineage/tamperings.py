@@ -395,9 +395,90 @@ def drop_an_artifact(root: Path, rng: random.Random) -> Named:
 
 def edit_an_executions_state(root: Path, rng: random.Random) -> Named:
     with _database(root) as db:
+        execution, state = _row(db, rng, "SELECT id, last_known_state FROM Execution")
+        named = _record_of_execution(db, execution)
+        other = rng.choice([number for number in range(7) if number != state])
+        db.execute("UPDATE Execution SET last_known_state = ? WHERE id = ?", (other, execution))
+    return named
+
+
+def edit_an_executions_type(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
+        execution, kind = _row(db, rng, "SELECT id, type_id FROM Execution")
+        named = _record_of_execution(db, execution)
+        (other,) = _row(db, rng, f"SELECT DISTINCT type_id FROM Execution WHERE type_id != {kind}")
+        db.execute("UPDATE Execution SET type_id = ? WHERE id = ?", (other, execution))
+    return named
+
+
+def rename_a_type(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
+        (kind,) = _row(db, rng, "SELECT DISTINCT type_id FROM Execution")
+        [execution] = db.execute("SELECT min(id) FROM Execution WHERE type_id = ?", (kind,)).fetchone()
+        named = _record_of_execution(db, execution)
+        db.execute("UPDATE Type SET name = name || 'x' WHERE id = ?", (kind,))
+    return named
+
+
+def move_an_execution_to_another_context(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
+        ours = "SELECT c.id FROM Context c JOIN Type t ON t.id = c.type_id WHERE t.name != 'execution_cache'"
+        query = f"SELECT id, execution_id, context_id FROM Association WHERE context_id IN ({ours})"
+        row, execution, context = _row(db, rng, query)
+        named = _record_of_execution(db, execution)
+        taken = f"SELECT context_id FROM Association WHERE execution_id = {execution}"
+        (other,) = _row(db, rng, f"SELECT id FROM Context WHERE id NOT IN ({taken}) AND id != {context}")
+        db.execute("UPDATE Association SET context_id = ? WHERE id = ?", (other, row))
+    return named
+
+
+def add_an_execution_to_another_run(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
         (execution,) = _row(db, rng, "SELECT id FROM Execution")
         named = _record_of_execution(db, execution)
-        db.execute("UPDATE Execution SET last_known_state = 4 WHERE id = ?", (execution,))
+        runs = "SELECT c.id FROM Context c JOIN Type t ON t.id = c.type_id WHERE t.name = 'pipeline_run'"
+        runs += f" AND c.id NOT IN (SELECT context_id FROM Association WHERE execution_id = {execution})"
+        found = [run for (run,) in db.execute(runs)]
+        kind = "SELECT id FROM Type WHERE name = 'pipeline_run'"
+        if not found:  # a root of one run
+            new = db.execute(
+                f"INSERT INTO Context (type_id, name, create_time_since_epoch, last_update_time_since_epoch)"
+                f" VALUES (({kind}), 'another', 0, 0)"
+            ).lastrowid
+            found = [new]
+        db.execute("INSERT INTO Association (context_id, execution_id) VALUES (?, ?)", (rng.choice(found), execution))
+    return named
+
+
+def take_an_artifact_out_of_its_run(root: Path, rng: random.Random) -> Named:
+    """Deletes that an artifact belongs to the run that made it."""
+    with _database(root) as db:
+        (artifact,) = _row(db, rng, "SELECT id FROM Artifact")
+        named = _record_of_artifact(db, artifact)
+        maker = "SELECT min(execution_id) FROM Event WHERE type = 4 AND artifact_id = ?"
+        contexts = f"SELECT context_id FROM Association WHERE execution_id = ({maker})"
+        db.execute(f"DELETE FROM Attribution WHERE artifact_id = ? AND context_id IN ({contexts})", (artifact,) * 2)
+    return named
+
+
+def drop_a_step_of_an_events_path(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
+        event, execution = _row(db, rng, "SELECT id, execution_id FROM Event")
+        named = _record_of_execution(db, execution)
+        step = rng.choice([0, 1])
+        db.execute("DELETE FROM EventPath WHERE event_id = ? AND is_index_step = ?", (event, step))
+    return named
+
+
+def edit_the_splits_of_an_artifact(root: Path, rng: random.Random) -> Named:
+    with _database(root) as db:
+        artifact, names = _row(
+            db, rng, "SELECT artifact_id, string_value FROM ArtifactProperty WHERE name = 'split_names'"
+        )
+        named = _record_of_artifact(db, artifact)
+        other = names.replace("train", "test", 1)
+        where = "artifact_id = ? AND name = 'split_names'"
+        db.execute(f"UPDATE ArtifactProperty SET string_value = ? WHERE {where}", (other, artifact))
     return named
 
 
@@ -451,6 +532,13 @@ KINDS: tuple[Callable[[Path, random.Random], Named], ...] = (
     drop_an_execution,
     drop_an_artifact,
     edit_an_executions_state,
+    edit_an_executions_type,
+    rename_a_type,
+    move_an_execution_to_another_context,
+    add_an_execution_to_another_run,
+    take_an_artifact_out_of_its_run,
+    drop_a_step_of_an_events_path,
+    edit_the_splits_of_an_artifact,
     spoil_the_store,
 )
 

@@ -20,7 +20,16 @@ from pipeline.commands.lineage.audit import audit as audit_command
 from pipeline.commands.lineage.head import head as head_command
 from pipeline.lineage import chain, keys, policy, signing
 from pipeline.lineage.audit import files, run
-from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS
+from pipeline.lineage.audit.findings import (
+    COMPLETENESS,
+    FAIL,
+    INTEGRITY,
+    PASS,
+    POLICY,
+    UNKNOWN,
+    VERDICTS,
+    exit_code,
+)
 from pipeline.metadata_url import SqliteFile
 from pipeline.paths import RunPaths
 
@@ -39,10 +48,9 @@ def root(template, tmp_path) -> Path:
 
 def invoke(command, *arguments):
     """Runs a command as `pipeline.cli` does; returns exit code and output."""
-    try:
-        result = CliRunner().invoke(command, [*map(str, arguments)], standalone_mode=False)
-    except MnistTfxError as err:
-        return err.exit_code, str(err)
+    result = CliRunner().invoke(command, [*map(str, arguments)], standalone_mode=False)
+    if isinstance(result.exception, MnistTfxError):
+        return result.exception.exit_code, str(result.exception)
     if result.exception is not None:
         raise result.exception
     return result.return_value, result.stdout
@@ -61,7 +69,7 @@ def with_rules(**levels):
 
 
 def test_an_untouched_root_passes_and_says_what_it_stands_on(root):
-    code, answer = audit_json("--root", root)
+    code, answer = audit_json("newest", "--root", root)
     [found] = answer["audits"]
     assert (code, answer["status"], found["version"], found["verdicts"]) == (0, "ok", 2, ALL_PASS)
     assert found["anchor"]["kind"] == "none"
@@ -69,10 +77,96 @@ def test_an_untouched_root_passes_and_says_what_it_stands_on(root):
     assert found["counts"]["records"] == found["counts"]["executions"] == 12
 
 
-def test_all_versions_are_audited_on_request(root):
-    code, answer = audit_json("--all", "--root", root)
-    assert code == 0
-    assert [found["version"] for found in answer["audits"]] == [1, 2]
+def test_audit_without_a_version_audits_every_served_version_and_says_so(root):
+    code, answer = audit_json("--root", root)
+    assert (code, [found["version"] for found in answer["audits"]]) == (0, [1, 2])
+    code, text = invoke(audit_command, "--root", root)
+    assert "every version in the serving directory (1, 2): all PASS" in text
+    assert "every version" not in invoke(audit_command, "1", "--root", root)[1]
+
+
+def test_audit_of_a_root_finds_what_was_done_to_an_older_version(root):
+    (root / "serving/1/variables/variables.data-00000-of-00001").write_bytes(b"x")
+    assert audit_json("newest", "--root", root)[0] == 0
+    code, answer = audit_json("--root", root)
+    verdicts = {found["version"]: found["verdicts"] for found in answer["audits"]}
+    assert (code, verdicts) == (1, {1: {**ALL_PASS, INTEGRITY: FAIL}, 2: ALL_PASS})
+    assert "not all PASS: 1" in invoke(audit_command, "--root", root)[1]
+
+
+def test_what_versions_share_is_read_once(root, monkeypatch):
+    from pipeline.lineage.audit.store_reader import StoreReader
+
+    asked, ask = [], StoreReader.ask
+    monkeypatch.setattr(StoreReader, "ask", lambda *arguments: asked.append(arguments) or ask(*arguments))
+    assert [found.counts.files for found in run.audit_all(root)] == [32, 13]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("put", "got"),
+    [
+        (lambda path, _: path.mkdir(), "no push of it is recorded"),
+        (lambda path, _: path.symlink_to("/"), "symlink to /"),
+        (lambda path, _: path.symlink_to("2"), "symlink to 2"),
+        (lambda path, _: path.symlink_to("nowhere"), "symlink to nowhere"),
+        (lambda path, _: os.mkfifo(path), "FIFO"),
+        (lambda path, root: shutil.copytree(root / "serving/2", path), "no push of it is recorded"),
+    ],
+    ids=["folder", "link out", "link to a version", "broken link", "FIFO", "copy"],
+)
+def test_a_foreign_entry_in_the_serving_directory_is_a_finding_and_not_followed(root, put, got):
+    put(root / "serving/9", root)
+    audits = run.audit_all(root)
+    found = [str(finding) for audit in audits for finding in audit.findings if finding.where.startswith("serving/9")]
+    assert any(got in text for text in found), found
+    assert exit_code(audits) == 1
+    assert sum(audit.counts.files for audit in audits) < 60
+
+
+def test_a_serving_directory_of_foreign_entries_alone_is_a_finding(root):
+    shutil.rmtree(root / "serving")
+    (root / "serving").mkdir()
+    (root / "serving/4").write_bytes(b"x")
+    for audit in (*run.audit_all(root), run.audit_version(root)):
+        assert audit.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}
+        assert audit.first(INTEGRITY).where == "serving/4"
+
+
+@pytest.mark.parametrize(("typo", "hint"), [("roat", "root"), ("rooot", "root"), ("elsewhere", None)])
+def test_audit_of_a_root_that_is_not_there_says_so_and_names_the_one_meant(root, typo, hint):
+    code, text = invoke(audit_command, "--root", root.parent / typo)
+    assert (code, "no such folder" in text) == (2, True)
+    assert ("did you mean" in text) == (hint is not None)
+    assert hint is None or text.endswith(f"did you mean {root.parent / hint}?")
+
+
+def test_audit_of_a_folder_in_which_nothing_ran_says_so(tmp_path):
+    code, text = invoke(audit_command, "--root", tmp_path)
+    assert (code, "no pipeline has run here" in text) == (2, True)
+
+
+def test_each_verdict_says_what_was_compared_and_what_was_not(root, pods, tmp_path):
+    whole = run.audit_all(root)[0].scopes
+    assert whole[INTEGRITY].compared == "32 files (0.0 MB), 12 records"
+    assert whole[COMPLETENESS].compared == "12 records, 39 ledger lines, 12 executions in the metadata store"
+    assert (whole[COMPLETENESS].left_out, whole[POLICY].left_out) == (None, "anchored, which the policy turns off")
+    assert run.audit_version(root).scopes[COMPLETENESS].left_out == "other executions in the metadata store"
+    alone = run.audit_path(Path(shutil.copytree(root / "serving/1", tmp_path / "alone"))).scopes
+    assert alone[COMPLETENESS].left_out == "records, ledger and metadata store"
+    RunPaths(pods).metadata.unlink()
+    code, text = invoke(audit_command, "--root", pods)
+    [line, _] = [line for line in text.splitlines() if line.startswith(COMPLETENESS)]
+    assert (code, line.split()[1]) == (0, PASS)
+    assert line.endswith("not compared: no metadata store of this root's: executions were not compared")
+
+
+@pytest.mark.parametrize(("allow", "code"), [((), 5), (("--allow-unknown",), 0)])
+def test_unknown_without_a_fail_cannot_tell(root, allow, code):
+    (root / "root.json").write_text(json.dumps({"metadata": str(root / "gone.db"), "path": str(root)}))
+    assert audit_json("--root", root, *allow)[0] == code
+    (root / "serving/1/saved_model.pb").write_bytes(b"")
+    assert audit_json("--root", root, *allow)[0] == 1
 
 
 def test_a_path_inside_a_root_is_audited_with_it(root):
@@ -83,7 +177,8 @@ def test_a_copy_elsewhere_is_known_by_its_manifest_alone(root, tmp_path):
     elsewhere = shutil.copytree(root / "serving" / "1", tmp_path / "elsewhere")
     code, answer = audit_json(elsewhere)
     wanted = {INTEGRITY: PASS, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}
-    assert (code, answer["audits"][0]["verdicts"]) == (1, wanted)
+    assert (code, answer["audits"][0]["verdicts"]) == (5, wanted)
+    assert answer["status"] == "cannot-tell"
     assert audit_json(elsewhere, "--allow-unknown")[0] == 0
 
 
@@ -215,7 +310,7 @@ def test_the_head_is_checked_by_its_own_command(root):
         assert [e.message for e in Draft202012Validator(schema).iter_errors(json.loads(text))] == []
 
 
-@pytest.mark.parametrize("arguments", [("--expect-head", "nonsense"), ("7",), ("--all", "1"), ("/nowhere/at/all",)])
+@pytest.mark.parametrize("arguments", [("--expect-head", "nonsense"), ("7",), ("9" * 5000,), ("/nowhere/at/all",)])
 def test_unusable_arguments_are_refused(root, arguments):
     with pytest.raises(BadInput):
         invoke_raw(audit_command, *arguments, "--root", root)
@@ -319,7 +414,7 @@ def test_what_is_no_plain_file_is_not_read(tmp_path, make):
 
 def test_a_file_name_cannot_forge_a_line(root):
     (root / "serving/2/a\nINTEGRITY     PASS").write_bytes(b"")
-    text = invoke(audit_command, "--root", root)[1]
+    text = invoke(audit_command, "newest", "--root", root)[1]
     assert [line for line in text.splitlines() if line.startswith("INTEGRITY     PASS")] == []
 
 
@@ -384,9 +479,9 @@ def test_a_link_on_the_way_to_a_version_is_one_finding_and_not_followed(root, tm
 def test_a_pass_with_a_warning_counts_it_and_names_no_file(tmp_path):
     dirty, rules = build(tmp_path / "dirty", git_tree="dirty"), tmp_path / "policy.yaml"
     rules.write_text("version: 1\nrules:\n  clean_tree: warn\n")
-    code, text = invoke(audit_command, "--root", dirty, "--policy", rules)
+    code, text = invoke(audit_command, "newest", "--root", dirty, "--policy", rules)
     [line] = [line for line in text.splitlines() if line.startswith("POLICY ")]
-    assert (code, line) == (0, "POLICY        PASS, 1 warning")
+    assert (code, line.partition("  (")[0]) == (0, "POLICY        PASS, 1 warning")
 
 
 def test_the_anchor_line_says_that_a_signature_waits_for_its_key(root, tmp_path):

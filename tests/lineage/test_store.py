@@ -7,7 +7,8 @@ import time
 import pytest
 from lineage.audited_copy import audited_copy
 
-from pipeline.lineage.store import StoreLocked, StoreLost, open_store, writer
+from pipeline.lineage.store import StoreLost, open_store
+from pipeline.metadata_sqlite import StoreLocked, writer
 
 HOLDER = """
 import sqlite3, sys

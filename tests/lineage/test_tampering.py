@@ -1,11 +1,13 @@
 """Seeded tamperings with a root: all found, the right file, record or line named; and no alarm without one."""
 
+import contextlib
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
-from lineage.audited_root import build
+from lineage.audited_root import CACHED, COMPLETE, build
 from lineage.tamperings import KINDS, names, swap_two_versions, tamper
 
 from pipeline.lineage import chain
@@ -60,6 +62,94 @@ def test_a_tampering_is_found_and_named(seed, template, head, reader, tmp_path):
 def test_more_tamperings_are_found_and_named(start, template, head, reader, tmp_path):
     for seed in range(start, min(start + 43, ALL)):
         check_seed(seed, template, tmp_path / f"root-{seed}", head, reader)
+
+
+NOT_VOUCHED_FOR = {
+    "Type": {"version", "type_kind", "description", "input_type", "output_type", "external_id"},
+    "TypeProperty": {"type_id", "name", "data_type"},
+    "ParentType": {"type_id", "parent_type_id"},
+    "ParentContext": {"context_id", "parent_context_id"},
+    "Artifact": {"name", "external_id", "create_time_since_epoch", "last_update_time_since_epoch"},
+    "Execution": {"name", "external_id", "create_time_since_epoch", "last_update_time_since_epoch"},
+    "Context": {"external_id", "create_time_since_epoch", "last_update_time_since_epoch"},
+    "Event": {"milliseconds_since_epoch"},
+    # Of whoever read or reused an artifact; `take_an_artifact_out_of_its_run` is about the run that made it.
+    "Attribution": {"artifact_id", "context_id"},
+}
+"""{table of ML Metadata: columns}, as README.md lists them: names, times, ids of other systems, what types declare."""
+
+BOOKKEEPING = {"sqlite_sequence"}
+SOMETHING_ELSE = {"TINYINT(1)": "1 - {0}", "INT": "{0} + 1", "INTEGER": "{0} + 1", "DOUBLE": "{0} + 1"}
+
+
+def fields_of_the_store(root: Path):
+    """Yields each column of each table that has a value in some row, and those rows."""
+    with contextlib.closing(sqlite3.connect(root / "metadata.db")) as db:
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+                filled = f"SELECT rowid FROM {table} WHERE {column} IS NOT NULL"
+                rows = [row for (row,) in db.execute(filled)]
+                if rows and table not in BOOKKEEPING:
+                    yield table, column, SOMETHING_ELSE.get(kind, "{0} || 'x'").format(column), rows
+
+
+def test_every_field_of_the_metadata_store_is_a_finding_or_not_vouched_for(template, head, reader, tmp_path):
+    root, passed, rng = Path(shutil.copytree(template, tmp_path / "root", symlinks=True)), {}, random.Random(0)
+    for table, column, other, rows in [*fields_of_the_store(template)]:
+        shutil.copy(template / "metadata.db", root)
+        with contextlib.closing(sqlite3.connect(root / "metadata.db")) as db:
+            done = 0
+            for row in rng.sample(rows, min(len(rows), 20)):  # a number may be taken already
+                with contextlib.suppress(sqlite3.IntegrityError):
+                    done += db.execute(f"UPDATE {table} SET {column} = {other} WHERE rowid = ?", (row,)).rowcount
+                if done:
+                    break
+            db.commit()
+        if done and not findings(root, head, reader):
+            passed.setdefault(table, set()).add(column)
+    for table, columns in passed.items():
+        assert columns <= NOT_VOUCHED_FOR.get(table, set()), (table, columns)
+
+
+def executions_of(root: Path, run_id: str):
+    """Yields number, state and node of a run's executions."""
+    query = """SELECT e.id, e.last_known_state, c2.name FROM Execution e
+               JOIN Association a ON a.execution_id = e.id JOIN Context c ON c.id = a.context_id AND c.name = ?
+               JOIN Association a2 ON a2.execution_id = e.id JOIN Context c2 ON c2.id = a2.context_id
+               JOIN Type t ON t.id = c2.type_id AND t.name = 'node'"""
+    with contextlib.closing(sqlite3.connect(root / "metadata.db")) as db:
+        yield from db.execute(query, (run_id,)).fetchall()
+
+
+@pytest.mark.parametrize("served", [(1, 2), (2,), (1,)], ids=["both", "newest", "older"])
+def test_a_state_edited_from_complete_to_cached_is_a_finding_whatever_is_served(
+    template, head, reader, tmp_path, served
+):
+    root = Path(shutil.copytree(template, tmp_path / "root", symlinks=True))
+    for version in {1, 2} - {*served}:
+        shutil.rmtree(root / "serving" / str(version))
+    for run_id in ("run-1", "run-3"):
+        for execution, state, node in executions_of(root, run_id):
+            if state != COMPLETE:
+                continue
+            shutil.copy(template / "metadata.db", root)
+            with contextlib.closing(sqlite3.connect(root / "metadata.db")) as db:
+                db.execute("UPDATE Execution SET last_known_state = ? WHERE id = ?", (CACHED, execution))
+                db.commit()
+            wheres = [finding.where for finding in findings(root, head, reader)]
+            assert any(where.endswith(f"({node.removeprefix('digits.')})") for where in wheres), (run_id, node, wheres)
+
+
+@pytest.mark.parametrize("state", [*range(7)])
+def test_a_cached_execution_whose_state_is_edited_is_a_finding(template, head, reader, tmp_path, state):
+    if state == CACHED:
+        return
+    root = Path(shutil.copytree(template, tmp_path / "root", symlinks=True))
+    execution = next(number for number, _, node in executions_of(root, "run-2") if node == "digits.Transform")
+    with contextlib.closing(sqlite3.connect(root / "metadata.db")) as db:
+        db.execute("UPDATE Execution SET last_known_state = ? WHERE id = ?", (state, execution))
+        db.commit()
+    assert any("(Transform)" in finding.where for finding in findings(root, head, reader))
 
 
 def clean_copy(original: Path, place: Path, rng: random.Random) -> Path:

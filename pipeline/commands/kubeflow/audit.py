@@ -11,6 +11,7 @@ from pipeline.commands.kubeflow import cluster_options
 from pipeline.commands.parameters import InputFolder, Text
 from pipeline.commands.verdicts_text import print_audit
 from pipeline.kubeflow.client.connection import Address
+from pipeline.lineage.audit.findings import STATUSES, exit_code
 
 
 @options.command()
@@ -34,7 +35,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     key: Path | None,
     as_json: bool,
 ) -> int:
-    """Audit what a finished run pushed, as `lineage audit` does; exit 0 only if all three verdicts PASS.
+    """Audit what a finished run pushed, as `lineage audit` does, with its exit codes: 0, 1, or 5 for cannot tell.
 
     RUN is a run's id; with --host it may be its name, and the server is asked first whether the run succeeded. The
     records that the run left in the bucket are gathered into --root, so that every command of `lineage` works on it.
@@ -50,11 +51,10 @@ def audit(  # noqa: PLR0913  # one argument to each option
     asked = audit_options.chosen(policy_file, expect_head, key)
     told = None if address is None else auditing.succeeded(connect(address), run)
     found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, options.say)
-    passed = found.passed()
+    code = exit_code([found])
     if as_json:
-        status = "ok" if passed else "findings"
         answer = {"run": None if told is None else told.to_dict(), "policy": asked.policy.to_dict()}
-        options.print_json({"status": status, "error": None, **answer, "audits": [found.to_dict()]})
+        options.print_json({"status": STATUSES[code], "error": None, **answer, "audits": [found.to_dict()]})
     else:
         print_audit(found)
-    return 0 if passed else 1
+    return code

@@ -18,7 +18,7 @@ from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
 from pipeline.kubeflow.simulate.buckets import Buckets
 from pipeline.kubeflow.simulate.metadata import Execution, MetadataStore
-from pipeline.lineage.audit.findings import Audit
+from pipeline.lineage.audit.findings import Audit, exit_code
 from pipeline.lineage.records import NodeOutcome, RunRecord
 from pipeline.local import not_run, process_age
 from pipeline.paths import RunPaths
@@ -111,10 +111,10 @@ class Simulated:
 
     @property
     def exit_code(self) -> int:
-        """Of the process: 1 if the audit found something."""
+        """Of the process: the audit's where nothing went wrong before it."""
         if self.error is not None:
             return self.error.exit_code
-        return 0 if self.audit is None or self.audit.passed() else 1
+        return exit_code([] if self.audit is None else [self.audit])
 
     @property
     def nothing_to_do(self) -> str | None:

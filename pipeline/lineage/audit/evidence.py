@@ -92,6 +92,17 @@ class Evidence:
         named = [line.record for line in self.chain.lines if line.event == chain.RUN and line.record is not None]
         yield from ((known, record) for known, record in self.records(named) if isinstance(record, RunRecord))
 
+    def committed(self) -> dict[str, ExecutionRecord]:
+        """Returns the executions that the ledger commits, oldest first, as far as their records can be read."""
+        named = [line.record for line in self.chain.lines if line.event == chain.COMMIT and line.record is not None]
+        return {known: record for known, record in self.records(named) if isinstance(record, ExecutionRecord)}
+
+    def collected(self) -> frozenset[str]:
+        """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
+        lines = [line for line in self.chain.lines if line.event == chain.COLLECTED]
+        named = [line.details.get("paths") for line in lines]
+        return frozenset(path for paths in named if isinstance(paths, list) for path in paths if isinstance(path, str))
+
     def pushes(self, version: int) -> tuple[Push, ...]:
         """Returns the pushes that ended in a version, in the ledger's order; a push of bytes already served adds one."""
         lines = [x for x in self.chain.lines if x.event == chain.PUSHED and x.details.get("version") == version]

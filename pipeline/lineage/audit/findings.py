@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from components.errors import MnistTfxError, printable
+from components.errors import ExitCode, MnistTfxError, printable
 
 INTEGRITY, COMPLETENESS, POLICY = "INTEGRITY", "COMPLETENESS", "POLICY"
 VERDICTS: Final = (INTEGRITY, COMPLETENESS, POLICY)
@@ -89,6 +89,22 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a verdict is about.
+
+    Attributes:
+      compared: with one another, in words.
+      left_out: what was not compared, in words; None if nothing was left out.
+    """
+
+    compared: str
+    left_out: str | None = None
+
+    def __str__(self) -> str:
+        return printable(self.compared if self.left_out is None else f"{self.compared}; not compared: {self.left_out}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Audit:
     """The answer about one served directory.
 
@@ -99,6 +115,7 @@ class Audit:
       anchor: what it stands on.
       findings: along the path, nearest to the served bytes first.
       counts: how much was looked at.
+      scopes: {verdict: what it is about}.
       autoencoder: whether one stands behind the version; None where the records do not tell.
     """
 
@@ -108,6 +125,7 @@ class Audit:
     anchor: Anchor
     findings: tuple[Finding, ...]
     counts: Counts
+    scopes: Mapping[str, Scope]
     autoencoder: bool | None = None
 
     @property
@@ -120,9 +138,14 @@ class Audit:
         broken = [finding for finding in self.findings if finding.verdict == verdict]
         return next((finding for finding in broken if finding.level == FAIL), next(iter(broken), None))
 
+    @property
+    def result(self) -> str:
+        """The worst of the three verdicts."""
+        return _verdict(self.verdicts.values())
+
     def passed(self, *, allow_unknown: bool = False) -> bool:
         """Whether all three verdicts are PASS, or nothing worse than UNKNOWN where that is allowed."""
-        return set(self.verdicts.values()) <= ({PASS, UNKNOWN} if allow_unknown else {PASS})
+        return self.result == PASS or (allow_unknown and self.result == UNKNOWN)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer as JSON values."""
@@ -131,11 +154,24 @@ class Audit:
             "path": self.path,
             "sha256": self.sha256,
             "verdicts": dict(self.verdicts),
+            "scopes": {verdict: dataclasses.asdict(scope) for verdict, scope in self.scopes.items()},
             "anchor": dataclasses.asdict(self.anchor),
             "findings": [finding.to_dict() for finding in self.findings],
             "counts": dataclasses.asdict(self.counts),
             "autoencoder": self.autoencoder,
         }
+
+
+def exit_code(audits: Iterable[Audit], *, allow_unknown: bool = False) -> ExitCode:
+    """Returns how an audit of several versions ends: any FAIL is a finding, and else any UNKNOWN is no answer."""
+    found = {audit.result for audit in audits}
+    if FAIL in found:
+        return ExitCode.FINDINGS
+    return ExitCode.CANNOT_TELL if UNKNOWN in found and not allow_unknown else ExitCode.OK
+
+
+STATUSES: Final = {ExitCode.OK: "ok", ExitCode.FINDINGS: "findings", ExitCode.CANNOT_TELL: "cannot-tell"}
+"""{exit code: `status` of the JSON answer}."""
 
 
 def _verdict(levels: Iterable[str]) -> str:

@@ -38,11 +38,14 @@ _RECORD_FILE: Final = re.compile(r"[0-9a-f]{64}\.json")
 _UNFINISHED: Final = ".new-"
 
 
-def reused(evidence: Evidence) -> Mapping[str, int]:
-    """Returns {record: number of runs that had its outputs cached}."""
-    return collections.Counter(
-        node.record for _, run in evidence.runs() for node in run.nodes if node.state == "cached" and node.record
-    )
+def reused(evidence: Evidence) -> Mapping[str, frozenset[str]]:
+    """Returns {record: runs that had its outputs cached}."""
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for _, run in evidence.runs():
+        for node in run.nodes:
+            if node.state == "cached" and node.record:
+                found[node.record].add(run.run_id)
+    return {record: frozenset(runs) for record, runs in found.items()}
 
 
 def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:

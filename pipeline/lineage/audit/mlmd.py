@@ -2,16 +2,19 @@
 
 The store is a witness, not the source: records, ledger and manifest are enough to audit with. Of what was executed on
 Kubeflow it need not know anything, but what it knows has to agree. What the records know of an execution is looked for
-in the store by the URIs of its outputs: states, events in both directions, `sha256`, `record` and the other custom
-properties, execution properties, contexts. What they do not know, such as times, names and ids, is not compared.
+in the store by the URIs of its outputs: types, states, events in both directions with their paths, `sha256`, `record`
+and the other properties, splits, and the contexts of executions and of what they made. What the records do not know,
+such as times, names and ids, is not compared: README.md lists it.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +24,23 @@ from pipeline.lineage.artifacts import ROOT_MARK, ArtifactEntry
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.evidence import record_path
 from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
-from pipeline.lineage.audit.store_reader import Artifact, BrokeDown, Execution, Snapshot, StoreReader, Unasked
+from pipeline.lineage.audit.store_reader import Artifact, BrokeDown, Event, Execution, Snapshot, StoreReader, Unasked
 from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.store_types import (
+    NODE,
+    PIPELINE,
+    PIPELINE_RUN,
+    SPLIT_TYPES,
+    execution_type_name,
+    json_list,
+    split_names,
+)
 from pipeline.metadata_url import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
 
 STORE: Final = "metadata store"
 ENOUGH: Final = "records and ledger are enough to audit with, and `mnist-tfx lineage rebuild` makes the store again"
 GIVE: Final = f"`lineage audit {OPTION} URL` names another store, {PASSWORD_VARIABLE} its password"
-COMPLETE, CACHED, LIVE = "COMPLETE", "CACHED", "LIVE"
+COMPLETE, CACHED, LIVE, DELETED = "COMPLETE", "CACHED", "LIVE", "DELETED"
 INPUT, OUTPUT = "INPUT", "OUTPUT"
 
 TFX_OWN: Final = frozenset({"tfx_version", "is_external", "name", "state", "producer_component", "pipeline_name"})
@@ -53,161 +65,296 @@ class _Stored:
 
     def makers(self, made: set[int]) -> list[Execution]:
         """Returns the executions that gave one of these artifacts, made or cached, oldest first."""
-        givers = {event.execution for event in self.snapshot.events if event.type == OUTPUT and event.artifact in made}
-        return [execution for id_, execution in sorted(self.snapshot.executions.items()) if id_ in givers]
+        givers = {execution for artifact in made for execution in self._givers.get(artifact, ())}
+        return [self.snapshot.executions[id_] for id_ in sorted(givers & self.snapshot.executions.keys())]
 
     def edges(self, execution: Execution, side: str) -> set[Edge]:
         """Returns the edges of an execution on one side."""
-        events = [event for event in self.snapshot.events if (event.execution, event.type) == (execution.id, side)]
+        events = [event for event in self.events_of(execution) if event.type == side]
         return {(event.channel, event.index, self._path(event.artifact)) for event in events}
 
-    def odd_events(self, execution: Execution) -> int:
-        """Returns how many events of an execution are neither input nor output."""
-        events = [event for event in self.snapshot.events if event.execution == execution.id]
-        return sum(event.type not in (INPUT, OUTPUT) for event in events)
+    def events_of(self, execution: Execution) -> list[Event]:
+        """Returns the events of an execution."""
+        return self._events.get(execution.id, [])
+
+    @functools.cached_property
+    def _events(self) -> Mapping[int, list[Event]]:
+        found: dict[int, list[Event]] = collections.defaultdict(list)
+        for event in self.snapshot.events:
+            found[event.execution].append(event)
+        return found
+
+    @functools.cached_property
+    def _givers(self) -> Mapping[int, set[int]]:
+        found: dict[int, set[int]] = collections.defaultdict(set)
+        for event in self.snapshot.events:
+            if event.type == OUTPUT:
+                found[event.artifact].add(event.execution)
+        return found
+
+    @functools.cached_property
+    def _uris(self) -> Mapping[int, str]:
+        return {found.id: uri for uri, all_ in self.snapshot.artifacts.items() for found in all_}
 
     def _path(self, artifact: int) -> str:
-        uris = (uri for uri, all_ in self.snapshot.artifacts.items() if artifact in [found.id for found in all_])
-        uri = next(uris, f"artifact {artifact}, which no record knows")
+        uri = self._uris.get(artifact, f"artifact {artifact}, which no record knows")
         return next((uri[len(place) + 1 :] for place in self.places if uri.startswith(f"{place}/")), uri)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What comparing some records with the store came to.
+
+    Attributes:
+      findings: where they differ.
+      agreeing: number of records that the store agrees with.
+      left_out: what was not compared, and why; None if all was.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    agreeing: int = 0
+    left_out: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Witness:
-    """A metadata store and the records that it is compared with.
+    """A metadata store, asked once about each record, whatever the number of versions that stand on it.
 
     Attributes:
       path: of `metadata.db`.
       elsewhere: address of the store that is asked in its stead, if any.
-      known: the records.
-      reused: {record: number of runs that had its outputs cached}.
+      reused: {record: runs that had its outputs cached}.
+      runs: all that are on record.
+      collected: paths of the artifacts that were removed on purpose.
       places: absolute paths of the root, now and when it was last written to.
       reader: asks the store.
     """
 
     path: Path
-    known: Known
-    reused: Mapping[str, int]
+    reused: Mapping[str, frozenset[str]]
+    runs: frozenset[str]
+    collected: frozenset[str]
     places: tuple[str, ...]
     reader: StoreReader
     elsewhere: Address | None = None
+    _answers: dict[str, tuple[Finding, ...] | None] = dataclasses.field(default_factory=dict, repr=False)
+    _problems: list[EnvironmentProblem] = dataclasses.field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:
         """What findings call the store."""
         return self.path.name if self.elsewhere is None else str(self.elsewhere)
 
-    def check(self) -> tuple[tuple[Finding, ...], int]:
-        """Returns the findings, and the number of records that the store agrees with."""
-        from_pods = bool(self.known) and not any(record.in_store for record in self.known.values())
+    def check(self, known: Known) -> Compared:
+        """Compares records with the store; those that it has been asked about before are not asked about again."""
+        from_pods = bool(known) and not any(record.in_store for record in known.values())
         if from_pods and self.elsewhere is None and not os.path.lexists(self.path):
-            return (), 0
-        file = self._address.path if isinstance(self._address, SqliteFile) else None
-        kind = None if file is None else files.kind_of(file)
-        if self.elsewhere is None and kind not in (None, files.FILE):
-            return (_about(self.name, "is no plain file", got=kind),), 0
+            return Compared(left_out="no metadata store of this root's: executions were not compared")
         try:
-            if file is not None and self.elsewhere is not None and not file.is_file():
-                raise Unasked("there is no such file")
-            if file is not None:
-                store.check(file)
-            found = self._compare()
+            if not self._problems:
+                self._look()
+                self._ask_about({hash_: record for hash_, record in known.items() if hash_ not in self._answers})
         except EnvironmentProblem as err:
-            # Row 13 of the faults: a ledger without its store is not what a run leaves behind.
-            level = UNKNOWN if isinstance(err, Unasked) else FAIL
-            got = None if err.got is None else str(err.got)
-            what = f"was not asked, {err.what}: {GIVE}" if self.elsewhere and level == UNKNOWN else err.what
-            return (_about(self.name, f"{what} ({ENOUGH})", got=got, level=level),), 0
+            self._problems.append(err)
+        if self._problems:
+            return self._unasked(self._problems[0])
+        found = [self._answers[hash_] for hash_ in known]
         seen = [findings for findings in found if findings is not None]
         if from_pods and self.elsewhere is not None and not seen:
             what = "was not asked: all of it was executed on Kubeflow, and the store never saw it"
-            return (_about(self.name, what, level=UNKNOWN),), 0
-        return tuple(itertools.chain.from_iterable(seen)), sum(not findings for findings in seen)
+            return Compared(findings=(_about(self.name, what, level=UNKNOWN),), left_out="executions were not compared")
+        missing = len(found) - len(seen)
+        left_out = f"{missing} executions on Kubeflow, which the metadata store never saw" if missing else None
+        findings = tuple(itertools.chain.from_iterable(seen))
+        return Compared(findings=findings, agreeing=sum(not one for one in seen), left_out=left_out)
+
+    def _look(self) -> None:
+        """Raises EnvironmentProblem if there can be no store at the address."""
+        if not isinstance(self._address, SqliteFile):
+            return
+        file = self._address.path
+        kind = files.kind_of(file)
+        if self.elsewhere is not None and not file.is_file():
+            raise Unasked("there is no such file" if kind is None else f"it is a {kind}, and no file")
+        if kind not in (None, files.FILE) and self.elsewhere is None:
+            raise EnvironmentProblem("is no plain file", where=file, got=kind)
+        store.check(file)
+
+    def _unasked(self, err: EnvironmentProblem) -> Compared:
+        # Row 13 of the faults: a ledger without its store is not what a run leaves behind.
+        level = UNKNOWN if isinstance(err, Unasked) else FAIL
+        got = None if err.got is None else str(err.got)
+        if level == FAIL:
+            finding = _about(self.name, f"{err.what} ({ENOUGH})", got=got)
+        elif self.elsewhere:
+            finding = _about(self.name, f"was not asked, {err.what}: {GIVE} ({ENOUGH})", got=got, level=level)
+        else:
+            what = "was not asked, so that executions were not compared"
+            finding = _about(self.name, what, got=got, level=level)
+        return Compared(findings=(finding,), left_out=f"{self.name}: executions were not compared")
 
     @property
     def _address(self) -> Address:
         return SqliteFile(path=self.path) if self.elsewhere is None else self.elsewhere
 
-    def _compare(self) -> list[list[Finding] | None]:
-        """Returns the findings about each record, None for one that the store never saw."""
+    def _ask_about(self, known: Known) -> None:
+        """Answers for each record: the findings, None for one that the store never saw."""
+        if not known:
+            return
         try:
-            stored = self._ask(list(self.known.values()))
+            stored = self._ask(known.values())
         except BrokeDown:
             # Some row is more than ml_metadata bears: asked one by one, the records tell whose it is.
-            return [self._compare_alone(hash_, record) for hash_, record in self.known.items()]
-        return [self._differences(stored, hash_, record) for hash_, record in self.known.items()]
+            self._answers.update({hash_: self._compare_alone(hash_, record) for hash_, record in known.items()})
+            return
+        self._answers.update({hash_: self._compare(stored, hash_, record) for hash_, record in known.items()})
 
-    def _compare_alone(self, hash_: str, record: ExecutionRecord) -> list[Finding] | None:
+    def _compare_alone(self, hash_: str, record: ExecutionRecord) -> tuple[Finding, ...] | None:
         try:
-            return self._differences(self._ask([record]), hash_, record)
+            return self._compare(self._ask([record]), hash_, record)
         except BrokeDown as err:
             where = f"{self.name}: {record_path(hash_)} ({record.node})"
-            return [_about(where, err.what, got=str(err.got))]
+            return (_about(where, err.what, got=str(err.got)),)
 
-    def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> list[Finding] | None:
+    def _compare(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> tuple[Finding, ...] | None:
         if not record.in_store and not any(stored.at(entry.path) for _, _, entry in _outputs(record)):
             return None
-        return list(_check_record(stored, hash_, record, self.reused.get(hash_, 0)))
+        return tuple(self._differences(stored, hash_, record))
 
-    def _ask(self, some: list[ExecutionRecord]) -> _Stored:
-        made = [entry.path for record in some for _, _, entry in _outputs(record)]
-        read = [path for record in some for _, _, path in sorted(_inputs(record))]
+    def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> Iterator[Finding]:
+        where = f"{stored.name}: {record_path(hash_)} ({record.node})"
+        made = set()
+        for channel, _, entry in _outputs(record):
+            found = stored.at(entry.path)
+            if len(found) != 1:
+                yield _about(where, f"artifacts at {entry.path}", wanted="1", got=str(len(found)))
+                continue
+            made.add(found[0].id)
+            for what, wanted, got in self._artifact_differences(found[0], entry, hash_, record):
+                yield _about(where, f"{channel} at {entry.path}: {what}", wanted=wanted, got=got)
+        makers = stored.makers(made)
+        if made:
+            for what, wanted, got in self._state_differences(makers, hash_):
+                yield _about(where, what, wanted=wanted, got=got)
+        for execution in makers:
+            for what, wanted, got in _execution_differences(stored, execution, record):
+                yield _about(f"{where}, execution {execution.id}", what, wanted=wanted, got=got)
+
+    def _state_differences(self, makers: list[Execution], hash_: str) -> Iterator[tuple[str, str, str]]:
+        """Yields where states do not say which execution made the outputs, and which runs had them cached."""
+        cached = [execution for execution in makers if execution.state == CACHED]
+        others = len(makers) - len(cached)
+        if others != 1:
+            yield "executions that made its outputs", "1", str(others)
+        runs = self.reused.get(hash_, frozenset())
+        told = {name for execution in cached for kind, name in execution.contexts if kind == PIPELINE_RUN}
+        for run in sorted(runs - told):
+            yield "executions that had its outputs cached", f"one in run {run}", "none"
+        for run in sorted((told & self.runs) - runs):
+            yield "executions that had its outputs cached", "none", f"one in run {run}"
+
+    def _artifact_differences(
+        self, artifact: Artifact, entry: ArtifactEntry, hash_: str, record: ExecutionRecord
+    ) -> Iterator[tuple[str, str, str]]:
+        if artifact.type != entry.type:
+            yield "type", entry.type, artifact.type
+        states = (LIVE, DELETED) if entry.path in self.collected else (LIVE,)
+        if artifact.state not in states:
+            yield "state", LIVE, artifact.state
+        ours = entry.properties.keys()
+        own = {name: value for name, value in artifact.properties.items() if name not in TFX_OWN - ours}
+        yield from _differences({**entry.properties, "sha256": entry.sha256, "record": hash_}, own)
+        if record.in_store:
+            told = {name: value for name, value in artifact.properties.items() if name in TFX_OWN - ours}
+            yield from _published_differences(told, record)
+            yield from _split_differences(artifact, entry)
+            for kind, name in sorted(_contexts(record, record.run_id) - artifact.contexts):
+                yield f"{kind} context", name, "none"
+
+    def _ask(self, some: Iterable[ExecutionRecord]) -> _Stored:
+        records = list(some)
+        made = [entry.path for record in records for _, _, entry in _outputs(record)]
+        read = [path for record in records for _, _, path in sorted(_inputs(record))]
         snapshot = self.reader.ask(self._address, self._uris(made), self._uris(read))
         return _Stored(snapshot, self.places, self.name)
 
     def _uris(self, paths: list[str]) -> list[str]:
-        return [f"{place}/{path}" for path in paths for place in self.places]
+        return [f"{place}/{path}" for path in dict.fromkeys(paths) for place in self.places]
 
 
-def _check_record(stored: _Stored, hash_: str, record: ExecutionRecord, reused: int) -> Iterator[Finding]:
-    where = f"{stored.name}: {record_path(hash_)} ({record.node})"
-    made = set()
-    for channel, _, entry in _outputs(record):
-        found = stored.at(entry.path)
-        if len(found) != 1:
-            yield _about(where, f"artifacts at {entry.path}", wanted="1", got=str(len(found)))
-            continue
-        made.add(found[0].id)
-        for what, wanted, got in _artifact_differences(found[0], entry, hash_):
-            yield _about(where, f"{channel} at {entry.path}: {what}", wanted=wanted, got=got)
-    makers = stored.makers(made)
-    cached = sum(execution.state == CACHED for execution in makers)
-    if made and len(makers) - cached != 1:
-        yield _about(where, "executions that made its outputs", wanted="1", got=str(len(makers) - cached))
-    if made and cached < reused:
-        yield _about(where, "executions that had its outputs cached", wanted=f"at least {reused}", got=str(cached))
-    for execution in makers:
-        yield from _check_execution(stored, execution, record, f"{where}, execution {execution.id}")
-
-
-def _check_execution(stored: _Stored, execution: Execution, record: ExecutionRecord, where: str) -> Iterator[Finding]:
-    contexts = {("pipeline", record.pipeline), ("node", f"{record.pipeline}.{record.node}")}
-    if execution.state != CACHED:
-        contexts.add(("pipeline_run", record.run_id))
-        if execution.state != COMPLETE:
-            yield _about(where, "state", wanted=COMPLETE, got=execution.state)
+def _execution_differences(
+    stored: _Stored, execution: Execution, record: ExecutionRecord
+) -> Iterator[tuple[str, str, str]]:
+    if execution.state not in (COMPLETE, CACHED):
+        yield "state", COMPLETE, execution.state
+    kind = execution_type_name(record.node, record.parameters) if record.in_store else None
+    if kind is not None and execution.type != kind:
+        yield "type", kind, execution.type
     outputs = {(channel, index, entry.path) for channel, index, entry in _outputs(record)}
     for side, wanted in ((OUTPUT, outputs), (INPUT, _inputs(record))):
         told = stored.edges(execution, side)
         for channel, index, path in sorted(wanted - told):
-            yield _about(where, f"{side.lower()} event {channel}[{index}]", wanted=path, got="none")
+            yield f"{side.lower()} event {channel}[{index}]", path, "none"
         for channel, index, path in sorted(told - wanted):
-            yield _about(where, f"{side.lower()} event {channel}[{index}]", wanted="none", got=path)
-    if odd := stored.odd_events(execution):
-        yield _about(where, "events that are neither input nor output", wanted="0", got=str(odd))
-    for name, wanted_value, got in _differences(record.parameters, execution.properties):
-        yield _about(where, f"property {name}", wanted=wanted_value, got=got)
-    for kind, name in sorted(contexts - execution.contexts):
-        yield _about(where, f"{kind} context", wanted=name, got="none")
+            yield f"{side.lower()} event {channel}[{index}]", "none", path
+    yield from _event_differences(stored.events_of(execution), record)
+    # TFX's launcher declares none of them; Kubeflow's does.
+    told_properties = execution.properties if record.in_store else {**execution.declared, **execution.properties}
+    for name, wanted_value, got in _differences(record.parameters, told_properties):
+        yield f"property {name}", wanted_value, got
+    yield from _context_differences(execution, record)
 
 
-def _artifact_differences(artifact: Artifact, entry: ArtifactEntry, hash_: str) -> Iterator[tuple[str, str, str]]:
-    if artifact.type != entry.type:
-        yield "type", entry.type, artifact.type
-    if artifact.state != LIVE:
-        yield "state", LIVE, artifact.state
-    own = {name: value for name, value in artifact.properties.items() if name not in TFX_OWN - entry.properties.keys()}
-    yield from _differences({**entry.properties, "sha256": entry.sha256, "record": hash_}, own)
+def _event_differences(events: list[Event], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+    if odd := sum(event.type not in (INPUT, OUTPUT) for event in events):
+        yield "events that are neither input nor output", "0", str(odd)
+    # Kubeflow's launcher writes paths of another form.
+    for event in events if record.in_store else ():
+        if event.path is not None:
+            yield f"path of an {event.type.lower()} event", "a channel and an index", event.path
+
+
+def _context_differences(execution: Execution, record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+    """Yields the contexts that an execution lacks, or is in without a reason; TFX has others of its own."""
+    runs = sorted(name for kind, name in execution.contexts if kind == PIPELINE_RUN)
+    if execution.state == CACHED and len(runs) != 1:
+        yield f"{PIPELINE_RUN} context", "1", ", ".join(runs) or "none"
+    # A cached execution is in the context of the run that had it cached.
+    wanted = _contexts(record, runs[0] if execution.state == CACHED and runs else record.run_id)
+    told = {(kind, name) for kind, name in execution.contexts if kind in (PIPELINE, PIPELINE_RUN, NODE)}
+    for kind, name in sorted(wanted - told):
+        yield f"{kind} context", name, "none"
+    for kind, name in sorted(told - wanted):
+        if execution.state != CACHED or kind != PIPELINE_RUN:
+            yield f"{kind} context", "none", name
+
+
+def _contexts(record: ExecutionRecord, run: str) -> set[tuple[str, str]]:
+    return {(PIPELINE, record.pipeline), (PIPELINE_RUN, run), (NODE, f"{record.pipeline}.{record.node}")}
+
+
+def _published_differences(told: Mapping[str, Any], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+    """Yields where what TFX itself noted when it published contradicts the record; it need not have noted it."""
+    wanted = {
+        "tfx_version": record.environment.packages.get("tfx"),
+        "is_external": 0,
+        "producer_component": record.node,
+        "pipeline_name": record.pipeline,
+    }
+    for name in sorted(told.keys() & wanted.keys()):
+        if wanted[name] is not None and told[name] != wanted[name]:
+            yield name, _short(wanted[name]), _short(told[name])
+
+
+def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
+    """Yields that the splits which TFX reads from an artifact are not those that it has folders for."""
+    for name in sorted(artifact.declared.keys() - SPLIT_TYPES.get(entry.type, {}).keys()):
+        yield f"property {name}", "none that its type declares", _short(artifact.declared[name])
+    if entry.type in SPLIT_TYPES:
+        names = split_names(entry)
+        wanted, told = json_list(names) if names else None, artifact.declared.get("split_names")
+        if told != wanted:
+            yield "split_names", _short(wanted), _short(told)
 
 
 def _differences(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from components import serving
+from components import serving, untrusted
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
 from pipeline import metadata_url
@@ -24,10 +24,12 @@ from pipeline.lineage.audit.findings import (
     POLICY,
     SIGNATURE,
     UNKNOWN,
+    VERDICTS,
     Anchor,
     Audit,
     Counts,
     Finding,
+    Scope,
 )
 from pipeline.lineage.audit.served_bytes import Served
 from pipeline.lineage.audit.store_reader import StoreReader
@@ -81,7 +83,9 @@ def audit_version(root: Path, version: int | None = None, options: Options = DEF
     """
     if (linked := _linked(RunPaths(root), version)) is not None:
         return linked
-    found = _versions(root)
+    found = _versions(RunPaths(root))
+    if not found:
+        return _foreign_alone(RunPaths(root))
     wanted = found[-1].version if version is None else version
     chosen = next((served for served in found if served.version == wanted), None)
     if chosen is None:
@@ -91,7 +95,9 @@ def audit_version(root: Path, version: int | None = None, options: Options = DEF
 
 
 def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
-    """Audits every served version of a root; what several of them share is hashed once.
+    """Audits every version in the serving directory; what several of them share is read and hashed once.
+
+    The metadata store is compared with all records that the ledger commits, not with those behind the versions alone.
 
     Args:
       root: its folder.
@@ -103,7 +109,8 @@ def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | Non
     """
     if (linked := _linked(RunPaths(root))) is not None:
         return (linked,)
-    return tuple(_audits(root, _versions(root), options, reader))
+    found = _versions(RunPaths(root))
+    return tuple(_audits(root, found, options, reader, whole=True)) if found else (_foreign_alone(RunPaths(root)),)
 
 
 def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
@@ -125,11 +132,31 @@ def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
     return _audit_alone(folder, options)
 
 
-def _versions(root: Path) -> list[ServedVersion]:
-    found = serving.candidates(RunPaths(root).serving)
-    if not found:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+def _versions(paths: RunPaths) -> list[ServedVersion]:
+    """Returns whatever TF Serving may take for a version: folders, and links, behind which nothing is read.
+
+    Raises:
+      BadInput: if nothing is there that it would look at.
+    """
+    found = serving.candidates(paths.serving)
+    if not found and not serving.strangers(paths.serving):
+        raise BadInput("no version is served yet", where=paths.root, hint="mnist-tfx run makes one")
     return found
+
+
+def _foreign_alone(paths: RunPaths) -> Audit:
+    """Returns the audit of a serving directory that holds nothing but what no pipeline put there."""
+    what = "no version is served"
+    name = paths.relative(paths.serving)
+    return Audit(
+        version=None,
+        path=name,
+        sha256=None,
+        anchor=Anchor(),
+        findings=(*_strangers(paths), *(_unasked(verdict, name, what) for verdict in (COMPLETENESS, POLICY))),
+        counts=Counts(),
+        scopes=dict.fromkeys(VERDICTS, Scope(compared="nothing", left_out=what)),
+    )
 
 
 def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = None) -> Audit | None:
@@ -151,16 +178,17 @@ def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = N
         anchor=Anchor(),
         findings=(replaced, *(_unasked(verdict, place, unasked) for verdict in (COMPLETENESS, POLICY))),
         counts=Counts(),
+        scopes=dict.fromkeys(VERDICTS, Scope(compared="nothing", left_out=f"what lies behind the symlink {place}")),
     )
 
 
-def _strangers(paths: RunPaths) -> Iterator[Finding]:
-    """Yields the children that TF Serving would serve although the pipeline never names a version so."""
-    for path in serving.strangers(paths.serving):
+def _strangers(paths: RunPaths, own: Path | None = None) -> Iterator[Finding]:
+    """Yields the children that TF Serving would serve although the pipeline makes none such; but for `own`, if given."""
+    for path in (path for path in serving.strangers(paths.serving) if path != own):
         number = serving.number_of(path.name)
-        plain = path.name == str(number) and (path.is_symlink() or not path.is_dir())
+        plain = path.name == str(number)
         what = f"TF Serving would serve this as version {number}"
-        if not plain and (path.parent / str(number)).exists():
+        if not plain and os.path.lexists(path.parent / str(number)):
             what += ", a second one of that number"
         yield Finding(
             verdict=INTEGRITY,
@@ -172,22 +200,66 @@ def _strangers(paths: RunPaths) -> Iterator[Finding]:
         )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Session:
+    """What the audits of several versions share, so that it is read once.
+
+    Attributes:
+      evidence: of the root.
+      options: how to audit.
+      hasher: hashes each file once.
+      witness: the metadata store, asked about each record once.
+      others: what the store is compared with beside the records behind a version; None if with nothing.
+    """
+
+    evidence: Evidence
+    options: Options
+    hasher: Hasher
+    witness: mlmd.Witness
+    others: behind.Known | None
+
+
 def _audits(
-    root: Path, versions: list[ServedVersion], options: Options, reader: StoreReader | None = None
+    root: Path,
+    versions: list[ServedVersion],
+    options: Options,
+    reader: StoreReader | None = None,
+    *,
+    whole: bool = False,
 ) -> Iterator[Audit]:
     with StoreReader() as own, Hasher() as hasher:
         reader = reader or own
         reader.start()
         evidence = Evidence(RunPaths(root))
+        session = _Session(
+            evidence=evidence,
+            options=options,
+            hasher=hasher,
+            witness=_witness(evidence, options, reader),
+            others=evidence.committed() if whole else None,
+        )
         for version in versions:
-            yield _audit(evidence, version, options, hasher, reader)
+            yield _audit(session, version)
 
 
-def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: Hasher, reader: StoreReader) -> Audit:
+def _witness(evidence: Evidence, options: Options, reader: StoreReader) -> mlmd.Witness:
+    paths = evidence.paths
+    return mlmd.Witness(
+        path=paths.metadata,
+        elsewhere=options.metadata or _recorded(paths),
+        reused=history.reused(evidence),
+        runs=frozenset(run.run_id for _, run in evidence.runs()),
+        collected=evidence.collected(),
+        places=_places(paths),
+        reader=reader,
+    )
+
+
+def _audit(session: _Session, chosen: ServedVersion) -> Audit:
+    evidence, options, hasher = session.evidence, session.options, session.hasher
     paths, version = evidence.paths, chosen.version
     if (linked := _linked(paths, version, chosen.path)) is not None:
-        others = (one for one in _strangers(paths) if one.where != linked.path)  # that it is a link is said already
-        return dataclasses.replace(linked, findings=(*linked.findings, *others))
+        return dataclasses.replace(linked, findings=(*linked.findings, *_strangers(paths, chosen.path)))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = served_bytes.look(chosen.path, name, hasher)
@@ -198,14 +270,7 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
     inputs = behind.look_at_inputs(paths.root, known.records, hasher)
     artifacts = behind.look_at_artifacts(paths.root, known.records, hasher)
     # The threads hash while the store is asked.
-    stored, agreeing = mlmd.Witness(
-        path=paths.metadata,
-        elsewhere=options.metadata or _recorded(paths),
-        known=known.records,
-        reused=history.reused(evidence),
-        places=_places(paths),
-        reader=reader,
-    ).check()
+    stored, others = _compared_with_store(session, known.records)
     anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
         *served_bytes.check(served),
@@ -225,24 +290,54 @@ def _audit(evidence: Evidence, chosen: ServedVersion, options: Options, hasher: 
         *history.check_commits(evidence, known),
         *history.check_all_records(evidence, known),
         *anchor_findings,
-        *stored,
+        *stored.findings,
+        *others,
     ]
     subject = rules.Subject(evidence=evidence, served=served, version=version, push=push, behind=known, anchor=anchor)
+    counts = Counts(
+        files=hasher.files - files_before,
+        bytes=hasher.bytes - bytes_before,
+        records=len(known.records),
+        ledger_lines=len(evidence.chain.lines),
+        executions=stored.agreeing,
+    )
     return Audit(
         version=version,
         path=name,
         sha256=served.sha256,
         anchor=anchor,
         findings=(*dict.fromkeys(findings), *rules.check(subject, options.policy)),
-        counts=Counts(
-            files=hasher.files - files_before,
-            bytes=hasher.bytes - bytes_before,
-            records=len(known.records),
-            ledger_lines=len(evidence.chain.lines),
-            executions=agreeing,
-        ),
+        counts=counts,
+        scopes=_scopes(counts, options.policy, stored.left_out),
         autoencoder=has_autoencoder(record.node for record in known.records.values()),
     )
+
+
+def _compared_with_store(session: _Session, known: behind.Known) -> tuple[mlmd.Compared, tuple[Finding, ...]]:
+    """Returns how the store compares with the records behind a version, and what it says otherwise of all others."""
+    if session.others is None:
+        stored = session.witness.check(known)
+        elsewhere = "other executions in the metadata store"
+        return (dataclasses.replace(stored, left_out=elsewhere) if stored.left_out is None else stored), ()
+    # All at once, so that a store with a journal is copied once.
+    rest = session.witness.check({**session.others, **known})
+    return session.witness.check(known), rest.findings
+
+
+def _scopes(counts: Counts, policy: Policy, left_out: str | None) -> dict[str, Scope]:
+    off = [name for name, level in policy.levels.items() if level == policies.OFF]
+    megabytes = f"{counts.bytes / 1e6:.1f} MB"
+    executions = f", {counts.executions} executions in the metadata store" if counts.executions else ""
+    return {
+        INTEGRITY: Scope(compared=f"{counts.files} files ({megabytes}), {counts.records} records"),
+        COMPLETENESS: Scope(
+            compared=f"{counts.records} records, {counts.ledger_lines} ledger lines{executions}", left_out=left_out
+        ),
+        POLICY: Scope(
+            compared=f"{len(policy.levels) - len(off)} rules",
+            left_out=f"{', '.join(off)}, which the policy turns off" if off else None,
+        ),
+    }
 
 
 def _check_baselines(evidence: Evidence, artifacts: tuple[behind.Folder, ...], hasher: Hasher) -> Iterator[Finding]:
@@ -277,6 +372,11 @@ def _audit_alone(folder: Path, options: Options) -> Audit:
         anchor=anchor,
         findings=tuple(findings),
         counts=Counts(files=hasher.files, bytes=hasher.bytes),
+        scopes={
+            INTEGRITY: Scope(compared=f"{hasher.files} files with the manifest beside them", left_out="records"),
+            COMPLETENESS: Scope(compared="nothing", left_out="records, ledger and metadata store"),
+            POLICY: Scope(compared="1 rule", left_out="the rules that need records"),
+        },
     )
 
 
@@ -351,7 +451,8 @@ def _recorded(paths: RunPaths) -> Address | None:
 def _places(paths: RunPaths) -> tuple[str, ...]:
     """Returns where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
     try:
-        noted = json.loads(read_plain(paths.identity))[PLACE]
-    except (NotPlain, ValueError, KeyError, TypeError):
-        noted = None
-    return tuple(dict.fromkeys(str(place) for place in (paths.root, noted) if isinstance(place, str | Path)))
+        noted = untrusted.parse_json(read_plain(paths.identity), where=paths.identity)
+        place = noted.get(PLACE) if isinstance(noted, dict) else None
+    except (NotPlain, BadInput):
+        place = None
+    return tuple(dict.fromkeys(str(place) for place in (paths.root, place) if isinstance(place, str | Path)))

@@ -16,10 +16,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from components.errors import EnvironmentProblem
-from pipeline import metadata_url
+from pipeline import metadata_sqlite, metadata_url
 
 
 def main() -> None:
@@ -37,23 +38,43 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the answer to one request."""
     try:
         from ml_metadata import errors
-        from ml_metadata.metadata_store import metadata_store
-        from ml_metadata.proto import metadata_store_pb2 as pb
     except ImportError as err:
         return {"error": f"ml_metadata cannot be imported: {err}", "unknown": True}
     address = metadata_url.parse(request["metadata"])
     if not isinstance(address, metadata_url.SqliteFile):
         return _answer_of_server(address, request)
-    config = pb.ConnectionConfig()
-    config.sqlite.filename_uri = str(address.path)
-    config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
     try:
-        # It has no `close`: the file is closed when the object goes, at the end of this function.
-        store = metadata_store.MetadataStore(config)
-        return {"answer": _ask(store, request["made"], request["read"])}
+        return _answer_of_file(address.path, request)
     except (errors.StatusError, RuntimeError) as err:
         locked = isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err)
-        return {"error": (str(err).splitlines() or [type(err).__name__])[0][:300], "unknown": locked}
+        first = (str(err).splitlines() or [type(err).__name__])[0][:300]
+        return {"error": "locked by another process" if locked else first, "unknown": locked}
+
+
+def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the answer of a file, or why it cannot be asked, which says nothing about what is in it."""
+    try:
+        with metadata_sqlite.readable(path) as (place, is_copy):
+            return {"answer": _ask(_opened(place, read_only=not is_copy), request["made"], request["read"])}
+    except metadata_sqlite.StoreLocked as err:
+        return {"error": f"{err.what}; {err.hint}", "unknown": True}
+    except EnvironmentProblem as err:
+        # Something else in a journal's place is no accident; a copy for which there is no room comes with a hint.
+        return {"error": f"{err.where} {err.what}: {err.got}", "unknown": err.hint is not None}
+    except OSError as err:
+        return {"error": f"cannot be read: {err.strerror}", "unknown": True}
+
+
+def _opened(place: Path, *, read_only: bool) -> Any:
+    """Returns ml_metadata's store; it has no `close`, and its file is closed when the object goes."""
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(place)
+    modes = pb.SqliteMetadataSourceConfig
+    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE
+    return metadata_store.MetadataStore(config)
 
 
 def _answer_of_server(address: metadata_url.MysqlDatabase | metadata_url.GrpcService, request: Any) -> dict[str, Any]:
@@ -76,41 +97,52 @@ def _answer_of_server(address: metadata_url.MysqlDatabase | metadata_url.GrpcSer
 
 def _ask(store: Any, made_at: Iterable[str], read_at: Iterable[str]) -> dict[str, Any]:
     at = dict.fromkeys((*made_at, *read_at))
-    artifacts = {uri: [_artifact(found) for found in store.get_artifacts_by_uri(uri)] for uri in at}
-    made = [artifact["id"] for uri in made_at for artifact in artifacts[uri]]
+    found_at = {uri: list(store.get_artifacts_by_uri(uri)) for uri in at}
+    made = list(dict.fromkeys(artifact.id for uri in made_at for artifact in found_at[uri]))
     events = store.get_events_by_artifact_ids(made) if made else ()
     makers = sorted({event.execution_id for event in events if event.type == event.OUTPUT})
     events = store.get_events_by_execution_ids(makers) if makers else ()
+    ours = frozenset(made)
     return {
-        "artifacts": artifacts,
+        "artifacts": {uri: [_artifact(store, one, one.id in ours) for one in all_] for uri, all_ in found_at.items()},
         "events": [_event(event) for event in events],
         "executions": [_execution(store, found) for found in (store.get_executions_by_id(makers) if makers else ())],
     }
 
 
-def _artifact(found: Any) -> dict[str, Any]:
-    state = found.State.Name(found.state)
-    return {"id": found.id, "type": found.type, "state": state, "properties": _plain(found.custom_properties)}
+def _artifact(store: Any, found: Any, is_made: bool) -> dict[str, Any]:
+    contexts = store.get_contexts_by_artifact(found.id) if is_made else ()
+    return {
+        "id": found.id,
+        "type": found.type,
+        "state": found.State.Name(found.state),
+        "properties": _plain(found.custom_properties),
+        "declared": _plain(found.properties),
+        "contexts": [(context.type, context.name) for context in contexts],
+    }
 
 
 def _execution(store: Any, found: Any) -> dict[str, Any]:
     return {
         "id": found.id,
+        "type": found.type,
         "state": found.State.Name(found.last_known_state),
-        "properties": {**_plain(found.properties), **_plain(found.custom_properties)},
+        "properties": _plain(found.custom_properties),
+        "declared": _plain(found.properties),
         "contexts": [(context.type, context.name) for context in store.get_contexts_by_execution(found.id)],
     }
 
 
 def _event(event: Any) -> dict[str, Any]:
-    keys = [step.key for step in event.path.steps if step.WhichOneof("value") == "key"]
-    indexes = [step.index for step in event.path.steps if step.WhichOneof("value") == "index"]
+    steps = [(step.WhichOneof("value"), getattr(step, step.WhichOneof("value") or "key")) for step in event.path.steps]
+    plain = [kind for kind, _ in steps] == ["key", "index"]
     return {
         "execution": event.execution_id,
         "artifact": event.artifact_id,
         "type": event.Type.Name(event.type),
-        "channel": (keys or [""])[0],
-        "index": (indexes or [0])[0],
+        "channel": next((value for kind, value in steps if kind == "key"), ""),
+        "index": next((value for kind, value in steps if kind == "index"), 0),
+        "path": None if plain else ", ".join(f"{kind} {value}" for kind, value in steps) or "none",
     }
 
 

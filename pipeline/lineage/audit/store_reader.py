@@ -30,33 +30,38 @@ class BrokeDown(EnvironmentProblem):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A stored artifact: its id, TFX type name, state and custom properties."""
+    """A stored artifact: its id, TFX type name, state, custom and declared properties, and contexts as (type, name)."""
 
     id: int
     type: str
     state: str
     properties: Mapping[str, Any]
+    declared: Mapping[str, Any]
+    contexts: frozenset[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Execution:
-    """A stored execution: its id, state, properties of both kinds, and contexts as (type, name)."""
+    """A stored execution: its id, type, state, custom and declared properties, and contexts as (type, name)."""
 
     id: int
+    type: str
     state: str
     properties: Mapping[str, Any]
+    declared: Mapping[str, Any]
     contexts: frozenset[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Event:
-    """A stored event of type `INPUT`, `OUTPUT` or another."""
+    """A stored event of type `INPUT`, `OUTPUT` or another; `path` in words where it is not a channel and an index."""
 
     execution: int
     artifact: int
     type: str
     channel: str
     index: int
+    path: str | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,15 +81,17 @@ class Snapshot:
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Snapshot:
         """Restores what the process wrote."""
-        executions = [
-            Execution(**{**found, "contexts": frozenset(map(tuple, found["contexts"]))})
-            for found in fields["executions"]
-        ]
+        executions = [Execution(**_with_contexts(found)) for found in fields["executions"]]
+        artifacts = fields["artifacts"].items()
         return Snapshot(
-            artifacts={uri: tuple(Artifact(**found) for found in all_) for uri, all_ in fields["artifacts"].items()},
+            artifacts={uri: tuple(Artifact(**_with_contexts(found)) for found in all_) for uri, all_ in artifacts},
             executions={found.id: found for found in executions},
             events=tuple(Event(**event) for event in fields["events"]),
         )
+
+
+def _with_contexts(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "contexts": frozenset(map(tuple, found["contexts"]))}
 
 
 class StoreReader:
