@@ -300,7 +300,9 @@ def test_what_the_cluster_file_asks_for_is_in_the_file():
     assert example_gen.container["resources"] == {"cpuLimit": 1.0, "memoryLimit": 8 * 1024**3 / 1e9}
     assert example_gen.platform["activeDeadlineSeconds"] == "3600"
     allocator = {"name": "TF_GPU_ALLOCATOR", "value": "cuda_malloc_async"}
-    assert classifier.container["env"] == [{"name": "MNIST_TFX_DEVICE", "value": "gpu"}, allocator]
+    checkpoints = {"name": "MNIST_TFX_CHECKPOINT_FOLDER", "value": "/checkpoints/digits"}
+    assert classifier.container["env"] == [checkpoints, {"name": "MNIST_TFX_DEVICE", "value": "gpu"}, allocator]
+    assert list(doubts(document)) == []
     assert classifier.platform["nodeSelector"] == {"labels": {"disk": "ssd"}}
     assert classifier.platform["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}

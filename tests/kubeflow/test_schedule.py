@@ -189,6 +189,13 @@ def test_a_misspelt_macro_is_refused(server, file):
     assert "[[ScheduledTime]]" in answer.err
 
 
+def test_a_placeholder_of_argos_in_a_schedules_name_is_refused(server, file):
+    answer = created(server, file, *NIGHTLY, "--name", "nightly {{workflow.uid}}")
+    assert answer.code == 2
+    assert "the name: a placeholder of Argo's" in answer.err
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("number", [0, 11])
 def test_as_many_at_a_time_as_the_server_allows(server, file, number):
     answer = scheduled(server, file, *NIGHTLY, "--max-concurrency", number)

@@ -69,7 +69,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
     "--data",
     type=_URI,
     metavar="URI|PATH",
-    help="Bucket or path in the pod; may hold {SPAN}.  [default: the UCI digits]",
+    help="Place in the root's bucket, or path in the pod; may hold {SPAN}.  [default: the UCI digits]",
 )
 @click.option("--form", type=OneOf(["idx", "csv"]), default="idx", show_default=True, help="What the data is.")
 @click.option(

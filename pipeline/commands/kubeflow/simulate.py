@@ -80,13 +80,14 @@ def simulate(  # noqa: PLR0913  # one argument to each option
     """Execute a compiled file here, each task in a process, under the rules that a cluster applies.
 
     A task gets what Kubeflow Pipelines or Vertex AI would send it, and its outputs are kept or refused as they would be.
-    The root can be audited afterwards. Nothing is downloaded, and no image is used: containers run this installation.
+    A task that fails is retried as often as the file says, whatever it failed of; the exit code is that of the kind
+    which its message tells, since a cluster shows 1 for all. The root can be audited afterwards. Nothing is downloaded, and no image is used: containers run this installation.
 
     \b
     Example:
       mnist-tfx kubeflow simulate p.yaml
       mnist-tfx kubeflow simulate p.yaml --root runs/sim --param source=embedded
-      mnist-tfx kubeflow simulate p.yaml --bucket minio://data/mnist=~/mnist
+      mnist-tfx kubeflow simulate p.yaml --bucket minio://mlpipeline/data/mnist=~/mnist
     """
     from pipeline.kubeflow.simulate import outcome, run
 

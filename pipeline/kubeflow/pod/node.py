@@ -109,6 +109,7 @@ class _Execution:
         try:
             made = self._execute(known, parameters, work.key)
         except MnistTfxError as err:
+            name_places(err, self._meant())
             refusals.keep(err)
             raise
         refusals.forget()
@@ -251,12 +252,15 @@ class _Execution:
 
     def _portable(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Returns properties in which the pod's folders are written as what they stand for."""
-        meant = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
-        meant[str(self._paths.serving)] = str(self._task.serving)
         found = dict(properties)
-        for folder, name in meant.items():
+        for folder, name in self._meant().items():
             found = {key: it.replace(folder, name) if isinstance(it, str) else it for key, it in found.items()}
         return found
+
+    def _meant(self) -> dict[str, str]:
+        """Returns {folder of the pod: what it stands for}."""
+        meant = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
+        return {**meant, str(self._paths.serving): str(self._task.serving)}
 
     def _lineage(self) -> Path:
         """Returns the folder that hands on the records, and of a reader the copies of what it read."""
@@ -267,6 +271,14 @@ class _Execution:
             (self._paths.inputs / ".lock").unlink(missing_ok=True)
             self._paths.inputs.rename(folder / self._paths.inputs.name)
         return folder
+
+
+def name_places(err: MnistTfxError, meant: Mapping[str, str]) -> None:
+    """Has an error name volumes and URIs where it names folders of the pod, which are gone when somebody reads it."""
+    for part in ("what", "where", "wanted", "got", "hint"):
+        for folder, name in meant.items():
+            if folder in (text := str(getattr(err, part) or "")):
+                setattr(err, part, text.replace(folder, name))
 
 
 def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
