@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.errors import Refused
 from pipeline.kubeflow import names, places
@@ -28,6 +28,9 @@ from pipeline.lineage.artifacts import (
 from pipeline.lineage.record_files import Records
 from pipeline.lineage.records import ExecutionRecord
 from pipeline.paths import RunPaths
+
+LEFTOVERS: Final = "if an attempt that was repeated left them: start the run again, it writes to places of its own"
+"""A task that is repeated uploads over what the first attempt left, and takes nothing away."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,13 @@ def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, Art
         got = ", ".join(f"{name} {told[name]} for {recorded[name]}" for name in changed)
         raise Refused("properties were changed since they were recorded", where=artifact.uri, got=got)
     if changes := difference(place.local_root, entry):
-        raise Refused("an input was changed since it was recorded", where=artifact.uri, got=str(changes))
+        only_extra = not (changes.missing or changes.changed)
+        raise Refused(
+            "an input was changed since it was recorded",
+            where=artifact.uri,
+            got=str(changes),
+            hint=LEFTOVERS if only_extra else None,
+        )
     trusted = {**recorded, DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: hash_}
     return hash_, entry, dataclasses.replace(artifact, metadata=trusted)
 
