@@ -76,6 +76,14 @@ def test_none_is_said_where_no_other_model_is_served(tmp_path, served):
     assert resolve(tmp_path, digest) == "none"
 
 
+def test_a_link_to_a_version_of_somewhere_else_is_no_baseline(tmp_path):
+    ours = put(tmp_path, 1, "ours")
+    put(tmp_path / "elsewhere", 1, "theirs")
+    (tmp_path / "serving" / "5").symlink_to(tmp_path / "elsewhere" / "serving" / "1")
+    shutil.copytree(tmp_path / "elsewhere" / "serving" / "1", tmp_path / "serving" / "+6")
+    assert resolve(tmp_path, "candidate") == ours
+
+
 def test_an_incomplete_version_is_passed_over(tmp_path):
     whole = put(tmp_path, 1, "a")
     put(tmp_path, 2, None)

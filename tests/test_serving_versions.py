@@ -260,6 +260,15 @@ def test_prune_leaves_a_version_whose_bytes_are_not_those_that_were_pushed_and_d
     assert numbers(paths) == [1, 2]
 
 
+def test_prune_leaves_a_link_in_the_place_of_a_version_and_does_not_count_it(paths, tmp_path):
+    (paths.serving / "2").rename(tmp_path / "moved")
+    (paths.serving / "2").symlink_to(tmp_path / "moved")
+    done = prune(paths.root, 1)
+    assert (done.pruned, done.kept) == ((), (1,))
+    assert f"serving/2: a link to {tmp_path / 'moved'}" in done.left[0]
+    assert (tmp_path / "moved" / "saved_model.pb").is_file()
+
+
 def test_prune_leaves_a_version_whose_push_is_not_recorded(paths):
     shutil.copytree(paths.serving / "1", paths.serving / "3")
     done = prune(paths.root, 1)
