@@ -63,7 +63,11 @@ class Builder:
         self.store = self._open_store()
         self.types = {}
         self.ledger = Ledger.open(self.paths.ledger, clock=lambda: STARTED)
-        identity = {"pipeline": "digits", "signature": {"shape": [8, 8]}, "path": str(root)}
+        identity = {
+            "pipeline": "digits",
+            "signature": {"shape": [8, 8], "pixel_max": 16, "label_count": 10},
+            "path": str(root),
+        }
         leave(self.paths.identity, json.dumps(identity))
 
     def run(self, run_id: str, *, change: str | None = None) -> None:

@@ -104,7 +104,7 @@ def test_what_carries_no_provenance_is_not_read(paths):
     assert "digest" not in vars(found)
 
 
-@pytest.mark.parametrize("command", [["show"], ["sign", "--key", "none.pem"]], ids=["show", "sign"])
+@pytest.mark.parametrize("command", [["show"], ["sign", "--key", __file__]], ids=["show", "sign"])
 def test_a_command_that_takes_the_newest_says_what_tf_serving_may_load_instead(paths, command):
     (paths.serving / "99").mkdir()
     answer = CliRunner().invoke(lineage, [*command, "--root", str(paths.root)])
