@@ -358,7 +358,7 @@ class FileOrDigest(Parameter[str]):
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the path, or the digest in lower case."""
-        if re.fullmatch("[0-9a-fA-F]{64}", text) and not os.path.lexists(text):
+        if re.fullmatch("(sha256:)?[0-9a-fA-F]{64}", text) and not os.path.lexists(text):
             return text.lower()
         return str(InputPath().read(text, where))
 

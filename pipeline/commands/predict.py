@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from components.errors import Refused, printable
-from pipeline.commands import options
+from pipeline.commands import options, progress
 from pipeline.commands.parameters import InputPath, OneOf, OutputFile, Version
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.predict.prediction import Prediction, Predictions, Progress  # bring NumPy, Pillow and SciPy
+    from pipeline.predict.prediction import Prediction, Predictions  # bring NumPy, Pillow and SciPy
 
 DARK: Final = {"auto": None, "yes": True, "no": False}
 MANY: Final = 20
@@ -77,8 +75,8 @@ def predict(  # noqa: PLR0913  # one argument to each option
     )
     if version is None:
         options.warn_of_foreign(root)
-    with _progress() as progress:
-        found = ask(asked, options.say, progress)
+    with progress.bars(MANY) as show:
+        found = ask(asked, options.say, show)
     if sheet is not None:
         sheets.write(sheet, found)
     refusal = found.refusal
@@ -92,27 +90,6 @@ def predict(  # noqa: PLR0913  # one argument to each option
         options.say(f"mnist-tfx: {refusal}")
         return Refused.exit_code
     return 0
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Gives what shows a bar on standard error for each thing that is done to many files."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    # Without a terminal it would still write an empty line.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(doing: str, done: int, total: int) -> None:
-            if total >= MANY:
-                if doing not in tasks:
-                    tasks[doing] = bars.add_task(doing, total=total)
-                bars.update(tasks[doing], completed=done)
-
-        yield show
 
 
 def _print(found: Predictions, sheet: Path | None) -> None:

@@ -1,131 +1,312 @@
-"""What somebody holds (a data file, a pair of them, a PNG, a row by number) -> digests of the images in it.
+"""Rows of data files that somebody holds, in whatever form, as digests that can be compared with a row index.
 
-An images file alone has no labels, so its rows are known by their pixels; a pair or a CSV by pixels and label.
+An images file alone has no labels, so its rows are known by their pixels; a pair or a CSV by pixels and label too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import pixels_digest, row_digest, row_prefix
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError
+from pipeline.lineage.images import Picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.ingest.chunk import Chunk
     from components.settings import DataSettings
     from pipeline.lineage.history import Step
+
+Show = Callable[[str, int, int], None]
+"""Is told what is being done, how far it has come, and how far it has to go (0 where that is not known)."""
+
+SAMPLE: Final = 256
+"""Pictures of a file that are kept, to look for other forms of them where none is found as it is."""
 
 _IDX: Final = b"\0\0"
 _LABELS: Final = b"\0\0\x08\x01"
 _HOW_TO_READ: Final = ("shape", "pixel_max", "label_count", "label")
+_BYTE: Final = 255
 _BLOCK: Final = 1 << 22
 """Bytes of images that are read at a time, about."""
 
 
+def in_silence(doing: str, done: int, total: int) -> None:
+    """Shows nothing."""
+    del doing, done, total
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class GivenRows:
-    """The rows of a file.
+    """Rows that are asked about.
 
     Attributes:
-      field: what they are known by: "row" (pixels and label) or "pixels".
-      digests: 32 bytes each as `S32` [n], in the file's order.
+      shape: height and width of their images.
+      pixels: digests of the pixels alone, `S32` [n], in the file's order.
+      rows: digests of pixels and label, likewise; None where there are no labels.
+      first: the first of them as pictures.
+      highest: the largest value of a pixel.
+      cut: why reading ended before the end; None if it did not.
     """
 
-    field: Literal["row", "pixels"]
-    digests: NDArray[np.bytes_]
+    shape: tuple[int, int]
+    pixels: NDArray[np.bytes_]
+    rows: NDArray[np.bytes_] | None
+    first: tuple[Picture, ...]
+    highest: int
+    cut: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One image.
-
-    Attributes:
-      height: in pixels.
-      width: in pixels.
-      pixels: uint8 values in row order.
-      label: None if it is not known.
-    """
-
-    height: int
-    width: int
-    pixels: bytes
-    label: int | None = None
-
-    @property
-    def digest(self) -> bytes:
-        """The digest of the pixels alone."""
-        return pixels_digest(row_prefix(self.height, self.width), self.pixels)
-
-    def row_digest(self, label: int) -> bytes:
-        """Returns the digest of the image with a label."""
-        return row_digest(row_prefix(self.height, self.width), self.pixels, label)
-
-
-def read_rows(files: Sequence[Path], known: Iterable[DataSettings]) -> GivenRows:
-    """Returns the digests of all rows in a file, or in an IDX images file with its labels file.
+class Gathering:
+    """Collects the digests of rows, block by block.
 
     Args:
-      files: one or two; raw or gzip, whatever their names.
-      known: the settings under which data was ever read here; a CSV is read by the first that it fits.
+      show: is told how many rows there are so far.
+      total: rows to come; 0 where that is not known.
+    """
+
+    def __init__(self, show: Show = in_silence, total: int = 0) -> None:
+        self.shape: tuple[int, int] | None = None
+        self._show, self._total = show, total
+        self._pixels: list[bytes] = []
+        self._rows: list[bytes] | None = []
+        self._first: list[Picture] = []
+        self._highest = 0
+
+    def add(self, shape: tuple[int, int], pixels: NDArray[np.uint8], labels: NDArray[np.integer[Any]] | None) -> None:
+        """Takes a block.
+
+        Args:
+          shape: height and width.
+          pixels: uint8 [n, height * width].
+          labels: [n], or None.
+
+        Raises:
+          BadInput: if another block had images of another size.
+        """
+        if self.shape not in (None, shape):
+            raise BadInput("images of several sizes in one question", got=f"{_size(self.shape)} and {_size(shape)}")
+        self.shape = shape
+        prefix, images = row_prefix(*shape), [image.tobytes() for image in pixels]
+        self._pixels += [pixels_digest(prefix, image) for image in images]
+        if labels is None:
+            self._rows = None
+        elif self._rows is not None:
+            pairs = zip(images, labels.tolist(), strict=True)
+            self._rows += [row_digest(prefix, image, label) for image, label in pairs]
+        left = SAMPLE - len(self._first)
+        self._first += [Picture(height=shape[0], width=shape[1], pixels=image) for image in images[:left]]
+        self._highest = max(self._highest, int(pixels.max(initial=0)))
+        self._show("rows", len(self._pixels), self._total)
+
+    def rows(self, cut: str | None = None) -> GivenRows:
+        """Returns what was collected.
+
+        Raises:
+          CannotTell: if that is nothing.
+        """
+        import numpy as np
+
+        if self.shape is None:
+            raise CannotTell(f"its rows cannot be compared: {cut or 'it holds none'}")
+        return GivenRows(
+            shape=self.shape,
+            pixels=np.array(self._pixels, "S32"),
+            rows=np.array(self._rows, "S32") if self._rows else None,
+            first=tuple(self._first),
+            highest=self._highest,
+            cut=cut,
+        )
+
+
+def read_images(path: Path, show: Show = in_silence) -> GivenRows:
+    """Reads an IDX file of images alone, as far as it can be read.
 
     Raises:
-      BadInput: if it holds no images that can be read.
+      CannotTell: if none of it can.
     """
-    import numpy as np
+    from components.ingest import idx
 
-    if len(files) == 1 and _magic(files[0]).startswith(_IDX):
-        digests: Iterable[bytes] = (picture.digest for picture in _images(files[0]))
-        return GivenRows(field="pixels", digests=np.fromiter(digests, dtype="S32"))
-    for data in _fitting(files, known):
-        rows = np.concatenate([_row_digests(chunk, data) for chunk in _chunks(files, data)])
-        return GivenRows(field="row", digests=rows)
-    raise BadInput("nothing was ever ingested here to compare it with", where=files[0])
+    return _gathered(lambda: _idx_blocks(path), show, lambda: idx.read_header(path, dimensions=idx.IMAGES).count)
 
 
-def read_row(files: Sequence[Path], number: int, data: DataSettings) -> Picture:
-    """Returns row `number`, from 0, of a file or pair.
+def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], show: Show) -> Iterator[GivenRows]:
+    """Yields the rows of the parts of a data set, once for each way in which they can be read, the likeliest first.
+
+    Args:
+      parts: each is an IDX images file and its labels file, or a CSV.
+      known: settings under which data was ever read here.
+      show: is told how far it has come.
 
     Raises:
-      BadInput: if there is no such row, or the file cannot be read.
+      BadInput: if their images have another size than any data here.
+      CannotTell: if they cannot be read.
     """
-    if len(files) == 1 and _magic(files[0]).startswith(_IDX):
-        found = next((picture for i, picture in enumerate(_images(files[0])) if i == number), None)
-    else:
-        found = _labelled(files, number, data)
-    if found is None:
-        raise BadInput("no such row", where=files[0], got=number, hint="rows are counted from 0")
-    return found
+    if len(parts[0]) > 1:
+        yield _gathered(lambda: _pair_blocks(parts), show)
+        return
+    tables = [part[0] for part in parts]
+    for data, label in _readings(tables, known):
+        yield _gathered(lambda data=data, label=label: _table_blocks(tables, data, label), show)  # type: ignore[misc]
 
 
-def read_png(path: Path) -> Picture:
-    """Returns the picture in a PNG of 8-bit grey values, or of colours that are all grey; any other form is refused.
+_Block = tuple[tuple[int, int], "NDArray[np.uint8]", "NDArray[np.int64] | None"]
 
-    Raises:
-      BadInput: if it is something else, or cannot be read.
-    """
-    import numpy as np
-    from PIL import Image
 
+def _gathered(blocks: Callable[[], Iterator[_Block]], show: Show, count: Callable[[], int] = lambda: 0) -> GivenRows:
+    cut, gathering = None, None
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode = image.mode
-            values = np.asarray(image.convert("RGB") if mode in ("P", "RGB") else image)
-    except FileNotFoundError as err:
-        raise BadInput("no such file", where=path) from err
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
-        raise BadInput("is no PNG image that can be read", where=path, got=err) from err
-    if values.ndim == 3 and (values == values[..., :1]).all():
-        values = values[..., 0]
-    if values.ndim != 2 or values.dtype != np.uint8:
-        raise BadInput("is not grey, 8 bits a pixel", where=path, got=f"mode {mode}")
-    return Picture(height=values.shape[0], width=values.shape[1], pixels=values.tobytes())
+        gathering = Gathering(show, count())
+        for shape, pixels, labels in blocks():
+            gathering.add(shape, pixels, labels)
+    except MnistTfxError as err:
+        cut = str(err)
+    return (gathering or Gathering()).rows(cut)
+
+
+def _idx_blocks(path: Path) -> Iterator[_Block]:
+    import numpy as np
+
+    from components.ingest import idx
+    from components.ingest.payload import PayloadReader
+
+    header = idx.read_header(path, dimensions=idx.IMAGES)
+    _, height, width = header.shape
+    size, count = header.row_bytes, 0
+    with PayloadReader(path) as reader:
+        reader.read(header.header_bytes)
+        while block := reader.read(max(1, _BLOCK // size) * size):
+            whole = len(block) // size
+            yield (height, width), np.frombuffer(block[: whole * size], np.uint8).reshape(whole, size), None
+            count += whole
+            if len(block) % size:
+                break
+    if count != header.count or len(block) % size:
+        raise BadInput("header and content differ in size", where=path, wanted=str(header), got=f"{count} images")
+
+
+def _pair_blocks(parts: Sequence[Sequence[Path]]) -> Iterator[_Block]:
+    from components.ingest import idx
+
+    for images, labels in parts:
+        _, height, width = idx.read_header(images, dimensions=idx.IMAGES).shape
+        # Without settings, so that a value which no data here has only means that the row is not there.
+        for chunk in idx.iter_chunks(images, labels, rows=max(1, _BLOCK // (height * width))):
+            yield (height, width), chunk.pixels.reshape(len(chunk), -1), chunk.labels
+
+
+def _table_blocks(tables: Sequence[Path], data: DataSettings, label: int) -> Iterator[_Block]:
+    from components.ingest import csv_rows
+    from components.ingest.rows import chunk_rows
+
+    for table in tables:
+        for chunk in csv_rows.iter_chunks(table, data, rows=chunk_rows(data), label=label):
+            yield data.shape, chunk.pixels, chunk.labels
+
+
+def _readings(
+    tables: Sequence[Path], known: Sequence[DataSettings], *, guess: bool = True
+) -> Iterator[tuple[DataSettings, int]]:
+    """Yields every pair of settings and label column that some row can be read by.
+
+    Args:
+      tables: CSV files.
+      known: settings under which data was ever read here.
+      guess: whether each end column is tried, whatever it holds.
+    """
+    from components.ingest.csv_rows import sniff
+
+    columns = sniff(tables[0]).columns
+    fitting = [data for data in known if data.pixels + 1 == columns]
+    if not fitting:
+        _refuse_columns(tables[0], columns, known)
+    last: MnistTfxError | None = None
+    seen = set()
+    for data in fitting:
+        # A pixel above the known maximum only means that its row is not there; and which end column holds the label
+        # may not show in a few rows, or show wrongly: then each is tried.
+        for setting in dict.fromkeys((data.label, "auto", *(("first", "last") if guess else ()))):
+            tried = data.model_copy(update={"label": setting, "pixel_max": _BYTE})
+            try:
+                reading = tried, _label(tables, tried)
+                next(_table_blocks(tables, *reading))
+            except MnistTfxError as err:
+                last = last or err
+                continue
+            if (key := (tried.shape, reading[1])) not in seen:
+                seen.add(key)
+                yield reading
+    if not seen:
+        raise CannotTell(f"its rows cannot be compared: {last}")
+
+
+def _label(tables: Sequence[Path], data: DataSettings) -> int:
+    from components.ingest.csv_rows import resolve_label
+
+    return resolve_label(list(tables), data)
+
+
+def _refuse_columns(table: Path, columns: int, known: Sequence[DataSettings]) -> None:
+    from components.ingest.discovery import square_guess
+
+    if not known:
+        raise CannotTell("no data was ever ingested here to compare it with", where=table)
+    sizes = " or ".join(dict.fromkeys(f"{data.pixels + 1} ({_size(data.shape)} and a label)" for data in known))
+    if columns in {data.pixels for data in known} or square_guess(columns) is None:
+        raise CannotTell("its columns are not pixels and a label", where=table, wanted=sizes, got=f"{columns} columns")
+    raise of_another_size(table.name, {data.shape for data in known}, square_guess(columns))
+
+
+def of_another_size(given: str, known: Iterable[tuple[int, int]], got: tuple[int, int] | None) -> BadInput:
+    """Returns the refusal of a question about images of a size that this root's data never had."""
+    sizes = " or ".join(sorted(map(_size, known)))
+    return BadInput(
+        f"this root's images are {sizes}", where=given, got=_size(got), hint="ask the root whose images have that size"
+    )
+
+
+def _size(shape: tuple[int, int] | None) -> str:
+    return "x".join(map(str, shape or ()))
+
+
+def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) -> Picture:
+    """Returns row `number`, from 0, of an IDX images file, of one with its labels file, or of a CSV.
+
+    Raises:
+      BadInput: if there is no such row, or the images have another size than any data here.
+      CannotTell: if the file cannot be read, or says in no way which column holds the label.
+    """
+    start = 0
+    for (height, width), pixels, labels in _blocks_of(files, known):
+        if number < start + len(pixels):
+            at = number - start
+            label = None if labels is None else int(labels[at])
+            return Picture(height=height, width=width, pixels=pixels[at].tobytes(), label=label)
+        start += len(pixels)
+    raise BadInput("no such row", where=files[0], got=number, hint="rows are counted from 0")
+
+
+def in_pairs(files: Sequence[Path]) -> tuple[Path, ...]:
+    """Returns an IDX pair with the images first, whatever the files are called; anything else as it is."""
+    return tuple(sorted(files, key=lambda path: _magic(path) == _LABELS)) if len(files) == 2 else tuple(files)
+
+
+def _blocks_of(files: Sequence[Path], known: Sequence[DataSettings]) -> Iterator[_Block]:
+    if len(files) > 2:
+        raise BadInput("too many files", wanted="one, or an images file and its labels file", got=len(files))
+    if len(files) == 2:
+        return _pair_blocks([in_pairs(files)])
+    if _magic(files[0]).startswith(_IDX):
+        return _idx_blocks(files[0])
+    return _table_blocks(files, *next(_readings(files, known, guess=False)))
 
 
 def _magic(path: Path) -> bytes:
@@ -133,70 +314,6 @@ def _magic(path: Path) -> bytes:
 
     with PayloadReader(path) as reader:
         return reader.read(4)
-
-
-def _images(path: Path) -> Iterator[Picture]:
-    """Yields the images of an IDX file in its order."""
-    from components.ingest import idx
-    from components.ingest.payload import PayloadReader
-
-    header = idx.read_header(path, dimensions=idx.IMAGES)
-    _, height, width = header.shape
-    size = header.row_bytes
-    with PayloadReader(path) as reader:
-        reader.read(header.header_bytes)
-        while block := reader.read(max(1, _BLOCK // size) * size):
-            if len(block) % size:
-                raise BadInput("header and content differ in size", where=path, wanted=str(header))
-            for start in range(0, len(block), size):
-                yield Picture(height=height, width=width, pixels=block[start : start + size])
-
-
-def _fitting(files: Sequence[Path], known: Iterable[DataSettings]) -> Iterator[DataSettings]:
-    """Yields the first settings under which the first rows can be read; raises what the last ones raised."""
-    last: MnistTfxError | None = None
-    for data in known:
-        # Which end column holds the label may not show in a few rows of a CSV: then each is tried.
-        for label in dict.fromkeys((data.label, "first", "last")) if len(files) == 1 else (data.label,):
-            tried = data.model_copy(update={"label": label})
-            try:
-                next(_chunks(files, tried))
-            except MnistTfxError as err:
-                last = last or err
-            else:
-                yield tried
-                return
-    if last is not None:
-        raise last
-
-
-def _chunks(files: Sequence[Path], data: DataSettings) -> Iterator[Chunk]:
-    from components.ingest import csv_rows, idx
-    from components.ingest.rows import chunk_rows
-
-    if len(files) == 1:
-        return csv_rows.iter_chunks(files[0], data, rows=chunk_rows(data))
-    images, labels = sorted(files, key=lambda path: _magic(path) == _LABELS)
-    return idx.iter_chunks(images, labels, rows=chunk_rows(data), data=data)
-
-
-def _row_digests(chunk: Chunk, data: DataSettings) -> NDArray[np.bytes_]:
-    import numpy as np
-
-    from components.ingest.rows import digested
-
-    return np.ascontiguousarray(digested(chunk, data)["row"]).view("S32")
-
-
-def _labelled(files: Sequence[Path], number: int, data: DataSettings) -> Picture | None:
-    for settings in _fitting(files, [data]):
-        for chunk in _chunks(files, settings):
-            if chunk.start <= number < chunk.start + len(chunk):
-                at = number - chunk.start
-                height, width = settings.shape
-                pixels, label = chunk.pixels[at].tobytes(), int(chunk.labels[at])
-                return Picture(height=height, width=width, pixels=pixels, label=label)
-    return None
 
 
 def settings_of(ingests: Iterable[Step]) -> list[DataSettings]:
@@ -209,8 +326,8 @@ def settings_of(ingests: Iterable[Step]) -> list[DataSettings]:
 
     # How rows were split says nothing about how to read them, and an older release may have allowed other splits.
     texts = dict.fromkeys(str((step.parameters or {}).get("settings", "{}")) for step in ingests)
-    known = [{name: value for name, value in json.loads(text).items() if name in _HOW_TO_READ} for text in texts]
     try:
+        known = [{name: value for name, value in json.loads(text).items() if name in _HOW_TO_READ} for text in texts]
         return list(dict.fromkeys(DataSettings.model_validate(fields) for fields in known if "shape" in fields))
-    except ValueError as err:
+    except (ValueError, AttributeError) as err:
         raise EnvironmentProblem("data settings of another release", where="record of ExampleGen", got=err) from err

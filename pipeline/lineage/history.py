@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from components import serving
 from components.digest import sha256_bytes
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError, printable
+from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from pipeline.lineage import chain, manifest, record_files
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
@@ -109,7 +109,8 @@ class History:
       names: {payload digest: the name that a run was last given the file by}.
       containers: {SHA-256 of a file as it lay on disk: its payload digest}.
       pushes: versions by number.
-      unreadable: versions whose provenance cannot be read, in words.
+      present: numbers of the versions in the serving directory that say where they came from.
+      unreadable: {number of a version there that does not: why, in words}.
     """
 
     root: Path
@@ -118,7 +119,8 @@ class History:
     names: Mapping[str, str]
     containers: Mapping[str, str]
     pushes: tuple[Push, ...]
-    unreadable: tuple[str, ...] = ()
+    present: frozenset[int] = frozenset()
+    unreadable: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def readers(self) -> Mapping[str, Sequence[tuple[Step, Read]]]:
@@ -149,14 +151,27 @@ class History:
 
         Raises:
           BadInput: if there is none, or no such one.
+          CannotTell: if the newest one, or the one that is named, does not say what it was made from.
         """
-        known = [push for push in self.pushes if (push.served if version is None else push.version == version)]
-        if known:
-            return known[-1]
-        numbers = ", ".join(str(push.version) for push in self.pushes)
-        if version is None or not numbers:
+        served = self.present | self.unreadable.keys()
+        if version is None and not served:
             raise BadInput("no version is served yet", where=self.root, hint="mnist-tfx run makes one")
-        raise BadInput("no such version", where=self.root, wanted=f"one of {numbers}", got=version)
+        number = max(served) if version is None else version
+        known = [push for push in self.pushes if push.version == number]
+        # An older one in its place would be an answer to another question.
+        if not known and number in self.unreadable:
+            hint = "mnist-tfx lineage audit looks at its bytes, or name another version"
+            raise CannotTell(
+                "what it was made from is not known", where=f"version {number}", got=self.unreadable[number], hint=hint
+            )
+        if not known:
+            numbers = ", ".join(str(push.version) for push in self.pushes)
+            raise BadInput("no such version", where=self.root, wanted=f"one of {numbers or 'none'}", got=version)
+        if version is None and known[0].recorded and not known[0].served:
+            what = "the newest version in the serving directory is not the model that was pushed as it"
+            hint = f"mnist-tfx lineage audit {number} says what differs, or name a version"
+            raise CannotTell(what, where=f"version {number}", got=self.unreadable.get(number), hint=hint)
+        return known[0]
 
 
 def open_history(root: Path) -> History:
@@ -179,7 +194,8 @@ def open_history(root: Path) -> History:
             "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
         )
     sources = [*_noted_sources(paths.inputs), *_by_age(runs, ledger)]
-    pushes, unreadable = _pushes(root, ledger)
+    present, unreadable = _present(root)
+    pushes = _pushes(ledger, present)
     history = History(
         root=root,
         steps=steps,
@@ -187,6 +203,7 @@ def open_history(root: Path) -> History:
         names={source["payload_digest"]: source["name"] for source in sources},
         containers={s["container_digest"]: s["payload_digest"] for s in sources if s.get("container_digest")},
         pushes=pushes,
+        present=frozenset(present),
         unreadable=unreadable,
     )
     _ = history.readers  # part of opening: every question downstream needs them
@@ -291,10 +308,9 @@ def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) 
     return [source for _, given in ordered for source in given]
 
 
-def _pushes(root: Path, ledger: Chain) -> tuple[tuple[Push, ...], tuple[str, ...]]:
+def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Push, ...]:
     commits = {(line.run_id, line.node): str(line.record) for line in ledger.lines if line.event == chain.COMMIT}
     lines = {line.details["version"]: line for line in ledger.lines if line.event == chain.PUSHED}
-    present, unreadable = _present(root)
     found = []
     for version in sorted(lines.keys() | present.keys()):
         line, provenance = lines.get(version), present.get(version)
@@ -308,14 +324,16 @@ def _pushes(root: Path, ledger: Chain) -> tuple[tuple[Push, ...], tuple[str, ...
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
             heads, digest = manifest.heads_of(provenance), manifest.digest_of(provenance)
             found.append(Push(version, digest, run_id, heads, recorded=False, served=False))
-    return tuple(found), unreadable
+    return tuple(found)
 
 
-def _present(root: Path) -> tuple[dict[int, dict[str, Any]], tuple[str, ...]]:
-    present, unreadable = {}, []
+def _present(root: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Returns {version: provenance}, and {version: why there is none}; a folder without a model is no version."""
+    present, unreadable = {}, {}
     for found in serving.versions(RunPaths(root).serving):
         try:
             present[found.version] = read_provenance(root, found.version)
         except MnistTfxError as err:  # noqa: PERF203  # one bad version must not hide the others
-            unreadable.append(str(err))
-    return present, tuple(unreadable)
+            if found.complete:
+                unreadable[found.version] = str(err)
+    return present, unreadable

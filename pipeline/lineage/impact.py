@@ -1,29 +1,35 @@
-"""Content (a data file, any digest on record) -> the models that it went into, and in which role.
+"""The models that something went into (a data file, a picture, any digest on record), and in which role.
 
 A file is looked up by the digest of its payload and by its rows: so it is found renamed, packed or unpacked, as CSV
-instead of IDX, in other pieces, or in part.
+instead of IDX, in other pieces, or in part. The answer is yes, no, or that it cannot be told; it is no only where
+everything that could hold it was compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from components.digest import tree_digest
-from components.errors import BadInput, EnvironmentProblem, printable
-from components.features import SPLITS, TEST
-from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, ROWS, Found, Reach, spread
-from pipeline.lineage.history import History, Push, Step
-from pipeline.lineage.row_index import ALL, Overlap, open_any, root_of
+from components.errors import BadInput, CannotTell
+from components.features import SPLITS
+from pipeline.lineage import given_rows
+from pipeline.lineage.data_sets import Comparison, DataSet, compare, data_sets, found_in, other_forms, uses
+from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, Found, Reach, spread
+from pipeline.lineage.given import Given, look_at, of_picture
+from pipeline.lineage.history import History, Push
+from pipeline.lineage.known_digests import known_as, known_as_row
+from pipeline.lineage.records import CLASSIFIER
+from pipeline.lineage.row_index import Overlap
 
 if TYPE_CHECKING:
-    from pipeline.lineage.given_rows import GivenRows
+    from pipeline.lineage.given_rows import GivenRows, Show
+    from pipeline.lineage.images import Picture
+    from pipeline.lineage.lookalikes import Lookalike
+    from pipeline.lineage.row_proofs import RowProof
 
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
+YES, NO, CANNOT_TELL = "yes", "no", "cannot-tell"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class Model:
       served: whether it is served now as that version.
       role: what part the content had in it, of `ROLES`.
       match: how the content was recognised.
+      uses: the splits as which it used the rows; None for what was not recognised row by row.
       whole: whether all of it went in; None for what has no rows.
       shared: rows that it shares with the model's data; None where rows were not compared.
     """
@@ -45,6 +52,7 @@ class Model:
     served: bool
     role: tuple[str, ...]
     match: str
+    uses: tuple[str, ...] | None = None
     whole: bool | None = None
     shared: Overlap | None = None
 
@@ -54,7 +62,7 @@ class Model:
         rows: dict[str, Any] = {"shared_rows": None, "shared_rows_by_split": None}
         if self.shared is not None:
             rows = {"shared_rows": self.shared.total, "shared_rows_by_split": dict(self.shared.splits)}
-        return {**fields, "role": list(self.role), **rows}
+        return {**fields, "role": list(self.role), "uses": None if self.uses is None else list(self.uses), **rows}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,196 +70,254 @@ class Impact:
     """What lies downstream.
 
     Attributes:
-      given: what was asked about, in words.
-      digest: its digest.
-      rows: number of rows in the file; None if it was not read as images.
+      given: what the question is about.
+      rows: its rows; None if it was not read as images.
       found: where it was recognised.
       models: those it went into, by version.
-      nodes_visited: what was asked about, the executions reached, and the models.
-      notes: what could not be looked at, in words.
+      compared: the data sets that its rows were, or could not be, compared with.
+      lookalikes: rows that are the given pictures in another form, where none is there as it is.
+      unknown: why something that is not found may have gone into a model after all, in words.
+      basis: what a "no" rests on, in words.
+      nodes_visited: the given content, the executions reached, and the models.
+      notes: what else is worth knowing, in words.
     """
 
-    given: str
-    digest: str
-    rows: int | None = None
+    given: Given
+    rows: GivenRows | None = None
     found: tuple[Found, ...] = ()
     models: tuple[Model, ...] = ()
+    compared: tuple[Comparison, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
+    unknown: tuple[str, ...] = ()
+    basis: tuple[str, ...] = ()
     nodes_visited: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """`yes`, `no` or `cannot-tell`."""
+        if self.models:
+            return YES
+        return CANNOT_TELL if self.unknown else NO
+
+    @property
+    def hint(self) -> str | None:
+        """What to do where the question is left open."""
+        if self.answer != CANNOT_TELL or self.given.hint is not None:
+            return self.given.hint if self.answer == CANNOT_TELL else None
+        if self.lookalikes:
+            return "ask about it in that form, if that is the one that is meant"
+        if any(one.overlap is None for one in self.compared):
+            return "bring back what is missing, or run again with the same data, which ingests it again"
+        return None
+
+    @property
+    def picture(self) -> Picture | None:
+        """The one image that the question is about; None if it is about something else."""
+        return self.rows.first[0] if self.rows is not None and len(self.rows) == 1 else None
+
+    @property
+    def proofs(self) -> tuple[RowProof, ...]:
+        """Of a single image, one proof for each set of rows that holds it, or one that no split of a data set does.
+
+        Where its pixels are in doubt, a proof that they are nowhere would be one about something else.
+        """
+        if self.given.doubts and not self.models:
+            return ()
+        return tuple({proof.root: proof for one in self.compared for proof in one.proofs}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON values."""
         found = [{"record": f.step.record, "node": f.step.node, "match": f.match, "what": f.what} for f in self.found]
         return {
-            "given": self.given,
-            "digest": self.digest,
-            "rows": self.rows,
+            "answer": self.answer,
+            "given": self.given.name,
+            "kind": self.given.kind,
+            "digest": next(iter(self.given.digests), None),
+            "rows": None if self.rows is None else len(self.rows),
+            "image": None if self.picture is None else self.picture.to_dict(),
             "nodes_visited": self.nodes_visited,
             "models": [model.to_dict() for model in self.models],
             "found": found,
+            "data_sets": [one.to_dict() for one in self.compared],
+            "proofs": [proof.to_dict() for proof in self.proofs],
+            "lookalikes": [one.to_dict() for one in self.lookalikes],
+            "unknown": list(self.unknown),
+            "basis": list(self.basis),
+            "hint": self.hint,
             "notes": list(self.notes),
         }
 
 
-def impact(history: History, given: Sequence[str]) -> Impact:
-    """Returns everything downstream of a digest, a file, a directory, or an IDX images file with its labels file.
-
-    Raises:
-      BadInput: if it is neither a file nor 64 hex digits, or its compression is broken.
-    """
-    paths = [Path(text) for text in given]
-    if len(paths) == 1 and not paths[0].exists() and _HEX.fullmatch(given[0].lower()):
-        return _of_digest(history, given[0].lower(), "digest")
-    for path in paths:
-        if not path.exists():
-            raise BadInput("no such file, and not a digest", where=path, wanted="a file, or 64 hex digits")
-    if len(paths) == 1 and paths[0].is_dir():
-        return _of_digest(history, tree_digest(paths[0]), printable(f"directory {paths[0].name}"))
-    return _of_files(history, paths)
-
-
-def _of_digest(history: History, digest: str, given: str) -> Impact:
-    return _answer(history, Impact(given=given, digest=digest), tuple(known_as(history, digest)))
-
-
-def _of_files(history: History, paths: Sequence[Path]) -> Impact:
-    from components.ingest.payload import payload_digest
-
-    digests = [payload_digest(path) for path in paths]
-    texts = dict.fromkeys(text for digest in digests for text in (digest.payload, digest.container))
-    by_bytes = {(one.step.record, one.what): one for text in texts for one in known_as(history, text)}
-    rows: GivenRows | None = None
-    by_rows: list[Found] = []
-    try:
-        rows = _rows(history, paths)
-    except BadInput as err:
-        notes = [] if by_bytes else [f"looked up by its bytes alone, since it has no rows to compare: {err}"]
-    else:
-        by_rows, notes = compared(history, rows, {record for record, _ in by_bytes})
-    counted = {one.step.record for one in by_rows}
-    found = [*by_rows, *(one for one in by_bytes.values() if one.splits is None or one.step.record not in counted)]
-    names, count = printable(" and ".join(path.name for path in paths)), None if rows is None else len(rows.digests)
-    start = Impact(given=names, digest=digests[0].payload, rows=count, notes=tuple(notes))
-    return _answer(history, start, tuple(found))
-
-
-def _rows(history: History, paths: Sequence[Path]) -> GivenRows:
-    from pipeline.lineage import given_rows
-
-    if len(paths) > 2:
-        raise BadInput("too many files", wanted="one, or an images file and its labels file", got=len(paths))
-    return given_rows.read_rows(paths, given_rows.settings_of(history.ingests))
-
-
-def compared(history: History, rows: GivenRows, same_bytes: set[str]) -> tuple[list[Found], list[str]]:
-    """Compares rows with those of all data that was ever ingested.
+def impact(history: History, given: Sequence[str], show: Show = given_rows.in_silence) -> Impact:
+    """Returns everything downstream of a digest, of files, of a folder or of pictures.
 
     Args:
       history: of the root.
-      rows: to look for.
-      same_bytes: records of executions that are known to have read the very same payload.
+      given: as `look_at` takes it.
+      show: is told how far it has come.
 
-    Returns:
-      Where some of them were found, and which data could not be looked into, in words.
+    Raises:
+      BadInput: if it is nothing that can be looked at, or its images have another size than any data here.
     """
-    found, notes = [], []
-    for steps in same_rows(history.ingests).values():
-        try:
-            overlap = open_any(history.root, steps).overlap(rows)
-        except EnvironmentProblem as err:
-            notes.append(f"not compared by rows: {err}")
-            continue
-        if overlap.total:
-            match, noun = (PIXELS, "images") if rows.field == "pixels" else (ROWS, "rows")
-            what = f"{overlap.total} of its {len(rows.digests)} {noun}"
-            splits = frozenset(split for split, count in overlap.splits.items() if count)
-            kinds = [(step, PAYLOAD if step.record in same_bytes else match) for step in steps]
-            found += [Found(step=step, match=kind, what=what, splits=splits, overlap=overlap) for step, kind in kinds]
-    return found, notes
+    known = tuple(data_sets(history))
+    settings = list(dict.fromkeys(one.settings for one in known if one.settings is not None))
+    return _impact(history, known, look_at(given, settings, show))
 
 
-def same_rows(ingests: Sequence[Step]) -> Mapping[tuple[str, ...], Sequence[Step]]:
-    """Returns executions of ExampleGen grouped by the rows digests of their splits."""
-    groups: dict[tuple[str, ...], list[Step]] = defaultdict(list)
-    for step in ingests:
-        groups[tuple(root_of(step, split) for split in SPLITS)].append(step)
-    return groups
+def impact_of_picture(history: History, picture: Picture, name: str) -> Impact:
+    """Returns everything downstream of one image.
+
+    Raises:
+      BadInput: if it has another size than any data here.
+    """
+    return _impact(history, tuple(data_sets(history)), of_picture(picture, name))
 
 
-def known_as(history: History, digest: str) -> Iterator[Found]:
-    """Yields every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
-    payloads, raw = (digest, history.containers.get(digest, digest)), bytes.fromhex(digest)
-    code = {known: path for known, files in history.code.items() for path, sha in files.items() if sha == digest}
-    for step in history.steps.values():
-        if step.data is not None and (data := _data(step, step.data, payloads)) is not None:
-            yield data
-        for made in step.makes:
-            if made.sha256 == digest:
-                what = f"{made.type} of {step.node}"
-                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
-            elif _holds(made.files, raw):
-                what = f"file in {made.type} of {step.node}"
-                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
-        if step.record == digest:
-            yield Found(step=step, match=DIGEST, what=f"record of {step.node}")
-        elif step.code in code or step.code == digest:
-            yield Found(step=step, match=DIGEST, what=f"code of {step.node}: {code.get(step.code, 'all files')}")
-        elif _holds(step.mentions, raw):
-            yield Found(step=step, match=DIGEST, what=f"execution property, key or lock file of {step.node}")
+def _impact(history: History, known: Sequence[DataSet], given: Given) -> Impact:
+    by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(history, text)}
+    if not by_bytes and given.readings is None and given.digests:
+        by_bytes = {(one.step.record, one.what): one for one in known_as_row(known, given.digests[0])}
+    start = Impact(given=given, notes=tuple(history.unreadable.values()))
+    unknown = [] if by_bytes else list(given.doubts)
+    try:
+        start = _compared(known, start)
+    except (BadInput, CannotTell) as err:
+        # What is on record by its own digest need not be readable row by row.
+        if not by_bytes and not given.doubts and isinstance(err, BadInput):
+            raise
+        unknown += [] if by_bytes else [f"{err.what}, and it is {err.got}" if given.doubts else str(err)]
+    same = {record for record, _ in by_bytes}
+    by_rows = [
+        dataclasses.replace(one, match=PAYLOAD) if start.given.digests and one.step.record in same else one
+        for one in ([] if start.rows is None else found_in(start.compared, start.rows))
+    ]
+    counted = {one.step.record for one in by_rows}
+    found = (*by_rows, *(one for one in by_bytes.values() if one.splits is None or one.step.record not in counted))
+    if not (found or unknown or start.rows or given.by_digest_alone):
+        unknown.append(
+            "its digest occurs in no record and in no row index of this root, and another form has another digest"
+        )
+    unknown += _unknown(history, known, start)
+    notes = (*start.notes, *_remarks(start))
+    start = dataclasses.replace(start, found=found, unknown=tuple(unknown), notes=notes)
+    return _answer(history, start)
 
 
-def _data(step: Step, data: Mapping[str, Any], digests: Sequence[str]) -> Found | None:
-    everything = frozenset(SPLITS)
-    official = any(file["name"].startswith(TEST) for file in data["files"])
-    learned = everything - {TEST} if official else everything
-    known = {data.get("payload_digest"): ("data set", everything), root_of(step, ALL): ("rows of the data", everything)}
-    for split in SPLITS:
-        known[root_of(step, split)] = (f"rows of {split}", frozenset({split}))
-    for file in data["files"]:
-        of_test = file["name"].startswith(TEST)
-        known[file["payload_digest"]] = (f"data file {file['name']}", frozenset({TEST}) if of_test else learned)
-    what, splits = next((known[digest] for digest in digests if digest in known), (None, everything))
-    return None if what is None else Found(step=step, match=PAYLOAD, what=what, splits=splits)
+def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
+    """Compares the rows, in the first way of reading them that finds some of them."""
+    first: Impact | None = None
+    for rows in start.given.readings() if start.given.readings is not None else ():
+        compared = tuple(compare(known, rows, start.given.name))
+        found = dataclasses.replace(start, rows=rows, compared=compared)
+        if any(one.overlap is not None and one.overlap.total for one in compared):
+            return found
+        first = first or found
+    if first is None or first.rows is None:
+        return start
+    return dataclasses.replace(first, lookalikes=tuple(other_forms(first.compared, first.rows)))
 
 
-def _holds(digests: bytes, raw: bytes) -> bool:
-    at = digests.find(raw)
-    while at >= 0 and at % len(raw):
-        at = digests.find(raw, at + 1)
-    return at >= 0
+def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator[str]:
+    """Yields why what was not found may be there all the same."""
+    if it.rows is not None:
+        yield from (f"{one.data_set.name} was not compared: {one.why_not}" for one in it.compared if not one.overlap)
+        if not known:
+            yield "no data was ever ingested here to compare it with"
+        if it.rows.cut is not None:
+            yield f"compared up to where it can be read: {it.rows.cut}"
+        yield from dict.fromkeys(str(one) for one in it.lookalikes[:1])
+        if len(it.lookalikes) > 1:
+            yield f"so it is with {len(it.lookalikes)} of its first {len(it.rows.first)} images"
+    yield from _versions_not_on_record(history)
 
 
-def _answer(history: History, start: Impact, found: tuple[Found, ...]) -> Impact:
-    reach = spread(history, found)
-    models = tuple(_models(history, start, found, reach))
-    return dataclasses.replace(
-        start,
-        found=found,
-        models=models,
-        nodes_visited=1 + len(reach.visited) + len(models),
-        notes=(*start.notes, *history.unreadable),
-    )
+def _remarks(it: Impact) -> Iterator[str]:
+    """Yields where labels differ, and where pixels are too large to be in the data but may be on another scale."""
+    if it.rows is not None and it.rows.rows is not None:
+        relabelled = [one for one in it.compared if one.match == PIXELS and one.overlap is not None]
+        yield from (f"its images are in {one.data_set.name} under other labels" for one in relabelled if one.splits)
+    limits = [one.data_set.settings.pixel_max for one in it.compared if one.data_set.settings is not None]
+    if it.rows is not None and limits and it.rows.highest > max(limits) and not it.lookalikes:
+        yield f"its pixels go up to {it.rows.highest}, and those of the data here to {max(limits)}: is this their scale?"
 
 
-def _models(history: History, start: Impact, found: tuple[Found, ...], reach: Reach) -> list[Model]:
+def _versions_not_on_record(history: History) -> Iterator[str]:
+    """Yields the versions in the serving directory that were made from what no record tells."""
+    models = {made.sha256 for step in history.steps.values() if step.node == CLASSIFIER for made in step.makes}
+    for push in history.pushes:
+        if push.digest not in models:
+            yield f"version {push.version}: no record here says how its model was made"
+    recorded = {push.version for push in history.pushes}
+    yield from (text for number, text in history.unreadable.items() if number not in recorded)
+
+
+def _answer(history: History, start: Impact) -> Impact:
+    reach = spread(history, start.found)
+    models = tuple(_models(history, start, reach))
+    visited = 1 + len(reach.visited) + len(models)
+    start = dataclasses.replace(start, models=models, nodes_visited=visited)
+    return start if start.answer != NO else dataclasses.replace(start, basis=tuple(_basis(start)))
+
+
+def _basis(it: Impact) -> Iterator[str]:
+    """Yields what shows that something went into no model."""
+    if it.found:
+        where = ", ".join(dict.fromkeys(one.what for one in it.found))
+        yield f"it is on record ({where}), and no model on record was made from that"
+    if it.rows is None:
+        if not it.found:
+            yield "its digest occurs in no record of this root; nothing but the digest was compared"
+        return
+    how = "pixels and labels, and by pixels alone," if it.rows.rows is not None else "pixels"
+    for one in it.compared:
+        if one.why_not is not None:
+            yield f"not in {one.data_set.name}: {one.why_not}"
+        elif one.overlap is not None and not one.overlap.total:
+            yield f"compared by {how} with all {one.data_set.rows} rows of {one.data_set.name}"
+
+
+def _models(history: History, start: Impact, reach: Reach) -> list[Model]:
     makers: dict[str, list[str]] = defaultdict(list)
     roles: dict[str, set[str]] = defaultdict(set)
     for (record, digest), some in reach.roles.items():
         makers[digest].append(record)
         roles[digest] |= some
-    overlaps = {one.step.record: one for one in found if one.overlap is not None}
+    overlaps = {one.step.record: one for one in start.found if one.overlap is not None}
+    used = _uses(history, start.found)
     models = []
     for digest, part in roles.items():
         nearest = next((overlaps[near] for near in _near(history, makers[digest]) if near in overlaps), None)
-        shared, match = (None, found[0].match) if nearest is None else (nearest.overlap, nearest.match)
-        whole = start.rows == shared.total if shared is not None else match == PAYLOAD or None
+        shared, match = (None, start.found[0].match) if nearest is None else (nearest.overlap, nearest.match)
+        whole = len(start.rows or ()) == shared.total if shared is not None else match == PAYLOAD or None
         role = tuple(name for name in ROLES if name in part)
         for push in pushed_as(history, digest):
             version, served = (None, False) if push is None else (push.version, push.served)
             models.append(
-                Model(version=version, digest=digest, served=served, role=role, match=match, whole=whole, shared=shared)
+                Model(
+                    version=version,
+                    digest=digest,
+                    served=served,
+                    role=role,
+                    match=match,
+                    uses=used.get(digest),
+                    whole=whole,
+                    shared=shared,
+                )
             )
     return sorted(models, key=lambda model: (model.version is None, model.version or 0, model.digest))
+
+
+def _uses(history: History, found: Sequence[Found]) -> Mapping[str, tuple[str, ...]]:
+    by_splits: dict[frozenset[str], list[Found]] = defaultdict(list)
+    for one in found:
+        if one.splits is not None and (one.overlap is not None or one.match in (DIGEST, PIXELS)):
+            by_splits[one.splits].append(one)
+    some: dict[str, set[str]] = defaultdict(set)
+    for splits, group in by_splits.items():
+        for digest, splits_of in uses(history, [one.step for one in group], splits).items():
+            some[digest] |= splits_of
+    return {digest: tuple(split for split in SPLITS if split in splits) for digest, splits in some.items()}
 
 
 def pushed_as(history: History, digest: str) -> Sequence[Push | None]:

@@ -6,9 +6,9 @@ An index is compared with the digest on record before anything is read from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.digest import sha256_file
 from components.errors import EnvironmentProblem
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.ingest.rows import Rows
-    from pipeline.lineage.given_rows import GivenRows
 
 ALL: Final = "all"
 """Stands for the rows of all splits together, where a split is named."""
 
 FOLDER: Final = "row_index"
+
+Field = Literal["row", "pixels"]
+"""Which digests of rows are meant: of pixels and label, or of the pixels alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,18 @@ class Occurrence:
     label: int
     row_digest: bytes
     index: int
+
+    def __str__(self) -> str:
+        return f"{self.split} row {self.index}, label {self.label}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        return {
+            "split": self.split,
+            "label": self.label,
+            "row_digest": self.row_digest.hex(),
+            "index": self.index,
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,25 +86,39 @@ class RowIndex:
         """The recorded Merkle root over all rows."""
         return root_of(self.step, ALL)
 
-    def overlap(self, given: GivenRows) -> Overlap:
-        """Returns how many of the given rows are in each split, and in all."""
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.splits.values())
+
+    def overlap(self, digests: NDArray[np.bytes_], field: Field) -> Overlap:
+        """Returns how many of the given rows are in each split, and in all.
+
+        Args:
+          digests: `S32` [n].
+          field: which digests they are.
+        """
         import numpy as np
 
-        shared = {split: _shared(given.digests, _texts(rows[given.field])) for split, rows in self.splits.items()}
-        everything = np.concatenate([_texts(rows[given.field]) for rows in self.splits.values()])
-        return Overlap(total=_shared(given.digests, everything), splits=shared)
+        shared = {split: _shared(digests, _texts(rows[field])) for split, rows in self.splits.items()}
+        everything = np.concatenate([_texts(rows[field]) for rows in self.splits.values()])
+        return Overlap(total=_shared(digests, everything), splits=shared)
 
-    def occurrences(self, pixels: bytes, label: int | None = None) -> list[Occurrence]:
-        """Returns where the image with this pixels digest stands, whatever its label if none is given."""
+    def known(self, pixels: Iterable[bytes]) -> list[bytes]:
+        """Returns those of many pixels digests that are there, in their order."""
+        import numpy as np
+
+        given = list(pixels)
+        texts = np.array(given, "S32")
+        held = np.concatenate([_texts(rows["pixels"]) for rows in self.splits.values()])
+        return [digest for digest, here in zip(given, np.isin(texts, held).tolist(), strict=True) if here]
+
+    def occurrences(self, digest: bytes, field: Field = "pixels") -> list[Occurrence]:
+        """Returns where the image with this digest is: under whatever label if it is that of its pixels."""
         found = []
         for split, rows in self.splits.items():
-            for index in (_texts(rows["pixels"]) == pixels.rstrip(b"\0")).nonzero()[0].tolist():
+            for index in (_texts(rows[field]) == digest.rstrip(b"\0")).nonzero()[0].tolist():
                 row = rows[index]
-                if label is None or int(row["label"]) == label:
-                    here = Occurrence(
-                        split=split, label=int(row["label"]), row_digest=row["row"].tobytes(), index=index
-                    )
-                    found.append(here)
+                label, known = int(row["label"]), row["row"].tobytes()
+                found.append(Occurrence(split=split, label=label, row_digest=known, index=index))
         return found
 
     def tree(self, split: str) -> Tree:

@@ -21,7 +21,7 @@ from components.features import SPLITS
 from pipeline.lineage.merkle_proofs import Absence, Inclusion, SizeProof, digest_bytes, items
 
 if TYPE_CHECKING:
-    from pipeline.lineage.given_rows import Picture
+    from pipeline.lineage.images import Picture
     from pipeline.lineage.row_index import RowIndex
 
 FORMAT: Final = "mnist-tfx row proof 1"

@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 from command_line import PROJECT, mnist_tfx
 from jsonschema import Draft202012Validator
+from PIL import Image
 
 from components.digest import sha256_file
 from components.errors import BadInput
 from components.ingest import idx
 from pipeline.commands.lineage.impact import impact as command
-from pipeline.lineage.given_rows import Picture
 from pipeline.lineage.history import open_history
+from pipeline.lineage.images import Picture
 from pipeline.lineage.impact import impact
 from pipeline.lineage.row_index import open_index
 
@@ -105,12 +106,76 @@ def test_what_is_neither_file_nor_digest_is_refused(history, given):
         impact(history, given)
 
 
-def test_an_unknown_digest_and_an_unknown_file_went_nowhere(history, tmp_path):
-    assert impact(history, ["0" * 64]).models == ()
-    (tmp_path / "x.txt").write_text("nothing of interest")
-    found = impact(history, [str(tmp_path / "x.txt")])
-    assert found.models == ()
-    assert found.notes
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, EMPTY])
+def test_of_a_digest_that_nothing_here_has_it_cannot_be_told(history, digest):
+    answer = impact(history, [digest])
+    assert (answer.answer, answer.models) == ("cannot-tell", ())
+    assert answer.unknown
+
+
+def test_a_digest_may_be_written_as_tools_write_it(root, history):
+    assert impact(history, [f"sha256:{root.known['Autoencoder'][0].upper()}"]).answer == "yes"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", b"nothing of interest"),
+        ("empty", b""),
+        ("archive.zip", b"PK\x03\x04 and so on"),
+        ("columns.parquet", b"PAR1" + bytes(60)),
+        ("columns.h5", b"\x89HDF\r\n\x1a\n" + bytes(60)),
+        ("arrays.pkl", b"\x80\x04\x95" + bytes(60)),
+        ("labels", b"\0\0\x08\x01\0\0\0\x02\1\2"),
+        ("floats", b"\0\0\x0d\x03" + bytes(12)),
+        ("damaged.npy", b"\x93NUMPY\1\0\xff"),
+        ("model.bin", bytes(range(128, 256))),
+    ],
+)
+def test_what_was_compared_with_nothing_is_not_said_to_have_gone_nowhere(history, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    answer = impact(history, [str(tmp_path / name)])
+    assert (answer.answer, answer.models, answer.basis) == ("cannot-tell", (), ())
+    assert answer.unknown
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.py", "import os\n"), ("s.pbtxt", 'feature {\n  name: "x"\n}\n')])
+def test_code_and_schemas_are_known_by_their_digest_alone_and_that_is_said(history, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    answer = impact(history, [str(tmp_path / name)])
+    assert answer.answer == "no"
+    assert answer.basis == ("its digest occurs in no record of this root; nothing but the digest was compared",)
+
+
+def test_what_is_on_record_and_reached_no_model_is_a_no_with_its_reason(root, history):
+    run = root.known["Classifier"][1].outputs["model_run"][0].sha256
+    answer = impact(history, [run])
+    assert answer.answer == "no"
+    assert "no model on record was made from that" in answer.basis[0]
+
+
+@pytest.mark.parametrize("break_", ["without provenance", "of a model that no record tells of"])
+def test_a_served_version_of_unknown_origin_leaves_every_no_open(root, tmp_path, break_):
+    shutil.copytree(root.paths.serving / "1", root.paths.serving / "7")
+    provenance = root.paths.serving / "7" / "assets.extra" / "provenance.json"
+    if break_ == "without provenance":
+        provenance.unlink()
+    else:
+        digest = root.known["Classifier"][1].outputs["model"][0].sha256
+        provenance.write_text(provenance.read_text().replace(digest, "0" * 64))
+    (tmp_path / "a.py").write_text("import os\n")
+    answer = impact(open_history(root.path), [str(tmp_path / "a.py")])
+    assert answer.answer == "cannot-tell"
+    assert "7" in answer.unknown[0]
+
+
+def test_a_folder_without_a_model_is_no_version_and_leaves_nothing_open(root, tmp_path):
+    (root.paths.serving / "99").mkdir()
+    (tmp_path / "a.py").write_text("import os\n")
+    assert impact(open_history(root.path), [str(tmp_path / "a.py")]).answer == "no"
 
 
 def test_every_model_downstream_of_the_first_file_is_found_in_a_deep_and_wide_store(tmp_path):
@@ -202,9 +267,27 @@ def test_rows_of_the_test_split_went_into_the_evaluation_alone(ran, digits, tmp_
 @pytest.mark.e2e
 def test_relabelled_rows_are_other_rows_but_the_same_images(ran, pair, digits, tmp_path):
     idx.write_labels(tmp_path / "other-labels", (digits[1] + 1) % 10)
-    assert impact(ran, [str(pair[0]), str(tmp_path / "other-labels")]).models[0].shared is None
-    [model] = impact(ran, [str(pair[0]), str(pair[1])]).models
-    assert model.shared.total == len(digits[1])
+    relabelled = impact(ran, [str(pair[0]), str(tmp_path / "other-labels")])
+    assert relabelled.compared[0].match == "pixels"
+    assert "under other labels" in relabelled.notes[0]
+    same = impact(ran, [str(pair[0]), str(pair[1])])
+    assert (same.compared[0].match, same.models[0].shared.total, same.notes) == ("rows", len(digits[1]), ())
+
+
+@pytest.mark.e2e
+def test_relabelled_rows_of_a_csv_went_into_a_model_all_the_same(ran, digits, tmp_path):
+    file = as_csv(tmp_path / "relabelled", digits[0][:40], (digits[1][:40] + 1) % 10, label_first=True)
+    [model] = impact(ran, [str(file)]).models
+    assert (model.match, model.shared.total) == ("pixels", 40)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("label_first", [True, False])
+def test_a_csv_of_one_digit_is_read_with_either_end_as_its_label(ran, digits, tmp_path, label_first):
+    sevens = digits[1] == 7
+    file = as_csv(tmp_path / "sevens", digits[0][sevens], digits[1][sevens], label_first=label_first)
+    [model] = impact(ran, [str(file)]).models
+    assert (model.match, model.whole) == ("rows", True)
 
 
 @pytest.mark.e2e
@@ -235,7 +318,20 @@ def test_without_its_row_index_a_file_is_found_by_its_payload_and_it_is_said(fir
     shutil.rmtree(root / "artifacts" / "ExampleGen")
     found = impact(open_history(root), [str(pair[0])])
     assert roles(found) == [(1, ALL_ROLES)]
-    assert "not compared by rows" in found.notes[0]
+    assert "was not compared" in found.unknown[0]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_without_a_row_index_it_cannot_be_told_and_never_a_no(first_run, digits, tmp_path, damage):
+    root = shutil.copytree(first_run[0], tmp_path / "root", symlinks=True)
+    for index in (root / "artifacts" / "ExampleGen").rglob("row_index/train.npy"):
+        index.unlink() if damage == "gone" else index.write_bytes(index.read_bytes()[:-1] + b"x")
+    idx.write_images(tmp_path / "some", digits[0][:9])
+    answer = impact(open_history(root), [str(tmp_path / "some")])
+    assert (answer.answer, answer.basis) == ("cannot-tell", ())
+    assert "was not compared" in answer.unknown[0]
+    assert "run again" in answer.hint
 
 
 @pytest.mark.e2e
@@ -248,3 +344,200 @@ def test_the_answer_is_json_by_its_schema_and_a_table(first_run, pair):
     assert answer.code == 0
     assert "autoencoder, classifier, evaluation" in answer.out
     assert "served" in answer.out
+
+
+# --- by what a file is ---
+
+
+def seen(digits):
+    return digits[0][0], int(digits[1][0])
+
+
+def as_png(path, image):
+    Image.fromarray(np.asarray(image, np.uint8)).save(path)
+    return str(path)
+
+
+@pytest.mark.e2e
+def test_impact_answers_a_picture_of_a_trained_on_image_with_yes(first_run, digits, tmp_path):
+    png = as_png(tmp_path / "digit.png", digits[0][0])
+    answer = mnist_tfx("lineage", "impact", png, "--root", first_run[0], "--json")
+    assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(answer.json)] == []
+    assert (answer.code, answer.json["answer"], len(answer.json["models"])) == (0, "yes", 1)
+    assert answer.json["proofs"][0]["claim"] == "included"
+
+
+@pytest.mark.e2e
+def test_a_picture_of_another_size_is_refused_without_a_proof(first_run, tmp_path):
+    png = as_png(tmp_path / "large.png", np.full((28, 28), 3))
+    answer = mnist_tfx("lineage", "impact", png, "--root", first_run[0])
+    assert (answer.code, answer.out) == (2, "")
+    assert "large.png: this root's images are 8x8: got 28x28" in answer.err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("form", ["csv", "idx", "npz"])
+def test_data_of_another_size_is_refused_in_every_form(ran, tmp_path, form):
+    images, file = np.zeros((3, 28, 28), np.uint8), tmp_path / f"large.{form}"
+    images[0, 0, 0] = 1
+    if form == "csv":
+        as_csv(file, images, [1, 2, 3], label_first=True)
+    elif form == "idx":
+        idx.write_images(file, images)
+    else:
+        np.savez(file, images=images)
+    with pytest.raises(BadInput, match="this root's images are 8x8: got 28x28"):
+        impact(ran, [str(file)])
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("how", "change"),
+    [
+        ("inverted (255 - x)", lambda image: 255 - image),
+        ("inverted (16 - x)", lambda image: 16 - image),
+        ("transposed", lambda image: image.T),
+        ("mirrored", lambda image: image[:, ::-1]),
+        ("scaled to 0 to 16", lambda image: image.astype(int) * 255 // 16),
+        ("scaled to 0 to 16 and inverted", lambda image: 255 - image.astype(int) * 255 // 16),
+    ],
+)
+def test_a_picture_of_which_another_form_is_in_the_data_is_no_plain_no(ran, digits, tmp_path, how, change):
+    answer = impact(ran, [as_png(tmp_path / "x.png", change(digits[0][0]))])
+    [found] = answer.lookalikes
+    assert (answer.answer, answer.models, found.how) == ("cannot-tell", (), how)
+    assert (found.occurrence.label, answer.proofs[0].claim) == (seen(digits)[1], "absent")
+    assert f"not these pixels, but the same {how} are in the data" in answer.unknown[0]
+
+
+@pytest.mark.e2e
+def test_a_transposed_data_file_is_no_plain_no(ran, digits, tmp_path):
+    idx.write_images(tmp_path / "emnist", np.ascontiguousarray(digits[0][:300].transpose(0, 2, 1)))
+    answer = impact(ran, [str(tmp_path / "emnist")])
+    assert answer.answer == "cannot-tell"
+    assert "256 of its first 256 images" in answer.unknown[1]
+
+
+@pytest.mark.e2e
+def test_a_blank_picture_is_no_form_of_another(ran, tmp_path):
+    answer = impact(ran, [as_png(tmp_path / "blank.png", np.full((8, 8), 255))])
+    assert (answer.answer, answer.lookalikes) == ("no", ())
+    assert "its pixels go up to 255" in answer.notes[0]
+
+
+@pytest.mark.e2e
+def test_of_a_lossy_or_coloured_picture_it_cannot_be_told(first_run, digits, tmp_path):
+    grey = Image.fromarray(digits[0][1])
+    grey.save(tmp_path / "photo.jpg")
+    colours = np.dstack([digits[0][1], digits[0][2], digits[0][3]])
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    Image.fromarray(np.zeros((300, 200), np.uint8)).save(tmp_path / "large.jpg")
+    for name in ("photo.jpg", "colours.png", "large.jpg"):
+        answer = mnist_tfx("lineage", "impact", tmp_path / name, "--root", first_run[0], "--json")
+        assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(answer.json)] == []
+        assert (answer.code, answer.json["answer"], answer.json["status"]) == (5, "cannot-tell", "cannot-tell")
+        assert "mnist-tfx predict" in answer.json["hint"]
+        assert answer.json["proofs"] == []
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("shape", [(-1, 8, 8), (-1, 8, 8, 1), (-1, 64)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+def test_the_rows_of_an_npz_are_found(ran, digits, tmp_path, shape, kind):
+    images, labels = digits[0].reshape(shape).astype(kind), digits[1]
+    parts = {"x_train": images[:100], "y_train": labels[:100], "x_test": images[100:120], "y_test": labels[100:120]}
+    np.savez_compressed(tmp_path / "digits.npz", **parts)
+    [model] = impact(ran, [str(tmp_path / "digits.npz")]).models
+    assert (model.match, model.whole, model.shared.total) == ("rows", True, 120)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("arrays", ["scaled", "objects", "unnamed", "colour", "cut"])
+def test_of_an_npz_that_cannot_be_read_with_certainty_it_cannot_be_told(ran, digits, tmp_path, arrays):
+    images, labels = digits
+    given = {
+        "scaled": {"x_train": images / 16, "y_train": labels},
+        "objects": {"x_train": np.array([object()]), "y_train": labels},
+        "unnamed": {"one": images, "other": images},
+        "colour": {"images": np.zeros((4, 8, 8, 3), np.uint8)},
+        "cut": {"images": images},
+    }[arrays]
+    file = tmp_path / "some.npz"
+    np.savez(file, **given)
+    if arrays == "cut":
+        data = bytearray(file.read_bytes())
+        data[data.index(b"(1797, 8, 8)") + 1 : data.index(b"(1797, 8, 8)") + 5] = b"9999"
+        file.write_bytes(data)
+    answer = impact(ran, [str(file)])
+    assert (answer.answer, answer.models) == ("cannot-tell", ())
+
+
+@pytest.mark.e2e
+def test_pictures_and_folders_of_them_are_one_collection(ran, digits, pair, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [as_png(folder / f"{number}.png", digits[0][number]) for number in range(4)]
+    names.append(as_png(folder / "other.png", np.full((8, 8), 7)))
+    for given in (names, [str(folder)]):
+        [model] = impact(ran, given).models
+        assert (model.shared.total, model.whole) == (4, False)
+    assert impact(ran, [str(pair[0].parent)]).models[0].whole
+
+
+@pytest.mark.e2e
+def test_what_in_a_folder_was_not_compared_is_said(ran, tmp_path):
+    as_png(tmp_path / "other.png", np.full((8, 8), 7))
+    (tmp_path / "more.zip").write_bytes(b"PK\x03\x04 and so on")
+    answer = impact(ran, [str(tmp_path)])
+    assert answer.answer == "cannot-tell"
+    assert "more.zip in it" in answer.unknown[0]
+
+
+@pytest.mark.e2e
+def test_a_row_is_known_by_its_digests(ran, digits):
+    picture = Picture(height=8, width=8, pixels=digits[0][0].tobytes())
+    for digest in (picture.digest, picture.row_digest(seen(digits)[1])):
+        [model] = impact(ran, [digest.hex()]).models
+        assert (model.match, len(model.uses)) == ("digest", 1)
+    assert impact(ran, [picture.row_digest(9).hex()]).answer == "cannot-tell"
+
+
+@pytest.mark.e2e
+def test_new_rows_of_the_same_size_went_into_no_model_and_it_is_said_what_that_rests_on(first_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (30, 8, 8)).astype(np.uint8)
+    file = as_csv(tmp_path / "new.csv", images, np.arange(30) % 10, label_first=True)
+    answer = mnist_tfx("lineage", "impact", file, "--root", first_run[0])
+    assert (answer.code, answer.err) == (0, "")
+    assert "no: went into no model on record" in answer.out
+    assert "with all 1797 rows of data set" in answer.out
+
+
+@pytest.mark.e2e
+def test_a_damaged_csv_is_no_plain_no(ran, digits, tmp_path):
+    file = as_csv(tmp_path / "bad.csv", digits[0][:9] // 2, digits[1][:9], label_first=True)
+    file.write_text(file.read_text() + "1,2,oops\n")
+    answer = impact(ran, [str(file)])
+    assert answer.answer == "cannot-tell"
+    assert "line 10" in answer.unknown[0]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "arguments", [[], ["x.png", "--index", "0"], ["x.png", "--version", "1"], ["x.png", "--data", "y.csv"]]
+)
+def test_a_question_that_is_not_one_is_refused(first_run, arguments):
+    assert mnist_tfx("lineage", "impact", *arguments, "--root", first_run[0]).code == 2
+
+
+@pytest.mark.e2e
+def test_a_row_is_named_by_its_number_in_the_train_part_or_in_a_file(first_run, pair):
+    here = ("lineage", "impact", "--root", first_run[0], "--json", "--index", 3)
+    own = mnist_tfx(*here)
+    other = mnist_tfx(*here, "--data", pair[1], "--data", pair[0])
+    assert (own.code, own.json["models"], own.json["image"]) == (0, other.json["models"], other.json["image"])
+
+
+def test_lineage_rows_points_to_the_verb_that_answers_it():
+    answer = mnist_tfx("lineage", "rows", "x.png")
+    assert answer.code == 2
+    assert "lineage impact" in answer.err

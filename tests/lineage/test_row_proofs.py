@@ -16,14 +16,15 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from components.digest import merkle_root
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.ingest import idx
 from pipeline.lineage import row_proofs
-from pipeline.lineage.given_rows import Picture, read_png
 from pipeline.lineage.history import open_history
+from pipeline.lineage.images import Picture, exact
+from pipeline.lineage.impact import impact_of_picture
 from pipeline.lineage.merkle_proofs import Absence, Inclusion, SizeProof, Tree
 from pipeline.lineage.row_index import ALL, open_index
-from pipeline.lineage.row_usage import Asked, find_picture, use
+from pipeline.lineage.row_usage import Asked, find_picture, index_of
 from pipeline.lineage.trace import trace
 
 LARGEST = 200
@@ -228,27 +229,25 @@ def as_png(image, path, mode="L"):
 @pytest.mark.e2e
 @pytest.mark.parametrize("number", [0, 17, 1796])
 def test_an_image_of_the_data_is_found_with_its_split_label_and_proof(history, digits, number):
-    usage = use(history, find_picture(history, Asked(index=number)))
-    [data_set] = usage.data_sets
+    answer = impact_of_picture(history, find_picture(history, Asked(index=number)), "it")
+    [data_set], [model], [proof] = answer.compared, answer.models, answer.proofs
     [found] = data_set.occurrences
-    [model] = usage.models
+    assert answer.answer == "yes"
     assert found.label == digits[1][number]
-    assert model.uses == (found.split,)
-    assert model.served
-    [proof] = data_set.proofs
-    root = bytes.fromhex(data_set.index.step.data["splits"][found.split]["rows_digest"])
+    assert (model.uses, model.served) == ((found.split,), True)
+    root = bytes.fromhex(data_set.data_set.steps[0].data["splits"][found.split]["rows_digest"])
     assert (proof.claim, proof.split) == ("included", found.split)
     assert not list(row_proofs.faults(proof, root, picture_of(digits[0][number])))
 
 
 @pytest.mark.e2e
 def test_an_image_that_was_never_used_is_proven_absent_under_every_label(history):
-    usage = use(history, never_seen())
-    [data_set] = usage.data_sets
-    [proof] = data_set.proofs
-    assert [model.uses for model in usage.models] == [()]
+    answer = impact_of_picture(history, never_seen(), "it")
+    [data_set], [proof] = answer.compared, answer.proofs
+    assert (answer.answer, answer.models) == ("no", ())
+    assert "compared by pixels with all 1797 rows" in answer.basis[0]
     assert (proof.claim, proof.split, list(proof.rows)) == ("absent", "all", list(range(10)))
-    assert not list(row_proofs.faults(proof, bytes.fromhex(data_set.index.rows_digest), never_seen()))
+    assert not list(row_proofs.faults(proof, bytes.fromhex(data_set.data_set.rows_digest), never_seen()))
 
 
 @pytest.mark.e2e
@@ -322,7 +321,11 @@ def test_a_changed_row_index_is_not_read(run_root):
     path.write_bytes(data)
     with pytest.raises(EnvironmentProblem, match=r"train\.npy: row index was changed"):
         open_index(run_root, step)
-    assert use(history, never_seen()).notes
+    answer = impact_of_picture(history, never_seen(), "it")
+    assert (answer.answer, answer.proofs) == ("cannot-tell", ())
+    assert "row index was changed" in answer.unknown[0]
+    with pytest.raises(CannotTell, match="nothing can be proven"):
+        index_of(history, step)
 
 
 @pytest.mark.e2e
@@ -331,7 +334,7 @@ def test_a_changed_copy_of_the_data_is_not_asked_for_rows(run_root):
     data = bytearray(copy_.read_bytes())
     data[-1] ^= 1
     copy_.write_bytes(data)
-    with pytest.raises(EnvironmentProblem, match="the copy of the data was changed"):
+    with pytest.raises(CannotTell, match="the copy of the data was changed"):
         find_picture(open_history(run_root), Asked(index=0))
 
 
@@ -359,19 +362,37 @@ def test_what_names_no_image_is_refused(history, asked):
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
 def test_a_grey_png_is_read_whatever_its_mode(tmp_path, mode):
     image = np.arange(64).reshape(8, 8)
-    assert read_png(as_png(image, tmp_path / "x.png", mode)) == picture_of(image)
+    assert exact(as_png(image, tmp_path / "x.png", mode)) == picture_of(image)
 
 
-def test_what_is_no_grey_png_is_refused(tmp_path):
+@pytest.mark.parametrize("form", ["png", "bmp", "gif", "tiff", "pgm"])
+def test_every_lossless_format_gives_the_same_picture(tmp_path, form):
+    image = np.arange(64).reshape(8, 8)
+    assert exact(as_png(image, tmp_path / f"x.{form}")) == picture_of(image)
+
+
+def test_of_a_picture_whose_grey_values_are_not_certain_it_cannot_be_told(tmp_path):
     colours = np.zeros((8, 8, 3), np.uint8)
     colours[0, 0] = 1, 2, 3
+    grey = Image.fromarray(colours[..., 0])
     Image.fromarray(colours).save(tmp_path / "colours.png")
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(tmp_path / "deep.png")
-    Image.fromarray(colours).save(tmp_path / "photo.jpg")
+    grey.save(tmp_path / "photo.jpg")
+    grey.save(tmp_path / "web.webp")
+    grey.save(tmp_path / "two.gif", save_all=True, append_images=[Image.fromarray(colours[..., 1])])
+    Image.fromarray(np.dstack([colours[..., 0]] * 2), "LA").save(tmp_path / "transparent.png")
+    for path in tmp_path.iterdir():
+        with pytest.raises(CannotTell, match=path.name):
+            exact(path)
+
+
+def test_a_damaged_picture_is_refused(tmp_path):
+    whole = as_png(np.random.default_rng(0).integers(0, 256, (8, 8)), tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.png").write_text("no image")
     for path in [*tmp_path.iterdir(), tmp_path / "nothing.png"]:
         with pytest.raises(BadInput, match=path.name):
-            read_png(path)
+            exact(path)
 
 
 def _valid(answer, name):
@@ -383,7 +404,7 @@ def _valid(answer, name):
 @pytest.mark.e2e
 def test_from_a_picture_to_a_proof_that_stands_alone(first_run, digits, tmp_path):
     png, file = as_png(digits[0][0], tmp_path / "zero.png"), tmp_path / "proof.json"
-    rows = _valid(mnist_tfx("lineage", "rows", png, "--root", first_run[0], "--json"), "lineage_rows")
+    rows = _valid(mnist_tfx("lineage", "impact", png, "--root", first_run[0], "--json"), "lineage_impact")
     assert rows["models"][0]["uses"]
     proven = mnist_tfx("lineage", "prove", png, "-o", file, "--root", first_run[0], "--json")
     root_digest = _valid(proven, "lineage_prove")["proof"]["root"]
@@ -396,9 +417,28 @@ def test_from_a_picture_to_a_proof_that_stands_alone(first_run, digits, tmp_path
     bad = mnist_tfx(*check, "0" * 64, "--json")
     assert (bad.code, _valid(bad, "lineage_check_proof")["status"]) == (1, "findings")
     assert mnist_tfx(*check, "abc").code == 2
-    assert "trained on" in mnist_tfx("lineage", "rows", png, "--root", first_run[0]).out or rows["models"][0][
+    assert "trained on" in mnist_tfx("lineage", "impact", png, "--root", first_run[0]).out or rows["models"][0][
         "uses"
     ] != ["train"]
+
+
+@pytest.mark.e2e
+def test_no_proof_is_written_about_an_image_of_another_size(first_run, tmp_path):
+    png = as_png(np.full((28, 28), 3), tmp_path / "large.png")
+    answer = mnist_tfx("lineage", "prove", png, "-o", tmp_path / "proof.json", "--root", first_run[0])
+    assert (answer.code, (tmp_path / "proof.json").exists()) == (2, False)
+    assert "this root's images are 8x8: got 28x28" in answer.err
+
+
+@pytest.mark.e2e
+def test_no_proof_is_written_about_a_photograph_or_without_a_row_index(run_root, digits, tmp_path):
+    png, proof = as_png(digits[0][0], tmp_path / "zero.png"), tmp_path / "proof.json"
+    Image.open(png).save(tmp_path / "zero.jpg")
+    prove = ("lineage", "prove", "-o", proof, "--root", run_root)
+    assert mnist_tfx(*prove, tmp_path / "zero.jpg").code == 5
+    shutil.rmtree(run_root / "artifacts" / "ExampleGen")
+    assert mnist_tfx(*prove, png).code == 5
+    assert not proof.exists()
 
 
 @pytest.mark.e2e

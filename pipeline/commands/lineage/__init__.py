@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from components.errors import BadInput
 from pipeline.cli import LazyGroup
 
 VERBS: Final = {
@@ -16,8 +17,7 @@ VERBS: Final = {
     "sign": "Sign the provenance of a served version.",
     "verify": "Check a signed directory against a public key.",
     "trace": "Everything upstream of a served version.",
-    "impact": "The models that a data file or digest went into.",
-    "rows": "The models that an image was used for.",
+    "impact": "The models that a data file, a picture or a digest went into.",
     "prove": "Write a proof that an image was used, or was not.",
     "check-proof": "Check a proof with nothing but its root digest.",
     "diff": "What changed between two served versions.",
@@ -30,12 +30,32 @@ VERBS: Final = {
 }
 
 
+MOVED: Final = {"rows": "impact"}
+"""Verbs of older releases, and which one answers their question now."""
+
+
+class _Verbs(LazyGroup):
+    """The verbs, with a pointer from those that went."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the verb that the first argument names.
+
+        Raises:
+          BadInput: if there is none, or none any more.
+        """
+        if args[0] in MOVED:
+            raise BadInput(f"No such command '{args[0]}'; `{ctx.command_path} {MOVED[args[0]]}` answers that now")
+        return super().resolve_command(ctx, args)
+
+
 def _path(verb: str) -> str:
     name = verb.replace("-", "_")
     return f"pipeline.commands.lineage.{name}:{name}"
 
 
-@click.group(cls=LazyGroup, lazy={verb: (_path(verb), text) for verb, text in VERBS.items()})
+@click.group(cls=_Verbs, lazy={verb: (_path(verb), text) for verb, text in VERBS.items()})
 def lineage() -> None:
     """Prove what the served bytes were made from.
 

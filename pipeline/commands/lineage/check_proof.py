@@ -22,7 +22,7 @@ from pipeline.lineage.merkle_proofs import digest_bytes
     metavar="HEX",
     help="Merkle root that you trust.",
 )
-@click.option("--image", type=InputFile(), metavar="FILE", help="PNG that the proof must be about.")
+@click.option("--image", type=InputFile(), metavar="FILE", help="Picture that the proof must be about.")
 @options.as_json
 def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool) -> int:
     """Check a proof with nothing but the file and a root digest; exit 1 if it does not hold.
@@ -39,9 +39,9 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         raise BadInput(err.what, where="--root-digest", wanted=err.wanted, got=err.got) from err
     picture = None
     if image is not None:
-        from pipeline.lineage.given_rows import read_png
+        from pipeline.lineage.images import exact
 
-        picture = read_png(image)
+        picture = exact(image)
     proof = row_proofs.read(file)
     faults = list(row_proofs.faults(proof, root, picture))
     if as_json:

@@ -2,61 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands import options
+from components.errors import BadInput, ExitCode
+from pipeline.commands import options, progress
+from pipeline.commands.lineage import named_image
 from pipeline.commands.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
-from pipeline.lineage.history import open_history
+from pipeline.lineage import row_usage
+from pipeline.lineage.downstream import PIXELS
+from pipeline.lineage.history import History, open_history
+from pipeline.lineage.impact import CANNOT_TELL, NO, YES
+
+LONG: Final = 100_000
+"""Rows or bytes from which on progress is shown."""
+
+SHOWN: Final = 5
+"""Names under which something is known that are printed."""
+
+_STYLES: Final = {YES: "bold green", NO: "bold", CANNOT_TELL: "bold yellow"}
 
 
 @options.command()
-@click.argument("given", nargs=-1, required=True, metavar="FILE|DIGEST...", type=FileOrDigest())
+@click.argument("given", nargs=-1, metavar="[FILE|FOLDER|DIGEST]...", type=FileOrDigest())
+@named_image.row
+@named_image.version
 @options.root
 @options.as_json
-def impact(given: tuple[str, ...], root: Path, as_json: bool) -> None:
-    """List the models that a file or digest went into, and in which role; those served now are marked.
+def impact(  # noqa: PLR0913  # one argument to each option
+    given: tuple[str, ...],
+    index: int | None,
+    data: tuple[Path, ...],
+    version: int | None,
+    root: Path,
+    as_json: bool,
+) -> int:
+    """Say which models something went into, and in which role: yes, no, or that it cannot be told (exit code 5).
 
-    A data file is found by its content: renamed, raw or gzip, CSV or IDX, in other pieces, or in part. An images file
-    is compared by its pixels; name its labels file as well to compare labels too. A digest can be that of a data file
-    (packed or not), of rows, of a record, an artifact or a file in it, a model, a schema or a code file.
+    What is given is recognised by its content. A data file (IDX, CSV, npz; raw or gzip) is found renamed, packed, in
+    another form, in other pieces, or in part. An IDX file of images is compared by its pixels; name its labels file as
+    well to compare labels too. A picture is looked up by its pixels, with a proof. A digest can be that of a data file
+    (packed or not), a row, a record, an artifact or a file in it, a model, a schema or a code file.
+
+    The answer is no only where everything that could hold it was compared.
 
     \b
     Example:
       mnist-tfx lineage impact train-images-idx3-ubyte.gz --root runs/mnist
+      mnist-tfx lineage impact images.idx labels.idx --root runs/mnist
+      mnist-tfx lineage impact seven.png --root runs/mnist
+      mnist-tfx lineage impact --index 0 --root runs/mnist          # the first row of the train part
+      mnist-tfx lineage impact --index 0 --data other.csv --root runs/mnist
       mnist-tfx lineage impact components/classifier/model.py --root runs/mnist
     """
-    found = impacts.impact(open_history(root.absolute()), given)
+    if bool(given) == (index is not None):
+        raise BadInput("which one is meant?", wanted="either files, a folder or a digest, or --index")
+    if index is None and (data or version is not None):
+        raise BadInput("--data and --version say where --index counts", wanted="--index with them")
+    history = open_history(root.absolute())
+    found = _row(history, index, data, version) if index is not None else _given(history, given)
+    reason = "; ".join(found.unknown) if found.answer == CANNOT_TELL else None
     if as_json:
-        options.print_json({"status": "ok", "error": None, **found.to_dict()})
-        return
+        status = "ok" if reason is None else CANNOT_TELL
+        options.print_json({"status": status, "error": reason, **found.to_dict()})
+    else:
+        _print(found)
+    return ExitCode.OK if reason is None else ExitCode.CANNOT_TELL
+
+
+def _given(history: History, given: tuple[str, ...]) -> impacts.Impact:
+    with progress.bars(LONG) as show:
+        return impacts.impact(history, given, show)
+
+
+def _row(history: History, index: int, data: tuple[Path, ...], version: int | None) -> impacts.Impact:
+    asked = row_usage.Asked(index=index, data=data, version=version)
+    picture = row_usage.find_picture(history, asked)
+    place = " and ".join(path.name for path in data) or "the train part"
+    return impacts.impact_of_picture(history, picture, f"row {index} of {place}")
+
+
+def _print(found: impacts.Impact) -> None:
     console = Console(highlight=False)
-    rows = "" if found.rows is None else f"  {found.rows} rows"
-    console.print(Text(f"{found.given}  sha256 {found.digest}{rows}", "bold"), soft_wrap=True)
-    console.print(_models(found) if found.models else Text("went into no model on record"))
-    for note in found.notes:
-        console.print(Text(note, "yellow"), soft_wrap=True)
-    console.print(Text(f"{found.nodes_visited} nodes visited"))
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(text, style), soft_wrap=True)
+
+    say(_heading(found), "bold")
+    say(_answer(found), _STYLES[found.answer])
+    if found.models:
+        console.print(_models(found))
+    for line in _evidence(found):
+        say(line)
+    for line in (*(found.unknown if found.answer == YES else ()), *found.notes):
+        say(line, "yellow")
+    say(f"{found.nodes_visited} nodes visited")
+
+
+def _heading(found: impacts.Impact) -> str:
+    parts = [found.given.name, found.given.kind]
+    if found.picture is not None:
+        parts += [f"{found.picture.height}x{found.picture.width}", f"pixels {found.picture.digest.hex()}"]
+    elif found.given.digests:
+        parts.append(f"sha256 {found.given.digests[0]}")
+    if found.rows is not None and found.picture is None:
+        parts.append(f"{len(found.rows)} rows")
+    return "  ".join(parts)
+
+
+def _answer(found: impacts.Impact) -> str:
+    if found.answer == YES:
+        count = len(found.models)
+        return f"yes: went into {count} model{'s' if count > 1 else ''}"
+    if found.answer == NO:
+        return "no: went into no model on record"
+    hint = "" if found.hint is None else f"\nwhat to do: {found.hint}"
+    return f"cannot tell: {'; '.join(found.unknown)}{hint}"
 
 
 def _models(found: impacts.Impact) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("version", "", "digest", "role", "found by", "shared rows"):
-        table.add_column(heading, no_wrap=heading != "shared rows")
+    # Of one picture it matters what it was used for, of a file how much of it.
+    last = "use" if found.picture is not None else "rows"
+    for heading in ("version", "", "digest", "role", last):
+        table.add_column(heading, no_wrap=heading != "use")
     for model in found.models:
         version = "never pushed" if model.version is None else str(model.version)
         served = Text("served", "green") if model.served else Text("")
-        table.add_row(version, served, model.digest[:12], ", ".join(model.role), model.match, _shared(model))
+        uses = ", ".join(row_usage.USES[split] for split in model.uses or ())
+        rows = "" if model.shared is None else f"{'all ' if model.whole else ''}{model.shared.total}"
+        role, amount = ", ".join(model.role), uses if found.picture is not None else rows
+        table.add_row(version, served, model.digest[:12], role, amount)
     return table
 
 
-def _shared(model: impacts.Model) -> str:
-    if model.shared is None:
-        return ""
-    splits = ", ".join(f"{split} {rows}" for split, rows in model.shared.splits.items() if rows)
-    return f"{'all ' if model.whole else ''}{model.shared.total} ({splits})"
+def _evidence(found: impacts.Impact) -> Iterator[str]:
+    for one in found.compared:
+        yield from (f"{here}, row digest {here.row_digest.hex()}" for here in one.occurrences)
+        if found.picture is None and one.overlap is not None and one.overlap.total:
+            splits = ", ".join(f"{split} {rows}" for split, rows in one.overlap.splits.items() if rows)
+            noun = "images" if one.match == PIXELS else "rows"
+            yield f"{one.overlap.total} {noun} in {one.data_set.name}: {splits}"
+    for proof in found.proofs:
+        yield f"{proof.claim}: {proof.split}, {proof.size_proof.size} rows, root {proof.root.hex()}"
+    known = list(dict.fromkeys(one.what for one in found.found if one.overlap is None))
+    yield from (f"known as {what}" for what in known[:SHOWN])
+    if len(known) > SHOWN:
+        yield f"and as {len(known) - SHOWN} more: --json lists them"
+    yield from found.basis

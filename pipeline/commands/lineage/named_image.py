@@ -1,4 +1,4 @@
-"""How a command line names an image: a PNG file, or a row by its number; options that `rows` and `prove` share."""
+"""Options that name an image: a picture file, or a row by its number; `impact` and `prove` share them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _FILE = InputFile()
 
 def image(command: Command) -> Command:
     """Adds IMAGE, `--index` and `--data`."""
+    return click.argument("image", required=False, type=_FILE)(row(command))
+
+
+def row(command: Command) -> Command:
+    """Adds `--index` and `--data`."""
     command = click.option(
         "--data",
         multiple=True,
@@ -23,12 +28,11 @@ def image(command: Command) -> Command:
         metavar="FILE",
         help="File that --index counts in; an IDX pair is two of them.",
     )(command)
-    command = click.option(
+    return click.option(
         "--index",
         type=Integer(0, 1 << 40),
         help="Number of a row, from 0, in the train part as it was ingested, or in --data.",
     )(command)
-    return click.argument("image", required=False, type=_FILE)(command)
 
 
 def version(command: Command) -> Command:

@@ -11,9 +11,10 @@ from pipeline.commands import options
 from pipeline.commands.lineage import named_image
 from pipeline.commands.parameters import Checked, OneOf, OutputFile
 from pipeline.lineage import row_proofs, row_usage
+from pipeline.lineage.data_sets import settings_of
 from pipeline.lineage.history import open_history
 from pipeline.lineage.merkle_proofs import digest_bytes
-from pipeline.lineage.row_index import ALL, open_index
+from pipeline.lineage.row_index import ALL
 
 
 @options.command()
@@ -56,6 +57,8 @@ def prove(  # noqa: PLR0913  # one argument to each option
 ) -> None:
     """Write a proof that an image is among the rows of a version's data, or that it is not.
 
+    IMAGE is a picture of 8-bit grey values on the scale of the data files, of the same size as theirs.
+
     The proof stands on a Merkle root that the provenance of the served version carries (`merkleSha256` of `rows`, or
     of `rows/train` and so on). Whoever has the root from there needs nothing else to check the file.
 
@@ -68,7 +71,8 @@ def prove(  # noqa: PLR0913  # one argument to each option
     asked = row_usage.Asked(image=image, index=index, data=data, version=version)
     picture = row_usage.find_picture(history, asked)
     step = row_usage.data_behind(history, version, rows_digest)
-    proof = row_proofs.prove(open_index(history.root, step), picture, split, row_usage.label_count(step))
+    row_usage.require_size(step, picture, image or f"row {index}")
+    proof = row_proofs.prove(row_usage.index_of(history, step), picture, split, settings_of(step).label_count)
     row_proofs.write(output, proof)
     if as_json:
         options.print_json({"status": "ok", "error": None, "file": str(output), "proof": proof.to_dict()})

@@ -1,0 +1,68 @@
+"""Where a digest occurs in the records of a root, or among the rows that it ingested, whatever it is the digest of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.features import SPLITS, TEST
+from pipeline.lineage.data_sets import DataSet
+from pipeline.lineage.downstream import DIGEST, PAYLOAD, Found
+from pipeline.lineage.history import History, Step
+from pipeline.lineage.row_index import ALL, Field, root_of
+
+
+def known_as(history: History, digest: str) -> Iterator[Found]:
+    """Yields every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
+    payloads, raw = (digest, history.containers.get(digest, digest)), bytes.fromhex(digest)
+    code = {known: path for known, files in history.code.items() for path, sha in files.items() if sha == digest}
+    for step in history.steps.values():
+        if step.data is not None and (data := _data(step, step.data, payloads)) is not None:
+            yield data
+        for made in step.makes:
+            if made.sha256 == digest:
+                what = f"{made.type} of {step.node}"
+                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
+            elif _holds(made.files, raw):
+                what = f"file in {made.type} of {step.node}"
+                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
+        if step.record == digest:
+            yield Found(step=step, match=DIGEST, what=f"record of {step.node}")
+        elif step.code in code or step.code == digest:
+            yield Found(step=step, match=DIGEST, what=f"code of {step.node}: {code.get(step.code, 'all files')}")
+        elif _holds(step.mentions, raw):
+            yield Found(step=step, match=DIGEST, what=f"execution property, key or lock file of {step.node}")
+
+
+def known_as_row(data_sets: Sequence[DataSet], digest: str) -> Iterator[Found]:
+    """Yields every execution that read a row with this digest, be it of pixels and label or of the pixels alone."""
+    raw = bytes.fromhex(digest)
+    fields: tuple[Field, ...] = ("row", "pixels")
+    for data_set in data_sets:
+        for field in fields if data_set.index is not None else ():
+            here = data_set.index.occurrences(raw, field) if data_set.index is not None else []
+            if here:
+                what = f"{field} digest of {here[0]}"
+                splits = frozenset(one.split for one in here)
+                yield from (Found(step=step, match=DIGEST, what=what, splits=splits) for step in data_set.steps)
+
+
+def _data(step: Step, data: Mapping[str, Any], digests: Sequence[str]) -> Found | None:
+    everything = frozenset(SPLITS)
+    official = any(file["name"].startswith(TEST) for file in data["files"])
+    learned = everything - {TEST} if official else everything
+    known = {data.get("payload_digest"): ("data set", everything), root_of(step, ALL): ("rows of the data", everything)}
+    for split in SPLITS:
+        known[root_of(step, split)] = (f"rows of {split}", frozenset({split}))
+    for file in data["files"]:
+        of_test = file["name"].startswith(TEST)
+        known[file["payload_digest"]] = (f"data file {file['name']}", frozenset({TEST}) if of_test else learned)
+    what, splits = next((known[digest] for digest in digests if digest in known), (None, everything))
+    return None if what is None else Found(step=step, match=PAYLOAD, what=what, splits=splits)
+
+
+def _holds(digests: bytes, raw: bytes) -> bool:
+    at = digests.find(raw)
+    while at >= 0 and at % len(raw):
+        at = digests.find(raw, at + 1)
+    return at >= 0
