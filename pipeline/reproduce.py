@@ -39,7 +39,7 @@ TOLERANCES: Final[Mapping[str, tuple[float, float]]] = {
 }
 """{metric: (relative, absolute)}: how far trainings that differ in the last bits of every step may end apart."""
 
-BITS, TOLERANCE, NOT = "bit for bit", "within tolerance", "not reproduced"
+BITS, TOLERANCE, NOT, CANNOT_TELL = "bit for bit", "within tolerance", "not reproduced", "cannot tell"
 _INTERRUPTED: Final = "interrupted"
 
 
@@ -50,6 +50,11 @@ class Figure:
     name: str
     recorded: float | None
     found: float | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both are known, so that they can be compared."""
+        return self.recorded is not None and self.found is not None
 
     @property
     def equal(self) -> bool:
@@ -100,18 +105,31 @@ class Reproduction:
 
     @property
     def verdict(self) -> str:
-        """`bit for bit`, `within tolerance` or `not reproduced`."""
-        if self.findings:
+        """`bit for bit`, `within tolerance`, `not reproduced`, or `cannot tell` where too little is left to compare."""
+        known = [figure for figure in self.metrics if figure.is_known]
+        if self.findings or not all(figure.within_tolerance for figure in known):
             return NOT
-        if self.tensors and not self.differing and all(figure.within_tolerance for figure in self.metrics):
+        if self.tensors and not self.differing:
             return BITS
-        bound = self.bits_promised and self.tensors is not None
-        return NOT if bound or not all(figure.within_tolerance for figure in self.metrics) else TOLERANCE
+        if self.bits_promised and self.tensors is not None:
+            return NOT
+        return TOLERANCE if len(known) == len(self.metrics) else CANNOT_TELL
 
     @property
     def reproduced(self) -> bool:
         """Whether it came out as it had to."""
-        return self.verdict != NOT
+        return self.verdict in (BITS, TOLERANCE)
+
+    @property
+    def unknown(self) -> str | None:
+        """What there is nothing left to compare with, in words; None if the verdict does not need it."""
+        if self.verdict != CANNOT_TELL:
+            return None
+        gone = [figure.name for figure in self.metrics if figure.recorded is None]
+        missing = [figure.name for figure in self.metrics if figure.recorded is not None and not figure.is_known]
+        told = [f"{', '.join(gone)} of the version are not on record any more"] if gone else []
+        told += [f"{', '.join(missing)} of the new run are not there"] if missing else []
+        return "; ".join(told)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.errors import BadInput
+from components.errors import BadInput, CannotTell
 from pipeline.lineage import chain, record_files
 from pipeline.lineage.records import RunRecord
 from pipeline.paths import RunPaths
@@ -31,12 +31,24 @@ def find(root: Path, run_id: str | None) -> RunRecord:
 
     Raises:
       BadInput: if there is no such run, or several.
+      CannotTell: if it began, and was killed before it could record what became of it.
     """
     known = runs(root)
-    if not known:
+    if not known and not _begun(root, ""):
         raise BadInput("no run has ended here yet", where=root)
     matching = known[-1:] if run_id is None else [run for run in known if run.run_id.startswith(run_id)]
+    if not matching and (begun := _begun(root, run_id or "")):
+        what = "it began and left no record of how it ended: it is still at work, or it was killed"
+        hint = "mnist-tfx lineage show and trace know what it made; mnist-tfx lineage repair settles what it left"
+        raise CannotTell(what, where=f"run {begun[-1]}", hint=hint)
     if len(matching) != 1:
         ids = ", ".join(run.run_id for run in known[-5:])
         raise BadInput("no such run" if not matching else "not one run", where=run_id, wanted=f"one of {ids}")
     return matching[0]
+
+
+def _begun(root: Path, run_id: str) -> list[str]:
+    """Returns the ids of runs that executed something, by how they begin."""
+    lines = chain.read(RunPaths(root.absolute()).ledger).lines
+    begun = dict.fromkeys(line.run_id for line in lines if line.event == chain.INTENT)
+    return [known for known in begun if known.startswith(run_id)]

@@ -138,8 +138,13 @@ class VersionDiff:
         told = "nothing but the seed" if _is_seed_alone(causes) and not self.unknown_causes else named
         return told + (", and the weights are the same" if self.weights is not None and not self.weights[1] else "")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something changed the model and what there is to read does not say what."""
+        return not self.same_bytes and bool(self.unknown_causes) and not any(one.is_cause for one in self.sections)
+
     def _without_cause(self) -> str:
-        if self.unknown_causes:
+        if self.is_open:
             return "nothing that can still be told"
         reproducible = all(is_deterministic(version.executions) for version in (self.before, self.after))
         return "nothing that is recorded" + ("" if reproducible else ": training was not set to be deterministic")

@@ -26,6 +26,7 @@ from pipeline.lineage.chain import Chain
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
 from pipeline.lineage.records import DATA, SCHEMA_VERSION
 from pipeline.lineage.served import read_provenance
+from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
 
 _DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -109,8 +110,8 @@ class History:
       names: {payload digest: the name that a run was last given the file by}.
       containers: {SHA-256 of a file as it lay on disk: its payload digest}.
       pushes: versions by number.
-      present: numbers of the versions in the serving directory that say where they came from.
-      unreadable: {number of a version there that does not: why, in words}.
+      newest: the version that is served, as far as it was made here; None if there is none.
+      unreadable: {number of a version that does not say where it came from: why, in words}.
     """
 
     root: Path
@@ -119,7 +120,7 @@ class History:
     names: Mapping[str, str]
     containers: Mapping[str, str]
     pushes: tuple[Push, ...]
-    present: frozenset[int] = frozenset()
+    newest: int | None = None
     unreadable: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
@@ -153,25 +154,24 @@ class History:
           BadInput: if there is none, or no such one.
           CannotTell: if the newest one, or the one that is named, does not say what it was made from.
         """
-        served = self.present | self.unreadable.keys()
-        if version is None and not served:
+        if version is None and self.newest is None:
             raise BadInput("no version is served yet", where=self.root, hint="mnist-tfx run makes one")
-        number = max(served) if version is None else version
+        number = self.newest if version is None else version
         known = [push for push in self.pushes if push.version == number]
-        # An older one in its place would be an answer to another question.
-        if not known and number in self.unreadable:
-            hint = "mnist-tfx lineage audit looks at its bytes, or name another version"
-            raise CannotTell(
-                "what it was made from is not known", where=f"version {number}", got=self.unreadable[number], hint=hint
-            )
+        if not known and number is not None and number in self.unreadable:
+            raise self._unknown_origin(number)
         if not known:
             numbers = ", ".join(str(push.version) for push in self.pushes)
             raise BadInput("no such version", where=self.root, wanted=f"one of {numbers or 'none'}", got=version)
         if version is None and known[0].recorded and not known[0].served:
-            what = "the newest version in the serving directory is not the model that was pushed as it"
-            hint = f"mnist-tfx lineage audit {number} says what differs, or name a version"
-            raise CannotTell(what, where=f"version {number}", got=self.unreadable.get(number), hint=hint)
+            # An older one in its place would be an answer to another question.
+            raise self._unknown_origin(known[0].version)
         return known[0]
+
+    def _unknown_origin(self, version: int) -> CannotTell:
+        got = self.unreadable.get(version, "provenance of another model than the one that was pushed")
+        hint = "mnist-tfx lineage audit says what is wrong with it, or name another version"
+        return CannotTell("what it was made from is not known", where=f"version {version}", got=got, hint=hint)
 
 
 def open_history(root: Path) -> History:
@@ -196,6 +196,7 @@ def open_history(root: Path) -> History:
     sources = [*_noted_sources(paths.inputs), *_by_age(runs, ledger)]
     present, unreadable = _present(root)
     pushes = _pushes(ledger, present)
+    newest = ServingDirectory(paths, ledger).newest
     history = History(
         root=root,
         steps=steps,
@@ -203,7 +204,7 @@ def open_history(root: Path) -> History:
         names={source["payload_digest"]: source["name"] for source in sources},
         containers={s["container_digest"]: s["payload_digest"] for s in sources if s.get("container_digest")},
         pushes=pushes,
-        present=frozenset(present),
+        newest=None if newest is None else newest.version,
         unreadable=unreadable,
     )
     _ = history.readers  # part of opening: every question downstream needs them

@@ -109,7 +109,7 @@ class Impact:
             return "ask about it in that form, if that is the one that is meant"
         if any(one.overlap is None for one in self.compared):
             return "bring back what is missing, or run again with the same data, which ingests it again"
-        return None
+        return "mnist-tfx serving list names what is no version of this root: move it away, or ask the root it is from"
 
     @property
     def picture(self) -> Picture | None:

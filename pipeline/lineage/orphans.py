@@ -87,6 +87,11 @@ class Survey:
         """The serving directory as the ledger knows it."""
         return ServingDirectory(self.paths, self.ledger)
 
+    @cached_property
+    def unreadable(self) -> tuple[str, ...]:
+        """Hashes of the committed records that cannot be read: what they made or read is not known."""
+        return tuple(known for known in self.ledger.order if self.read(known) is None)
+
     def read(self, known: str) -> Record | None:
         """Returns a record, or None where the audit has something to say about it."""
         try:
@@ -117,6 +122,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
             *_dead(paths, say),
             *_intents(survey),
             *_records(survey),
+            *_unreadable(survey),
             *_artifacts(survey),
             *_inputs(survey),
             *_checkpoints(survey),
@@ -176,7 +182,16 @@ def _records(survey: Survey) -> Iterator[Orphan]:
             )
 
 
+def _unreadable(survey: Survey) -> Iterator[Orphan]:
+    for known in survey.unreadable:
+        path = f"{survey.paths.records.name}/{known}.json"
+        why = "missing or changed: until it is back, nobody can tell which artifacts and inputs belong to nothing"
+        yield Orphan(kind="unreadable-record", where=path, why=why, remedy="lineage audit")
+
+
 def _artifacts(survey: Survey) -> Iterator[Orphan]:
+    if survey.unreadable:
+        return
     known = {e.path for record in survey.committed.values() for made in record.outputs.values() for e in made}
     for folder in artifact_folders(survey.paths):
         path = survey.paths.relative(folder)
@@ -186,6 +201,8 @@ def _artifacts(survey: Survey) -> Iterator[Orphan]:
 
 
 def _inputs(survey: Survey) -> Iterator[Orphan]:
+    if survey.unreadable:
+        return
     used = inputs_of(survey.committed.values())
     for folder in input_folders(survey.paths):
         if folder.name not in used:

@@ -211,6 +211,22 @@ def test_a_row_index_that_was_changed_is_not_believed(served):
     assert "is not what was recorded" in diff(served.root.path, 2, 3).unknown[0]
 
 
+def test_diff_cannot_tell_where_nothing_changed_on_record_and_not_all_is_known(served):
+    def without_digests(record):
+        data = {name: value for name, value in record.extra["data"].items() if name not in ("splits", "rows_digest")}
+        return dataclasses.replace(record, extra={"data": data})
+
+    for _ in range(2):
+        served.serve(ExampleGen=without_digests)
+    given = ["3", "4", "--root", str(served.root.path), "--json"]
+    answer = CliRunner().invoke(command, given, standalone_mode=False)
+    fields = json.loads(answer.output)
+    jsonschema.validate(fields, SCHEMA)
+    assert (answer.return_value, fields["status"]) == (5, "cannot-tell")
+    assert fields["error"] == "rows of the data: an ingest without row digests, or none"
+    assert fields["verdict"] == "nothing that can still be told"
+
+
 def test_equal_rows_need_no_row_index(served):
     served.serve(Classifier=settings(seed=1))
     shutil.rmtree(served.root.path / "artifacts" / "ExampleGen")

@@ -64,6 +64,9 @@ SITUATIONS = {
         "records/",
         "lineage repair",
     ),
+    "unreadable-record": (
+        lambda paths: next(paths.records.glob("*.json")).write_text("{}"), "records/", "lineage audit",
+    ),
     "unknown-artifact": (
         lambda paths: leave(paths.artifacts / "Transform/transform_graph/77/half"),
         "artifacts/Transform/transform_graph/77",
@@ -102,6 +105,12 @@ def test_the_checkpoint_of_a_training_that_may_be_resumed_is_none(paths):
     Ledger.open(paths.ledger).intent(node="Classifier", run_id="run-4", key="abc")
     leave(paths.checkpoints / "abc/training.npz")
     assert [found.kind for found in orphans(paths.root, pytest.fail)] == ["open-intent"]
+
+
+def test_with_a_record_that_cannot_be_read_no_artifact_is_called_nobodys(paths):
+    for file in paths.records.glob("*.json"):
+        file.write_text("{}")
+    assert {found.kind for found in orphans(paths.root, pytest.fail)} == {"unreadable-record"}
 
 
 def test_an_artifact_that_was_collected_is_not_missing(paths):

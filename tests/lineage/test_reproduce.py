@@ -17,7 +17,7 @@ from pipeline.code_digest import Code
 from pipeline.git_state import GitState
 from pipeline.lineage.diff import Change, Section
 from pipeline.lineage.versions import RecordedVersion
-from pipeline.reproduce import BITS, NOT, TOLERANCE, Figure, Options, Reproduction, reproduce
+from pipeline.reproduce import BITS, CANNOT_TELL, NOT, TOLERANCE, Figure, Options, Reproduction, reproduce
 
 SHAPE = (4, 3)
 SETTINGS = {
@@ -166,7 +166,11 @@ LOCK = Section(kind="lock", changes=(Change(key="requirements.lock", old="a", ne
         ({"metrics": CLOSE, "differing": ("a",), "unpinned": (LOCK,)}, TOLERANCE),
         ({"metrics": FAR, "differing": ("a",), "deterministic": False}, NOT),
         ({"metrics": CLOSE, "tensors": None}, TOLERANCE),
-        ({"metrics": UNKNOWN, "tensors": None}, NOT),
+        ({"metrics": UNKNOWN, "tensors": None}, CANNOT_TELL),
+        ({"metrics": UNKNOWN, "differing": ("a",), "deterministic": False}, CANNOT_TELL),
+        ({"metrics": UNKNOWN}, BITS),
+        ({"metrics": UNKNOWN, "differing": ("a",)}, NOT),
+        ({"metrics": (*UNKNOWN, *FAR), "tensors": None}, NOT),
         ({"metrics": EQUAL, "findings": ("the served bytes are others",)}, NOT),
     ],
 )
@@ -181,7 +185,8 @@ def test_bits_count_where_they_were_promised_and_metrics_elsewhere(version, fiel
     }
     found = Reproduction(**{**defaults, **fields})
     assert found.verdict == verdict
-    assert found.reproduced == (verdict != NOT)
+    assert found.reproduced == (verdict in (BITS, TOLERANCE))
+    assert (found.unknown is None) == (verdict != CANNOT_TELL)
 
 
 @pytest.fixture

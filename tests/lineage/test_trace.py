@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from command_line import PROJECT
 from jsonschema import Draft202012Validator
 
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, CannotTell, EnvironmentProblem
 from pipeline.commands.lineage.trace import trace as command
 from pipeline.lineage.history import open_history
 from pipeline.lineage.impact import impact
@@ -70,6 +70,33 @@ def test_a_version_with_another_models_bytes_is_not_called_served(root):
         path.read_bytes().replace(root.known["Classifier"][1].outputs["model"][0].sha256.encode(), b"0" * 64)
     )
     assert not trace(open_history(root.path), 1).push.served
+
+
+@pytest.mark.parametrize("damage", ["without provenance", "with that of another model"])
+def test_no_older_version_stands_in_for_the_newest_that_is_served(root, damage):
+    for node in ("Classifier", "Baseline", "Evaluator", "SavedModelCheck"):
+        root.execute(node, salt="again")
+    root.push(2)
+    path = root.paths.serving / "2" / "assets.extra" / "provenance.json"
+    if damage == "without provenance":
+        path.unlink()
+    else:
+        digest = root.known["Classifier"][1].outputs["model"][0].sha256
+        path.write_text(path.read_text().replace(digest, "0" * 64))
+    history = open_history(root.path)
+    with pytest.raises(CannotTell, match="version 2: what it was made from is not known"):
+        trace(history)
+    assert trace(history, 1).push.version == 1
+    assert trace(history, 2).push.version == 2
+
+
+def test_a_folder_of_somebody_elses_is_not_taken_for_the_newest(root):
+    shutil.copytree(root.paths.serving / "1", root.paths.serving / "9")
+    (root.paths.serving / "9" / "assets.extra" / "provenance.json").unlink()
+    history = open_history(root.path)
+    assert trace(history).push.version == 1
+    with pytest.raises(CannotTell, match="version 9"):
+        trace(history, 9)
 
 
 def test_no_version_and_no_pipeline_are_one_line(root, tmp_path):

@@ -58,5 +58,7 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         click.echo("\n".join(f"does not hold: {fault}" for fault in faults))
     else:
         rows = f"the {proof.size_proof.size} rows" + ("" if proof.split == "all" else f" said to be of {proof.split}")
-        click.echo(f"holds: {proof.claim} in {rows} with root {root.hex()}, labels {', '.join(map(str, proof.rows))}")
+        shown = ", ".join(map(str, proof.rows))
+        image_size = f"{proof.height}x{proof.width}"
+        click.echo(f"holds: a {image_size} image is {proof.claim} in {rows} with root {root.hex()}, labels {shown}")
     return 1 if faults else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from components.errors import ExitCode
 from pipeline.commands import options
 from pipeline.commands.parameters import Version
 from pipeline.lineage import diff as versions
@@ -18,10 +19,11 @@ from pipeline.lineage.diff_text import diff_lines
 @click.argument("after", type=Version())
 @options.root
 @options.as_json
-def diff(before: int, after: int, root: Path, as_json: bool) -> None:
+def diff(before: int, after: int, root: Path, as_json: bool) -> int:
     """Say what changed between two served versions: the smallest set of causes first, then what came of them.
 
     Rows are compared by digest, so files may have been renamed, compressed or turned into another form in between.
+    Where nothing that changed is on record and not all of it can be read any more, the exit code is 5.
 
     \b
     Example:
@@ -29,8 +31,10 @@ def diff(before: int, after: int, root: Path, as_json: bool) -> None:
     """
     found = versions.diff(root.absolute(), before, after)
     if as_json:
-        options.print_json({"status": "ok", "error": None, **found.to_dict()})
-        return
-    console = Console(highlight=False)
-    for line in diff_lines(found):
-        console.print(line, soft_wrap=True)  # paths are for copying: never broken
+        status, error = ("cannot-tell", "; ".join(found.unknown_causes)) if found.is_open else ("ok", None)
+        options.print_json({"status": status, "error": error, **found.to_dict()})
+    else:
+        console = Console(highlight=False)
+        for line in diff_lines(found):
+            console.print(line, soft_wrap=True)  # paths are for copying: never broken
+    return ExitCode.CANNOT_TELL if found.is_open else ExitCode.OK

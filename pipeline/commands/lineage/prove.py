@@ -67,6 +67,8 @@ def prove(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage prove seven.png --split train -o seven.json --root runs/mnist
       mnist-tfx lineage prove --index 0 -o first.json --root runs/mnist
     """
+    if version is None:
+        options.warn_of_foreign(root)
     history = open_history(root.absolute())
     asked = row_usage.Asked(image=image, index=index, data=data, version=version)
     picture = row_usage.find_picture(history, asked)

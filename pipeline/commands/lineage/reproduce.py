@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from components.errors import ExitCode
 from pipeline.commands import options
 from pipeline.commands.parameters import InputPath, NewRoot, Version
 from pipeline.lineage.diff_text import section_lines
@@ -35,7 +36,8 @@ def reproduce(version: int, root: Path, as_json: bool, **how: object) -> int:
     """Run a version again from its recorded recipe, code and data, and compare weights and metrics.
 
     Exit code 0 if it came out as it had to, 1 if not: bit for bit where both trainings were deterministic and nothing
-    else was used than what is recorded, otherwise with metrics within a tolerance.
+    else was used than what is recorded, otherwise with metrics within a tolerance. 5 if the metrics are not on record
+    any more and the weights do not settle it.
 
     \b
     Example:
@@ -47,15 +49,17 @@ def reproduce(version: int, root: Path, as_json: bool, **how: object) -> int:
     asked = Options(**how)  # type: ignore[arg-type]  # click has checked the types
     found = run_again(root.absolute(), version, asked, RunView(console))
     if as_json:
-        status = "ok" if found.reproduced else "findings"
-        options.print_json({"status": status, "error": None, **found.to_dict()})
+        status = "ok" if found.reproduced else "findings" if found.unknown is None else "cannot-tell"
+        options.print_json({"status": status, "error": found.unknown, **found.to_dict()})
     else:
         _print(found, console)
-    return 0 if found.reproduced else 1
+    if found.unknown is not None:
+        return ExitCode.CANNOT_TELL
+    return ExitCode.OK if found.reproduced else ExitCode.FINDINGS
 
 
 def _print(found: Reproduction, console: Console) -> None:
-    style = "bold green" if found.reproduced else "bold red"
+    style = "bold green" if found.reproduced else "bold red" if found.unknown is None else "bold yellow"
     console.print(Text.assemble("\n", (f"version {found.version.version}  ", "bold"), (found.verdict, style)))
     sections = [line for section in found.unpinned for line in section_lines(section)]
     for line in (*map(Text, _lines(found)), *sections):
@@ -69,8 +73,11 @@ def _lines(found: Reproduction) -> list[str]:
         lines += [f"          {name} differs" for name in found.differing[:3]]
     for figure in found.metrics:
         sides = " -> ".join("unknown" if side is None else f"{side:.4f}" for side in (figure.recorded, figure.found))
-        lines.append(f"metric    {figure.name} {sides}{_judged(figure.equal, figure.within_tolerance)}")
+        lines.append(
+            f"metric    {figure.name} {sides}{_judged(figure.equal, figure.within_tolerance) if figure.is_known else ''}"
+        )
     lines.append(f"promise   {_promise(found)}")
+    lines += [] if found.unknown is None else [f"unknown   {found.unknown}"]
     return lines + [f"note      {note}" for note in found.notes]
 
 

@@ -32,6 +32,8 @@ def trace(version: int | None, root: Path, as_json: bool) -> None:
     Example:
       mnist-tfx lineage trace 2 --root runs/mnist
     """
+    if version is None:
+        options.warn_of_foreign(root)
     found = tracing.trace(open_history(root.absolute()), version)
     if as_json:
         options.print_json({"status": "ok", "error": None, **found.to_dict()})

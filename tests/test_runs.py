@@ -1,0 +1,29 @@
+"""Runs as their records tell them, and runs that left none."""
+
+import pytest
+
+from components.errors import BadInput, CannotTell
+from pipeline.lineage.ledger import Ledger
+from pipeline.paths import RunPaths
+from pipeline.runs import find
+
+BEGUN = "20260101T120000.000001Z"
+
+
+@pytest.fixture
+def root(tmp_path):
+    paths = RunPaths(tmp_path / "root")
+    paths.root.mkdir()
+    Ledger.open(paths.ledger).intent(node="ExampleGen", run_id=BEGUN)
+    return paths.root
+
+
+@pytest.mark.parametrize("run_id", [BEGUN, "20260101", None])
+def test_a_run_that_was_killed_is_not_called_one_that_never_was(root, run_id):
+    with pytest.raises(CannotTell, match=f"run {BEGUN}: it began and left no record of how it ended"):
+        find(root, run_id)
+
+
+def test_a_run_that_never_was_is_refused(root):
+    with pytest.raises(BadInput, match="no such run"):
+        find(root, "2027")
