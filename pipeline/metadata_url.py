@@ -7,7 +7,6 @@ never repeated in an error either: a misspelt address has its password in any pl
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from components import untrusted
 from components.errors import BadInput
 from pipeline.paths import RunPaths
 
@@ -141,13 +141,15 @@ def recorded_address(paths: RunPaths) -> str | None:
 
     A store below the root moves along with it.
     """
-    if paths.identity.is_symlink() or not paths.identity.is_file():
+    if paths.identity.is_symlink() or not untrusted.is_file(paths.identity):
         return None
     try:
-        found = json.loads(paths.identity.read_text())
-        address, before = found.get(RECORDED), found.get("path")
-    except (OSError, ValueError, AttributeError):
+        found = untrusted.read_json(paths.identity, limit=untrusted.MIB)
+    except BadInput:
         return None
+    if not isinstance(found, dict):
+        return None
+    address, before = found.get(RECORDED), found.get("path")
     if not isinstance(address, str) or not address:
         return None
     if isinstance(before, str) and address.startswith(f"{before}/"):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import filelock
 
+from components import untrusted
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import CLAIMS_FILE, LOCK_FILE
 from components.untrusted import kind_of
@@ -204,10 +205,10 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as err:
-        raise EnvironmentProblem("does not say which pipeline lives here", where=path, got=err) from err
+    found = untrusted.read_json(path, limit=untrusted.MIB, error=EnvironmentProblem)
+    if not isinstance(found, dict):
+        got = type(found).__name__
+        raise EnvironmentProblem("does not say which pipeline lives here", where=path, wanted="an object", got=got)
     return found
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from components import untrusted
 from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
 
@@ -23,6 +24,9 @@ ALGORITHMS: Final = (ECDSA, ED25519)
 PRIVATE_FILE: Final = "private.pem"
 PUBLIC_FILE: Final = "public.pem"
 WANTED: Final = "an ECDSA key on P-256 or an Ed25519 key, in PEM"
+
+LIMIT: Final = 64 << 10
+"""Bytes; a PEM file of such a key has some hundred."""
 
 Passphrase = Callable[[], str]
 
@@ -222,7 +226,4 @@ def _create(path: Path, data: bytes, mode: int) -> None:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise BadInput("cannot read the key", where=path, got=err.strerror) from err
+    return untrusted.read_bytes(path, limit=LIMIT)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from components import untrusted
 from components.errors import BadInput
 
 FAIL, WARN, OFF = "fail", "warn", "off"
@@ -94,16 +95,9 @@ def read(path: Path) -> Policy:
     """Returns the policy in a YAML file.
 
     Raises:
-      BadInput: if it cannot be read, is no YAML mapping, or `Policy.from_dict` refuses it.
+      BadInput: if it is no regular file of a sensible size, no YAML mapping, or `Policy.from_dict` refuses it.
     """
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise BadInput("cannot be read", where=path, got=err.strerror) from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise BadInput("not YAML", where=path, got=" ".join(str(err).split())) from err
+    fields = untrusted.read_yaml(path)
     if not isinstance(fields, dict):
         raise BadInput("not a mapping", where=path, wanted="version and rules", got=type(fields).__name__)
     return Policy.from_dict(fields, path)

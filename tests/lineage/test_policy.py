@@ -1,7 +1,13 @@
+"""Policy files, and the limits of what is read as one; keys have the same."""
+
+import os
+import time
+from pathlib import Path
+
 import pytest
 
 from components.errors import BadInput
-from pipeline.lineage import policy
+from pipeline.lineage import keys, policy
 
 
 @pytest.fixture
@@ -36,9 +42,9 @@ def test_a_policy_round_trips():
         ("version: 1\nrule: {}\n", "version, rules"),
         ("version: 2\n", "version: 1"),
         ("version: 1\nrules: [leaks]\n", "rule: level"),
-        ("version: 1\nrules: {leaks: !!python/object:os.system x}\n", "not YAML"),
+        ("version: 1\nrules: {leaks: !!python/object:os.system x}\n", "not readable as YAML"),
         ("- 1\n", "not a mapping"),
-        ("{", "not YAML"),
+        ("{", "not readable as YAML"),
     ],
 )
 def test_a_wrong_policy_is_refused_with_what_would_be_right(written, text, named):
@@ -48,5 +54,34 @@ def test_a_wrong_policy_is_refused_with_what_would_be_right(written, text, named
 
 
 def test_a_missing_policy_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="no such file"):
         policy.read(tmp_path / "none.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize("text", [BOMB, f"version: {'9' * 5000}\n", "[" * 3000, "rules: 2026-02-31\n"])
+def test_a_policy_that_nobody_wrote_by_hand_is_refused_in_one_line(written, text):
+    started = time.monotonic()
+    with pytest.raises(BadInput) as caught:
+        policy.read(written(text))
+    assert time.monotonic() - started < 5
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("read", [policy.read, keys.load_public, lambda path: keys.load_private(path, str)])
+@pytest.mark.parametrize("kind", ["device", "FIFO", "folder", "large"])
+def test_a_policy_or_key_is_a_regular_file_of_a_stated_size_only(tmp_path, read, kind):
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "given"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "large":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(BadInput, match=r"not a regular file|too large|is a folder"):
+        read(path)

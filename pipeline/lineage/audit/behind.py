@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from components import untrusted
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
 from pipeline.lineage import attempts, chain
@@ -138,7 +138,7 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
 
 def _folder(root: Path, link: str, path: str, recorded: Mapping[str, Mapping[str, Any]], hasher: Hasher) -> Folder:
     linked = files.link_on_the_way(root, path)
-    seen = {} if linked else files.listing(root / path, hasher)
+    seen = {} if linked else files.listing(root / path, hasher, recorded)
     return Folder(link=link, path=path, recorded=recorded, seen=seen, linked=linked)
 
 
@@ -215,9 +215,9 @@ def _data_mismatch(
 def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
     """Compares the note on where the copies came from; its paths are for people, and nothing vouches for them."""
     try:
-        noted = json.loads(files.read_plain(folder / SOURCES))["sources"]
+        noted = untrusted.parse_json(files.read_plain(folder / SOURCES), where=SOURCES)["sources"]
         wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
-    except (files.NotPlain, ValueError, KeyError, TypeError, AttributeError) as err:
+    except (files.NotPlain, BadInput, ValueError, KeyError, TypeError, AttributeError) as err:
         return [Mismatch(path=SOURCES, what="cannot be read", got=str(err))]
     return [Mismatch(path=SOURCES, what="names another payload", got=", ".join(map(str, wrong)))] if wrong else []
 

@@ -102,8 +102,16 @@ class Hasher:
         """Returns the SHA-256 of a data file's payload, to be known later; `payload_digest` says what it may raise."""
         key = (str(path), limit)
         if key not in self._payloads:
-            self._payloads[key] = self._pool.submit(lambda: payload_digest(path, limit=limit).payload)
+            if str(path) not in self._known:
+                self.files += 1
+            self._payloads[key] = self._pool.submit(self._payload, path, limit)
         return self._payloads[key]
+
+    def _payload(self, path: Path, limit: int) -> str:
+        digest = payload_digest(path, limit=limit).payload
+        with self._lock:
+            self.bytes += 0 if str(path) in self._known else path.stat().st_size
+        return digest
 
     def _digest(self, path: str) -> str:
         digest, buffer, total = hashlib.sha256(), bytearray(CHUNK), 0
@@ -179,10 +187,17 @@ def link_on_the_way(root: Path, relative: str) -> str | None:
     return None
 
 
-def listing(folder: Path, hasher: Hasher | None = None) -> dict[str, Seen]:
+def listing(
+    folder: Path, hasher: Hasher | None = None, recorded: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Seen]:
     """Returns {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
 
     A folder that is not there, or is a link, has nothing in it; a file in its place goes by its own name.
+
+    Args:
+      folder: its path.
+      hasher: hashes the files; None if nothing is to be hashed.
+      recorded: what `compare` will be asked about; a file of another size, however large, need not be hashed for it.
     """
     found: dict[str, Seen] = {}
     kind = kind_of(folder)
@@ -202,7 +217,7 @@ def listing(folder: Path, hasher: Hasher | None = None) -> dict[str, Seen]:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
                 continue
-            found[path] = _seen(entry, hasher)
+            found[path] = _seen(entry, hasher, None if recorded is None else recorded.get(path, {}).get("bytes", -1))
     return dict(sorted(found.items()))
 
 
@@ -256,10 +271,12 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
         return list(entries)
 
 
-def _seen(entry: os.DirEntry[str], hasher: Hasher | None) -> Seen:
+def _seen(entry: os.DirEntry[str], hasher: Hasher | None, size: int | None) -> Seen:
+    """Returns what a folder's entry is, being hashed if it is a file of the given size, or of any with None."""
     status = entry.stat(follow_symlinks=False)
     kind = _kind(status.st_mode, entry.path)
-    started = hasher.start(entry.path) if hasher is not None and kind == FILE else None
+    is_wanted = kind == FILE and size in (None, status.st_size)
+    started = hasher.start(entry.path) if hasher is not None and is_wanted else None
     return Seen(kind, status.st_size, started)
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components import untrusted
+from components.errors import BadInput, EnvironmentProblem
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from pipeline.git_state import CLEAN
 from pipeline.lineage import chain
@@ -333,6 +333,6 @@ def _recorded(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -
 def _json(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> Any:
     data = _recorded(subject, path, recorded)
     try:
-        return None if data is None else json.loads(data)
-    except ValueError:
+        return None if data is None else untrusted.parse_json(data, where=path)
+    except BadInput:
         return None
