@@ -58,7 +58,7 @@ class Probe:
     def __init__(self) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process that writes to it
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(PROBE)],
+            [sys.executable, "-I", str(PROBE), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -1,4 +1,4 @@
-"""A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py`.
+"""A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py [PARENT]`.
 
 Writes the line `ready` once TensorFlow is imported: what goes wrong before it is no fault of any model, and what goes
 wrong after it is. Then reads one JSON line from standard input: `model` (path), `images` (array, uint8 [N, H, W])
@@ -12,15 +12,19 @@ Nothing but TensorFlow may be needed to serve a model, so our own packages are h
 from __future__ import annotations
 
 import base64
+import ctypes
 import importlib
 import importlib.abc
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
 
 OURS = ("components", "pipeline")
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when the thread that started it ends."""
 
 
 class _Block(importlib.abc.MetaPathFinder):
@@ -33,7 +37,8 @@ class _Block(importlib.abc.MetaPathFinder):
 
 
 def main() -> None:
-    """Answers one request and ends; ends without one when standard input closes."""
+    """Answers one request and ends; ends without one when standard input closes, or whoever started it ends."""
+    _die_with_parent()
     # TensorFlow and whatever a model prints must not get between the answer and its reader.
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -45,6 +50,13 @@ def main() -> None:
     if line := sys.stdin.readline():
         json.dump(_probe(tf, json.loads(line)), answer)
         answer.flush()
+
+
+def _die_with_parent() -> None:
+    # The end of standard input is seen only once TensorFlow is imported. As `pipeline.lifeline` has it, hidden from here.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if len(sys.argv) > 1 and os.getppid() != int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _probe(tf: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,9 @@ def main() -> NoReturn:
     standard_streams.install()
     status = _status()
     PROCESS.close()
+    if not status and (stopped := PROCESS.arrived) is not None:
+        # A library has swallowed it, or it was held back until the work was recorded.
+        status = _told(stopped)
     sys.exit(_checked(status))
 
 
@@ -94,8 +97,6 @@ def _status() -> int:
     """Call the command that was asked for and return its exit code; whatever stops it is told in one line."""
     try:
         status = cli.main(prog_name=PROGRAM, standalone_mode=False)
-        if not status:
-            PROCESS.check()  # a library may have swallowed it, or it was held back until the work was recorded
     except click.exceptions.NoArgsIsHelpError as err:
         click.echo(err.format_message())
         return ExitCode.OK

@@ -39,6 +39,9 @@ from pipeline.plan import Done, Planned
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
 
+VISIBLE: Final = frozenset({"Pusher"})
+"""Nodes whose executor changes what others see, before anything is recorded."""
+
 Prepare = Callable[[Node, data_types.ExecutionInfo], None]
 
 
@@ -68,18 +71,34 @@ class RunContext:
 class Execution:
     """One node on its way from intent to commit.
 
+    Args:
+      context: what all executions of the run share.
+      node: the node.
+      planned: what the planner has settled.
+      prepare: called before the executor starts.
+      progress: called with each progress line.
+      hold: called when signals have to wait until the commit; may be called twice.
+
     Attributes:
       done: hash and record, once the executor has succeeded.
     """
 
-    def __init__(
-        self, context: RunContext, node: Node, planned: Planned, *, prepare: Prepare, progress: Progress
+    def __init__(  # noqa: PLR0913  # what the runner knows
+        self,
+        context: RunContext,
+        node: Node,
+        planned: Planned,
+        *,
+        prepare: Prepare,
+        progress: Progress,
+        hold: Callable[[], None],
     ) -> None:
         self._context = context
         self._node = node
         self._planned = planned
         self._prepare = prepare
         self._progress = progress
+        self._hold = hold
         self._intent: Line | None = None
         self.done: Done | None = None
 
@@ -95,10 +114,13 @@ class Execution:
         )
         started, clock = time.time(), time.monotonic()
         self._prepare(self._node, info)
+        if self._node.id in VISIBLE:
+            self._hold()
         try:
             output = self._execute(spec, info)
         except OSError as err:
             raise EnvironmentProblem(err.strerror or "failed", where=err.filename or self._node.id) from err
+        self._hold()  # what is published has to be committed
         self._record(info, output, started, time.monotonic() - clock)
         return output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ SIGNALS: Final = (
 """All that end a process by default and that somebody sends on purpose."""
 
 RETRY_S: Final = 0.05
-"""Seconds after which a signal that met an import is sent again."""
+"""Seconds after which a signal that has not been dealt with is sent again."""
 
 _IMPORT_SYSTEM: Final = "<frozen importlib._bootstrap>"
 
@@ -42,13 +43,19 @@ class Interruptions:
 
     Libraries have `except Exception` in many places, and one of them can swallow what the handler raised: `check`
     raises it again.
+
+    Python runs a handler between two instructions. A signal that comes just before a blocking system call would wait
+    for its end, such as the seconds until a process answers: a thread, which the kernel's part of the handler wakes,
+    sends it again until it is dealt with.
     """
 
     def __init__(self) -> None:
         self._number: int | None = None
         self._raised = False
+        self._dealt_with = threading.Event()
         self._holds = 0
         self._handled = False
+        self._handlers: dict[signal.Signals, Any] = {}
         self._leave: Leave | None = None
 
     @property
@@ -68,8 +75,11 @@ class Interruptions:
             self._handle()
 
     def close(self) -> None:
-        """Note signals without raising, for good: what is left to do is to say how the command ended."""
+        """Ignore signals from now on: what is left to do is to say how the command ended, and to end."""
         self._holds += 1
+        for number in self._handlers:
+            # Python puts its own handlers back to the default when it ends, and leaves this one.
+            signal.signal(number, signal.SIG_IGN)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -77,22 +87,28 @@ class Interruptions:
         if self._handled or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = self._handle()
+        self._handle()
         try:
             yield
         finally:
             self._handled = False
-            for number, handler in before.items():
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+            self._dealt_with.set()  # not before: the handler sets it too, and would wait for itself
+            os.close(signal.set_wakeup_fd(-1))
 
-    def _handle(self) -> dict[signal.Signals, Any]:
+    def _handle(self) -> None:
         self._number, self._raised, self._handled = None, False, True
+        self._dealt_with = threading.Event()
+        arrivals, wakes = os.pipe()
+        os.set_blocking(wakes, False)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        threading.Thread(target=self._send_again, args=(arrivals, self._dealt_with), daemon=True).start()
         found = {number: signal.getsignal(number) for number in SIGNALS}
         # What is ignored stays so: `nohup` does that to SIGHUP, a shell's `&` to SIGINT. None is a handler set by C.
-        before = {number: now for number, now in found.items() if now not in (signal.SIG_IGN, None)}
-        for number in before:
+        self._handlers = {number: now for number, now in found.items() if now not in (signal.SIG_IGN, None)}
+        for number in self._handlers:
             signal.signal(number, self._arrived)
-        return before
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
@@ -120,17 +136,24 @@ class Interruptions:
         if self._number is None:
             self._number = number
         if self._raised or self._holds:
+            self._dealt_with.set()
             return
         error = Interrupted(self._number)
-        if _is_importing(frame):
-            if self._leave is not None:
-                self._leave(error)
-            again = threading.Timer(RETRY_S, signal.pthread_kill, (threading.main_thread().ident, number))
-            again.daemon = True
-            again.start()
-            return
-        self._raised = True
-        raise error
+        if not _is_importing(frame):
+            self._raised = True
+            self._dealt_with.set()
+            raise error
+        if self._leave is not None:
+            self._leave(error)
+
+    def _send_again(self, arrivals: int, dealt_with: threading.Event) -> None:
+        """Send what arrived to the main thread until `_arrived` has dealt with it; ends when the pipe is closed."""
+        main = threading.main_thread().ident
+        assert main is not None  # noqa: S101  # it has been started
+        while number := os.read(arrivals, 1):
+            if not dealt_with.wait(RETRY_S) and number[0] in SIGNALS:
+                signal.pthread_kill(main, number[0])
+        os.close(arrivals)
 
 
 PROCESS: Final = Interruptions()

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.device import VISIBLE, cuda_environment
 from pipeline import lifeline
+from pipeline.interruption import PROCESS
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -55,7 +56,8 @@ class StageProcesses:
             return
         self._control, theirs = socket.socketpair()
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with theirs, self._log.open("ab") as log:
+        # A signal between the process's start and the end of the assignment would leave it to itself.
+        with PROCESS.held_back(), theirs, self._log.open("ab") as log:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.forkserver"],
                 stdin=theirs.fileno(),

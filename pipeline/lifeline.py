@@ -26,7 +26,7 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL, *, parent: int | No
 
     Args:
       number: what to send.
-      parent: its process id; found in the environment by default.
+      parent: its process id; found in the environment by default, 0 if it is not known.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     wanted = int(os.environ.get(PARENT, "0")) if parent is None else parent

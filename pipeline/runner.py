@@ -24,15 +24,17 @@ from pipeline.execution import SPECS, Execution, RunContext
 from pipeline.git_state import git_state
 from pipeline.interruption import Interrupted, Interruptions
 from pipeline.isolation import StageProcesses
-from pipeline.lineage import record_files, records, signing
+from pipeline.lineage import record_files, records, recovery, signing
 from pipeline.lineage.keys import PrivateKey
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.pushes import note_push
+from pipeline.lineage.serving_directory import ServingDirectory
+from pipeline.lineage.store import Store
 from pipeline.metadata_connection import Connection
+from pipeline.metadata_url import SqliteFile
 from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
 from pipeline.plan import Done, Planned, Planner
 from pipeline.run_record import portable, run_record, skipped
-from pipeline.settling import settle
 from pipeline.view import RunView
 
 
@@ -89,8 +91,12 @@ class Run:
             before = root.check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
             root.check_ledger(self._config.paths, ledger.chain)
-            error = self._attempt(compiled, ledger, before)
-            with self._interruptions.held_back():
+            with contextlib.ExitStack() as last_lines:
+                try:
+                    error = self._attempt(compiled, ledger, before)
+                    last_lines.enter_context(self._interruptions.held_back())
+                except Interrupted as err:  # between the last node and the line above; it is raised only once
+                    error = err
                 nodes = [self._outcomes.get(node.id) or skipped(node.id) for node in compiled.nodes]
                 record = run_record(self._config, self._run_id, nodes, self._done, error, started)
                 ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
@@ -107,7 +113,8 @@ class Run:
             self._keep_report(err)
             return err
         except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
-            return self._unexpected(err)
+            # What a library makes of a signal that met it is about the library.
+            return self._interruptions.arrived or self._unexpected(err)
         finally:
             self._view.close()
         return None
@@ -116,7 +123,8 @@ class Run:
         connection = metadata_connection.connect(
             self._config.metadata, self._config.paths, ledger.chain, self._view.say
         )
-        settle(self._config, connection, ledger, before, self._view.say)
+        with self._interruptions.held_back():
+            self._settle(connection, ledger, before)
         self._highest_version = ledger.chain.highest_version()
         context = RunContext(
             run_id=self._run_id,
@@ -140,10 +148,31 @@ class Run:
             for node in compiled.nodes:
                 self._interruptions.check()
                 self._run_node(node, planner, context, connection, compiled)
+            self._interruptions.check()
             self._sign_again()
         finally:
             # Nothing of this run is still at work, however it ended.
-            metadata_store.fail_running(connection, (self._run_id,))
+            with self._interruptions.held_back():
+                metadata_store.fail_running(connection, (self._run_id,))
+
+    def _settle(self, connection: Connection, ledger: Ledger, before: Path | None) -> None:
+        """Follow a root that was moved or copied, and settle what an earlier run left open."""
+        paths, say = self._config.paths, self._view.say
+        if ledger.repaired:
+            say(f"warning: {ledger.repaired}")
+        if before is not None and before != paths.root:
+            metadata_store.relocate(connection, before, paths.root)
+        root.claim(paths, self._config.identity, str(connection.address))
+        foreign = {entry.path for entry in ServingDirectory(paths, ledger.chain).foreign}  # named before the imports
+        with connection as handle:
+            address = connection.address
+            place = address.path if isinstance(address, SqliteFile) else address
+            for done in recovery.recover(paths, Store(place, handle.store, paths), ledger):
+                if done.where not in foreign:
+                    say(f"{'recovered from a crash' if done.settled else 'warning'}: {done}")
+        runs = metadata_store.open_runs(ledger.chain, paths.log("").parent)
+        if left := metadata_store.fail_running(connection, runs):
+            say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
 
     def _run_node(
         self,
@@ -190,22 +219,26 @@ class Run:
             self._done[node.id] = planned.reuse
             return "cached", planned.why
         self._processes.start()
-        execution = Execution(
-            context,
-            node,
-            planned,
-            prepare=self._prepare,
-            progress=lambda line: self._view.progress(node.id, line),
-        )
-        try:
-            self._launch(node, execution, connection, compiled)
-        except BaseException as err:
-            execution.give_up(portable(self._config, str(err)))
-            raise
-        # Before the commit: a push whose node is committed always has its line.
-        if execution.done is not None:
-            note_push(execution.done.record, context.ledger)
-        self._done[node.id] = execution.commit()
+        # A signal waits from the moment when the execution changes something until the ledger says so.
+        with contextlib.ExitStack() as unrecorded:
+            execution = Execution(
+                context,
+                node,
+                planned,
+                prepare=self._prepare,
+                progress=lambda line: self._view.progress(node.id, line),
+                hold=lambda: unrecorded.enter_context(self._interruptions.held_back()),
+            )
+            try:
+                self._launch(node, execution, connection, compiled)
+            except BaseException as err:
+                with self._interruptions.held_back():
+                    execution.give_up(portable(self._config, str(err)))
+                raise
+            # Before the commit: a push whose node is committed always has its line.
+            if execution.done is not None:
+                note_push(execution.done.record, context.ledger)
+            self._done[node.id] = execution.commit()
         why = planned.why if planned.reuse is None else "the metadata store does not know its outputs"
         resumed = resumption.resumed(self._config.paths.root, self._done[node.id].record)
         return "executed", why if resumed is None else f"{why}; {resumed}"

@@ -7,8 +7,6 @@ a row of the data. Thresholds come from `pipeline.schema_calibration`.
 from __future__ import annotations
 
 import datetime as dt
-import os
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components import digest
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, SPLITS
+from components.files import replacing
 from components.ingest import csv_rows, idx
 from components.profile import ASPECTS, Reference, distance
 from components.schema_files import (
@@ -28,6 +27,7 @@ from components.schema_files import (
     read_schema,
     schema_digest,
 )
+from pipeline.interruption import PROCESS
 from pipeline.schema_calibration import Source, calibrate
 
 if TYPE_CHECKING:
@@ -230,11 +230,13 @@ def approve(draft: Path, folder: Path) -> str:
     known = approvals(folder)
     texts = {target: source.read_text(encoding="utf-8") for source, target in _pairs(draft, installed)}
     folder.mkdir(parents=True, exist_ok=True)
-    for target, text in texts.items():
-        _write(target, text)
-    pinned = schema_digest(installed)
-    known[geometry] = {"digest": pinned, "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat()}
-    _write_approvals(folder, known)
+    PROCESS.check()
+    with PROCESS.held_back():  # a schema is in force with its digest or not at all
+        for target, text in texts.items():
+            _write(target, text)
+        pinned = schema_digest(installed)
+        known[geometry] = {"digest": pinned, "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat()}
+        _write_approvals(folder, known)
     return pinned
 
 
@@ -249,6 +251,5 @@ def _write_approvals(folder: Path, known: Mapping[str, Mapping[str, str]]) -> No
 
 def _write(path: Path, text: str) -> None:
     """Writes a file all at once: under another name, then renamed over what is there."""
-    stage = path.with_name(f".stage-{uuid.uuid4().hex}")
-    stage.write_text(text, encoding="utf-8")
-    os.replace(stage, path)
+    with replacing(path) as file:
+        file.write(text.encode())

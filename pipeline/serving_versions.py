@@ -27,13 +27,14 @@ from components.serving import (
     locked,
     raise_floor,
 )
+from pipeline.interruption import PROCESS
 from pipeline.lineage import chain, idle, record_files
 from pipeline.lineage.attach import PUSHER, Origin, Push
 from pipeline.lineage.chain import Line
 from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.orphans import Survey, size
 from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord, utc
-from pipeline.lineage.repair import named
+from pipeline.lineage.recovery import named, recover_first
 from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.lineage.store import open_store
 from pipeline.paths import RunPaths
@@ -107,6 +108,7 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
       EnvironmentProblem: if a run is under way, the store is lost or locked, or the disk does not take it.
     """
     with idle.held(root) as paths:
+        recover_first(paths, say)
         survey = Survey.of(paths)
         old, highest = _chosen(survey.serving, version)
         survey.serving.require_ours(say)
@@ -120,25 +122,27 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
         raise_floor(paths.serving, ledger.chain.highest_version())
         note = {"restored": version, "rolled_back_from": highest.version}
         started = time.time()
-        try:
-            push.begin()
-            # The manifest stays the same, and with it what was signed.
-            signature = old.path / SIGNATURE if (old.path / SIGNATURE).is_file() else None
-            made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest, signature=signature)
-        except BaseException as err:
-            push.give_up(str(err))
-            raise
-        push.reuse(_others(survey, pushed.run_id))
-        known = push.finish(made.version, made.digest, {ROLLED_BACK: {**note, "run_id": pushed.run_id}}, **note)
-        done = Rollback(
-            **note,
-            version=made.version,
-            path=paths.relative(made.path),
-            digest=made.digest,
-            record=known,
-            run_id=push.run_id,
-        )
-        _note_run(survey, ledger, done, pushed.run_id, started)
+        PROCESS.check()
+        with PROCESS.held_back():  # what is served is recorded, or not served
+            try:
+                push.begin()
+                # The manifest stays the same, and with it what was signed.
+                signature = old.path / SIGNATURE if (old.path / SIGNATURE).is_file() else None
+                made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest, signature=signature)
+            except BaseException as err:
+                push.give_up(str(err))
+                raise
+            push.reuse(_others(survey, pushed.run_id))
+            known = push.finish(made.version, made.digest, {ROLLED_BACK: {**note, "run_id": pushed.run_id}}, **note)
+            done = Rollback(
+                **note,
+                version=made.version,
+                path=paths.relative(made.path),
+                digest=made.digest,
+                record=known,
+                run_id=push.run_id,
+            )
+            _note_run(survey, ledger, done, pushed.run_id, started)
     return done
 
 
@@ -267,13 +271,15 @@ def _remove(directory: ServingDirectory, gone: tuple[Pruned, ...]) -> None:
     raise_floor(paths.serving, ledger.chain.highest_version())
     with locked(paths.serving):
         for one in gone:
-            if one.version not in directory.pruned:
-                ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
-            hidden = paths.serving / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
-            try:
-                os.rename(paths.root / one.path, hidden)
-                sync_folder(paths.serving)
-                shutil.rmtree(hidden)
-            except OSError as err:
-                where = err.filename or paths.root / one.path
-                raise EnvironmentProblem("cannot remove it", where=where, got=err.strerror) from err
+            PROCESS.check()
+            with PROCESS.held_back():  # what the ledger calls pruned is gone
+                if one.version not in directory.pruned:
+                    ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
+                hidden = paths.serving / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+                try:
+                    os.rename(paths.root / one.path, hidden)
+                    sync_folder(paths.serving)
+                    shutil.rmtree(hidden)
+                except OSError as err:
+                    where = err.filename or paths.root / one.path
+                    raise EnvironmentProblem("cannot remove it", where=where, got=err.strerror) from err

@@ -136,3 +136,28 @@ def test_a_signal_that_meets_an_import_is_raised_when_the_import_is_done(tmp_pat
         assert slow_module.WHOLE
         threading.Event().wait(5)
     assert sys.modules.pop("slow_module").WHOLE
+
+
+def test_a_signal_just_before_a_system_call_that_waits_is_not_slept_through():
+    """The C part of the handler has run, Python's has not, and the call below would wait for ever."""
+    script = """
+import os, signal, threading, time
+from pipeline.interruption import Interrupted, PROCESS
+PROCESS.install()
+reader, writer = os.pipe()
+real = PROCESS._arrived
+seen = []
+def late(number, frame):
+    seen.append(number)
+    if len(seen) > 1:
+        real(number, frame)
+signal.signal(signal.SIGTERM, late)
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.read(reader, 1)
+except Interrupted:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=PROJECT,
+                          timeout=30)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

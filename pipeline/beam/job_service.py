@@ -17,6 +17,7 @@ from typing import Final
 from typing_extensions import Self
 
 from components.errors import EnvironmentProblem
+from pipeline.interruption import PROCESS
 from pipeline.isolation import CPU_ONLY, ENGINE_ENV
 
 START_S: Final = 120.0
@@ -37,6 +38,10 @@ class JobService:
 
     def start(self) -> None:
         """Starts it; returns at once."""
+        with PROCESS.held_back():  # whatever is started has to be known to be ended
+            self._start()
+
+    def _start(self) -> None:
         scratch = self._ended.enter_context(
             tempfile.TemporaryDirectory(prefix="mnist-tfx-beam-", ignore_cleanup_errors=True)
         )
@@ -45,7 +50,7 @@ class JobService:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.beam.job_service_process", scratch],
+                [sys.executable, "-m", "pipeline.beam.job_service_start", scratch],
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,

@@ -1,8 +1,7 @@
 """A socket on standard input, open as long as the run lives -> Beam's Python job service and a pool of worker processes.
 
-Started by `pipeline.beam.job_service` as `python -m pipeline.beam.job_service_process SCRATCH`. It answers with one JSON line,
-{"job": address, "pool": address}, and serves until the socket closes: then it ends itself and every worker at once,
-also when the run was killed. Workers are started where nothing of the run is: in an empty folder, from an interpreter
+Started by `pipeline.beam.job_service` as `python -m pipeline.beam.job_service_start SCRATCH`. It answers with one JSON line,
+{"job": address, "pool": address}, and serves until that module ends it and every worker. Workers are started where nothing of the run is: in an empty folder, from an interpreter
 that knows the installed packages and what Beam pickled, as on a machine of a cluster.
 """
 
@@ -10,9 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -129,11 +125,14 @@ def listen_on_loopback_only() -> None:
     grpc.server = server
 
 
-def main() -> None:
-    """Serves until the socket on file descriptor 0 closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides when this ends
+def serve(run: socket.socket, scratch: Path) -> None:
+    """Serve for good.
+
+    Args:
+      run: told the addresses.
+      scratch: an empty folder.
+    """
     logging.basicConfig(level=logging.WARNING)
-    run, scratch = socket.socket(fileno=os.dup(0)), Path(sys.argv[1])
     listen_on_loopback_only()
     staging, workers = scratch / "staging", scratch / "workers"
     staging.mkdir()
@@ -146,11 +145,4 @@ def main() -> None:
     pool.start()
     addresses = {"job": f"{LOOPBACK}:{job_port}", "pool": f"{LOOPBACK}:{pool_port}"}
     run.sendall(json.dumps(addresses).encode() + b"\n")
-    while run.recv(1):
-        pass
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)  # a group of its own: this process and every worker
-
-
-if __name__ == "__main__":
-    main()
+    threading.Event().wait()

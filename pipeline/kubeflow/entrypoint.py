@@ -17,28 +17,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import EnvironmentProblem, MnistTfxError
-from pipeline import lean_imports
+from pipeline import lean_imports, lifeline
 from pipeline.beam.choice import engine_of
+from pipeline.interruption import PROCESS, Interrupted
 from pipeline.isolation import ENGINE_ENV
 from pipeline.kubeflow import places, termination
 from pipeline.kubeflow.pod import invocation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Does one task and returns the exit code of `components.errors.ExitCode`, which KFP's launcher turns into 1."""
+    """Do one task and return the exit code of `components.errors.ExitCode`, which KFP's launcher turns into 1.
+
+    A signal that arrives while a push is delivered changes nothing: what is served has to be recorded, and the platform
+    records what a task has delivered only if it ends well.
+    """
+    PROCESS.install()
+    if lifeline.PARENT in os.environ:  # a simulated pod; a real one ends with its container
+        lifeline.die_with_parent(parent=0)  # a shell may be between the two
     arguments, beam_args = _parser().parse_known_args(argv)
     os.environ.update({name: value for name, value in ENGINE_ENV.items() if name not in os.environ})
     try:
         with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as scratch:
             _run(arguments, tuple(beam_args), Path(scratch))
-    except MnistTfxError as err:
-        return _failed(err)
-    except OSError as err:
-        return _failed(EnvironmentProblem(err.strerror or str(err), where=err.filename))
     except Exception as err:  # noqa: BLE001  # whatever it is, the pod says so in one line
-        traceback.print_exc()
-        return _failed(EnvironmentProblem(f"{type(err).__name__}: {' '.join(str(err).split())[:500]}"))
+        return _failed(PROCESS.arrived or _known(err))
     return 0
+
+
+def _known(err: Exception) -> MnistTfxError:
+    if isinstance(err, MnistTfxError):
+        return err
+    if isinstance(err, OSError):
+        return EnvironmentProblem(err.strerror or str(err), where=err.filename)
+    traceback.print_exc()
+    return EnvironmentProblem(f"{type(err).__name__}: {' '.join(str(err).split())[:500]}")
 
 
 def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Path) -> None:
@@ -88,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _failed(err: MnistTfxError) -> int:
-    line = termination.line(err)
+def _failed(err: MnistTfxError | Interrupted) -> int:
+    line = f"mnist-tfx: {err}" if isinstance(err, Interrupted) else termination.line(err)
     print(line, file=sys.stderr)  # noqa: T201  # the pod's answer
     with contextlib.suppress(OSError):
         places.volume(termination.LOG).write_text(f"{line}\n")

@@ -14,6 +14,7 @@ from typing import Final
 
 from components import serving
 from components.errors import EnvironmentProblem
+from pipeline.interruption import PROCESS
 from pipeline.lineage import chain, idle, manifest
 from pipeline.lineage.graph import closure
 from pipeline.lineage.ledger import Ledger
@@ -28,6 +29,7 @@ from pipeline.lineage.orphans import (
     size,
 )
 from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.lineage.recovery import recover_first
 from pipeline.lineage.served import read_provenance
 from pipeline.lineage.store import open_store
 from pipeline.paths import RunPaths
@@ -71,6 +73,8 @@ def collect(
       EnvironmentProblem: if a run is under way, or if a record behind what is to stay is missing or changed.
     """
     with idle.held(root) as paths:
+        if not dry_run:
+            recover_first(paths, say)
         survey = Survey.of(paths)
         found = tuple(garbage(survey, reachable(survey, keep_runs), keep_runs))
         if found and not dry_run:
@@ -149,11 +153,15 @@ def _of(kind: str, paths: RunPaths, found: Iterable[Path]) -> Iterator[Garbage]:
 def _remove(found: tuple[Garbage, ...], survey: Survey, say: Callable[[str], None]) -> None:
     paths = survey.paths
     store = open_store(paths, say=say)
-    _note(found, survey)
-    store.mark_deleted(one.record for one in found if one.record is not None)
+    PROCESS.check()
+    with PROCESS.held_back():  # ledger and store say the same
+        _note(found, survey)
+        store.mark_deleted(one.record for one in found if one.record is not None)
     for one in found:
+        PROCESS.check()
         if one.kind != "stage":
-            remove(paths.root / one.path)
+            with PROCESS.held_back():
+                remove(paths.root / one.path)
     if any(one.kind == "stage" for one in found):
         with serving.locked(paths.serving):
             left = serving.clear_stages(paths.serving)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import os
 import uuid
 from pathlib import Path
 from typing import Any
 
 from components.errors import EnvironmentProblem, Refused
+from pipeline.interruption import PROCESS
 from pipeline.lineage import chain, idle, store
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.past import Past, highest_number, in_old_order, past
@@ -63,12 +65,15 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
             raise Refused("a store that opens is here", where=place, hint="--to FILE writes elsewhere")
         ledger = chain.read(paths.ledger)
         pasts = in_old_order(past(ledger, scan(paths.records)), highest_number(paths.artifacts))
+        _clear(place)
         new = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
         try:
             counts = _write(new, pasts, ledger, paths)
-            kept = _set_aside(place)
-            new.replace(place)
-            sync_folder(place.parent)
+            PROCESS.check()
+            with PROCESS.held_back():  # there is a store all the time
+                kept = _set_aside(place)
+                new.replace(place)
+                sync_folder(place.parent)
         finally:
             new.unlink(missing_ok=True)
     return Rebuilt(path=place, kept=kept, **counts)
@@ -92,6 +97,12 @@ def opens(path: Path) -> bool:
     except (EnvironmentProblem, OSError):
         return False
     return True
+
+
+def _clear(place: Path) -> None:
+    """Remove what a killed rebuild left beside the store; with the root's lock held it has no owner."""
+    for left in place.parent.glob(f".{glob.escape(place.name)}-{'[0-9a-f]' * 32}*"):
+        left.unlink(missing_ok=True)
 
 
 def _set_aside(place: Path) -> Path | None:

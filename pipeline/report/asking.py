@@ -73,13 +73,14 @@ def own_process(question: Mapping[str, Any]) -> bytes:
       EnvironmentProblem: if it fails.
     """
     # Imported by whoever asks alone: a report on a finished run needs no fork server.
+    from pipeline import lifeline
     from pipeline.isolation import CPU_ONLY, ENGINE_ENV
 
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.report.answering"],
         input=canonical_json(dict(question)),
         capture_output=True,
-        env={**os.environ, **ENGINE_ENV, **CPU_ONLY},
+        env={**os.environ, **ENGINE_ENV, **CPU_ONLY, **lifeline.environment()},
         cwd=Path(__file__).resolve().parents[2],
         check=False,
     )

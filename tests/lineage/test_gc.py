@@ -149,7 +149,10 @@ def test_a_foreign_entry_of_the_serving_directory_neither_stops_a_collection_nor
 def test_the_checkpoint_of_a_training_that_may_be_resumed_stays(paths):
     Ledger.open(paths.ledger).intent(node="Classifier", run_id="run-4", key="abc")
     leave(paths.checkpoints / "abc/training.npz")
-    assert removed(paths) == set()
+    said = []
+    assert collect(paths.root, said.append) == ()
+    assert len(said) == 1
+    assert "recovered from a crash: lost: Classifier of run run-4" in said[0]
 
 
 def test_a_link_goes_and_what_it_points_at_stays(paths, tmp_path):

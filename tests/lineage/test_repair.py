@@ -16,7 +16,8 @@ from pipeline.lineage.ledger import Ledger
 from pipeline.lineage.orphans import Survey, orphans
 from pipeline.lineage.record_files import write
 from pipeline.lineage.records import RunRecord
-from pipeline.lineage.repair import blessed, repair
+from pipeline.lineage.recovery import blessed
+from pipeline.lineage.repair import repair
 from pipeline.lineage.store import open_store
 
 

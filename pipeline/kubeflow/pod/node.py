@@ -8,6 +8,7 @@ with the same words. Only then are the outputs moved to where they are to be upl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -28,6 +29,7 @@ from pipeline.beam.engines import DIRECT
 from pipeline.code_digest import Code, code_of
 from pipeline.config import CODE
 from pipeline.git_state import git_state
+from pipeline.interruption import PROCESS
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
@@ -38,6 +40,7 @@ from pipeline.kubeflow.pod.upstream import Upstream
 from pipeline.lineage import artifacts, keys, record_files, records
 from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
 from pipeline.lineage.keys import PrivateKey
+from pipeline.lineage.pushes import PUSHER
 from pipeline.lineage.records import ExecutionRecord, Scalar
 from pipeline.paths import RunPaths
 
@@ -106,18 +109,22 @@ class _Execution:
         work = self._work(known, parameters, code, lock)
         refusals = Refusals.of(self._place, task.node, work.key)
         refusals.repeat()
-        try:
-            made = self._execute(known, parameters, work.key)
-        except MnistTfxError as err:
-            name_places(err, self._meant())
-            refusals.keep(err)
-            raise
-        refusals.forget()
-        self._finish(work, made, started, time.monotonic() - clock)
+        PROCESS.check()
+        # What is served is delivered with its record, or not served.
+        with PROCESS.held_back() if task.node == PUSHER else contextlib.nullcontext():
+            try:
+                made = self._execute(known, parameters, work.key)
+            except MnistTfxError as err:
+                name_places(err, self._meant())
+                refusals.keep(err)
+                raise
+            with PROCESS.held_back():
+                refusals.forget()
+                self._finish(work, made, started, time.monotonic() - clock)
 
     def _execute(self, known: Upstream, parameters: Mapping[str, Scalar], key: str) -> Mapping[str, dict[str, Any]]:
         """Does the work, once it is known what it is; whatever it refuses, it refuses for these inputs for good."""
-        if self._task.node == "Pusher":
+        if self._task.node == PUSHER:
             _require_blessed(known)
             self._write_provenance(known)
         self._keep_checkpoints(key)

@@ -22,6 +22,7 @@ from typing import IO, Final
 
 import pipeline
 from components.errors import EnvironmentProblem
+from pipeline import lifeline
 from pipeline.kubeflow.places import POD_ROOT
 from pipeline.kubeflow.termination import LOG
 
@@ -127,6 +128,7 @@ class Pod:
             "PYTHONPATH": str(Path(pipeline.__file__).parents[1]),
             "PYTHONUNBUFFERED": "1",
             POD_ROOT: str(self.root),
+            **lifeline.environment(),
         }
 
 

@@ -1,0 +1,270 @@
+"""Recovery of a root from a crash: intents, records and served versions. Served bytes are never touched.
+
+ML Metadata and the ledger share no transaction: an intent is in the ledger before an execution, its commit after the
+execution was published. Whoever holds the root's lock knows that nobody is between the two any more. What was published
+is committed only if all its bytes are what its record says. A served version is attached only if its digest is that of a
+model which both the Evaluator and the SavedModelCheck blessed; anything else that is served stays what it is, and the
+audit says so. The start of a run, `lineage repair` and whatever else changes a root recover it by this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from components.errors import MnistTfxError
+from components.serving import ServedVersion
+from pipeline.interruption import PROCESS
+from pipeline.lineage import chain, record_files
+from pipeline.lineage.artifacts import ArtifactRef, difference
+from pipeline.lineage.attach import PUSHER, Origin, Push, push_key
+from pipeline.lineage.chain import Line
+from pipeline.lineage.graph import closure
+from pipeline.lineage.ledger import Ledger
+from pipeline.lineage.orphans import Survey
+from pipeline.lineage.pushes import note_push
+from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.lineage.served import read_provenance
+from pipeline.lineage.store import Store, open_store
+from pipeline.paths import RunPaths
+
+REPAIRED: Final = "repaired"
+"""Key of `ExecutionRecord.extra`, and of a ledger line's details, where a repair and not a run wrote them."""
+
+MODEL, MODEL_BLESSING, INFRA_BLESSING = "model", "model_blessing", "infra_blessing"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repair:
+    """One thing that was settled, or could not be.
+
+    Attributes:
+      kind: `attached`, `committed`, `lost`, `failed`, `run-recorded`, `line-repaired` or `left`.
+      where: what it is about.
+      why: on what grounds.
+    """
+
+    kind: str
+    where: str
+    why: str
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do about it."""
+        return self.kind != "left"
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}: {self.why}"
+
+
+def recover(paths: RunPaths, store: Store, ledger: Ledger | None) -> Iterator[Repair]:
+    """Settle one thing after the other: intents, then pushes, since they rest on the records of other nodes, then runs.
+
+    Args:
+      paths: of a root whose lock is held.
+      store: its metadata store.
+      ledger: open for appending; None says what would be done and does nothing.
+
+    Yields:
+      What was settled, or could not be.
+    """
+    yield from _Recovery(paths, store, ledger).repairs()
+
+
+def recover_first(paths: RunPaths, say: Callable[[str], None]) -> None:
+    """Settle what a crash left open, before a root whose lock is held is changed; without an open intent, do nothing.
+
+    Raises:
+      EnvironmentProblem: if the ledger is broken, or the store is lost or locked.
+    """
+    if not chain.read(paths.ledger).unsettled():
+        return
+    store = open_store(paths, say=say)
+    with PROCESS.held_back():
+        for done in recover(paths, store, Ledger.open(paths.ledger)):
+            if done.settled:
+                say(f"recovered from a crash: {done}")
+
+
+def blessed(survey: Survey, digest: str) -> Origin | None:
+    """Returns what a push of the model with this digest would read: the newest model with both blessings, if any."""
+    for record in reversed(survey.committed.values()):
+        model = next(iter(record.inputs.get(MODEL, ())), None)
+        if model is None or model.sha256 != digest:
+            continue
+        found = {kind: _blessing(survey, kind, model) for kind in ("ModelBlessing", "InfraBlessing")}
+        if (by_evaluation := found["ModelBlessing"]) and (by_check := found["InfraBlessing"]):
+            inputs = {MODEL: (model,), MODEL_BLESSING: (by_evaluation,), INFRA_BLESSING: (by_check,)}
+            return Origin(pipeline=record.pipeline, inputs=inputs)
+    return None
+
+
+def _blessing(survey: Survey, kind: str, model: ArtifactRef) -> ArtifactRef | None:
+    for known, record in reversed(survey.committed.items()):
+        if model in record.inputs.get(MODEL, ()):
+            made = (entry for entries in record.outputs.values() for entry in entries if entry.type == kind)
+            for entry in made:
+                # The newest verdict counts, whichever it is.
+                return entry.ref(known) if entry.properties.get("blessed") == 1 else None
+    return None
+
+
+class _Recovery:
+    """One recovery of a held root."""
+
+    def __init__(self, paths: RunPaths, store: Store, ledger: Ledger | None) -> None:
+        self._paths = paths
+        self._store = store
+        self._ledger = ledger
+        self._survey = Survey.of(paths)
+
+    def repairs(self) -> Iterator[Repair]:
+        waiting, intents = [], self._survey.ledger.unsettled()
+        for intent in intents:
+            published = self._published(intent)
+            if published is not None:
+                yield self._commit(intent, published)
+            elif intent.node == PUSHER:
+                waiting.append(intent)
+            else:
+                yield self._lose(intent)
+        if intents:
+            self._look_again()
+        yield from self._pushes(waiting)
+        yield from self._pruned()
+        yield from self._runs()
+
+    def _look_again(self) -> None:
+        if self._ledger is not None:
+            self._survey = Survey.of(self._paths)
+
+    def _published(self, intent: Line) -> str | None:
+        """Returns the record that an intent came to, if store and files bear it out."""
+        for known, record in self._survey.uncommitted.items():
+            asked = isinstance(record, ExecutionRecord) and (record.run_id, record.node) == (intent.run_id, intent.node)
+            if asked and isinstance(record, ExecutionRecord) and record.key == intent.details.get("key"):
+                entries = [entry for made in record.outputs.values() for entry in made]
+                whole = not any(difference(self._paths.root, entry) for entry in entries)
+                return known if whole and self._store.has_published(known) else None
+        return None
+
+    def _commit(self, intent: Line, known: str) -> Repair:
+        if self._ledger is not None:
+            record = self._survey.uncommitted[known]
+            if isinstance(record, ExecutionRecord):
+                note_push(record, self._ledger, **{REPAIRED: True})
+            self._ledger.commit(intent, record=known, **{REPAIRED: True})
+        why = "published, its record and all its bytes are there: committed"
+        return Repair(kind="committed", where=_name(intent), why=why)
+
+    def _lose(self, intent: Line) -> Repair:
+        why = "its process ended before it was published"
+        if self._ledger is not None:
+            self._ledger.lost(intent, why=why, **{REPAIRED: True})
+        return Repair(kind="lost", where=_name(intent), why=why)
+
+    def _pushes(self, waiting: list[Line]) -> Iterator[Repair]:
+        for entry in self._survey.serving.foreign:
+            yield Repair(kind="left", where=entry.path, why=f"{entry.what}: move it out of there: {entry.remedy}")
+        for served in self._survey.serving.unrecorded:
+            origin = blessed(self._survey, served.digest)
+            if origin is not None:
+                yield from self._attach(served, origin, waiting)
+            else:
+                why = f"no model with digest {served.digest} was blessed: left as it is"
+                yield Repair(kind="left", where=self._paths.relative(served.path), why=why)
+        for intent in waiting:
+            yield self._lose(intent)
+
+    def _attach(self, served: ServedVersion, origin: Origin, waiting: list[Line]) -> Iterator[Repair]:
+        where = self._paths.relative(served.path)
+        yield Repair(kind="attached", where=where, why=f"its digest {served.digest} is that of a blessed model")
+        # The code may have been changed since; then the intent asked for something else than is recorded now.
+        key = push_key(self._paths, origin)
+        intent = next((line for line in waiting if line.details.get("key") == key), None)
+        if intent is not None:
+            waiting.remove(intent)
+        if self._ledger is None:
+            return
+        run_id = named("repair") if intent is None else intent.run_id
+        push = Push(self._paths, self._ledger, self._store, origin, run_id)
+        push.begin(intent)
+        note = {"why": "served, but not recorded", "digest": served.digest}
+        known = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
+        self._look_again()
+        if intent is None:  # a killed run has put what it reused; this id is new
+            behind = closure(self._survey.records, [known])
+            push.reuse({record.node: (hash_, record) for hash_, record in behind.items() if hash_ != known})
+        yield from self._note_run(push.run_id, known, self._settings(served))
+
+    def _settings(self, served: ServedVersion) -> Mapping[str, Any]:
+        """Returns the sections of the recipe that the nodes had, as the provenance of a version tells them."""
+        try:
+            told = read_provenance(self._paths.root, served.version)["predicate"]["buildDefinition"]
+            return dict(told["externalParameters"]["settings"])
+        except (MnistTfxError, KeyError, TypeError, ValueError):
+            return {}
+
+    def _note_run(self, run_id: str, known: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
+        """Writes the record of the run that a push belongs to, which did not live to write it."""
+        lines = self._survey.ledger.lines
+        if self._ledger is None or any(line.event == chain.RUN and line.run_id == run_id for line in lines):
+            return
+        behind = closure(self._survey.records, [known])
+        pusher = behind[known]
+        record = RunRecord(
+            run_id=run_id,
+            recipe=pusher.pipeline,
+            settings=settings,
+            status="interrupted",
+            error={"kind": "Interrupted", "what": "ended after its model was served: recorded by lineage repair"},
+            nodes=tuple(_outcome(hash_, one, run_id) for hash_, one in behind.items()),
+            sources=tuple(source for one in behind.values() for source in one.sources),
+            started=min(one.started for one in behind.values() if one.run_id == run_id),
+            finished=pusher.finished,
+            **self._results(behind),
+        )
+        self._ledger.run(run_id=run_id, record=record_files.write(self._paths.records, record), **{REPAIRED: True})
+        self._look_again()
+        yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
+
+    def _results(self, behind: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
+        """Returns the result fields of a run's record, None where the artifacts that tell them cannot be read."""
+        from pipeline import verdicts  # the evaluation's modules, 0.1 s
+
+        by_node = {record.node: record for record in behind.values()}
+        try:
+            return verdicts.summary(self._paths.root, by_node)
+        except (OSError, ValueError, KeyError, TypeError, MnistTfxError):
+            return verdicts.summary(self._paths.root, {PUSHER: by_node[PUSHER]})
+
+    def _runs(self) -> Iterator[Repair]:
+        for known, record in self._survey.uncommitted.items():
+            if isinstance(record, RunRecord):
+                if self._ledger is not None:
+                    self._ledger.run(run_id=record.run_id, record=known, **{REPAIRED: True})
+                yield Repair(
+                    kind="run-recorded", where=f"run {record.run_id}", why="its record was written, no line named it"
+                )
+
+    def _pruned(self) -> Iterator[Repair]:
+        """Name versions that were about to be removed; whether somebody has put them back, nobody can tell."""
+        for served in self._survey.serving.half_pruned:
+            why = "the ledger says that it was pruned, and it is served: `mnist-tfx serving prune` removes it"
+            yield Repair(kind="left", where=self._paths.relative(served.path), why=why)
+
+
+def named(what: str) -> str:
+    """Returns a new id for work that is done outside a run, as runs are named: by the time, UTC."""
+    return f"{what}-{datetime.datetime.now(tz=datetime.timezone.utc).strftime('%Y%m%dT%H%M%S.%fZ')}"
+
+
+def _outcome(known: str, record: ExecutionRecord, run_id: str) -> NodeOutcome:
+    state = "executed" if record.run_id == run_id else "cached"
+    return NodeOutcome(id=record.node, state=state, seconds=record.seconds, why="as recorded", record=known)
+
+
+def _name(intent: Line) -> str:
+    return f"{intent.node} of run {intent.run_id}"
