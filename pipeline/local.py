@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from pipeline.runner import Outcome
 
 
+IGNORED: Final = 10
+"""Files beside the data that are named."""
+
 EXPORTS: Final = "exports/"
 """Where a Trainer's model_run has the trained model in other forms."""
 
@@ -161,7 +164,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     run_id = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     if verbose:
         view.say(f"log: {paths.log(run_id)}")
-    for ignored in files.ignored if files is not None else ():
+    for ignored in _ignored(files):
         view.say(f"ignored: {ignored}")
     check_writable(paths, _store_elsewhere(request, paths))
     if ENGINES[request.beam].google:
@@ -209,6 +212,13 @@ def _leaving(opened: contextlib.ExitStack, leave: Leave | None) -> Iterator[None
 
     with PROCESS.leaving(end):
         yield
+
+
+def _ignored(files: DataFiles | None) -> list[str]:
+    """Returns what lay beside the data, the first few by name: there are folders of 100,000 pictures."""
+    found = [] if files is None else [str(path) for path in files.ignored]
+    more = [f"{len(found) - IGNORED} more files"] if len(found) > IGNORED else []
+    return found[:IGNORED] + more
 
 
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:

@@ -12,7 +12,7 @@ import numpy as np
 from components.profile import means
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,19 @@ SHIFT: Final = 2
 
 CLOSER: Final = 0.5
 """A guess is given when it leaves less than this share of the distance."""
+
+MIRRORS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
+    "mirrored left to right": lambda image: image[:, ::-1],
+    "mirrored top to bottom": lambda image: image[::-1],
+    "turned by 180 degrees": lambda image: image[::-1, ::-1],
+}
+TURNS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
+    "turned by 90 degrees to the left": lambda image: np.rot90(image, 1),
+    "turned by 90 degrees to the right": lambda image: np.rot90(image, 3),
+    "transposed (columns written as rows)": lambda image: image.T,
+    "transposed and turned by 180 degrees": lambda image: image[::-1, ::-1].T,
+}
+"""Of square images: they swap height and width."""
 
 
 def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
@@ -36,13 +49,8 @@ def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str |
 
 def _guesses(mean: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
     yield "inverted (ink and background swapped)", 1.0 - mean
-    yield "mirrored left to right", mean[:, ::-1]
-    yield "mirrored top to bottom", mean[::-1]
-    yield "turned by 180 degrees", mean[::-1, ::-1]
-    if mean.shape[0] == mean.shape[1]:
-        yield "turned by 90 degrees to the left", np.rot90(mean, 1)
-        yield "turned by 90 degrees to the right", np.rot90(mean, 3)
-        yield "transposed (columns written as rows)", mean.T
+    changes = {**MIRRORS, **(TURNS if mean.shape[0] == mean.shape[1] else {})}
+    yield from ((name, change(mean)) for name, change in changes.items())
     for down in range(-SHIFT, SHIFT + 1):
         for right in range(-SHIFT, SHIFT + 1):
             if down or right:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from components.errors import Refused, printable
+from components.errors import BadInput, ExitCode, Refused, printable
 from pipeline.commands import options, progress
 from pipeline.commands.parameters import InputPath, OneOf, OutputFile, Version
 
@@ -56,7 +56,10 @@ def predict(  # noqa: PLR0913  # one argument to each option
     """Read handwritten digits from image files: one digit to a file, on whatever paper, in whatever light.
 
     Takes PNG, JPEG, BMP and TIFF. A photograph with nothing on it is said to be empty; one with several digits is
-    refused with exit code 3, after all others were read.
+    refused with exit code 3, and a file that cannot be read with exit code 2, after all others were read.
+
+    An answer is doubted where it is less sure than nearly all answers to rows held out from training, where training
+    rows of another class are as near, or where none is near at all. Pictures are turned as the model's data are stored.
 
     \b
     Example:
@@ -79,17 +82,24 @@ def predict(  # noqa: PLR0913  # one argument to each option
         found = ask(asked, options.say, show)
     if sheet is not None:
         sheets.write(sheet, found)
-    refusal = found.refusal
+    return _told(found, sheet, as_json=as_json)
+
+
+def _told(found: Predictions, sheet: Path | None, *, as_json: bool) -> int:
+    """Prints what was found, what was not on standard error, and returns the exit code."""
+    unreadable = [str(BadInput(one.why, where=one.path)) for one in found.unreadable]
+    problems = [*unreadable, *([found.refusal] if found.refusal is not None else [])]
+    code = BadInput.exit_code if unreadable else Refused.exit_code if problems else ExitCode.OK
     if as_json:
-        status = "ok" if refusal is None else "refused"
+        status = {ExitCode.OK: "ok", ExitCode.REFUSED: "refused"}.get(code, "error")
         place = None if sheet is None else str(sheet)
-        options.print_json({"status": status, "error": refusal, **found.to_dict(), "sheet": place})
+        error = "; ".join(problems) or None
+        options.print_json({"status": status, "error": error, **found.to_dict(), "sheet": place})
     else:
         _print(found, sheet)
-    if refusal is not None:
-        options.say(f"mnist-tfx: {refusal}")
-        return Refused.exit_code
-    return 0
+    for problem in problems:
+        options.say(f"mnist-tfx: {problem}")
+    return code
 
 
 def _print(found: Predictions, sheet: Path | None) -> None:
@@ -102,6 +112,10 @@ def _print(found: Predictions, sheet: Path | None) -> None:
     if found.accuracy is not None:
         right = len(found.files) - len(found.wrong)
         console.print(Text(f"\naccuracy  {found.accuracy:.4f}, {right} of {len(found.files)}", "bold"))
+    for note in found.notes:
+        console.print(Text(f"note      {printable(note)}", "yellow"))
+    if found.doubted:
+        console.print(Text(f"doubted   {len(found.doubted)} of {len(found.files)}{_rates(found)}", "yellow"))
     for one in found.wrong:
         console.print(Text(f"wrong     {printable(one.source.path)}: {_said(one)}, not {one.source.truth}", "red"))
     for left_out in found.ignored:
@@ -115,7 +129,7 @@ def _table(found: Predictions) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("file", "class", "probability", "second", "probability"):
+    for heading in ("file", "class", "probability", "second", "probability", "doubted as"):
         table.add_column(heading, no_wrap=True)
     for one in found.files:
         style = "red" if one.right is False else ""
@@ -133,4 +147,14 @@ def _figures(one: Prediction) -> tuple[str, ...]:
     if one.answer is None:
         return ()
     answer = one.answer
-    return options.figure(answer.probability), str(answer.second), options.figure(answer.second_probability)
+    figures = options.figure(answer.probability), str(answer.second), options.figure(answer.second_probability)
+    return *figures, ", ".join(one.doubts)
+
+
+def _rates(found: Predictions) -> str:
+    """Says how often rows are doubted that are like those the model was trained on."""
+    held_out = found.calibration
+    if held_out is None:
+        return ""
+    wrong = f", {held_out.wrong_doubted} of the {held_out.wrong} among them that it reads wrongly"
+    return f"; of {held_out.rows} rows held out from its training {held_out.doubted:.1%} are{wrong}"

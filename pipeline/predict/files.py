@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem, Problems
 from pipeline.predict.photograph import is_image, require_image
 
 DIGITS: Final = "0123456789"
@@ -31,14 +31,21 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Ignored:
-    """Something in a folder that is no photograph, and why."""
+    """Something that is no photograph, and why.
+
+    Attributes:
+      path: of it.
+      why: in words.
+      named: whether the user named it, and did not only name its folder.
+    """
 
     path: Path
     why: str
+    named: bool = False
 
 
 def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
-    """Returns the photographs, in the order in which they were named, those of a folder by name.
+    """Returns the photographs, in the order in which they were named, those of a folder by name, and what is none.
 
     Args:
       named: files and folders.
@@ -46,27 +53,55 @@ def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tu
       besides: a file that is no photograph even if it lies in one of the folders.
 
     Raises:
-      BadInput: if a file is no image, a folder has none, or a name does not begin with a digit.
+      BadInput: if a file is not there, no file is an image, a folder has none, or a name does not begin with a digit.
       EnvironmentProblem: if a folder cannot be read.
     """
     sources: list[Source] = []
     ignored: list[Ignored] = []
+    _require_there(named)
+    unreadable = Problems()
     for path in named:
-        if not path.is_dir():
+        if path.is_dir():
+            images, others = _in_folder(path, besides)
+            sources += images
+            ignored += others
+            continue
+        try:
             require_image(path)
             sources.append(Source(path, named=True))
-            continue
-        children = list(_children(path, besides))
-        images = [child for child in children if is_image(child)]
-        if not images:
-            raise BadInput("no PNG, JPEG, BMP or TIFF image in this folder", where=path)
-        sources += [Source(image, named=False) for image in images]
-        ignored += [Ignored(child, _kind(child)) for child in children if child not in images]
+        except BadInput as err:
+            unreadable.found.append(err)
+            ignored.append(Ignored(path, reason(err), named=True))
+    if not sources:
+        unreadable.raise_any()
     first: dict[Path, Source] = {}
     for source in sources:
         first.setdefault(source.path.resolve(), source)
     sources = list(first.values())
     return [_labelled(source) for source in sources] if labelled else sources, ignored
+
+
+def reason(err: BadInput) -> str:
+    """Returns an error without the file's name."""
+    return err.what if err.got is None else f"{err.what}: {err.got}"
+
+
+def _require_there(named: Sequence[Path]) -> None:
+    """Refuses names of nothing, all of them together, before any photograph is read."""
+    missing = Problems()
+    for path in named:
+        with missing.noted():
+            if not os.path.exists(path):
+                raise BadInput("no such file", where=path)
+    missing.raise_any()
+
+
+def _in_folder(folder: Path, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
+    children = {child: is_image(child) for child in _children(folder, besides)}
+    if not any(children.values()):
+        raise BadInput("no PNG, JPEG, BMP or TIFF image in this folder", where=folder)
+    images = [Source(child, named=False) for child, is_one in children.items() if is_one]
+    return images, [Ignored(child, _kind(child)) for child, is_one in children.items() if not is_one]
 
 
 def _children(folder: Path, besides: Path | None) -> Iterator[Path]:

@@ -94,6 +94,7 @@ def read(path: Path) -> Photograph:
       BadInput: if it is none of `FORMATS`, is damaged, or has a size that no photograph of a digit has.
     """
     with _opened(path) as image:
+        _require_one_picture(image, path)
         _require_sensible_size(image, path)
         factor = -(-max(image.size) // WORKING)
         planes = _planes(ImageOps.exif_transpose(image), factor, path)
@@ -127,10 +128,19 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _reason(err: BaseException, path: Path) -> str:
     if isinstance(err, UnidentifiedImageError):
-        return "another kind of file"
+        return "another kind of file" if path.stat().st_size else "an empty file"
     if isinstance(err, OSError) and err.strerror:
         return err.strerror
     return " ".join(str(err).replace(str(path), "").split())[:200] or type(err).__name__
+
+
+def _require_one_picture(image: Image.Image, path: Path) -> None:
+    """Refuses animations and several pages; a phone's JPEG may hold further versions of its one picture."""
+    count = getattr(image, "n_frames", 1)
+    if image.format not in ("JPEG", "MPO") and count > 1:
+        raise BadInput(
+            "is no single picture", where=path, got=f"{count} frames or pages", hint="export the one to read"
+        )
 
 
 def _require_sensible_size(image: Image.Image, path: Path) -> None:

@@ -1,20 +1,23 @@
-"""Files and a served version -> a prediction for each file: the way through all of this package."""
+"""Files and a served version -> a prediction for each file, and whether to doubt it: the way through this package."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from components.errors import BadInput
-from pipeline.predict import files, photograph
+from components.errors import BadInput, CannotTell
+from pipeline.predict import doubt, files, orientation, photograph, training_data
 from pipeline.predict.answer import Answer, Model, Version, choose
 from pipeline.predict.digit import Frame, find_digit
-from pipeline.predict.files import Ignored, Source
+from pipeline.predict.doubt import Calibration
+from pipeline.predict.files import Ignored, Source, reason
+from pipeline.predict.orientation import Orientation
+from pipeline.predict.training_data import TrainingData
 
 UINT8 = npt.NDArray[np.uint8]
 State = Literal["read", "empty", "several"]
@@ -58,6 +61,7 @@ class Prediction:
       count: number of digits on it.
       image: what the model saw; None unless there is exactly one digit.
       answer: of the model, where it saw something.
+      doubts: why the answer is to be doubted; none where nothing speaks against it, or nobody can tell.
     """
 
     source: Source
@@ -66,6 +70,7 @@ class Prediction:
     count: int
     image: UINT8 | None
     answer: Answer | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -91,6 +96,7 @@ class Prediction:
             "probability": None if answer is None else answer.probability,
             "second": None if answer is None else answer.second,
             "second_probability": None if answer is None else answer.second_probability,
+            "doubts": list(self.doubts),
             "truth": self.source.truth,
             "right": self.right,
         }
@@ -104,11 +110,19 @@ class Predictions:
       version: that was asked.
       files: one prediction each, in the order in which they were named.
       ignored: what lay in the folders beside them.
+      unreadable: files that the user named and that are no photographs.
+      orientation: how the version's data are stored, and the pictures were turned.
+      calibration: how often rows held out from training are doubted; None where answers are not judged.
+      unjudged: why they are not.
     """
 
     version: Version
     files: tuple[Prediction, ...]
     ignored: tuple[Ignored, ...]
+    unreadable: tuple[Ignored, ...] = ()
+    orientation: Orientation = orientation.AS_DRAWN
+    calibration: Calibration | None = None
+    unjudged: str | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -120,6 +134,24 @@ class Predictions:
     def wrong(self) -> tuple[Prediction, ...]:
         """The files with another answer than their name's, or with none."""
         return tuple(one for one in self.files if one.right is False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be known of all answers: how pictures were turned, and what could not be told."""
+        found = []
+        if not self.orientation.known:
+            why = self.orientation.why
+            found.append(f"orientation not known: {why}; pictures are shown to the model upright, light on dark")
+        elif self.orientation != orientation.AS_DRAWN:
+            found.append(f"the model's data are {self.orientation}, and so the pictures were made before it saw them")
+        if self.unjudged is not None:
+            found.append(f"doubt not known: {self.unjudged}")
+        return tuple(found)
+
+    @property
+    def doubted(self) -> tuple[Prediction, ...]:
+        """The files whose answer is to be doubted."""
+        return tuple(one for one in self.files if one.doubts)
 
     @property
     def refusal(self) -> str | None:
@@ -142,6 +174,11 @@ class Predictions:
             "pixel_max": data.pixel_max,
             "files": [one.to_dict() for one in self.files],
             "ignored": [{"path": str(one.path), "why": one.why} for one in self.ignored],
+            "unreadable": [{"path": str(one.path), "why": one.why} for one in self.unreadable],
+            "orientation": self.orientation.name,
+            "inverted": self.orientation.inverted,
+            "held_out": None if self.calibration is None else dataclasses.asdict(self.calibration),
+            "notes": list(self.notes),
             "accuracy": self.accuracy,
         }
 
@@ -167,27 +204,68 @@ def predict(request: Request, say: Callable[[str], None], progress: Progress) ->
         progress("reading", number, len(sources))
     if not seen:
         raise BadInput("none of the images can be read", where=ignored[0].path, got=ignored[0].why)
-    return Predictions(version=version, files=tuple(_answered(seen, version, say, progress)), ignored=tuple(ignored))
+    return _asked(version, seen, ignored, request.root, say, progress)
 
 
 def _looked_at(source: Source, frame: Frame, dark: bool | None) -> Prediction | Ignored:
     try:
         read = photograph.read(source.path)
     except BadInput as err:
-        if source.named:
-            raise
-        return Ignored(source.path, err.what)
+        return Ignored(source.path, reason(err), named=source.named)
     found = find_digit(read.grey, frame, dark=dark)
     return Prediction(source=source, thumbnail=read.thumbnail, dark=found.dark, count=found.count, image=found.image)
 
 
-def _answered(
-    seen: Sequence[Prediction], version: Version, say: Callable[[str], None], progress: Progress
-) -> Iterator[Prediction]:
+def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
+    version: Version,
+    seen: Sequence[Prediction],
+    ignored: Sequence[Ignored],
+    root: Path,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> Predictions:
+    """Asks the version about what was seen, each picture turned as its data are, and judges the answers."""
+    data, unjudged = _data_behind(root, version)
+    turned = Orientation(name=None, why=unjudged) if data is None else orientation.of(data.profile, version.data)
+    seen = [_turned(one, turned, version.data.pixel_max) for one in seen]
+    calibration: Calibration | None = None
     images = [one.image for one in seen if one.image is not None]
-    answers: Iterator[Answer] = iter(())
     if images:
         say(f"loading {version.served}")
-        answers = iter(Model(version).answers(images, lambda done: progress("asking", done, len(images))))
-    for one in seen:
-        yield one if one.image is None else dataclasses.replace(one, answer=next(answers))
+        model = Model(version)
+        answers = model.answers(images, lambda done: progress("asking", done, len(images)))
+        doubts: list[tuple[str, ...]] = [()] * len(images)
+        if data is not None:
+            try:
+                judge = doubt.Judge(data, version.data, lambda rows: model.answers(rows, lambda _: None))
+                calibration, doubts = judge.calibration, judge.doubts(np.stack(images), answers)
+            except ValueError as err:
+                unjudged = str(err)
+        told = iter(zip(answers, doubts, strict=True))
+        seen = [one if one.image is None else _answered(one, *next(told)) for one in seen]
+    return Predictions(
+        version=version,
+        files=tuple(seen),
+        ignored=tuple(one for one in ignored if not one.named),
+        unreadable=tuple(one for one in ignored if one.named),
+        orientation=turned,
+        calibration=calibration,
+        unjudged=unjudged,
+    )
+
+
+def _data_behind(root: Path, version: Version) -> tuple[TrainingData | None, str | None]:
+    try:
+        return training_data.read(root, version), None
+    except CannotTell as err:
+        return None, str(err)
+
+
+def _turned(one: Prediction, turned: Orientation, pixel_max: int) -> Prediction:
+    if one.image is None or not turned.known:
+        return one
+    return dataclasses.replace(one, image=turned.stored(one.image, pixel_max))
+
+
+def _answered(one: Prediction, answer: Answer, doubts: tuple[str, ...]) -> Prediction:
+    return dataclasses.replace(one, answer=answer, doubts=doubts)

@@ -160,7 +160,7 @@ def _write_answer(pen: ImageDraw.ImageDraw, one: Prediction, left: int, top: int
         answer = one.answer
         pen.text((left, top), str(answer.label), fill=colour, font=_font(40))
         pen.text((left + 40, top + 14), f"{answer.probability:.4f}", fill=colour, font=_font(16))
-        second = f"then {answer.second}: {answer.second_probability:.4f}"
+        second = f"then {answer.second}: {answer.second_probability:.4f}{', doubted' if one.doubts else ''}"
         pen.text((left, top + 52), second, fill=FAINT, font=_font(12))
     if one.right is False:
         pen.text((left + 110, top + 14), f"not {one.source.truth}", fill=BAD, font=_font(16))

@@ -13,6 +13,8 @@ from PIL import Image
 from predict.drawn import UCI_TEST, bytes_of, glyph, on_paper, placed, uci_photograph
 from sklearn.datasets import load_digits
 
+from components.ingest import idx
+
 SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "predict.json").read_text())
 
 
@@ -123,6 +125,116 @@ def test_a_refusal_fits_the_schema_and_so_does_an_error(first_run, others):
     wrong = mnist_tfx("predict", others, "--root", first_run[0], "--version", 9, "--json")
     assert wrong.code == 2
     assert valid(wrong)["status"] == "error"
+
+
+@pytest.fixture(scope="module")
+def wrong_kinds(tmp_path_factory):
+    """Files that are no photographs of a digit, each in another way."""
+    folder = tmp_path_factory.mktemp("kinds")
+    frames = [Image.new("L", (40, 40), shade) for shade in (0, 120, 250)]
+    frames[0].save(folder / "animated.png", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "pages.tif", save_all=True, append_images=frames[1:])
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    Image.new("L", (1, 1)).save(folder / "dot.png")
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("a seven")
+    whole = bytes_of(on_paper(placed(glyph("4", 70), (120, 160), 20, 15)))
+    Image.fromarray(whole).save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:200])
+    (folder / "array.npz").write_bytes(b"PK\x03\x04" + bytes(100))
+    return sorted(folder.iterdir())
+
+
+def test_names_of_nothing_are_all_told_before_anything_is_read(tmp_path, wrong_kinds):
+    done = without_tensorflow("here.png", wrong_kinds[0], "there.png", "--root", tmp_path)
+    assert done.returncode == 2
+    assert "here.png: no such file" in done.stderr
+    assert "there.png: no such file" in done.stderr
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_a_file_of_a_wrong_kind_is_one_line_and_the_others_are_answered(first_run, photographs, wrong_kinds, as_json):
+    good = sorted(photographs.glob("*.png"))[:3]
+    cmyk = photographs / "3-cmyk.jpg"
+    with Image.open(good[0]) as image:
+        Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("CMYK").save(cmyk)
+    arguments = (good[0], *wrong_kinds, *good[1:], cmyk, "--root", first_run[0])
+    answer = mnist_tfx("predict", *arguments, *(["--json"] if as_json else []))
+    cmyk.unlink()
+    assert answer.code == 2
+    for path in wrong_kinds:
+        assert answer.err.count(f"mnist-tfx: {path}: ") == 1
+    assert answer.err.count("\n") == len(wrong_kinds) + 1  # and which version is loaded
+    if as_json:
+        found = valid(answer)
+        assert found["status"] == "error"
+        assert [one["path"] for one in found["files"]] == [*map(str, good), str(cmyk)]
+        assert {one["state"] for one in found["files"]} == {"read"}
+        assert sorted(one["path"] for one in found["unreadable"]) == sorted(map(str, wrong_kinds))
+
+
+@pytest.mark.e2e
+def test_answers_are_doubted_at_rates_that_are_stated(first_run, photographs, tmp_path):
+    digits, rng = load_digits(), np.random.default_rng(3)
+    for number in range(12):
+        shape = np.kron(rng.integers(0, 2, (6, 6)), np.ones((14, 14)))
+        shape[40:44] = 1  # in one piece
+        Image.fromarray(bytes_of(on_paper(placed(shape, (120, 120), 18, 18)))).save(tmp_path / f"blot{number}.png")
+    found = valid(mnist_tfx("predict", photographs, tmp_path, "--root", first_run[0], "--json"))
+    assert (found["orientation"], found["inverted"], found["notes"]) == ("upright", False, [])
+    held_out = found["held_out"]
+    assert held_out["rows"] == len(digits.target) - 1395
+    assert held_out["doubted"] < 0.06
+    doubted = {one["path"]: bool(one["doubts"]) for one in found["files"] if one["state"] == "read"}
+    blots = [holds for path, holds in doubted.items() if "blot" in path]
+    others = [holds for path, holds in doubted.items() if "blot" not in path]
+    assert blots.count(True) == len(blots) > 0
+    assert sum(others) < len(others) / 2
+    told = mnist_tfx("predict", tmp_path, "--root", first_run[0])
+    assert "unlike the training data" in told.out
+    assert f"of {held_out['rows']} rows held out from its training" in told.out
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_without_the_rows_behind_a_version_nothing_is_claimed_of_doubt_or_orientation(root, photographs, harm):
+    (folder,) = (root / "artifacts" / "ExampleGen" / "examples").iterdir()
+    if harm == "gone":
+        shutil.rmtree(folder)
+    else:
+        with (folder / "profile.json").open("a") as file:
+            file.write(" ")
+    picture = min(photographs.glob("*.png"))
+    answer = mnist_tfx("predict", picture, "--root", root)
+    assert answer.code == 0
+    assert "orientation not known" in answer.out
+    assert "doubt not known" in answer.out
+    found = valid(mnist_tfx("predict", picture, "--root", root, "--json"))
+    assert (found["orientation"], found["held_out"], len(found["notes"])) == (None, None, 2)
+
+
+@pytest.mark.e2e
+def test_a_model_of_transposed_data_sees_pictures_transposed(photographs, tmp_path):
+    data, schemas, root = tmp_path / "data", tmp_path / "schemas", tmp_path / "root"
+    digits = load_digits()
+    data.mkdir()
+    images = np.ascontiguousarray(digits.images.astype(np.uint8).transpose(0, 2, 1))
+    idx.write_images(data / "train-images-idx3-ubyte", images)
+    idx.write_labels(data / "train-labels-idx1-ubyte", digits.target)
+    drafts = tmp_path / "drafts"
+    for command in (
+        ("schema", "propose", "--data", data, "--pixel-max", 16, "--to", drafts),
+        ("schema", "approve", drafts / "8x8-max16-labels10.pbtxt", "--schema", schemas),
+        ("run", "--data", data, "--schema", schemas, "--root", root),
+    ):
+        done = mnist_tfx(*command)
+        assert done.code == 0, done.err
+    answer = mnist_tfx("predict", photographs, "--root", root, "--labels-from-names", "--json")
+    found = valid(answer)
+    assert found["orientation"] == "transposed (columns written as rows)"
+    assert "and so the pictures were made before it saw them" in found["notes"][0]
+    assert found["accuracy"] > 0.9
 
 
 @pytest.mark.e2e

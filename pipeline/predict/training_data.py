@@ -1,0 +1,83 @@
+"""A served version -> the rows that it was trained on and those held out, as far as its root still has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from components.digest import sha256_file
+from components.errors import CannotTell, MnistTfxError
+from components.features import TEST, TRAIN
+from pipeline.lineage import record_files
+from pipeline.lineage.facts import INGEST
+from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.served import read_provenance
+from pipeline.paths import RunPaths
+from pipeline.predict.answer import Version
+from pipeline.report import example_rows
+from pipeline.report.example_rows import ImageRows
+
+TRAIN_ROWS: Final = 6_000
+HELD_OUT_ROWS: Final = 1_000
+"""Rows that are looked at, out of those sorted by their hash: as good a sample as any, and always the same."""
+
+PROFILE: Final = "profile.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """What is known of a version's data.
+
+    Attributes:
+      train: rows it was trained on.
+      held_out: rows of the test split, which it has never seen.
+      profile: of the training split, as `components.profile.profile` returns it.
+    """
+
+    train: ImageRows
+    held_out: ImageRows
+    profile: Mapping[str, Any]
+
+
+def read(root: Path, version: Version) -> TrainingData:
+    """Returns the data behind a version, compared with what its records say.
+
+    Raises:
+      CannotTell: if it is not there any more, or is not what was recorded.
+    """
+    try:
+        folder, files = _examples(root, version)
+        _require_recorded(folder, files)
+        profile = json.loads((folder / PROFILE).read_bytes())["splits"][TRAIN]
+        pixels = version.data.pixels
+        return TrainingData(
+            train=example_rows.read(folder, TRAIN, pixels, TRAIN_ROWS),
+            held_out=example_rows.read(folder, TEST, pixels, HELD_OUT_ROWS),
+            profile=profile,
+        )
+    except CannotTell:
+        raise
+    except (MnistTfxError, OSError, KeyError, TypeError, ValueError, IndexError) as err:
+        got = err if isinstance(err, MnistTfxError | OSError) else f"{type(err).__name__}: {err}"
+        raise CannotTell("the rows behind it cannot be read", where=version.served, got=got) from err
+
+
+def _require_recorded(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    read_here = (PROFILE, f"Split-{TRAIN}/", f"Split-{TEST}/")
+    for name in (PROFILE, *(name for name in files if name.startswith(read_here))):
+        if sha256_file(folder / name) != files[name]["sha256"]:
+            raise CannotTell("was changed since it was recorded", where=folder / name)
+
+
+def _examples(root: Path, version: Version) -> tuple[Path, Mapping[str, Mapping[str, Any]]]:
+    provenance = read_provenance(root, version.served.version)
+    executions = provenance["predicate"]["buildDefinition"]["internalParameters"]["executions"]
+    known = [execution["record"] for execution in executions if execution["node"] == INGEST]
+    record = record_files.read(RunPaths(root).records, known[-1])
+    if not isinstance(record, ExecutionRecord):
+        raise TypeError("not the record of an execution")
+    (entry,) = record.outputs["examples"]
+    return root / entry.path, entry.files
