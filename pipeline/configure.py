@@ -112,6 +112,9 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
     """
     check(request)
     files = _data_files(request)
+    if request.label is not None and (files is None or files.form != "csv"):
+        got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
+        raise BadInput("--label is for CSV files", where="--label", got=got, hint="IDX has labels in a file of its own")
     shape = discovery.geometry(files) if files is not None else None
     settings = _settings(request, request.recipe or recipes.for_shape(shape))
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:

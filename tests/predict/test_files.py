@@ -1,5 +1,7 @@
 """Which files are read, in which order, and what their names say."""
 
+import time
+
 import pytest
 from PIL import Image
 
@@ -52,3 +54,27 @@ def test_the_sheet_of_the_last_time_is_no_photograph(folder):
 def test_a_folder_without_images_is_refused(folder):
     with pytest.raises(BadInput, match="no PNG"):
         gather([folder / "more"], labelled=False, besides=None)
+
+
+def test_all_names_of_nothing_are_told_together(folder):
+    with pytest.raises(BadInput) as caught:
+        gather([folder / "7b.png", folder / "8.png", folder / "9.png"], labelled=False, besides=None)
+    assert str(caught.value).count("no such file") == 2
+
+
+def test_a_named_file_that_is_no_image_is_left_out_where_others_are_images(folder):
+    sources, ignored = gather([folder / "7b.png", folder / "0.png"], labelled=False, besides=None)
+    assert [source.path.name for source in sources] == ["7b.png"]
+    assert [(one.path.name, one.named) for one in ignored] == [("0.png", True)]
+    with pytest.raises(BadInput, match=r"0.png: cannot be read as an image.*another kind of file"):
+        gather([folder / "0.png"], labelled=False, besides=None)
+
+
+def test_a_folder_of_thousands_of_files_is_gone_through_at_once(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"{number}.txt").touch()
+    Image.new("L", (20, 20)).save(tmp_path / "1.png")
+    before = time.process_time()
+    sources, ignored = gather([tmp_path], labelled=False, besides=None)
+    assert (len(sources), len(ignored)) == (1, 3000)
+    assert time.process_time() - before < 3  # 0.3 s
