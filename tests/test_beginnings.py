@@ -244,6 +244,13 @@ def test_a_folder_without_data_says_what_is_in_it(tmp_path):
         discover([tmp_path])
 
 
+def test_a_folder_of_pictures_by_class_says_that_it_has_folders_alone(tmp_path):
+    for name in "0123456":
+        (tmp_path / name).mkdir()
+    with pytest.raises(BadInput, match=r"got folders alone: 0, 1, 2, 3, 4, \.\.\."):
+        discover([tmp_path])
+
+
 def idx_file(code: int, *shape: int) -> bytes:
     size = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}[code]
     return bytes((0, 0, code, len(shape))) + struct.pack(f">{len(shape)}I", *shape) + bytes(int(np.prod(shape)) * size)

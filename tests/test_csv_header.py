@@ -131,6 +131,19 @@ def test_a_label_within_the_row_is_read_where_a_header_names_it(write):
         read(write([[1, *row[:-1], 1] for row in moved]), DATA.model_copy(update={"shape": (1, 13)}))
 
 
+@pytest.mark.parametrize("mark", [";", "|", " "])
+def test_a_wide_line_of_another_delimiter_is_named_for_that(write, mark):
+    data = DataSettings(shape=(28, 28), pixel_max=255)
+    with pytest.raises(BadInput, match=r"these seem to be by (semicolons|bars|spaces)"):
+        read(write([mark.join(["7"] * 785)] * 3), data)
+
+
+def test_a_row_index_is_named_also_where_the_shape_is_another_one(write):
+    rows = [[i, i % 10, *[i] * 16] for i in range(12)]
+    with pytest.raises(BadInput, match=r"wanted 13 .*, got 18: its first column numbers the rows"):
+        read(write(rows))
+
+
 def test_one_hot_labels_are_named(write):
     rows = [[*row[1:], *[int(k == row[0]) for k in range(10)]] for row in ROWS]
     with pytest.raises(BadInput, match="the label seems to be one-hot, in 10 columns"):

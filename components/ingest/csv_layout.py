@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def sniff(path: Path) -> CsvLayout:
     number, line = first_line(path)
     delimiter = TAB if line.count(b"\t") > line.count(b",") else COMMA
     names = [name.strip() for name in fields(path, number, line, delimiter)]
-    if longest := next((name for name in names if len(name) > LONGEST_NAME), None):
+    # A single field is a line with another delimiter, and `require_columns` says which.
+    if len(names) > 1 and (longest := next((name for name in names if len(name) > LONGEST_NAME), None)):
         wanted = f"numbers, or names of at most {LONGEST_NAME} characters"
         raise bad_line(path, number, "has a field that is too long", wanted=wanted, got=f"{len(longest)} characters")
     counted = counted_numbers(names)
@@ -243,15 +245,21 @@ def _is_grid(numbers: list[tuple[int, ...]], shape: tuple[int, int]) -> bool:
 def _column_hint(path: Path, layout: CsvLayout, data: DataSettings) -> str | None:
     if layout.columns == data.pixels:
         return "is the label missing?"
-    if layout.columns == data.pixels + 2 and _numbers_rows(path, layout):
+    if _may_have(layout, data, 2) and _numbers_rows(path, layout):
         return "its first column numbers the rows: write the file without it (in pandas, to_csv(..., index=False))"
-    if layout.columns == data.pixels + data.label_count and _is_one_hot(path, layout, data):
+    if _may_have(layout, data, data.label_count) and _is_one_hot(path, layout, data):
         return f"the label seems to be one-hot, in {data.label_count} columns: one column with a number is wanted"
     if layout.columns > 1:
         return None
     line = first_line(path)[1].decode()
     others = [name for mark, name in _OTHER_DELIMITERS.items() if mark in line.strip()]
     return f"fields must be separated by commas or tabs, these seem to be by {others[0]}" if others else None
+
+
+def _may_have(layout: CsvLayout, data: DataSettings, others: int) -> bool:
+    """Whether a row may be an image, of the wanted size or of any square one, and `others` columns beside it."""
+    pixels = layout.columns - others
+    return pixels == data.pixels or (pixels > 0 and math.isqrt(pixels) ** 2 == pixels)
 
 
 def _first_rows(path: Path, layout: CsvLayout) -> Iterator[list[str]]:

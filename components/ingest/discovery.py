@@ -265,7 +265,9 @@ def _content(folder: Path) -> str:
     """Says what a folder holds that has no data files: the first few files, and what those are whose bytes say so."""
     listing = _listing(folder)
     if not listing:
-        return "no file at all"
+        folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        shown = ", ".join(folders[:_LOOKED_AT]) + (", ..." if len(folders) > _LOOKED_AT else "")
+        return f"folders alone: {shown}" if folders else "no file at all"
     more = f", and {len(listing) - _LOOKED_AT} more" if len(listing) > _LOOKED_AT else ""
     return ", ".join(_named(path) for path in listing[:_LOOKED_AT]) + more
 
