@@ -119,7 +119,7 @@ def test_a_copy_of_the_images_schema_needs_no_cluster_file(tmp_path):
 
 
 def test_a_folder_without_a_schema_for_the_recipe_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"--schema .*: no schema for this recipe: wanted 8x8-max16-labels10.pbtxt"):
+    with pytest.raises(BadInput, match=r"no reviewed schema for this geometry: wanted 8x8-max16-labels10.pbtxt in"):
         compiled(schema=tmp_path, cluster=EXAMPLE)
 
 
