@@ -148,7 +148,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
     if not all("probabilities" in found for found in answers):
         return dataclasses.replace(common, absent="one of the runs has no model")
     if first.digest("ExampleGen", "examples") != second.digest("ExampleGen", "examples"):
-        return dataclasses.replace(common, absent="the runs have different test rows")
+        return dataclasses.replace(common, absent="the runs have different data, so rows are not set side by side")
     try:
         test = _test_rows(first)
     except (NotThereError, OSError, ValueError) as err:

@@ -11,6 +11,7 @@ from components.serving import PROVENANCE
 from pipeline.config import CODE
 from pipeline.lineage import row_usage
 from pipeline.lineage.history import open_history
+from pipeline.lineage.impact import impact_of_picture
 from pipeline.lineage.manifest import from_bytes
 
 pytestmark = pytest.mark.e2e
@@ -68,7 +69,7 @@ def test_rows_that_were_chosen_on_and_then_trained_on_are_said_to_be_both(plain,
     def uses(root):
         history = open_history(root)
         pictures = (row_usage.find_picture(history, row_usage.Asked(index=row)) for row in range(40))
-        return {row_usage.use(history, picture).models[0].uses for picture in pictures}
+        return {impact_of_picture(history, picture, "a row").models[0].uses for picture in pictures}
 
     assert ("validation",) in uses(chosen)
     assert {("train",), ("train", "validation")} <= uses(retrained) <= {("train",), ("train", "validation"), ("test",)}

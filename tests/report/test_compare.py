@@ -60,7 +60,10 @@ def test_a_run_without_a_model_is_compared_in_what_it_has(evidence, second, answ
 
 def test_other_test_rows_are_not_compared(evidence, second, answers, monkeypatch):
     monkeypatch.setattr(type(second), "digest", lambda self, *_: self.run.run_id)
-    assert compare.comparison((evidence, second), (answers, answers)).absent == "the runs have different test rows"
+    assert (
+        compare.comparison((evidence, second), (answers, answers)).absent
+        == "the runs have different data, so rows are not set side by side"
+    )
 
 
 def test_a_run_is_not_compared_with_itself(evidence, monkeypatch):
