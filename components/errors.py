@@ -18,7 +18,7 @@ class ExitCode(enum.IntEnum):
 
     OK = 0, "done; of an audit: all verdicts are PASS"
     FINDINGS = 1, "an audit or a check found something"
-    BAD_INPUT = 2, "unusable data, settings, paths or command line; nothing was written"
+    BAD_INPUT = 2, "unusable data, settings, paths or command line"
     REFUSED = 3, "a gate, a check or the evaluation refused"
     ENVIRONMENT = 4, "the machine, the disk, the metadata store or the installation is at fault"
     CANNOT_TELL = 5, "the question has an answer, but not from what there is to read; never a guess"

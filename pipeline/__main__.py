@@ -10,7 +10,7 @@ try:
     from pipeline.interruption import PROCESS
 except KeyboardInterrupt:  # Python's own handler is still there, and would print a traceback of ours
     os.write(2, b"mnist-tfx: interrupted by SIGINT\n")
-    os._exit(130)
+    os._exit(130)  # ExitCode.INTERRUPTED, which is not imported yet
 
 if TYPE_CHECKING:
     from pipeline.interruption import Interrupted

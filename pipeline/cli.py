@@ -75,6 +75,11 @@ def cli() -> None:
       mnist-tfx run                              # the UCI digits that come with scikit-learn
       mnist-tfx run --data DIR --root runs/mine  # your own IDX or CSV files
       mnist-tfx lineage show --root runs/mine
+
+    \b
+    Exit codes: 0 done, 1 an audit found something, 2 bad input, 3 refused, 4 the
+    machine is at fault, 5 cannot tell, 6 done but its output was lost, 130 and
+    143 ended by a signal; docs/reference/exit-codes.md has an example of each.
     """
 
 

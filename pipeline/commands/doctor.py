@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.errors import ExitCode
 from pipeline import doctor as examination
 from pipeline.commands import options
 
@@ -31,10 +32,10 @@ def doctor(root: Path, devices: bool, as_json: bool) -> int:
         options.print_json(
             {"status": "wrong" if wrong else "ok", "findings": [dataclasses.asdict(finding) for finding in findings]}
         )
-        return 4 if wrong else 0
+        return ExitCode.ENVIRONMENT if wrong else ExitCode.OK
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = Text("wrong", "bold red") if finding.wrong else Text("ok", "green")
         table.add_row(mark, Text(finding.check), Text(finding.found + (f": {finding.wrong}" if finding.wrong else "")))
     Console().print(table)
-    return 4 if wrong else 0
+    return ExitCode.ENVIRONMENT if wrong else ExitCode.OK

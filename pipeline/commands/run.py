@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import MnistTfxError
+from components.errors import ExitCode, MnistTfxError
 from components.settings import MOST_SEED, Export
 from pipeline import local, standard_streams
 from pipeline.commands import options
@@ -181,7 +181,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     try:
         if dry_run:
             _print_plan(local.plan(asked, reuse, options.say, leave=leave), console, as_json=as_json)
-            return 0
+            return ExitCode.OK
         key = None if sign_key is None else _private_key(sign_key)
         finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
     except (MnistTfxError, Interrupted) as err:

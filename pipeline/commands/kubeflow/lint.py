@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import printable
+from components.errors import ExitCode, printable
 from pipeline.commands import options
 from pipeline.commands.parameters import InputFile, OneOf
 from pipeline.kubeflow.compiler.targets import by_suffix
@@ -55,7 +55,7 @@ def lint(file: Path, target: str | None, as_json: bool) -> int:
             click.echo(f"{click.style(finding.level, fg=COLORS.get(finding.level, 'yellow'))}  {printable(finding)}")
         counts = (_count(errors, "error"), _count(len(findings) - errors, "warning"))
         click.echo(f"{file}: {', '.join(counts)} in {_count(len(document.tasks), 'task')}")
-    return 1 if errors else 0
+    return ExitCode.FINDINGS if errors else ExitCode.OK
 
 
 def _count(number: int, noun: str) -> str:

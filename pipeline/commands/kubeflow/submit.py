@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from components.errors import printable
+from components.errors import ExitCode, printable
 from pipeline.commands import options
 from pipeline.commands.kubeflow import cluster_options
 from pipeline.commands.parameters import InputFile, Text
@@ -17,9 +17,6 @@ from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
 from pipeline.kubeflow.client.connection import Address, Connection, connect
-
-INTERRUPTED = 130
-FAILED = 4
 
 
 @options.command()
@@ -103,8 +100,8 @@ def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
 
 def _outcome(run: ClusterRun, *, waited: bool, interrupted: bool) -> tuple[str, str | None, int]:
     if interrupted:
-        code = INTERRUPTED if PROCESS.arrived is None else PROCESS.arrived.exit_code
+        code = ExitCode.INTERRUPTED if PROCESS.arrived is None else PROCESS.arrived.exit_code
         return "interrupted", "no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it", code
     if waited and run.state != SUCCEEDED:
-        return "failed", f"the run ended {run.state}{f': {run.error}' if run.error else ''}", FAILED
+        return "failed", f"the run ended {run.state}{f': {run.error}' if run.error else ''}", ExitCode.ENVIRONMENT
     return "ok", None, 0

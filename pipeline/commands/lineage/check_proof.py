@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import BadInput
+from components.errors import BadInput, ExitCode
 from pipeline.commands import options
 from pipeline.commands.parameters import Checked, InputFile
 from pipeline.lineage import row_proofs
@@ -61,4 +61,4 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         shown = ", ".join(map(str, proof.rows))
         image_size = f"{proof.height}x{proof.width}"
         click.echo(f"holds: a {image_size} image is {proof.claim} in {rows} with root {root.hex()}, labels {shown}")
-    return 1 if faults else 0
+    return ExitCode.FINDINGS if faults else ExitCode.OK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import BadInput
+from components.errors import BadInput, ExitCode
 from pipeline.commands import options
 from pipeline.commands.parameters import Checked
 from pipeline.lineage import chain
@@ -47,7 +47,7 @@ def head(expect_head: str | None, root: Path, as_json: bool) -> int:
         click.echo(found.head)
         if problem is not None:
             click.echo(problem, err=True)
-    return 0 if problem is None else 1
+    return ExitCode.OK if problem is None else ExitCode.FINDINGS
 
 
 def _problem(found: chain.Chain, expect_head: str | None) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import printable
+from components.errors import ExitCode, printable
 from pipeline.commands import options
 from pipeline.lineage import orphans as search
 
@@ -31,4 +31,4 @@ def orphans(root: Path, as_json: bool) -> int:
             click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}{remedy}"))
         if not found:
             click.echo("nothing is orphaned")
-    return 1 if found else 0
+    return ExitCode.FINDINGS if found else ExitCode.OK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import printable
+from components.errors import ExitCode, printable
 from pipeline.commands import options
 from pipeline.lineage import repair as settling
 from pipeline.lineage.orphans import as_dicts
@@ -36,4 +36,4 @@ def repair(root: Path, dry_run: bool, as_json: bool) -> int:
             click.echo(printable(f"{'would be ' * (dry_run and one.settled)}{one.kind}: {one.where}: {one.why}"))
         if not done:
             click.echo("nothing to repair")
-    return 1 if left else 0
+    return ExitCode.FINDINGS if left else ExitCode.OK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from components.errors import printable
+from components.errors import ExitCode, printable
 from pipeline.commands import options
 from pipeline.commands.parameters import InputFile, InputFolder
 from pipeline.lineage import signing
@@ -33,4 +33,4 @@ def verify(path: Path, key: Path, as_json: bool) -> int:
         click.echo(printable(f"{path}: all files as signed by key {check.keyid}, tree digest {check.digest}"))
     else:
         click.echo("\n".join(printable(f"{path}: {fault}") for fault in check.faults))
-    return 0 if check.ok else 1
+    return ExitCode.OK if check.ok else ExitCode.FINDINGS
