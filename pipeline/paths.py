@@ -13,7 +13,7 @@ from components.errors import BadInput
 LONGEST_ROOT: Final = 400
 """Bytes; SQLite opens no path of more than 512, and a node's files lie some 100 deeper."""
 
-PATTERN_CHARACTERS: Final = "*?[]\\"
+PATTERN_CHARACTERS: Final = "*?[\\"
 """TFX and Beam find a split's files by matching a pattern that begins with the root, and escape none of its names."""
 
 
@@ -120,6 +120,18 @@ def holds_pipeline(folder: Path) -> bool:
     return any(os.path.lexists(trace) for trace in traces)
 
 
+def require_no_pattern(root: Path, where: str | None = "--root") -> None:
+    """Refuses a path that TFX, Beam or TensorFlow would match files with.
+
+    Raises:
+      BadInput: naming the characters.
+    """
+    if found := [character for character in PATTERN_CHARACTERS if character in str(root)]:
+        hint = "choose or rename the folder"
+        what = "TensorFlow and TFX would read a character of this path as a pattern"
+        raise BadInput(what, where=where, wanted=f"a path without any of {' '.join(found)}", got=root, hint=hint)
+
+
 def require_usable(root: Path, where: str | None = "--root") -> None:
     """Refuses a folder in which no pipeline could run to its end.
 
@@ -134,10 +146,7 @@ def require_usable(root: Path, where: str | None = "--root") -> None:
     text = str(root)
     if not text.isprintable():
         raise BadInput("a root's path holds only printable characters", where=where, got=text)
-    if found := [character for character in PATTERN_CHARACTERS if character in text]:
-        hint = "choose or rename the folder"
-        what = "TFX would read a character of this path as a pattern"
-        raise BadInput(what, where=where, wanted=f"a path without any of {' '.join(found)}", got=text, hint=hint)
+    require_no_pattern(root, where)
     if len(text.encode()) > LONGEST_ROOT:
         raise BadInput("a root's path is too long", where=where, wanted=f"at most {LONGEST_ROOT} bytes", got=text)
     for outer in root.parents:

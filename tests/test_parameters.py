@@ -181,3 +181,23 @@ def test_a_folder_that_is_gone_is_no_place_for_relative_paths(tmp_path):
     assert done.returncode == 2, done.stderr
     assert "--root" in done.stderr
     assert not Path(gone).exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--seed", "4294967296"],
+        ["--set", "seed=4294967296"],
+        ["--set", "evaluation.accuracy=1.5"],
+        ["--set", "classifier.layers=[60000,60000]"],
+        ["--set", "data.split=tail:99999999999999999999"],
+        ["--spans", "0"],
+        ["--spans", "2"],
+    ],
+    ids="=".join,
+)
+def test_a_seed_a_floor_or_a_size_out_of_range_is_found_before_any_work(given, tmp_path):
+    answer = mnist_tfx("run", *given, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert answer.code == 2, answer.err
+    assert answer.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.settings import (
+    MOST_SEED,
     ClassifierSettings,
     Convolution,
     DataSettings,
@@ -109,3 +110,83 @@ def test_what_both_trainings_run_on_is_said_once(name):
 def test_float16_goes_with_one_device_alone(strategy):
     with pytest.raises(ValidationError, match="mixed_bfloat16 goes with all"):
         TrainingSettings(precision="mixed_float16", strategy=strategy)
+
+
+def _with(dotted, value):
+    """Returns the recipe with one value put into it."""
+    first, _, rest = dotted.partition(".")
+    inner = {rest: value} if rest else value
+    if "." in rest:
+        section, _, key = rest.partition(".")
+        inner = {section: {key: value}}
+    known = RECIPE.get(first)
+    return {**RECIPE, first: {**known, **inner} if isinstance(known, dict) and isinstance(inner, dict) else inner}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 1 << 32),
+        ("seed", -1),
+        ("classifier.seed", 1 << 32),
+        ("classifier.epochs", 0),
+        ("classifier.epochs", 10**9),
+        ("classifier.batch", 10**9),
+        ("classifier.patience", 10**9),
+        ("classifier.min_steps", 10**12),
+        ("classifier.noise", float("inf")),
+        ("classifier.layers", [0]),
+        ("classifier.layers", [70_000]),
+        ("classifier.layers", [1] * 101),
+        ("classifier.dropout", 1.0),
+        ("classifier.optimizer.learning_rate", float("nan")),
+        ("classifier.optimizer.learning_rate", 0),
+        ("classifier.optimizer.learning_rate", 1e300),
+        ("classifier.optimizer.warmup_epochs", 1e300),
+        ("classifier.optimizer.clip_norm", 0),
+        ("classifier.convolutions", [{"filters": 10**6}]),
+        ("autoencoder", {"latent": 10**6}),
+        ("data.shape", [0, 8]),
+        ("data.shape", [8, 10**6]),
+        ("data.pixel_max", 256),
+        ("data.pixel_max", 0),
+        ("data.label_count", 1),
+        ("data.label_count", 1001),
+        ("data.label", ""),
+        ("data.split", "tail:" + "9" * 5000),
+        ("data.split", "rows:1," + "9" * 30),
+        ("evaluation.accuracy", 1.5),
+        ("evaluation.accuracy", -0.1),
+        ("evaluation.class_accuracy", 2),
+        ("evaluation.loss", 0),
+        ("evaluation.loss", float("inf")),
+        ("evaluation.baseline_margin", -0.1),
+        ("gates.thresholds", {"rows": -1}),
+    ],
+)
+def test_values_out_of_bounds_are_found_before_any_work(key, value):
+    with pytest.raises(ValidationError):
+        Settings.model_validate(_with(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "classifier",
+            {"layers": [60_000, 60_000]},
+            r"classifier has 3,604,\d{3},\d{3} weights, more than 268,435,456",
+        ),
+        ("autoencoder", {"layers": [20_000, 20_000]}, r"autoencoder has [0-9,]+ weights, more than"),
+        ("classifier", {"batch": 1_000_000, "layers": [2000]}, r"a layer of the classifier has 2,000,000,000 outputs"),
+        ("classifier", {"convolutions": [{"filters": 4000, "padding": "same"}], "batch": 8192}, "outputs for a batch"),
+    ],
+)
+def test_a_network_that_no_machine_has_the_memory_for_is_refused(key, value, message):
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate(_with(key, value))
+
+
+@pytest.mark.parametrize("key", ["seed", "classifier.seed"])
+def test_the_largest_seed_is_one(key):
+    assert Settings.model_validate(_with(key, MOST_SEED)).classifier.seed == MOST_SEED

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from components.errors import BadInput, ExitCode, Refused, printable
 from pipeline.commands import options, progress
 from pipeline.commands.parameters import InputPath, OneOf, OutputFile, Version
+from pipeline.commands.parsing import checked_by
+from pipeline.paths import require_no_pattern
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +24,12 @@ MANY: Final = 20
 """Files from which on there is a progress bar."""
 
 _WIDE: Final = 10_000
+
+
+def _can_be_loaded(given: Mapping[str, Any]) -> None:
+    """TensorFlow looks for a model's variables by a pattern that begins with its folder."""
+    if given["root"] is not None:
+        require_no_pattern(given["root"])
 
 
 @options.command()
@@ -44,6 +53,7 @@ _WIDE: Final = 10_000
     help="Whether the ink is darker than the paper, which the models' images are not.",
 )
 @options.as_json
+@checked_by(_can_be_loaded)
 def predict(  # noqa: PLR0913  # one argument to each option
     files: tuple[Path, ...],
     version: int | None,
