@@ -310,12 +310,14 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     """
     settings, paths, files = settings_and_paths(request)
     ServingDirectory.of(paths).require_ours(say)
-    with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
-        from pipeline import dry_run  # TFX: some seconds
+    # What TFX says of itself is nothing to a reader; a run has a log for it.
+    with output_to(Path(os.devnull)):
+        with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
+            from pipeline import dry_run  # TFX: some seconds
 
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
-        config = configure(request, settings, paths, files, staging=Path(staging))
-        return dry_run.dry_run(config, reuse, Path(staging))
+        with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
+            config = configure(request, settings, paths, files, staging=Path(staging))
+            return dry_run.dry_run(config, reuse, Path(staging))
 
 
 def process_age() -> float:

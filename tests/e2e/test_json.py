@@ -42,7 +42,9 @@ def test_a_commands_answer_fits_its_schema(first_run, arguments, name):
 
 def test_the_answers_of_run_fit_its_schema_in_every_outcome(first_run, digits_folder, tmp_path):
     _validate(first_run[1], "run")
-    _validate(mnist_tfx("run", "--data", tmp_path / "nothing", "--root", tmp_path / "r", "--json"), "run")
+    (tmp_path / "empty").mkdir()
+    _validate(mnist_tfx("run", "--data", tmp_path / "nothing", "--root", tmp_path / "r", "--json"), "error")
+    _validate(mnist_tfx("run", "--data", tmp_path / "empty", "--root", tmp_path / "r", "--json"), "run")
     _validate(mnist_tfx("run", "--data", digits_folder, "--root", first_run[0], "--dry-run", "--json"), "dry_run")
 
 
@@ -55,7 +57,7 @@ def test_the_answers_of_the_schema_commands_fit_theirs(digits_folder, tmp_path):
     proposed = mnist_tfx("schema", "propose", "--data", digits_folder, "--pixel-max", 16, "--to", drafts, "--json")
     _validate(proposed, "schema_propose")
     draft = proposed.json["draft"]
-    _validate(mnist_tfx("schema", "diff", draft, "--schema", mine, "--json"), "schema_diff")
+    _validate(mnist_tfx("schema", "diff", draft, "--json"), "schema_diff")
     approved = mnist_tfx("schema", "approve", draft, "--schema", mine, "--json")
     _validate(approved, "schema_approve")
     again = mnist_tfx("schema", "diff", draft, "--schema", mine, "--json")
