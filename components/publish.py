@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from components import disk
 from components.digest import CHUNK, is_provenance, tree_digest
 from components.errors import EnvironmentProblem, Refused
 from components.files import sync_folder
@@ -191,14 +191,7 @@ def _explained(saved_model: Path, serving_dir: Path) -> Iterator[None]:
         yield
     except OSError as err:
         where = err.filename or serving_dir
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk.is_full(err):
             need = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
-            free = shutil.disk_usage(serving_dir).free
-            raise EnvironmentProblem(
-                "no space left",
-                where=where,
-                wanted=f"{need} bytes",
-                got=f"{free} bytes free",
-                hint="nothing was pushed",
-            ) from err
+            raise disk.no_space(where, need, hint=f"nothing was pushed; {disk.AGAIN}") from err
         raise EnvironmentProblem("cannot push", where=where, got=err.strerror, hint="nothing was pushed") from err

@@ -21,8 +21,9 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components import disk
 from components.declaration import OWN_PARAMETERS
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput
 from components.schema_files import (
     PROFILE_NAME,
     PROPOSE,
@@ -111,8 +112,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        where = err.filename or target
-        raise EnvironmentProblem("the schema cannot be kept", where=where, got=err.strerror) from err
+        raise disk.problem(err, "the schema cannot be kept", where=target) from err
 
 
 class ReviewedSchemaSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations

@@ -24,7 +24,7 @@ from tfx.orchestration.portable import (
 )
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
-from components.errors import EnvironmentProblem
+from components import disk
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
 from pipeline import recording
 from pipeline.config import TRAINERS, PipelineConfig
@@ -119,7 +119,8 @@ class Execution:
         try:
             output = self._execute(spec, info)
         except OSError as err:
-            raise EnvironmentProblem(err.strerror or "failed", where=err.filename or self._node.id) from err
+            root = self._context.config.paths.root
+            raise disk.problem(err, err.strerror or "failed", where=root / "artifacts" / self._node.id) from err
         self._hold()  # what is published has to be committed
         self._record(info, output, started, time.monotonic() - clock)
         return output

@@ -27,6 +27,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
+from components import disk
 from components.errors import EnvironmentProblem, MnistTfxError
 from pipeline import lean_imports, lifeline
 
@@ -166,6 +167,8 @@ def _run_child(answer: socket.socket, parent: int) -> None:
 def _describe(err: BaseException) -> dict[str, Any]:
     if isinstance(err, MnistTfxError):
         return err.to_dict()
+    if disk.is_full(err):
+        return disk.of_error(err).to_dict()
     if isinstance(err, OSError):
         return EnvironmentProblem(err.strerror or str(err), where=err.filename).to_dict()
     return {"kind": type(err).__name__, "what": " ".join(str(err).split())[:2000]}

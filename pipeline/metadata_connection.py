@@ -17,6 +17,7 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from tfx.orchestration import metadata
 
+from components import disk
 from components.errors import BadInput, EnvironmentProblem
 from pipeline import metadata_reach, metadata_sqlite
 from pipeline.lineage import store
@@ -83,6 +84,8 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             # Its constructor turns an AbortedError into a RuntimeError.
             if isinstance(error, errors.AbortedError) or "Concurrent writes" in text:
                 return metadata_sqlite.locked_by(self.address.path, None)
+            if disk.is_full(error):
+                return metadata_sqlite.no_space(self.address.path)
             return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text, hint=self._rebuild)
         return metadata_reach.problem(self.address, error)
 

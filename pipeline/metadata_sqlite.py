@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from components import untrusted
+from components import disk, untrusted
 from components.errors import EnvironmentProblem
 
 MAGIC: Final = b"SQLite format 3\0"
@@ -31,6 +31,9 @@ PENDING: Final = (0x40000000, 1)
 SHARED: Final = (0x40000002, 510)
 RESERVED: Final = (0x40000001, 1)
 JOURNALS: Final = ("-journal", "-wal")
+
+LEAST_ROOM: Final = 1 << 20
+"""Bytes; the store of four runs on the digits has 0.3 MB."""
 
 READ_WAIT: Final = 5.0
 """Seconds for which a reader waits for a writer, whose exclusive lock lasts milliseconds unless something is wrong."""
@@ -51,6 +54,15 @@ def locked_by(path: Path, process: int | None) -> StoreLocked:
     """Returns the error that names who holds a file."""
     who = "another process" if process is None else f"process {process}"
     return StoreLocked(f"locked by {who}", where=path, hint="end it, or try again when it is done")
+
+
+def no_space(path: Path) -> EnvironmentProblem:
+    """Returns the error of a store whose disk is full: a transaction's journal may hold as much as the whole file."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return disk.no_space(path, max(size, LEAST_ROOM))
 
 
 def writer(path: Path) -> int | None:
@@ -141,6 +153,8 @@ def _copied(path: Path, journals: list[str], folder: Path) -> Path:
     except OSError as err:
         where = err.filename2 or err.filename or folder
         hint = "a crash left a journal beside the store, so that a copy is read: TMPDIR names where to put it"
+        if disk.is_full(err):
+            raise disk.no_space(folder, path.stat().st_size, hint=hint) from err
         raise EnvironmentProblem("cannot be copied", where=where, got=err.strerror, hint=hint) from err
     return copy
 

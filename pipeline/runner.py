@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tfx.orchestration.portable import data_types, launcher
 
-from components import savedmodel_check
+from components import disk, savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
 from pipeline import metadata_connection, metadata_store, provenance, resumption, root, verdicts
@@ -300,6 +300,8 @@ class Run:
         log = self._config.paths.log(self._run_id)
         with contextlib.suppress(OSError), log.open("a") as file:  # the disk may be full: that is what went wrong
             traceback.print_exception(type(err), err, err.__traceback__, file=file)
+        if disk.is_full(err):
+            return disk.no_space(getattr(err, "filename", None) or self._config.paths.root)
         if isinstance(err, OSError):
             return EnvironmentProblem(err.strerror or str(err), where=err.filename)
         what = f"{type(err).__name__}: {' '.join(str(err).split())[:500]}"

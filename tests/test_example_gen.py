@@ -251,7 +251,7 @@ def test_too_few_rows_for_three_splits_are_refused(data, tmp_path):
 
 
 def test_a_write_that_fails_is_an_environment_problem(tmp_path):
-    with pytest.raises(EnvironmentProblem, match="room for 3 bytes"):
+    with pytest.raises(EnvironmentProblem, match="wanted 3 bytes"):
         shards.keep(tmp_path, "no such folder/file", b"abc")
 
 

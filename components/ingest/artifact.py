@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from components import disk
 from components.digest import canonical_json, merkle_root
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS
@@ -62,7 +63,7 @@ def write_artifact(
     except MnistTfxError as err:
         raise source.under_original_names(err, inputs) from err
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=err.filename or folder, got=err.strerror) from err
+        raise disk.problem(err, "cannot be written", where=folder) from err
 
 
 def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:

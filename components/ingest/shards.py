@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Final
 import apache_beam as beam
 import numpy as np
 
+from components import disk
 from components.digest import canonical_json
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, MnistTfxError
 from components.features import SPLITS
 from components.ingest import csv_rows, idx
 from components.ingest.csv_lines import line_blocks
@@ -235,8 +236,8 @@ def keep(folder: Path, name: str, content: bytes) -> None:
         part.write_bytes(content)
         os.replace(part, folder / name)
     except OSError as err:
-        where, size = folder / name, f"room for {len(content)} bytes"
-        raise EnvironmentProblem("cannot be written", where=where, wanted=size, got=err.strerror) from err
+        err.filename = str(folder / name)  # the part's own name says nothing to anybody
+        raise disk.problem(err, "cannot be written", where=folder / name, need=len(content)) from err
 
 
 _CARRIED: Final = re.compile(r"<mnist-tfx:([A-Za-z0-9+/=]+)>")

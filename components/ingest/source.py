@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from components import disk
 from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
@@ -240,12 +241,7 @@ def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
             yield
     except OSError as err:
         size = sum(one.digest.container_bytes for one in inputs)
-        raise EnvironmentProblem(
-            "the data cannot be kept",
-            where=err.filename or folder,
-            wanted=f"a writable folder with room for {size} bytes",
-            got=err.strerror,
-        ) from err
+        raise disk.problem(err, "the data cannot be kept", where=folder, need=size) from err
 
 
 def _keep(one: Input, target: Path) -> None:

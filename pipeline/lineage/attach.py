@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components import disk
 from pipeline.code_digest import Code, code_of
 from pipeline.doctor import lock_digest
 from pipeline.git_state import git_state
@@ -122,7 +122,7 @@ class Push:
             folder.mkdir(parents=True)
             (folder / PUSHED_FILE).write_text(json.dumps(fields, indent=1) + "\n")
         except OSError as err:
-            raise EnvironmentProblem("cannot write the push", where=folder, got=err.strerror) from err
+            raise disk.problem(err, "cannot write the push", where=folder) from err
         properties = {"pushed": 1, "pushed_destination": str(serving / str(version)), "pushed_version": str(version)}
         path = self._paths.relative(folder)
         return measure(self._paths.root, path, type_name="PushedModel", properties=properties)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from components import disk
 from components.errors import EnvironmentProblem
 from pipeline.lineage.chain import (
     COLLECTED,
@@ -180,9 +181,7 @@ class Ledger:
             _write_all(descriptor, data, self._size)
         except OSError as err:
             os.ftruncate(descriptor, self._size)
-            raise EnvironmentProblem(
-                "cannot write to the ledger", where=self.path, wanted=f"{len(data)} bytes", got=err.strerror
-            ) from err
+            raise disk.problem(err, "cannot write to the ledger", where=self.path, need=len(data)) from err
         self._size += len(data)
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from components import disk
 from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from pipeline.lineage.records import Record, from_bytes, to_bytes
@@ -99,9 +100,7 @@ def write(folder: Path, record: Record) -> str:
         if path.read_bytes() != data:
             raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}")
     except OSError as err:
-        raise EnvironmentProblem(
-            "cannot write the record", where=path, wanted=f"{len(data)} bytes", got=err.strerror
-        ) from err
+        raise disk.problem(err, "cannot write the record", where=path, need=len(data)) from err
     return known
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from components import disk
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.lineage import chain
-from pipeline.metadata_sqlite import MAGIC, header, locked_by, readable, writer
+from pipeline.metadata_sqlite import MAGIC, header, locked_by, no_space, readable, writer
 from pipeline.metadata_url import Address, SqliteFile, parse, recorded_address
 from pipeline.paths import RunPaths
 
@@ -258,6 +259,8 @@ def explained(where: Path | Address) -> Iterator[None]:
         # The constructor turns an AbortedError into a RuntimeError.
         if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
             raise locked_by(path, None) from err
+        if disk.is_full(err):
+            raise no_space(path) from err
         first = (str(err).splitlines() or [type(err).__name__])[0][:200]
         if isinstance(where, SqliteFile):
             what = "cannot use the metadata store"

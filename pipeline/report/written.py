@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.errors import EnvironmentProblem, MnistTfxError
+from components import disk
+from components.errors import MnistTfxError
 from components.files import replacing
 from pipeline.paths import RunPaths
 from pipeline.report import evidence
@@ -91,7 +92,7 @@ def keep(path: Path, text: str) -> int:
         with replacing(path) as file:
             file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot write the report", where=path, got=err.strerror) from err
+        raise disk.problem(err, "cannot write the report", where=path, need=len(data)) from err
     return len(data)
 
 

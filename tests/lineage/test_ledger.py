@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(path):
         "Ledger.open(Path(sys.argv[1])).intent(node='Transform', run_id='run-3')\n"
     )
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
-    assert "cannot write to the ledger: wanted" in done.stderr.splitlines()[-1]
+    assert "no space left: wanted" in done.stderr.splitlines()[-1]
     assert path.read_bytes() == before
 
 
