@@ -107,6 +107,10 @@ class Hasher:
             self._payloads[key] = self._pool.submit(self._payload, path, limit)
         return self._payloads[key]
 
+    def wait(self) -> None:
+        """Waits for all that was started, so that `bytes` counts it whether or not anybody asked for its digest."""
+        concurrent.futures.wait([*self._known.values(), *self._payloads.values()])
+
     def _payload(self, path: Path, limit: int) -> str:
         digest = payload_digest(path, limit=limit).payload
         with self._lock:

@@ -294,6 +294,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         *others,
     ]
     subject = rules.Subject(evidence=evidence, served=served, version=version, push=push, behind=known, anchor=anchor)
+    hasher.wait()
     counts = Counts(
         files=hasher.files - files_before,
         bytes=hasher.bytes - bytes_before,
