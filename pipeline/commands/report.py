@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from components.errors import BadInput
 from pipeline.commands import options
 from pipeline.commands.parameters import OutputFile, Text
+from pipeline.commands.parsing import checked_by
+
+
+def _one_thing(given: Mapping[str, Any]) -> None:
+    if given["compare"] and given["run_id"]:
+        raise BadInput("names both runs itself", where="--compare", got=f"{given['run_id']} as well")
 
 
 @options.command()
@@ -19,6 +27,7 @@ from pipeline.commands.parameters import OutputFile, Text
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("-o", "--output", type=OutputFile(), metavar="FILE", help="File to write.")
 @options.as_json
+@checked_by(_one_thing)
 def report(  # noqa: PLR0913  # one argument to each option
     run_id: str | None,
     root: Path,
@@ -37,8 +46,6 @@ def report(  # noqa: PLR0913  # one argument to each option
       mnist-tfx report 20260101T1200 --root runs/mnist -o report.html
       mnist-tfx report --compare 20260101 20260102 --root runs/mnist
     """
-    if compare and run_id:
-        raise click.UsageError("--compare names both runs itself")
     answer = _compared(root, compare, output) if compare else _written(root, run_id, output)
     if open_:
         webbrowser.open(Path(answer["path"]).absolute().as_uri())

@@ -126,7 +126,8 @@ def test_workers_go_with_no_other_strategy():
 
 def test_a_gpu_that_is_not_there_ends_the_run_before_it_reads_anything(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    answer = mnist_tfx("run", "--device", "gpu", "--data", tmp_path / "no such data", "--root", tmp_path / "root")
+    (tmp_path / "no data").mkdir()
+    answer = mnist_tfx("run", "--device", "gpu", "--data", tmp_path / "no data", "--root", tmp_path / "root")
     assert answer.code == 4
     assert answer.err.startswith("mnist-tfx: --device gpu: not visible to TensorFlow: wanted a GPU, got no GPU: ")
     assert answer.err.count("\n") == 1
