@@ -22,13 +22,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from typing_extensions import TypedDict
+
+from components.errors import BadInput
+from components.shapes import Shape
+from components.untrusted import parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -201,13 +207,43 @@ class Reference:
         Raises:
           ValueError: when the text is no JSON, of another version, or lacks a part.
         """
-        parts = json.loads(text)
-        if not isinstance(parts, dict) or parts.get("version") != VERSION:
-            raise ValueError(f"wanted a reference profile of version {VERSION}")
         try:
-            thresholds = {aspect: Threshold(**parts["thresholds"][aspect]) for aspect in ASPECTS}
-            found = cls(profile=parts["profile"], thresholds=thresholds, calibration=parts["calibration"])
-            means(found.profile, "pixels").reshape(found.profile["shape"])
-        except (KeyError, TypeError) as err:
-            raise ValueError(f"a reference profile lacks {err}") from err
+            parts = parse_object(text, where="profile")
+            if parts.pop("version", None) != VERSION:
+                raise ValueError(f"wanted a reference profile of version {VERSION}")
+            found = _REFERENCE.read(parts, what="not a reference profile", where="profile")
+        except BadInput as err:
+            raise ValueError(f"{err.what} {err.got or ''}") from err
+        if lost := [aspect for aspect in ASPECTS if aspect not in found.thresholds]:
+            raise ValueError(f"a reference profile lacks {lost[0]}")
+        require_profile(found.profile)
         return found
+
+
+def require_profile(found: Mapping[str, Any]) -> None:
+    """Checks that a profile is one: counts for each class, and sums for each pixel of its shape.
+
+    Raises:
+      ValueError: if it is not.
+    """
+    try:
+        told = _PROFILE.read(dict(found), what="not a profile", where="profile")
+    except BadInput as err:
+        raise ValueError(f"{err.what} {err.got}") from err
+    sizes = told["shape"]
+    if len(sizes) != 2 or min(sizes) < 1 or sizes[0] * sizes[1] != len(told["image"]):
+        raise ValueError(f"a profile of {len(told['image'])} pixels for the shape {sizes}")
+    if told["rows"] < 0 or told["pixel_max"] < 1 or not told["classes"]:
+        raise ValueError("a profile without rows, pixel_max or classes")
+
+
+class _Profile(TypedDict):
+    shape: list[int]
+    pixel_max: int
+    rows: int
+    classes: list[int]
+    image: list[int]
+
+
+_PROFILE: Final = Shape(_Profile)
+_REFERENCE: Final = Shape(Reference)

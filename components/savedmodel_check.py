@@ -30,11 +30,12 @@ from tfx.types import artifact_utils, channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.declaration import OWN_PARAMETERS
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
 from components.features import IMAGE, TEST
 from components.savedmodel_answers import Finding, judge
 from components.serving import FORMAT_SERVING
 from components.settings import DataSettings
+from components.untrusted import parse_object, read_object
 
 ROWS: Final = 64
 TIMEOUT: Final = 120.0
@@ -86,10 +87,10 @@ class Probe:
         try:
             self._await_ready(ready_timeout)
             out, _ = self._process.communicate(json.dumps(request).encode() + b"\n", timeout=timeout)
-            answer: dict[str, Any] = json.loads(out)
+            answer = parse_object(out, where="savedmodel_probe")
         except subprocess.TimeoutExpired:
             return {"crash": f"no answer within {timeout:g} s"}
-        except ValueError:
+        except (BadInput, ValueError):  # ValueError: its pipe was closed
             return {"crash": f"the interpreter ended with {self._ending()}"}
         else:
             return answer
@@ -175,9 +176,12 @@ def request_for(model: Path, examples: list[bytes], data: DataSettings) -> dict[
 
 
 def read_check(uri: str | Path) -> dict[str, Any]:
-    """Returns the content of an InfraBlessing's check.json: `blessed`, `rows`, `reasons`, `tensorflow`, `load_s`."""
-    found: dict[str, Any] = json.loads((Path(uri) / CHECK_FILE).read_text())
-    return found
+    """Returns the content of an InfraBlessing's check.json: `blessed`, `rows`, `reasons`, `tensorflow`, `load_s`.
+
+    Raises:
+      EnvironmentProblem: if there is none.
+    """
+    return read_object(Path(uri) / CHECK_FILE, error=EnvironmentProblem)
 
 
 class SavedModelCheckSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations

@@ -8,18 +8,22 @@ pair, so that an edit without a review is refused. The copies inside a run go by
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from typing_extensions import TypedDict
 
 from components import digest
 from components.errors import BadInput
 from components.profile import Reference
+from components.shapes import Shape
+from components.untrusted import MIB, read_bytes, read_object
 
 SCHEMA_NAME: Final = "schema.pbtxt"
 PROFILE_NAME: Final = "profile.json"
@@ -27,6 +31,22 @@ APPROVED_NAME: Final = "approved.json"
 
 PROPOSE: Final = "`mnist-tfx schema propose` drafts one from your data"
 APPROVE: Final = "review it and run `mnist-tfx schema approve`"
+
+
+LARGEST: Final = 64 * MIB
+"""Bytes of a schema or a profile; those of 28x28 images have 10 KB."""
+
+
+class _Approval(TypedDict):
+    digest: str
+    date: str
+
+
+class _Approvals(TypedDict):
+    approved: Mapping[str, _Approval]
+
+
+_APPROVALS: Final = Shape(_Approvals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +168,14 @@ def approvals(folder: Path) -> dict[str, dict[str, str]]:
       BadInput: when the file is there and is not what `mnist-tfx schema approve` writes.
     """
     path = folder / APPROVED_NAME
-    try:
-        found = json.loads(path.read_bytes())["approved"]
-        return {geometry: {"digest": entry["digest"], "date": entry["date"]} for geometry, entry in found.items()}
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise BadInput("not a list of approvals", where=path, got=err, hint="restore it from version control") from err
+    try:
+        found = _APPROVALS.read(read_object(path), what="not a list of approvals", where=path)["approved"]
+    except BadInput as err:
+        hint = "restore it from version control"
+        raise BadInput("not a list of approvals", where=path, got=err.got or err.what, hint=hint) from err
+    return {geometry: {"digest": entry["digest"], "date": entry["date"]} for geometry, entry in found.items()}
 
 
 def read_schema(path: Path) -> schema_pb2.Schema:
@@ -165,8 +186,8 @@ def read_schema(path: Path) -> schema_pb2.Schema:
     """
     try:
         schema = schema_pb2.Schema()
-        text_format.Parse(path.read_text(encoding="utf-8"), schema)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as err:
+        text_format.Parse(read_bytes(path, limit=LARGEST).decode("utf-8"), schema)
+    except (UnicodeDecodeError, text_format.ParseError, RecursionError) as err:
         raise BadInput("not a schema", where=path, wanted="a TFMD Schema as text proto", got=err) from err
     return schema
 
@@ -178,6 +199,6 @@ def read_reference(path: Path) -> Reference:
       BadInput: when it cannot be read or parsed.
     """
     try:
-        return Reference.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
+        return Reference.from_json(read_bytes(path, limit=LARGEST).decode("utf-8"))
+    except ValueError as err:
         raise BadInput("not a reference profile", where=path, got=err) from err

@@ -15,14 +15,18 @@ import shlex
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import TypedDict
+
 from components.digest import tree_digest
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
+from components.shapes import Shape
+from components.untrusted import read_object
 
 SAVED_MODEL: Final = "saved_model.pb"
 FORMAT_SERVING: Final = "Format-Serving"
@@ -58,6 +62,18 @@ _DIGITS: Final = re.compile("[0-9]+")
 
 LOCK_TIMEOUT: Final = 60.0
 """Seconds; a push takes milliseconds."""
+
+
+class _Named(TypedDict):
+    digest: Mapping[str, str]
+
+
+class _Provenance(TypedDict):
+    subject: list[_Named]
+
+
+_TOLD: Final = Shape(_Provenance)
+"""What is read here of a provenance statement."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +115,15 @@ class ServedVersion:
     @property
     def told_digest(self) -> str | None:
         """The model digest that its provenance tells, None where it has none or holds something else."""
-        from components.untrusted import read_json  # yaml and pydantic, 0.1 s
-
         if not self.has_provenance:
             return None
         try:
-            subject = read_json(self.path / PROVENANCE, limit=PROVENANCE_LIMIT)["subject"]
-            return next((str(one["digest"][TREE_SHA256]) for one in subject if TREE_SHA256 in one["digest"]), None)
-        except (MnistTfxError, KeyError, TypeError):
+            told = _TOLD.read(
+                read_object(self.path / PROVENANCE, limit=PROVENANCE_LIMIT), what="no provenance", where=self.path
+            )
+        except BadInput:
             return None
+        return next((one["digest"][TREE_SHA256] for one in told["subject"] if TREE_SHA256 in one["digest"]), None)
 
     @property
     def as_pushed(self) -> bool:

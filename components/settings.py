@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from typing_extensions import Self
 
 from components.digest import canonical_json
+from components.errors import EnvironmentProblem
+from components.untrusted import parse_json
+from components.wording import validated
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
@@ -54,8 +57,12 @@ class Section(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Restores a section from `to_json`'s text."""
-        return cls.model_validate_json(text)
+        """Restores a section from `to_json`'s text.
+
+        Raises:
+          EnvironmentProblem: if this release does not know such settings.
+        """
+        return validated(cls, parse_json(text, where=cls.__name__, error=EnvironmentProblem), where=cls.__name__)
 
 
 class HashSplit(Section):

@@ -21,6 +21,9 @@ from pydantic_core import from_json
 from components.errors import BadInput, MnistTfxError, shortened
 
 MIB: Final = 1 << 20
+LARGEST_ARRAYS: Final = 4 << 30
+"""Bytes of a file of numbers; a checkpoint, or an index of 50 million rows, has less."""
+
 MOST_YAML_NODES: Final = 200_000
 """Scalars, lists and mappings of a document with its aliases written out; the largest recipe of ours has 80."""
 
@@ -33,8 +36,8 @@ LARGEST_INTEGER: Final = (1 << 63) - 1
 LONGEST_INTEGER: Final = 100
 """Characters of one in YAML; whoever asks for a number has closer bounds, and Python converts no more than 4,300."""
 
-_LONG_NUMBER: Final = re.compile(rb"(?:^|[:\[,\s])-?(?:\d{19}|[\d.]*[eE]\+?\d{3})")
-"""What may be a number beyond 64 bits. Few documents hold any, so that the others need not be walked through."""
+_LONG_NUMBER: Final = re.compile(rb"[:\[,]\s*-?\d(?:\d{18}|[\d.]*[eE]\+?\d{3})")
+"""What may be a number beyond 64 bits. Few documents hold any, so that the others need not be walked through, which takes three times as long."""
 
 _INFINITE: Final = (float("inf"), float("-inf"))
 
@@ -103,7 +106,8 @@ def parse_json(data: bytes | str, *, where: object, error: type[MnistTfxError] =
         found = from_json(data, allow_inf_nan=False)
     except (ValueError, TypeError, RecursionError, OverflowError) as err:
         raise error("not readable as JSON", where=where, got=shortened(err, 120)) from err
-    if _LONG_NUMBER.search(data if isinstance(data, bytes) else data.encode("utf-8", "replace")):
+    text = data if isinstance(data, bytes) else data.encode()
+    if _LONG_NUMBER.search(b":" + text):
         for number in _numbers(found):
             if abs(number) > LARGEST_INTEGER and (isinstance(number, int) or number in _INFINITE):
                 raise error("a number that is too large", where=where, wanted="at most 64 bits", got=number)

@@ -12,11 +12,14 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, Union
+from typing import Annotated, Any, Final, Literal, TypeVar, Union
 
+from pydantic_core import ValidationError
 from typing_extensions import NotRequired, Required, is_typeddict
 
-from components.errors import BadInput, MnistTfxError, SeveralProblems, shortened
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, SeveralProblems, shortened
+
+M = TypeVar("M")
 
 MOST_PROBLEMS: Final = 10
 """Lines of one message; whoever has more to mend begins with these."""
@@ -39,6 +42,17 @@ _SCALARS: Final[Mapping[Any, str]] = {
 
 class Wanted(ValueError):
     """Raised by a check of one value; its message says in words what would have been right."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadAs:
+    """In an `Annotated`: the closer form that a value must have in a file, whatever the code calls it.
+
+    Attributes:
+      form: the annotation.
+    """
+
+    form: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +117,25 @@ def refusal(
     return joined(problems(form, values, errors, where=where, beside=beside), where=where)
 
 
+def validated(form: type[M], values: Any, *, where: object) -> M:
+    """Returns recorded settings as a pydantic model of this release.
+
+    Args:
+      form: the model.
+      values: as they were recorded.
+      where: they stand.
+
+    Raises:
+      EnvironmentProblem: naming what this release does not know.
+    """
+    try:
+        found: M = form.model_validate(values)  # type: ignore[attr-defined]  # a BaseModel, which is not imported here
+    except ValidationError as err:
+        told = in_one_line(problems(form, values, err.errors()))
+        raise EnvironmentProblem("settings of another release", where=where, got=told) from err
+    return found
+
+
 def joined(found: Sequence[BadInput], *, where: object) -> BadInput:
     """Returns one error for several problems, of at most `MOST_PROBLEMS` lines."""
     if len(found) == 1:
@@ -122,8 +155,7 @@ def described(form: Any) -> str:
     if told := _description(form):
         return f"{told}, {described(typing.get_args(form)[0])}" if _is_list(_bare(form)) else told
     if typing.get_origin(form) is Annotated:
-        bare, *metadata = typing.get_args(form)
-        return _bounded(described(bare), list(_constraints(metadata)))
+        return _bounded(described(_bare(form)), list(_constraints(typing.get_args(form)[1:])))
     if (members := _members(form)) != [form]:
         # A word first: it is what most people write where a section may stand as well.
         wanted = [
@@ -238,7 +270,8 @@ def _members(form: Any) -> list[Any]:
 def _bare(form: Any) -> Any:
     """Returns a form without what `Annotated` says of it."""
     while typing.get_origin(form) in (Annotated, Required, NotRequired):
-        form = typing.get_args(form)[0]
+        form, *metadata = typing.get_args(form)
+        form = next((one.form for one in metadata if isinstance(one, ReadAs)), form)
     return form
 
 

@@ -44,8 +44,8 @@ def newest_served(serving_dir: Path) -> Newest | None:
     if newest is None or not newest.as_pushed:
         return None
     try:
-        provenance = manifest.from_bytes((newest.path / PROVENANCE).read_bytes())
-    except (MnistTfxError, OSError):
+        provenance = manifest.read(newest.path / PROVENANCE)
+    except MnistTfxError:
         return None
     return Newest(version=newest.version, provenance=provenance)
 
@@ -116,7 +116,7 @@ def _told(provenance: Mapping[str, Any], prefix: str) -> dict[str, str]:
     for resource in provenance["predicate"]["buildDefinition"]["resolvedDependencies"]:
         if resource["name"].startswith(prefix):
             name = resource["name"].removeprefix(prefix)
-            digest = next(iter(resource["digest"].values()))
+            digest = next(iter(resource["digest"].values()), "none of them")
             found[name] = digest if found.get(name, digest) == digest else "two of them"
     return found
 

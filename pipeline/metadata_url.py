@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from components import untrusted
-from components.errors import BadInput
+from components.errors import BadInput, EnvironmentProblem
+from pipeline import root_file
 from pipeline.paths import RunPaths
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
 
 OPTION: Final = "--metadata"
-RECORDED: Final = "metadata"
-"""Key of root.json: the address, without a password, of a store that is not the file in the root."""
-
 PASSWORD_VARIABLE: Final = "MNIST_TFX_METADATA_PASSWORD"  # noqa: S105  # a variable's name
 
 FORMS: Final = {
@@ -144,15 +142,13 @@ def recorded_address(paths: RunPaths) -> str | None:
     if paths.identity.is_symlink() or not untrusted.is_file(paths.identity):
         return None
     try:
-        found = untrusted.read_json(paths.identity, limit=untrusted.MIB)
-    except BadInput:
+        found = root_file.read(paths.identity)
+    except EnvironmentProblem:
         return None
-    if not isinstance(found, dict):
+    address, before = found.get(root_file.RECORDED), found.get(root_file.PLACE)
+    if not address:
         return None
-    address, before = found.get(RECORDED), found.get("path")
-    if not isinstance(address, str) or not address:
-        return None
-    if isinstance(before, str) and address.startswith(f"{before}/"):
+    if before is not None and address.startswith(f"{before}/"):
         address = f"{paths.root}{address[len(before) :]}"
     return None if address == str(paths.metadata) else address
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from components.declaration import CODE_DIGEST
+from components.errors import BadInput, EnvironmentProblem
+from components.untrusted import parse_json, parse_object
 from pipeline import resumption
 from pipeline.config import TRAINERS
 from pipeline.lineage import records
@@ -182,8 +184,8 @@ def _differences(
 
 def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:
     try:
-        before, now = _flat(json.loads(str(old))), _flat(json.loads(str(new)))
-    except ValueError:
+        before, now = (_flat(parse_json(str(value), where=name)) for value in (old, new))
+    except BadInput:
         yield f"{name} changed: {_short(old)} -> {_short(new)}"
         return
     for key in sorted(before.keys() | now.keys()):
@@ -193,7 +195,7 @@ def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, str) and value.startswith("{"):  # a section inside custom_config is JSON in JSON
-        value = json.loads(value)
+        value = parse_json(value, where=prefix)
     if not isinstance(value, dict):
         return {prefix: value}
     flat: dict[str, Any] = {}
@@ -204,7 +206,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _without_code(config: Scalar) -> str:
-    fields = json.loads(str(config)) if config else {}
+    fields = parse_object(str(config), where="custom_config", error=EnvironmentProblem) if config else {}
     return json.dumps({name: value for name, value in fields.items() if name != CODE_DIGEST})
 
 

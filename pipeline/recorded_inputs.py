@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
@@ -59,7 +58,8 @@ def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -
 def _workers(version: RecordedVersion) -> int | None:
     """Returns how many processes trained together, None for one alone; here they will be processes of this machine."""
     training = version.executions[CLASSIFIER].extra.get("training", {}) if CLASSIFIER in version.executions else {}
-    return training.get("workers") if training.get("workers", 1) > 1 else None
+    workers = training.get("workers")
+    return workers if isinstance(workers, int) and workers > 1 else None
 
 
 def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
@@ -67,7 +67,7 @@ def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
     folder.mkdir()
     recorded = {source.name: source for source in ingest.sources}
     links = []
-    for number, part in enumerate(json.loads(str(ingest.parameters["source"]))):
+    for number, part in enumerate(parameters.parts(ingest.parameters.get("source"), where="record of ExampleGen")):
         for copy, name in zip(part["files"], _names(part, number), strict=True):
             path = root / copy
             _require(path, recorded[path.name])
@@ -76,7 +76,7 @@ def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
     return links
 
 
-def _names(part: dict[str, Any], number: int) -> list[str]:
+def _names(part: parameters.Part, number: int) -> list[str]:
     if len(part["files"]) == 1:
         return [f"{number:05d}-{part['split']}.csv"]
     return [f"{number:05d}-{IDX_NAMES[part['split']]}-{role}-ubyte" for role in ("images-idx3", "labels-idx1")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,8 @@ from typing import Any, Final
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2
 
+from components.errors import EnvironmentProblem
+from components.untrusted import read_object
 from pipeline.code_digest import Code
 from pipeline.git_state import GitState
 from pipeline.lineage import records
@@ -107,7 +108,7 @@ def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Returns what the outputs themselves say: which data was read, how the training went."""
     found: dict[str, Any] = {}
     if EXAMPLES in folders:
-        found[records.DATA] = json.loads((folders[EXAMPLES] / DATA_FILE).read_text())
+        found[records.DATA] = read_object(folders[EXAMPLES] / DATA_FILE, error=EnvironmentProblem)
     if MODEL_RUN in folders:
         found["training"] = _summary(folders[MODEL_RUN] / TRAINING_FILE)
     return found
@@ -116,5 +117,5 @@ def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
 def _summary(training: Path) -> dict[str, Any]:
     if not training.is_file():
         return {}
-    summary = json.loads(training.read_text())
+    summary = read_object(training, error=EnvironmentProblem)
     return {name: value for name, value in summary.items() if not isinstance(value, (list, dict))}

@@ -13,20 +13,18 @@ from typing import Any, Final
 
 import filelock
 
-from components import untrusted
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import CLAIMS_FILE, LOCK_FILE
-from components.untrusted import kind_of
+from components.untrusted import is_file, kind_of
+from pipeline import root_file
 from pipeline.lineage import record_files
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.records import ExecutionRecord
-from pipeline.metadata_url import RECORDED
 from pipeline.paths import RunPaths
+from pipeline.root_file import PLACE, RECORDED
 
 LOCK_WAIT: Final = 3600.0
 """Seconds to wait for another run on the same root."""
-
-PLACE: Final = "path"
 
 PLACES_OF_A_RUN: Final = (
     ".lock",
@@ -189,7 +187,7 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
     """
     if not paths.identity.exists():
         return None
-    found = _read_identity(paths.identity)
+    found = root_file.read(paths.identity)
     place = found.pop(PLACE, None)
     found.pop(RECORDED, None)
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as they were when written
@@ -202,14 +200,6 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
             hint="use another --root",
         )
     return Path(place) if place else None
-
-
-def _read_identity(path: Path) -> dict[str, Any]:
-    found = untrusted.read_json(path, limit=untrusted.MIB, error=EnvironmentProblem)
-    if not isinstance(found, dict):
-        got = type(found).__name__
-        raise EnvironmentProblem("does not say which pipeline lives here", where=path, wanted="an object", got=got)
-    return found
 
 
 def check_ledger(paths: RunPaths, chain: Chain) -> None:
@@ -237,7 +227,7 @@ def claim(paths: RunPaths, identity: Mapping[str, Any], metadata: str | None = N
     """
     elsewhere = {} if metadata in (None, str(paths.metadata)) else {RECORDED: metadata}
     text = json.dumps({**identity, PLACE: str(paths.root), **elsewhere}, indent=2) + "\n"
-    if paths.identity.exists() and paths.identity.read_text() == text:
+    if is_file(paths.identity) and paths.identity.read_bytes() == text.encode():
         return
     new = _new_identity(paths)
     new.write_text(text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.errors import MnistTfxError, Refused
-from components.ingest.source import SOURCES, read_contents
+from components.ingest.source import SOURCES, read_contents, read_sources
 from pipeline import verdicts
 from pipeline.config import PipelineConfig
 from pipeline.interruption import Interrupted
@@ -92,7 +91,7 @@ def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.
     folder = config.paths.root / str(done["ExampleGen"].record.parameters["input_base"])
     payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
     # Later entries of the same path replace earlier ones: the file was compressed again since.
-    noted = {entry["path"]: entry for entry in json.loads((folder / SOURCES).read_text())["sources"]}
+    noted = {entry["path"]: entry for entry in read_sources(folder / SOURCES)}
     return tuple(
         records.DataSource(
             name=config.names[path],

@@ -7,15 +7,19 @@ write why. Here the local runner turns that into the end of the run.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from components.errors import Refused
+from typing_extensions import TypedDict
+
+from components.errors import EnvironmentProblem, Refused
 from components.evaluation.results import read_metrics
 from components.evaluation.thresholds import read_verdict
 from components.serving import versions
+from components.shapes import Shape
+from components.untrusted import read_json
+from pipeline.lineage.artifacts import checked_path
 from pipeline.lineage.pushes import version_of
 from pipeline.lineage.records import DATA, ExecutionRecord
 
@@ -29,6 +33,34 @@ class Pushed:
     digest: str
 
 
+class _Check(TypedDict):
+    blessed: bool
+    reasons: list[str]
+
+
+class _GateCheck(TypedDict):
+    passed: bool
+    action: str
+    feature: str
+    split: str
+    rule: str
+    detail: str
+
+
+class _Gate(TypedDict):
+    checks: list[_GateCheck]
+
+
+class _Push(TypedDict):
+    path: str
+    digest: str
+
+
+_CHECK: Final = Shape(_Check)
+_GATE: Final = Shape(_Gate)
+_PUSHED: Final = Shape(_Push)
+
+
 def require(node: str, root: Path, record: ExecutionRecord) -> None:
     """Checks that a node did not refuse the candidate.
 
@@ -36,18 +68,20 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
       Refused: with every reason.
     """
     if node == "Evaluator":
-        verdict = read_verdict(root / record.outputs["evaluation"][0].path)
+        verdict = read_verdict(_artifact(root, record, "evaluation"))
         if not verdict.blessed:
             raise Refused("not blessed", where=node, got="; ".join(verdict.reasons))
     if node == "SavedModelCheck":
-        check = json.loads((root / record.outputs["blessing"][0].path / "check.json").read_text())
+        path = _artifact(root, record, "blessing") / "check.json"
+        check = _CHECK.read(_json(path), what="not a check", where=path, error=EnvironmentProblem)
         if not check["blessed"]:
             raise Refused("not blessed", where=node, got="; ".join(check["reasons"]))
 
 
 def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:
     """Returns what the schema gate let through with a warning, a sentence to each."""
-    report = json.loads((root / record.outputs["report"][0].path / "gate.json").read_text())
+    path = _artifact(root, record, "report") / "gate.json"
+    report = _GATE.read(_json(path), what="not a report of the gate", where=path, error=EnvironmentProblem)
     warned = [check for check in report["checks"] if not check["passed"] and check["action"] == "warn"]
     return [f"{check['feature']} in {check['split']}, {check['rule']}: {check['detail']}" for check in warned]
 
@@ -67,10 +101,11 @@ def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
     The number is the record's: whoever can write to the artifact could name another version there.
     """
     number = version_of(record)
-    path = root / record.outputs["pushed_model"][0].path / "pushed.json"
+    path = _artifact(root, record, "pushed_model") / "pushed.json"
     if number is None or not path.exists():
         return None
-    fields = json.loads(path.read_text())
+    fields = _PUSHED.read(_json(path), what="not a push", where=path, error=EnvironmentProblem)
+    checked_path(fields["path"])
     return Pushed(version=number, path=fields["path"], digest=fields["digest"])
 
 
@@ -85,10 +120,21 @@ def summary(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
         fields["payload_digests"] = tuple(sorted(file["payload_digest"] for file in data["files"]))
         fields["rows_digest"] = data["rows_digest"]
     if "Evaluator" in done:
-        evaluation = root / done["Evaluator"].outputs["evaluation"][0].path
+        evaluation = _artifact(root, done["Evaluator"], "evaluation")
         verdict = read_verdict(evaluation)
         fields["metrics"] = read_metrics(evaluation)
         fields["blessed"], fields["baseline"] = verdict.blessed, verdict.baseline
     if "Pusher" in done and (served := pushed(root, done["Pusher"])) is not None:
         fields["version"], fields["serving_path"] = served.version, served.path
     return fields
+
+
+def _artifact(root: Path, record: ExecutionRecord, channel: str) -> Path:
+    made = record.outputs.get(channel)
+    if not made:
+        raise EnvironmentProblem(f"made no {channel}", where=f"record of {record.node}")
+    return root / made[0].path
+
+
+def _json(path: Path) -> Any:
+    return read_json(path, error=EnvironmentProblem)

@@ -195,8 +195,21 @@ def _serve(paths, version, known):
         "subject": [{"name": ".", "digest": {manifest.TREE: known["Classifier"][1][0]["sha256"]}}],
         "predicateType": manifest.PREDICATE_TYPE,
         "predicate": {
-            "buildDefinition": {"internalParameters": {"heads": heads}},
-            "runDetails": {"metadata": {"invocationId": "last"}},
+            "buildDefinition": {
+                "buildType": manifest.BUILD_TYPE,
+                "externalParameters": {"recipe": "digits", "settings": {}},
+                "internalParameters": {"heads": heads, "executions": []},
+                "resolvedDependencies": [],
+            },
+            "runDetails": {
+                "builder": {"id": manifest.BUILDER, "version": {}},
+                "metadata": {
+                    "invocationId": "last",
+                    "startedOn": "2026-01-01T00:00:00.000Z",
+                    "finishedOn": "2026-01-01T00:00:01.000Z",
+                },
+                "byproducts": [],
+            },
         },
     }
     file = paths.serving / str(version) / PROVENANCE

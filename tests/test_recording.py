@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.errors import EnvironmentProblem
 from pipeline import recording
 from pipeline.code_digest import Code
 from pipeline.git_state import GitState
@@ -41,7 +42,7 @@ def test_what_was_read_is_recorded_with_the_examples(tmp_path: Path) -> None:
 
 
 def test_examples_without_their_list_of_files_are_no_success(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(EnvironmentProblem, match=r"data\.json: no such file"):
         recorded({"examples": tmp_path})
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from components.errors import EnvironmentProblem
 from components.evaluation.eval_config import PREDICTED
 from components.features import LABEL
 from components.serving import NO_BASELINE
+from components.untrusted import read_object
 
 METRICS_FILE: Final = "metrics.json"
 
@@ -119,6 +121,9 @@ def write_metrics(uri: Path, candidate: Measured, baseline: Measured | None, bas
 
 
 def read_metrics(uri: str | Path) -> dict[str, Any]:
-    """Returns the content of an evaluation artifact's metrics.json."""
-    found: dict[str, Any] = json.loads((Path(uri) / METRICS_FILE).read_text())
-    return found
+    """Returns the content of an evaluation artifact's metrics.json.
+
+    Raises:
+      EnvironmentProblem: if there is none.
+    """
+    return read_object(Path(uri) / METRICS_FILE, error=EnvironmentProblem)

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from components.errors import EnvironmentProblem
 from components.evaluation.results import Measured, SliceMetrics
 from components.serving import NO_BASELINE
 from components.settings import EvaluationSettings
+from components.shapes import Shape
+from components.untrusted import MIB, parse_object, read_bytes
 
 VERDICT_FILE: Final = "verdict.json"
 
@@ -69,14 +72,27 @@ class Verdict:
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        """Restores a verdict; `blessed` follows from the checks, whatever the text says."""
-        fields = json.loads(text)
-        return cls(baseline=fields["baseline"], checks=tuple(Check(**check) for check in fields["checks"]))
+        """Restores a verdict; `blessed` follows from the checks, whatever the text says.
+
+        Raises:
+          EnvironmentProblem: if it is none.
+        """
+        fields = parse_object(text, where=VERDICT_FILE, error=EnvironmentProblem)
+        told = {name: value for name, value in fields.items() if name != "blessed"}
+        return _SHAPE.read(told, what="not a verdict", where=VERDICT_FILE, error=EnvironmentProblem)
 
 
 def read_verdict(uri: str | Path) -> Verdict:
-    """Reads the verdict in an evaluation artifact."""
-    return Verdict.from_json((Path(uri) / VERDICT_FILE).read_text())
+    """Reads the verdict in an evaluation artifact.
+
+    Raises:
+      EnvironmentProblem: if there is none.
+    """
+    data = read_bytes(Path(uri) / VERDICT_FILE, limit=MIB, error=EnvironmentProblem)
+    return Verdict.from_json(data.decode(errors="replace"))
+
+
+_SHAPE: Final = Shape(Verdict)
 
 
 def judge(

@@ -18,7 +18,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from typing_extensions import NotRequired, TypedDict
 
 from components import disk
 from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
@@ -32,6 +34,8 @@ from components.ingest.csv_lines import LineLimit, longest_line
 from components.ingest.discovery import Part
 from components.ingest.payload import PayloadDigest, payload_digest
 from components.settings import DataSettings, HashSplit
+from components.shapes import Shape
+from components.untrusted import parse_json, read_json, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +57,42 @@ ROLES: Final = {"idx": ("-images", "-labels"), "csv": ("",)}
 EXTENSIONS: Final = {"idx": "", "csv": ".csv"}
 
 
+class _Content(TypedDict):
+    name: str
+    payload_digest: str
+    bytes: int
+
+
+class _Contents(TypedDict):
+    files: list[_Content]
+
+
+class _Note(TypedDict):
+    name: str
+    path: str
+    payload_digest: str
+    container_digest: NotRequired[str]
+
+
+class _Notes(TypedDict):
+    sources: list[_Note]
+
+
+class _Part(TypedDict):
+    split: Literal["train", "test"]
+    files: list[str]
+    span: NotRequired[int]
+
+
+class _Parts(TypedDict):
+    parts: list[_Part]
+
+
+_CONTENTS: Final = Shape(_Contents)
+_NOTES: Final = Shape(_Notes)
+_PARTS: Final = Shape(_Parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Input:
     """One data file.
@@ -71,8 +111,17 @@ class Input:
 
 
 def parts_from_json(text: str, root: Path) -> list[Part]:
-    """Reads the execution property `source`; relative paths are taken from `root`."""
-    return [Part(split=part["split"], files=tuple(root / file for file in part["files"])) for part in json.loads(text)]
+    """Reads the execution property `source`; relative paths are taken from `root`.
+
+    Raises:
+      BadInput: if it is none.
+    """
+    return [Part(split=part["split"], files=tuple(root / file for file in part["files"])) for part in _told_parts(text)]
+
+
+def _told_parts(text: str) -> list[_Part]:
+    parts = parse_json(text, where="source")
+    return _PARTS.read({"parts": parts}, what="not the parts of a data set", where="source")["parts"]
 
 
 def parts_to_json(parts: Sequence[Part]) -> str:
@@ -88,7 +137,7 @@ def _part_fields(part: Part) -> dict[str, Any]:
 
 
 def _newest_span(exec_properties: Mapping[str, Any]) -> int:
-    numbers = [part[SPAN] for part in json.loads(exec_properties["source"]) if SPAN in part]
+    numbers = [part[SPAN] for part in _told_parts(exec_properties["source"]) if SPAN in part]
     # Properties that were resolved before name content alone, and keep the number beside it.
     return max(numbers, default=exec_properties.get(SPAN) or 0)
 
@@ -212,14 +261,30 @@ def read_contents(folder: Path) -> list[dict[str, Any]]:
     Raises:
       EnvironmentProblem: when it is missing, or is not what the folder's name says.
     """
-    try:
-        contents: list[dict[str, Any]] = json.loads((folder / CONTENTS).read_bytes())
-        found = contents_digest(contents)
-    except (OSError, ValueError, TypeError, KeyError) as err:
-        raise EnvironmentProblem("unreadable list of inputs", where=folder / CONTENTS, got=err) from err
+    place, what = folder / CONTENTS, "unreadable list of inputs"
+    told = read_json(place, error=EnvironmentProblem)
+    files = _CONTENTS.read({"files": told}, what=what, where=place, error=EnvironmentProblem)["files"]
+    names = [file["name"] for file in files]
+    if odd := [name for name in names if name in {"", ".", ".."} or set(name) & {"/", "\0"}]:
+        raise EnvironmentProblem(what, where=place, wanted="names of files", got=odd[0])
+    contents = [dict(file) for file in files]
+    found = contents_digest(contents)
     if found != folder.name:
         raise EnvironmentProblem("list of inputs was changed", where=folder / CONTENTS, wanted=folder.name, got=found)
     return contents
+
+
+def read_sources(path: Path) -> list[dict[str, Any]]:
+    """Returns the notes on where the files of a folder of inputs came from, the latest last.
+
+    Raises:
+      EnvironmentProblem: when there is no such list.
+    """
+    told = read_object(path, error=EnvironmentProblem)
+    return [
+        dict(one)
+        for one in _NOTES.read(told, what="no note of sources", where=path, error=EnvironmentProblem)["sources"]
+    ]
 
 
 def _canonical_source(inputs: Sequence[Input], form: str, digest: str) -> str:
@@ -281,8 +346,8 @@ def _write(target: Path, text: bytes) -> None:
 def _note_sources(inputs: Sequence[Input], target: Path) -> None:
     """Adds where the files came from, once for each path and container, the latest last."""
     known: list[dict[str, Any]] = []
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(target.read_bytes())["sources"]
+    with contextlib.suppress(EnvironmentProblem):
+        known = read_sources(target)
     new = [
         {
             "name": one.name,
@@ -300,8 +365,8 @@ def _note_sources(inputs: Sequence[Input], target: Path) -> None:
 
 def under_original_names(err: MnistTfxError, folder: Path) -> MnistTfxError:
     """Returns the error with the copy it names replaced by the file that the copy was made from."""
-    with contextlib.suppress(OSError, ValueError):
-        for entry in reversed(json.loads((folder / SOURCES).read_bytes())["sources"]):
+    with contextlib.suppress(EnvironmentProblem):
+        for entry in reversed(read_sources(folder / SOURCES)):
             if err.where is not None:
                 err.where = str(err.where).replace(str(folder / entry["name"]), entry["path"])
     return err

@@ -6,16 +6,20 @@ properties, which Kubeflow hands over wrapped or not at all.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from typing_extensions import TypedDict
 
-from components.errors import EnvironmentProblem
-from components.schema_files import PROFILE_NAME, read_reference
+from components.arrays import read_npy
+from components.errors import BadInput, EnvironmentProblem
+from components.profile import require_profile
+from components.schema_files import LARGEST, PROFILE_NAME, read_reference
+from components.shapes import Shape
+from components.untrusted import read_bytes, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +32,13 @@ if TYPE_CHECKING:
 STATISTICS_NAME: Final = "FeatureStats.pb"
 ANOMALIES_NAME: Final = "SchemaDiff.pb"
 INCOMPLETE: Final = "the artifact is incomplete; run again with --no-cache"
+
+
+class _Profiles(TypedDict):
+    splits: dict[str, dict[str, Any]]
+
+
+_PROFILES: Final = Shape(_Profiles)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +95,15 @@ def _split_folder(artifact: Path, split: str) -> Path:
 
 
 def _read_profiles(path: Path) -> dict[str, Any]:
+    what = "not the profiles of an ingest"
     try:
-        return dict(json.loads(path.read_bytes())["splits"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise EnvironmentProblem("not the profiles of an ingest", where=path, got=err, hint=INCOMPLETE) from err
+        told = _PROFILES.read(read_object(path), what=what, where=path)["splits"]
+        for profile in told.values():
+            require_profile(profile)
+    except (BadInput, ValueError) as err:
+        got = (err.got or err.what) if isinstance(err, BadInput) else err
+        raise EnvironmentProblem(what, where=path, got=got, hint=INCOMPLETE) from err
+    return dict(told)
 
 
 def _read_statistics(path: Path) -> statistics_pb2.DatasetFeatureStatistics:
@@ -105,8 +121,8 @@ def _read_anomalies(path: Path) -> anomalies_pb2.Anomalies:
 
 def _read_proto(path: Path, message: Message) -> Any:
     try:
-        message.ParseFromString(path.read_bytes())
-    except (OSError, DecodeError) as err:
+        message.ParseFromString(read_bytes(path, limit=LARGEST))
+    except (BadInput, DecodeError) as err:
         name = message.DESCRIPTOR.name
         raise EnvironmentProblem("cannot be read", where=path, wanted=name, got=err, hint=INCOMPLETE) from err
     return message
@@ -114,10 +130,10 @@ def _read_proto(path: Path, message: Message) -> Any:
 
 def _read_index(path: Path) -> NDArray[np.void]:
     try:
-        index: NDArray[np.void] = np.load(path, allow_pickle=False)
+        index: NDArray[np.void] = read_npy(path)
         # Fixed-width bytes sort and compare by value, as numpy's void type does not in every version.
         digests = [(name, "S32") for name in ("row", "pixels")]
         fields = [np.ascontiguousarray(index[name]).view("S32") for name, _ in digests]
         return np.rec.fromarrays([*fields, index["label"]], dtype=[*digests, ("label", np.int64)])
-    except (OSError, ValueError, KeyError, IndexError) as err:
+    except (BadInput, ValueError, LookupError, TypeError) as err:
         raise EnvironmentProblem("not a row index", where=path, got=err, hint=INCOMPLETE) from err

@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,26 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from components.arrays import parse_npz
+from components.errors import BadInput
+from components.shapes import Shape
 from components.training.cluster import Cluster
 from components.training.kernels import Kernels
 from components.training.process import CHECKPOINTS
 from components.training.progress import Epoch
+from components.untrusted import LARGEST_ARRAYS, parse_json, read_bytes
 
 Arrays: TypeAlias = tuple[npt.NDArray[np.generic], ...]
 
 _FILE: Final = "training.npz"
+
+
+@dataclass(frozen=True)
+class _History:
+    epochs: tuple[Epoch, ...]
+
+
+_EPOCHS: Final = Shape(_History)
 
 
 @dataclass(frozen=True)
@@ -49,13 +60,13 @@ class Snapshot:
     @classmethod
     def from_bytes(cls, content: bytes) -> Snapshot | None:
         """Restores a snapshot from `to_bytes`'s content, or returns None where it is nothing readable."""
+        if not content:
+            return None
         try:
-            with np.load(io.BytesIO(content)) as arrays:
-                return _from_arrays(dict(arrays))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+            return _from_arrays(parse_npz(content, where=_FILE))
+        except BadInput as err:
             # A lost checkpoint costs time and nothing else, and the history tells that training started over.
-            if content:
-                logging.getLogger(__name__).warning("unreadable checkpoint, training starts over: %s", err)
+            logging.getLogger(__name__).warning("unreadable checkpoint, training starts over: %s", err)
             return None
 
     def to_bytes(self) -> bytes:
@@ -65,8 +76,9 @@ class Snapshot:
         return file.getvalue()
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Whether the variables have these shapes."""
-        return [array.shape for array in self.variables] == list(shapes)
+        """Whether the variables have these shapes, and the best ones those of the first of them."""
+        best = [array.shape for array in self.best]
+        return [array.shape for array in self.variables] == list(shapes) and best == list(shapes)[: len(best)]
 
 
 @dataclass(frozen=True)
@@ -92,9 +104,12 @@ class Checkpoint:
 
     def content(self) -> bytes:
         """Returns what was kept, for `Snapshot.from_bytes`; nothing where there is nothing."""
+        if self.folder is None or not os.path.lexists(self.folder / _FILE):
+            return b""
         try:
-            return b"" if self.folder is None else (self.folder / _FILE).read_bytes()
-        except FileNotFoundError:
+            return read_bytes(self.folder / _FILE, limit=LARGEST_ARRAYS)
+        except BadInput as err:
+            logging.getLogger(__name__).warning("unreadable checkpoint, training starts over: %s", err)
             return b""
 
     def load(self) -> Snapshot | None:
@@ -121,8 +136,14 @@ def _to_arrays(snapshot: Snapshot) -> dict[str, npt.NDArray[np.generic]]:
 
 def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Snapshot:
     def numbered(name: str) -> Arrays:
-        return tuple(arrays[f"{name}{i}"] for i in range(sum(key.startswith(name) for key in arrays)))
+        names = [f"{name}{i}" for i in range(sum(key.startswith(name) for key in arrays))]
+        if lost := [one for one in names if one not in arrays]:
+            raise BadInput("an array is missing", where=_FILE, wanted=lost[0])
+        return tuple(arrays[one] for one in names)
 
-    epochs = tuple(Epoch(**fields) for fields in json.loads(str(arrays["history"])))
+    history = parse_json(str(arrays.get("history", "")), where=_FILE)
+    epochs = _EPOCHS.read({"epochs": history}, what="not a history", where=_FILE).epochs
+    if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
+        raise BadInput("not a history", where=_FILE, wanted="epochs from 1 on")
     kernels = {name: array for name, array in arrays.items() if name.startswith("step_")}
     return Snapshot(epochs, numbered("variable"), numbered("best"), kernels)

@@ -10,12 +10,33 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from components.errors import BadInput, EnvironmentProblem
+from components.shapes import Shape
+from components.untrusted import parse_json
 
 TF_CONFIG: Final = "TF_CONFIG"
 """Environment variable, by TensorFlow's name."""
+
+
+class _Workers(TypedDict):
+    worker: list[str]
+
+
+class _Task(TypedDict):
+    type: str
+    index: int | str  # Kubernetes' operators write it as text
+
+
+class _Config(TypedDict):
+    cluster: _Workers
+    task: _Task
+
+
+_SHAPE: Final = Shape(_Config)
 
 
 @dataclass(frozen=True)
@@ -41,8 +62,9 @@ class Cluster:
         if not text:
             return cls()
         try:
-            return cls._from_fields(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            told = _SHAPE.read(parse_json(text, where=TF_CONFIG), what="no cluster", where=TF_CONFIG)
+            return cls._from_fields(told)
+        except (BadInput, ValueError) as err:
             raise EnvironmentProblem(
                 "does not name this worker",
                 where=TF_CONFIG,
@@ -51,8 +73,8 @@ class Cluster:
             ) from err
 
     @classmethod
-    def _from_fields(cls, fields: Any) -> Cluster:
-        addresses, index = tuple(map(str, fields["cluster"]["worker"])), int(fields["task"]["index"])
+    def _from_fields(cls, fields: _Config) -> Cluster:
+        addresses, index = tuple(fields["cluster"]["worker"]), int(fields["task"]["index"])
         if set(fields["cluster"]) != {"worker"} or fields["task"]["type"] != "worker":
             raise ValueError("every process is a worker")
         if not 0 <= index < len(addresses):

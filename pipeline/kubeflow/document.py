@@ -16,10 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
+from typing_extensions import NotRequired, TypedDict
 
 from components.errors import BadInput, EnvironmentProblem
 from components.files import replacing
+from components.shapes import Shape
+from components.untrusted import MIB, parse_object, parse_yaml_documents, read_bytes
+from components.wording import as_written
 from pipeline.kubeflow.yaml_text import to_yaml
 
 OSS: Final = "oss"
@@ -41,6 +44,104 @@ VALUES: Final = ("defaultValue", "constant", "parameterValues")
 """Fields of the messages that hold values of any type."""
 
 Json = Mapping[str, Any]
+
+
+LARGEST_FILE: Final = 16 * MIB
+"""Bytes of a compiled file; one of ours has 100 KB."""
+
+_NONE: Final = "not a compiled pipeline"
+
+
+class _Reference(TypedDict, total=False):
+    name: str
+
+
+class _Trigger(TypedDict, total=False):
+    condition: str
+
+
+class _Task(TypedDict, total=False):
+    componentRef: _Reference
+    dependentTasks: list[str]
+    cachingOptions: dict[str, Any]
+    triggerPolicy: _Trigger
+
+
+class _Dag(TypedDict):
+    tasks: dict[str, _Task]
+
+
+class _Definitions(TypedDict, total=False):
+    parameters: dict[str, dict[str, Any]]
+    artifacts: dict[str, dict[str, Any]]
+
+
+class _Root(TypedDict):
+    dag: _Dag
+    inputDefinitions: NotRequired[_Definitions]
+
+
+class _Component(TypedDict, total=False):
+    executorLabel: str
+    inputDefinitions: _Definitions
+    outputDefinitions: _Definitions
+
+
+class _Container(TypedDict, total=False):
+    image: str
+    command: list[str]
+    args: list[str]
+
+
+class _Executor(TypedDict, total=False):
+    container: _Container
+    importer: dict[str, Any]
+    resolver: dict[str, Any]
+
+
+class _Deployment(TypedDict, total=False):
+    executors: dict[str, _Executor]
+
+
+class _Spec(TypedDict):
+    root: _Root
+    pipelineInfo: NotRequired[_Reference]
+    components: NotRequired[dict[str, _Component]]
+    deploymentSpec: NotRequired[_Deployment]
+    defaultPipelineRoot: NotRequired[str]
+
+
+class _Executors(TypedDict, total=False):
+    executors: dict[str, dict[str, Any]]
+
+
+class _Kubernetes(TypedDict, total=False):
+    deploymentSpec: _Executors
+
+
+class _Platforms(TypedDict, total=False):
+    kubernetes: _Kubernetes
+
+
+class _Platform(TypedDict, total=False):
+    platforms: _Platforms
+
+
+class _Runtime(TypedDict, total=False):
+    gcsOutputDirectory: str
+    parameterValues: dict[str, Any]
+
+
+class _Job(TypedDict, total=False):
+    displayName: str
+    runtimeConfig: _Runtime
+    serviceAccount: str
+
+
+_SPEC: Final = Shape(_Spec)
+_PLATFORM: Final = Shape(_Platform)
+_JOB: Final = Shape(_Job)
+"""The types of what is read here; lint and simulation look at the rest themselves."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,20 +334,20 @@ def read(path: Path) -> Document:
     Raises:
       BadInput: if it is missing, or no compiled pipeline.
     """
+    data = read_bytes(path, limit=LARGEST_FILE)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise BadInput("cannot be read", where=path, wanted="a compiled pipeline", got=err) from err
-    try:
+        text = data.decode()
         document = _from_job(text) if text.lstrip().startswith("{") else _from_yaml(text)
         document = document.without_nulls()
-        document.tasks  # noqa: B018  # whatever is no pipeline shows here
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as err:
+        _SPEC.read(document.spec, what=_NONE, where=path)
+        _PLATFORM.read(document.platform or {}, what=_NONE, where=path)
+        _JOB.read(document.job, what=_NONE, where=path)
+    except (BadInput, ValueError) as err:
         raise BadInput(
-            "not a compiled pipeline",
+            _NONE,
             where=path,
             wanted="a PipelineSpec in YAML, or a PipelineJob in JSON",
-            got=f"{type(err).__name__}: {' '.join(str(err).split())[:200]}",
+            got=(err.got or err.what) if isinstance(err, BadInput) else err,
             hint="mnist-tfx kubeflow compile writes one",
         ) from err
     return document
@@ -278,22 +379,26 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _from_job(text: str) -> Document:
-    job = json.loads(text)
-    spec = job.pop(SPEC)
+    job = parse_object(text, where=SPEC)
+    spec = job.pop(SPEC, None)
+    if not isinstance(spec, dict):
+        raise BadInput(f"no {SPEC}", where=SPEC)
     return Document(target=VERTEX, spec=spec, job=job)
 
 
 def _from_yaml(text: str) -> Document:
-    documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    documents = [document for document in parse_yaml_documents(text, where="it") if document is not None]
+    if odd := [document for document in documents if not isinstance(document, dict)]:
+        raise BadInput("no mapping", where="it", got=as_written(odd[0]))
     spec = _only("PipelineSpec", [document for document in documents if PIPELINE_INFO in document])
     platform = _only("platform document", [document for document in documents if PLATFORMS in document])
     if spec is None or len(documents) > 1 + (platform is not None):
-        raise ValueError(f"{len(documents)} YAML documents: one PipelineSpec and at most one platform document")
+        raise BadInput(f"{len(documents)} YAML documents: one PipelineSpec and at most one platform document")
     comment = "".join(f"{line}\n" for line in text.split("\n") if line.startswith("#"))
     return Document(target=OSS, spec=spec, platform=platform, comment=comment)
 
 
 def _only(kind: str, found: Sequence[Json]) -> Json | None:
     if len(found) > 1:
-        raise ValueError(f"{len(found)} YAML documents that are a {kind}")
+        raise BadInput(f"{len(found)} YAML documents that are a {kind}")
     return found[0] if found else None

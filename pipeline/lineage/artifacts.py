@@ -9,11 +9,14 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from typing_extensions import TypedDict
 
 from components.digest import manifest_digest, tree_manifest
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import FORMAT_SERVING
+from components.wording import ReadAs
 
 MODEL_FOLDER: Final = f"{FORMAT_SERVING}/"
 """Where a Model keeps its SavedModel; its digest covers that alone, so that it equals the served version's."""
@@ -42,6 +45,14 @@ def checked_path(path: str) -> str:
     if not plain or any(len(name.encode()) > NAME_LIMIT for name in names):
         raise BadInput("not a plain relative path", where="record", got=repr(path)[:300])
     return path
+
+
+class FileEntry(TypedDict, total=False):
+    """What a manifest says of one file: `sha256` and `bytes`, or `symlink`."""
+
+    sha256: str
+    bytes: int
+    symlink: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +99,7 @@ class ArtifactEntry:
     path: str
     sha256: str
     bytes: int
-    files: Mapping[str, Mapping[str, Any]]
+    files: Annotated[Mapping[str, Mapping[str, Any]], ReadAs(Mapping[str, FileEntry])]
     properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

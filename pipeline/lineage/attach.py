@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
+from pipeline import root_file
 from pipeline.code_digest import Code, code_of
 from pipeline.doctor import lock_digest
 from pipeline.git_state import git_state
@@ -25,7 +26,6 @@ from pipeline.lineage.past import Past
 from pipeline.lineage.records import ExecutionRecord
 from pipeline.lineage.store import Store, explained
 from pipeline.paths import RunPaths
-from pipeline.root import PLACE
 
 PUSHER: Final = "Pusher"
 EXECUTOR: Final = "components.atomic_pusher.AtomicPusherExecutor"
@@ -164,11 +164,7 @@ def push_key(paths: RunPaths, origin: Origin) -> str:
 
 def stored_root(paths: RunPaths) -> Path:
     """Returns where the store believes the root to be: where it lay during its last run."""
-    try:
-        place = json.loads(paths.identity.read_text()).get(PLACE)
-    except (OSError, ValueError):
-        place = None
-    return Path(place) if place else paths.root
+    return Path(root_file.place(paths.identity) or paths.root)
 
 
 def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import TypedDict
+
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
+from components.shapes import Shape
+from components.untrusted import parse_object
 
 FIRST: Final = "0" * 64
 """`previous` of the first line."""
@@ -96,10 +99,14 @@ class Line:
         """Restores what `to_dict` returned; the digest is not checked here.
 
         Raises:
-          KeyError: if a field is missing.
+          LedgerBroken: if a field is missing, or of the wrong kind for its event.
         """
-        details = {name: value for name, value in fields.items() if name not in {*FIELDS, DIGEST}}
-        return Line(**{name: fields[name] for name in FIELDS}, details=details)
+        details = {name: value for name, value in fields.items() if name not in _NO_DETAILS}
+        own = {name: fields[name] for name in FIELDS if name in fields}
+        line = _LINE.read({**own, "details": details}, what=_NO_LINE, where="ledger", error=LedgerBroken)
+        if (wanted := _DETAILS.get(line.event)) is not None:
+            wanted.read(details, what=_NO_LINE, where="ledger", error=LedgerBroken)
+        return line
 
     def to_bytes(self) -> bytes:
         """Returns the line as it stands in the file."""
@@ -107,6 +114,38 @@ class Line:
 
     def _fields(self) -> dict[str, Any]:
         return {**self.details, **{name: getattr(self, name) for name in FIELDS}}
+
+
+class _Intent(TypedDict, total=False):
+    key: str
+
+
+class _Settled(TypedDict):
+    intent: int
+
+
+class _Version(TypedDict):
+    version: int
+    sha256: str | None
+
+
+class _Collected(TypedDict):
+    paths: list[str]
+
+
+_LINE: Final = Shape(Line)
+_DETAILS: Final[Mapping[str, Shape[Any]]] = {
+    INTENT: Shape(_Intent),
+    COMMIT: Shape(_Settled),
+    LOST: Shape(_Settled),
+    PUSHED: Shape(_Version),
+    PRUNED: Shape(_Version),
+    COLLECTED: Shape(_Collected),
+}
+"""What is read of the details of each event."""
+
+_NO_LINE: Final = "is no ledger line"
+_NO_DETAILS: Final = frozenset((*FIELDS, DIGEST))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,12 +244,11 @@ def checked(text: bytes, head: Head, where: object) -> Line:
     number = head.sequence + 1
     place = f"{where} line {number}"
     try:
-        fields = json.loads(text)
+        fields = parse_object(text, where=place, error=LedgerBroken)
         line = Line.from_dict(fields)
-        stands = line.to_bytes() == text + b"\n"
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise LedgerBroken("is no ledger line", where=place, got=err) from err
-    if not stands:
+    except LedgerBroken as err:
+        raise LedgerBroken(_NO_LINE, where=place, got=err.got) from err
+    if line.to_bytes() != text + b"\n":
         raise LedgerBroken("was edited", where=place, wanted=f"digest {line.digest}", got=fields.get(DIGEST))
     if line.sequence != number:
         what = "lines before it were deleted" if line.sequence > number else "was inserted or moved"

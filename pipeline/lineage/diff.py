@@ -291,7 +291,7 @@ def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
     evaluation = version.executions["Evaluator"].outputs["evaluation"][0]
     try:
         return read_metrics(version.root / evaluation.path)
-    except (OSError, ValueError):
+    except EnvironmentProblem:
         return None
 
 

@@ -6,13 +6,14 @@ An images file alone has no labels, so its rows are known by their pixels; a pai
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import pixels_digest, row_digest, row_prefix
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError
+from components.untrusted import parse_object
+from components.wording import validated
 from pipeline.lineage.images import Picture
 
 if TYPE_CHECKING:
@@ -326,8 +327,7 @@ def settings_of(ingests: Iterable[Step]) -> list[DataSettings]:
 
     # How rows were split says nothing about how to read them, and an older release may have allowed other splits.
     texts = dict.fromkeys(str((step.parameters or {}).get("settings", "{}")) for step in ingests)
-    try:
-        known = [{name: value for name, value in json.loads(text).items() if name in _HOW_TO_READ} for text in texts]
-        return list(dict.fromkeys(DataSettings.model_validate(fields) for fields in known if "shape" in fields))
-    except (ValueError, AttributeError) as err:
-        raise EnvironmentProblem("data settings of another release", where="record of ExampleGen", got=err) from err
+    where = "record of ExampleGen"
+    told = [parse_object(text, where=where, error=EnvironmentProblem) for text in texts]
+    known = [{name: value for name, value in fields.items() if name in _HOW_TO_READ} for fields in told]
+    return list(dict.fromkeys(validated(DataSettings, fields, where=where) for fields in known if "shape" in fields))

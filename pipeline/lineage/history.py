@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
-import json
 import re
 import sys
 from collections import defaultdict
@@ -18,10 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from typing_extensions import TypedDict
+
 from components import serving
 from components.digest import sha256_bytes
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
-from pipeline.lineage import chain, manifest, record_files
+from components.shapes import Shape
+from components.untrusted import parse_object, read_bytes, read_object
+from pipeline.lineage import chain, manifest, record_files, records
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.record_files import RecordChanged, RecordMissing
 from pipeline.lineage.records import DATA, SCHEMA_VERSION
@@ -30,6 +33,18 @@ from pipeline.lineage.serving_directory import ServingDirectory
 from pipeline.paths import RunPaths
 
 _DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class _Source(TypedDict):
+    path: str
+    payload_digest: str
+
+
+class _Noted(TypedDict):
+    sources: list[_Source]
+
+
+_NOTED: Final = Shape(_Noted)
 
 
 class Read(NamedTuple):
@@ -235,26 +250,22 @@ def _read_all(
         fields = _fields(paths.records / f"{known}.json", known)
         try:
             if fields["kind"] == "run":
-                sources.append((known, fields["sources"]))
+                run = records.from_dict(fields).to_dict()
+                sources.append((known, run["sources"]))
             else:
                 steps[known] = _step(known, fields)
-                code.setdefault(fields["code"]["digest"], fields["code"]["files"])
+                code.setdefault(fields["code"]["digest"], dict(fields["code"]["files"]))
         except (KeyError, TypeError, AttributeError, ValueError) as err:
             raise EnvironmentProblem("not a record of this release", where=known, got=err) from err
     return steps, code, sources
 
 
 def _fields(path: Path, known: str) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-        if (found := sha256_bytes(data)) != known:
-            raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
-        fields: dict[str, Any] = json.loads(data)
-    except OSError as err:
-        raise EnvironmentProblem("cannot read the record", where=path, got=err.strerror) from err
-    except ValueError as err:
-        raise EnvironmentProblem("not JSON", where=path, got=err) from err
-    if not isinstance(fields, dict) or fields.get("schema_version") != SCHEMA_VERSION:
+    data = read_bytes(path, limit=record_files.LARGEST, error=EnvironmentProblem)
+    if (found := sha256_bytes(data)) != known:
+        raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
+    fields = parse_object(data, where=path, error=EnvironmentProblem)
+    if fields.get("schema_version") != SCHEMA_VERSION:
         raise EnvironmentProblem("of another release", where=path, wanted=f"schema_version {SCHEMA_VERSION}")
     return fields
 
@@ -262,12 +273,14 @@ def _fields(path: Path, known: str) -> dict[str, Any]:
 def _step(known: str, fields: Mapping[str, Any]) -> Step:
     same = sys.intern  # a digest stands in the record of its maker and in those of all its readers
     data = fields["extra"].get(DATA)
+    if data is not None:  # what others of a record are read for is digests, of which any text will do
+        records.from_dict(fields)
     other = f"{fields['parameters']} {fields['key']} {fields['lock_digest']} {'' if data else fields['extra']}"
     return Step(
         record=same(known),
         node=same(fields["node"]),
         run_id=same(fields["run_id"]),
-        started=fields["started"],
+        started=same(fields["started"]),
         code=same(fields["code"]["digest"]),
         reads=tuple(
             Read(same(channel), same(ref["type"]), same(ref["sha256"]), ref["record"] and same(ref["record"]))
@@ -275,7 +288,7 @@ def _step(known: str, fields: Mapping[str, Any]) -> Step:
             for ref in refs
         ),
         makes=tuple(
-            Made(same(channel), same(entry["type"]), entry["path"], same(entry["sha256"]), _files(entry["files"]))
+            Made(same(channel), same(entry["type"]), str(entry["path"]), same(entry["sha256"]), _files(entry["files"]))
             for channel, entries in fields["outputs"].items()
             for entry in entries
         ),
@@ -296,9 +309,9 @@ def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
         try:
             found += [
                 {**entry, "name": printable(Path(entry["path"]).name)}
-                for entry in json.loads(path.read_bytes())["sources"]
+                for entry in _NOTED.read(read_object(path), what="no note of sources", where=path)["sources"]
             ]
-        except (OSError, ValueError, KeyError, TypeError):  # noqa: PERF203  # one bad file must not hide the others
+        except BadInput:  # noqa: PERF203  # one bad file must not hide the others
             continue  # a convenience for people; the records know the payload digests without it
     return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
+from components.untrusted import parse_json
 from pipeline.lineage.chain import (
     COLLECTED,
     COMMIT,
@@ -165,8 +165,8 @@ class Ledger:
     def _repair(self, descriptor: int, torn: bytes) -> None:
         number = self._chain.head.sequence + 1
         try:
-            json.loads(torn)
-        except ValueError:
+            parse_json(torn, where=self.path)
+        except BadInput:
             os.ftruncate(descriptor, self._size)
             os.fsync(descriptor)
             self.repaired = f"line {number} was torn by a crash: its {len(torn)} bytes were removed"

@@ -8,16 +8,21 @@ start from the served bytes alone. A tree digest goes by the name `treeSha256`, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import NotRequired, TypedDict
+
 from components.digest import canonical_json, manifest_digest
-from components.errors import EnvironmentProblem, Refused
+from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import PROVENANCE
+from components.shapes import Shape
+from components.untrusted import MIB, parse_json, parse_object, read_bytes
+from components.wording import as_written
 from pipeline.lineage.artifacts import ArtifactEntry, saved_model
 from pipeline.lineage.graph import closure
-from pipeline.lineage.records import DATA, ExecutionRecord, Record
+from pipeline.lineage.records import DATA, ExecutionRecord, Record, require_time
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
@@ -28,6 +33,73 @@ RECORDS: Final = "records/"
 
 Resource = dict[str, Any]
 Known = Mapping[str, ExecutionRecord]
+
+
+LARGEST: Final = 64 * MIB
+"""Bytes of a statement; one of ours has 20 KB."""
+
+_NO_STATEMENT: Final = "not a provenance statement"
+
+
+class _Annotations(TypedDict, total=False):
+    bytes: int
+    path: str
+    type: str
+    node: str
+    properties: Mapping[str, Any]
+
+
+class _Resource(TypedDict):
+    name: str
+    digest: Mapping[str, str]
+    annotations: NotRequired[_Annotations]
+
+
+class _ExternalParameters(TypedDict):
+    recipe: str
+    settings: Mapping[str, Any]
+
+
+class _InternalParameters(TypedDict):
+    heads: list[str]
+    executions: list[Mapping[str, str]]
+
+
+class _BuildDefinition(TypedDict):
+    buildType: str
+    externalParameters: _ExternalParameters
+    internalParameters: _InternalParameters
+    resolvedDependencies: list[_Resource]
+
+
+class _Builder(TypedDict):
+    id: str
+    version: Mapping[str, str]
+
+
+class _Metadata(TypedDict):
+    invocationId: str
+    startedOn: str
+    finishedOn: str
+
+
+class _RunDetails(TypedDict):
+    builder: _Builder
+    metadata: _Metadata
+    byproducts: list[_Resource]
+
+
+class _Predicate(TypedDict):
+    buildDefinition: _BuildDefinition
+    runDetails: _RunDetails
+
+
+class _Statement(TypedDict):
+    subject: list[_Resource]
+    predicate: _Predicate
+
+
+_SHAPE: Final = Shape(_Statement)
 
 
 def statement(
@@ -85,13 +157,34 @@ def from_bytes(data: bytes) -> dict[str, Any]:
       EnvironmentProblem: if it is something else.
     """
     try:
-        provenance = json.loads(data)
-        kinds = (provenance["_type"], provenance["predicateType"], heads_of(provenance)[0])[:2]
-    except (ValueError, KeyError, TypeError, IndexError) as err:
-        raise EnvironmentProblem("not a provenance statement", where=PROVENANCE, got=err) from err
-    if kinds != (STATEMENT_TYPE, PREDICATE_TYPE):
-        raise EnvironmentProblem("not a provenance statement", where=PROVENANCE, wanted=PREDICATE_TYPE, got=kinds[1])
-    return dict(provenance)
+        provenance = parse_object(data, where=PROVENANCE)
+    except BadInput as err:
+        got = f"{err.what}: {err.got}"
+        raise EnvironmentProblem(_NO_STATEMENT, where=PROVENANCE, wanted=err.wanted, got=got) from err
+    kind = provenance.get("_type"), provenance.get("predicateType")
+    if kind != (STATEMENT_TYPE, PREDICATE_TYPE):
+        got = ", ".join(map(as_written, kind))
+        raise EnvironmentProblem(_NO_STATEMENT, where=PROVENANCE, wanted=PREDICATE_TYPE, got=got)
+    _SHAPE.read(provenance, what=_NO_STATEMENT, where=PROVENANCE, error=EnvironmentProblem)
+    if not any(TREE in item["digest"] for item in provenance["subject"]):
+        raise EnvironmentProblem(_NO_STATEMENT, where=PROVENANCE, wanted=f"a subject with {TREE}", got="none")
+    files = [item for item in provenance["subject"] if SHA256 in item["digest"]]
+    if unsized := [item["name"] for item in files if "bytes" not in item.get("annotations", {})]:
+        raise EnvironmentProblem(_NO_STATEMENT, where=PROVENANCE, wanted="the size of every file", got=unsized[0])
+    for moment in ("startedOn", "finishedOn"):
+        require_time(provenance["predicate"]["runDetails"]["metadata"][moment], where=PROVENANCE)
+    if not heads_of(provenance):
+        raise EnvironmentProblem(_NO_STATEMENT, where=PROVENANCE, wanted="the records that the push read", got="none")
+    return provenance
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Returns the statement in a file.
+
+    Raises:
+      EnvironmentProblem: if it cannot be read, or is something else.
+    """
+    return from_bytes(read_bytes(path, limit=LARGEST, error=EnvironmentProblem))
 
 
 def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -102,13 +195,14 @@ def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
 def records_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the hashes of all records behind the model, each after the ones it was made from."""
     byproducts = provenance["predicate"]["runDetails"]["byproducts"]
-    return tuple(item["digest"][SHA256] for item in byproducts if item["name"].startswith(RECORDS))
+    named = [item for item in byproducts if item["name"].startswith(RECORDS)]
+    return tuple(item["digest"][SHA256] for item in named if SHA256 in item["digest"])
 
 
 def manifest_of(provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the model's manifest, as `digest.tree_manifest` gave it."""
     files = [item for item in provenance["subject"] if SHA256 in item["digest"]]
-    return {item["name"]: {"sha256": item["digest"][SHA256], **item["annotations"]} for item in files}
+    return {item["name"]: {**item.get("annotations", {}), "sha256": item["digest"][SHA256]} for item in files}
 
 
 def digest_of(provenance: Mapping[str, Any]) -> str:
@@ -148,8 +242,8 @@ def _settings(known: Known) -> dict[str, Any]:
 
 def _parsed(text: Any) -> Any:
     try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
+        return parse_json(text, where=PROVENANCE) if isinstance(text, str) else text
+    except BadInput:
         return text
 
 

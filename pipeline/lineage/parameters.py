@@ -5,11 +5,30 @@ A stage gets its section as JSON text, a TFX component carries it as JSON text i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from typing_extensions import TypedDict
+
+from components.errors import BadInput, EnvironmentProblem
+from components.shapes import Shape
+from components.untrusted import parse_json
+from pipeline.lineage.artifacts import checked_path
 from pipeline.lineage.records import ExecutionRecord, has_autoencoder
+
+
+class Part(TypedDict):
+    """Files that belong together: of which part of the data, and their paths below the root."""
+
+    split: str
+    files: list[str]
+
+
+class _Parts(TypedDict):
+    parts: list[Part]
+
+
+_PARTS: Final = Shape(_Parts)
 
 SECTIONS: Final = {
     "ExampleGen": "data",
@@ -62,6 +81,26 @@ def dotted(record: ExecutionRecord) -> dict[str, Any]:
     return found
 
 
+def parts(text: object, *, where: object) -> list[Part]:
+    """Returns the parts of a data set, as ExampleGen's property `source` tells them.
+
+    Raises:
+      EnvironmentProblem: if the text tells none, or a file that lies outside the root.
+    """
+    what = "not the parts of a data set"
+    told = parse_json(str(text), where=where, error=EnvironmentProblem)
+    found = _PARTS.read({"parts": told}, what=what, where=where, error=EnvironmentProblem)["parts"]
+    for part in found:
+        if not part["files"]:
+            raise EnvironmentProblem(what, where=where, wanted="files in each part", got="none")
+    try:
+        for file in (file for part in found for file in part["files"]):
+            checked_path(file)
+    except BadInput as err:
+        raise EnvironmentProblem(what, where=where, wanted="paths below the root", got=err.got) from err
+    return found
+
+
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns nested mappings as one, keys joined by dots; lists stay whole."""
     return {key: value for name, inner in values.items() for key, value in _flat(name, inner)}
@@ -80,6 +119,6 @@ def _value(text: Any) -> Any:
     if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
         return text
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text, where=_SETTINGS)
+    except BadInput:
         return text

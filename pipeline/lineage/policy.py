@@ -16,8 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from components import untrusted
 from components.errors import BadInput
+from components.untrusted import read_yaml
+from components.wording import as_written, close
 
 FAIL, WARN, OFF = "fail", "warn", "off"
 LEVELS: Final = (FAIL, WARN, OFF)
@@ -76,7 +77,9 @@ class Policy:
         if unknown := sorted(map(str, fields.keys() - {"version", "rules"})):
             raise BadInput("unknown key", where=where, wanted="version, rules", got=", ".join(unknown))
         if fields.get("version") != VERSION:
-            raise BadInput("of another version", where=where, wanted=f"version: {VERSION}", got=fields.get("version"))
+            raise BadInput(
+                "of another version", where=where, wanted=f"version: {VERSION}", got=as_written(fields.get("version"))
+            )
         asked = fields.get("rules") or {}
         if not isinstance(asked, Mapping):
             raise BadInput("not a mapping", where=f"{where}: rules", wanted="rule: level", got=type(asked).__name__)
@@ -97,15 +100,14 @@ def read(path: Path) -> Policy:
     Raises:
       BadInput: if it is no regular file of a sensible size, no YAML mapping, or `Policy.from_dict` refuses it.
     """
-    fields = untrusted.read_yaml(path)
+    fields = read_yaml(path)
     if not isinstance(fields, dict):
         raise BadInput("not a mapping", where=path, wanted="version and rules", got=type(fields).__name__)
     return Policy.from_dict(fields, path)
 
 
 def _level(level: object, where: str) -> str:
-    if level is False:  # YAML 1.1 reads a bare `off` as false
-        return OFF
     if level not in LEVELS:
-        raise BadInput("unknown level", where=where, wanted=", ".join(LEVELS), got=level)
+        hint = close(level, LEVELS) if isinstance(level, str) else None
+        raise BadInput("unknown level", where=where, wanted=", ".join(LEVELS), got=as_written(level), hint=hint)
     return str(level)

@@ -13,7 +13,11 @@ from typing import Final
 from components import disk
 from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.untrusted import MIB, read_bytes
 from pipeline.lineage.records import Record, from_bytes, to_bytes
+
+LARGEST: Final = 64 * MIB
+"""Bytes of a record; a thousand would be unusual, were it not for the manifest of every file that was made."""
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _NEW: Final = ".new-"
@@ -70,11 +74,11 @@ def read(folder: Path, known: str) -> Record:
         raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=known[:80])
     path = _file(folder, known)
     try:
-        data = path.read_bytes()
-    except FileNotFoundError as err:
-        raise RecordMissing("record is missing", where=folder, wanted=path.name) from err
-    except OSError as err:
-        raise EnvironmentProblem("cannot read the record", where=path, got=err.strerror) from err
+        data = read_bytes(path, limit=LARGEST, error=EnvironmentProblem)
+    except EnvironmentProblem as err:
+        if not os.path.lexists(path):
+            raise RecordMissing("record is missing", where=folder, wanted=path.name) from err
+        raise EnvironmentProblem("cannot read the record", where=path, wanted=err.wanted, got=err.got) from err
     if (found := sha256_bytes(data)) != known:
         raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
     try:

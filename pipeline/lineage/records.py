@@ -13,10 +13,15 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
+
+from typing_extensions import NotRequired, TypedDict
 
 from components.digest import canonical_json, sha256_bytes
-from components.errors import EnvironmentProblem, printable
+from components.errors import BadInput, EnvironmentProblem, printable
+from components.shapes import Shape
+from components.untrusted import parse_object
+from components.wording import ReadAs, as_written
 from pipeline.code_digest import Code
 from pipeline.git_state import GitState
 from pipeline.lineage import artifacts
@@ -88,6 +93,32 @@ class Environment:
         )
 
 
+class _DataFile(TypedDict):
+    name: str
+    payload_digest: str
+    container_digest: NotRequired[str | None]
+    bytes: int
+
+
+class _Rows(TypedDict):
+    rows: int
+    rows_digest: str
+
+
+class _Data(TypedDict):
+    files: list[_DataFile]
+    rows_digest: NotRequired[str]
+    splits: NotRequired[Mapping[str, _Rows]]
+
+
+class _Extra(TypedDict, total=False):
+    """What is read of `ExecutionRecord.extra`; whatever else an execution had to say goes along."""
+
+    data: _Data
+    training: Mapping[str, Scalar]
+    orchestrator: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSource:
     """One data file as the user gave it; control characters in its name are escaped.
@@ -146,7 +177,7 @@ class ExecutionRecord:
     started: str
     finished: str
     seconds: float
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    extra: Annotated[Mapping[str, Any], ReadAs(_Extra)] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON values."""
@@ -155,14 +186,7 @@ class ExecutionRecord:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ExecutionRecord:
         """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
-        nested = {
-            "code": Code(**fields["code"]),
-            "environment": Environment(**fields["environment"]),
-            "git": GitState(**fields["git"]),
-            "inputs": {name: tuple(ArtifactRef(**a) for a in refs) for name, refs in fields["inputs"].items()},
-            "outputs": {name: tuple(ArtifactEntry(**a) for a in made) for name, made in fields["outputs"].items()},
-        }
-        return cls(**{**fields, **nested})
+        return _read(_EXECUTION, fields)
 
     @property
     def input_records(self) -> tuple[str, ...]:
@@ -256,18 +280,24 @@ class RunRecord:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunRecord:
         """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
-        nested = {
-            "nodes": tuple(NodeOutcome(**node) for node in fields["nodes"]),
-            "payload_digests": tuple(fields["payload_digests"]),
-            "sources": tuple(DataSource(**source) for source in fields["sources"]),
-        }
-        return cls(**{**fields, **nested})
+        return _read(_RUN, fields)
 
 
 Record = ExecutionRecord | RunRecord
-_KINDS: Final[Mapping[str, type[ExecutionRecord | RunRecord]]] = {
-    kind.kind: kind for kind in (ExecutionRecord, RunRecord)
-}
+_EXECUTION: Final = Shape(ExecutionRecord)
+_RUN: Final = Shape(RunRecord)
+_NOT_A_RECORD: Final = "not a record of this release"
+_Any = TypeVar("_Any", ExecutionRecord, RunRecord)
+
+
+def _read(shape: Shape[_Any], fields: Mapping[str, Any]) -> _Any:
+    try:
+        record = shape.read(dict(fields), what=_NOT_A_RECORD, where="record", error=EnvironmentProblem)
+    except BadInput as err:  # a path that leads out of the root
+        raise EnvironmentProblem(err.what, where="record", wanted=err.wanted, got=err.got) from err
+    for moment in (record.started, record.finished):
+        require_time(moment, where="record")
+    return record
 
 
 def from_dict(fields: Mapping[str, Any]) -> Record:
@@ -282,10 +312,14 @@ def from_dict(fields: Mapping[str, Any]) -> Record:
         raise EnvironmentProblem(
             "of another release", where="record", wanted=f"schema_version {SCHEMA_VERSION}", got=version
         )
-    try:
-        return _KINDS[fields.pop("kind", "")].from_dict(fields)
-    except (KeyError, TypeError, AttributeError) as err:
-        raise EnvironmentProblem("not a record of this release", where="record", got=err) from err
+    kind = fields.pop("kind", None)
+    if kind == ExecutionRecord.kind:
+        return ExecutionRecord.from_dict(fields)
+    if kind == RunRecord.kind:
+        return RunRecord.from_dict(fields)
+    raise EnvironmentProblem(
+        _NOT_A_RECORD, where="record", wanted=f"kind {ExecutionRecord.kind} or {RunRecord.kind}", got=as_written(kind)
+    )
 
 
 def from_bytes(data: bytes) -> Record:
@@ -294,13 +328,7 @@ def from_bytes(data: bytes) -> Record:
     Raises:
       EnvironmentProblem: as `from_dict`, and if `data` is not a JSON object.
     """
-    try:
-        fields = json.loads(data)
-    except ValueError as err:
-        raise EnvironmentProblem("not JSON", where="record", got=err) from err
-    if not isinstance(fields, dict):
-        raise EnvironmentProblem("not a JSON object", where="record", got=type(fields).__name__)
-    return from_dict(fields)
+    return from_dict(parse_object(data, where="record", error=EnvironmentProblem))
 
 
 def to_bytes(record: Record) -> bytes:
@@ -368,6 +396,20 @@ def utc(timestamp: float) -> str:
 def timestamp(utc_time: str) -> float:
     """Returns what `utc` was given, to the millisecond."""
     return dt.datetime.fromisoformat(utc_time.replace("Z", "+00:00")).timestamp()
+
+
+def require_time(text: str, *, where: object) -> None:
+    """Checks that a text is a time as `utc` writes it.
+
+    Raises:
+      EnvironmentProblem: if it is not.
+    """
+    try:
+        timestamp(text)
+    except ValueError as err:
+        raise EnvironmentProblem(
+            "not a time", where=where, wanted="UTC, such as 2026-01-01T00:00:00Z", got=text
+        ) from err
 
 
 def _installed_version(name: str) -> str | None:

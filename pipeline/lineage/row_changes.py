@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from components.digest import sha256_bytes
-from components.errors import printable
+from components.errors import BadInput, printable
+from components.untrusted import LARGEST_ARRAYS, read_bytes
 from pipeline.lineage.artifacts import ArtifactEntry
 from pipeline.lineage.records import DATA, ExecutionRecord
 
@@ -95,8 +96,8 @@ class Ingest:
         name = f"row_index/{split}.npy"
         path = self.root / entry.path / name
         try:
-            data = path.read_bytes()
-        except OSError as err:
+            data = read_bytes(path, limit=LARGEST_ARRAYS)
+        except BadInput as err:
             raise LookupError(f"{printable(path)} of {self.name} is gone") from err
         if entry.files.get(name, {}).get("sha256") != sha256_bytes(data):
             raise LookupError(f"{printable(path)} of {self.name} is not what was recorded")

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from components.digest import sha256_file
+from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
+from components.untrusted import LARGEST_ARRAYS, read_bytes
 from pipeline.lineage import record_files
 from pipeline.lineage.history import Step
 from pipeline.lineage.merkle_proofs import Tree
@@ -174,15 +175,15 @@ def open_any(root: Path, steps: Sequence[Step]) -> RowIndex:
 
 
 def _read(path: Path, recorded: Mapping[str, Any]) -> Rows:
-    import numpy as np
+    from components.arrays import parse_npy
+    from components.ingest.rows import INDEX
 
-    try:
-        found = sha256_file(path)
-        if found != recorded.get("sha256"):
-            raise EnvironmentProblem("row index was changed", where=path, wanted=recorded.get("sha256"), got=found)
-        rows: Rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as err:
-        raise EnvironmentProblem("cannot read the row index", where=path, got=err) from err
+    data = read_bytes(path, limit=LARGEST_ARRAYS, error=EnvironmentProblem)
+    if (found := sha256_bytes(data)) != recorded.get("sha256"):
+        raise EnvironmentProblem("row index was changed", where=path, wanted=recorded.get("sha256"), got=found)
+    rows: Rows = parse_npy(data, where=path, error=EnvironmentProblem)
+    if rows.dtype != INDEX or rows.ndim != 1:
+        raise EnvironmentProblem("not a row index", where=path, wanted=INDEX, got=f"{rows.dtype} {rows.shape}")
     return rows
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS
+from components.untrusted import read_object
 from pipeline.lineage.merkle_proofs import Absence, Inclusion, SizeProof, digest_bytes, items
 
 if TYPE_CHECKING:
@@ -183,21 +184,9 @@ def read(path: Path) -> RowProof:
     """Returns the proof in a file.
 
     Raises:
-      BadInput: if it holds something else.
-      EnvironmentProblem: if it cannot be read.
+      BadInput: if it cannot be read, or holds something else.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        fields = json.loads(data) if len(data) <= _LARGEST else None
-    except FileNotFoundError as err:
-        raise BadInput("no such file", where=path) from err
-    except OSError as err:
-        raise EnvironmentProblem("cannot be read", where=path, got=err.strerror) from err
-    except (ValueError, RecursionError) as err:
-        raise BadInput("not JSON", where=path, got=err) from err
-    if not isinstance(fields, dict):
-        raise BadInput("not a row proof", where=path)
+    fields = read_object(path, limit=_LARGEST)
     try:
         return RowProof.from_dict(fields)
     except BadInput as err:

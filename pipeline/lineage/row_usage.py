@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.features import SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.lineage import given_rows, images
+from pipeline.lineage import given_rows, images, parameters
 from pipeline.lineage.data_sets import settings_of
 from pipeline.lineage.history import History, Step
 from pipeline.lineage.images import Picture
@@ -102,7 +101,7 @@ def _row_of_train_part(history: History, step: Step, number: int) -> Picture:
     given: Mapping[str, Any] = step.parameters or {}
     recorded = {file["name"]: file for file in (step.data or {})["files"]}
     left = number
-    for part in json.loads(given["source"]):
+    for part in parameters.parts(given.get("source"), where="record of ExampleGen"):
         files = [history.root / file for file in part["files"]]
         rows = recorded[files[0].name]["rows"]
         if part["split"] != TRAIN or left >= rows:

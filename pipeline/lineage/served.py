@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import serving
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput
 from pipeline.lineage import chain, graph, manifest
 from pipeline.lineage.chain import Chain
 from pipeline.lineage.graph import Edge, Graph, Node
@@ -119,10 +119,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
       EnvironmentProblem: if there is none, or it is no statement.
     """
     path = RunPaths(root).serving / str(version) / serving.PROVENANCE
-    try:
-        return manifest.from_bytes(path.read_bytes())
-    except OSError as err:
-        raise EnvironmentProblem("cannot read the provenance", where=path, got=err.strerror) from err
+    return manifest.read(path)
 
 
 def _chosen(root: Path, version: int | None) -> int:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.features import RECONSTRUCT, SERVING_IMAGES
-from components.serving import ServedVersion, versions
+from components.serving import PROVENANCE, ServedVersion, versions
 from components.settings import DataSettings
+from components.wording import validated
 from pipeline.isolation import CPU_ONLY, ENGINE_ENV
 from pipeline.lineage.facts import INGEST
 from pipeline.lineage.served import read_provenance
@@ -91,11 +92,13 @@ def choose(root: Path, number: int | None) -> Version:
 
 def _geometry(root: Path, number: int) -> DataSettings:
     provenance = read_provenance(root, number)
+    settings = provenance["predicate"]["buildDefinition"]["externalParameters"]["settings"].get(INGEST)
+    told = settings if isinstance(settings, dict) else {}
     try:
-        settings = provenance["predicate"]["buildDefinition"]["externalParameters"]["settings"][INGEST]
-        return DataSettings.model_validate({name: settings[name] for name in _GEOMETRY})
-    except (KeyError, TypeError, ValueError) as err:
-        raise EnvironmentProblem("its provenance does not tell the geometry", where=f"version {number}") from err
+        return validated(DataSettings, {name: told[name] for name in _GEOMETRY if name in told}, where=PROVENANCE)
+    except EnvironmentProblem as err:
+        what = "its provenance does not tell the geometry"
+        raise EnvironmentProblem(what, where=f"version {number}", got=err.got) from err
 
 
 class Model:

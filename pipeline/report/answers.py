@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from components.arrays import read_npz
 from components.features import ENCODE, IMAGE_XF, RECONSTRUCT, RECONSTRUCT_XF, SERVING_DEFAULT, TEST, TRAIN, VALIDATION
 from components.settings import DataSettings
 from pipeline.report import example_rows
@@ -88,11 +89,9 @@ def read(file: Path) -> Arrays:
     """Returns answers that were kept.
 
     Raises:
-      OSError: if the file is not there.
-      ValueError: if it holds something else.
+      BadInput: if the file is not there, or holds something else.
     """
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    return read_npz(file)
 
 
 def _of_classifier(folder: str, test: example_rows.ImageRows, data: DataSettings) -> Arrays:

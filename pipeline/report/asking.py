@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from components.digest import canonical_json, sha256_bytes
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
 from components.files import PART_PATTERN, replacing
 from components.serving import FORMAT_SERVING
 from pipeline.report import answers
@@ -55,7 +54,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
     kept = evidence.paths.report_answers(_key(evidence))
     try:
         return answers.read(kept)
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except BadInput:
         pass  # never asked, or not wholly written: asked now
     data = evidence.settings.data.to_json()
     question = Question(examples=str(examples), data=data, **models)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -222,7 +221,7 @@ def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | No
 def _series(one: Evidence, node: str, key: str) -> list[float]:
     try:
         history = one.read_json(node, "model_run", "training.json")["history"]
-    except (NotThereError, json.JSONDecodeError, KeyError):
+    except (NotThereError, KeyError):
         return []
     values = [epoch.get(key, epoch["metrics"].get(key)) for epoch in history]
     return [] if None in values else values

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from components.errors import EnvironmentProblem
+from components.errors import BadInput
 from components.settings import Settings
+from components.untrusted import read_json
+from components.wording import validated
 from pipeline import runs
 from pipeline.lineage import record_files
 from pipeline.lineage.records import ExecutionRecord, RunRecord
@@ -44,13 +44,7 @@ class Evidence:
         Raises:
           EnvironmentProblem: if this release does not know such settings.
         """
-        try:
-            return Settings.model_validate(self.run.settings)
-        except ValidationError as err:
-            wrong = ".".join(map(str, err.errors()[0]["loc"]))
-            raise EnvironmentProblem(
-                "settings of another release", where=self.run.run_id, got=f"{wrong}: {err.errors()[0]['msg']}"
-            ) from err
+        return validated(Settings, self.run.settings, where=self.run.run_id)
 
     def artifact(self, node: str, channel: str) -> Path:
         """Returns the folder of an artifact.
@@ -83,12 +77,14 @@ class Evidence:
         """Returns the content of a JSON file in an artifact.
 
         Raises:
-          NotThereError: if it is not there.
+          NotThereError: if it is not there, or is no JSON.
         """
+        path = self.artifact(node, channel) / name
         try:
-            return json.loads((self.artifact(node, channel) / name).read_text(encoding="utf-8"))
-        except FileNotFoundError as err:
-            raise NotThereError(f"{node} left no {name}") from err
+            return read_json(path)
+        except BadInput as err:
+            gone = not os.path.lexists(path)
+            raise NotThereError(f"{node} left no {name}" if gone else f"{name} of {node}: {err.what}") from err
 
 
 def gather(root: Path, run_id: str | None = None) -> Evidence:

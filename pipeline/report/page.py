@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 
+from components.errors import MnistTfxError
 from components.features import TEST, TRAIN, VALIDATION
 from pipeline.report import example_rows
 from pipeline.report.answers import TEST_ROWS, Arrays
@@ -136,7 +137,7 @@ def rendered(template: str, **values: Any) -> str:
 def _chapter(id_: str, title: str, made: Callable[[], Any]) -> Chapter:
     try:
         return Chapter(id=id_, title=title, shown=made())
-    except NotThereError as err:
+    except (NotThereError, MnistTfxError) as err:
         return Chapter(id=id_, title=title, absent=str(err))
     except Exception as err:  # noqa: BLE001  # an artifact may be damaged in any way
         return Chapter(id=id_, title=title, absent=f"cannot be made: {type(err).__name__}: {err}")

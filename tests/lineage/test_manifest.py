@@ -140,7 +140,7 @@ def test_what_is_no_statement_is_refused(data):
 
 
 def test_another_predicate_is_refused(provenance):
-    with pytest.raises(EnvironmentProblem, match=r"got https://example\.org/other"):
+    with pytest.raises(EnvironmentProblem, match=r"got .*https://example\.org/other"):
         manifest.from_bytes(manifest.to_bytes({**provenance, "predicateType": "https://example.org/other"}))
 
 

@@ -136,7 +136,7 @@ def test_a_record_of_another_form_is_refused_in_one_line(full, change):
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"3"])
 def test_a_file_that_holds_no_record_is_refused(data):
-    with pytest.raises(EnvironmentProblem, match=r"not JSON|not a JSON object"):
+    with pytest.raises(EnvironmentProblem, match=r"not readable as JSON|not a JSON object"):
         from_bytes(data)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from components.ingest import spans
 from components.schema_files import find_reviewed
 from components.settings import Settings
+from components.untrusted import parse_json
+from components.wording import validated
 from pipeline import continuous, doctor
 from pipeline.code_digest import code_of
 from pipeline.config import CODE
@@ -37,8 +39,8 @@ def run(invocation: Invocation, serving: str, scratch: Path) -> None:
       EnvironmentProblem: if no volume is mounted.
     """
     served = places.mounted(serving)
-    recipe = json.loads(str(invocation.parameters[names.RECIPE]))
-    settings = Settings.model_validate(recipe)
+    recipe = parse_json(str(invocation.parameters[names.RECIPE]), where=names.RECIPE)
+    settings = validated(Settings, recipe, where=names.RECIPE)
     digested = data.digest(data.find(invocation, scratch), settings.data)
     folder = scratch / names.LINEAGE
     folder.mkdir()

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from components import untrusted
+from typing_extensions import TypedDict
+
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
+from components.shapes import Shape
+from components.untrusted import parse_object
 from pipeline.lineage import attempts, chain
 from pipeline.lineage.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.lineage.audit import files
@@ -24,6 +27,18 @@ ARTIFACT, ATTEMPT, DATA_COPY, EDGE = "artifact", "attempt", "data copy", "edge"
 CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
 
 Known = Mapping[str, ExecutionRecord]
+
+
+class _Note(TypedDict):
+    name: str
+    payload_digest: str
+
+
+class _Notes(TypedDict):
+    sources: list[_Note]
+
+
+_NOTES: Final = Shape(_Notes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,10 +230,11 @@ def _data_mismatch(
 def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
     """Compares the note on where the copies came from; its paths are for people, and nothing vouches for them."""
     try:
-        noted = untrusted.parse_json(files.read_plain(folder / SOURCES), where=SOURCES)["sources"]
-        wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
-    except (files.NotPlain, BadInput, ValueError, KeyError, TypeError, AttributeError) as err:
+        told = parse_object(files.read_plain(folder / SOURCES), where=SOURCES, error=files.NotPlain)
+        noted = _NOTES.read(told, what="cannot be read", where=SOURCES, error=files.NotPlain)["sources"]
+    except files.NotPlain as err:
         return [Mismatch(path=SOURCES, what="cannot be read", got=str(err))]
+    wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
     return [Mismatch(path=SOURCES, what="names another payload", got=", ".join(map(str, wrong)))] if wrong else []
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Final
 
 from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem, MnistTfxError
+from components.untrusted import parse_object
 from pipeline.lineage import chain
 from pipeline.lineage.audit import files
 from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
@@ -210,8 +210,6 @@ def _readable(data: bytes) -> tuple[Line, ...]:
     """Returns what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
     found = []
     for text in data.split(b"\n"):
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            line = Line.from_dict(json.loads(text))
-            if isinstance(line.sequence, int) and isinstance(line.run_id, str):
-                found.append(line)
+        with contextlib.suppress(EnvironmentProblem):
+            found.append(Line.from_dict(parse_object(text, where=LEDGER, error=EnvironmentProblem)))
     return tuple(found)

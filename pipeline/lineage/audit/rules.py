@@ -11,9 +11,12 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from components import untrusted
+from typing_extensions import TypedDict
+
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
+from components.shapes import Shape
+from components.untrusted import parse_json
 from pipeline.git_state import CLEAN
 from pipeline.lineage import chain
 from pipeline.lineage.audit import files
@@ -24,6 +27,13 @@ from pipeline.lineage.policy import OFF, Policy
 from pipeline.lineage.policy import WARN as WARN_LEVEL
 from pipeline.lineage.records import ExecutionRecord
 from pipeline.lineage.savedmodel_ops import NotASavedModel, scan
+
+
+class _Verdict(TypedDict, total=False):
+    checks: list[Mapping[str, Any]]
+
+
+_VERDICT: Final = Shape(_Verdict)
 
 INDEX_DESCR: Final = [("row", "|V32"), ("pixels", "|V32"), ("label", "<i8")]
 """dtype of `row_index/<split>.npy` as its header writes it, see `components.ingest.rows.INDEX`."""
@@ -130,10 +140,12 @@ def _blessed(subject: Subject) -> Iterator[Broken]:
     yield from _blessing(subject, *found, output="blessing")
     for entry in found[1].outputs.get("evaluation", ()):
         verdict = _json(subject, f"{entry.path}/verdict.json", entry.files.get("verdict.json"))
-        if not isinstance(verdict, dict):
+        try:
+            checks = _VERDICT.read(verdict, what="cannot be read", where=entry.path).get("checks", ())
+        except BadInput:
             yield Broken(where=f"{entry.path}/verdict.json", what="cannot be read", unknown=True)
             continue
-        for missed in (c for c in verdict.get("checks", ()) if c.get("passed") is False):
+        for missed in (c for c in checks if c.get("passed") is False):
             yield Broken(
                 where=f"{entry.path}/verdict.json", what=str(missed.get("name")), got=str(missed.get("reason"))
             )
@@ -269,10 +281,10 @@ def _rows(data: bytes) -> Iterator[bytes] | None:
     try:
         (length,) = struct.unpack("<H", data[8:10])
         header = ast.literal_eval(data[10 : 10 + length].decode("latin-1").strip())
-        rows, body = header["shape"][0], memoryview(data)[10 + length :]
-    except (struct.error, ValueError, SyntaxError, KeyError, TypeError, IndexError):
+        rows, descr, body = header["shape"][0], header["descr"], memoryview(data)[10 + length :]
+    except (struct.error, ValueError, SyntaxError, LookupError, TypeError, RecursionError, MemoryError):
         return None
-    if data[:8] != b"\x93NUMPY\x01\x00" or header["descr"] != INDEX_DESCR or len(body) != rows * ROW_BYTES:
+    if data[:8] != b"\x93NUMPY\x01\x00" or descr != INDEX_DESCR or len(body) != rows * ROW_BYTES:
         return None
     return (bytes(body[start + PIXELS.start : start + PIXELS.stop]) for start in range(0, len(body), ROW_BYTES))
 
@@ -333,6 +345,6 @@ def _recorded(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -
 def _json(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> Any:
     data = _recorded(subject, path, recorded)
     try:
-        return None if data is None else untrusted.parse_json(data, where=path)
+        return None if data is None else parse_json(data, where=path)
     except BadInput:
         return None

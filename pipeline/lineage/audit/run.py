@@ -6,17 +6,16 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from components import serving, untrusted
+from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
-from pipeline import metadata_url
+from pipeline import metadata_url, root_file
 from pipeline.lineage import policy as policies
 from pipeline.lineage.artifacts import MODEL_FOLDER
 from pipeline.lineage.audit import behind, history, mlmd, rules, served_bytes
 from pipeline.lineage.audit.evidence import Evidence, Push, walk
-from pipeline.lineage.audit.files import Hasher, NotPlain, kind_of, link_on_the_way, read_plain
+from pipeline.lineage.audit.files import Hasher, kind_of, link_on_the_way
 from pipeline.lineage.audit.findings import (
     COMPLETENESS,
     HEAD,
@@ -38,9 +37,6 @@ from pipeline.lineage.policy import Policy
 from pipeline.lineage.records import has_autoencoder
 from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
-
-PLACE: Final = "path"
-"""Key of root.json, see `pipeline.root`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -451,9 +447,5 @@ def _recorded(paths: RunPaths) -> Address | None:
 
 def _places(paths: RunPaths) -> tuple[str, ...]:
     """Returns where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
-    try:
-        noted = untrusted.parse_json(read_plain(paths.identity), where=paths.identity)
-        place = noted.get(PLACE) if isinstance(noted, dict) else None
-    except (NotPlain, BadInput):
-        place = None
-    return tuple(dict.fromkeys(str(place) for place in (paths.root, place) if isinstance(place, str | Path)))
+    noted = root_file.place(paths.identity)
+    return tuple(dict.fromkeys(str(place) for place in (paths.root, noted) if place is not None))

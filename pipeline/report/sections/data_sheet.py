@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from components.arrays import read_npy
+from components.errors import BadInput
 from components.features import SPLITS, TEST, TRAIN
 from components.profile import means
 from components.settings import DataSettings
@@ -177,8 +179,8 @@ def _away(name: str, mean: NDArray[np.float64], train: NDArray[np.float64], data
 def _counted(folder: Path) -> dict[str, tuple[int, int]]:
     """Returns {split: duplicates in it, rows of it that are in another split too}, by the digests of their pixels."""
     try:
-        pixels = {name: np.load(folder / "row_index" / f"{name}.npy")["pixels"] for name in SPLITS}
-    except (OSError, ValueError):
+        pixels = {name: read_npy(folder / "row_index" / f"{name}.npy")["pixels"] for name in SPLITS}
+    except (BadInput, LookupError):  # LookupError: an array without such a column
         return {}
     # As text: numpy neither sorts nor compares raw bytes.
     texts = {name: np.ascontiguousarray(found).view(f"S{found.dtype.itemsize}") for name, found in pixels.items()}

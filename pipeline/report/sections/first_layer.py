@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from components.arrays import read_npz
+from components.errors import BadInput
 from components.settings import DataSettings, Settings
 from pipeline.report import mosaics
 from pipeline.report.evidence import Evidence, NotThereError
@@ -58,9 +59,9 @@ def read(file: Path) -> dict[int, NDArray[np.float32]]:
       NotThereError: if there is no such file, or nothing in it.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            kept = {int(name.removeprefix(PREFIX)): arrays[name] for name in arrays if name.startswith(PREFIX)}
-    except (OSError, ValueError, zipfile.BadZipFile) as err:
+        arrays = read_npz(file)
+        kept = {int(name.removeprefix(PREFIX)): arrays[name] for name in arrays if name.startswith(PREFIX)}
+    except (BadInput, ValueError) as err:
         raise NotThereError("the training kept no weights along the way") from err
     if not kept:
         raise NotThereError("the training kept no weights along the way")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from components.errors import EnvironmentProblem
 from components.evaluation.thresholds import read_verdict
 from components.profile import ASPECTS
+from components.untrusted import read_object
 from pipeline.report.evidence import Evidence, NotThereError
 from pipeline.report.intervals import wilson
 
@@ -139,7 +140,7 @@ def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headl
 def _evaluation(evidence: Evidence) -> Gate:
     try:
         verdict = read_verdict(evidence.artifact("Evaluator", "evaluation"))
-    except (NotThereError, OSError) as err:
+    except (NotThereError, EnvironmentProblem) as err:
         return Gate(node="Evaluator", absent=str(err))
     metrics = evidence.run.metrics or {}
     beside = metrics.get("baseline")
@@ -205,8 +206,7 @@ def _gate_report(evidence: Evidence) -> dict[str, Any]:
     """Returns the gate's checks, where it refused, from the log folder: a failed node leaves no artifact."""
     refused = evidence.paths.gate_report(evidence.run.run_id)
     if refused.is_file():
-        found: dict[str, Any] = json.loads(refused.read_text(encoding="utf-8"))
-        return found
+        return read_object(refused)
     kept: dict[str, Any] = evidence.read_json("SchemaGate", "report", "gate.json")
     return kept
 
