@@ -20,8 +20,6 @@ from components.digest import CHUNK, is_provenance, tree_digest
 from components.errors import EnvironmentProblem, Refused
 from components.files import sync_folder
 from components.serving import (
-    CLAIMS_FILE,
-    MAX_VERSION,
     PROVENANCE,
     SIGNATURE,
     STAGE_PREFIX,
@@ -30,6 +28,7 @@ from components.serving import (
     clear_stages,
     highest_claimed,
     locked,
+    next_version,
     refuse_strangers,
     versions,
 )
@@ -92,7 +91,7 @@ def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], dige
     try:
         _fill(stage, saved_model, beside)
         _verify(stage, saved_model, digest)
-        version = _next_version(serving_dir)
+        version = next_version(serving_dir)
         claim(serving_dir, version)
         # A directory is never renamed over anything but an empty directory: nothing can be replaced.
         os.rename(stage, serving_dir / str(version))
@@ -100,19 +99,6 @@ def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], dige
         shutil.rmtree(stage, ignore_errors=True)
         raise
     return Publication(version=version, path=serving_dir / str(version), digest=digest)
-
-
-def _next_version(serving_dir: Path) -> int:
-    version = highest_claimed(serving_dir) + 1
-    if version > MAX_VERSION:
-        raise EnvironmentProblem(
-            "no version number is left",
-            where=serving_dir,
-            wanted=f"at most {MAX_VERSION}, the largest that TF Serving reads",
-            got=version,
-            hint=f"look for a foreign folder or a damaged line in {CLAIMS_FILE}; nothing was pushed",
-        )
-    return version
 
 
 def _make_durable(made: Publication) -> None:

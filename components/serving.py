@@ -295,6 +295,28 @@ def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:
     return max([_claimed(Path(serving_dir)), *(found.version for found in versions(serving_dir))])
 
 
+def next_version(serving_dir: str | os.PathLike[str], recorded: int = 0) -> int:
+    """Return the number that the next version gets.
+
+    Args:
+      serving_dir: the directory.
+      recorded: the highest number in the lineage records, which is not given out again either.
+
+    Raises:
+      EnvironmentProblem: if there is no number left that TF Serving reads.
+    """
+    version = max(highest_claimed(serving_dir), recorded) + 1
+    if version > MAX_VERSION:
+        raise EnvironmentProblem(
+            "no version number is left",
+            where=serving_dir,
+            wanted=f"at most {MAX_VERSION}, the largest that TF Serving reads",
+            got=version,
+            hint=f"look for a foreign folder or a damaged line in {CLAIMS_FILE}; nothing was pushed",
+        )
+    return version
+
+
 def _claimed(folder: Path) -> int:
     from components.untrusted import read_bytes  # yaml and pydantic, 0.1 s
 

@@ -147,12 +147,14 @@ class ServingDirectory:
 
         Raises:
           EnvironmentProblem: naming the entry: a link under a number, which may become anything at any time, or
-            something that TF Serving may load instead of what is pushed.
+            something that TF Serving may load instead of what is pushed; or the directory, if it has no number left.
         """
         blocking = [one for one in self.foreign if one.preferred or (self.paths.root / one.path).is_symlink()]
         if blocking:
             others = f", and {len(blocking) - 1} more that `serving list` names" if len(blocking) > 1 else ""
             raise serving.in_the_way(self.paths.root / blocking[0].path, f"{blocking[0].what}{others}")
+        # A damaged claim or the copy of a version under the last number is met by every push, after its training.
+        serving.next_version(self.paths.serving, self.ledger.highest_version())
         for entry in self.foreign:
             say(f"warning: {entry}")
 

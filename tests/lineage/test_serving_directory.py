@@ -9,6 +9,7 @@ from lineage.audited_copy import audited_copy
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
+from components.serving import MAX_VERSION
 from pipeline import local
 from pipeline.commands.lineage import lineage
 from pipeline.config import Reuse
@@ -127,6 +128,25 @@ def test_a_fresh_root_with_a_version_of_somebody_else_is_refused_too(tmp_path):
     (tmp_path / "serving/1700000000").mkdir(parents=True)
     with pytest.raises(EnvironmentProblem, match=r"serving/1700000000: TensorFlow Serving may load this instead"):
         local.run(Request(root=tmp_path), Reuse(), RunView.__new__(RunView))
+
+
+EXHAUSTED = {
+    "the last number is claimed": lambda serving: (serving / ".versions").write_text(f"{MAX_VERSION}\n"),
+    "a claim is damaged": lambda serving: (serving / ".versions").write_text("9" * 5000),
+    "a version was copied to the last number": lambda serving: shutil.copytree(
+        serving / "2", serving / str(MAX_VERSION)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EXHAUSTED)
+@pytest.mark.parametrize("dry", [False, True], ids=["run", "run --dry-run"])
+def test_a_run_is_refused_before_any_work_where_no_version_number_is_left(paths, kind, dry):
+    EXHAUSTED[kind](paths.serving)
+    asked = (Request(root=paths.root), Reuse())
+    with pytest.raises(EnvironmentProblem, match=r"serving: no version number is left"):
+        _ = local.plan(*asked, pytest.fail) if dry else local.run(*asked, RunView.__new__(RunView))
+    assert not paths.log("").parent.exists()
 
 
 @pytest.mark.parametrize("name", ["01", "0", "-7"])
