@@ -12,6 +12,9 @@ from typing_extensions import Self
 LONGEST: Final = 400
 """Characters of one part of a message that are shown; a value that somebody else wrote can be of any length."""
 
+LONGEST_SENTENCE: Final = 1000
+"""Characters of the parts that we word, what is wrong and what to do; values within them are cut where they are put in."""
+
 
 class ExitCode(enum.IntEnum):
     """Every exit code of the command line; `docs/reference/exit-codes.md` is this table."""
@@ -84,13 +87,17 @@ class MnistTfxError(Exception):
         self.report = report
 
     def __str__(self) -> str:
-        text = shortened(self.what) if self.where is None else f"{shortened(self.where)}: {shortened(self.what)}"
+        text = (
+            shortened(self.what, LONGEST_SENTENCE)
+            if self.where is None
+            else f"{shortened(self.where)}: {shortened(self.what, LONGEST_SENTENCE)}"
+        )
         if self.wanted is not None:
             text += f": wanted {shortened(self.wanted)}"
         if self.got is not None:
             text += f"{',' if self.wanted is not None else ':'} got {shortened(self.got)}"
         if self.hint is not None:
-            text += f": {shortened(self.hint)}"
+            text += f": {shortened(self.hint, LONGEST_SENTENCE)}"
         return text
 
     def to_dict(self) -> dict[str, Any]:

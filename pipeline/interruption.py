@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
@@ -100,7 +101,7 @@ class Interruptions:
     def _handle(self) -> None:
         self._number, self._raised, self._handled = None, False, True
         self._dealt_with = threading.Event()
-        arrivals, wakes = os.pipe()
+        arrivals, wakes = map(_above_standard, os.pipe())
         os.set_blocking(wakes, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         threading.Thread(target=self._send_again, args=(arrivals, self._dealt_with), daemon=True).start()
@@ -158,6 +159,16 @@ class Interruptions:
 
 PROCESS: Final = Interruptions()
 """Those of this process: there is one set of handlers to a process."""
+
+
+def _above_standard(descriptor: int) -> int:
+    """Move a descriptor out of the place of a standard stream that is closed, which `standard_streams` fills later."""
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -71,7 +71,9 @@ def changed(pixels, data, fault):
 def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(tmp_path, fault):
     pixels, labels = digits()
     broken = Artifacts(tmp_path, cut(changed(pixels, DIGITS, fault), labels), DIGITS)
-    with pytest.raises(Refused, match=rf"image in train, drift of .*: the images look {fault.replace('+', '[+]')}"):
+    with pytest.raises(
+        Refused, match=rf"the images look {fault.replace('+', '[+]')}.*: data refused by .* image in train, drift of "
+    ):
         broken.run()
     assert not (tmp_path / "out").exists()
 
@@ -313,7 +315,7 @@ def test_all_findings_fit_one_line_and_the_first_ones_are_spelt_out(tmp_path):
         Artifacts(tmp_path, cut(16 - pixels, labels), DIGITS).run()
     text = str(refusal.value)
     assert "\n" not in text
-    assert text.startswith("SchemaGate: data refused by ")
+    assert text.startswith("SchemaGate: the images look inverted (ink and background swapped): data refused by ")
     assert "also image in validation (drift)" in text
 
 

@@ -89,11 +89,13 @@ def require(checks: Sequence[Check]) -> None:
     if others := stops[IN_FULL:]:
         named = [f"{check.feature} in {check.split} ({check.rule})" for check in others]
         findings.append("also " + ", ".join(dict.fromkeys(named)))
+    # The diagnosis comes first: it is what most readers need, and the checks only bear it out.
     causes = dict.fromkeys(check.cause for check in stops if check.cause)
+    refused = f"data refused by {len(stops)} of {len(checks)} checks: {'; '.join(findings)}"
     raise Refused(
-        f"data refused by {len(stops)} of {len(checks)} checks: {'; '.join(findings)}",
+        ": ".join(filter(None, ("; ".join(causes), refused))),
         where="SchemaGate",
-        hint="; ".join([*causes, "nothing was trained"]),
+        hint="nothing was trained",
         report=report_of(checks),
     )
 

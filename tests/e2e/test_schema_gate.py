@@ -124,6 +124,8 @@ def test_stock_validation_finds_nothing_in_inverted_images_and_the_gate_stops(tm
     run = Run(tmp_path, change=lambda images: 16 - images)
     run.run(gate=False)
     assert run.anomalies() == {"train": [], "validation": [], "test": []}
-    with pytest.raises(Refused, match=r"image in train, drift of rows: .* the images look inverted"):
+    with pytest.raises(
+        Refused, match=r"the images look inverted .*: data refused by .* image in train, drift of rows: "
+    ):
         run.run(gate=True)
     assert run.outputs() == []
