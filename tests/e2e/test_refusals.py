@@ -86,9 +86,17 @@ def test_a_root_takes_no_second_pipeline(root, digits_folder):
     assert "another pipeline lives in this root" in answer.json["error"]
 
 
-def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, tmp_path):
+def test_a_root_below_a_file_is_a_path_that_cannot_be(digits_folder, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", tmp_path / "file" / "root", "--json")
+    assert answer.code == 2
+    assert "file is no folder" in answer.json["error"]
+
+
+def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "serving").write_text("not a folder")
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", tmp_path / "root", "--json")
     assert answer.code == 4
     assert answer.json["nodes"] == []
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from components.errors import BadInput
 from pipeline.commands.report import report
+from pipeline.report import written
 
 SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "report.json").read_text())
 
@@ -87,13 +88,21 @@ def test_a_refused_run_has_a_report_that_says_why_and_can_be_compared(root, digi
 
 
 @pytest.mark.e2e
-def test_a_lost_disk_under_reports_does_not_change_the_outcome(root, digits_folder):
-    for file in (root / "reports").rglob("*.html"):
-        file.unlink()
-    (root / "reports" / ".answers").rename(root / ".answers")
-    (root / "reports").rmdir()
+def test_reports_that_cannot_be_written_are_found_before_any_work(root, digits_folder):
+    before = (root / "ledger.jsonl").read_bytes()
+    (root / "reports").rename(root / "kept")
     (root / "reports").write_text("in the way")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
-    assert answer.code == 0
-    assert "warning: no report: " in answer.err
-    assert answer.json["report"] is None
+    assert answer.code == 4
+    assert "/reports: cannot be written: wanted a folder, got a regular file" in answer.json["error"]
+    assert (root / "ledger.jsonl").read_bytes() == before
+
+
+@pytest.mark.e2e
+def test_a_disk_that_is_lost_under_reports_during_the_run_does_not_change_the_outcome(root):
+    [run_id] = [path.stem for path in (root / "reports").glob("*.html")][:1]
+    (root / "reports").rename(root / "kept")
+    (root / "reports").write_text("in the way")
+    said = []
+    assert written.after_run(root, run_id, said.append, lambda question: b"") is None
+    assert any("no report: " in line for line in said)
