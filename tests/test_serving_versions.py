@@ -15,7 +15,7 @@ from components.publish import publish
 from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline import serving_versions
 from pipeline.commands.serving import serving as commands
-from pipeline.lineage import chain, served
+from pipeline.lineage import chain, served, store_writer
 from pipeline.lineage.audit.run import audit_version
 from pipeline.lineage.orphans import Survey, orphans
 from pipeline.lineage.repair import repair
@@ -146,6 +146,25 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
     }  # fmt: skip
     assert all(one.settled for one in repair(paths.root, pytest.fail))
     assert orphans(paths.root, pytest.fail) == ()
+
+
+@pytest.mark.parametrize("reused", [0, 2, 5])
+def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_after_repair(paths, monkeypatch, reused):
+    put, left = store_writer.put_cached, [None] * reused
+
+    def killed(*arguments):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        put(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store_writer, "put_cached", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(paths.root, 1, pytest.fail)
+    assert all(one.settled for one in repair(paths.root, pytest.fail))
+    findings = [one for version in (1, 2, 3) for one in audit_version(paths.root, version).findings]
+    assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
 
 
 def test_pruning_removes_the_oldest_and_keeps_the_highest(paths):

@@ -194,9 +194,9 @@ class _Recovery:
         note = {"why": "served, but not recorded", "digest": served.digest}
         known = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
         self._look_again()
-        if intent is None:  # a killed run has put what it reused; this id is new
-            behind = closure(self._survey.records, [known])
-            push.reuse({record.node: (hash_, record) for hash_, record in behind.items() if hash_ != known})
+        # A new id has put nothing of what it reuses, and a rollback that was killed after the rename perhaps a part.
+        behind = closure(self._survey.records, [known])
+        push.reuse({record.node: (hash_, record) for hash_, record in behind.items() if record.run_id != run_id})
         yield from self._note_run(push.run_id, known, self._settings(served))
 
     def _settings(self, served: ServedVersion) -> Mapping[str, Any]:

@@ -155,16 +155,24 @@ def begin(raw: Any, one: Past, parameters: Mapping[str, Any], inputs: Inputs, ro
 
 
 def put_cached(raw: Any, one: Past, root: Path) -> None:
-    """Puts an execution that reused what its record made."""
+    """Put an execution that reused what its record made, unless its run has one already."""
     if one.record is None:
         raise ValueError("nothing to reuse")
     parameters = one.record.parameters
     kind = raw.put_execution_type(entries.execution_type(str(one.node), parameters))
+    if _has_reused(raw, one, kind):
+        return
     cached = entries.execution(kind, pb.Execution.CACHED, parameters, root)
     read = {channel: [ref.path for ref in refs] for channel, refs in one.record.inputs.items()}
     made = {channel: [entry.path for entry in found] for channel, found in one.record.outputs.items()}
     events = [*_known(raw, pb.Event.INPUT, read, root), *_known(raw, pb.Event.OUTPUT, made, root)]
     raw.put_execution(cached, events, _contexts_of(raw, one), reuse_context_if_already_exist=True)
+
+
+def _has_reused(raw: Any, one: Past, kind: int) -> bool:
+    run = raw.get_context_by_type_and_name(PIPELINE_RUN, one.run_id)
+    executions = raw.get_executions_by_context(run.id) if run is not None else []
+    return any(found.type_id == kind and found.last_known_state == pb.Execution.CACHED for found in executions)
 
 
 def _known(raw: Any, kind: int, channels: Mapping[str, list[str]], root: Path) -> list[tuple[pb.Artifact, pb.Event]]:
