@@ -145,7 +145,7 @@ def test_few_rows_get_more_epochs_where_a_number_of_steps_is_asked_for(tmp_path)
 
 def test_a_training_that_diverges_is_refused(tmp_path):
     settings = _settings(optimizer=OptimizerSettings(name="sgd", learning_rate=1000.0))
-    with pytest.raises(BadInput, match="toy, epoch 1: training diverged"):
+    with pytest.raises(BadInput, match="toy, epoch 2: training diverged"):
         fit(_task(settings), settings, checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
 
 
