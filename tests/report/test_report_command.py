@@ -104,5 +104,5 @@ def test_a_disk_that_is_lost_under_reports_during_the_run_does_not_change_the_ou
     (root / "reports").rename(root / "kept")
     (root / "reports").write_text("in the way")
     said = []
-    assert written.after_run(root, run_id, said.append, lambda question: b"") is None
+    assert written.after_run(root, run_id, said.append, lambda _: b"") is None
     assert any("no report: " in line for line in said)
