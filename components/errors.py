@@ -54,6 +54,10 @@ def shortened(value: object, longest: int = LONGEST) -> str:
     return f"{printable(text[:head])}... ({len(text) - head - tail} more characters) ...{printable(text[-tail:])}"
 
 
+EMPTY: Final = "''"
+"""What a message repeats where the value is an empty text."""
+
+
 class MnistTfxError(Exception):
     """A failure that its reader can act on; the command line prints it as one line and never as a traceback.
 
@@ -95,7 +99,7 @@ class MnistTfxError(Exception):
         if self.wanted is not None:
             text += f": wanted {shortened(self.wanted)}"
         if self.got is not None:
-            text += f"{',' if self.wanted is not None else ':'} got {shortened(self.got)}"
+            text += f"{',' if self.wanted is not None else ':'} got {shortened(self.got) or EMPTY}"
         if self.hint is not None:
             text += f": {shortened(self.hint, LONGEST_SENTENCE)}"
         return text

@@ -96,6 +96,17 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
     if not request.data and settings.data.shape != (8, 8):
         hint = "fetch some with `mnist-tfx data fetch`"
         problems.found.append(BadInput(f"recipe {settings.name} needs data", where="--data", hint=hint))
+    if not request.data and request.form == "csv":
+        hint = "leave it out, or name --data with CSV files"
+        problems.found.append(
+            BadInput(
+                "no such files",
+                where="--form",
+                wanted="idx",
+                got="csv for the embedded digits, which are IDX",
+                hint=hint,
+            )
+        )
     with problems.noted():
         find_reviewed(settings.data.geometry, request.schema)
     if settings.autoencoder is None and "Autoencoder" in force:

@@ -95,7 +95,7 @@ def test_the_later_of_two_values_counts_and_a_flag_can_be_turned_off():
         ("direct", ["workers=2"], "no such option of direct: wanted one of direct_running_mode, direct_num_workers"),
         ("direct", ["direct_running_mode=fast"], "wanted in_memory or multi_threading or multi_processing, got fast"),
         ("direct", ["direct_num_workers=2"], "add --beam-option direct_running_mode=multi_processing"),
-        ("direct", ["direct_num_workers"], "wanted a whole number, 0 for all cores, got : such as"),
+        ("direct", ["direct_num_workers"], "wanted a whole number, 0 for all cores, got '': such as"),
         ("portable", ["direct_num_workers=2"], "no such option of portable: wanted none, got direct_num_workers"),
         ("flink", [], "flink needs flink_master: wanted REST address of the job manager: such as --beam-option"),
         ("flink", ["flink_master=flink"], "wanted http://host:port, got flink: such as flink_master=http://flink:8081"),

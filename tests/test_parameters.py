@@ -104,6 +104,45 @@ def test_run_with_a_schema_folder_without_this_geometry_is_refused_although_one_
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["run", "--data", "nosuch", "--data", "alsonot"],
+            ["--data: no such file or folder: got nosuch", "--data: no such file or folder: got alsonot"],
+        ),
+        (
+            ["run", "--force", "Pushr", "--force", "Clasifier"],
+            ["got Pushr: did you mean Pusher?", "got Clasifier: did you mean Classifier?"],
+        ),
+        (["run", "--set", "x", "--set", "y"], ["--set: not understood: wanted KEY=VALUE, got y"]),
+        (["predict", "a.png", "b.png"], ["FILE|DIR: no such file or folder: got b.png"]),
+    ],
+)
+def test_every_one_of_several_values_of_an_option_is_said_at_once(tmp_path, arguments, lines):
+    answer = mnist_tfx(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert answer.code == 2
+    assert " problems, and nothing was done" in answer.err
+    assert all(line in answer.err for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--form", "csv"], "--form: no such files: wanted idx, got csv for the embedded digits"),
+        (["run", "--beam", "flnk"], "got flnk: did you mean flink?"),
+        (["run", "--beam", "flink", "--beam-option", "flnk_master=x"], "got flnk_master: did you mean flink_master?"),
+        (["run", "--export", "keras,,h5"], "wanted keras, h5, frozen, got ''"),
+        (["lineage", "audit", "nwest"], "got nwest: did you mean newest?"),
+        (["lineage", "impact", "05a99ea722"], "not a digest: wanted all 64 hex digits, or a file that is there"),
+    ],
+)
+def test_what_is_not_there_or_not_used_is_refused_with_what_was_meant(tmp_path, arguments, line):
+    answer = mnist_tfx(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert (answer.code, line in answer.err) == (2, True), answer.err
+
+
 def test_all_problems_are_said_at_once_each_with_a_suggestion(tmp_path):
     for name in ("schemas", "images", "file"):
         (tmp_path / name).mkdir() if name != "file" else (tmp_path / name).touch()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from components.errors import BadInput
@@ -42,7 +43,9 @@ def choose(name: str, given: Sequence[str]) -> Chosen:
         asked, _, value = text.partition("=")
         if asked not in known:
             wanted = f"one of {', '.join(known)}" if known else "none"
-            raise BadInput(f"no such option of {name}", where="--beam-option", wanted=wanted, got=asked)
+            raise BadInput(
+                f"no such option of {name}", where="--beam-option", wanted=wanted, got=asked, hint=_meant(asked, known)
+            )
         values[asked] = known[asked].checked(value, name)
     for option in engine.options:
         if option.required and option.name not in values:
@@ -74,6 +77,11 @@ def engine_of(arguments: Sequence[str]) -> Engine | None:
     return next((engine for engine in ENGINES.values() if runner in engine.fixed), None)
 
 
+def _meant(name: str, known: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {close[0]}?" if close else None
+
+
 def _engine(name: str) -> Engine:
     if name == "dask":
         # Its translations stop at Create, ParDo, GroupByKey and Flatten, and its metrics are not implemented.
@@ -84,7 +92,13 @@ def _engine(name: str) -> Engine:
             got=name,
         )
     if name not in ENGINES:
-        raise BadInput("no such engine", where="--beam", wanted=f"one of {', '.join(ENGINES)}", got=name)
+        raise BadInput(
+            "no such engine",
+            where="--beam",
+            wanted=f"one of {', '.join(ENGINES)}",
+            got=name,
+            hint=_meant(name, ENGINES),
+        )
     return ENGINES[name]
 
 

@@ -348,7 +348,13 @@ class VersionOrFolder(Parameter[str]):
         """Returns the number as it is given, one of the names, or the folder's absolute path."""
         if text.isdecimal():
             return str(Version().read(text, where))
-        return text if text in self.names else str(InputFolder().read(text, where))
+        if text in self.names:
+            return text
+        meant = None if os.path.lexists(text) else closest_name(text, self.names)
+        if meant is not None:
+            wanted = f"{', '.join(self.names)}, a version or a folder"
+            raise BadInput("no such folder", where=where, wanted=wanted, got=text, hint=did_you_mean(meant))
+        return str(InputFolder().read(text, where))
 
 
 class FileOrDigest(Parameter[str]):
@@ -360,6 +366,8 @@ class FileOrDigest(Parameter[str]):
         """Returns the path, or the digest in lower case."""
         if re.fullmatch("(sha256:)?[0-9a-fA-F]{64}", text) and not os.path.lexists(text):
             return text.lower()
+        if re.fullmatch("(sha256:)?[0-9a-fA-F]{8,}", text) and not os.path.lexists(text):
+            raise BadInput("not a digest", where=where, wanted="all 64 hex digits, or a file that is there", got=text)
         return str(InputPath().read(text, where))
 
 

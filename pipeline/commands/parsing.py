@@ -77,6 +77,10 @@ class Command(click.Command):
         if problems.found and not order and args:
             return  # an option without its value: what the others are cannot be told
         for parameter in iter_params_for_processing(order, self.get_params(ctx)):
+            wrong = _wrong_values(ctx, parameter, opts.get(parameter.name or ""))
+            problems.found.extend(wrong)
+            if wrong:
+                continue
             with problems.noted(), _usage(parameter):
                 _, rest = parameter.handle_parse_result(ctx, opts, rest)
         if rest and not any(problem.what.startswith("No such option") for problem in problems.found):
@@ -126,6 +130,17 @@ class Group(click.Group):
             hint = did_you_mean(closest_name(args[0], known)) or f"`{ctx.command_path} --help` lists them"
             raise BadInput(f"No such command '{printable(args[0])}'; {hint}")
         return super().resolve_command(ctx, args)
+
+
+def _wrong_values(ctx: click.Context, parameter: click.Parameter, given: Any) -> list[BadInput]:
+    """Return what is wrong with each of several values of one parameter; click itself stops at the first."""
+    if not isinstance(given, (list, tuple)) or parameter.multiple == (parameter.nargs != 1):
+        return []
+    problems = Problems()
+    for value in dict.fromkeys(given):
+        with problems.noted(), _usage(parameter):
+            parameter.type(value, param=parameter, ctx=ctx)
+    return problems.found
 
 
 @contextlib.contextmanager

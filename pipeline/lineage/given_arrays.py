@@ -104,6 +104,8 @@ def _flat(path: Path, images: NDArray[Any], shapes: Sequence[tuple[int, int]]) -
         sides = sides[:2] if sides[-1] == 1 else sides[1:]
     if len(sides) == 1:
         fitting = [shape for shape in shapes if math.prod(shape) == sides[0]]
+        if not fitting and images.shape in shapes:  # one image, not a row for each of its lines
+            return (images.shape[0], images.shape[1]), images.reshape(1, -1)
         square = math.isqrt(sides[0])
         if not fitting and square * square == sides[0]:
             raise of_another_size(path.name, shapes, (square, square))

@@ -109,6 +109,10 @@ class Impact:
             return "ask about it in that form, if that is the one that is meant"
         if any(one.overlap is None for one in self.compared):
             return "bring back what is missing, or run again with the same data, which ingests it again"
+        if self.rows is not None and any(_other_scale(self, self.rows)):
+            return "save it on the scale of the data files, as they were before they were scaled, and ask about that"
+        if self.given.doubts or (self.given.readings is not None and self.rows is None):
+            return "name the data file or picture that it was made from, or save it as is wanted"
         return "mnist-tfx serving list names what is no version of this root: move it away, or ask the root it is from"
 
     @property
@@ -229,17 +233,23 @@ def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator
         yield from dict.fromkeys(str(one) for one in it.lookalikes[:1])
         if len(it.lookalikes) > 1:
             yield f"so it is with {len(it.lookalikes)} of its first {len(it.rows.first)} images"
+        if not it.lookalikes:
+            yield from _other_scale(it, it.rows)
     yield from _versions_not_on_record(history)
 
 
+def _other_scale(it: Impact, rows: GivenRows) -> Iterator[str]:
+    """Yields that pixels are too large for the data: how they were scaled, and rounded or clipped, cannot be undone."""
+    limits = [one.data_set.settings.pixel_max for one in it.compared if one.data_set.settings is not None]
+    if limits and rows.highest > max(limits):
+        yield f"its pixels go up to {rows.highest}, and those of the data here to {max(limits)}: it is on another scale"
+
+
 def _remarks(it: Impact) -> Iterator[str]:
-    """Yields where labels differ, and where pixels are too large to be in the data but may be on another scale."""
+    """Yields where labels differ."""
     if it.rows is not None and it.rows.rows is not None:
         relabelled = [one for one in it.compared if one.match == PIXELS and one.overlap is not None]
         yield from (f"its images are in {one.data_set.name} under other labels" for one in relabelled if one.splits)
-    limits = [one.data_set.settings.pixel_max for one in it.compared if one.data_set.settings is not None]
-    if it.rows is not None and limits and it.rows.highest > max(limits) and not it.lookalikes:
-        yield f"its pixels go up to {it.rows.highest}, and those of the data here to {max(limits)}: is this their scale?"
 
 
 def _versions_not_on_record(history: History) -> Iterator[str]:

@@ -82,7 +82,7 @@ class Policy:
             )
         asked = fields.get("rules") or {}
         if not isinstance(asked, Mapping):
-            raise BadInput("not a mapping", where=f"{where}: rules", wanted="rule: level", got=type(asked).__name__)
+            raise BadInput("not a mapping", where=f"{where}: rules", wanted="rule: level", got=as_written(asked))
         if unknown := sorted(map(str, asked.keys() - RULES.keys())):
             raise BadInput("unknown rule", where=where, wanted=f"one of {', '.join(RULES)}", got=", ".join(unknown))
         given = {name: _level(level, f"{where}: {name}") for name, level in asked.items()}
@@ -102,7 +102,7 @@ def read(path: Path) -> Policy:
     """
     fields = read_yaml(path)
     if not isinstance(fields, dict):
-        raise BadInput("not a mapping", where=path, wanted="version and rules", got=type(fields).__name__)
+        raise BadInput("not a mapping", where=path, wanted="version and rules", got=as_written(fields))
     return Policy.from_dict(fields, path)
 
 

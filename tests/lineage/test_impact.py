@@ -420,9 +420,41 @@ def test_a_transposed_data_file_is_no_plain_no(ran, digits, tmp_path):
 
 @pytest.mark.e2e
 def test_a_blank_picture_is_no_form_of_another(ran, tmp_path):
-    answer = impact(ran, [as_png(tmp_path / "blank.png", np.full((8, 8), 255))])
+    answer = impact(ran, [as_png(tmp_path / "blank.png", np.full((8, 8), 16))])
     assert (answer.answer, answer.lookalikes) == ("no", ())
-    assert "its pixels go up to 255" in answer.notes[0]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda image: np.minimum(image.astype(int) * 17, 255), id="times 17, clipped"),
+        pytest.param(lambda image: image.astype(int) * 15, id="times 15"),
+        pytest.param(lambda image: image.astype(int) ** 2 * 255 // 256, id="with a gamma"),
+    ],
+)
+def test_of_a_picture_on_a_scale_that_cannot_be_undone_it_cannot_be_told(ran, digits, tmp_path, change):
+    answer = impact(ran, [as_png(tmp_path / "x.png", change(digits[0][0]))])
+    assert (answer.answer, answer.lookalikes) == ("cannot-tell", ())
+    assert "those of the data here to 16: it is on another scale" in answer.unknown[0]
+    assert "on the scale of the data files" in answer.hint
+
+
+@pytest.mark.e2e
+def test_an_array_of_one_image_is_that_image(ran, digits, tmp_path):
+    np.save(tmp_path / "one.npy", digits[0][0])
+    answer = impact(ran, [str(tmp_path / "one.npy")])
+    assert (answer.answer, len(answer.rows)) == ("yes", 1)
+
+
+@pytest.mark.e2e
+def test_what_could_not_be_read_is_not_answered_with_advice_on_the_serving_directory(ran, digits, tmp_path):
+    np.savez(tmp_path / "scaled.npz", x=digits[0][:5] / 16)
+    np.savetxt(tmp_path / "unlabelled.csv", digits[0][:9].reshape(9, 64), fmt="%d", delimiter=",")
+    (tmp_path / "empty.png").touch()
+    for name in ("scaled.npz", "unlabelled.csv", "empty.png"):
+        answer = impact(ran, [str(tmp_path / name)])
+        assert (answer.answer, "serving list" in answer.hint) == ("cannot-tell", False)
 
 
 @pytest.mark.e2e

@@ -43,7 +43,8 @@ def test_a_policy_round_trips():
         ("version: 2\n", "version: 1"),
         ("version: 1\nrules: [leaks]\n", "rule: level"),
         ("version: 1\nrules: {leaks: !!python/object:os.system x}\n", "not readable as YAML"),
-        ("- 1\n", "not a mapping"),
+        ("- 1\n", "got [1]"),
+        ("", "not a mapping: wanted version and rules, got null"),
         ("{", "not readable as YAML"),
     ],
 )
