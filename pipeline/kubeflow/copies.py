@@ -6,7 +6,6 @@ that a record asks for are taken, only plain files, and only what hashes to the 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import uuid
@@ -16,9 +15,10 @@ from typing import Final
 
 from components import schema_files
 from components.digest import canonical_json
-from components.errors import EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import source
 from components.ingest.payload import payload_digest
+from components.untrusted import parse_object
 from pipeline.kubeflow import mirror
 from pipeline.lineage.audit import files
 from pipeline.lineage.records import ExecutionRecord
@@ -120,6 +120,6 @@ def _holds_data(folder: Path, seen: set[str]) -> bool:
 def _notes_hold(file: Path) -> bool:
     """Whether the note on where the files came from can be read at all; nothing vouches for what it says."""
     try:
-        return isinstance(json.loads(files.read_plain(file))["sources"], list)
-    except ValueError:
+        return isinstance(parse_object(files.read_plain(file), where=file).get("sources"), list)
+    except BadInput:
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import EnvironmentProblem, MnistTfxError
+from components.untrusted import parse_object
 from pipeline import lean_imports, lifeline
 from pipeline.beam.choice import engine_of
 from pipeline.interruption import PROCESS, Interrupted
@@ -55,7 +55,8 @@ def _known(err: Exception) -> MnistTfxError:
 
 def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Path) -> None:
     asked = invocation.parse(
-        arguments.json_serialized_invocation_args, json.loads(arguments.json_serialized_inputs_spec_args)
+        arguments.json_serialized_invocation_args,
+        parse_object(arguments.json_serialized_inputs_spec_args, where="--json_serialized_inputs_spec_args"),
     )
     if arguments.driver is not None:
         from pipeline.kubeflow.pod import data_driver

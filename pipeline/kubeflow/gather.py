@@ -10,12 +10,12 @@ the records allow: from here on it is a chain like any other.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
+from components.untrusted import read_object
 from pipeline import root, verdicts
 from pipeline.config import CODE
 from pipeline.kubeflow import copies, mirror, names
@@ -262,11 +262,11 @@ def _told(run: Gathered) -> _Told:
         raise EnvironmentProblem("the copy is incomplete", where=f"run {run.run_id}", wanted=wanted, hint=copies.HINT)
     file = folder / names.RUN_FILE
     try:
-        told = json.loads(file.read_text())
+        told = read_object(file)
         recipe = told[names.RECIPE]
         sources = tuple(DataSource(**source) for source in told["sources"])
         return _Told(recipe=recipe, sources=sources, signature={name: recipe["data"][name] for name in SIGNATURE})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+    except (BadInput, KeyError, TypeError, AttributeError) as err:
         raise EnvironmentProblem(
             "the copy is incomplete", where=file, wanted="what the driver wrote", got=err, hint=copies.HINT
         ) from err

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from components.errors import BadInput
+from components.untrusted import parse_json
 from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
 
@@ -75,7 +75,7 @@ def _declared(document: Document, name: str) -> str:
 def _typed(name: str, text: str, kind: str, macros: tuple[str, ...]) -> Any:
     if kind == "STRING":
         return _with_macros(name, text, macros)
-    read, wanted = _TYPES.get(kind, (json.loads, "a JSON value"))
+    read, wanted = _TYPES.get(kind, (_any, "a JSON value"))
     try:
         return read(text)
     except ValueError as err:
@@ -99,9 +99,16 @@ def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()] if text.lower() in {"true", "false"} else _no(text)
 
 
+def _any(text: str) -> Any:
+    try:
+        return parse_json(text, where="--param")
+    except BadInput as err:
+        raise ValueError(err.got) from err
+
+
 def _json_of(kind: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
-        found = json.loads(text)
+        found = _any(text)
         return found if isinstance(found, kind) else _no(text)
 
     return read

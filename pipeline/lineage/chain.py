@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,10 @@ from typing_extensions import TypedDict
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.shapes import Shape
-from components.untrusted import parse_object
+from components.untrusted import MIB, parse_object, read_bytes
+
+LARGEST: Final = 4096 * MIB
+"""Bytes of a ledger; ten million lines."""
 
 FIRST: Final = "0" * 64
 """`previous` of the first line."""
@@ -227,12 +231,14 @@ def read(path: Path) -> Chain:
       LedgerBroken: as `parse`.
       EnvironmentProblem: if it cannot be read.
     """
-    try:
-        return parse(path.read_bytes(), where=path)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return Chain()
-    except OSError as err:
-        raise EnvironmentProblem("cannot read the ledger", where=path, got=err.strerror) from err
+    try:
+        data = read_bytes(path, limit=LARGEST)
+    except BadInput as err:
+        got = f"{err.what}: {err.got}" if err.got else err.what
+        raise EnvironmentProblem("cannot read the ledger", where=path, wanted=err.wanted, got=got) from err
+    return parse(data, where=path)
 
 
 def checked(text: bytes, head: Head, where: object) -> Line:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from components import disk
 from components.errors import BadInput, EnvironmentProblem
-from components.untrusted import parse_json
+from components.untrusted import kind_of, parse_json
 from pipeline.lineage.chain import (
     COLLECTED,
     COMMIT,
@@ -192,6 +193,8 @@ class Ledger:
         except OSError as err:
             raise EnvironmentProblem("cannot open the ledger", where=self.path, got=err.strerror) from err
         try:
+            if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+                raise EnvironmentProblem("cannot open the ledger", where=self.path, got=kind_of(mode))
             if not _lock(descriptor, time.monotonic() + LOCK_WAIT):
                 raise EnvironmentProblem(
                     "is locked by another process", where=self.path, hint=f"waited {LOCK_WAIT:.0f} s for it"

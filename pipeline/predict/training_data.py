@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,8 @@ from typing import Any, Final
 from components.digest import sha256_file
 from components.errors import CannotTell, MnistTfxError
 from components.features import TEST, TRAIN
+from components.profile import require_profile
+from components.untrusted import read_object
 from pipeline.lineage import record_files
 from pipeline.lineage.facts import INGEST
 from pipeline.lineage.records import ExecutionRecord
@@ -51,7 +52,8 @@ def read(root: Path, version: Version) -> TrainingData:
     try:
         folder, files = _examples(root, version)
         _require_recorded(folder, files)
-        profile = json.loads((folder / PROFILE).read_bytes())["splits"][TRAIN]
+        profile = read_object(folder / PROFILE)["splits"][TRAIN]
+        require_profile(profile)
         pixels = version.data.pixels
         return TrainingData(
             train=example_rows.read(folder, TRAIN, pixels, TRAIN_ROWS),

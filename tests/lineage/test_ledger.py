@@ -305,3 +305,12 @@ def test_a_root_that_cannot_be_written_is_one_line(tmp_path):
 def test_only_commits_of_executions_are_in_the_order(path):
     assert read(path).order == (RECORD, RECORD)
     assert [line.event for line in read(path).lines].count(chain.COMMIT) == 2
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda place: place.symlink_to("/dev/zero")])
+def test_what_is_no_file_in_the_place_of_a_ledger_is_neither_waited_for_nor_read(tmp_path, make):
+    place = tmp_path / "ledger.jsonl"
+    make(place)
+    for ask in (chain.read, Ledger.open):
+        with pytest.raises(EnvironmentProblem, match=r"ledger\.jsonl"):
+            ask(place)

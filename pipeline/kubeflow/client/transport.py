@@ -7,7 +7,6 @@ requests go through one urllib3 pool, and `Transport` stands in for that pool.
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import re
 import socket
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.untrusted import parse_json
 
 READ: Final = "GET"
 TOKEN_HINT: Final = "give a token with --token-file FILE or in MNIST_TFX_KFP_TOKEN"  # noqa: S105  # says how
@@ -242,6 +242,6 @@ def _is_refusal(status: int, response: Any) -> bool:
 def _json(body: bytes) -> Any:
     """Returns the value in a body; None if it is none."""
     try:
-        return json.loads(body)
-    except ValueError:
+        return parse_json(body, where="the server's answer")
+    except BadInput:
         return None

@@ -8,13 +8,11 @@ The messages are those of pipeline_spec.proto as JSON. Open-source KFP sends inp
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from components.errors import BadInput
+from components.untrusted import parse_object, parse_yaml
 from pipeline.lineage.records import Scalar
 
 WRAPPERS: Final = ("struct", "list")
@@ -45,7 +43,8 @@ class Artifact:
     @property
     def type_name(self) -> str:
         """TFX's type name, such as `Examples`."""
-        title = (yaml.safe_load(self.schema) or {}).get("title", "") if self.schema else ""
+        schema = parse_yaml(self.schema, where=f"{self.name}: instanceSchema") if self.schema else None
+        title = schema.get("title", "") if isinstance(schema, dict) else ""
         return str(title).removeprefix("tfx.")
 
     def to_json(self, uri: str) -> Json:
@@ -83,7 +82,7 @@ def parse(text: str, inputs_spec: Json) -> Invocation:
       BadInput: if it is none.
     """
     try:
-        fields = json.loads(text)
+        fields = parse_object(text, where="--json_serialized_invocation_args")
         inputs, outputs = fields.get("inputs", {}), fields["outputs"]
         return Invocation(
             parameters=_parameters(inputs.get("parameterValues", {}), inputs_spec.get("parameters", {})),
@@ -94,8 +93,8 @@ def parse(text: str, inputs_spec: Json) -> Invocation:
             output_parameters={name: it["outputFile"] for name, it in outputs.get("parameters", {}).items()},
             output_file=outputs["outputFile"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
-        got = f"{type(err).__name__}: {err}"
+    except (BadInput, ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
+        got = f"{err.what}: {err.got}" if isinstance(err, BadInput) else f"{type(err).__name__}: {err}"
         raise BadInput("not an ExecutorInput", where="--json_serialized_invocation_args", got=got) from err
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
 from components.files import replacing
+from components.untrusted import MIB, read_object
 from pipeline.kubeflow.simulate.values import Json
 
 FILE: Final = "metadata.json"
@@ -145,11 +146,11 @@ class MetadataStore:
 
     def _load(self) -> None:
         try:
-            fields = json.loads(self._file.read_text())
+            fields = read_object(self._file, limit=64 * MIB)
             self._artifacts = {found["id"]: Artifact(**found) for found in fields["artifacts"]}
             self._executions = {found["id"]: Execution(**found) for found in fields["executions"]}
             self._cache = dict(fields["cache"])
-        except (OSError, ValueError, KeyError, TypeError) as err:
+        except (BadInput, KeyError, TypeError) as err:
             hint = "remove it, and nothing will be taken from the cache"
             got = f"{type(err).__name__}: {err}"
             raise EnvironmentProblem("cannot be read", where=self._file, got=got, hint=hint) from err
