@@ -23,6 +23,9 @@ from components.wording import ReadAs, in_one_line, problems
 
 T = TypeVar("T")
 
+_JSON: Final = "json"
+"""Refers to the schema of any JSON value, whose numbers are bounded as all others."""
+
 _SCALARS: Final[Mapping[Any, Callable[[], CoreSchema]]] = {
     str: lambda: core_schema.str_schema(strict=True),
     int: lambda: core_schema.int_schema(strict=True, ge=-LARGEST_INTEGER - 1, le=LARGEST_INTEGER),
@@ -30,8 +33,7 @@ _SCALARS: Final[Mapping[Any, Callable[[], CoreSchema]]] = {
     bool: lambda: core_schema.bool_schema(strict=True),
     type(None): core_schema.none_schema,
     None: core_schema.none_schema,
-    Any: core_schema.any_schema,
-    object: core_schema.any_schema,
+    Any: lambda: core_schema.definition_reference_schema(_JSON),
 }
 
 
@@ -66,7 +68,7 @@ class Shape(Generic[T]):
 
     @functools.cached_property
     def _validator(self) -> SchemaValidator:
-        return SchemaValidator(_schema(self.form))
+        return SchemaValidator(core_schema.definitions_schema(_schema(self.form), [_json()]))
 
 
 def _schema(form: Any) -> CoreSchema:
@@ -80,6 +82,19 @@ def _schema(form: Any) -> CoreSchema:
     if origin in _GENERIC:
         return _GENERIC[origin](typing.get_args(form))
     raise TypeError(f"no shape for {form}")
+
+
+def _json() -> CoreSchema:
+    scalars = [_SCALARS[form]() for form in (str, int, bool, None)]
+    # A float alone also takes whole numbers, of any size.
+    scalars.append(core_schema.chain_schema([core_schema.is_instance_schema(float), _SCALARS[float]()]))
+    value = core_schema.definition_reference_schema(_JSON)
+    nested = [
+        core_schema.list_schema(value, strict=True),
+        core_schema.dict_schema(_SCALARS[str](), value, strict=True),
+        core_schema.tuple_variable_schema(value, strict=True),  # of a record that was not read but made
+    ]
+    return core_schema.union_schema([*scalars, *nested], mode="left_to_right", ref=_JSON)
 
 
 def _annotated(arguments: tuple[Any, ...]) -> CoreSchema:
@@ -149,4 +164,5 @@ def _typed_dict(form: Any) -> CoreSchema:
     fields = {
         name: core_schema.typed_dict_field(_schema(hint), required=name in required) for name, hint in hints.items()
     }
-    return core_schema.typed_dict_schema(fields, strict=True, extra_behavior="allow")
+    others = core_schema.definition_reference_schema(_JSON)
+    return core_schema.typed_dict_schema(fields, strict=True, extra_behavior="allow", extras_schema=others)

@@ -36,7 +36,7 @@ LARGEST_INTEGER: Final = (1 << 63) - 1
 LONGEST_INTEGER: Final = 100
 """Characters of one in YAML; whoever asks for a number has closer bounds, and Python converts no more than 4,300."""
 
-_LONG_NUMBER: Final = re.compile(rb"[:\[,]\s*-?\d(?:\d{18}|[\d.]*[eE]\+?\d{3})")
+_LONG_NUMBER: Final = re.compile(rb"[:\[,\s]-?\d[\d.]*(?:\d{18}|[eE]\+?\d{3})")
 """What may be a number beyond 64 bits. Few documents hold any, so that the others need not be walked through, which takes three times as long."""
 
 _INFINITE: Final = (float("inf"), float("-inf"))
@@ -65,9 +65,7 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise error("not a regular file", where=path, got=kind_of(status.st_mode))
-        with open(descriptor, "rb", closefd=False) as file:
-            # A file of /proc says that it has no bytes, and one may grow while it is read.
-            data = file.read(limit + 1) if status.st_size <= limit else b""
+        data = _content(descriptor, status.st_size, limit)
     except OSError as err:
         raise error("cannot read it", where=path, got=err.strerror) from err
     finally:
@@ -76,6 +74,21 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
         got = f"{status.st_size} bytes" if status.st_size > limit else "more"
         raise error("too large for what it should be", where=path, wanted=f"at most {limit} bytes", got=got)
     return data
+
+
+def _content(descriptor: int, size: int, limit: int) -> bytes:
+    """Returns the bytes of an open file, or a few more than `limit` of them; nothing where it says that it has more."""
+    if size > limit:
+        return b""
+    # One call for the usual file: a file object takes as long again, and there can be 80,000 records.
+    data = os.read(descriptor, size + 1)
+    if 0 < len(data) == size:
+        return data
+    # A file of /proc says that it has no bytes, one of gigabytes comes in parts, and one may grow while it is read.
+    parts = [data]
+    while parts[-1] and sum(map(len, parts)) <= limit:
+        parts.append(os.read(descriptor, min(limit + 1, 16 * MIB)))
+    return b"".join(parts)
 
 
 def kind_of(mode: int) -> str:
@@ -91,21 +104,26 @@ def kind_of(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a regular file")
 
 
-def parse_json(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> Any:
+def parse_json(
+    data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput, any_number: bool = False
+) -> Any:
     """Parses JSON as RFC 8259 has it: UTF-8 without lone surrogates, no NaN, at most 200 levels deep.
 
     Args:
       data: the document.
       where: for the message.
       error: class of the error that is raised.
+      any_number: also those beyond 64 bits, and infinite ones: for what a `components.shapes.Shape` looks at anyway.
 
     Raises:
       MnistTfxError: of class `error`, if it is anything else.
     """
     try:
-        found = from_json(data, allow_inf_nan=False)
+        found = from_json(data, allow_inf_nan=False, cache_strings="keys")
     except (ValueError, TypeError, RecursionError, OverflowError) as err:
         raise error("not readable as JSON", where=where, got=shortened(err, 120)) from err
+    if any_number:
+        return found
     text = data if isinstance(data, bytes) else data.encode()
     if _LONG_NUMBER.search(b":" + text):
         for number in _numbers(found):
@@ -119,9 +137,11 @@ def read_json(path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: typ
     return parse_json(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
-def parse_object(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> dict[str, Any]:
+def parse_object(
+    data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput, any_number: bool = False
+) -> dict[str, Any]:
     """Parses a JSON object; see `parse_json`, which takes any value."""
-    found = parse_json(data, where=where, error=error)
+    found = parse_json(data, where=where, error=error, any_number=any_number)
     if not isinstance(found, dict):
         raise error("not a JSON object", where=where, got=type(found).__name__)
     return found

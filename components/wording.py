@@ -228,6 +228,8 @@ def _step(place: _Place, step: str | int) -> _Place | None:
                 return None
         elif inner is _NOTHING and _is_mapping(member) and isinstance(place.value, Mapping) and step in place.value:
             inner = (*typing.get_args(member), Any, Any)[1]
+        elif inner is _NOTHING and is_typeddict(member) and isinstance(place.value, Mapping) and step in place.value:
+            inner = Any  # a key that goes along unread
         if inner is not _NOTHING:
             return _Place(_joined(place.key, step), inner, _item(place.value, step), place.form)
     return None

@@ -3,10 +3,13 @@
 import os
 import socket
 import threading
+from typing import Any
 
 import pytest
+from typing_extensions import TypedDict
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.shapes import Shape
 from components.untrusted import (
     parse_json,
     parse_object,
@@ -180,3 +183,33 @@ def test_a_name_that_no_file_can_have_is_one_error_of_ours():
     for name in ("a\0b", "a" * 5000, ""):
         with pytest.raises(MnistTfxError):
             read_bytes(name, limit=1)
+
+
+class Told(TypedDict):
+    version: int
+    rest: Any
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"version": True, "rest": 1}, "version: wanted a whole number, got true"),
+        ({"version": 1 << 63, "rest": 1}, "version: wanted a whole number"),
+        ({"version": "1", "rest": 1}, "version: wanted a whole number, got '1'"),
+        ({"rest": 1}, "version is missing"),
+        ({"version": 1, "rest": float("inf")}, "rest: wanted any value, got inf"),
+        ({"version": 1, "rest": [{"deep": 10**30}]}, "rest: wanted any value"),
+        ({"version": 1, "rest": 1, "beside": [-(10**30)]}, "beside: wanted any value"),
+        ([], "a mapping with version, rest"),
+        (None, "a mapping with version, rest"),
+    ],
+)
+def test_a_value_of_another_shape_is_named_with_its_key(values, message):
+    with pytest.raises(EnvironmentProblem) as refused:
+        Shape(Told).read(values, what="not told", where="it", error=EnvironmentProblem)
+    assert message in str(refused.value)
+
+
+def test_what_a_shape_does_not_name_goes_along_as_it_is():
+    values = {"version": 1, "rest": [1, 2.5, None, True, "x", {"a": []}], "beside": {"b": 1 << 62}}
+    assert Shape(Told).read(values, what="not told", where="it") == values

@@ -250,7 +250,7 @@ def checked(text: bytes, head: Head, where: object) -> Line:
     number = head.sequence + 1
     place = f"{where} line {number}"
     try:
-        fields = parse_object(text, where=place, error=LedgerBroken)
+        fields = parse_object(text, where=place, error=LedgerBroken, any_number=True)
         line = Line.from_dict(fields)
     except LedgerBroken as err:
         raise LedgerBroken(_NO_LINE, where=place, got=err.got) from err

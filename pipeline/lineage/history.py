@@ -264,13 +264,14 @@ def _fields(path: Path, known: str) -> dict[str, Any]:
     data = read_bytes(path, limit=record_files.LARGEST, error=EnvironmentProblem)
     if (found := sha256_bytes(data)) != known:
         raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
-    fields = parse_object(data, where=path, error=EnvironmentProblem)
+    fields = parse_object(data, where=path, error=EnvironmentProblem, any_number=True)
     if fields.get("schema_version") != SCHEMA_VERSION:
         raise EnvironmentProblem("of another release", where=path, wanted=f"schema_version {SCHEMA_VERSION}")
     return fields
 
 
 def _step(known: str, fields: Mapping[str, Any]) -> Step:
+    text = str.__str__  # raises TypeError for anything else, and interns nothing that stands once
     same = sys.intern  # a digest stands in the record of its maker and in those of all its readers
     data = fields["extra"].get(DATA)
     if data is not None:  # what others of a record are read for is digests, of which any text will do
@@ -280,15 +281,20 @@ def _step(known: str, fields: Mapping[str, Any]) -> Step:
         record=same(known),
         node=same(fields["node"]),
         run_id=same(fields["run_id"]),
-        started=same(fields["started"]),
+        started=text(fields["started"]),
         code=same(fields["code"]["digest"]),
         reads=tuple(
-            Read(same(channel), same(ref["type"]), same(ref["sha256"]), ref["record"] and same(ref["record"]))
+            Read(
+                same(channel),
+                same(ref["type"]),
+                same(ref["sha256"]),
+                None if ref["record"] is None else same(ref["record"]),
+            )
             for channel, refs in fields["inputs"].items()
             for ref in refs
         ),
         makes=tuple(
-            Made(same(channel), same(entry["type"]), str(entry["path"]), same(entry["sha256"]), _files(entry["files"]))
+            Made(same(channel), same(entry["type"]), text(entry["path"]), same(entry["sha256"]), _files(entry["files"]))
             for channel, entries in fields["outputs"].items()
             for entry in entries
         ),

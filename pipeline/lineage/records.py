@@ -328,7 +328,7 @@ def from_bytes(data: bytes) -> Record:
     Raises:
       EnvironmentProblem: as `from_dict`, and if `data` is not a JSON object.
     """
-    return from_dict(parse_object(data, where="record", error=EnvironmentProblem))
+    return from_dict(parse_object(data, where="record", error=EnvironmentProblem, any_number=True))
 
 
 def to_bytes(record: Record) -> bytes:

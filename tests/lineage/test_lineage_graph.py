@@ -130,7 +130,7 @@ def test_a_changed_record_is_named(root):
 
 def test_a_version_without_provenance_is_named(root):
     (root.paths.serving / "1" / PROVENANCE).unlink()
-    with pytest.raises(EnvironmentProblem, match=r"serving/1/assets.extra/provenance.json: cannot read"):
+    with pytest.raises(EnvironmentProblem, match=r"serving/1/assets.extra/provenance.json: no such file"):
         show(root.path)
 
 
