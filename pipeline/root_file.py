@@ -37,7 +37,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = read_object(path, limit=MIB, error=EnvironmentProblem)
     except EnvironmentProblem as err:
-        raise EnvironmentProblem(what, where=path, wanted=err.wanted, got=f"{err.what} {err.got or ''}") from err
+        raise EnvironmentProblem(
+            what, where=path, wanted=err.wanted, got=f"{err.what}: {err.got}" if err.got else err.what
+        ) from err
     _SHAPE.read(found, what=what, where=path, error=EnvironmentProblem)
     if "\0" in found.get(PLACE, ""):
         raise EnvironmentProblem(what, where=path, wanted="the path of a folder", got=found[PLACE])
