@@ -15,7 +15,7 @@ from pipeline.standard_streams import STDERR, STDOUT, Loss
 
 def own_console(*, stderr: bool) -> Console:
     """Returns a console on a copy of standard output (or error), which stays when the original goes to the log."""
-    return Console(file=standard_streams.copy(stderr=stderr), highlight=False)
+    return Console(markup=False, file=standard_streams.copy(stderr=stderr), highlight=False)
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 import copy
 import math
+import re
 import typing
 
 import pytest
 import yaml
+from command_line import PROJECT
 
 from components import wording
 from components.errors import BadInput, SeveralProblems
@@ -162,3 +164,11 @@ def test_a_number_in_scientific_notation_is_one():
     assert recipes.load("digits", overrides=["classifier.optimizer.learning_rate=1e-3"]) == recipes.load(
         "digits", overrides=["classifier.optimizer.learning_rate=0.001"]
     )
+
+
+def test_no_text_for_people_is_parsed_as_markup():
+    """Names of files and values of records may hold `[red]` or `[/]`, which would change the text or end the command."""
+    made = [line for path in (PROJECT / "pipeline").rglob("*.py") for line in path.read_text().splitlines()]
+    makers = [line for line in made if re.search(r"\b(Console|TextColumn)\(", line)]
+    assert makers
+    assert [line for line in makers if "markup=False" not in line] == []

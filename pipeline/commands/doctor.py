@@ -37,5 +37,5 @@ def doctor(root: Path, devices: bool, as_json: bool) -> int:
     for finding in findings:
         mark = Text("wrong", "bold red") if finding.wrong else Text("ok", "green")
         table.add_row(mark, Text(finding.check), Text(finding.found + (f": {finding.wrong}" if finding.wrong else "")))
-    Console().print(table)
+    Console(markup=False).print(table)
     return ExitCode.ENVIRONMENT if wrong else ExitCode.OK

@@ -117,7 +117,7 @@ def _print(found: Predictions, sheet: Path | None) -> None:
     from rich.text import Text
 
     # Paths are for copying: a terminal that is too narrow breaks the line by itself, and nothing is cut off.
-    console = Console(highlight=False, soft_wrap=True, width=_WIDE)
+    console = Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE)
     console.print(_table(found))
     if found.accuracy is not None:
         right = len(found.files) - len(found.wrong)

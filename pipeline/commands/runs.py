@@ -50,7 +50,7 @@ def list_(root: Path, as_json: bool) -> None:
         accuracy = "" if run.metrics is None else options.figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
         table.add_row(run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
-    Console(highlight=False).print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 @runs.command("show")
@@ -68,7 +68,7 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     if as_json:
         options.print_json({"status": "ok", "run": run.to_dict()})
         return
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     console.print(Text(f"run {run.run_id} of {run.recipe}: {run.status}", "bold"))
     console.print(_nodes(run))
     for source in run.sources:

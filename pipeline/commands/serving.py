@@ -61,7 +61,7 @@ def list_(root: Path, as_json: bool) -> None:
         pushed = "not recorded" if fields["pushed"] is None else f"{fields['pushed'][:19].replace('T', ' ')}"
         table.add_row(str(fields["version"]), pushed, digest, manifest, printable(fields["path"]))
     # Paths are for copying: where the terminal is too narrow, it breaks the line, and nothing is cut off.
-    Console(highlight=False, soft_wrap=True, width=_WIDE).print(table)
+    Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
     for entry in directory.foreign:
         options.say(f"warning: {entry}")
 

@@ -111,6 +111,14 @@ class _Data(TypedDict):
     splits: NotRequired[Mapping[str, _Rows]]
 
 
+class _Error(TypedDict):
+    what: str
+
+
+class _Metrics(TypedDict):
+    accuracy: float | int | None
+
+
 class _Extra(TypedDict, total=False):
     """What is read of `ExecutionRecord.extra`; whatever else an execution had to say goes along."""
 
@@ -256,9 +264,9 @@ class RunRecord:
     recipe: str
     settings: Mapping[str, Any]
     status: str
-    error: Mapping[str, Any] | None
+    error: Annotated[Mapping[str, Any] | None, ReadAs(_Error | None)]
     nodes: tuple[NodeOutcome, ...]
-    metrics: Mapping[str, Any] | None
+    metrics: Annotated[Mapping[str, Any] | None, ReadAs(_Metrics | None)]
     blessed: bool | None
     baseline: str | None
     version: int | None

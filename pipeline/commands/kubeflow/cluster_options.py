@@ -135,8 +135,8 @@ def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
 
 def table_console() -> Console:
     """Returns a console whose tables keep an entry on one line where they are piped on."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, highlight=False, width=PIPED_WIDTH)
 
 
 def _bucket(_: click.Context, parameter: click.Parameter, uri: str | None) -> str | None:

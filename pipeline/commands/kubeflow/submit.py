@@ -83,7 +83,7 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
 def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
     """Returns the run as it was last seen, and whether the wait was broken off."""
     last = run
-    with Console(stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
+    with Console(markup=False, stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
 
         def seen(now: ClusterRun) -> None:
             nonlocal last

@@ -34,7 +34,7 @@ def diff(before: int, after: int, root: Path, as_json: bool) -> int:
         status, error = ("cannot-tell", "; ".join(found.unknown_causes)) if found.is_open else ("ok", None)
         options.print_json({"status": status, "error": error, **found.to_dict()})
     else:
-        console = Console(highlight=False)
+        console = Console(markup=False, highlight=False)
         for line in diff_lines(found):
             console.print(line, soft_wrap=True)  # paths are for copying: never broken
     return ExitCode.CANNOT_TELL if found.is_open else ExitCode.OK

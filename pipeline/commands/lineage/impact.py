@@ -90,7 +90,7 @@ def _row(history: History, index: int, data: tuple[Path, ...], version: int | No
 
 
 def _print(found: impacts.Impact) -> None:
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style), soft_wrap=True)

@@ -30,5 +30,5 @@ def show(version: int | None, root: Path, as_json: bool) -> None:
     if as_json:
         options.print_json({"status": "ok", **found.to_dict()})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(lineage_tree(found, console.width if console.is_terminal else None))

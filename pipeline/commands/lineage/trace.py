@@ -38,7 +38,7 @@ def trace(version: int | None, root: Path, as_json: bool) -> None:
     if as_json:
         options.print_json({"status": "ok", "error": None, **found.to_dict()})
         return
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     push = found.push
     state = "served" if push.served else "not served"
     console.print(Text(f"version {push.version}  {push.digest}  {state}  run {push.run_id}", "bold"))
