@@ -16,7 +16,7 @@ from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline import serving_versions
 from pipeline.commands.serving import serving as commands
 from pipeline.lineage import chain, served, store_writer
-from pipeline.lineage.audit.run import audit_version
+from pipeline.lineage.audit.run import audit_all, audit_version
 from pipeline.lineage.orphans import Survey, orphans
 from pipeline.lineage.repair import repair
 from pipeline.lineage.store import StoreLost
@@ -165,6 +165,35 @@ def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_aft
     assert all(one.settled for one in repair(paths.root, pytest.fail))
     findings = [one for version in (1, 2, 3) for one in audit_version(paths.root, version).findings]
     assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
+
+
+def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_after_repair(paths, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pipeline.lineage.attach.Push._publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(paths.root, 1, pytest.fail)
+    assert all(one.settled for one in repair(paths.root, pytest.fail))
+    findings = [one for version in (1, 2, 3) for one in audit_version(paths.root, version).findings]
+    assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
+
+
+@pytest.mark.parametrize("left", ["empty", "gone", "file"])
+def test_versions_that_were_pushed_and_are_not_there_are_a_finding_and_not_said_to_be_yet_to_come(paths, left):
+    shutil.rmtree(paths.serving)
+    if left == "empty":
+        paths.serving.mkdir()
+    elif left == "file":
+        paths.serving.write_text("in the way")
+    for audit in (*audit_all(paths.root), audit_version(paths.root)):
+        assert not audit.passed(allow_unknown=True)
+        assert "versions 1 and 2 were pushed and not pruned, and no version is there" in "; ".join(
+            one.what for one in audit.findings
+        )
+    with pytest.raises(EnvironmentProblem, match="versions 1 and 2 were pushed, and no version is there"):
+        served.show(paths.root)
 
 
 def test_pruning_removes_the_oldest_and_keeps_the_highest(paths):

@@ -170,7 +170,7 @@ class History:
           CannotTell: if the newest one, or the one that is named, does not say what it was made from.
         """
         if version is None and self.newest is None:
-            raise BadInput("no version is served yet", where=self.root, hint="mnist-tfx run makes one")
+            raise ServingDirectory.of(RunPaths(self.root)).nothing_served()
         number = self.newest if version is None else version
         known = [push for push in self.pushes if push.version == number]
         if not known and number is not None and number in self.unreadable:

@@ -124,10 +124,10 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
 
 def _chosen(root: Path, version: int | None) -> int:
     if version is None:
-        newest = ServingDirectory.of(RunPaths(root)).newest
-        if newest is None:
-            raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-        return newest.version
+        directory = ServingDirectory.of(RunPaths(root))
+        if directory.newest is None:
+            raise directory.nothing_served()
+        return directory.newest.version
     known = [found.version for found in serving.versions(RunPaths(root).serving)]
     if version not in known:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, known))}", got=version)

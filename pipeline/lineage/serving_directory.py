@@ -8,12 +8,12 @@ and neither followed nor counted nor removed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from components import serving
-from components.errors import EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import ServedVersion
 from pipeline.lineage import chain, record_files
 from pipeline.lineage.chain import Chain, Line
@@ -130,6 +130,22 @@ class ServingDirectory:
             for path, number, what in sorted(folders + others)
         )
 
+    @cached_property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the versions that were pushed, not pruned since, and are not there, lowest first."""
+        there = {one.version for one in self._folders}
+        return tuple(sorted(self.pushes.keys() - self.pruned - there))
+
+    def nothing_served(self) -> MnistTfxError:
+        """Return the error for a question about what is served where nothing is: never pushed, pruned, or lost."""
+        if self.missing:
+            return EnvironmentProblem(
+                f"{named_versions(self.missing)} pushed, and no version is there",
+                where=self.paths.serving,
+                hint="put the folder back from a copy; until then nothing is served",
+            )
+        return BadInput("no version is served yet", where=self.paths.root, hint="mnist-tfx run makes one")
+
     def is_as_recorded(self, served: ServedVersion) -> bool:
         """Whether the bytes of a version are those that the ledger says were pushed under its number."""
         line = self.pushes.get(served.version)
@@ -186,6 +202,13 @@ class ServingDirectory:
         read = (_read(records, known) for known in self.ledger.order)
         made = (entry for record in read if record is not None for made in record.outputs.values() for entry in made)
         return frozenset(entry.sha256 for entry in made if entry.type == "Model")
+
+
+def named_versions(numbers: Sequence[int]) -> str:
+    """Return `version 3 was` or `versions 1, 2 and 3 were`."""
+    if len(numbers) == 1:
+        return f"version {numbers[0]} was"
+    return f"versions {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} were"
 
 
 def _digest(line: Line) -> Any:

@@ -76,10 +76,10 @@ def target(root: Path, asked: str | None) -> Path:
         return Path(asked)
     served = {str(found.version): found.path for found in serving.versions(RunPaths(root).serving)}
     if asked is None:
-        newest = ServingDirectory.of(RunPaths(root)).newest
-        if newest is None:
-            raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
-        return newest.path
+        directory = ServingDirectory.of(RunPaths(root))
+        if directory.newest is None:
+            raise directory.nothing_served()
+        return directory.newest.path
     if asked not in served:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=asked)
     return served[asked]

@@ -77,10 +77,11 @@ def choose(root: Path, number: int | None) -> Version:
     """
     if not root.is_dir():
         raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
-    newest = ServingDirectory.of(RunPaths(root)).newest if number is None else None
+    directory = ServingDirectory.of(RunPaths(root))
+    newest = directory.newest if number is None else None
     wanted = newest.version if newest is not None else number
     if wanted is None:
-        raise BadInput("no version is served yet", where=root, hint="mnist-tfx run makes one")
+        raise directory.nothing_served()
     known = {found.version: found for found in versions(RunPaths(root).serving)}
     if wanted not in known:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, sorted(known)))}", got=number)

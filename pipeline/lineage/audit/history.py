@@ -274,7 +274,9 @@ def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) ->
     lines = [line for line in evidence.chain.lines if line.run_id == record.run_id]
     if isinstance(record, RunRecord):
         return bool(lines) and all(line.event != chain.RUN for line in lines)
-    settled = {line.details.get("intent") for line in lines if line.event == chain.COMMIT}
+    # A push that was killed with its record written is attached by a recovery under the same intent, with a new record.
+    repaired = {line.node for line in lines if line.event == chain.PUSHED and line.details.get("repaired")}
+    settled = {line.details.get("intent") for line in lines if line.event == chain.COMMIT and line.node not in repaired}
     intents = [line for line in lines if line.event == chain.INTENT and line.sequence not in settled]
     return any(line.node == record.node and line.details.get("key", record.key) == record.key for line in intents)
 

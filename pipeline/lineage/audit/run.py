@@ -35,6 +35,7 @@ from pipeline.lineage.audit.store_reader import StoreReader
 from pipeline.lineage.chain import COMMIT, Head
 from pipeline.lineage.policy import Policy
 from pipeline.lineage.records import has_autoencoder
+from pipeline.lineage.serving_directory import ServingDirectory, named_versions
 from pipeline.metadata_url import Address
 from pipeline.paths import RunPaths
 
@@ -132,24 +133,35 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
     """Returns whatever TF Serving may take for a version: folders, and links, behind which nothing is read.
 
     Raises:
-      BadInput: if nothing is there that it would look at.
+      BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
     """
     found = serving.candidates(paths.serving)
-    if not found and not serving.strangers(paths.serving):
-        raise BadInput("no version is served yet", where=paths.root, hint="mnist-tfx run makes one")
+    directory = ServingDirectory.of(paths)
+    if not found and not serving.strangers(paths.serving) and not directory.missing:
+        raise directory.nothing_served()
     return found
 
 
 def _foreign_alone(paths: RunPaths) -> Audit:
-    """Returns the audit of a serving directory that holds nothing but what no pipeline put there."""
+    """Returns the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
     what = "no version is served"
     name = paths.relative(paths.serving)
+    missing = ServingDirectory.of(paths).missing
+    lost = f"{named_versions(missing)} pushed and not pruned, and no version is there" if missing else None
     return Audit(
         version=None,
         path=name,
         sha256=None,
         anchor=Anchor(),
-        findings=(*_strangers(paths), *(_unasked(verdict, name, what) for verdict in (COMPLETENESS, POLICY))),
+        findings=(
+            *_strangers(paths),
+            *(() if lost is None else (Finding(verdict=COMPLETENESS, link="push", where=name, what=lost),)),
+            *(
+                _unasked(verdict, name, what)
+                for verdict in (INTEGRITY, COMPLETENESS, POLICY)
+                if missing or verdict != INTEGRITY
+            ),
+        ),
         counts=Counts(),
         scopes=dict.fromkeys(VERDICTS, Scope(compared="nothing", left_out=what)),
     )
