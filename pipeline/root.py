@@ -61,8 +61,9 @@ def check_writable(paths: RunPaths, elsewhere: Path | None = None) -> None:
     needed = (paths.root, paths.records, paths.artifacts, paths.inputs, paths.serving, paths.log("").parent)
     for folder in needed:
         _make(folder)
-    store = () if elsewhere is None else (elsewhere.parent, elsewhere)
-    check_places(paths, *PLACES_OF_A_RUN, *store)
+    check_places(paths, *PLACES_OF_A_RUN)
+    for file in () if elsewhere is None else (elsewhere, *_beside_sqlite(elsewhere)):
+        _check_place(file, wants_folder=False)
 
 
 def check_places(paths: RunPaths, *places: str | Path) -> None:
@@ -112,9 +113,13 @@ def _within(paths: RunPaths, place: Path) -> Iterator[Path]:
     elif place == paths.serving:
         yield from (place / LOCK_FILE, place / CLAIMS_FILE)
     elif place == paths.metadata:
-        yield from (place.with_name(f"{place.name}{suffix}") for suffix in _BESIDE_SQLITE)
+        yield from _beside_sqlite(place)
     elif place == paths.identity:
         yield _new_identity(paths)
+
+
+def _beside_sqlite(store: Path) -> Iterator[Path]:
+    return (store.with_name(f"{store.name}{suffix}") for suffix in _BESIDE_SQLITE)
 
 
 def _is_for_entries(paths: RunPaths, path: Path) -> bool:

@@ -122,6 +122,16 @@ def test_a_store_elsewhere_is_looked_at_too(paths):
     assert told.startswith(f"4: {store.parent}: not writable")
 
 
+def test_a_store_elsewhere_that_is_there_is_the_file_that_it_should_be(paths):
+    store = paths.root.parent / "store.db"
+    store.write_bytes(b"")
+    check_writable(paths, store)
+    store.unlink()
+    store.mkdir()
+    with pytest.raises(EnvironmentProblem, match="store.db: cannot be written: wanted a regular file, got a folder"):
+        check_writable(paths, store)
+
+
 def test_a_read_only_file_system_is_called_so(paths):
     mounts = [["mount", "--bind", paths.records, paths.records], ["mount", "-o", "remount,ro,bind", paths.records]]
     if any(subprocess.run(command, check=False, capture_output=True).returncode for command in mounts):
