@@ -128,7 +128,7 @@ def test_a_store_elsewhere_that_is_there_is_the_file_that_it_should_be(paths):
     check_writable(paths, store)
     store.unlink()
     store.mkdir()
-    with pytest.raises(EnvironmentProblem, match="store.db: cannot be written: wanted a regular file, got a folder"):
+    with pytest.raises(EnvironmentProblem, match=r"store\.db: cannot be written: wanted a regular file, got a folder"):
         check_writable(paths, store)
 
 
