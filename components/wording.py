@@ -7,7 +7,6 @@ is never shown: what would have been right is read off the form, so that every f
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import types
 import typing
@@ -18,6 +17,7 @@ from pydantic_core import ValidationError
 from typing_extensions import NotRequired, Required, is_typeddict
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, SeveralProblems, shortened
+from components.suggestions import closest, did_you_mean
 
 M = TypeVar("M")
 
@@ -177,18 +177,14 @@ def keys(form: Any) -> list[str]:
     return sorted({name for member in _members(_bare(form)) for name in _fields(member)})
 
 
-def close(name: str, known: Iterable[str]) -> str | None:
-    """Returns the hint that names what was probably meant; None if nothing is alike."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {found[0]}?" if found else None
-
-
 def _problem(place: _Place, error: Mapping[str, Any], beside: Sequence[str]) -> BadInput:
     if error["type"] in _UNKNOWN:
         known = keys(place.section)
         known = known if "." in place.key else sorted([*known, *beside])
         name = place.key.rpartition(".")[2]
-        return BadInput(f"unknown key {place.key}", wanted=f"one of {', '.join(known)}", hint=close(name, known))
+        return BadInput(
+            f"unknown key {place.key}", wanted=f"one of {', '.join(known)}", hint=did_you_mean(closest(name, known))
+        )
     wanted = described(place.form)
     if error["type"] in _MISSING:
         return BadInput(f"{place.key} is missing", wanted=wanted)
@@ -197,7 +193,7 @@ def _problem(place: _Place, error: Mapping[str, Any], beside: Sequence[str]) -> 
         wanted = str(told)
     elif told is not None:  # a rule between several keys, which says it all
         return BadInput(f"{place.key}: {told}" if place.key else str(told))
-    hint = close(place.value, _choices(place.form)) if isinstance(place.value, str) else None
+    hint = did_you_mean(closest(place.value, _choices(place.form))) if isinstance(place.value, str) else None
     return BadInput(place.key or "the whole", wanted=wanted, got=as_written(place.value), hint=hint)
 
 

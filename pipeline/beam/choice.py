@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from components.errors import BadInput
+from components.suggestions import closest, did_you_mean
 from pipeline.beam.engines import DIRECT, ENGINES, PORTABLE, Engine
 
 HELP: Final = "help"
@@ -44,7 +44,11 @@ def choose(name: str, given: Sequence[str]) -> Chosen:
         if asked not in known:
             wanted = f"one of {', '.join(known)}" if known else "none"
             raise BadInput(
-                f"no such option of {name}", where="--beam-option", wanted=wanted, got=asked, hint=_meant(asked, known)
+                f"no such option of {name}",
+                where="--beam-option",
+                wanted=wanted,
+                got=asked,
+                hint=did_you_mean(closest(asked, known, str.lower)),
             )
         values[asked] = known[asked].checked(value, name)
     for option in engine.options:
@@ -77,11 +81,6 @@ def engine_of(arguments: Sequence[str]) -> Engine | None:
     return next((engine for engine in ENGINES.values() if runner in engine.fixed), None)
 
 
-def _meant(name: str, known: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]}?" if close else None
-
-
 def _engine(name: str) -> Engine:
     if name == "dask":
         # Its translations stop at Create, ParDo, GroupByKey and Flatten, and its metrics are not implemented.
@@ -97,7 +96,7 @@ def _engine(name: str) -> Engine:
             where="--beam",
             wanted=f"one of {', '.join(ENGINES)}",
             got=name,
-            hint=_meant(name, ENGINES),
+            hint=did_you_mean(closest(name, ENGINES, str.lower)),
         )
     return ENGINES[name]
 

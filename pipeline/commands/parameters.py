@@ -6,7 +6,6 @@ working directory counts, and everything behind it sees one spelling. Nothing is
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 import re
@@ -19,8 +18,9 @@ import click
 
 from components.errors import BadInput
 from components.ingest import spans
+from components.suggestions import closest, did_you_mean
 from components.untrusted import kind_of
-from pipeline.commands.parsing import closest_name, did_you_mean, name_of
+from pipeline.commands.parsing import name_of
 from pipeline.paths import holds_pipeline, require_usable, resolved
 
 Value = TypeVar("Value")
@@ -132,7 +132,11 @@ class OneOf(Parameter[str]):
                 return name
         wanted = ", ".join(self.names)
         raise BadInput(
-            "no such choice", where=where, wanted=wanted, got=text, hint=did_you_mean(closest_name(text, self.names))
+            "no such choice",
+            where=where,
+            wanted=wanted,
+            got=text,
+            hint=did_you_mean(closest(text, self.names, str.lower)),
         )
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
@@ -350,7 +354,7 @@ class VersionOrFolder(Parameter[str]):
             return str(Version().read(text, where))
         if text in self.names:
             return text
-        meant = None if os.path.lexists(text) else closest_name(text, self.names)
+        meant = None if os.path.lexists(text) else closest(text, self.names, str.lower)
         if meant is not None:
             wanted = f"{', '.join(self.names)}, a version or a folder"
             raise BadInput("no such folder", where=where, wanted=wanted, got=text, hint=did_you_mean(meant))
@@ -414,7 +418,7 @@ class Recipe(Parameter[str]):
         known = recipes.names()
         if text in known:
             return text
-        hint = did_you_mean(closest_name(text, known))
+        hint = did_you_mean(closest(text, known, str.lower))
         raise BadInput("unknown recipe", where=where, wanted=f"{', '.join(known)}, or FILE.yaml", got=text, hint=hint)
 
 
@@ -429,7 +433,7 @@ def require_pipeline(path: Path, text: object, where: str | None) -> None:
         raise BadInput(f"{text} is no folder", where=where, wanted="a folder", got=kind_of(path.stat().st_mode))
     if not holds_pipeline(path):
         below = next((Path(str(text), name) for name in _names(path) if holds_pipeline(path / name)), None)
-        hint = MAKES_ROOT if below is None else f"did you mean {below}?"
+        hint = did_you_mean(below) or MAKES_ROOT
         raise BadInput("no pipeline has run here", where=where, got=text, hint=hint)
 
 
@@ -458,11 +462,11 @@ def _closest_path(text: str) -> str | None:
     """Returns the hint at a path that differs from this one in a single name, and is there."""
     plain = Path(text)
     missing = next((place for place in (*reversed(plain.parents), plain) if not place.exists()), plain)
-    close = difflib.get_close_matches(missing.name, _names(missing.parent), n=1)
-    if not close:
+    name = closest(missing.name, _names(missing.parent))
+    if name is None:
         return None
-    meant = missing.with_name(close[0]) / plain.relative_to(missing)
-    return f"did you mean {meant}?" if meant.exists() else f"did you mean {missing.with_name(close[0])}?"
+    meant = missing.with_name(name) / plain.relative_to(missing)
+    return did_you_mean(meant if meant.exists() else missing.with_name(name))
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 from click.core import UNSET, iter_params_for_processing  # type: ignore[attr-defined]  # the mark of what is not given
 
 from components.errors import BadInput, Problems, printable
+from components.suggestions import closest, did_you_mean
 
 Check = Callable[[Mapping[str, Any]], None]
 """Checks several parameters together; those that are wrong themselves or were not given are None. Raises `BadInput`."""
@@ -18,18 +18,6 @@ Check = Callable[[Mapping[str, Any]], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _CHECKS: Final = "__checks__"
-
-
-def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that was probably meant; None if none is like it."""
-    by_lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[close[0]] if close else None
-
-
-def did_you_mean(meant: object | None) -> str | None:
-    """Returns the hint at what was probably meant."""
-    return None if meant is None else f"did you mean {meant}?"
 
 
 def name_of(parameter: click.Parameter | None) -> str | None:
@@ -92,7 +80,7 @@ class Command(click.Command):
             self.make_parser(ctx).parse_args(args=list(args))
         except click.NoSuchOption as err:
             options = {opt: parameter for parameter in self.get_params(ctx) for opt in parameter.opts}
-            meant = closest_name(err.option_name, options)
+            meant = closest(err.option_name, options, str.lower)
             hint = did_you_mean(meant) or f"`{ctx.command_path} --help` lists them"
             problems.found.append(BadInput(f"No such option '{printable(err.option_name)}'; {hint}"))
             # One letter among several, such as -vx, is no argument of its own.
@@ -127,7 +115,7 @@ class Group(click.Group):
         """
         known = self.list_commands(ctx)
         if args[0] not in known and not args[0].startswith("-"):
-            hint = did_you_mean(closest_name(args[0], known)) or f"`{ctx.command_path} --help` lists them"
+            hint = did_you_mean(closest(args[0], known, str.lower)) or f"`{ctx.command_path} --help` lists them"
             raise BadInput(f"No such command '{printable(args[0])}'; {hint}")
         return super().resolve_command(ctx, args)
 

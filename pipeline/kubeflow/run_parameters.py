@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from components.errors import BadInput
+from components.suggestions import closest, did_you_mean
 from components.untrusted import parse_json
 from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
@@ -66,8 +66,7 @@ def _check_source(document: Document, source: str) -> None:
 def _declared(document: Document, name: str) -> str:
     if name not in document.parameters:
         known = ", ".join(sorted(document.parameters)) or "no parameter at all"
-        close = difflib.get_close_matches(name, document.parameters, 1)
-        hint = f"did you mean {close[0]}?" if close else None
+        hint = did_you_mean(closest(name, document.parameters))
         raise BadInput("unknown parameter", where=document.name, wanted=f"one of {known}", got=name, hint=hint)
     return str(document.parameters[name].get("parameterType", "STRING"))
 

@@ -17,8 +17,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from components.errors import BadInput
+from components.suggestions import closest, did_you_mean
 from components.untrusted import read_yaml
-from components.wording import as_written, close
+from components.wording import as_written
 
 FAIL, WARN, OFF = "fail", "warn", "off"
 LEVELS: Final = (FAIL, WARN, OFF)
@@ -108,6 +109,6 @@ def read(path: Path) -> Policy:
 
 def _level(level: object, where: str) -> str:
     if level not in LEVELS:
-        hint = close(level, LEVELS) if isinstance(level, str) else None
+        hint = did_you_mean(closest(level, LEVELS)) if isinstance(level, str) else None
         raise BadInput("unknown level", where=where, wanted=", ".join(LEVELS), got=as_written(level), hint=hint)
     return str(level)

@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from typing_extensions import Self
 
 from components.errors import BadInput
+from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_yaml
-from components.wording import Wanted, as_written, close, joined, problems
+from components.wording import Wanted, as_written, joined, problems
 from pipeline.config import CODE
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.names import DRIVER
@@ -257,7 +258,9 @@ def read(path: Path) -> Cluster:
     for node in nodes if isinstance(nodes, dict) else ():
         if node not in NODES:
             wanted = f"one of {', '.join(NODES)}"
-            found.append(BadInput(f"unknown node {node}", where=path, wanted=wanted, hint=close(node, NODES)))
+            found.append(
+                BadInput(f"unknown node {node}", where=path, wanted=wanted, hint=did_you_mean(closest(node, NODES)))
+            )
     try:
         cluster = Cluster.model_validate(values)
     except ValidationError as err:

@@ -7,10 +7,10 @@ of kubeflow/pipelines).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from components.suggestions import closest, did_you_mean
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.document import OSS, Document
 from pipeline.kubeflow.lint.fault import ERROR, WARNING, Fault
@@ -52,8 +52,8 @@ def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
     if unknown in NEWER.get(message.name, ()):
         what = f"{unknown} is newer than many a server"
         return Fault(where=where, what=what, hint="make sure that yours knows it", level=WARNING)
-    close = difflib.get_close_matches(unknown, message.fields_by_camelcase_name, n=1)
-    hint = f"did you mean {close[0]}?" if close else "leave it out, or make sure that your server knows it"
+    meant = did_you_mean(closest(unknown, message.fields_by_camelcase_name))
+    hint = meant or "leave it out, or make sure that your server knows it"
     return Fault(where=where, what=f"{unknown} is no field of a {message.name}", hint=hint, level=level)
 
 

@@ -6,10 +6,10 @@ kubernetes_platform/proto/kubernetes_executor_config.proto of kubeflow/pipelines
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from components.suggestions import closest, did_you_mean
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.document import KUBERNETES, PLATFORMS, Document, Json
 from pipeline.kubeflow.lint.fault import Fault
@@ -58,7 +58,7 @@ def platform_executors(document: Document, target: Target) -> Iterator[Fault]:
     known = document.spec.get("deploymentSpec", {}).get("executors", {})
     for label in _executors(document):
         if label not in known:
-            yield Fault(where=label, what="an executor that is not there", hint=_did_you_mean(label, known))
+            yield Fault(where=label, what="an executor that is not there", hint=_hint(label, known))
 
 
 def platform_fields(document: Document, target: Target) -> Iterator[Fault]:
@@ -67,12 +67,12 @@ def platform_fields(document: Document, target: Target) -> Iterator[Fault]:
     for label, config in _executors(document).items():
         for field, value in config.items():
             if _camel(field) not in FIELDS:
-                yield Fault(where=label, what=f"{field} is no field of KFP's", hint=_did_you_mean(field, FIELDS))
+                yield Fault(where=label, what=f"{field} is no field of KFP's", hint=_hint(field, FIELDS))
                 continue
             inner = FIELDS[_camel(field)]
             for name in (name for entry in _entries(value) for name in entry if _camel(name) not in inner):
                 what = f"{name} is no field of {field}"
-                yield Fault(where=label, what=what, hint=_did_you_mean(name, inner))
+                yield Fault(where=label, what=what, hint=_hint(name, inner))
 
 
 def mounts(document: Document, target: Target) -> Iterator[Fault]:
@@ -102,6 +102,5 @@ def _camel(name: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in more)
 
 
-def _did_you_mean(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"one of {', '.join(known)}"
+def _hint(name: str, known: Collection[str]) -> str:
+    return did_you_mean(closest(name, known)) or f"one of {', '.join(known)}"
