@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar, get_args
 import click
 
 from components.errors import printable
-from components.settings import Strategy
+from components.settings import MOST_SEED, Strategy
 from components.training.device import AUTO, Device
 from pipeline.beam.choice import HELP, describe
 from pipeline.beam.engines import DIRECT, ENGINES
-from pipeline.commands.parameters import AnyRoot, Checked, Integer, OneOf, PipelineRoot, Text, require_pipeline
+from pipeline.commands.parameters import AnyRoot, Checked, Integer, OneOf, Pair, PipelineRoot, Text, require_pipeline
 from pipeline.commands.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -74,6 +74,30 @@ def beam(command: Command) -> Command:
         help="An option of the engine, by Beam's name; `help` lists them. May be repeated.",
     )
     return engine(given(command))
+
+
+def profile(command: Command) -> Command:
+    """Adds `--profile`."""
+    return click.option(
+        "--profile", type=Text(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
+    )(command)
+
+
+def overrides(command: Command) -> Command:
+    """Adds `--set`, which arrives as `overrides`."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        type=Pair("KEY=VALUE"),
+        metavar="KEY=VALUE",
+        help="Override one value of the recipe.",
+    )(command)
+
+
+def seed(command: Command) -> Command:
+    """Adds `--seed`."""
+    return click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")(command)
 
 
 def device(command: Command) -> Command:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import ExitCode, MnistTfxError
-from components.settings import MOST_SEED, Export
+from components.settings import Export
 from pipeline import local, standard_streams
 from pipeline.commands import options
 from pipeline.commands.parameters import (
@@ -27,7 +27,6 @@ from pipeline.commands.parameters import (
     MetadataStore,
     NewRoot,
     OneOf,
-    Pair,
     Recipe,
 )
 from pipeline.commands.parameters import (
@@ -86,9 +85,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     metavar="NAME|FILE",
     help="Name of a recipe, or a YAML file.  [default: by the images' shape]",
 )
-@click.option(
-    "--profile", type=Name(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
-)
+@options.profile
 @click.option("--form", type=OneOf(["idx", "csv"]), help="Which files to take where a folder has both.")
 @click.option(
     "--label", type=Name(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
@@ -107,21 +104,14 @@ def _request(given: Mapping[str, Any]) -> Request:
     help="Metadata store: mysql://user@host:port/database, grpc://host:port or a file; a password is better kept in "
     "MNIST_TFX_METADATA_PASSWORD.  [default: SQLite, in the root]",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    type=Pair("KEY=VALUE"),
-    metavar="KEY=VALUE",
-    help="Override one value of the recipe.",
-)
+@options.overrides
 @click.option(
     "--export",
     type=Checked(_kinds, name="kind", as_given=True),
     metavar="KIND,...",
     help="Write the trained model in further forms: keras, h5 (Keras' own files) and frozen (a graph without variables).",
 )
-@click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")
+@options.seed
 @options.device
 @options.beam
 @click.option(

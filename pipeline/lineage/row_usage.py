@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
-from components.features import SPLITS, TEST, TRAIN, VALIDATION
+from components.features import TEST, TRAIN, VALIDATION
 from pipeline.lineage import given_rows, images, parameters
-from pipeline.lineage.data_sets import settings_of
+from pipeline.lineage.data_sets import same_rows, settings_of
 from pipeline.lineage.history import History, Step
 from pipeline.lineage.images import Picture
-from pipeline.lineage.row_index import ALL, RowIndex, open_any, root_of
+from pipeline.lineage.row_index import RowIndex, open_any
 from pipeline.lineage.trace import trace
 
 USES: Final = {TRAIN: "trained on", VALIDATION: "validated on", TEST: "tested on"}
@@ -86,8 +86,8 @@ def index_of(history: History, step: Step) -> RowIndex:
     Raises:
       CannotTell: if no row index of them is as it was recorded.
     """
-    wanted = [root_of(step, split) for split in (*SPLITS, ALL)]
-    same = [one for one in history.ingests if [root_of(one, split) for split in (*SPLITS, ALL)] == wanted]
+    groups = same_rows(history.ingests).values()
+    same = next(steps for steps in groups if any(one.record == step.record for one in steps))
     try:
         return open_any(history.root, same)
     except EnvironmentProblem as err:

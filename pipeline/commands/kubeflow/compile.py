@@ -10,11 +10,10 @@ import click
 
 from components.digest import sha256_file
 from components.errors import Problems
-from components.settings import MOST_SEED
 from pipeline import recipes
 from pipeline.beam.choice import arguments
 from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Pair, Recipe, Text
+from pipeline.commands.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
 from pipeline.commands.parsing import checked_by
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
@@ -81,18 +80,9 @@ def _consistent(given: Mapping[str, Any]) -> None:
     metavar="NAME|FILE",
     help="Name of a recipe, or a YAML file; required with --data.  [default: digits]",
 )
-@click.option(
-    "--profile", type=Text(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    type=Pair("KEY=VALUE"),
-    metavar="KEY=VALUE",
-    help="Override one value of the recipe.",
-)
-@click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")
+@options.profile
+@options.overrides
+@options.seed
 @click.option(
     "--schema",
     type=InputFolder(),
