@@ -136,32 +136,34 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
       BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
     """
     found = serving.candidates(paths.serving)
-    directory = ServingDirectory.of(paths)
-    if not found and not serving.strangers(paths.serving) and not directory.missing:
-        raise directory.nothing_served()
+    if not found and not serving.strangers(paths.serving) and not _missing(paths):
+        raise ServingDirectory.of(paths).nothing_served()
     return found
+
+
+def _missing(paths: RunPaths) -> tuple[int, ...]:
+    """Returns the versions that were pushed and are not there, as far as the ledger can be read."""
+    try:
+        return ServingDirectory.of(paths).missing
+    except EnvironmentProblem:
+        return ()  # where something is served, its audit says what is wrong with the ledger
 
 
 def _foreign_alone(paths: RunPaths) -> Audit:
     """Returns the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
     what = "no version is served"
     name = paths.relative(paths.serving)
-    missing = ServingDirectory.of(paths).missing
-    lost = f"{named_versions(missing)} pushed and not pruned, and no version is there" if missing else None
+    found = tuple(_strangers(paths))
+    open_verdicts: tuple[str, ...] = (COMPLETENESS, POLICY)
+    if not found:
+        lost = f"{named_versions(_missing(paths))} pushed and not pruned, and no version is there"
+        found, open_verdicts = (Finding(verdict=COMPLETENESS, link="push", where=name, what=lost),), VERDICTS
     return Audit(
         version=None,
         path=name,
         sha256=None,
         anchor=Anchor(),
-        findings=(
-            *_strangers(paths),
-            *(() if lost is None else (Finding(verdict=COMPLETENESS, link="push", where=name, what=lost),)),
-            *(
-                _unasked(verdict, name, what)
-                for verdict in (INTEGRITY, COMPLETENESS, POLICY)
-                if missing or verdict != INTEGRITY
-            ),
-        ),
+        findings=(*found, *(_unasked(verdict, name, what) for verdict in open_verdicts)),
         counts=Counts(),
         scopes=dict.fromkeys(VERDICTS, Scope(compared="nothing", left_out=what)),
     )
