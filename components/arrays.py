@@ -87,13 +87,15 @@ def parse_npz(data: bytes, *, where: object, error: type[MnistTfxError] = BadInp
             members = archive.infolist()
             if sum(member.file_size for member in members) > LARGEST_ARRAYS:
                 raise ValueError(f"more than {LARGEST_ARRAYS} bytes of arrays")
-            contents = {member.filename: archive.read(member) for member in members}
+            # One member after the other, so that no more than one is there twice.
+            return {
+                member.filename.removesuffix(".npy"): parse_npy(
+                    archive.read(member), where=f"{where}: {member.filename}", error=error
+                )
+                for member in members
+            }
     except (*_FAULTS, *_ZIP_FAULTS) as err:
         raise error("not a NumPy archive", where=where, got=shortened(err, 120)) from err
-    return {
-        name.removesuffix(".npy"): parse_npy(content, where=f"{where}: {name}", error=error)
-        for name, content in contents.items()
-    }
 
 
 def read_npz(

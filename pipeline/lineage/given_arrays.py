@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from components.errors import CannotTell, MnistTfxError
+from components.arrays import read_npy, read_npz
+from components.errors import CannotTell
 from pipeline.lineage.given_rows import Gathering, GivenRows, Show, of_another_size
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ PAIRS: Final = (
 )
 """Names that go together, images first: of Keras, of MedMNIST, of scikit-learn, and those that people give."""
 
-MOST_BYTES: Final = 1 << 32
-"""Of arrays in one file: 5 million images of 28x28."""
-
 _BLOCK: Final = 4096
 _LABEL_NAMES: Final = frozenset(label for _, label in PAIRS)
 _BYTE: Final = 255
@@ -54,9 +51,15 @@ def read_arrays(path: Path, shapes: Sequence[tuple[int, int]], show: Show) -> Gi
       CannotTell: if it cannot be said with certainty which arrays hold the images, or what their values mean.
     """
     try:
-        return _gathered(path, _npz(path) if zipfile.is_zipfile(path) else _npy(path), shapes, show)
+        return _gathered(path, _arrays(path), shapes, show)
     except CannotTell as err:
         raise CannotTell(err.what, where=err.where or path, wanted=err.wanted, got=err.got, hint=err.hint) from err
+
+
+def _arrays(path: Path) -> Arrays:
+    if zipfile.is_zipfile(path):
+        return read_npz(path, error=CannotTell)
+    return {"images": read_npy(path, error=CannotTell)}
 
 
 def _gathered(path: Path, arrays: Arrays, shapes: Sequence[tuple[int, int]], show: Show) -> GivenRows:
@@ -137,52 +140,3 @@ def _labels(labels: NDArray[Any], count: int) -> NDArray[np.int64] | None:
 
     flat = labels.reshape(-1)
     return flat.astype(np.int64) if len(flat) == count and labels.dtype.kind in "iu" else None
-
-
-def _npy(path: Path) -> dict[str, NDArray[Any]]:
-    with _translated(), path.open("rb") as file:
-        return {"images": _array(file, path.stat().st_size)}
-
-
-def _npz(path: Path) -> dict[str, NDArray[Any]]:
-    with _translated(), zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        _require_little(entry.file_size for entry in entries)
-        arrays = {}
-        for entry in entries:
-            with archive.open(entry) as file:
-                arrays[entry.filename.removesuffix(".npy")] = _array(file, entry.file_size)
-        return arrays
-
-
-def _require_little(sizes: Iterable[int]) -> None:
-    if (total := sum(sizes)) > MOST_BYTES:
-        raise CannotTell("its arrays are too large to be read at once", wanted=f"{MOST_BYTES} bytes", got=total)
-
-
-def _array(file: IO[bytes], size: int) -> NDArray[Any]:
-    """Reads one array, once its header is known to say no more than there is."""
-    import numpy as np
-
-    _require_little([size])
-    npy: Any = np.lib.format  # numpy has no types for it
-    read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise CannotTell("its arrays hold Python objects, which are never unpickled")
-    data = file.read(size)
-    if len(data) != math.prod(shape) * dtype.itemsize:
-        raise CannotTell("an array of it is cut short", wanted=f"{shape} of {dtype}", got=f"{len(data)} bytes")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except MnistTfxError:
-        raise
-    except MemoryError as err:
-        raise CannotTell("its arrays are too large for this machine's memory") from err
-    except Exception as err:  # zipfile and the parser of headers raise nearly anything on damaged files
-        raise CannotTell("its arrays cannot be read", got=err or type(err).__name__) from err
