@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
+from components.arrays import read_npz
 from components.errors import MnistTfxError
 from components.untrusted import parse_json, read_json
 from pipeline.lineage.records import ExecutionRecord
@@ -26,9 +24,8 @@ def epochs_kept(folder: Path) -> int | None:
       folder: of the checkpoints of exactly this training.
     """
     try:
-        with np.load(folder / CHECKPOINT, allow_pickle=False) as arrays:
-            epochs = parse_json(str(arrays[HISTORY]), where=folder)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, MnistTfxError):
+        epochs = parse_json(str(read_npz(folder / CHECKPOINT)[HISTORY]), where=folder)
+    except (KeyError, MnistTfxError):
         return None  # the Trainer starts over as well
     return len(epochs) if isinstance(epochs, list) and epochs else None
 
