@@ -74,13 +74,11 @@ def test_a_fork_server_that_was_killed_before_the_work_began_is_started_again(pr
 
 @pytest.mark.slow
 def test_a_fork_server_killed_during_the_work_is_named(processes, tmp_path):
-    def kill(_):
-        os.kill(processes._server.pid, signal.SIGKILL)
-
+    processes.start()
     note = tmp_path / "note"
-    script = f"import time, os; time.sleep(0); os.kill({processes._server.pid}, 9)"
     waiting = f"while not os.path.exists({str(note)!r}): time.sleep(0.01)"
-    killer = subprocess.Popen([sys.executable, "-c", f"import os, time\n{waiting}\n{script}"])
+    script = f"import os, time\n{waiting}\nos.kill({processes._server.pid}, 9)"
+    killer = subprocess.Popen([sys.executable, "-c", script])
     with pytest.raises(EnvironmentProblem, match="Node: the fork server, which runs it, was killed by SIGKILL"):
         processes.run("Node", {"function": "stage_functions:working", "arguments": {"note": str(note)}}, {}, print)
     assert killer.wait() == 0

@@ -198,7 +198,16 @@ def test_a_retry_answers_a_diverged_training_at_once(tmp_path: Path, simulated: 
         RETRIED + "nodes:\n  Autoencoder:\n    env: {MNIST_TFX_CHECKPOINT_FOLDER: /checkpoints/mine}\n"
         "    volumes: [{claim: checkpoints, path: /checkpoints}]\n"
     )
-    diverging = ("--set", "autoencoder.optimizer.learning_rate=1.0e+18", "--set", "autoencoder.optimizer.name=sgd")
+    diverging = [
+        part
+        for value in (
+            "optimizer.learning_rate=1000.0",
+            "optimizer.name=sgd",
+            "activation=linear",
+            "output_activation=linear",
+        )
+        for part in ("--set", f"autoencoder.{value}")
+    ]
     file = compiled_file(tmp_path, "oss", "--cluster", tmp_path / "cluster.yaml", *diverging)
     (tmp_path / "volume").mkdir()
     answer = mnist_tfx(
