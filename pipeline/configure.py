@@ -138,9 +138,10 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
         )
     if files is not None:
         check_beginnings(files.parts, form=files.form, data=settings.data)
-    problems = Problems()
-    _check_recipe(request, settings, (), problems)
-    problems.raise_any()
+    if request.recipe is None and files is not None:  # `check` did not know yet which recipe it is
+        problems = Problems()
+        _check_recipe(request, settings, (), problems)
+        problems.raise_any()
     return settings, _paths(request, settings), files
 
 
