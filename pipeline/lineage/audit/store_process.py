@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,13 @@ def _ask(store: Any, made_at: Iterable[str], read_at: Iterable[str]) -> dict[str
 
 
 def _artifact(store: Any, found: Any, is_made: bool) -> dict[str, Any]:
-    contexts = store.get_contexts_by_artifact(found.id) if is_made else ()
     return {
         "id": found.id,
         "type": found.type,
         "state": found.State.Name(found.state),
         "properties": _plain(found.custom_properties),
         "declared": _plain(found.properties),
-        "contexts": [(context.type, context.name) for context in contexts],
+        "contexts": _contexts(store.get_contexts_by_artifact, found.id) if is_made else [],
     }
 
 
@@ -129,8 +128,18 @@ def _execution(store: Any, found: Any) -> dict[str, Any]:
         "state": found.State.Name(found.last_known_state),
         "properties": _plain(found.custom_properties),
         "declared": _plain(found.properties),
-        "contexts": [(context.type, context.name) for context in store.get_contexts_by_execution(found.id)],
+        "contexts": _contexts(store.get_contexts_by_execution, found.id),
     }
+
+
+def _contexts(ask: Callable[[int], Any], id_: int) -> list[tuple[str, str]]:
+    """Returns types and names; of what was taken out of all its contexts, ml_metadata says that none were found."""
+    from ml_metadata import errors
+
+    try:
+        return [(context.type, context.name) for context in ask(id_)]
+    except errors.NotFoundError:
+        return []
 
 
 def _event(event: Any) -> dict[str, Any]:
