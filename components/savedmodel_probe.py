@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _die_with_parent() -> None:
-    # The end of standard input is seen only once TensorFlow is imported. As `pipeline.lifeline` has it, hidden from here.
+    # The end of standard input is seen only once TensorFlow is imported. As `pipeline.process.lifeline` has it, hidden from here.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if len(sys.argv) > 1 and os.getppid() != int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)

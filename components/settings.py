@@ -2,7 +2,7 @@
 
 What a node is given here is an execution property, so it is in the cache key and an audit can print it. Nothing has a
 default that depends on the machine, and an unknown key is refused with the list of known ones (see
-`pipeline.recipes`).
+`pipeline.config.recipe`).
 """
 
 from __future__ import annotations

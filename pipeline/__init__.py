@@ -1,5 +1,20 @@
-"""How stages are joined, run, compiled and audited.
+"""The pipeline around the stages of `components`: joined, run, recorded, audited, compiled for clusters.
 
-`recipes` and `configure` resolve what was asked for, `pipeline` joins the stages, `runner` runs them, `lineage` records and reads what was run,
-`cli` is the command line. `components` holds what the stages do.
+`ls` is the architecture. Imports run one way, from the last of these rooms to the first (import-linter holds it):
+
+    process      signals, standard streams and child processes of any command
+    root         the folder a run works in: paths, lock, identity
+    datasets     fetch data; propose and review a schema for it
+    provenance   what is written: records, ledger, statement, signatures, the state of code and git
+    metadata     ML Metadata: address, lock, read, write
+    config       recipe and options, resolved into a `PipelineConfig`
+    stages.py    the stages and how they are joined
+    audit        is what is served what the records say?
+    lineage      questions: show, trace, impact, diff, rows, export
+    maintenance  recover, repair, rebuild, gc, roll back, prune
+    report       the page of a run
+    runner       plan, execute, record, report progress, reproduce
+    predict      ask a served version about a picture
+    kubeflow     compile, lint, simulate, run in a pod, submit, gather
+    cli          one module to a command
 """

@@ -7,20 +7,20 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 try:
-    from pipeline.interruption import PROCESS
+    from pipeline.process.signals import PROCESS
 except KeyboardInterrupt:  # Python's own handler is still there, and would print a traceback of ours
     os.write(2, b"mnist-tfx: interrupted by SIGINT\n")
     os._exit(130)  # ExitCode.INTERRUPTED, which is not imported yet
 
 if TYPE_CHECKING:
-    from pipeline.interruption import Interrupted
+    from pipeline.process.signals import Interrupted
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
     PROCESS.install()
     with PROCESS.leaving(_leave):
-        from pipeline import cli
+        from pipeline.cli import main as cli
     cli.main()
 
 

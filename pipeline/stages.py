@@ -22,7 +22,7 @@ from components.savedmodel_check import SavedModelCheck
 from components.schema_gate.component import SchemaGate
 from components.statistics_gen import MnistStatisticsGen
 from components.transform import MnistTransform
-from pipeline.config import PipelineConfig
+from pipeline.config.pipeline_config import PipelineConfig
 
 EXAMPLE_GENS = {"idx": MnistIdxExampleGen, "csv": MnistCsvExampleGen}
 

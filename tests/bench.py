@@ -23,15 +23,15 @@ import many_records
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.lineage import record_files
-from pipeline.lineage.artifacts import measure as measure_artifact
-from pipeline.lineage.audit.files import Hasher
-from pipeline.lineage.history import open_history
+from pipeline.audit.files import Hasher
 from pipeline.lineage.impact import impact
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.lineage.index import open_history
 from pipeline.lineage.trace import trace
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.artifacts import measure as measure_artifact
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.root.paths import RunPaths
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -178,7 +178,7 @@ def cold(command: list[str], *, ok: tuple[int, ...]) -> Measured:
 
 def recording_share(root: Path) -> float:
     """Returns the share of the run that went into digests, records and ledger, by doing that part again."""
-    records = list(record_files.scan(RunPaths(root).records).values())
+    records = list(record_store.scan(RunPaths(root).records).values())
     executions = [record for record in records if isinstance(record, ExecutionRecord)]
     started = time.monotonic()
     for record in executions:
@@ -188,7 +188,7 @@ def recording_share(root: Path) -> float:
         ledger = Ledger.open(Path(folder) / "ledger.jsonl")
         for record in executions:
             line = ledger.intent(node=record.node, run_id=record.run_id)
-            ledger.commit(line, record=record_files.write(Path(folder) / "records", record))
+            ledger.commit(line, record=record_store.write(Path(folder) / "records", record))
     seconds = time.monotonic() - started
     [run] = [record for record in records if isinstance(record, RunRecord)][:1]
     return seconds / sum(node.seconds for node in run.nodes)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
-from pipeline import cli
-from pipeline.commands import parameters as kinds
-from pipeline.commands.parsing import Command, Group, name_of
+from pipeline.cli import main as cli
+from pipeline.cli import parameters as kinds
+from pipeline.cli.parsing import Command, Group, name_of
 
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "matplotlib", "kfp"}
 

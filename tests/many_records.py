@@ -11,9 +11,9 @@ from pathlib import Path
 
 from components.digest import canonical_json, sha256_bytes
 from components.serving import PROVENANCE
-from pipeline.lineage import chain, manifest
-from pipeline.lineage.chain import Head, Line
-from pipeline.paths import RunPaths
+from pipeline.provenance.ledger import Event, Head, Line
+from pipeline.provenance.statement import BUILD_TYPE, BUILDER, PREDICATE_TYPE, STATEMENT_TYPE, TREE, statement_bytes
+from pipeline.root.paths import RunPaths
 
 # node: (nodes that it reads, types that it makes)
 NODES = {
@@ -182,27 +182,27 @@ def _ref(known):
 
 def _events(known, version):
     for node, (hash_, _) in known.items():
-        yield chain.INTENT, node, None, {"key": hash_}
-        yield chain.COMMIT, node, hash_, {"intent": 1}
+        yield Event.INTENT, node, None, {"key": hash_}
+        yield Event.COMMIT, node, hash_, {"intent": 1}
     model = known["Classifier"][1][0]["sha256"]
-    yield chain.PUSHED, "Pusher", None, {"version": version, "sha256": model}
+    yield Event.PUSHED, "Pusher", None, {"version": version, "sha256": model}
 
 
 def _serve(paths, version, known):
     heads = [known["Pusher"][0]]
     statement = {
-        "_type": manifest.STATEMENT_TYPE,
-        "subject": [{"name": ".", "digest": {manifest.TREE: known["Classifier"][1][0]["sha256"]}}],
-        "predicateType": manifest.PREDICATE_TYPE,
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": ".", "digest": {TREE: known["Classifier"][1][0]["sha256"]}}],
+        "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
-                "buildType": manifest.BUILD_TYPE,
+                "buildType": BUILD_TYPE,
                 "externalParameters": {"recipe": "digits", "settings": {}},
                 "internalParameters": {"heads": heads, "executions": []},
                 "resolvedDependencies": [],
             },
             "runDetails": {
-                "builder": {"id": manifest.BUILDER, "version": {}},
+                "builder": {"id": BUILDER, "version": {}},
                 "metadata": {
                     "invocationId": "last",
                     "startedOn": "2026-01-01T00:00:00.000Z",
@@ -214,7 +214,7 @@ def _serve(paths, version, known):
     }
     file = paths.serving / str(version) / PROVENANCE
     file.parent.mkdir(parents=True)
-    file.write_bytes(manifest.to_bytes(statement))
+    file.write_bytes(statement_bytes(statement))
 
 
 def write_as_record(folder, data):

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from pipeline.lineage import record_files
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.root.paths import RunPaths
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = PROJECT.parent / "shared" / "data"
@@ -122,7 +122,7 @@ def run(row: Row, seed: int, *, again: bool) -> Figures:
 
 def seconds_of(root: Path, run_id: str) -> float:
     """Returns what a run's nodes took where they were executed, whichever attempts and earlier runs that was in."""
-    records = record_files.scan(RunPaths(root).records)
+    records = record_store.scan(RunPaths(root).records)
     [found] = [one for one in records.values() if isinstance(one, RunRecord) and one.run_id == run_id]
     executions = [records[node.record] for node in found.nodes if node.record is not None]
     return sum(_seconds(root, one) for one in executions if isinstance(one, ExecutionRecord))

@@ -12,10 +12,10 @@ from components.errors import BadInput, EnvironmentProblem
 from components.ingest import artifact, shards
 from components.ingest.rows import INDEX, Assignment
 from components.settings import DataSettings, HashSplit
-from pipeline.beam import choice
-from pipeline.beam.engines import ENGINES
-from pipeline.cli import cli
-from pipeline.configure import Request, settings_and_paths
+from pipeline.cli.main import cli
+from pipeline.config import beam
+from pipeline.config.beam_engines import ENGINES
+from pipeline.config.request import Request, settings_and_paths
 
 FLINK = "flink_master=http://flink:8081"
 IMAGE = "sdk_container_image=registry.example/m:1"
@@ -33,7 +33,7 @@ def as_beam_reads(arguments):
 
 
 def test_nothing_said_is_the_fn_api_runner_in_this_process():
-    assert choice.BEAM_ARGS == (
+    assert beam.BEAM_ARGS == (
         "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
         "--sdk_container_image=unused",
     )
@@ -41,7 +41,7 @@ def test_nothing_said_is_the_fn_api_runner_in_this_process():
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
 def test_every_option_reaches_the_installed_beam(engine):
-    read = as_beam_reads(choice.choose(engine.name, examples(engine)).arguments)
+    read = as_beam_reads(beam.choose(engine.name, examples(engine)).arguments)
     for option in engine.options:
         if option.name == "no_use_public_ips":
             assert read["use_public_ips"] is False
@@ -64,27 +64,27 @@ def test_tfx_packs_its_sources_for_no_engine(engine):
     from tfx.utils.dependency_utils import make_beam_dependency_flags
 
     needed = [f"{option.name}={option.example}" for option in engine.options if option.required]
-    arguments = list(choice.choose(engine.name, needed).arguments)
+    arguments = list(beam.choose(engine.name, needed).arguments)
     assert make_beam_dependency_flags(arguments) == arguments
 
 
 def test_a_cluster_asks_a_pool_beside_it_for_workers_where_nothing_is_said():
-    read = as_beam_reads(choice.arguments("flink", [FLINK]))
+    read = as_beam_reads(beam.arguments("flink", [FLINK]))
     assert (read["environment_type"], read["environment_config"]) == ("EXTERNAL", "localhost:50000")
-    read = as_beam_reads(choice.arguments("flink", [FLINK, "environment_config=pool:7"]))
+    read = as_beam_reads(beam.arguments("flink", [FLINK, "environment_config=pool:7"]))
     assert read["environment_config"] == "pool:7"
 
 
 def test_containers_are_started_from_the_named_image():
-    read = as_beam_reads(choice.arguments("spark", ["spark_rest_url=http://s:6066", "environment_type=DOCKER", IMAGE]))
+    read = as_beam_reads(beam.arguments("spark", ["spark_rest_url=http://s:6066", "environment_type=DOCKER", IMAGE]))
     assert (read["environment_type"], read["environment_config"]) == ("DOCKER", "registry.example/m:1")
 
 
 def test_the_later_of_two_values_counts_and_a_flag_can_be_turned_off():
-    read = as_beam_reads(choice.arguments("flink", [FLINK, "parallelism=2", "parallelism=3"]))
+    read = as_beam_reads(beam.arguments("flink", [FLINK, "parallelism=2", "parallelism=3"]))
     assert read["parallelism"] == 3
-    assert "--flink_submit_uber_jar" in choice.arguments("flink", [FLINK])
-    assert "--flink_submit_uber_jar" not in choice.arguments("flink", [FLINK, "flink_submit_uber_jar=false"])
+    assert "--flink_submit_uber_jar" in beam.arguments("flink", [FLINK])
+    assert "--flink_submit_uber_jar" not in beam.arguments("flink", [FLINK, "flink_submit_uber_jar=false"])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_later_of_two_values_counts_and_a_flag_can_be_turned_off():
 )
 def test_what_cannot_be_is_refused_with_what_can(engine, given, message):
     with pytest.raises(BadInput) as refusal:
-        choice.choose(engine, given)
+        beam.choose(engine, given)
     assert message in str(refusal.value)
 
 
@@ -119,12 +119,12 @@ def test_flink_versions_are_the_installed_beams():
     from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
     for version in FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS:
-        assert f"--flink_version={version}" in choice.arguments("flink", [FLINK, f"flink_version={version}"])
+        assert f"--flink_version={version}" in beam.arguments("flink", [FLINK, f"flink_version={version}"])
 
 
 def test_a_compiled_pipeline_cannot_use_the_service_of_a_local_run():
     with pytest.raises(BadInput, match="lives and ends with a local run"):
-        choice.arguments("portable", ())
+        beam.arguments("portable", ())
 
 
 def test_a_wrong_option_is_refused_before_anything_is_looked_at(tmp_path):
@@ -185,7 +185,7 @@ def test_a_runner_that_cannot_be_reached_is_not_mistaken_for_a_full_disk(tmp_pat
 
 
 def test_the_job_service_listens_on_the_loopback_address_alone(monkeypatch):
-    from pipeline.beam.job_service_process import listen_on_loopback_only
+    from pipeline.runner.beam_job_service_process import listen_on_loopback_only
 
     monkeypatch.setattr(grpc, "server", grpc.server)
     listen_on_loopback_only()
@@ -207,9 +207,9 @@ def _reached(host, port):
 @pytest.mark.parametrize("name", ["direct", "flink"])
 def test_an_engine_is_known_by_the_arguments_it_gave(name):
     given = ["flink_master=host:8081", "flink_version=1.19"] if name == "flink" else []
-    assert choice.engine_of(("--more", *choice.arguments(name, given))).name == name
+    assert beam.engine_of(("--more", *beam.arguments(name, given))).name == name
 
 
 def test_a_runner_that_is_not_in_the_table_is_no_engine():
-    assert choice.engine_of(("--runner=Other",)) is None
-    assert choice.engine_of(()) is None
+    assert beam.engine_of(("--runner=Other",)) is None
+    assert beam.engine_of(()) is None

@@ -8,7 +8,7 @@ import click
 import pytest
 from command_line import PROJECT, mnist_tfx
 
-from pipeline.cli import cli
+from pipeline.cli.main import cli
 
 
 def _commands(group, path=()):
@@ -40,7 +40,7 @@ def test_the_readme_has_no_place_left_to_fill_in():
 def test_help_imports_nothing_heavy(arguments):
     script = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.cli.main import main\n"
         "sys.argv = ['mnist-tfx', *sys.argv[1:]]\n"
         "try: main()\n"
         "finally:\n"

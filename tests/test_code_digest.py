@@ -9,7 +9,7 @@ import pytest
 
 import components
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.code_digest import code_digest, code_files, code_of
+from pipeline.provenance.code import code_digest, code_files, code_of
 
 PROJECT = Path(components.__file__).parent.parent
 LOCK = "0" * 64
@@ -37,7 +37,7 @@ TREE = {
     "components/circle_a.py": "import components.circle_b\n",
     "components/circle_b.py": "import components.circle_a\n",
     "pipeline/__init__.py": "",
-    "pipeline/runner.py": "import components.transform as t, tfx\n",
+    "pipeline/runner/run.py": "import components.transform as t, tfx\n",
 }
 NODES = {
     "Transform": "components.transform",
@@ -45,7 +45,7 @@ NODES = {
     "Classifier": "components.classifier.trainer",
     "Check": "components.check",
     "Circle": "components.circle_a",
-    "Runner": "pipeline.runner",
+    "Runner": "pipeline.runner.run",
 }
 # Which nodes an edit of each file concerns, worked out by hand.
 CONCERNS = {
@@ -67,7 +67,7 @@ CONCERNS = {
     "components/circle_a.py": {"Circle"},
     "components/circle_b.py": {"Circle"},
     "pipeline/__init__.py": {"Runner"},
-    "pipeline/runner.py": {"Runner"},
+    "pipeline/runner/run.py": {"Runner"},
 }
 
 
@@ -146,7 +146,7 @@ def test_an_installed_copy_is_found_from_any_folder_and_not_imported(tmp_path):
     with (tmp_path / "site" / "components" / "errors.py").open("a") as file:
         file.write("# edited\n")
     script = (
-        "import sys; from pipeline.code_digest import code_digest;"
+        "import sys; from pipeline.provenance.code import code_digest;"
         f"print(code_digest('components.settings', '{LOCK}')); assert 'components.settings' not in sys.modules"
     )
     environ = {"PYTHONPATH": str(tmp_path / "site")}

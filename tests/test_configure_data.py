@@ -5,7 +5,7 @@ import pytest
 
 from components.errors import BadInput
 from components.ingest import idx
-from pipeline.configure import Request, settings_and_paths
+from pipeline.config.request import Request, settings_and_paths
 
 
 @pytest.fixture

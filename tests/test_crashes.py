@@ -11,8 +11,8 @@ import pytest
 from command_line import PROJECT
 
 from components.errors import EnvironmentProblem
-from pipeline import scratch
-from pipeline.isolation import StageProcesses
+from pipeline.process import scratch
+from pipeline.process.forkserver_client import StageProcesses
 
 pytestmark = pytest.mark.e2e
 

@@ -9,11 +9,12 @@ from lineage.conftest import execution_record
 
 from components import disk
 from components.errors import EnvironmentProblem
-from pipeline import forkserver
-from pipeline.lineage import record_files, store
-from pipeline.lineage.ledger import Ledger
-from pipeline.metadata_sqlite import no_space
-from pipeline.report.written import keep
+from pipeline.metadata import store
+from pipeline.metadata.sqlite import no_space
+from pipeline.process import forkserver
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.report.write import keep
 
 SAYS = re.compile(
     r"no space left: wanted (more than )?\d+ bytes, got \d+ bytes free: make room there, then run the same"
@@ -41,7 +42,7 @@ def full(tmp_path):
     "write",
     [
         lambda place: Ledger(place / "ledger.jsonl").intent(node="Transform", run_id="run-1"),
-        lambda place: record_files.write(place / "records", execution_record()),
+        lambda place: record_store.write(place / "records", execution_record()),
         lambda place: keep(place / "page.html", "page"),
         lambda place: store.connect(place / "metadata.db"),
     ],

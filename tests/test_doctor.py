@@ -1,6 +1,7 @@
 import sys
 
-from pipeline import doctor
+from pipeline.cli import doctor
+from pipeline.provenance import code
 
 LOCK = """
 # made by make lock
@@ -23,7 +24,7 @@ def test_only_the_lines_of_this_interpreters_lane_count():
 def test_a_package_of_another_version_is_named(tmp_path, monkeypatch):
     lock = tmp_path / "requirements.lock"
     lock.write_text("tfx==0.1 \\\n    --hash=sha256:00\n")
-    monkeypatch.setattr(doctor, "LOCK_PLACES", (lock,))
+    monkeypatch.setattr(code, "LOCK_PLACES", (lock,))
     found = {finding.check: finding for finding in doctor.examine(tmp_path, with_devices=False)}
     assert found["tfx"].wrong == "the lock has 0.1: `make install`"
 
@@ -31,7 +32,7 @@ def test_a_package_of_another_version_is_named(tmp_path, monkeypatch):
 def test_a_missing_package_is_wrong_only_if_something_installed_needs_it(tmp_path, monkeypatch):
     lock = tmp_path / "requirements.lock"
     lock.write_text("click==0.1 \\\n    --hash=sha256:00\nonly-a-linter==1.0 \\\n    --hash=sha256:00\n")
-    monkeypatch.setattr(doctor, "LOCK_PLACES", (lock,))
+    monkeypatch.setattr(code, "LOCK_PLACES", (lock,))
     monkeypatch.setattr(doctor, "_installed", {}.get)
     found = {finding.check: finding for finding in doctor.examine(tmp_path, with_devices=False)}
     assert found["other packages"].wrong == "differ from the lock: click: `make install`"

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 from command_line import PROJECT
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem, ExitCode, Refused
-from pipeline.cli import cli
+from pipeline.cli.main import cli
 
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
-OTHERS = ["pipeline/__main__.py", "pipeline/forkserver.py", "pipeline/report/answering.py"]
+OTHERS = ["pipeline/__main__.py", "pipeline/process/forkserver.py", "pipeline/report/model_answers_process.py"]
 """The first may end before the enumeration can be imported; the others are children, of which nobody reads the code."""
 
 

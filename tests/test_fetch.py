@@ -17,7 +17,7 @@ from components.ingest import csv_rows, idx
 from components.ingest.discovery import discover
 from components.ingest.payload import payload_digest
 from components.settings import DataSettings
-from pipeline.fetch import DIGITS, MNIST, KnownFile, fetch_digits, fetch_mnist
+from pipeline.datasets.fetch import DIGITS, MNIST, KnownFile, fetch_digits, fetch_mnist
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 CONTENT = bytes(range(256)) * 4000

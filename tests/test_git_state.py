@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from components.errors import BadInput
-from pipeline.git_state import GitState, git_state
+from pipeline.provenance.git import GitState, git_state
 
 ENVIRON = {
     **{name: value for name, value in os.environ.items() if not name.startswith("MNIST_TFX_GIT")},
@@ -24,7 +24,7 @@ def git(folder, *arguments):
 @pytest.fixture
 def project(tmp_path):
     folder = tmp_path / "project"
-    for path in ("components/digest.py", "pipeline/runner.py", "requirements.lock", "README.md"):
+    for path in ("components/digest.py", "pipeline/runner/run.py", "requirements.lock", "README.md"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(path)
     git(tmp_path, "init", "--quiet", folder)

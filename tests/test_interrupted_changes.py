@@ -13,9 +13,9 @@ from command_line import PROJECT, mnist_tfx
 from lineage.audited_copy import audited_copy
 
 from components.schema_files import approvals, find_reviewed
-from pipeline.lineage import chain
-from pipeline.lineage.orphans import orphans
-from pipeline.paths import RunPaths
+from pipeline.maintenance.orphans import orphans
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.root.paths import RunPaths
 
 SEEDS = range(3)
 
@@ -32,11 +32,11 @@ def start(*arguments):
 
 def signalled(number, event, paths, *arguments, seed, node=None):
     """Runs a command and sends it a signal up to 80 ms after a line of the ledger; returns exit code and answer."""
-    before = len(chain.read(paths.ledger).lines)
+    before = len(read_ledger(paths.ledger).lines)
     process = start(*arguments)
     deadline = time.monotonic() + 300
     while not any(
-        line.event == event and node in (None, line.node) for line in chain.read(paths.ledger).lines[before:]
+        line.event == event and node in (None, line.node) for line in read_ledger(paths.ledger).lines[before:]
     ):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -53,37 +53,37 @@ def served(paths):
 
 
 def recorded(paths):
-    lines = chain.read(paths.ledger).lines
-    gone = {line.details["version"] for line in lines if line.event == chain.PRUNED}
-    return {line.details["version"] for line in lines if line.event == chain.PUSHED} - gone
+    lines = read_ledger(paths.ledger).lines
+    gone = {line.details["version"] for line in lines if line.event == Event.PRUNED}
+    return {line.details["version"] for line in lines if line.event == Event.PUSHED} - gone
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_rollback_that_is_interrupted_is_served_and_recorded(paths, number, seed):
-    code, answer = signalled(number, chain.INTENT, paths, "serving", "rollback", 1, "--root", paths.root, seed=seed)
+    code, answer = signalled(number, Event.INTENT, paths, "serving", "rollback", 1, "--root", paths.root, seed=seed)
     assert code in (128 + number, 0)  # 0: it had ended before
     assert answer["version"] == 3
     assert served(paths) == recorded(paths) == {1, 2, 3}
-    assert chain.read(paths.ledger).unsettled() == ()
+    assert read_ledger(paths.ledger).unsettled() == ()
     assert orphans(paths.root, pytest.fail) == ()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_after_kill_9_of_a_rollback_the_next_command_recovers(paths, seed):
-    signalled(signal.SIGKILL, chain.INTENT, paths, "serving", "rollback", 1, "--root", paths.root, seed=seed)
+    signalled(signal.SIGKILL, Event.INTENT, paths, "serving", "rollback", 1, "--root", paths.root, seed=seed)
     versions = served(paths)
     if versions != recorded(paths):
         assert mnist_tfx("lineage", "audit", max(versions), "--root", paths.root).code == 1
     collected = mnist_tfx("lineage", "gc", "--root", paths.root, "--keep-runs", 99)
     assert collected.code == 0, collected.err
     assert served(paths) == recorded(paths) == versions
-    assert chain.read(paths.ledger).unsettled() == ()
+    assert read_ledger(paths.ledger).unsettled() == ()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_prune_that_is_interrupted_has_removed_what_the_ledger_calls_pruned(paths, number):
-    code, _ = signalled(number, chain.PRUNED, paths, "serving", "prune", "--keep", 1, "--root", paths.root, seed=number)
+    code, _ = signalled(number, Event.PRUNED, paths, "serving", "prune", "--keep", 1, "--root", paths.root, seed=number)
     assert code in (128 + number, 0)
     assert served(paths) == recorded(paths) == {2}
     assert orphans(paths.root, pytest.fail) == ()
@@ -92,7 +92,7 @@ def test_a_prune_that_is_interrupted_has_removed_what_the_ledger_calls_pruned(pa
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_repair_that_is_interrupted_is_done(paths, seed):
     shutil.copytree(paths.serving / "1", paths.serving / "3")
-    code, answer = signalled(signal.SIGTERM, chain.INTENT, paths, "lineage", "repair", "--root", paths.root, seed=seed)
+    code, answer = signalled(signal.SIGTERM, Event.INTENT, paths, "lineage", "repair", "--root", paths.root, seed=seed)
     assert code in (143, 0)
     assert next(one["kind"] for one in answer["repairs"]) == "attached"
     assert served(paths) == recorded(paths) == {1, 2, 3}
@@ -125,7 +125,7 @@ def unserved(root):
 
 def _pushed(paths, digits_folder, number, seed):
     arguments = ("run", "--data", digits_folder, "--root", paths.root, "--force", "Pusher")
-    return signalled(number, chain.INTENT, paths, *arguments, seed=seed, node="Pusher")
+    return signalled(number, Event.INTENT, paths, *arguments, seed=seed, node="Pusher")
 
 
 def assert_whole(paths, version):
@@ -143,7 +143,7 @@ def test_a_push_that_is_interrupted_is_served_and_recorded(unserved, digits_fold
     assert answer["version"] == 2
     assert served(unserved) == {2}
     assert 2 in recorded(unserved)
-    assert chain.read(unserved.ledger).unsettled() == ()
+    assert read_ledger(unserved.ledger).unsettled() == ()
     assert_whole(unserved, 2)
 
 

@@ -13,7 +13,7 @@ import time
 import pytest
 from command_line import PROJECT
 
-from pipeline.interruption import Interrupted, Interruptions
+from pipeline.process.signals import Interrupted, Interruptions
 
 NOT_THERE = ("--root", "/nowhere")
 
@@ -44,10 +44,10 @@ def interrupted_at(module, number, *arguments):
     [
         ("click.types", signal.SIGINT, ("runs", "list")),
         ("rich.text", signal.SIGTERM, ("runs", "list")),
-        ("pipeline.beam.options", signal.SIGINT, ("run", "--data", "/nowhere")),
-        ("pipeline.beam.options", signal.SIGTERM, ("run", "--data", "/nowhere")),
-        ("pipeline.lineage.records", signal.SIGHUP, ("serving", "prune", "--keep", 1)),
-        ("pipeline.lineage.records", signal.SIGUSR1, ("serving", "prune", "--keep", 1)),
+        ("pipeline.config.beam_options", signal.SIGINT, ("run", "--data", "/nowhere")),
+        ("pipeline.config.beam_options", signal.SIGTERM, ("run", "--data", "/nowhere")),
+        ("pipeline.provenance.records", signal.SIGHUP, ("serving", "prune", "--keep", 1)),
+        ("pipeline.provenance.records", signal.SIGUSR1, ("serving", "prune", "--keep", 1)),
     ],
 )
 def test_a_signal_in_the_middle_of_an_import_is_one_line_and_its_exit_code(module, number, arguments):

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
-from pipeline import quiet
-from pipeline.isolation import StageProcesses, _error
-from pipeline.view import RunView
+from pipeline.process import output
+from pipeline.process.forkserver_client import StageProcesses, _error
+from pipeline.runner.progress import RunView
 
 
 @pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem])
@@ -40,8 +40,8 @@ def test_messages_stay_on_one_line_whatever_the_values_hold():
 
 
 def test_what_the_stack_prints_goes_to_the_log_and_ours_to_the_terminal(tmp_path, capfd):
-    console = quiet.own_console(stderr=False)
-    with quiet.output_to(tmp_path / "log"):
+    console = output.own_console(stderr=False)
+    with output.output_to(tmp_path / "log"):
         os.write(2, b"from C++\n")
         os.write(1, b"from Beam\n")
         console.print("ours")

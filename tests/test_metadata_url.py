@@ -8,14 +8,14 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from components.errors import BadInput
-from pipeline.configure import Request
-from pipeline.metadata_url import (
+from pipeline.config.request import Request
+from pipeline.metadata.address import (
     PASSWORD_VARIABLE,
     GrpcService,
     MysqlDatabase,
     SqliteFile,
     connection_config,
-    parse,
+    parse_address,
 )
 
 SECRET = "hunter2"
@@ -33,7 +33,7 @@ SECRET = "hunter2"
     ],
 )
 def test_a_path_or_an_sqlite_url_is_a_file(text, path):
-    assert parse(text) == SqliteFile(path=Path(path.format(here=Path.cwd())))
+    assert parse_address(text) == SqliteFile(path=Path(path.format(here=Path.cwd())))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_path_or_an_sqlite_url_is_a_file(text, path):
     ],
 )
 def test_a_url_is_a_server(text, address):
-    assert parse(text, {}) == address
+    assert parse_address(text, {}) == address
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,18 @@ def test_every_kind_has_a_configuration_for_ml_metadata(text, kind):
 
 
 def test_localhost_is_reached_by_its_port_and_not_through_a_socket():
-    assert parse("mysql://u@localhost:3307/m").config().mysql.host == "127.0.0.1"
+    assert parse_address("mysql://u@localhost:3307/m").config().mysql.host == "127.0.0.1"
 
 
 def test_an_ipv6_service_keeps_its_brackets():
-    assert parse("grpc://[::1]:80").config().host == "[::1]"
+    assert parse_address("grpc://[::1]:80").config().host == "[::1]"
 
 
 def test_the_password_comes_from_the_environment_where_the_url_has_none():
     environ = {PASSWORD_VARIABLE: SECRET}
-    assert parse("mysql://u@h/m", environ).password == SECRET
-    assert parse("mysql://u:other@h/m", environ).password == "other"
-    assert parse("mysql://u:@h/m", environ).password == ""
+    assert parse_address("mysql://u@h/m", environ).password == SECRET
+    assert parse_address("mysql://u:other@h/m", environ).password == "other"
+    assert parse_address("mysql://u:@h/m", environ).password == ""
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_password_comes_from_the_environment_where_the_url_has_none():
 )
 def test_anything_else_is_refused_in_one_line_that_repeats_no_password(text, got):
     with pytest.raises(BadInput) as refused:
-        parse(text, {})
+        parse_address(text, {})
     message = str(refused.value)
     assert message.startswith("--metadata: ")
     assert f"got {got}" in message
@@ -131,7 +131,7 @@ def test_anything_else_is_refused_in_one_line_that_repeats_no_password(text, got
 
 @pytest.mark.parametrize("show", [str, repr])
 def test_an_address_is_shown_without_its_password(show):
-    address = parse(f"mysql://u:{SECRET}@h/m", {})
+    address = parse_address(f"mysql://u:{SECRET}@h/m", {})
     assert SECRET not in show(address)
     assert "h" in show(address)
 
@@ -142,9 +142,11 @@ def test_a_request_is_shown_without_its_password():
 
 @pytest.mark.parametrize("text", ["mysql://u@h:3307/m", "mysql://u@[::1]:3306/m", "grpc://h:8080"])
 def test_what_is_shown_is_an_address_again(text):
-    assert str(parse(text, {})) == text
+    assert str(parse_address(text, {})) == text
 
 
 def test_addresses_are_understood_without_importing_ml_metadata():
-    code = "import sys, pipeline.metadata_url as m; m.parse('mysql://u@h/m'); sys.exit('ml_metadata' in sys.modules)"
+    code = (
+        "import sys, pipeline.metadata.address as m; m.parse('mysql://u@h/m'); sys.exit('ml_metadata' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

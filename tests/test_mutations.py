@@ -21,15 +21,21 @@ from components.evaluation.thresholds import Verdict
 from components.ingest import source
 from components.serving import PROVENANCE, ServedVersion
 from components.training.cluster import TF_CONFIG, Cluster
-from pipeline import metadata_url, recipes, root_file
+from pipeline.audit import policy
+from pipeline.audit.audit import audit_all
+from pipeline.config.recipe import RECIPES, load_recipe
 from pipeline.kubeflow import document
 from pipeline.kubeflow.compiler import cluster
 from pipeline.kubeflow.lint.check import lint
-from pipeline.lineage import chain, manifest, policy, records, row_proofs
-from pipeline.lineage.audit import run
-from pipeline.lineage.history import open_history
-from pipeline.lineage.merkle_proofs import Tree
-from pipeline.paths import RunPaths
+from pipeline.lineage.index import open_history
+from pipeline.lineage.rows import proofs
+from pipeline.lineage.rows.merkle import Tree
+from pipeline.metadata.address import recorded_address
+from pipeline.provenance import records
+from pipeline.provenance.ledger import parse_ledger
+from pipeline.provenance.statement import digest_of, heads_of, manifest_of, read_statement, records_of
+from pipeline.root import identity
+from pipeline.root.paths import RunPaths
 
 SOON = 1.0
 """Seconds, on a machine that does other things as well the best of three."""
@@ -53,7 +59,7 @@ def of_record(data, _):
 
 
 def of_ledger(data, _):
-    found = chain.parse(data)
+    found = parse_ledger(data)
     return found.unsettled(), found.collected(), found.highest_version(), found.order, found.head
 
 
@@ -62,20 +68,18 @@ def of_provenance(data, folder):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     served = ServedVersion(1, folder).told_digest
-    told = manifest.read(path)
-    return served, *(
-        of(told) for of in (manifest.heads_of, manifest.records_of, manifest.manifest_of, manifest.digest_of)
-    )
+    told = read_statement(path)
+    return served, *(of(told) for of in (heads_of, records_of, manifest_of, digest_of))
 
 
 def of_root(path):
     paths = RunPaths(path.parent)
-    return root_file.place(path), metadata_url.recorded_address(paths), root_file.read(path)
+    return identity.place(path), recorded_address(paths), identity.read(path)
 
 
 def of_proof(path):
-    proof = row_proofs.read(path)
-    return list(row_proofs.faults(proof, proof.root)), proof.to_dict()
+    proof = proofs.read(path)
+    return list(proofs.faults(proof, proof.root)), proof.to_dict()
 
 
 def of_compiled(path):
@@ -114,7 +118,7 @@ def proof():
     leaves = sorted(hashlib.sha256(str(number).encode()).digest() for number in range(9))
     tree = Tree(leaves)
     rows = {label: (leaves[label], tree.inclusion(label)) for label in range(3)}
-    made = row_proofs.RowProof(
+    made = proofs.RowProof(
         claim="included",
         split="train",
         root=tree.root,
@@ -150,8 +154,8 @@ POLICY = b"version: 1\nrules:\n  clean_tree: warn\n  leaks: fail\n  anchored: of
 GEOMETRY = "8x8-max16-labels10"
 KINDS = {
     "recipe": (
-        lambda _: (recipes.FOLDER / "digits.yaml").read_bytes(),
-        in_file(lambda p: recipes.load(str(p)), "r.yaml"),
+        lambda _: (RECIPES / "digits.yaml").read_bytes(),
+        in_file(lambda p: load_recipe(str(p)), "r.yaml"),
     ),
     "cluster file": (
         lambda _: (PROJECT / "kubeflow/cluster.example.yaml").read_bytes(),
@@ -236,7 +240,7 @@ def test_an_audit_of_a_root_with_a_changed_file_answers(target, tmp_path):
     data = path.read_bytes()
     for number in range(COUNT // 10):
         path.write_bytes(mutated(data, number))
-        for ask in (run.audit_all, open_history):
+        for ask in (audit_all, open_history):
             found, _ = timed(ask, paths.root)
             assert isinstance(found, MnistTfxError) or ask is open_history or all(map(str, found[-1].findings))
 
@@ -248,7 +252,7 @@ def test_an_audit_waits_for_no_fifo_and_reads_no_device(target, tmp_path):
     for make in (os.mkfifo, lambda place: place.symlink_to("/dev/zero")):
         path.unlink()
         make(path)
-        assert run.audit_all(paths.root)
+        assert audit_all(paths.root)
         found, seconds = timed(open_history, paths.root)
         assert seconds < 10 * SOON or isinstance(found, MnistTfxError)
 

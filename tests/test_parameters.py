@@ -12,7 +12,7 @@ from command_line import PROJECT, mnist_tfx
 from every_parameter import commands
 
 from components.errors import printable
-from pipeline.cli import cli
+from pipeline.cli.main import cli
 
 
 @pytest.fixture(scope="module")

@@ -2,46 +2,46 @@ import pytest
 
 from components.errors import BadInput
 from components.settings import Settings
-from pipeline import recipes
+from pipeline.config.recipe import RECIPES, load_recipe, profile_names, recipe_for_shape, recipe_names
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_of_the_package_is_valid(name):
-    assert recipes.load(name).name == name
+    assert load_recipe(name).name == name
 
 
 @pytest.mark.parametrize(
-    ("name", "profile"), [(name, profile) for name in recipes.names() for profile in recipes.profiles(name)]
+    ("name", "profile"), [(name, profile) for name in recipe_names() for profile in profile_names(name)]
 )
 def test_every_profile_resolves(name, profile):
-    assert recipes.load(name, profile=profile).name == name
+    assert load_recipe(name, profile=profile).name == name
 
 
-@pytest.mark.parametrize("name", [name for name in recipes.names() if recipes.profiles(name)])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if profile_names(name)])
 def test_a_recipe_with_profiles_is_fast_unless_another_is_asked_for(name):
-    fast, paper = (recipes.load(name, profile=profile) for profile in ("fast", "paper"))
-    assert recipes.load(name) == fast != paper
+    fast, paper = (load_recipe(name, profile=profile) for profile in ("fast", "paper"))
+    assert load_recipe(name) == fast != paper
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_the_profiles_of_a_recipe_take_the_same_images(name):
-    found = {recipes.load(name, profile=profile).data.geometry for profile in (None, *recipes.profiles(name))}
+    found = {load_recipe(name, profile=profile).data.geometry for profile in (None, *profile_names(name))}
     assert found <= {"8x8-max16-labels10", "28x28-max255-labels10"}
     assert len(found) == 1
 
 
 def test_five_recipes_have_no_autoencoder():
-    without = {name for name in recipes.names() if recipes.load(name).autoencoder is None}
+    without = {name for name in recipe_names() if load_recipe(name).autoencoder is None}
     assert without == {"cnn", "dnn", "linear", "mlp", "optdigits-cnn"}
 
 
 def test_an_autoencoder_can_be_left_out_of_any_recipe():
-    settings = recipes.load("digits", overrides=["autoencoder=null", "evaluation.reconstruction_mse=null"])
+    settings = load_recipe("digits", overrides=["autoencoder=null", "evaluation.reconstruction_mse=null"])
     assert settings.autoencoder is None
 
 
 def test_the_default_recipe_follows_the_shape_of_the_images():
-    assert (recipes.for_shape((28, 28)), recipes.for_shape((8, 8)), recipes.for_shape(None)) == (
+    assert (recipe_for_shape((28, 28)), recipe_for_shape((8, 8)), recipe_for_shape(None)) == (
         "mnist",
         "digits",
         "digits",
@@ -49,23 +49,23 @@ def test_the_default_recipe_follows_the_shape_of_the_images():
 
 
 def test_settings_survive_their_json():
-    settings = recipes.load("digits")
+    settings = load_recipe("digits")
     assert Settings.from_json(settings.to_json()) == settings
 
 
 def test_an_override_changes_one_value():
-    settings = recipes.load("digits", overrides=["autoencoder.epochs=3"])
+    settings = load_recipe("digits", overrides=["autoencoder.epochs=3"])
     assert settings.autoencoder.epochs == 3
-    assert settings.classifier == recipes.load("digits").classifier
+    assert settings.classifier == load_recipe("digits").classifier
 
 
 def test_the_seed_is_both_trainings_seed():
-    settings = recipes.load("digits", seed=7)
+    settings = load_recipe("digits", seed=7)
     assert (settings.seed, settings.autoencoder.seed, settings.classifier.seed) == (7, 7, 7)
 
 
 def test_the_strategy_is_both_trainings_strategy_whatever_was_said_of_either():
-    settings = recipes.load("digits", overrides=["classifier.strategy=mirrored"], strategy="single")
+    settings = load_recipe("digits", overrides=["classifier.strategy=mirrored"], strategy="single")
     assert (settings.autoencoder.strategy, settings.classifier.strategy) == ("single", "single")
 
 
@@ -73,15 +73,15 @@ def test_one_value_of_a_section_that_a_recipe_does_without_is_refused_and_a_whol
     with pytest.raises(
         BadInput, match=r"cnn.yaml, --set autoencoder.epochs: there is no autoencoder in the recipe: .* adds one"
     ):
-        recipes.load("cnn", overrides=["autoencoder.epochs=3"])
-    added = recipes.load("cnn", overrides=["autoencoder={epochs: 3}"])
+        load_recipe("cnn", overrides=["autoencoder.epochs=3"])
+    added = load_recipe("cnn", overrides=["autoencoder={epochs: 3}"])
     assert added.autoencoder is not None
     assert added.autoencoder.epochs == 3
 
 
 def test_exports_are_the_same_in_any_order():
-    one = recipes.load("cnn", overrides=["classifier.exports=[keras, frozen, keras]"])
-    assert one == recipes.load("cnn", overrides=["classifier.exports=[frozen, keras]"])
+    one = load_recipe("cnn", overrides=["classifier.exports=[keras, frozen, keras]"])
+    assert one == load_recipe("cnn", overrides=["classifier.exports=[frozen, keras]"])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_exports_are_the_same_in_any_order():
 )
 def test_a_wrong_override_is_refused_in_one_line(override, message):
     with pytest.raises(BadInput) as refused:
-        recipes.load("digits", overrides=[override])
+        load_recipe("digits", overrides=[override])
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -131,14 +131,14 @@ def test_a_broken_recipe_file_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(BadInput) as refused:
-        recipes.load(str(path))
+        load_recipe(str(path))
     assert message in str(refused.value)
 
 
 def test_a_profile_lies_over_the_recipe_and_an_unknown_one_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
-    text = (recipes.FOLDER / "digits.yaml").read_text().replace("profiles: {}", "")
+    text = (RECIPES / "digits.yaml").read_text().replace("profiles: {}", "")
     path.write_text(text + "\nprofiles:\n  quick: {classifier: {epochs: 2}}\n")
-    assert recipes.load(str(path), profile="quick").classifier.epochs == 2
+    assert load_recipe(str(path), profile="quick").classifier.epochs == 2
     with pytest.raises(BadInput, match="unknown profile: wanted quick, got slow"):
-        recipes.load(str(path), profile="slow")
+        load_recipe(str(path), profile="slow")

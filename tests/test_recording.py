@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import EnvironmentProblem
-from pipeline import recording
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage.records import DATA, Environment, ExecutionRecord
+from pipeline.provenance import recording
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import DATA, Environment, ExecutionRecord
 
 
 def recorded(folders: dict[str, Path], **extra: object) -> ExecutionRecord:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from lineage.conftest import execution_record
 
-from pipeline.lineage.artifacts import measure
-from pipeline.lineage.ledger import Ledger
-from pipeline.resumption import epochs_kept, resumed
+from pipeline.provenance.artifacts import measure
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.runner.resumption import epochs_kept, resumed
 
 
 def checkpoint(folder, history):

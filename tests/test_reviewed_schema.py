@@ -16,7 +16,7 @@ from components import schema_files
 from components.errors import BadInput, EnvironmentProblem
 from components.reviewed_schema import ReviewedSchema, ReviewedSchemaExecutor, resolve
 from components.schema_files import find_reviewed, profile_file, schema_digest, schema_file
-from pipeline import schema_review
+from pipeline.datasets import schema_review
 
 GEOMETRY = "8x8-max16-labels10"
 

@@ -12,17 +12,19 @@ from command_line import PROJECT
 from lineage.audited_copy import audited_copy
 
 from components.errors import EnvironmentProblem
-from pipeline import local, serving_versions
-from pipeline.config import Reuse
-from pipeline.configure import Request, settings_and_paths
-from pipeline.lineage.gc import collect
-from pipeline.lineage.rebuild import rebuild
-from pipeline.lineage.repair import repair
-from pipeline.lineage.signing import check_writable as check_signable
-from pipeline.paths import RunPaths
-from pipeline.report import compare, written
-from pipeline.root import check_writable, locked
-from pipeline.view import RunView
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import Request, settings_and_paths
+from pipeline.maintenance import serving_versions
+from pipeline.maintenance.gc import collect
+from pipeline.maintenance.rebuild import rebuild
+from pipeline.maintenance.repair import repair
+from pipeline.provenance.signing import check_writable as check_signable
+from pipeline.report import compare, write
+from pipeline.root.lock import locked
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_writable
+from pipeline.runner import local
+from pipeline.runner.progress import RunView
 
 NOBODY = 65534
 
@@ -169,7 +171,7 @@ def repaired(root):
 
 
 def reported(root):
-    written.write(root)
+    write.write(root)
 
 
 def compared(root):

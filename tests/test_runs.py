@@ -3,9 +3,9 @@
 import pytest
 
 from components.errors import BadInput, CannotTell
-from pipeline.lineage.ledger import Ledger
-from pipeline.paths import RunPaths
-from pipeline.runs import find
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.runs import find
+from pipeline.root.paths import RunPaths
 
 BEGUN = "20260101T120000.000001Z"
 

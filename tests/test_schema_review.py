@@ -24,8 +24,8 @@ from components.schema_files import (
     schema_folders,
 )
 from components.settings import DataSettings
-from pipeline import schema_calibration, schema_review
-from pipeline.schema_calibration import Source
+from pipeline.datasets import schema_calibration, schema_review
+from pipeline.datasets.schema_calibration import Source
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 DIGITS = DataSettings(shape=(8, 8), pixel_max=16)

@@ -13,15 +13,17 @@ from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.publish import publish
 from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
-from pipeline import serving_versions
-from pipeline.commands.serving import serving as commands
-from pipeline.lineage import chain, served, store_writer
-from pipeline.lineage.audit.run import audit_all, audit_version
-from pipeline.lineage.orphans import Survey, orphans
-from pipeline.lineage.repair import repair
-from pipeline.lineage.store import StoreLost
-from pipeline.runs import runs
-from pipeline.serving_versions import prune, rollback
+from pipeline.audit.audit import audit_all, audit_version
+from pipeline.cli.serving import serving as commands
+from pipeline.lineage import show
+from pipeline.maintenance import serving_versions
+from pipeline.maintenance.orphans import Survey, orphans
+from pipeline.maintenance.repair import repair
+from pipeline.maintenance.serving_versions import prune, rollback
+from pipeline.metadata import writer
+from pipeline.metadata.store import StoreLost
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.runs import runs
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_a_signature_goes_along_with_the_manifest_that_it_signs(paths):
 
 def test_a_rollback_leads_to_the_original_training(paths):
     rollback(paths.root, 1, pytest.fail)
-    new, old = served.show(paths.root, 3), served.show(paths.root, 1)
+    new, old = show.show(paths.root, 3), show.show(paths.root, 1)
     made_by = {node.name: node.id for node in new.graph.nodes.values()}
     assert made_by["Classifier"] == {node.name: node.id for node in old.graph.nodes.values()}["Classifier"]
     assert made_by["Pusher"] not in old.graph.nodes
@@ -61,7 +63,7 @@ def test_a_rollback_is_on_record_as_a_run_that_reused_everything_but_the_push(pa
     last = runs(paths.root)[-1]
     assert (last.run_id, last.version) == (done.run_id, 3)
     assert {node.id for node in last.nodes if node.state == "executed"} == {"Pusher"}
-    [line] = [x for x in chain.read(paths.ledger).lines if x.event == chain.PUSHED and x.details["version"] == 3]
+    [line] = [x for x in read_ledger(paths.ledger).lines if x.event == Event.PUSHED and x.details["version"] == 3]
     assert (line.details["restored"], line.details["rolled_back_from"]) == (1, 2)
     assert Survey.of(paths).committed[done.record].extra["rolled_back"]["run_id"] == "run-1"
 
@@ -119,7 +121,7 @@ def test_without_a_store_nothing_is_pushed(paths):
     with pytest.raises(StoreLost):
         rollback(paths.root, 1, pytest.fail)
     assert numbers(paths) == [1, 2]
-    assert chain.read(paths.ledger).unsettled() == ()
+    assert read_ledger(paths.ledger).unsettled() == ()
 
 
 def test_a_push_that_fails_leaves_nothing_open(paths, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serving_versions, "publish", killed)
-    monkeypatch.setattr("pipeline.lineage.attach.Push.give_up", lambda *_: None)
+    monkeypatch.setattr("pipeline.maintenance.push_record.Push.give_up", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         rollback(paths.root, 1, pytest.fail)
     assert {one.kind for one in orphans(paths.root, pytest.fail)} == {
@@ -150,7 +152,7 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
 
 @pytest.mark.parametrize("reused", [0, 2, 5])
 def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_after_repair(paths, monkeypatch, reused):
-    put, left = store_writer.put_cached, [None] * reused
+    put, left = writer.put_cached, [None] * reused
 
     def killed(*arguments):
         if not left:
@@ -159,7 +161,7 @@ def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_aft
         put(*arguments)
 
     with monkeypatch.context() as broken:
-        broken.setattr(store_writer, "put_cached", killed)
+        broken.setattr(writer, "put_cached", killed)
         with pytest.raises(KeyboardInterrupt):
             rollback(paths.root, 1, pytest.fail)
     assert all(one.settled for one in repair(paths.root, pytest.fail))
@@ -172,7 +174,7 @@ def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_aft
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("pipeline.lineage.attach.Push._publish", killed)
+        broken.setattr("pipeline.maintenance.push_record.Push._publish", killed)
         with pytest.raises(KeyboardInterrupt):
             rollback(paths.root, 1, pytest.fail)
     assert all(one.settled for one in repair(paths.root, pytest.fail))
@@ -193,7 +195,7 @@ def test_versions_that_were_pushed_and_are_not_there_are_a_finding_and_not_said_
             one.what for one in audit.findings
         )
     with pytest.raises(EnvironmentProblem, match="versions 1 and 2 were pushed, and no version is there"):
-        served.show(paths.root)
+        show.show(paths.root)
 
 
 def test_pruning_removes_the_oldest_and_keeps_the_highest(paths):
@@ -218,7 +220,7 @@ def test_a_pruned_number_is_not_used_again(paths):
 def test_what_is_pruned_is_in_the_ledger_with_its_digest(paths):
     digest = tree_digest(paths.serving / "1")
     prune(paths.root, 1)
-    [line] = [x for x in chain.read(paths.ledger).lines if x.event == chain.PRUNED]
+    [line] = [x for x in read_ledger(paths.ledger).lines if x.event == Event.PRUNED]
     assert (line.details["version"], line.details["sha256"]) == (1, digest)
 
 
@@ -287,7 +289,7 @@ def test_what_serves_a_foreign_entry_is_refused_and_pushes_nothing(paths, kind):
         rollback(paths.root, 1, pytest.fail)
     assert str(paths.serving) in str(caught.value)
     assert sorted(os.listdir(paths.serving)) == before
-    assert chain.read(paths.ledger).unsettled() == ()
+    assert read_ledger(paths.ledger).unsettled() == ()
 
 
 def test_the_hint_of_the_refusal_clears_the_way(paths):
@@ -330,13 +332,13 @@ def test_a_prune_that_was_killed_before_it_removed_anything_is_finished_by_the_n
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("pipeline.serving_versions.os.rename", killed)
+        broken.setattr("pipeline.maintenance.serving_versions.os.rename", killed)
         with pytest.raises(KeyboardInterrupt):
             prune(paths.root, 1)
     assert numbers(paths) == [1, 2]
     assert [one.version for one in prune(paths.root, 1).pruned] == [1]
     assert numbers(paths) == [2]
-    assert [x.event for x in chain.read(paths.ledger).lines].count(chain.PRUNED) == 1
+    assert [x.event for x in read_ledger(paths.ledger).lines].count(Event.PRUNED) == 1
 
 
 def test_the_number_of_a_foreign_folder_that_went_again_does_not_bring_back_an_old_one(paths):
@@ -363,7 +365,7 @@ def test_pushed_is_when_the_ledger_says_so_and_not_the_folders_time(paths):
     shutil.copytree(paths.serving / "1", paths.serving / "3")
     for version in (1, 2, 3):
         os.utime(paths.serving / str(version), (0, 0))
-    wanted = {x.details["version"]: x.time for x in chain.read(paths.ledger).lines if x.event == chain.PUSHED}
+    wanted = {x.details["version"]: x.time for x in read_ledger(paths.ledger).lines if x.event == Event.PUSHED}
     asked = ["list", "--root", str(paths.root)]
     listed = json.loads(CliRunner().invoke(commands, [*asked, "--json"], standalone_mode=False).output)["versions"]
     assert {one["version"]: one["pushed"] for one in listed} == {**wanted, 3: None}

@@ -15,8 +15,8 @@ from components.ingest import idx, source
 from components.ingest.discovery import discover_spans
 from components.ingest.spans import EPOCH, MAX_SPAN, Span, base_of, is_pattern, newest, resolve
 from components.settings import DataSettings, HashSplit
-from pipeline.configure import Request, settings_and_paths
-from pipeline.lineage.records import node_key
+from pipeline.config.request import Request, settings_and_paths
+from pipeline.provenance.records import node_key
 
 
 @pytest.fixture

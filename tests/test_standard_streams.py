@@ -8,7 +8,7 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 
 from components.errors import ExitCode
-from pipeline.lineage import chain
+from pipeline.provenance.ledger import Event, read_ledger
 
 COMMAND = (sys.executable, "-m", "pipeline")
 
@@ -76,12 +76,12 @@ def test_an_encoding_that_lacks_a_character_stops_nothing():
 
 @pytest.mark.e2e
 def test_a_run_whose_reader_goes_away_ends_its_work(root, digits_folder):
-    before = len(chain.read(root / "ledger.jsonl").lines)
+    before = len(read_ledger(root / "ledger.jsonl").lines)
     command = f'"$@" | head -1; exit ${{PIPESTATUS[0]}}'  # noqa: F541  # braces for the shell
     arguments = ["run", "--data", digits_folder, "--root", root, "--force", "Baseline"]
     done = subprocess.run(["bash", "-c", command, "bash", *COMMAND, *map(str, arguments)], capture_output=True,
                           text=True, check=False, cwd=PROJECT, timeout=500)  # fmt: skip
     assert done.returncode == ExitCode.OUTPUT_LOST, done.stderr
     assert done.stdout.count("\n") == 1
-    assert [line.event for line in chain.read(root / "ledger.jsonl").lines[before:]][-1] == chain.RUN
+    assert [line.event for line in read_ledger(root / "ledger.jsonl").lines[before:]][-1] == Event.RUN
     assert mnist_tfx("runs", "show", "--root", root, "--json").json["status"] == "ok"

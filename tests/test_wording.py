@@ -12,9 +12,9 @@ from command_line import PROJECT
 from components import wording
 from components.errors import BadInput, SeveralProblems
 from components.settings import Settings
-from pipeline import recipes
+from pipeline.audit import policy
+from pipeline.config.recipe import RECIPES, load_recipe
 from pipeline.kubeflow.compiler import cluster
-from pipeline.lineage import policy
 
 FOREIGN = (
     "Input should be",
@@ -59,7 +59,7 @@ def placed(values, path, value):
 
 
 def recipe():
-    values = yaml.safe_load((recipes.FOLDER / "digits.yaml").read_text())
+    values = yaml.safe_load((RECIPES / "digits.yaml").read_text())
     values.pop("profiles", None)
     return values
 
@@ -77,7 +77,7 @@ def refused(read, path, values):
 
 
 FORMS = {
-    "recipe": (Settings, recipe, lambda path: recipes.load(str(path))),
+    "recipe": (Settings, recipe, lambda path: load_recipe(str(path))),
     "cluster": (cluster.Cluster, lambda: {"version": 1}, cluster.read),
 }
 FIELDS = [(kind, path) for kind, (form, _, _) in FORMS.items() for path, _ in fields(form)]
@@ -106,7 +106,7 @@ def test_a_level_of_the_policy_that_there_is_not_is_refused_in_our_own_words(rul
 
 def test_all_problems_of_a_recipe_are_told_at_once(tmp_path):
     values = {"version": 1, "data": {"shape": "x", "pixel_max": 0, "lable": 1}, "classifier": {"epochs": "many"}}
-    told = refused(lambda path: recipes.load(str(path)), tmp_path / "mine.yaml", values)
+    told = refused(lambda path: load_recipe(str(path)), tmp_path / "mine.yaml", values)
     assert len(told) == 6
     assert [line.partition(": ")[2] for line in told] == [
         "name is missing: wanted a name of at most 41 lower case letters, digits and -, a letter first",
@@ -125,7 +125,7 @@ def test_all_problems_of_a_recipe_are_told_at_once(tmp_path):
 
 def test_more_problems_than_anybody_reads_are_counted(tmp_path):
     values = {**recipe(), **{f"key{number}": number for number in range(40)}}
-    told = refused(lambda path: recipes.load(str(path)), tmp_path / "mine.yaml", values)
+    told = refused(lambda path: load_recipe(str(path)), tmp_path / "mine.yaml", values)
     assert told[-1] == "mine.yaml: and 30 more"
 
 
@@ -149,7 +149,7 @@ def test_more_problems_than_anybody_reads_are_counted(tmp_path):
 )
 def test_a_fault_is_told_once_and_where_it_was_written(override, line):
     with pytest.raises(BadInput) as found:
-        recipes.load("digits", overrides=[override])
+        load_recipe("digits", overrides=[override])
     assert not isinstance(found.value, SeveralProblems)
     assert line.partition(".*")[0] in str(found.value)
     assert line.rpartition(".*")[2] in str(found.value)
@@ -157,11 +157,11 @@ def test_a_fault_is_told_once_and_where_it_was_written(override, line):
 
 @pytest.mark.parametrize("word", ["on", "no", "2024-01-01", "1:30", "y"])
 def test_what_yaml_1_1_makes_another_value_of_stays_the_text_that_it_is(word):
-    assert recipes.load("digits", overrides=[f"data.label={word}"]).data.label == word
+    assert load_recipe("digits", overrides=[f"data.label={word}"]).data.label == word
 
 
 def test_a_number_in_scientific_notation_is_one():
-    assert recipes.load("digits", overrides=["classifier.optimizer.learning_rate=1e-3"]) == recipes.load(
+    assert load_recipe("digits", overrides=["classifier.optimizer.learning_rate=1e-3"]) == load_recipe(
         "digits", overrides=["classifier.optimizer.learning_rate=0.001"]
     )
 

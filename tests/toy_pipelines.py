@@ -12,7 +12,7 @@ from pipeline.kubeflow.document import OSS, VERTEX, Document
 from pipeline.kubeflow.simulate.metadata import FILE
 from pipeline.kubeflow.simulate.outcome import Simulated
 from pipeline.kubeflow.simulate.run import STATE_FOLDER, Options, simulate
-from pipeline.view import RunView
+from pipeline.runner.progress import RunView
 
 OSS_ROOT = "minio://mlpipeline/m"
 VERTEX_ROOT = "gs://b/m"

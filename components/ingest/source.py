@@ -50,7 +50,7 @@ SPAN: Final = "span"
 """The stock drivers' name for the number of the newest span, 0 where there are none.
 
 It only says where the data lay, like a file's name: the fingerprint does not hold it, and neither does a node key
-(`pipeline.lineage.records.NAMES_ONLY`). So the same bytes under another number are the same input.
+(`pipeline.provenance.records.NAMES_ONLY`). So the same bytes under another number are the same input.
 """
 
 ROLES: Final = {"idx": ("-images", "-labels"), "csv": ("",)}

@@ -1,16 +1,19 @@
-"""The bytes that a server reads -> three verdicts on where they came from, and the first broken link if one is broken.
+"""Is what is served what the records say? Everything is hashed and parsed; nothing is loaded, no link is followed.
 
-Everything is hashed and parsed; nothing is loaded, and no symlink is followed. The way goes upstream:
+In: a root, and what an auditor keeps elsewhere: a ledger head, a public key, a policy. Out: three verdicts, each with its
+findings and with what was not compared: INTEGRITY where bytes are not what was recorded, COMPLETENESS where something is
+missing or two witnesses disagree, POLICY where a rule is broken.
 
-    subject (which directory, which root)
-    evidence (ledger, records behind the push)  <- files (plain files alone, hashed in threads)
-    served_bytes -> behind (records, artifacts, data copies) -> history (ledger, push) -> store (ML Metadata) -> rules
+The way goes upstream, and `audit` puts it together:
 
-Each of these yields `findings`: INTEGRITY where bytes are not what was recorded, COMPLETENESS where something is
-missing or two witnesses disagree, POLICY where a rule is broken. `run` puts them together.
+    evidence         ledger and records behind the push, by way of `files` (plain files alone, hashed in threads)
+    served           the bytes that a server reads, against the statement beside them
+    ancestors        records, artifacts and copies of data behind them
+    ledger_check     the chain, and the push of this version in it
+    metadata_check   ML Metadata, read in a process of its own
+    rules            the policy
 
-The witnesses are the manifest beside the served bytes, the records that it names by hash, the ledger that chains
-them, and the metadata store. Records and manifest are enough to audit with; the store is a further witness that has
-to agree. Whoever can rewrite all of them alike is found out only by an anchor kept elsewhere: a ledger head, or a
-signature.
+The witnesses are the statement, the records that it names by hash, the ledger that chains them, and the metadata store.
+Statement and records are enough to audit with. Whoever can rewrite all of them alike is caught only by an anchor kept
+elsewhere: a ledger head, or a signature.
 """

@@ -14,14 +14,15 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
 from components.shapes import Shape
 from components.untrusted import parse_object
-from pipeline.lineage import attempts, chain
-from pipeline.lineage.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.evidence import RECORD, Evidence, record_path
-from pipeline.lineage.audit.files import Hasher, Mismatch, Seen
-from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
-from pipeline.lineage.records import DATA, ExecutionRecord
-from pipeline.lineage.subject import BESIDE
+from pipeline.audit import files
+from pipeline.audit.evidence import RECORD, Evidence, record_path
+from pipeline.audit.files import Hasher, Mismatch, Seen
+from pipeline.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
+from pipeline.provenance import attempts
+from pipeline.provenance.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
+from pipeline.provenance.file_check import BESIDE
+from pipeline.provenance.ledger import Event
+from pipeline.provenance.records import DATA, ExecutionRecord
 
 ARTIFACT, ATTEMPT, DATA_COPY, EDGE = "artifact", "attempt", "data copy", "edge"
 CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
@@ -102,7 +103,7 @@ def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
     A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
     record on the path says what has to lie, and is compared with that one alone.
     """
-    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == chain.COMMIT)
+    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == Event.COMMIT)
     by_pods = {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
     for counting, record in known.items():
         beside = {

@@ -10,13 +10,11 @@ from pathlib import Path
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
-from pipeline import metadata_url, root_file
-from pipeline.lineage import policy as policies
-from pipeline.lineage.artifacts import MODEL_FOLDER
-from pipeline.lineage.audit import behind, history, mlmd, rules, served_bytes
-from pipeline.lineage.audit.evidence import Evidence, Push, walk
-from pipeline.lineage.audit.files import Hasher, kind_of, link_on_the_way
-from pipeline.lineage.audit.findings import (
+from pipeline.audit import ancestors, ledger_check, metadata_check, rules
+from pipeline.audit import policy as policies
+from pipeline.audit.evidence import Evidence, Push, walk
+from pipeline.audit.files import Hasher, kind_of, link_on_the_way
+from pipeline.audit.findings import (
     COMPLETENESS,
     HEAD,
     INTEGRITY,
@@ -30,18 +28,20 @@ from pipeline.lineage.audit.findings import (
     Finding,
     Scope,
 )
-from pipeline.lineage.audit.served_bytes import Served
-from pipeline.lineage.audit.store_reader import StoreReader
-from pipeline.lineage.chain import COMMIT, Head
-from pipeline.lineage.policy import Policy
-from pipeline.lineage.records import has_autoencoder
-from pipeline.lineage.serving_directory import ServingDirectory, named_versions
-from pipeline.metadata_url import Address
-from pipeline.paths import RunPaths
+from pipeline.audit.policy import Policy
+from pipeline.audit.served import SERVED, Served, check_served, look_at
+from pipeline.metadata.address import Address, parse_address, recorded_address
+from pipeline.metadata.reader import StoreReader
+from pipeline.provenance.artifacts import MODEL_FOLDER
+from pipeline.provenance.ledger import Event, Head
+from pipeline.provenance.records import has_autoencoder
+from pipeline.provenance.serving_directory import ServingDirectory, named_versions
+from pipeline.root import identity
+from pipeline.root.paths import RunPaths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class AuditOptions:
     """How to audit.
 
     Attributes:
@@ -69,10 +69,10 @@ class Options:
             )
 
 
-DEFAULTS = Options()
+DEFAULTS = AuditOptions()
 
 
-def audit_version(root: Path, version: int | None = None, options: Options = DEFAULTS) -> Audit:
+def audit_version(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Audit:
     """Audits a served version of a root, by default the newest.
 
     Raises:
@@ -91,7 +91,7 @@ def audit_version(root: Path, version: int | None = None, options: Options = DEF
     return next(_audits(root, [chosen], options))
 
 
-def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
+def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
     """Audits every version in the serving directory; what several of them share is read and hashed once.
 
     The metadata store is compared with all records that the ledger commits, not with those behind the versions alone.
@@ -110,7 +110,7 @@ def audit_all(root: Path, options: Options = DEFAULTS, reader: StoreReader | Non
     return tuple(_audits(root, found, options, reader, whole=True)) if found else (_foreign_alone(RunPaths(root)),)
 
 
-def audit_path(folder: Path, options: Options = DEFAULTS) -> Audit:
+def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
     """Audits a served directory: with its root if it lies in one, and else by its manifest alone.
 
     Raises:
@@ -180,7 +180,7 @@ def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = N
         return None
     what = f"was replaced by a {kind_of(paths.root / place)}"
     unasked = "lies behind a symlink, which is not followed"
-    replaced = Finding(verdict=INTEGRITY, link=served_bytes.SERVED, where=place, what=what)
+    replaced = Finding(verdict=INTEGRITY, link=SERVED, where=place, what=what)
     return Audit(
         version=version,
         path=name,
@@ -202,7 +202,7 @@ def _strangers(paths: RunPaths, own: Path | None = None) -> Iterator[Finding]:
             what += ", a second one of that number"
         yield Finding(
             verdict=INTEGRITY,
-            link=served_bytes.SERVED,
+            link=SERVED,
             where=f"{paths.relative(paths.serving)}/{path.name}",
             what=what,
             wanted="a folder" if plain else "a plain number",
@@ -223,16 +223,16 @@ class _Session:
     """
 
     evidence: Evidence
-    options: Options
+    options: AuditOptions
     hasher: Hasher
-    witness: mlmd.Witness
-    others: behind.Known | None
+    witness: metadata_check.Witness
+    others: ancestors.Known | None
 
 
 def _audits(
     root: Path,
     versions: list[ServedVersion],
-    options: Options,
+    options: AuditOptions,
     reader: StoreReader | None = None,
     *,
     whole: bool = False,
@@ -252,12 +252,12 @@ def _audits(
             yield _audit(session, version)
 
 
-def _witness(evidence: Evidence, options: Options, reader: StoreReader) -> mlmd.Witness:
+def _witness(evidence: Evidence, options: AuditOptions, reader: StoreReader) -> metadata_check.Witness:
     paths = evidence.paths
-    return mlmd.Witness(
+    return metadata_check.Witness(
         path=paths.metadata,
         elsewhere=options.metadata or _recorded(paths),
-        reused=history.reused(evidence),
+        reused=ledger_check.reused(evidence),
         runs=frozenset(run.run_id for _, run in evidence.runs()),
         collected=evidence.collected(),
         places=_places(paths),
@@ -272,33 +272,33 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         return dataclasses.replace(linked, findings=(*linked.findings, *_strangers(paths, chosen.path)))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
-    served = served_bytes.look(chosen.path, name, hasher)
+    served = look_at(chosen.path, name, hasher)
     pushes = evidence.pushes(version)
-    push = history.push_behind(evidence, served, pushes)
+    push = ledger_check.push_behind(evidence, served, pushes)
     known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
     # Data is decompressed, which takes longest, so it comes first.
-    inputs = behind.look_at_inputs(paths.root, known.records, hasher)
-    artifacts = behind.look_at_artifacts(paths.root, known.records, hasher)
+    inputs = ancestors.look_at_inputs(paths.root, known.records, hasher)
+    artifacts = ancestors.look_at_artifacts(paths.root, known.records, hasher)
     # The threads hash while the store is asked.
     stored, others = _compared_with_store(session, known.records)
     anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
-        *served_bytes.check(served),
+        *check_served(served),
         *_strangers(paths),
-        *history.check_push(evidence, version, served, pushes, push),
-        *(history.check_run(version, pushes, push, options.pusher) if options.pusher is not None else ()),
+        *ledger_check.check_push(evidence, version, served, pushes, push),
+        *(ledger_check.check_run(version, pushes, push, options.pusher) if options.pusher is not None else ()),
         *known.findings,
-        *history.check_manifest(served, known),
-        *(history.check_pusher(version, served, push, known) if push is not None else ()),
-        *behind.check_records(known.records),
-        *behind.check_attempts(evidence, known.records),
-        *behind.check_artifacts(artifacts),
+        *ledger_check.check_manifest(served, known),
+        *(ledger_check.check_pusher(version, served, push, known) if push is not None else ()),
+        *ancestors.check_records(known.records),
+        *ancestors.check_attempts(evidence, known.records),
+        *ancestors.check_artifacts(artifacts),
         *_check_baselines(evidence, artifacts, hasher),
-        *behind.check_inputs(evidence, inputs),
-        *history.check_nodes(evidence, version, push, known),
+        *ancestors.check_inputs(evidence, inputs),
+        *ledger_check.check_nodes(evidence, version, push, known),
         *evidence.ledger_findings,
-        *history.check_commits(evidence, known),
-        *history.check_all_records(evidence, known),
+        *ledger_check.check_commits(evidence, known),
+        *ledger_check.check_all_records(evidence, known),
         *anchor_findings,
         *stored.findings,
         *others,
@@ -324,7 +324,9 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     )
 
 
-def _compared_with_store(session: _Session, known: behind.Known) -> tuple[mlmd.Compared, tuple[Finding, ...]]:
+def _compared_with_store(
+    session: _Session, known: ancestors.Known
+) -> tuple[metadata_check.Compared, tuple[Finding, ...]]:
     """Returns how the store compares with the records behind a version, and what it says otherwise of all others."""
     if session.others is None:
         stored = session.witness.check(known)
@@ -351,7 +353,7 @@ def _scopes(counts: Counts, policy: Policy, left_out: str | None) -> dict[str, S
     }
 
 
-def _check_baselines(evidence: Evidence, artifacts: tuple[behind.Folder, ...], hasher: Hasher) -> Iterator[Finding]:
+def _check_baselines(evidence: Evidence, artifacts: tuple[ancestors.Folder, ...], hasher: Hasher) -> Iterator[Finding]:
     """Yields where the manifest that came along with a baseline is not the one it was served with.
 
     The artifact's record covers the model alone; the manifest follows from records of its own.
@@ -359,16 +361,16 @@ def _check_baselines(evidence: Evidence, artifacts: tuple[behind.Folder, ...], h
     for folder in artifacts:
         if f"{MODEL_FOLDER}{serving.PROVENANCE}" in folder.seen:
             name = f"{folder.path}/{serving.FORMAT_SERVING}"
-            baseline = served_bytes.look(evidence.root / name, name, hasher)
+            baseline = look_at(evidence.root / name, name, hasher)
             yield from baseline.findings
-            yield from history.check_manifest(baseline, walk(evidence, baseline.heads))
+            yield from ledger_check.check_manifest(baseline, walk(evidence, baseline.heads))
 
 
-def _audit_alone(folder: Path, options: Options) -> Audit:
+def _audit_alone(folder: Path, options: AuditOptions) -> Audit:
     name = str(folder)
     with Hasher() as hasher:
-        served = served_bytes.look(folder, name, hasher)
-        findings = [*served_bytes.check(served)]
+        served = look_at(folder, name, hasher)
+        findings = [*check_served(served)]
         anchor, signed = _signature(served, options)
         if options.head is not None:
             signed += (_unasked(INTEGRITY, name, "no ledger to compare the head with"),)
@@ -392,13 +394,13 @@ def _audit_alone(folder: Path, options: Options) -> Audit:
 
 
 def _anchor(
-    evidence: Evidence, served: Served, push: Push | None, options: Options
+    evidence: Evidence, served: Served, push: Push | None, options: AuditOptions
 ) -> tuple[Anchor, tuple[Finding, ...]]:
     """Returns the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
     anchor, findings = _signature(served, options)
     if options.head is None:
         return anchor, findings
-    rewritten = tuple(history.check_head(evidence, options.head))
+    rewritten = tuple(ledger_check.check_head(evidence, options.head))
     if not rewritten and not evidence.ledger_findings and anchor.kind != SIGNATURE:
         if _covers(evidence, options.head, push):
             held = f"the ledger holds the head that was kept elsewhere, {options.head}"
@@ -413,19 +415,19 @@ def _covers(evidence: Evidence, head: Head, push: Push | None) -> bool:
     """Whether the push of a version, and the commit of its record, are among the lines up to a head."""
     if push is None or push.record is None:
         return False
-    committed = [x.sequence for x in evidence.chain.lines if x.event == COMMIT and x.record == push.record]
+    committed = [x.sequence for x in evidence.chain.lines if x.event == Event.COMMIT and x.record == push.record]
     return max(push.line.sequence, *committed[:1]) <= head.sequence if committed else False
 
 
-def _signed_too(served: Served, options: Options) -> str:
+def _signed_too(served: Served, options: AuditOptions) -> str:
     unasked = options.key is None and serving.SIGNATURE in served.seen
     return "; a signature is there: --key PUBLIC.pem checks it" if unasked else ""
 
 
-def _signature(served: Served, options: Options) -> tuple[Anchor, tuple[Finding, ...]]:
+def _signature(served: Served, options: AuditOptions) -> tuple[Anchor, tuple[Finding, ...]]:
     if options.key is None:
         return Anchor(detail=f"{Anchor().detail}{_signed_too(served, options)}"), ()
-    from pipeline.lineage import signing
+    from pipeline.provenance import signing
 
     try:
         checked = signing.verify(served.folder, options.key)
@@ -451,9 +453,9 @@ def _unasked(verdict: str, where: str, what: str) -> Finding:
 
 
 def _recorded(paths: RunPaths) -> Address | None:
-    recorded = metadata_url.recorded_address(paths)
+    recorded = recorded_address(paths)
     try:
-        return None if recorded is None else metadata_url.parse(recorded)
+        return None if recorded is None else parse_address(recorded)
     except BadInput:
         # Nothing that a run writes: what lies in the root has to speak for itself.
         return None
@@ -461,5 +463,5 @@ def _recorded(paths: RunPaths) -> Address | None:
 
 def _places(paths: RunPaths) -> tuple[str, ...]:
     """Returns where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
-    noted = root_file.place(paths.identity)
+    noted = identity.place(paths.identity)
     return tuple(dict.fromkeys(str(place) for place in (paths.root, noted) if place is not None))

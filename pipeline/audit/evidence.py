@@ -16,12 +16,11 @@ from typing import Final
 from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
-from pipeline.lineage import chain
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.findings import COMPLETENESS, INTEGRITY, Finding
-from pipeline.lineage.chain import Chain, Line
-from pipeline.lineage.records import ExecutionRecord, Record, RunRecord, from_bytes
-from pipeline.paths import RunPaths
+from pipeline.audit import files
+from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.provenance.ledger import Chain, Event, Line, parse_ledger
+from pipeline.provenance.records import ExecutionRecord, Record, RunRecord, from_bytes
+from pipeline.root.paths import RunPaths
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 LEDGER, RECORD = "ledger", "record"
@@ -89,34 +88,34 @@ class Evidence:
 
     def runs(self) -> Iterator[tuple[str, RunRecord]]:
         """Yields the runs that the ledger names, oldest first."""
-        named = [line.record for line in self.chain.lines if line.event == chain.RUN and line.record is not None]
+        named = [line.record for line in self.chain.lines if line.event == Event.RUN and line.record is not None]
         yield from ((known, record) for known, record in self.records(named) if isinstance(record, RunRecord))
 
     def committed(self) -> dict[str, ExecutionRecord]:
         """Returns the executions that the ledger commits, oldest first, as far as their records can be read."""
-        named = [line.record for line in self.chain.lines if line.event == chain.COMMIT and line.record is not None]
+        named = [line.record for line in self.chain.lines if line.event == Event.COMMIT and line.record is not None]
         return {known: record for known, record in self.records(named) if isinstance(record, ExecutionRecord)}
 
     def collected(self) -> frozenset[str]:
         """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
-        lines = [line for line in self.chain.lines if line.event == chain.COLLECTED]
+        lines = [line for line in self.chain.lines if line.event == Event.COLLECTED]
         named = [line.details.get("paths") for line in lines]
         return frozenset(path for paths in named if isinstance(paths, list) for path in paths if isinstance(path, str))
 
     def pushes(self, version: int) -> tuple[Push, ...]:
         """Returns the pushes that ended in a version, in the ledger's order; a push of bytes already served adds one."""
-        lines = [x for x in self.chain.lines if x.event == chain.PUSHED and x.details.get("version") == version]
+        lines = [x for x in self.chain.lines if x.event == Event.PUSHED and x.details.get("version") == version]
         return tuple(Push(line=line, record=self._committed_with(line)) for line in lines)
 
     def version_of(self, sha256: str) -> int | None:
         """Returns the newest version that was pushed with a model digest."""
-        pushed = [line for line in self.chain.lines if line.event == chain.PUSHED]
+        pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
         found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
         return found[-1] if found and isinstance(found[-1], int) else None
 
     def _committed_with(self, push: Line) -> str | None:
         """Returns the record of a push: a run commits it on the line before, a rollback on the one after."""
-        asked = (chain.COMMIT, push.node, push.run_id)
+        asked = (Event.COMMIT, push.node, push.run_id)
         commits = [line for line in self.chain.lines if (line.event, line.node, line.run_id) == asked]
         nearest = min(commits, key=lambda line: abs(line.sequence - push.sequence), default=None)
         return nearest.record if nearest is not None else None
@@ -193,7 +192,7 @@ def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
         missing = files.kind_of(path) is None
         return Chain(), (Finding.of(err, COMPLETENESS if missing else INTEGRITY, LEDGER, path.name),)
     try:
-        whole = chain.parse(data, where=path.name)
+        whole = parse_ledger(data, where=path.name)
     except EnvironmentProblem as err:
         return Chain(_readable(data)), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
     if not whole.lines:

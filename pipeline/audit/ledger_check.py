@@ -10,13 +10,13 @@ from typing import Any, Final
 from components.digest import sha256_bytes
 from components.errors import MnistTfxError
 from components.serving import PROVENANCE
-from pipeline.lineage import chain, manifest
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.evidence import LEDGER, RECORD, Behind, Evidence, Push, record_path
-from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
-from pipeline.lineage.audit.served_bytes import MANIFEST, SERVED, Served
-from pipeline.lineage.chain import Head, LedgerBroken, Line
-from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.audit import files
+from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, Push, record_path
+from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
+from pipeline.audit.served import MANIFEST, SERVED, Served
+from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.statement import BUILD_TYPE, build_statement, statement_bytes
 
 PUSH, NODE = "push", "node"
 
@@ -169,24 +169,24 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
         return  # said already, or nothing to derive it from
     where = f"{served.name}/{PROVENANCE}"
     built = served.statement["predicate"]["buildDefinition"].get("buildType")
-    if built != manifest.BUILD_TYPE:
+    if built != BUILD_TYPE:
         yield Finding(
             verdict=INTEGRITY,
             link=MANIFEST,
             where=where,
             what="is of another release, which cannot be compared with the records",
-            wanted=manifest.BUILD_TYPE,
+            wanted=BUILD_TYPE,
             got=str(built),
             level=UNKNOWN,
         )
         return
     try:
-        wanted = manifest.statement(served.recorded, behind.records, served.heads)
+        wanted = build_statement(served.recorded, behind.records, served.heads)
     except (MnistTfxError, KeyError) as err:
         what = "does not follow from the records that it names"
         yield Finding(verdict=INTEGRITY, link=MANIFEST, where=where, what=what, got=str(err))
         return
-    text = manifest.to_bytes(wanted)
+    text = statement_bytes(wanted)
     if text != served.data:
         place = _first_difference(wanted, served.statement) or "its bytes"
         yield Finding(
@@ -201,7 +201,7 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
 
 def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
     """Yields the records behind the version that no line commits, and commits that are about something else."""
-    commits = {line.record: line for line in evidence.chain.lines if line.event == chain.COMMIT}
+    commits = {line.record: line for line in evidence.chain.lines if line.event == Event.COMMIT}
     lines = {line.sequence: line for line in evidence.chain.lines}
     for hash_, record in behind.records.items():
         where, line = f"{record_path(hash_)} ({record.node})", commits.get(hash_)
@@ -273,11 +273,11 @@ def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) ->
     """Whether the ledger has a gap where this record would belong: a process that died between record and line."""
     lines = [line for line in evidence.chain.lines if line.run_id == record.run_id]
     if isinstance(record, RunRecord):
-        return bool(lines) and all(line.event != chain.RUN for line in lines)
+        return bool(lines) and all(line.event != Event.RUN for line in lines)
     # A push that was killed with its record written is attached by a recovery under the same intent, with a new record.
-    repaired = {line.node for line in lines if line.event == chain.PUSHED and line.details.get("repaired")}
-    settled = {line.details.get("intent") for line in lines if line.event == chain.COMMIT and line.node not in repaired}
-    intents = [line for line in lines if line.event == chain.INTENT and line.sequence not in settled]
+    repaired = {line.node for line in lines if line.event == Event.PUSHED and line.details.get("repaired")}
+    settled = {line.details.get("intent") for line in lines if line.event == Event.COMMIT and line.node not in repaired}
+    intents = [line for line in lines if line.event == Event.INTENT and line.sequence not in settled]
     return any(line.node == record.node and line.details.get("key", record.key) == record.key for line in intents)
 
 
@@ -300,7 +300,7 @@ def _differences(record: ExecutionRecord, commit: Line, intent: Line | None) -> 
         yield "node", record.node, str(commit.node)
     if commit.run_id != record.run_id:
         yield "run", record.run_id, commit.run_id
-    if intent is None or intent.event != chain.INTENT:
+    if intent is None or intent.event != Event.INTENT:
         yield "intent", "the line of an intent", "none"
     elif intent.details.get("key", record.key) != record.key:
         yield "node key", record.key, str(intent.details.get("key"))

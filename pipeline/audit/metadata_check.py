@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage import store
-from pipeline.lineage.artifacts import ROOT_MARK, ArtifactEntry
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.evidence import record_path
-from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
-from pipeline.lineage.audit.store_reader import Artifact, BrokeDown, Event, Execution, Snapshot, StoreReader, Unasked
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.store_types import (
+from pipeline.audit import files
+from pipeline.audit.evidence import record_path
+from pipeline.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
+from pipeline.metadata import store
+from pipeline.metadata.address import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
+from pipeline.metadata.reader import Artifact, BrokeDown, Event, Execution, Snapshot, StoreReader, Unasked
+from pipeline.metadata.types import (
     NODE,
     PIPELINE,
     PIPELINE_RUN,
@@ -35,7 +34,8 @@ from pipeline.lineage.store_types import (
     json_list,
     split_names,
 )
-from pipeline.metadata_url import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
+from pipeline.provenance.artifacts import ROOT_MARK, ArtifactEntry
+from pipeline.provenance.records import ExecutionRecord
 
 STORE: Final = "metadata store"
 ENOUGH: Final = "records and ledger are enough to audit with, and `mnist-tfx lineage rebuild` makes the store again"

@@ -17,16 +17,16 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from components.shapes import Shape
 from components.untrusted import parse_json
-from pipeline.git_state import CLEAN
-from pipeline.lineage import chain
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.evidence import Behind, Evidence, Push, record_path
-from pipeline.lineage.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
-from pipeline.lineage.audit.served_bytes import Served
-from pipeline.lineage.policy import OFF, Policy
-from pipeline.lineage.policy import WARN as WARN_LEVEL
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.savedmodel_ops import NotASavedModel, scan
+from pipeline.audit import files
+from pipeline.audit.evidence import Behind, Evidence, Push, record_path
+from pipeline.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
+from pipeline.audit.policy import OFF, Policy
+from pipeline.audit.policy import WARN as WARN_LEVEL
+from pipeline.audit.saved_model_ops import NotASavedModel, scan
+from pipeline.audit.served import Served
+from pipeline.provenance.git import CLEAN
+from pipeline.provenance.ledger import Event
+from pipeline.provenance.records import ExecutionRecord
 
 
 class _Verdict(TypedDict, total=False):
@@ -210,10 +210,10 @@ def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> lis
     tell: those below the one that the execution's own run pushed.
     """
     lines = subject.evidence.chain.lines
-    pushed = [line for line in lines if line.event == chain.PUSHED and isinstance(line.details.get("version"), int)]
+    pushed = [line for line in lines if line.event == Event.PUSHED and isinstance(line.details.get("version"), int)]
     own = next((line.details["version"] for line in pushed if line.run_id == record.run_id), None)
     if record.in_store or own is None:
-        end = next((line.sequence for line in lines if (line.event, line.record) == (chain.COMMIT, hash_)), 0)
+        end = next((line.sequence for line in lines if (line.event, line.record) == (Event.COMMIT, hash_)), 0)
         earlier = [line for line in pushed if line.sequence < end]
     else:
         earlier = sorted((x for x in pushed if x.details["version"] < own), key=lambda x: x.details["version"])

@@ -10,11 +10,11 @@ from typing import Any
 from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.lineage import manifest
-from pipeline.lineage.audit import files
-from pipeline.lineage.audit.files import Hasher, Seen
-from pipeline.lineage.audit.findings import INTEGRITY, Finding
-from pipeline.lineage.subject import BESIDE
+from pipeline.audit import files
+from pipeline.audit.files import Hasher, Seen
+from pipeline.audit.findings import INTEGRITY, Finding
+from pipeline.provenance.file_check import BESIDE
+from pipeline.provenance.statement import digest_of, heads_of, manifest_of, parse_statement
 
 SERVED, MANIFEST = "served file", "manifest"
 
@@ -42,12 +42,12 @@ class Served:
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
         """The manifest of the model, as the provenance tells it."""
-        return manifest.manifest_of(self.statement) if self.statement else {}
+        return manifest_of(self.statement) if self.statement else {}
 
     @property
     def sha256(self) -> str | None:
         """The model's tree digest, as the provenance tells it."""
-        return manifest.digest_of(self.statement) if self.statement else None
+        return digest_of(self.statement) if self.statement else None
 
     @property
     def found_sha256(self) -> str:
@@ -58,24 +58,24 @@ class Served:
     @property
     def heads(self) -> tuple[str, ...]:
         """Hashes of the records that the push read, as the provenance names them."""
-        return manifest.heads_of(self.statement) if self.statement else ()
+        return heads_of(self.statement) if self.statement else ()
 
 
-def look(folder: Path, name: str, hasher: Hasher) -> Served:
+def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
     """Returns what lies in a served directory; its files are still being hashed."""
     seen = files.listing(folder, hasher)
     statement: dict[str, Any] = {}
     data, findings = b"", tuple[Finding, ...]()
     try:
         data = files.read_plain(folder / PROVENANCE)
-        statement = manifest.from_bytes(data)
+        statement = parse_statement(data)
     except EnvironmentProblem as err:
         statement, where = {}, f"{name}/{PROVENANCE}"
         findings = (Finding.of(err, INTEGRITY, MANIFEST, where),)
     return Served(folder=folder, name=name, seen=seen, statement=statement, data=data, findings=findings)
 
 
-def check(served: Served) -> Iterator[Finding]:
+def check_served(served: Served) -> Iterator[Finding]:
     """Yields how the files differ from the manifest, and how the manifest contradicts itself."""
     yield from served.findings
     yield from _smuggled(served)

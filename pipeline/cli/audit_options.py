@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import Command
-from pipeline.commands.parameters import Checked, InputFile
-from pipeline.lineage import policy
-from pipeline.lineage.audit.run import Options
-from pipeline.lineage.chain import Head
-from pipeline.metadata_url import Address
+from pipeline.audit import policy
+from pipeline.audit.audit import AuditOptions
+from pipeline.cli.options import Command
+from pipeline.cli.parameters import Checked, InputFile
+from pipeline.metadata.address import Address
+from pipeline.provenance.ledger import Head
 
 
 def asked(command: Command) -> Command:
@@ -33,13 +33,13 @@ def asked(command: Command) -> Command:
 
 def chosen(
     policy_file: Path | None, expect_head: str | None, key: Path | None, metadata: Address | None = None
-) -> Options:
+) -> AuditOptions:
     """Returns how to audit.
 
     Raises:
       BadInput: for an unusable policy file or head.
     """
-    return Options(
+    return AuditOptions(
         policy=policy.default() if policy_file is None else policy.read(policy_file),
         head=None if expect_head is None else Head.from_str(expect_head),
         key=key,

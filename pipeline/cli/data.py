@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from components.digest import sha256_file
-from pipeline import fetch as fetching
-from pipeline.commands import options
-from pipeline.commands.parameters import NewFolder, OneOf
-from pipeline.commands.parsing import Group
+from pipeline.cli import options
+from pipeline.cli.parameters import NewFolder, OneOf
+from pipeline.cli.parsing import Group
+from pipeline.datasets import fetch as fetching
 
 
 @click.group(cls=Group)

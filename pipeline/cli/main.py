@@ -14,9 +14,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from components.errors import ExitCode, MnistTfxError
-from pipeline import standard_streams
-from pipeline.commands.parsing import Group
-from pipeline.interruption import PROCESS, Interrupted
+from pipeline.cli.parsing import Group
+from pipeline.process import standard_streams
+from pipeline.process.signals import PROCESS, Interrupted
 
 PROGRAM: Final = "mnist-tfx"
 DEBUG: Final = "MNIST_TFX_DEBUG"
@@ -52,16 +52,16 @@ class LazyGroup(Group):
 
 
 COMMANDS: Final = {
-    "run": ("pipeline.commands.run:run", "Run the pipeline: data files in, a served model out."),
-    "runs": ("pipeline.commands.runs:runs", "List the runs of a root, or show one."),
-    "data": ("pipeline.commands.data:data", "Fetch the UCI digits or MNIST."),
-    "schema": ("pipeline.commands.schema:schema", "Propose, compare and approve schemas for new geometries."),
-    "lineage": ("pipeline.commands.lineage:lineage", "Prove what a served model was made from."),
-    "serving": ("pipeline.commands.serving:serving", "List the served versions, go back to one, remove old ones."),
-    "predict": ("pipeline.commands.predict:predict", "Read handwritten digits from image files."),
-    "kubeflow": ("pipeline.commands.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
-    "report": ("pipeline.commands.report:report", "Write a page about a run, or about two side by side."),
-    "doctor": ("pipeline.commands.doctor:doctor", "Check interpreter, packages, devices and disk."),
+    "run": ("pipeline.cli.run:run", "Run the pipeline: data files in, a served model out."),
+    "runs": ("pipeline.cli.runs:runs", "List the runs of a root, or show one."),
+    "data": ("pipeline.cli.data:data", "Fetch the UCI digits or MNIST."),
+    "schema": ("pipeline.cli.schema:schema", "Propose, compare and approve schemas for new geometries."),
+    "lineage": ("pipeline.cli.lineage:lineage", "Prove what a served model was made from."),
+    "serving": ("pipeline.cli.serving:serving", "List the served versions, go back to one, remove old ones."),
+    "predict": ("pipeline.cli.predict:predict", "Read handwritten digits from image files."),
+    "kubeflow": ("pipeline.cli.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
+    "report": ("pipeline.cli.report:report", "Write a page about a run, or about two side by side."),
+    "doctor": ("pipeline.cli.doctor:doctor", "Check interpreter, packages, devices and disk."),
 }
 
 

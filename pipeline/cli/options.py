@@ -12,10 +12,10 @@ import click
 from components.errors import printable
 from components.settings import MOST_SEED, Strategy
 from components.training.device import AUTO, Device
-from pipeline.beam.choice import HELP, describe
-from pipeline.beam.engines import DIRECT, ENGINES
-from pipeline.commands.parameters import AnyRoot, Checked, Integer, OneOf, Pair, PipelineRoot, Text, require_pipeline
-from pipeline.commands.parsing import command as command  # noqa: PLC0414  # with its options, in one place
+from pipeline.cli.parameters import AnyRoot, Checked, Integer, OneOf, Pair, PipelineRoot, Text, require_pipeline
+from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its options, in one place
+from pipeline.config.beam import HELP, describe
+from pipeline.config.beam_engines import DIRECT, ENGINES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -144,8 +144,8 @@ def dry_run(command: Command) -> Command:
 
 def warn_of_foreign(root: Path) -> None:
     """Tells of what TensorFlow Serving may load instead of the newest version that was pushed."""
-    from pipeline.lineage.serving_directory import ServingDirectory
-    from pipeline.paths import RunPaths
+    from pipeline.provenance.serving_directory import ServingDirectory
+    from pipeline.root.paths import RunPaths
 
     for entry in ServingDirectory.of(RunPaths(root.absolute())).foreign:
         if entry.preferred:

@@ -20,8 +20,8 @@ from components.errors import BadInput
 from components.ingest import spans
 from components.suggestions import closest, did_you_mean
 from components.untrusted import kind_of
-from pipeline.commands.parsing import name_of
-from pipeline.paths import holds_pipeline, require_usable, resolved
+from pipeline.cli.parsing import name_of
+from pipeline.root.paths import holds_pipeline, require_usable, resolved
 
 Value = TypeVar("Value")
 
@@ -389,10 +389,10 @@ class MetadataStore(Parameter[str]):
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the URL, or the file's path; the URL is not looked up, and never repeated: it may hold a password."""
-        from pipeline import metadata_url
+        from pipeline.metadata.address import SqliteFile, parse_address
 
-        address = metadata_url.parse(text)
-        if not isinstance(address, metadata_url.SqliteFile):
+        address = parse_address(text)
+        if not isinstance(address, SqliteFile):
             return text
         if not str(address.path).isprintable():
             raise BadInput("holds control characters", where=where, got=address.path)
@@ -411,11 +411,11 @@ class Recipe(Parameter[str]):
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the name, or the file's path."""
-        from pipeline import recipes
+        from pipeline.config.recipe import recipe_names
 
         if text.endswith((".yaml", ".yml")):
             return str(InputFile().read(text, where))
-        known = recipes.names()
+        known = recipe_names()
         if text in known:
             return text
         hint = did_you_mean(closest(text, known, str.lower))

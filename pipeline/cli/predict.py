@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from components.errors import BadInput, ExitCode, Refused, printable
-from pipeline.commands import options, progress
-from pipeline.commands.parameters import InputPath, OneOf, OutputFile, Version
-from pipeline.commands.parsing import checked_by
-from pipeline.paths import require_no_pattern
+from pipeline.cli import options, progress
+from pipeline.cli.parameters import InputPath, OneOf, OutputFile, Version
+from pipeline.cli.parsing import checked_by
+from pipeline.root.paths import require_no_pattern
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from components.errors import BadInput
-from pipeline.commands import options
-from pipeline.commands.parameters import OutputFile, Text
-from pipeline.commands.parsing import checked_by
+from pipeline.cli import options
+from pipeline.cli.parameters import OutputFile, Text
+from pipeline.cli.parsing import checked_by
 
 
 def _one_thing(given: Mapping[str, Any]) -> None:
@@ -58,9 +58,9 @@ def report(  # noqa: PLR0913  # one argument to each option
 
 
 def _written(root: Path, run_id: str | None, output: Path | None) -> dict[str, Any]:
-    from pipeline.report import written  # matplotlib and jinja2: not for --help
+    from pipeline.report import write  # matplotlib and jinja2: not for --help
 
-    made = written.write(root.absolute(), run_id, output=output)
+    made = write.write(root.absolute(), run_id, output=output)
     return {"runs": [made.run_id], "path": str(made.path), "bytes": made.bytes, "unanswered": made.unanswered or None}
 
 

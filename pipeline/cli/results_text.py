@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli import PROGRAM
-from pipeline.commands import options
-from pipeline.paths import RunPaths
+from pipeline.cli import options
+from pipeline.cli.main import PROGRAM
+from pipeline.root.paths import RunPaths
 
 
 def print_results(answer: Mapping[str, Any], root: Path, console: Console) -> None:

@@ -16,9 +16,8 @@ from rich.text import Text
 
 from components.errors import ExitCode, MnistTfxError
 from components.settings import Export
-from pipeline import local, standard_streams
-from pipeline.commands import options
-from pipeline.commands.parameters import (
+from pipeline.cli import options
+from pipeline.cli.parameters import (
     Checked,
     Data,
     InputFile,
@@ -29,20 +28,20 @@ from pipeline.commands.parameters import (
     OneOf,
     Recipe,
 )
-from pipeline.commands.parameters import (
-    Text as Name,
-)
-from pipeline.commands.parsing import checked_by
-from pipeline.commands.results_text import print_line, print_results, print_time
-from pipeline.config import CODE, Reuse
-from pipeline.configure import Request, check
-from pipeline.interruption import PROCESS, Interrupted
-from pipeline.quiet import own_console
-from pipeline.view import STYLES, RunView
+from pipeline.cli.parameters import Text as Name
+from pipeline.cli.parsing import checked_by
+from pipeline.cli.results_text import print_line, print_results, print_time
+from pipeline.config.pipeline_config import CODE, Reuse
+from pipeline.config.request import Request, check
+from pipeline.process import standard_streams
+from pipeline.process.output import own_console
+from pipeline.process.signals import PROCESS, Interrupted
+from pipeline.runner import local
+from pipeline.runner.progress import STYLES, RunView
 
 if TYPE_CHECKING:
-    from pipeline.dry_run import DryRun  # brings TFX
-    from pipeline.lineage.keys import PrivateKey
+    from pipeline.provenance.keys import PrivateKey
+    from pipeline.runner.dry_run import DryRun  # brings TFX
 
 
 def _kinds(text: str) -> None:
@@ -189,8 +188,8 @@ def _not_run(error: MnistTfxError | Interrupted, *, as_json: bool) -> int:
 
 
 def _private_key(path: Path) -> PrivateKey:
-    from pipeline.commands.passphrase import passphrase
-    from pipeline.lineage import keys
+    from pipeline.provenance import keys
+    from pipeline.provenance.passphrase import passphrase
 
     return keys.load_private(path, passphrase)
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import runs as run_records
-from pipeline.commands import options
-from pipeline.commands.parameters import Text as Name
-from pipeline.commands.parsing import Group
-from pipeline.lineage.records import RunRecord
-from pipeline.view import STYLES
+from pipeline.cli import options
+from pipeline.cli.parameters import Text as Name
+from pipeline.cli.parsing import Group
+from pipeline.provenance import runs as run_records
+from pipeline.provenance.records import RunRecord
+from pipeline.runner.progress import STYLES
 
 
 @click.group(cls=Group)

@@ -11,9 +11,9 @@ from components.errors import BadInput
 from components.ingest import discovery
 from components.schema_files import schema_file
 from components.settings import DataSettings
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Text
-from pipeline.commands.parsing import Group
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Text
+from pipeline.cli.parsing import Group
 
 DRAFTS = Path("schema-drafts")
 MINE = Path("schemas")
@@ -63,7 +63,7 @@ def propose(  # noqa: PLR0913  # one argument to each option
     Example:
       mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
     """
-    from pipeline import schema_review
+    from pipeline.datasets import schema_review
 
     files = discovery.discover(data)
     found = shape or discovery.geometry(files)
@@ -90,7 +90,7 @@ def diff(draft: Path, folder: Path | None, as_json: bool) -> None:
     Example:
       mnist-tfx schema diff schema-drafts/28x28-max255-labels26.pbtxt
     """
-    from pipeline import schema_review
+    from pipeline.datasets import schema_review
 
     changes = schema_review.diff(draft, _in_force(draft, folder or MINE))
     if as_json:
@@ -111,7 +111,7 @@ def approve(draft: Path, folder: Path, as_json: bool) -> None:
     Example:
       mnist-tfx schema approve schema-drafts/28x28-max255-labels26.pbtxt
     """
-    from pipeline import schema_review
+    from pipeline.datasets import schema_review
 
     digest = schema_review.approve(draft, folder)
     if as_json:

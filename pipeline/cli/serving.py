@@ -12,13 +12,13 @@ from rich.table import Table
 
 from components.errors import BadInput, EnvironmentProblem, printable
 from components.serving import ServedVersion
-from pipeline import serving_versions
-from pipeline.commands import options
-from pipeline.commands.parameters import Integer, Version
-from pipeline.commands.parsing import Group
-from pipeline.lineage.orphans import as_dicts
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.paths import RunPaths
+from pipeline.cli import options
+from pipeline.cli.parameters import Integer, Version
+from pipeline.cli.parsing import Group
+from pipeline.maintenance import serving_versions
+from pipeline.maintenance.orphans import as_dicts
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.paths import RunPaths
 
 _WIDE: Final = 10_000
 """Columns; rich cuts cells off where its console ends."""

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from components.errors import printable
-from pipeline.lineage.audit.findings import FAIL, PASS, VERDICTS, Audit
+from pipeline.audit.findings import FAIL, PASS, VERDICTS, Audit
 
 COLORS: Final = {PASS: "green", FAIL: "red"}
 

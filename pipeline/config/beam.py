@@ -8,7 +8,7 @@ from typing import Final
 
 from components.errors import BadInput
 from components.suggestions import closest, did_you_mean
-from pipeline.beam.engines import DIRECT, ENGINES, PORTABLE, Engine
+from pipeline.config.beam_engines import DIRECT, ENGINES, PORTABLE, Engine
 
 HELP: Final = "help"
 

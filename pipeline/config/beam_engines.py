@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from components.errors import BadInput
-from pipeline.beam.options import (
+from pipeline.config.beam_options import (
     ADDRESS,
     COUNT,
     COUNT_OR_ALL,

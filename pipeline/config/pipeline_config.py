@@ -13,11 +13,11 @@ from typing import Final
 from components.errors import BadInput
 from components.settings import Settings
 from components.training.device import Device
-from pipeline.beam.choice import BEAM_ARGS
-from pipeline.beam.engines import DIRECT
-from pipeline.code_digest import Code
-from pipeline.metadata_url import Address
-from pipeline.paths import RunPaths
+from pipeline.config.beam import BEAM_ARGS
+from pipeline.config.beam_engines import DIRECT
+from pipeline.metadata.address import Address
+from pipeline.provenance.code import Code
+from pipeline.root.paths import RunPaths
 
 CODE: Final[Mapping[str, tuple[str, ...]]] = {
     "ExampleGen": ("components.ingest.example_gen",),

@@ -17,7 +17,7 @@ from components.settings import Settings
 from components.untrusted import MIB, parse_yaml, read_yaml
 from components.wording import as_written, refusal
 
-FOLDER: Final = Path(__file__).parent / "recipes"
+RECIPES: Final = Path(__file__).parent / "recipes"
 DEFAULT_PROFILE: Final = "fast"
 DEFAULT_RECIPE: Final = "digits"
 LARGEST_FILE: Final = MIB
@@ -26,12 +26,12 @@ LARGEST_FILE: Final = MIB
 BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 
 
-def names() -> list[str]:
+def recipe_names() -> list[str]:
     """Returns the names of the recipes that come with the package, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def profiles(recipe: str) -> list[str]:
+def profile_names(recipe: str) -> list[str]:
     """Returns the names of a recipe's profiles, sorted.
 
     Raises:
@@ -40,7 +40,7 @@ def profiles(recipe: str) -> list[str]:
     return sorted(_read(_find(recipe)).get("profiles") or {})
 
 
-def for_shape(shape: tuple[int, int] | None) -> str:
+def recipe_for_shape(shape: tuple[int, int] | None) -> str:
     """Returns the recipe that data of this height and width gets when none is named.
 
     Raises:
@@ -59,7 +59,7 @@ def for_shape(shape: tuple[int, int] | None) -> str:
     return BY_SHAPE[shape]
 
 
-def load(
+def load_recipe(
     recipe: str,
     *,
     profile: str | None = None,
@@ -113,9 +113,9 @@ def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, path: Path
 def _find(recipe: str) -> Path:
     if recipe.endswith((".yaml", ".yml")):
         return Path(recipe)
-    if recipe not in names():
-        raise BadInput("unknown recipe", where="--recipe", wanted=", ".join(names()), got=recipe)
-    return FOLDER / f"{recipe}.yaml"
+    if recipe not in recipe_names():
+        raise BadInput("unknown recipe", where="--recipe", wanted=", ".join(recipe_names()), got=recipe)
+    return RECIPES / f"{recipe}.yaml"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from components.ingest.beginnings import check_beginnings
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
-from pipeline import doctor, metadata_url, recipes
-from pipeline.beam.choice import Chosen, choose
-from pipeline.beam.engines import DIRECT
-from pipeline.code_digest import Code, code_of
-from pipeline.config import CODE, PipelineConfig, identity_of
-from pipeline.fetch import fetch_digits
-from pipeline.paths import RunPaths, require_usable, resolved
-from pipeline.root import check_identity
+from pipeline.config.beam import Chosen, choose
+from pipeline.config.beam_engines import DIRECT
+from pipeline.config.pipeline_config import CODE, PipelineConfig, identity_of
+from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
+from pipeline.datasets.fetch import fetch_digits
+from pipeline.metadata.address import Address, parse_address
+from pipeline.provenance.code import Code, code_of, lock_digest
+from pipeline.root.identity import check_identity
+from pipeline.root.paths import RunPaths, require_usable, resolved
 
 RUNS: Final = Path("runs")
 EMBEDDED: Final = "embedded-digits"
@@ -86,7 +87,7 @@ def check(request: Request, force: Iterable[str] = ()) -> None:
     # Otherwise the data says which recipe it is, and it may be of any size.
     if request.recipe is not None or not request.data:
         with problems.noted():
-            settings = _settings(request, request.recipe or recipes.DEFAULT_RECIPE)
+            settings = _settings(request, request.recipe or DEFAULT_RECIPE)
             _check_recipe(request, settings, force, problems)
     problems.raise_any()
 
@@ -127,7 +128,7 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
         got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
         raise BadInput("--label is for CSV files", where="--label", got=got, hint="IDX has labels in a file of its own")
     shape = discovery.geometry(files) if files is not None else None
-    settings = _settings(request, request.recipe or recipes.for_shape(shape))
+    settings = _settings(request, request.recipe or recipe_for_shape(shape))
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
@@ -146,7 +147,7 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.
 
 
 def _settings(request: Request, recipe: str) -> Settings:
-    return recipes.load(
+    return load_recipe(
         recipe,
         profile=request.profile,
         overrides=_overrides(request),
@@ -204,7 +205,7 @@ def configure(
     if files is None:
         files = _embedded(staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
-    lock = doctor.lock_digest()
+    lock = lock_digest()
     return PipelineConfig(
         settings=settings,
         paths=paths,
@@ -264,8 +265,8 @@ def chosen_engine(request: Request) -> Chosen:
     return choose(request.beam, request.beam_options)
 
 
-def _metadata(request: Request) -> metadata_url.Address | None:
-    return None if request.metadata is None else metadata_url.parse(request.metadata)
+def _metadata(request: Request) -> Address | None:
+    return None if request.metadata is None else parse_address(request.metadata)
 
 
 def _code(lock: str) -> dict[str, Code]:

@@ -1,7 +1,7 @@
 """Clean data of a geometry -> a draft schema and reference profile; a draft against what is approved; approval.
 
 The library behind `mnist-tfx schema propose|diff|approve`. What is written holds sums, thresholds and digests, never
-a row of the data. Thresholds come from `pipeline.schema_calibration`.
+a row of the data. Thresholds come from `pipeline.datasets.schema_calibration`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from components.schema_files import (
     read_schema,
     schema_digest,
 )
-from pipeline.interruption import PROCESS
-from pipeline.schema_calibration import Source, calibrate
+from pipeline.datasets.schema_calibration import Source, calibrate
+from pipeline.process.signals import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

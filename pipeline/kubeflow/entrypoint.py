@@ -17,12 +17,12 @@ from pathlib import Path
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
-from pipeline import lean_imports, lifeline
-from pipeline.beam.choice import engine_of
-from pipeline.interruption import PROCESS, Interrupted
-from pipeline.isolation import ENGINE_ENV
+from pipeline.config.beam import engine_of
 from pipeline.kubeflow import places, termination
 from pipeline.kubeflow.pod import invocation
+from pipeline.process import lean_imports, lifeline
+from pipeline.process.forkserver_client import ENGINE_ENV
+from pipeline.process.signals import PROCESS, Interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,4 @@
-"""Records of what was run: written beside every execution, chained in a ledger, read without TensorFlow or TFX.
+"""Questions about served versions: show one, trace it upstream, find what a file or picture went into, compare, export.
 
-artifacts (what lies on disk) -> records (what was run; `record_files` keeps them) -> ledger (in which order; `chain`
-reads it) -> manifest (what a served version carries) -> graph, served (back from a version to its data) -> render.
-
-What is read back: `audit/` proves a version, `signing` vouches for it, `trace`, `impact` and `row_proofs` follow content,
-`diff` compares, `exports/` and `drawing/` tell it to others; `orphans`, `repair`, `gc` and `rebuild` keep house.
+In: a root's records; never TensorFlow. Out: answers that are yes, no, or cannot tell.
 """

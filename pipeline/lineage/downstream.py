@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage.history import History, Read, Step
-from pipeline.lineage.records import AUTOENCODER, CLASSIFIER
+from pipeline.lineage.index import History, Read, Step
+from pipeline.provenance.records import AUTOENCODER, CLASSIFIER
 
 if TYPE_CHECKING:
-    from pipeline.lineage.row_index import Overlap
+    from pipeline.lineage.rows.index import Overlap
 
 EVALUATOR: Final = "Evaluator"
 EXAMINERS: Final = ("Baseline", EVALUATOR, "SavedModelCheck", "Pusher")

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import BadInput, CannotTell
 from components.features import SPLITS
-from pipeline.lineage import given_rows
-from pipeline.lineage.data_sets import Comparison, DataSet, compare, data_sets, found_in, other_forms, uses
 from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, Found, Reach, spread
-from pipeline.lineage.given import Given, look_at, of_picture
-from pipeline.lineage.history import History, Push
-from pipeline.lineage.known_digests import known_as, known_as_row
-from pipeline.lineage.records import CLASSIFIER
-from pipeline.lineage.row_index import Overlap
+from pipeline.lineage.index import History, Push
+from pipeline.lineage.rows import given_rows
+from pipeline.lineage.rows.data_sets import Comparison, DataSet, compare, data_sets, found_in, other_forms, uses
+from pipeline.lineage.rows.given import Given, look_at, of_picture
+from pipeline.lineage.rows.index import Overlap
+from pipeline.lineage.rows.known_digests import known_as, known_as_row
+from pipeline.provenance.records import CLASSIFIER
 
 if TYPE_CHECKING:
-    from pipeline.lineage.given_rows import GivenRows, Show
-    from pipeline.lineage.images import Picture
-    from pipeline.lineage.lookalikes import Lookalike
-    from pipeline.lineage.row_proofs import RowProof
+    from pipeline.lineage.rows.given_rows import GivenRows, Show
+    from pipeline.lineage.rows.images import Picture
+    from pipeline.lineage.rows.lookalikes import Lookalike
+    from pipeline.lineage.rows.proofs import RowProof
 
 YES, NO, CANNOT_TELL = "yes", "no", "cannot-tell"
 

@@ -24,13 +24,14 @@ from components.digest import sha256_bytes
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.shapes import Shape
 from components.untrusted import parse_object, read_bytes, read_object
-from pipeline.lineage import chain, manifest, record_files, records
-from pipeline.lineage.chain import Chain
-from pipeline.lineage.record_files import RecordChanged, RecordMissing
-from pipeline.lineage.records import DATA, SCHEMA_VERSION
-from pipeline.lineage.served import read_provenance
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.paths import RunPaths
+from pipeline.lineage.show import read_provenance
+from pipeline.provenance import record_store, records
+from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.record_store import RecordChanged, RecordMissing
+from pipeline.provenance.records import DATA, SCHEMA_VERSION
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.statement import digest_of, heads_of
+from pipeline.root.paths import RunPaths
 
 _DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -202,9 +203,9 @@ def open_history(root: Path) -> History:
     if not paths.records.is_dir():
         raise BadInput("no pipeline has run here", where=root, hint="mnist-tfx run makes one, or name another --root")
     with _uncollected():
-        ledger = chain.read(paths.ledger)
+        ledger = read_ledger(paths.ledger)
         steps, code, runs = _read_all(paths)
-    if gone := [line for line in ledger.lines if line.event == chain.COMMIT and line.record not in steps]:
+    if gone := [line for line in ledger.lines if line.event == Event.COMMIT and line.record not in steps]:
         raise RecordMissing(
             "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
         )
@@ -246,7 +247,7 @@ def _read_all(
     steps: dict[str, Step] = {}
     code: dict[str, dict[str, str]] = {}
     sources = []
-    for known in record_files.scan(paths.records):
+    for known in record_store.scan(paths.records):
         fields = _fields(paths.records / f"{known}.json", known)
         try:
             if fields["kind"] == "run":
@@ -261,7 +262,7 @@ def _read_all(
 
 
 def _fields(path: Path, known: str) -> dict[str, Any]:
-    data = read_bytes(path, limit=record_files.LARGEST, error=EnvironmentProblem)
+    data = read_bytes(path, limit=record_store.LARGEST, error=EnvironmentProblem)
     if (found := sha256_bytes(data)) != known:
         raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
     fields = parse_object(data, where=path, error=EnvironmentProblem, any_number=True)
@@ -323,26 +324,26 @@ def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
 
 
 def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) -> list[dict[str, Any]]:
-    age = {line.record: line.sequence for line in ledger.lines if line.event == chain.RUN}
+    age = {line.record: line.sequence for line in ledger.lines if line.event == Event.RUN}
     ordered = sorted(sources, key=lambda item: age.get(item[0], 0))
     return [source for _, given in ordered for source in given]
 
 
 def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Push, ...]:
-    commits = {(line.run_id, line.node): str(line.record) for line in ledger.lines if line.event == chain.COMMIT}
-    lines = {line.details["version"]: line for line in ledger.lines if line.event == chain.PUSHED}
+    commits = {(line.run_id, line.node): str(line.record) for line in ledger.lines if line.event == Event.COMMIT}
+    lines = {line.details["version"]: line for line in ledger.lines if line.event == Event.PUSHED}
     found = []
     for version in sorted(lines.keys() | present.keys()):
         line, provenance = lines.get(version), present.get(version)
         if line is not None:
             head = commits.get((line.run_id, line.node))
-            heads = (head,) if head else () if provenance is None else manifest.heads_of(provenance)
+            heads = (head,) if head else () if provenance is None else heads_of(provenance)
             digest = str(line.details["sha256"])
-            served = provenance is not None and manifest.digest_of(provenance) == digest
+            served = provenance is not None and digest_of(provenance) == digest
             found.append(Push(version, digest, line.run_id, heads, recorded=True, served=served))
         elif provenance is not None:
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
-            heads, digest = manifest.heads_of(provenance), manifest.digest_of(provenance)
+            heads, digest = heads_of(provenance), digest_of(provenance)
             found.append(Push(version, digest, run_id, heads, recorded=False, served=False))
     return tuple(found)
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from components import serving
 from components.errors import BadInput
-from pipeline.lineage import chain, graph, manifest
-from pipeline.lineage.chain import Chain
-from pipeline.lineage.graph import Edge, Graph, Node
-from pipeline.lineage.record_files import Records, scan
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.paths import RunPaths
+from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph
+from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.statement import digest_of, heads_of, read_statement
+from pipeline.root.paths import RunPaths
 
 SCHEMA_VERSION: Final = 1
 PUSHER: Final = "Pusher"
@@ -57,7 +57,7 @@ class ServedLineage:
         """Returns the lineage as JSON values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "graph"}
         drawn = self.graph.to_dict()
-        states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == graph.EXECUTION}
+        states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
         nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
         done = {"schema_version": SCHEMA_VERSION, "status": "ok", "error": None}
         return {**done, **fields, "nodes": nodes, "edges": drawn["edges"]}
@@ -82,10 +82,10 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     number = _chosen(root, version)
     provenance = read_provenance(root, number)
     records = scan(RunPaths(root).records)
-    ledger = chain.read(RunPaths(root).ledger)
+    ledger = read_ledger(RunPaths(root).ledger)
     push = _push(number, ledger, records)
-    heads = manifest.heads_of(provenance) if push is None else (push[0],)
-    behind = _under_given_names(graph.build(records, heads), ledger, records)
+    heads = heads_of(provenance) if push is None else (push[0],)
+    behind = _under_given_names(build_graph(records, heads), ledger, records)
     run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"] if push is None else push[1].run_id
     compared = [
         node.properties[serving.BASELINE_PROPERTY]
@@ -94,9 +94,9 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     ]
     served = Node(
         id=f"version:{number}",
-        kind=graph.SERVED,
+        kind=SERVED,
         name=f"{RunPaths(root).serving.name}/{number}",
-        sha256=manifest.digest_of(provenance),
+        sha256=digest_of(provenance),
         run_id=run_id,
         time=None if push is None else push[1].finished,
     )
@@ -119,7 +119,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
       EnvironmentProblem: if there is none, or it is no statement.
     """
     path = RunPaths(root).serving / str(version) / serving.PROVENANCE
-    return manifest.read(path)
+    return read_statement(path)
 
 
 def _chosen(root: Path, version: int | None) -> int:
@@ -136,9 +136,9 @@ def _chosen(root: Path, version: int | None) -> int:
 
 def _push(version: int, ledger: Chain, records: Records) -> tuple[str, ExecutionRecord] | None:
     """Returns the newest record of a push that made this version, by the ledger's order."""
-    pushed = [line for line in ledger.lines if line.event == chain.PUSHED and line.details.get("version") == version]
+    pushed = [line for line in ledger.lines if line.event == Event.PUSHED and line.details.get("version") == version]
     for line in ledger.lines if pushed else ():
-        if line.event == chain.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node):
+        if line.event == Event.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node):
             record = records.get(str(line.record))
             return (str(line.record), record) if isinstance(record, ExecutionRecord) else None
     return None
@@ -146,8 +146,8 @@ def _push(version: int, ledger: Chain, records: Records) -> tuple[str, Execution
 
 def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
     """Returns the graph with data files under the names by which the run that ingested them was given them."""
-    ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == graph.DATA_CHANNEL}
-    runs = [line.record for line in ledger.lines if line.event == chain.RUN and line.run_id in ingests]
+    ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == DATA_CHANNEL}
+    runs = [line.record for line in ledger.lines if line.event == Event.RUN and line.run_id in ingests]
     given = [record for record in map(records.get, map(str, runs)) if isinstance(record, RunRecord)]
     names = {f"data:{source.payload_digest}": source.name for record in given for source in record.sources}
     renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in behind.nodes.items()}

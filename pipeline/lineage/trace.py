@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage.history import History, Push, Step
-from pipeline.lineage.record_files import RecordMissing
-from pipeline.paths import RunPaths
+from pipeline.lineage.index import History, Push, Step
+from pipeline.provenance.record_store import RecordMissing
+from pipeline.root.paths import RunPaths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from components.errors import BadInput
 from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
-from pipeline.lineage import chain, manifest
-from pipeline.lineage.artifacts import ArtifactEntry
-from pipeline.lineage.chain import Chain
-from pipeline.lineage.graph import closure
-from pipeline.lineage.record_files import Records, scan
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.lineage.served import read_provenance
-from pipeline.paths import RunPaths
+from pipeline.lineage.show import read_provenance
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.statement import digest_of, heads_of
+from pipeline.root.paths import RunPaths
 
 MODEL: Final = "Classifier"
 """The node whose model is served."""
@@ -85,18 +85,18 @@ def recorded(root: Path, version: int) -> RecordedVersion:
       EnvironmentProblem: if provenance, a record or the ledger cannot be read.
     """
     paths = RunPaths(root)
-    ledger, records = chain.read(paths.ledger), scan(paths.records)
-    pushed = [line for line in ledger.lines if line.event == chain.PUSHED and line.details.get("version") == version]
+    ledger, records = read_ledger(paths.ledger), scan(paths.records)
+    pushed = [line for line in ledger.lines if line.event == Event.PUSHED and line.details.get("version") == version]
     heads = [
         str(line.record)
         for line in ledger.lines
-        if pushed and line.event == chain.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node)
+        if pushed and line.event == Event.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node)
     ]
     if heads:
         sha256, run_id = str(pushed[-1].details["sha256"]), pushed[-1].run_id
     else:
         provenance = _provenance(root, version, ledger)
-        heads, sha256 = list(manifest.heads_of(provenance)), manifest.digest_of(provenance)
+        heads, sha256 = list(heads_of(provenance)), digest_of(provenance)
         run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
     return RecordedVersion(
         root=root,
@@ -116,7 +116,7 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
       root: of its pipeline.
       metrics: that were reported of it.
     """
-    ledger, records = chain.read(RunPaths(root).ledger), scan(RunPaths(root).records)
+    ledger, records = read_ledger(RunPaths(root).ledger), scan(RunPaths(root).records)
     done = [record for record in map(records.get, ledger.order) if isinstance(record, ExecutionRecord)]
     executions = {record.node: record for record in done}
     if MODEL not in executions:
@@ -135,7 +135,7 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
 def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
     serving = RunPaths(root).serving
     if not (serving / str(version) / PROVENANCE).is_file():
-        pushed = {line.details["version"] for line in ledger.lines if line.event == chain.PUSHED}
+        pushed = {line.details["version"] for line in ledger.lines if line.event == Event.PUSHED}
         known = sorted({*map(int, pushed), *(found.version for found in versions(serving))})
         if version not in known:
             wanted = f"one of {', '.join(map(str, known))}" if known else None
@@ -145,6 +145,6 @@ def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
 
 
 def _metrics(run_id: str, ledger: Chain, records: Records) -> Mapping[str, Any] | None:
-    runs = [line.record for line in ledger.lines if line.event == chain.RUN and line.run_id == run_id]
+    runs = [line.record for line in ledger.lines if line.event == Event.RUN and line.run_id == run_id]
     found = [record for record in map(records.get, map(str, runs)) if isinstance(record, RunRecord)]
     return found[-1].metrics if found else None

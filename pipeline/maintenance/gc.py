@@ -14,11 +14,8 @@ from typing import Final
 
 from components import serving
 from components.errors import EnvironmentProblem
-from pipeline.interruption import PROCESS
-from pipeline.lineage import chain, idle, manifest
-from pipeline.lineage.graph import closure
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import (
+from pipeline.lineage.show import read_provenance
+from pipeline.maintenance.orphans import (
     Survey,
     artifact_folders,
     children,
@@ -28,12 +25,17 @@ from pipeline.lineage.orphans import (
     open_keys,
     size,
 )
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.lineage.recovery import recover_first
-from pipeline.lineage.served import read_provenance
-from pipeline.lineage.store import open_store
-from pipeline.paths import RunPaths
-from pipeline.root import check_places, check_removable
+from pipeline.maintenance.recovery import recover_first
+from pipeline.metadata.store import open_store
+from pipeline.process.signals import PROCESS
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.ledger import Event
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.statement import heads_of
+from pipeline.root.lock import exclusive_lock
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_places, check_removable
 
 KEEP_RUNS: Final = 5
 HALF_WRITTEN: Final = ".new-*"
@@ -72,7 +74,7 @@ def collect(
       BadInput: if no pipeline has run here.
       EnvironmentProblem: if a run is under way, or if a record behind what is to stay is missing or changed.
     """
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         if not dry_run:
             recover_first(paths, say)
         survey = Survey.of(paths)
@@ -94,10 +96,10 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
     """
     runs = latest_runs(survey.ledger, keep_runs)
     lines = survey.ledger.lines
-    heads = [line.record for line in lines if line.event == chain.COMMIT and line.run_id in runs]
+    heads = [line.record for line in lines if line.event == Event.COMMIT and line.run_id in runs]
     for line in lines:
         record = (
-            survey.records[line.record] if line.event == chain.RUN and line.run_id in runs and line.record else None
+            survey.records[line.record] if line.event == Event.RUN and line.run_id in runs and line.record else None
         )
         if isinstance(record, RunRecord):
             heads += [node.record for node in record.nodes]
@@ -108,10 +110,10 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
 
 def _heads(survey: Survey, version: int, *, has_provenance: bool) -> list[str | None]:
     lines = survey.ledger.lines
-    pushes = {line.run_id for line in lines if line.event == chain.PUSHED and line.details.get("version") == version}
+    pushes = {line.run_id for line in lines if line.event == Event.PUSHED and line.details.get("version") == version}
     if pushes:
-        return [line.record for line in lines if line.event == chain.COMMIT and line.run_id in pushes]
-    return list(manifest.heads_of(read_provenance(survey.paths.root, version))) if has_provenance else []
+        return [line.record for line in lines if line.event == Event.COMMIT and line.run_id in pushes]
+    return list(heads_of(read_provenance(survey.paths.root, version))) if has_provenance else []
 
 
 def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int) -> Iterator[Garbage]:

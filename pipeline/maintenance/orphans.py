@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from components import serving
 from components.errors import MnistTfxError
-from pipeline.lineage import chain, idle
-from pipeline.lineage.chain import Chain, Line
-from pipeline.lineage.record_files import Records, scan
-from pipeline.lineage.records import ExecutionRecord, Record, RunRecord
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.lineage.store import StoreLost, open_store
-from pipeline.paths import RunPaths
+from pipeline.metadata.store import StoreLost, open_store
+from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.records import ExecutionRecord, Record, RunRecord
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.lock import exclusive_lock
+from pipeline.root.paths import RunPaths
 
 REPAIR: Final = "lineage repair"
 COLLECT: Final = "lineage gc"
@@ -67,7 +67,7 @@ class Survey:
         Raises:
           EnvironmentProblem: if the ledger is broken.
         """
-        return Survey(paths, chain.read(paths.ledger), scan(paths.records))
+        return Survey(paths, read_ledger(paths.ledger), scan(paths.records))
 
     @cached_property
     def committed(self) -> dict[str, ExecutionRecord]:
@@ -113,7 +113,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
       BadInput: if no pipeline has run here.
       EnvironmentProblem: if a run is under way, the ledger is broken or the store locked.
     """
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         survey = Survey.of(paths)
         return (
             *_served(survey),
@@ -171,7 +171,7 @@ def _intents(survey: Survey) -> Iterator[Orphan]:
 
 
 def _records(survey: Survey) -> Iterator[Orphan]:
-    lost = {(line.run_id, line.node) for line in survey.ledger.lines if line.event == chain.LOST}
+    lost = {(line.run_id, line.node) for line in survey.ledger.lines if line.event == Event.LOST}
     for known, record in survey.uncommitted.items():
         # What a lost intent left behind is accounted for.
         if isinstance(record, RunRecord) or (record.run_id, record.node) not in lost:
@@ -228,7 +228,7 @@ def _stages(paths: RunPaths) -> Iterator[Orphan]:
 def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
     """Returns the ids of the last runs that executed something or ended, by the ledger's order."""
     seen = dict.fromkeys(
-        line.run_id for line in reversed(ledger.lines) if line.event in (chain.INTENT, chain.COMMIT, chain.RUN)
+        line.run_id for line in reversed(ledger.lines) if line.event in (Event.INTENT, Event.COMMIT, Event.RUN)
     )
     return frozenset(list(seen)[:count])
 
@@ -236,7 +236,7 @@ def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
 def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
     """Returns the keys of the work that these runs began and that nothing has committed: it may be resumed."""
     began = set(runs)
-    asked = {survey.key_of(line) for line in survey.ledger.lines if line.event == chain.INTENT and line.run_id in began}
+    asked = {survey.key_of(line) for line in survey.ledger.lines if line.event == Event.INTENT and line.run_id in began}
     done = {record.key for record in survey.committed.values()}
     return frozenset(key for key in asked if key is not None and key not in done)
 

@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
-from pipeline import root_file
-from pipeline.code_digest import Code, code_of
-from pipeline.doctor import lock_digest
-from pipeline.git_state import git_state
-from pipeline.lineage import record_files, records
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, measure
-from pipeline.lineage.chain import Line
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.past import Past
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.store import Store, explained
-from pipeline.paths import RunPaths
+from pipeline.metadata.executions import Past
+from pipeline.metadata.store import Store, explained
+from pipeline.provenance import record_store, records
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, measure
+from pipeline.provenance.code import Code, code_of, lock_digest
+from pipeline.provenance.git import git_state
+from pipeline.provenance.ledger import Line
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root import identity
+from pipeline.root.paths import RunPaths
 
 PUSHER: Final = "Pusher"
 EXECUTOR: Final = "components.atomic_pusher.AtomicPusherExecutor"
@@ -68,12 +67,12 @@ class Push:
 
     def begin(self, intent: Line | None = None) -> None:
         """Writes the intent, unless a run left one behind, and puts the running execution."""
-        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+        from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
         one = Past(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
         with explained(self._store.path):
-            self._number = store_writer.begin(
+            self._number = writer.begin(
                 self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
             )
 
@@ -92,7 +91,7 @@ class Push:
         if self._intent is None:
             raise ValueError("not begun")
         record = self._record(self._pushed_model(version, digest), extra)
-        known = record_files.write(self._paths.records, record)
+        known = record_store.write(self._paths.records, record)
         self._publish(known, record)
         self._ledger.pushed(node=PUSHER, run_id=self.run_id, version=version, digest=digest, **details)
         self._ledger.commit(self._intent, record=known)
@@ -100,13 +99,13 @@ class Push:
 
     def reuse(self, nodes: Mapping[str, tuple[str, ExecutionRecord]]) -> None:
         """Puts cached executions for what the rest of the pipeline had done before: {node id: (hash, record)}."""
-        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+        from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         pipeline = self._origin.pipeline
         with explained(self._store.path):
             for node, (known, record) in nodes.items():
                 one = Past(node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=known, record=record)
-                store_writer.put_cached(self._store.raw, one, stored_root(self._paths))
+                writer.put_cached(self._store.raw, one, stored_root(self._paths))
 
     def give_up(self, why: str) -> None:
         """Settles what `begin` left open, after a failure."""
@@ -148,13 +147,13 @@ class Push:
         )
 
     def _publish(self, known: str, record: ExecutionRecord) -> None:
-        from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+        from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         one = Past(
             node=PUSHER, run_id=self.run_id, pipeline=record.pipeline, state="COMPLETE", hash=known, record=record
         )
         with explained(self._store.path):
-            store_writer.publish(self._store.raw, self._number, one, stored_root(self._paths))
+            writer.publish(self._store.raw, self._number, one, stored_root(self._paths))
 
 
 def push_key(paths: RunPaths, origin: Origin) -> str:
@@ -164,7 +163,7 @@ def push_key(paths: RunPaths, origin: Origin) -> str:
 
 def stored_root(paths: RunPaths) -> Path:
     """Returns where the store believes the root to be: where it lay during its last run."""
-    return Path(root_file.place(paths.identity) or paths.root)
+    return Path(identity.place(paths.identity) or paths.root)
 
 
 def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:
@@ -172,6 +171,6 @@ def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:
 
 
 def _code() -> Code:
-    from pipeline.config import CODE  # pydantic, 0.2 s
+    from pipeline.config.pipeline_config import CODE  # pydantic, 0.2 s
 
     return code_of(CODE[PUSHER], lock_digest())

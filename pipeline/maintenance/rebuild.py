@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import EnvironmentProblem, Refused
-from pipeline.interruption import PROCESS
-from pipeline.lineage import chain, idle, store
-from pipeline.lineage.chain import Chain
-from pipeline.lineage.past import Past, highest_number, in_old_order, past
-from pipeline.lineage.record_files import scan, sync_folder
-from pipeline.metadata_sqlite import JOURNALS, StoreLocked, readable
-from pipeline.paths import RunPaths
-from pipeline.root import check_places
+from pipeline.metadata import store
+from pipeline.metadata.executions import Past, highest_number, in_old_order, past
+from pipeline.metadata.sqlite import JOURNALS, StoreLocked, readable
+from pipeline.process.signals import PROCESS
+from pipeline.provenance.ledger import Chain, read_ledger
+from pipeline.provenance.record_store import scan, sync_folder
+from pipeline.root.lock import exclusive_lock
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,12 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
       Refused: if a store that opens is there.
       EnvironmentProblem: if a run is under way, or records or ledger are broken.
     """
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         place = paths.metadata if target is None else target.absolute()
         check_places(paths, place.parent)
         if opens(place):
             raise Refused("a store that opens is here", where=place, hint="--to FILE writes elsewhere")
-        ledger = chain.read(paths.ledger)
+        ledger = read_ledger(paths.ledger)
         pasts = in_old_order(past(ledger, scan(paths.records)), highest_number(paths.artifacts))
         _clear(place)
         new = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
@@ -119,12 +120,12 @@ def _set_aside(place: Path) -> Path | None:
 
 
 def _write(path: Path, pasts: list[Past], ledger: Chain, paths: RunPaths) -> dict[str, int]:
-    from pipeline.lineage import store_writer  # brings ml_metadata's protobufs
+    from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
     raw = store.connect(path)
     try:
         with store.explained(path):
-            return store_writer.write(raw, pasts, ledger.collected(), paths.root)
+            return writer.write(raw, pasts, ledger.collected(), paths.root)
     finally:
         del raw  # closes the file
         descriptor = os.open(path, os.O_RDONLY)

@@ -16,19 +16,19 @@ from typing import Any, Final
 
 from components.errors import MnistTfxError
 from components.serving import ServedVersion
-from pipeline.interruption import PROCESS
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.artifacts import ArtifactRef, difference
-from pipeline.lineage.attach import PUSHER, Origin, Push, push_key
-from pipeline.lineage.chain import Line
-from pipeline.lineage.graph import closure
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import Survey
-from pipeline.lineage.pushes import note_push
-from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord
-from pipeline.lineage.served import read_provenance
-from pipeline.lineage.store import Store, open_store
-from pipeline.paths import RunPaths
+from pipeline.lineage.show import read_provenance
+from pipeline.maintenance.orphans import Survey
+from pipeline.maintenance.push_record import PUSHER, Origin, Push, push_key
+from pipeline.metadata.store import Store, open_store
+from pipeline.process.signals import PROCESS
+from pipeline.provenance import record_store
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.artifacts import ArtifactRef, difference
+from pipeline.provenance.ledger import Event, Line, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.pushes import note_push
+from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.root.paths import RunPaths
 
 REPAIRED: Final = "repaired"
 """Key of `ExecutionRecord.extra`, and of a ledger line's details, where a repair and not a run wrote them."""
@@ -79,7 +79,7 @@ def recover_first(paths: RunPaths, say: Callable[[str], None]) -> None:
     Raises:
       EnvironmentProblem: if the ledger is broken, or the store is lost or locked.
     """
-    if not chain.read(paths.ledger).unsettled():
+    if not read_ledger(paths.ledger).unsettled():
         return
     store = open_store(paths, say=say)
     with PROCESS.held_back():
@@ -210,7 +210,7 @@ class _Recovery:
     def _note_run(self, run_id: str, known: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
         """Writes the record of the run that a push belongs to, which did not live to write it."""
         lines = self._survey.ledger.lines
-        if self._ledger is None or any(line.event == chain.RUN and line.run_id == run_id for line in lines):
+        if self._ledger is None or any(line.event == Event.RUN and line.run_id == run_id for line in lines):
             return
         behind = closure(self._survey.records, [known])
         pusher = behind[known]
@@ -226,19 +226,19 @@ class _Recovery:
             finished=pusher.finished,
             **self._results(behind),
         )
-        self._ledger.run(run_id=run_id, record=record_files.write(self._paths.records, record), **{REPAIRED: True})
+        self._ledger.run(run_id=run_id, record=record_store.write(self._paths.records, record), **{REPAIRED: True})
         self._look_again()
         yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
 
     def _results(self, behind: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
         """Returns the result fields of a run's record, None where the artifacts that tell them cannot be read."""
-        from pipeline import verdicts  # the evaluation's modules, 0.1 s
+        from pipeline.provenance import results  # the evaluation's modules, 0.1 s
 
         by_node = {record.node: record for record in behind.values()}
         try:
-            return verdicts.summary(self._paths.root, by_node)
+            return results.summary(self._paths.root, by_node)
         except (OSError, ValueError, KeyError, TypeError, MnistTfxError):
-            return verdicts.summary(self._paths.root, {PUSHER: by_node[PUSHER]})
+            return results.summary(self._paths.root, {PUSHER: by_node[PUSHER]})
 
     def _runs(self) -> Iterator[Repair]:
         for known, record in self._survey.uncommitted.items():

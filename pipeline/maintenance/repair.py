@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.interruption import PROCESS
-from pipeline.lineage import chain, idle
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.recovery import Repair, recover
-from pipeline.lineage.store import Store, open_store
-from pipeline.paths import RunPaths
-from pipeline.root import check_places
+from pipeline.maintenance.recovery import Repair, recover
+from pipeline.metadata.store import Store, open_store
+from pipeline.process.signals import PROCESS
+from pipeline.provenance.ledger import read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.root.lock import exclusive_lock
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_places
 
 
 def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> tuple[Repair, ...]:
@@ -21,7 +22,7 @@ def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> 
       BadInput: if no pipeline has run here.
       EnvironmentProblem: if a run is under way, the ledger is broken, or the store is lost or locked.
     """
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         if not dry_run:
             check_places(paths, "ledger.jsonl", "metadata.db", "records", "artifacts")
         store = open_store(paths, say=say, read_only=dry_run)
@@ -30,7 +31,7 @@ def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> 
 
 
 def _repairs(paths: RunPaths, store: Store, *, dry_run: bool) -> Iterator[Repair]:
-    if torn := chain.read(paths.ledger).torn:
+    if torn := read_ledger(paths.ledger).torn:
         why = f"{len(torn)} bytes behind its last whole line"
         yield Repair(kind="line-repaired", where=paths.ledger.name, why=why)
     # Opening a ledger repairs a torn line.

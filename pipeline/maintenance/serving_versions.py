@@ -27,18 +27,19 @@ from components.serving import (
     locked,
     raise_floor,
 )
-from pipeline.interruption import PROCESS
-from pipeline.lineage import chain, idle, record_files
-from pipeline.lineage.attach import PUSHER, Origin, Push
-from pipeline.lineage.chain import Line
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import Survey, size
-from pipeline.lineage.records import ExecutionRecord, NodeOutcome, RunRecord, utc
-from pipeline.lineage.recovery import named, recover_first
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.lineage.store import open_store
-from pipeline.paths import RunPaths
-from pipeline.root import WRITTEN_BY_A_PUSH, check_places, check_removable
+from pipeline.maintenance.orphans import Survey, size
+from pipeline.maintenance.push_record import PUSHER, Origin, Push
+from pipeline.maintenance.recovery import named, recover_first
+from pipeline.metadata.store import open_store
+from pipeline.process.signals import PROCESS
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import Event, Line
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord, utc
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.lock import exclusive_lock
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import WRITTEN_BY_A_PUSH, check_places, check_removable
 
 ROLLED_BACK: Final = "rolled_back"
 """Key of `ExecutionRecord.extra` in the record of a rollback: which version it brought back, and instead of which."""
@@ -107,7 +108,7 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
       Refused: if its push is not on record, or its bytes are not those that were pushed.
       EnvironmentProblem: if a run is under way, the store is lost or locked, or the disk does not take it.
     """
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         recover_first(paths, say)
         survey = Survey.of(paths)
         old, highest = _chosen(survey.serving, version)
@@ -165,9 +166,9 @@ def _recorded_push(survey: Survey, old: ServedVersion) -> tuple[Line, ExecutionR
     lines = [
         line
         for line in survey.ledger.lines
-        if line.event == chain.PUSHED and line.details.get("version") == old.version
+        if line.event == Event.PUSHED and line.details.get("version") == old.version
     ]
-    commits = [line for line in survey.ledger.lines if line.event == chain.COMMIT and line.node == PUSHER]
+    commits = [line for line in survey.ledger.lines if line.event == Event.COMMIT and line.node == PUSHER]
     found = [line.record for line in commits if lines and line.run_id == lines[-1].run_id]
     record = survey.records[str(found[-1])] if found else None
     if not isinstance(record, ExecutionRecord) or not old.has_provenance:
@@ -192,11 +193,11 @@ def _note_run(survey: Survey, ledger: Ledger, done: Rollback, before: str, start
         started=utc(started),
         finished=utc(time.time()),
     )
-    ledger.run(run_id=done.run_id, record=record_files.write(survey.paths.records, record))
+    ledger.run(run_id=done.run_id, record=record_store.write(survey.paths.records, record))
 
 
 def _run(survey: Survey, run_id: str) -> RunRecord | None:
-    runs = [line.record for line in survey.ledger.lines if line.event == chain.RUN and line.run_id == run_id]
+    runs = [line.record for line in survey.ledger.lines if line.event == Event.RUN and line.run_id == run_id]
     record = survey.records[str(runs[-1])] if runs else None
     return record if isinstance(record, RunRecord) else None
 
@@ -230,7 +231,7 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
     """
     if keep < 1:
         raise BadInput("the highest version always stays", where="--keep", wanted="1 or more", got=keep)
-    with idle.held(root) as paths:
+    with exclusive_lock(root) as paths:
         directory = ServingDirectory.of(paths)
         whole = [served for served in directory.recorded if directory.is_as_recorded(served)]
         found = Pruning(

@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from components import untrusted
 from components.errors import BadInput, EnvironmentProblem
-from pipeline import root_file
-from pipeline.paths import RunPaths
+from pipeline.root import identity
+from pipeline.root.paths import RunPaths
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -131,7 +131,7 @@ def connection_config(
     Raises:
       BadInput: as `parse`.
     """
-    return parse(url_or_path).config()
+    return parse_address(url_or_path).config()
 
 
 def recorded_address(paths: RunPaths) -> str | None:
@@ -142,10 +142,10 @@ def recorded_address(paths: RunPaths) -> str | None:
     if paths.identity.is_symlink() or not untrusted.is_file(paths.identity):
         return None
     try:
-        found = root_file.read(paths.identity)
+        found = identity.read(paths.identity)
     except EnvironmentProblem:
         return None
-    address, before = found.get(root_file.RECORDED), found.get(root_file.PLACE)
+    address, before = found.get(identity.RECORDED), found.get(identity.PLACE)
     if not address:
         return None
     if before is not None and address.startswith(f"{before}/"):
@@ -153,7 +153,7 @@ def recorded_address(paths: RunPaths) -> str | None:
     return None if address == str(paths.metadata) else address
 
 
-def parse(text: str, environ: Mapping[str, str] | None = None) -> Address:
+def parse_address(text: str, environ: Mapping[str, str] | None = None) -> Address:
     """Returns the address in a URL or path; nothing is connected to.
 
     Args:

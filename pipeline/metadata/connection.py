@@ -19,18 +19,10 @@ from tfx.orchestration import metadata
 
 from components import disk
 from components.errors import BadInput, EnvironmentProblem
-from pipeline import metadata_reach, metadata_sqlite
-from pipeline.lineage import store
-from pipeline.lineage.chain import COMMIT, Chain
-from pipeline.metadata_url import (
-    FORMS,
-    OPTION,
-    Address,
-    GrpcService,
-    SqliteFile,
-    recorded_address,
-)
-from pipeline.paths import RunPaths
+from pipeline.metadata import server, sqlite, store
+from pipeline.metadata.address import FORMS, OPTION, Address, GrpcService, SqliteFile, recorded_address
+from pipeline.provenance.ledger import Chain, Event
+from pipeline.root.paths import RunPaths
 
 PATIENCE: Final = 3.0
 """Seconds of waiting for another process after which the user is told."""
@@ -83,11 +75,11 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
         if isinstance(self.address, SqliteFile):
             # Its constructor turns an AbortedError into a RuntimeError.
             if isinstance(error, errors.AbortedError) or "Concurrent writes" in text:
-                return metadata_sqlite.locked_by(self.address.path, None)
+                return sqlite.locked_by(self.address.path, None)
             if disk.is_full(error):
-                return metadata_sqlite.no_space(self.address.path)
+                return sqlite.no_space(self.address.path)
             return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text, hint=self._rebuild)
-        return metadata_reach.problem(self.address, error)
+        return server.problem(self.address, error)
 
     def _open(self) -> metadata_store.MetadataStore:
         if isinstance(self.address, SqliteFile) and self.address.path.exists():
@@ -104,7 +96,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             waited = time.monotonic() - started
             if waited >= self._wait:
                 self._wait = 0.0  # settling what the failure left open does not wait once more
-                raise metadata_sqlite.locked_by(path, process)
+                raise sqlite.locked_by(path, process)
             if waited >= PATIENCE and not told:
                 self._say(f"{path} is locked by process {process}: waiting for it")
                 told = True
@@ -132,11 +124,11 @@ def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callabl
     if recorded not in (None, str(address)):
         rebuild = f"the last run had {OPTION} {recorded}; {rebuild}"
     # Newest first, so that one look is enough.
-    runs = dict.fromkeys(line.run_id for line in reversed(chain.lines) if line.event == COMMIT)
+    runs = dict.fromkeys(line.run_id for line in reversed(chain.lines) if line.event == Event.COMMIT)
     if isinstance(address, SqliteFile):
         _check_file(address.path, expected=bool(runs), rebuild=rebuild)
     else:
-        metadata_reach.check_server(address)
+        server.check_server(address)
     connection = Connection(address, say=say, rebuild=rebuild)
     _probe(connection)
     with connection as handle:
@@ -160,7 +152,7 @@ def _probe(connection: Connection) -> None:
     if not isinstance(connection.address, GrpcService):
         return
     try:
-        metadata_reach.probe(connection.address)
+        server.probe(connection.address)
     except errors.StatusError as err:
         raise connection.problem(err) from err
 
@@ -181,7 +173,7 @@ def _check_file(path: Path, *, expected: bool, rebuild: str) -> None:
             what = "the metadata store is missing or empty, but the ledger is not"
             raise EnvironmentProblem(what, where=path, hint=rebuild)
         return
-    if not start.startswith(metadata_sqlite.MAGIC):
+    if not start.startswith(sqlite.MAGIC):
         raise EnvironmentProblem("not an SQLite file", where=path, hint=rebuild)
     # While a journal lies beside it, SQLite itself has yet to put the file right.
     wanted = 0 if path.with_name(f"{path.name}-journal").exists() else _length(start)
@@ -214,6 +206,6 @@ def _length(start: bytes) -> int:
 
 def _writer(path: Path) -> int | None:
     try:
-        return metadata_sqlite.writer(path)
+        return sqlite.writer(path)
     except OSError as err:
         raise EnvironmentProblem("the metadata store cannot be written", where=path, got=err.strerror) from err

@@ -13,15 +13,9 @@ from typing import Any, Final
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.lineage.artifacts import ROOT_MARK, ArtifactEntry, ArtifactRef
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.store_types import (
-    EXECUTION_TYPES,
-    SPLIT_TYPES,
-    execution_type_name,
-    json_list,
-    split_names,
-)
+from pipeline.metadata.types import EXECUTION_TYPES, SPLIT_TYPES, execution_type_name, json_list, split_names
+from pipeline.provenance.artifacts import ROOT_MARK, ArtifactEntry, ArtifactRef
+from pipeline.provenance.records import ExecutionRecord
 
 ARTIFACT_BASES: Final[Mapping[str, str]] = {
     "Examples": "DATASET",

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.lineage import chain
-from pipeline.lineage.chain import Chain, Line
-from pipeline.lineage.record_files import Records
-from pipeline.lineage.records import ExecutionRecord, RunRecord
+from pipeline.provenance.ledger import Chain, Event, Line
+from pipeline.provenance.record_store import Records
+from pipeline.provenance.records import ExecutionRecord, RunRecord
 
 UNNUMBERED: Final = 1 << 20
 """No execution has such a number; a folder with a longer name is none of TFX's."""
@@ -47,17 +46,17 @@ def past(ledger: Chain, records: Records) -> list[Past]:
     Raises:
       EnvironmentProblem: if a record is missing or changed.
     """
-    intents = {line.sequence: line for line in ledger.lines if line.event == chain.INTENT}
+    intents = {line.sequence: line for line in ledger.lines if line.event == Event.INTENT}
     names = {record.run_id: record.recipe for record in _runs(ledger, records)}
     found = []
     for line in ledger.lines:
         record = records[line.record] if line.record is not None else None
-        if line.event == chain.COMMIT and isinstance(record, ExecutionRecord):
+        if line.event == Event.COMMIT and isinstance(record, ExecutionRecord):
             found.append(_completed(line, record))
-        elif line.event == chain.LOST and line.details.get("intent") in intents:
+        elif line.event == Event.LOST and line.details.get("intent") in intents:
             name = names.get(line.run_id) or next(iter(names.values()), "")
             found.append(Past(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
-        elif line.event == chain.RUN and isinstance(record, RunRecord):
+        elif line.event == Event.RUN and isinstance(record, RunRecord):
             found += _cached(record, records)
     return found
 
@@ -75,7 +74,7 @@ def _completed(line: Line, record: ExecutionRecord) -> Past:
 
 def _runs(ledger: Chain, records: Records) -> Iterator[RunRecord]:
     for line in ledger.lines:
-        record = records[line.record] if line.event == chain.RUN and line.record is not None else None
+        record = records[line.record] if line.event == Event.RUN and line.record is not None else None
         if isinstance(record, RunRecord):
             yield record
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.metadata_url import Address, SqliteFile
+from pipeline.metadata.address import Address, SqliteFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PROCESS: Final = "pipeline.lineage.audit.store_process"
+PROCESS: Final = "pipeline.metadata.reader_process"
 
 
 class Unasked(EnvironmentProblem):

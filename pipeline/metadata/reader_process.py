@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import EnvironmentProblem
-from pipeline import metadata_sqlite, metadata_url
+from pipeline.metadata import sqlite
+from pipeline.metadata.address import GrpcService, MysqlDatabase, SqliteFile, parse_address
 
 
 def main() -> None:
@@ -40,8 +41,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         from ml_metadata import errors
     except ImportError as err:
         return {"error": f"ml_metadata cannot be imported: {err}", "unknown": True}
-    address = metadata_url.parse(request["metadata"])
-    if not isinstance(address, metadata_url.SqliteFile):
+    address = parse_address(request["metadata"])
+    if not isinstance(address, SqliteFile):
         return _answer_of_server(address, request)
     try:
         return _answer_of_file(address.path, request)
@@ -54,9 +55,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the answer of a file, or why it cannot be asked, which says nothing about what is in it."""
     try:
-        with metadata_sqlite.readable(path) as (place, is_copy):
+        with sqlite.readable(path) as (place, is_copy):
             return {"answer": _ask(_opened(place, read_only=not is_copy), request["made"], request["read"])}
-    except metadata_sqlite.StoreLocked as err:
+    except sqlite.StoreLocked as err:
         return {"error": f"{err.what}; {err.hint}", "unknown": True}
     except EnvironmentProblem as err:
         # Something else in a journal's place is no accident; a copy for which there is no room comes with a hint.
@@ -77,17 +78,17 @@ def _opened(place: Path, *, read_only: bool) -> Any:
     return metadata_store.MetadataStore(config)
 
 
-def _answer_of_server(address: metadata_url.MysqlDatabase | metadata_url.GrpcService, request: Any) -> dict[str, Any]:
+def _answer_of_server(address: MysqlDatabase | GrpcService, request: Any) -> dict[str, Any]:
     """Returns the answer of a server: where it fails, that says nothing about what is in it."""
     from ml_metadata import errors
 
-    from pipeline import metadata_reach
+    from pipeline.metadata import server
 
     try:
-        store = metadata_reach.connect(address)
+        store = server.connect(address)
         return {"answer": _ask(store, request["made"], request["read"])}
     except (errors.StatusError, RuntimeError) as err:
-        found = metadata_reach.problem(address, err)
+        found = server.problem(address, err)
     except EnvironmentProblem as err:
         found = err
     got = "" if found.got is None else f": {found.got}"
@@ -156,7 +157,7 @@ def _event(event: Any) -> dict[str, Any]:
 
 
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns protobuf values as the records hold them (`pipeline.execution` does the same when it writes them)."""
+    """Returns protobuf values as the records hold them (`pipeline.runner.execution` does the same when it writes them)."""
     return {name: _value(value, value.WhichOneof("value")) for name, value in properties.items()}
 
 

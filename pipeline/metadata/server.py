@@ -9,7 +9,7 @@ import socket
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.metadata_url import PASSWORD_VARIABLE, GrpcService, MysqlDatabase
+from pipeline.metadata.address import PASSWORD_VARIABLE, GrpcService, MysqlDatabase
 
 REACH: Final = 5.0
 """Seconds that a server may take to answer at all."""

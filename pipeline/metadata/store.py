@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from components import disk
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.lineage import chain
-from pipeline.metadata_sqlite import MAGIC, header, locked_by, no_space, readable, writer
-from pipeline.metadata_url import Address, SqliteFile, parse, recorded_address
-from pipeline.paths import RunPaths
+from pipeline.metadata.address import Address, SqliteFile, parse_address, recorded_address
+from pipeline.metadata.sqlite import MAGIC, header, locked_by, no_space, readable, writer
+from pipeline.provenance.ledger import read_ledger
+from pipeline.root.paths import RunPaths
 
 LOCK_WAIT: Final = 25.0
 """Seconds to wait for another process, about as long as MLMD itself waits."""
@@ -121,7 +121,7 @@ def record_of(artifact: Any) -> str | None:
 def _runs(paths: RunPaths) -> tuple[str, ...]:
     """Returns the runs of a root; one that was killed before it got into the ledger has its log."""
     logged = (path.stem for path in sorted(paths.log("").parent.glob("*.log")))
-    return tuple(dict.fromkeys((*(line.run_id for line in chain.read(paths.ledger).lines), *logged)))
+    return tuple(dict.fromkeys((*(line.run_id for line in read_ledger(paths.ledger).lines), *logged)))
 
 
 def open_store(
@@ -151,9 +151,9 @@ def open_store(
         address = _parsed(recorded, paths)
         if isinstance(address, SqliteFile):
             return _open_elsewhere(address, paths, _Opening(say, wait, patience, read_only))
-        from pipeline import metadata_reach
+        from pipeline.metadata import server
 
-        return Store(address, metadata_reach.connect(address), paths)
+        return Store(address, server.connect(address), paths)
     return _Opening(say, wait, patience, read_only).open(paths.metadata, paths.metadata)
 
 
@@ -179,7 +179,7 @@ class _Opening:
 
 def _parsed(recorded: str, paths: RunPaths) -> Address:
     try:
-        return parse(recorded)
+        return parse_address(recorded)
     except BadInput as err:
         raise EnvironmentProblem("names no metadata store", where=paths.identity, got=err.got) from err
 
@@ -253,9 +253,9 @@ def explained(where: Path | Address) -> Iterator[None]:
         yield
     except (errors.StatusError, RuntimeError) as err:
         if not isinstance(path, Path):
-            from pipeline import metadata_reach
+            from pipeline.metadata import server
 
-            raise metadata_reach.problem(path, err) from err
+            raise server.problem(path, err) from err
         # The constructor turns an AbortedError into a RuntimeError.
         if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
             raise locked_by(path, None) from err

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from components.features import SPLITS
-from pipeline.lineage.artifacts import ArtifactEntry
+from pipeline.provenance.artifacts import ArtifactEntry
 
 PIPELINE, PIPELINE_RUN, NODE = "pipeline", "pipeline_run", "node"
 """Context types; an execution is in one context of each."""

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.lineage import store_entries as entries
-from pipeline.lineage.artifacts import ArtifactRef
-from pipeline.lineage.past import Past
-from pipeline.lineage.store_types import NODE, PIPELINE, PIPELINE_RUN
+from pipeline.metadata import entries
+from pipeline.metadata.executions import Past
+from pipeline.metadata.types import NODE, PIPELINE, PIPELINE_RUN
+from pipeline.provenance.artifacts import ArtifactRef
 
 Inputs = Mapping[str, tuple[ArtifactRef, ...]]
 

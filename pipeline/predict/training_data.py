@@ -12,14 +12,14 @@ from components.errors import CannotTell, MnistTfxError
 from components.features import TEST, TRAIN
 from components.profile import require_profile
 from components.untrusted import read_object
-from pipeline.lineage import record_files
-from pipeline.lineage.facts import INGEST
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.served import read_provenance
-from pipeline.paths import RunPaths
+from pipeline.lineage.diff.facts import INGEST
+from pipeline.lineage.show import read_provenance
 from pipeline.predict.answer import Version
+from pipeline.provenance import record_store
+from pipeline.provenance.records import ExecutionRecord
 from pipeline.report import example_rows
 from pipeline.report.example_rows import ImageRows
+from pipeline.root.paths import RunPaths
 
 TRAIN_ROWS: Final = 6_000
 HELD_OUT_ROWS: Final = 1_000
@@ -78,7 +78,7 @@ def _examples(root: Path, version: Version) -> tuple[Path, Mapping[str, Mapping[
     provenance = read_provenance(root, version.served.version)
     executions = provenance["predicate"]["buildDefinition"]["internalParameters"]["executions"]
     known = [execution["record"] for execution in executions if execution["node"] == INGEST]
-    record = record_files.read(RunPaths(root).records, known[-1])
+    record = record_store.read(RunPaths(root).records, known[-1])
     if not isinstance(record, ExecutionRecord):
         raise TypeError("not the record of an execution")
     (entry,) = record.outputs["examples"]

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from components import disk
 from components.errors import EnvironmentProblem, MnistTfxError
-from pipeline import lean_imports, lifeline
+from pipeline.process import lean_imports, lifeline
 
 PRELOAD: Final = (
     "tensorflow",

@@ -1,4 +1,4 @@
-"""An executor and what it is given -> its output, computed in a process of its own (see `pipeline.forkserver`)."""
+"""An executor and what it is given -> its output, computed in a process of its own (see `pipeline.process.forkserver`)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from typing_extensions import Self
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.device import VISIBLE, cuda_environment
-from pipeline import lifeline
-from pipeline.interruption import PROCESS
+from pipeline.process import lifeline
+from pipeline.process.signals import PROCESS
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -59,7 +59,7 @@ class StageProcesses:
         # A signal between the process's start and the end of the assignment would leave it to itself.
         with PROCESS.held_back(), theirs, self._log.open("ab") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.forkserver"],
+                [sys.executable, "-m", "pipeline.process.forkserver"],
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
@@ -167,7 +167,7 @@ class StageProcesses:
 
 
 def _project_folder() -> str:
-    return str(Path(__file__).resolve().parent.parent)
+    return str(Path(__file__).resolve().parents[2])
 
 
 def _error(node: str, fields: dict[str, Any], log: Path) -> MnistTfxError:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline import standard_streams
-from pipeline.standard_streams import STDERR, STDOUT, Loss
+from pipeline.process import standard_streams
+from pipeline.process.standard_streams import STDERR, STDOUT, Loss
 
 
 def own_console(*, stderr: bool) -> Console:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage.record_files import RecordMissing
-from pipeline.lineage.records import ExecutionRecord, Record
+from pipeline.provenance.record_store import RecordMissing
+from pipeline.provenance.records import ExecutionRecord, Record
 
 SERVED, EXECUTION, DATA = "served", "execution", "data"
 DATA_CHANNEL: Final = "data"
@@ -119,7 +119,7 @@ def closure(records: Mapping[str, Record], heads: Iterable[str]) -> dict[str, Ex
     return finished
 
 
-def build(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
+def build_graph(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
     """Returns the graph of the records `heads`, of all behind them, and of the data files these read.
 
     Raises:

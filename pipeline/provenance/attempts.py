@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from pipeline.lineage.records import ExecutionRecord
+from pipeline.provenance.records import ExecutionRecord
 
 Known = Mapping[str, ExecutionRecord]
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.atomic_pusher import PROVENANCE_FILE, SIGNATURE_FILE
-from pipeline.lineage import manifest, signing
-from pipeline.lineage.artifacts import ArtifactEntry
-from pipeline.lineage.keys import PrivateKey
-from pipeline.lineage.record_files import Records
+from pipeline.provenance import signing
+from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.keys import PrivateKey
+from pipeline.provenance.record_store import Records
+from pipeline.provenance.statement import build_statement, served_files, statement_bytes
 
 
 def write(folder: Path, model: ArtifactEntry, records: Records, heads: Sequence[str], key: PrivateKey | None) -> None:
@@ -26,7 +27,7 @@ def write(folder: Path, model: ArtifactEntry, records: Records, heads: Sequence[
       Refused: if no record behind `heads` made the model, or a link is in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    statement = manifest.to_bytes(manifest.statement(manifest.served_files(model), records, heads))
+    statement = statement_bytes(build_statement(served_files(model), records, heads))
     (folder / PROVENANCE_FILE).write_bytes(statement)
     if key is not None:
         (folder / SIGNATURE_FILE).write_bytes(signing.envelope_bytes(statement, key))

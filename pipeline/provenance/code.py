@@ -12,14 +12,21 @@ import dataclasses
 import functools
 import importlib.util
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from components.digest import canonical_json, sha256_bytes
+from components.digest import canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem
 
 PACKAGES: Final = ("components", "pipeline")
+
+LOCK_PLACES: Final = (
+    Path(__file__).resolve().parents[2] / "requirements.lock",
+    Path(sys.prefix) / "share" / "mnist-tfx" / "requirements.lock",
+)
+"""In a clone, and where an installed wheel puts it."""
 
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _SCRIPT: Final = re.compile(r"\w+\.py")
@@ -173,3 +180,14 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
         above = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
         start = ".".join(part for part in (above, node.module) if part)
         yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def lock_file() -> Path | None:
+    """Returns the lock that came with this code."""
+    return next((place for place in LOCK_PLACES if place.is_file()), None)
+
+
+def lock_digest() -> str:
+    """Returns the SHA-256 of the lock that came with this code; empty if none did."""
+    lock = lock_file()
+    return "" if lock is None else sha256_file(lock)

@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 from components.digest import canonical_json
-from pipeline.lineage.keys import PrivateKey, PublicKey
+from pipeline.provenance.keys import PrivateKey, PublicKey
 
 
 class NotAnEnvelope(ValueError):

@@ -17,8 +17,8 @@ from typing import Any, Final
 from components.digest import file_entry, is_provenance, manifest_digest
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE, SIGNATURE
-from pipeline.lineage import manifest
-from pipeline.lineage.artifacts import checked_path
+from pipeline.provenance.artifacts import checked_path
+from pipeline.provenance.statement import digest_of, manifest_of
 
 ENVELOPE: Final = SIGNATURE
 """The signed statement; like the statement itself it is no part of the model's digest."""
@@ -64,7 +64,7 @@ def compare(statement: Mapping[str, Any], folder: Path) -> tuple[Fault, ...]:
       EnvironmentProblem: if something in the folder cannot be read.
     """
     faults = list(_of_statement(statement))
-    wanted = manifest.manifest_of(statement)
+    wanted = manifest_of(statement)
     found = _listed(folder)
     faults += [Fault(what=MISSING, path=path, wanted=_told(wanted[path])) for path in wanted if path not in found]
     faults += [Fault(what=EXTRA, path=path) for path in found if path not in wanted and path not in BESIDE]
@@ -80,7 +80,7 @@ def _of_statement(statement: Mapping[str, Any]) -> Iterable[Fault]:
     for name, times in Counter(names).items():
         if times > 1:
             yield Fault(what=STATEMENT, path=name, wanted="each file once", found=f"{times} times")
-    files = manifest.manifest_of(statement)
+    files = manifest_of(statement)
     for name in files:
         try:
             safe = not is_provenance(checked_path(name))
@@ -88,7 +88,7 @@ def _of_statement(statement: Mapping[str, Any]) -> Iterable[Fault]:
             safe = False
         if not safe:
             yield Fault(what=NAME, path=name)
-    if (found := manifest_digest(files)) != (told := manifest.digest_of(statement)):
+    if (found := manifest_digest(files)) != (told := digest_of(statement)):
         yield Fault(what=STATEMENT, path=".", wanted=f"tree digest {told}", found=found)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from components.digest import canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput
 
-PROJECT: Final = Path(__file__).resolve().parent.parent
+PROJECT: Final = Path(__file__).resolve().parents[2]
 
 SOURCES: Final = ("components", "pipeline", "schema", "requirements.lock")
 """Where an untracked file counts as a change: data, scratch folders and reports beside the code do not."""

@@ -29,8 +29,18 @@ FIRST: Final = "0" * 64
 
 FIELDS: Final = ("sequence", "previous", "time", "event", "node", "run_id", "record")
 DIGEST: Final = "digest"
-INTENT, COMMIT, LOST, RUN, PUSHED = "intent", "commit", "lost", "run", "pushed"
-COLLECTED, PRUNED = "collected", "pruned"
+
+
+class Event:
+    """Kinds of ledger lines."""
+
+    INTENT: Final = "intent"
+    COMMIT: Final = "commit"
+    LOST: Final = "lost"
+    RUN: Final = "run"
+    PUSHED: Final = "pushed"
+    COLLECTED: Final = "collected"
+    PRUNED: Final = "pruned"
 
 
 class LedgerBroken(EnvironmentProblem):
@@ -139,12 +149,12 @@ class _Collected(TypedDict):
 
 _LINE: Final = Shape(Line)
 _DETAILS: Final[Mapping[str, Shape[Any]]] = {
-    INTENT: Shape(_Intent),
-    COMMIT: Shape(_Settled),
-    LOST: Shape(_Settled),
-    PUSHED: Shape(_Version),
-    PRUNED: Shape(_Version),
-    COLLECTED: Shape(_Collected),
+    Event.INTENT: Shape(_Intent),
+    Event.COMMIT: Shape(_Settled),
+    Event.LOST: Shape(_Settled),
+    Event.PUSHED: Shape(_Version),
+    Event.PRUNED: Shape(_Version),
+    Event.COLLECTED: Shape(_Collected),
 }
 """What is read of the details of each event."""
 
@@ -172,28 +182,28 @@ class Chain:
     @property
     def order(self) -> tuple[str, ...]:
         """Hashes of the committed execution records, oldest first."""
-        return tuple(line.record for line in self.lines if line.event == COMMIT and line.record is not None)
+        return tuple(line.record for line in self.lines if line.event == Event.COMMIT and line.record is not None)
 
     def unsettled(self) -> tuple[Line, ...]:
         """Returns the intents that nothing has committed or given up."""
-        settled = {line.details.get("intent") for line in self.lines if line.event in (COMMIT, LOST)}
-        return tuple(line for line in self.lines if line.event == INTENT and line.sequence not in settled)
+        settled = {line.details.get("intent") for line in self.lines if line.event in (Event.COMMIT, Event.LOST)}
+        return tuple(line for line in self.lines if line.event == Event.INTENT and line.sequence not in settled)
 
     def unfinished(self) -> dict[str, str]:
         """Returns {node key: the newest run that began this work} of the work that no commit ever ended."""
-        begun = [(line.details.get("key"), line) for line in self.lines if line.event == INTENT]
-        committed = {line.details.get("intent") for line in self.lines if line.event == COMMIT}
+        begun = [(line.details.get("key"), line) for line in self.lines if line.event == Event.INTENT]
+        committed = {line.details.get("intent") for line in self.lines if line.event == Event.COMMIT}
         done = {key for key, line in begun if line.sequence in committed}
         return {key: line.run_id for key, line in begun if isinstance(key, str) and key not in done}
 
     def collected(self) -> frozenset[str]:
         """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
-        removed = (line.details["paths"] for line in self.lines if line.event == COLLECTED)
+        removed = (line.details["paths"] for line in self.lines if line.event == Event.COLLECTED)
         return frozenset(path for paths in removed for path in paths)
 
     def highest_version(self) -> int:
         """Returns the highest served version ever recorded, 0 if none was."""
-        return max((line.details["version"] for line in self.lines if line.event == PUSHED), default=0)
+        return max((line.details["version"] for line in self.lines if line.event == Event.PUSHED), default=0)
 
     def expect(self, head: Head) -> None:
         """Checks that the chain still holds a head that was kept elsewhere.
@@ -208,7 +218,7 @@ class Chain:
             raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=found)
 
 
-def parse(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:
+def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:
     """Returns the chain in `data`, a file's bytes or what follows the line `after`.
 
     Raises:
@@ -224,7 +234,7 @@ def parse(data: bytes, *, after: Head | None = None, where: object = "ledger") -
     return Chain(tuple(lines), torn)
 
 
-def read(path: Path) -> Chain:
+def read_ledger(path: Path) -> Chain:
     """Returns the chain in a ledger, without locking or repairing it; a file that is not there has no lines.
 
     Raises:
@@ -238,7 +248,7 @@ def read(path: Path) -> Chain:
     except BadInput as err:
         got = f"{err.what}: {err.got}" if err.got else err.what
         raise EnvironmentProblem("cannot read the ledger", where=path, wanted=err.wanted, got=got) from err
-    return parse(data, where=path)
+    return parse_ledger(data, where=path)
 
 
 def checked(text: bytes, head: Head, where: object) -> Line:

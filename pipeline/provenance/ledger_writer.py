@@ -19,24 +19,10 @@ from typing import Any, Final
 from components import disk
 from components.errors import BadInput, EnvironmentProblem
 from components.untrusted import kind_of, parse_json
-from pipeline.lineage.chain import (
-    COLLECTED,
-    COMMIT,
-    INTENT,
-    LOST,
-    PRUNED,
-    PUSHED,
-    RUN,
-    Chain,
-    Head,
-    LedgerBroken,
-    Line,
-    checked,
-    parse,
-    read,
-)
-from pipeline.lineage.record_files import sync_folder
-from pipeline.lineage.records import utc
+from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, checked, parse_ledger, read_ledger
+from pipeline.provenance.record_store import scan, sync_folder
+from pipeline.provenance.records import ExecutionRecord, utc
+from pipeline.root.paths import RunPaths
 
 LOCK_WAIT: Final = 60.0
 """Seconds to wait for another writer, which holds the lock for one line at a time."""
@@ -83,7 +69,7 @@ class Ledger:
           LedgerBroken: naming the first bad line, or that lines which this process knows are gone.
         """
         known = self._chain.head
-        chain = read(self.path)
+        chain = read_ledger(self.path)
         chain.expect(known)
         return chain.head
 
@@ -93,37 +79,37 @@ class Ledger:
 
     def intent(self, *, node: str, run_id: str, **details: Any) -> Line:
         """Appends that a node is about to execute; on disk when this returns."""
-        return self._append(INTENT, node=node, run_id=run_id, record=None, details=details)
+        return self._append(Event.INTENT, node=node, run_id=run_id, record=None, details=details)
 
     def commit(self, intent: Line, *, record: str, **details: Any) -> Line:
         """Appends that an intent was published, with the hash of its record."""
-        return self._settle(COMMIT, intent, record, details)
+        return self._settle(Event.COMMIT, intent, record, details)
 
     def lost(self, intent: Line, *, why: str, **details: Any) -> Line:
         """Appends that an intent came to nothing."""
-        return self._settle(LOST, intent, None, {"why": why, **details})
+        return self._settle(Event.LOST, intent, None, {"why": why, **details})
 
     def run(self, *, run_id: str, record: str, **details: Any) -> Line:
         """Appends that a run ended, with the hash of its record."""
-        return self._append(RUN, node=None, run_id=run_id, record=record, details=details)
+        return self._append(Event.RUN, node=None, run_id=run_id, record=record, details=details)
 
     def pushed(self, *, node: str, run_id: str, version: int, digest: str, **details: Any) -> Line:
         """Appends that the model with the tree digest `digest` became a served version."""
         details = {"version": version, "sha256": digest, **details}
-        return self._append(PUSHED, node=node, run_id=run_id, record=None, details=details)
+        return self._append(Event.PUSHED, node=node, run_id=run_id, record=None, details=details)
 
     def collected(self, *, node: str, run_id: str, record: str, paths: Sequence[str], **details: Any) -> Line:
         """Appends that artifacts of a record are about to be removed; an audit then calls them collected, not missing."""
         details = {"paths": list(paths), **details}
-        return self._append(COLLECTED, node=node, run_id=run_id, record=record, details=details)
+        return self._append(Event.COLLECTED, node=node, run_id=run_id, record=record, details=details)
 
     def pruned(self, *, run_id: str, version: int, digest: str | None, **details: Any) -> Line:
         """Appends that a served version, the model with the tree digest `digest`, is about to be removed."""
         details = {"version": version, "sha256": digest, **details}
-        return self._append(PRUNED, node=None, run_id=run_id, record=None, details=details)
+        return self._append(Event.PRUNED, node=None, run_id=run_id, record=None, details=details)
 
     def _settle(self, event: str, intent: Line, record: str | None, details: Mapping[str, Any]) -> Line:
-        if intent.event != INTENT or intent.sequence not in {line.sequence for line in self.unsettled()}:
+        if intent.event != Event.INTENT or intent.sequence not in {line.sequence for line in self.unsettled()}:
             raise ValueError(f"line {intent.sequence} is no unsettled intent")
         details = {"intent": intent.sequence, **details}
         return self._append(event, node=intent.node, run_id=intent.run_id, record=record, details=details)
@@ -157,7 +143,7 @@ class Ledger:
         if size < self._size:
             raise LedgerBroken("its tail was cut", where=self.path, wanted=f"{self._size} bytes", got=size)
         data = os.pread(descriptor, size - self._size, self._size)
-        added = parse(data, after=self._chain.head, where=self.path)
+        added = parse_ledger(data, after=self._chain.head, where=self.path)
         self._chain = Chain(self._chain.lines + added.lines)
         self._size = size - len(added.torn)
         if added.torn:
@@ -224,3 +210,18 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def require_ledger(paths: RunPaths, chain: Chain) -> None:
+    """Checks that the ledger has not been lost: a new one would start again from version 1, and prove nothing.
+
+    Raises:
+      EnvironmentProblem: if records tell of executions and the ledger of none.
+    """
+    if chain.lines or not any(isinstance(r, ExecutionRecord) for r in scan(paths.records).values()):
+        return
+    raise EnvironmentProblem(
+        "the ledger is missing or empty, but there are records",
+        where=paths.ledger,
+        hint="put the file back from a copy, or use another --root",
+    )

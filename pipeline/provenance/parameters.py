@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 from components.errors import BadInput, EnvironmentProblem
 from components.shapes import Shape
 from components.untrusted import parse_json
-from pipeline.lineage.artifacts import checked_path
-from pipeline.lineage.records import ExecutionRecord, has_autoencoder
+from pipeline.provenance.artifacts import checked_path
+from pipeline.provenance.records import ExecutionRecord, has_autoencoder
 
 
 class Part(TypedDict):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.lineage import chain
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.records import ExecutionRecord
+from pipeline.provenance.ledger import Event
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import ExecutionRecord
 
 PUSHER: Final = "Pusher"
 VERSION: Final = "pushed_version"
@@ -30,6 +30,6 @@ def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
     """
     number = version_of(record)
     model = next(iter(record.inputs.get("model", ())), None)
-    noted = any(line.event == chain.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
+    noted = any(line.event == Event.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
     if number is not None and model is not None and not noted:
         ledger.pushed(node=PUSHER, run_id=record.run_id, version=number, digest=model.sha256, **details)

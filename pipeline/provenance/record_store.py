@@ -14,7 +14,7 @@ from components import disk
 from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.untrusted import MIB, read_bytes
-from pipeline.lineage.records import Record, from_bytes, to_bytes
+from pipeline.provenance.records import Record, from_bytes, to_bytes
 
 LARGEST: Final = 64 * MIB
 """Bytes of a record; a thousand would be unusual, were it not for the manifest of every file that was made."""

@@ -12,11 +12,11 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.errors import EnvironmentProblem
 from components.untrusted import read_object
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage import records
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef
-from pipeline.lineage.records import ExecutionRecord, Scalar
+from pipeline.provenance import records
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import ExecutionRecord, Scalar
 
 EXAMPLES: Final = "examples"
 MODEL_RUN: Final = "model_run"

@@ -22,10 +22,10 @@ from components.errors import BadInput, EnvironmentProblem, printable
 from components.shapes import Shape
 from components.untrusted import parse_object
 from components.wording import ReadAs, as_written
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage import artifacts
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, checked_path
+from pipeline.provenance import artifacts
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, checked_path
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
 
 SCHEMA_VERSION: Final = 1
 

@@ -19,9 +19,9 @@ from components.evaluation.thresholds import read_verdict
 from components.serving import versions
 from components.shapes import Shape
 from components.untrusted import read_json
-from pipeline.lineage.artifacts import checked_path
-from pipeline.lineage.pushes import version_of
-from pipeline.lineage.records import DATA, ExecutionRecord
+from pipeline.provenance.artifacts import checked_path
+from pipeline.provenance.pushes import version_of
+from pipeline.provenance.records import DATA, ExecutionRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

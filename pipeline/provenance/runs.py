@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.errors import BadInput, CannotTell
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.records import RunRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.records import RunRecord
+from pipeline.root.paths import RunPaths
 
 
 def runs(root: Path) -> list[RunRecord]:
@@ -20,9 +21,9 @@ def runs(root: Path) -> list[RunRecord]:
     paths = RunPaths(root.absolute())
     if not paths.ledger.exists():
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
-    records = record_files.scan(paths.records)
-    lines = chain.read(paths.ledger).lines
-    found = (records[line.record] for line in lines if line.event == chain.RUN and line.record is not None)
+    records = record_store.scan(paths.records)
+    lines = read_ledger(paths.ledger).lines
+    found = (records[line.record] for line in lines if line.event == Event.RUN and line.record is not None)
     return [record for record in found if isinstance(record, RunRecord)]
 
 
@@ -49,6 +50,6 @@ def find(root: Path, run_id: str | None) -> RunRecord:
 
 def _begun(root: Path, run_id: str) -> list[str]:
     """Returns the ids of runs that executed something, by how they begin."""
-    lines = chain.read(RunPaths(root.absolute()).ledger).lines
-    begun = dict.fromkeys(line.run_id for line in lines if line.event == chain.INTENT)
+    lines = read_ledger(RunPaths(root.absolute()).ledger).lines
+    begun = dict.fromkeys(line.run_id for line in lines if line.event == Event.INTENT)
     return [known for known in begun if known.startswith(run_id)]

@@ -15,10 +15,10 @@ from typing import Any
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import ServedVersion
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.chain import Chain, Line
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class ServingDirectory:
         Raises:
           EnvironmentProblem: if the ledger is broken or cannot be read.
         """
-        return ServingDirectory(paths, chain.read(paths.ledger))
+        return ServingDirectory(paths, read_ledger(paths.ledger))
 
     @cached_property
     def pushes(self) -> Mapping[int, Line]:
@@ -71,7 +71,7 @@ class ServingDirectory:
         found: dict[int, Line] = {}
         for line in self.ledger.lines:
             version = line.details.get("version")
-            if line.event == chain.PUSHED and isinstance(version, int):
+            if line.event == Event.PUSHED and isinstance(version, int):
                 known = found.get(version)
                 found[version] = known if known is not None and _digest(known) == _digest(line) else line
         return found
@@ -79,9 +79,9 @@ class ServingDirectory:
     @cached_property
     def pruned(self) -> frozenset[int]:
         """The numbers of versions that were pushed and then removed by `serving prune`, or were about to be."""
-        events = (chain.PUSHED, chain.PRUNED)
+        events = (Event.PUSHED, Event.PRUNED)
         last = {line.details.get("version"): line.event for line in self.ledger.lines if line.event in events}
-        return frozenset(version for version in self.pushes if last.get(version) == chain.PRUNED)
+        return frozenset(version for version in self.pushes if last.get(version) == Event.PRUNED)
 
     @cached_property
     def recorded(self) -> tuple[ServedVersion, ...]:
@@ -198,7 +198,7 @@ class ServingDirectory:
 
     @cached_property
     def _trained(self) -> frozenset[str]:
-        records = record_files.scan(self.paths.records)
+        records = record_store.scan(self.paths.records)
         read = (_read(records, known) for known in self.ledger.order)
         made = (entry for record in read if record is not None for made in record.outputs.values() for entry in made)
         return frozenset(entry.sha256 for entry in made if entry.type == "Model")
@@ -215,7 +215,7 @@ def _digest(line: Line) -> Any:
     return line.details.get("sha256")
 
 
-def _read(records: record_files.Records, known: str) -> ExecutionRecord | None:
+def _read(records: record_store.Records, known: str) -> ExecutionRecord | None:
     try:
         record = records[known]
     except MnistTfxError:

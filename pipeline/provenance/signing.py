@@ -20,12 +20,13 @@ from components import serving
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.files import sync_folder
 from components.serving import PROVENANCE
-from pipeline.lineage import keys, manifest, subject
-from pipeline.lineage.dsse import Envelope, NotAnEnvelope
-from pipeline.lineage.keys import PrivateKey, PublicKey
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.lineage.subject import ENVELOPE, Fault
-from pipeline.paths import RunPaths
+from pipeline.provenance import file_check, keys
+from pipeline.provenance.dsse import Envelope, NotAnEnvelope
+from pipeline.provenance.file_check import ENVELOPE, Fault
+from pipeline.provenance.keys import PrivateKey, PublicKey
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.statement import PREDICATE_TYPE, digest_of, manifest_of, parse_statement, statement_bytes
+from pipeline.root.paths import RunPaths
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 ENVELOPE_FILE: Final = "provenance.dsse.json"
@@ -115,7 +116,7 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     """
     data = _read(folder, PROVENANCE)
     _clear(folder / ENVELOPE)
-    if faults := subject.compare(_statement(data), folder):
+    if faults := file_check.compare(_statement(data), folder):
         found = "; ".join(map(str, faults))
         raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
     if not _has_signed(folder, key.public, data):
@@ -142,8 +143,8 @@ def verify(folder: Path, public_key: Path) -> SignatureCheck:
     except _Unverified as err:
         return SignatureCheck(path=folder, keyid=key.keyid, signed=False, digest=None, faults=(err.fault,))
     statement = _statement(signed)
-    faults = (*_beside(folder, signed), *subject.compare(statement, folder))
-    digest = manifest.digest_of(statement)
+    faults = (*_beside(folder, signed), *file_check.compare(statement, folder))
+    digest = digest_of(statement)
     return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults)
 
 
@@ -166,7 +167,7 @@ def _signed(folder: Path, key: PublicKey) -> bytes:
     try:
         _statement(envelope.payload)
     except EnvironmentProblem as err:
-        raise _Unverified("over another kind of statement", wanted=manifest.PREDICATE_TYPE, found=err.what) from err
+        raise _Unverified("over another kind of statement", wanted=PREDICATE_TYPE, found=err.what) from err
     return envelope.payload
 
 
@@ -193,12 +194,12 @@ def _statement(data: bytes) -> dict[str, Any]:
       EnvironmentProblem: if it is another kind of statement.
     """
     try:
-        statement = manifest.from_bytes(data)
-        complete = bool(manifest.digest_of(statement)) and bool(manifest.manifest_of(statement))
+        statement = parse_statement(data)
+        complete = bool(digest_of(statement)) and bool(manifest_of(statement))
         named = all(isinstance(item["name"], str) for item in statement["subject"])
     except (KeyError, TypeError, AttributeError, StopIteration, RecursionError) as err:
         raise EnvironmentProblem("its list of files cannot be read", where=PROVENANCE, got=repr(err)) from err
-    if not complete or not named or manifest.to_bytes(statement) != data:
+    if not complete or not named or statement_bytes(statement) != data:
         raise EnvironmentProblem("not as it was written", where=PROVENANCE, wanted="canonical JSON, naming every file")
     return statement
 
@@ -206,9 +207,9 @@ def _statement(data: bytes) -> dict[str, Any]:
 def _beside(folder: Path, payload: bytes) -> tuple[Fault, ...]:
     """Compares `provenance.json`, which other tools read, with what was signed."""
     if not os.path.lexists(folder / PROVENANCE):
-        return (Fault(what=subject.MISSING, path=PROVENANCE),)
+        return (Fault(what=file_check.MISSING, path=PROVENANCE),)
     same = (folder / PROVENANCE).is_symlink() or _read(folder, PROVENANCE) == payload
-    return () if same else (Fault(what=subject.CHANGED, path=PROVENANCE, wanted="the statement that was signed"),)
+    return () if same else (Fault(what=file_check.CHANGED, path=PROVENANCE, wanted="the statement that was signed"),)
 
 
 def _countersigned(folder: Path, statement: bytes, key: PrivateKey) -> bytes:

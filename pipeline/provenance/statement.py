@@ -20,9 +20,9 @@ from components.serving import PROVENANCE
 from components.shapes import Shape
 from components.untrusted import MIB, parse_json, parse_object, read_bytes
 from components.wording import as_written
-from pipeline.lineage.artifacts import ArtifactEntry, saved_model
-from pipeline.lineage.graph import closure
-from pipeline.lineage.records import DATA, ExecutionRecord, Record, require_time
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.artifacts import ArtifactEntry, saved_model
+from pipeline.provenance.records import DATA, ExecutionRecord, Record, require_time
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
@@ -102,7 +102,7 @@ class _Statement(TypedDict):
 _SHAPE: Final = Shape(_Statement)
 
 
-def statement(
+def build_statement(
     model_manifest: Mapping[str, Mapping[str, Any]], records: Mapping[str, Record], heads: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the provenance of a model; the same arguments give the same statement.
@@ -145,12 +145,12 @@ def served_files(model: ArtifactEntry) -> dict[str, Mapping[str, Any]]:
     return saved_model(model.files)
 
 
-def to_bytes(provenance: Mapping[str, Any]) -> bytes:
+def statement_bytes(provenance: Mapping[str, Any]) -> bytes:
     """Returns the statement's file: canonical JSON."""
     return canonical_json(provenance)
 
 
-def from_bytes(data: bytes) -> dict[str, Any]:
+def parse_statement(data: bytes) -> dict[str, Any]:
     """Restores what `to_bytes` wrote.
 
     Raises:
@@ -178,13 +178,13 @@ def from_bytes(data: bytes) -> dict[str, Any]:
     return provenance
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_statement(path: Path) -> dict[str, Any]:
     """Returns the statement in a file.
 
     Raises:
       EnvironmentProblem: if it cannot be read, or is something else.
     """
-    return from_bytes(read_bytes(path, limit=LARGEST, error=EnvironmentProblem))
+    return parse_statement(read_bytes(path, limit=LARGEST, error=EnvironmentProblem))
 
 
 def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -265,10 +265,10 @@ def _executions(known: Known) -> list[dict[str, Any]]:
 def _dependencies(behind: Known) -> list[Resource]:
     """Returns what went into the model, directly or through what its maker read."""
     found = []
-    read = {(ref.record, ref.path) for record in behind.values() for refs in record.inputs.values() for ref in refs}
+    consumed = {(ref.record, ref.path) for record in behind.values() for refs in record.inputs.values() for ref in refs}
     for hash_, record in behind.items():
         found += _data(record)
-        found += [_artifact(record, *made) for made in _outputs(record) if (hash_, made[1].path) in read]
+        found += [_artifact(record, *made) for made in _outputs(record) if (hash_, made[1].path) in consumed]
         found += [
             _resource(f"code/{record.node}", SHA256, record.code.digest),
             _resource("requirements.lock", SHA256, record.lock_digest),

@@ -1,6 +1,6 @@
-"""A run's records and artifacts -> one HTML page for people.
+"""The page of a run: one HTML file for people, with nothing to load from elsewhere.
 
-`evidence` finds what a run left; `answers` asks its model, in a process that has TensorFlow; each module of `sections`
-makes what one part of the page shows, a frozen value without markup; `page` lays them out; `written` keeps the file.
-Nothing here is imported by a run before it has ended.
+In: a run's records and artifacts. Out: the page. `run_data` collects what a run left; `model_answers` asks its models, in a
+process that has TensorFlow; each module of `sections` returns what one part shows, a frozen value without markup; `page`
+lays them out; `write` keeps the file. A run imports none of it before it has ended.
 """

@@ -16,11 +16,11 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.files import PART_PATTERN, replacing
 from components.serving import FORMAT_SERVING
-from pipeline.report import answers
-from pipeline.report.answers import Arrays, Question
-from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report import model_answers
+from pipeline.report.model_answers import Arrays, Question
+from pipeline.report.run_data import Evidence, NotThereError
 
-FUNCTION: Final = "pipeline.report.answers:answer"
+FUNCTION: Final = "pipeline.report.model_answers:answer"
 
 KEPT: Final = 12
 """Files of answers in a root, the newest; each is about a megabyte, and can be asked for again."""
@@ -53,7 +53,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
         return {}
     kept = evidence.paths.report_answers(_key(evidence))
     try:
-        return answers.read(kept)
+        return model_answers.read(kept)
     except BadInput:
         pass  # never asked, or not wholly written: asked now
     data = evidence.settings.data.to_json()
@@ -62,7 +62,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
     with replacing(kept) as file:
         file.write(ask(dataclasses.asdict(question)))
     _forget_old(kept.parent)
-    return answers.read(kept)
+    return model_answers.read(kept)
 
 
 def own_process(question: Mapping[str, Any]) -> bytes:
@@ -72,11 +72,11 @@ def own_process(question: Mapping[str, Any]) -> bytes:
       EnvironmentProblem: if it fails.
     """
     # Imported by whoever asks alone: a report on a finished run needs no fork server.
-    from pipeline import lifeline
-    from pipeline.isolation import CPU_ONLY, ENGINE_ENV
+    from pipeline.process import lifeline
+    from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
 
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.report.answering"],
+        [sys.executable, "-m", "pipeline.report.model_answers_process"],
         input=canonical_json(dict(question)),
         capture_output=True,
         env={**os.environ, **ENGINE_ENV, **CPU_ONLY, **lifeline.environment()},
@@ -108,4 +108,4 @@ def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | No
 def _key(evidence: Evidence) -> str:
     asked = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
     examples = evidence.digest("ExampleGen", "examples")
-    return sha256_bytes(canonical_json({**asked, "examples": examples, "version": answers.VERSION}))
+    return sha256_bytes(canonical_json({**asked, "examples": examples, "version": model_answers.VERSION}))

@@ -11,19 +11,19 @@ import numpy as np
 
 from components.errors import BadInput, MnistTfxError
 from components.features import TEST
-from pipeline.lineage import parameters
-from pipeline.lineage.records import timestamp
-from pipeline.paths import RunPaths
-from pipeline.report import charts, evidence, example_rows, mosaics
-from pipeline.report.answers import TEST_ROWS, Arrays
+from pipeline.provenance import parameters
+from pipeline.provenance.records import timestamp
+from pipeline.report import charts, example_rows, mosaics, run_data
 from pipeline.report.asking import Ask, answered, own_process
-from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report.model_answers import TEST_ROWS, Arrays
 from pipeline.report.page import rendered
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import Evidence, NotThereError
 from pipeline.report.sections.classification import confusion
 from pipeline.report.sections.environment import shown
 from pipeline.report.sections.training_curves import NODES
-from pipeline.report.written import check_output, keep
+from pipeline.report.write import check_output, keep
+from pipeline.root.paths import RunPaths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
     check_output(RunPaths(root), output)
-    first, second = (evidence.gather(root, name) for name in names)
+    first, second = (run_data.gather(root, name) for name in names)
     ids = (first.run.run_id, second.run.run_id)
     if ids[0] == ids[1]:
         raise BadInput("the same run twice", where="--compare", got=ids[0])

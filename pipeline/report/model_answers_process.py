@@ -6,13 +6,13 @@ import json
 import os
 import sys
 
-from pipeline import lifeline
+from pipeline.process import lifeline
 
 
 def main() -> None:
     """Answers one question."""
     lifeline.die_with_parent()
-    from pipeline.report.answers import answer
+    from pipeline.report.model_answers import answer
 
     # What TensorFlow prints must not get into the file.
     out = os.fdopen(os.dup(1), "wb")

@@ -19,8 +19,8 @@ import jinja2
 from components.errors import MnistTfxError
 from components.features import TEST, TRAIN, VALIDATION
 from pipeline.report import example_rows
-from pipeline.report.answers import TEST_ROWS, Arrays
-from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report.model_answers import TEST_ROWS, Arrays
+from pipeline.report.run_data import Evidence, NotThereError
 
 if TYPE_CHECKING:
     from pipeline.report.example_rows import ImageRows

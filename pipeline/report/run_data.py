@@ -13,10 +13,9 @@ from components.errors import BadInput
 from components.settings import Settings
 from components.untrusted import read_json
 from components.wording import validated
-from pipeline import runs
-from pipeline.lineage import record_files
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store, runs
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.root.paths import RunPaths
 
 
 class NotThereError(Exception):
@@ -96,7 +95,7 @@ def gather(root: Path, run_id: str | None = None) -> Evidence:
     """
     paths = RunPaths(root.absolute())
     run = runs.find(paths.root, run_id)
-    records = record_files.scan(paths.records)
+    records = record_store.scan(paths.records)
     found = {node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records}
     executions = {node: record for node, record in found.items() if isinstance(record, ExecutionRecord)}
     return Evidence(paths=paths, run=run, executions=executions)

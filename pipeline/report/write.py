@@ -10,12 +10,12 @@ from pathlib import Path
 from components import disk
 from components.errors import MnistTfxError
 from components.files import replacing
-from pipeline.paths import RunPaths
-from pipeline.report import evidence
-from pipeline.report.answers import Arrays
+from pipeline.report import run_data
 from pipeline.report.asking import Ask, answered, own_process
+from pipeline.report.model_answers import Arrays
 from pipeline.report.page import drafted, page
-from pipeline.root import check_places
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_places
 
 LIMIT = 4_000_000
 """Bytes of a page; what it draws is sampled to stay far below."""
@@ -52,7 +52,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
     check_output(RunPaths(root), output)
-    found = evidence.gather(root, run_id)
+    found = run_data.gather(root, run_id)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
         asked = beside.submit(_asked, found, ask)
@@ -72,7 +72,7 @@ def check_output(paths: RunPaths, output: Path | None) -> None:
     check_places(paths, paths.report("").parent if output is None else output.absolute().parent)
 
 
-def _asked(found: evidence.Evidence, ask: Ask) -> tuple[Arrays, str]:
+def _asked(found: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
     """Returns what the models answer, and why they do not."""
     try:
         return answered(found, ask), ""

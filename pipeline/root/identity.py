@@ -5,14 +5,17 @@ The file moves along with the root and anybody may have edited it, so it is read
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
 from components.shapes import Shape
-from components.untrusted import MIB, read_object
+from components.untrusted import MIB, is_file, read_object
+from pipeline.root.paths import RunPaths
 
 PLACE: Final = "path"
 RECORDED: Final = "metadata"
@@ -53,3 +56,48 @@ def place(path: Path) -> str | None:
     except EnvironmentProblem:
         return None
     return told or None
+
+
+def new_file(paths: RunPaths) -> Path:
+    """Returns the path at which a new `root.json` is written before it replaces the old one."""
+    return paths.identity.with_suffix(".new")
+
+
+def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
+    """Checks that the root is free or this pipeline's, and returns where it lay when it was last written.
+
+    Raises:
+      BadInput: if another pipeline lives here, or one with another input signature.
+    """
+    if not paths.identity.exists():
+        return None
+    found = read(paths.identity)
+    place = found.pop(PLACE, None)
+    found.pop(RECORDED, None)
+    wanted = json.loads(json.dumps(identity))  # tuples become lists, as they were when written
+    if found != wanted:
+        raise BadInput(
+            "another pipeline lives in this root",
+            where=paths.root,
+            wanted=json.dumps(wanted),
+            got=json.dumps(found),
+            hint="use another --root",
+        )
+    return Path(place) if place else None
+
+
+def claim(paths: RunPaths, identity: Mapping[str, Any], metadata: str | None = None) -> None:
+    """Notes which pipeline lives in the root, where the root lies, and its metadata store's address if that is elsewhere.
+
+    Args:
+      paths: of the root.
+      identity: of the pipeline.
+      metadata: address without a password; None for the file in the root.
+    """
+    elsewhere = {} if metadata in (None, str(paths.metadata)) else {RECORDED: metadata}
+    text = json.dumps({**identity, PLACE: str(paths.root), **elsewhere}, indent=2) + "\n"
+    if is_file(paths.identity) and paths.identity.read_bytes() == text.encode():
+        return
+    new = new_file(paths)
+    new.write_text(text)
+    new.replace(paths.identity)

@@ -17,8 +17,8 @@ from typing import Final
 from typing_extensions import Self
 
 from components.errors import EnvironmentProblem
-from pipeline.interruption import PROCESS
-from pipeline.isolation import CPU_ONLY, ENGINE_ENV
+from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
+from pipeline.process.signals import PROCESS
 
 START_S: Final = 120.0
 """How long the service may take; it imports Beam, which takes 3 s."""
@@ -50,7 +50,7 @@ class JobService:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.beam.job_service_start", scratch],
+                [sys.executable, "-m", "pipeline.runner.beam_job_service_start", scratch],
                 stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,6 @@
 """A socket on standard input, open as long as the run lives -> Beam's Python job service and a pool of worker processes.
 
-Started by `pipeline.beam.job_service` as `python -m pipeline.beam.job_service_start SCRATCH`. It answers with one JSON line,
+Started by `pipeline.runner.beam_job_service` as `python -m pipeline.runner.beam_job_service_start SCRATCH`. It answers with one JSON line,
 {"job": address, "pool": address}, and serves until that module ends it and every worker. Workers are started where nothing of the run is: in an empty folder, from an interpreter
 that knows the installed packages and what Beam pickled, as on a machine of a cluster.
 """

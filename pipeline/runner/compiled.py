@@ -18,11 +18,11 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from components import reviewed_schema
 from components.baseline import BaselineDriver
 from components.ingest import source
-from pipeline.code_digest import Code
-from pipeline.config import PipelineConfig
-from pipeline.lineage.artifacts import ArtifactRef
-from pipeline.lineage.records import Scalar
-from pipeline.pipeline import create_pipeline
+from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.provenance.artifacts import ArtifactRef
+from pipeline.provenance.code import Code
+from pipeline.provenance.records import Scalar
+from pipeline.stages import create_pipeline
 
 IN_PROCESS: Final = frozenset({"ExampleGen", "ReviewedSchema", "SchemaGate", "Baseline", "SavedModelCheck", "Pusher"})
 """Nodes whose executors need no TensorFlow: they run where the orchestrator runs."""

@@ -1,6 +1,6 @@
 """This machine's GPUs, as a bare process finds them -> one JSON line on standard output.
 
-Run by `pipeline.devices` in a process of its own: asking a driver leaves its marks on the process that asks. With the
+Run by `pipeline.runner.devices` in a process of its own: asking a driver leaves its marks on the process that asks. With the
 argument `driver`, TensorFlow is imported only where the driver has a GPU to offer.
 """
 

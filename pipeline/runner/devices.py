@@ -12,7 +12,7 @@ from typing import Final
 
 from components.errors import EnvironmentProblem
 from components.training.device import LIBRARY_PATH, VISIBLE, Device, cuda_environment, wheel_libraries
-from pipeline import device_probe
+from pipeline.runner import device_probe
 
 TIMEOUT_S: Final = 120
 EXTRA: Final = "install the extra: pip install 'mnist-tfx[gpu]'"
@@ -59,7 +59,7 @@ def _probe(arguments: list[str]) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=TIMEOUT_S,
         env={**os.environ, **cuda_environment(os.environ), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=Path(__file__).resolve().parents[1],  # `-m` puts the working folder first on the path: it must be ours
+        cwd=Path(__file__).resolve().parents[2],  # `-m` puts the working folder first on the path: it must be ours
     )
 
 

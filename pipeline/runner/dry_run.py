@@ -6,11 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PipelineConfig, Reuse
-from pipeline.lineage import chain, record_files
-from pipeline.nodes import compile_pipeline
-from pipeline.plan import Done, Planned, Planner
-from pipeline.root import check_identity
+from pipeline.config.pipeline_config import PipelineConfig, Reuse
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import read_ledger
+from pipeline.root.identity import check_identity
+from pipeline.runner.compiled import compile_pipeline
+from pipeline.runner.planner import Done, Planned, Planner
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,10 +50,10 @@ def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
     compiled = compile_pipeline(config, "dry-run")
     done: dict[str, Done] = {}
     nodes: dict[str, Planned] = {}
-    known = chain.read(config.paths.ledger)
+    known = read_ledger(config.paths.ledger)
     planner = Planner(
         paths=config.paths,
-        records=record_files.scan(config.paths.records),
+        records=record_store.scan(config.paths.records),
         order=known.order,
         collected=known.collected(),
         unfinished=known.unfinished(),

@@ -26,16 +26,15 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components import disk
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
-from pipeline import recording
-from pipeline.config import TRAINERS, PipelineConfig
-from pipeline.git_state import GitState
-from pipeline.isolation import CPU_ONLY, Progress, StageProcesses
-from pipeline.lineage import record_files, records
-from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
-from pipeline.lineage.chain import Line
-from pipeline.lineage.ledger import Ledger
-from pipeline.nodes import IN_PROCESS, Node
-from pipeline.plan import Done, Planned
+from pipeline.config.pipeline_config import TRAINERS, PipelineConfig
+from pipeline.process.forkserver_client import CPU_ONLY, Progress, StageProcesses
+from pipeline.provenance import record_store, recording, records
+from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
+from pipeline.provenance.git import GitState
+from pipeline.provenance.ledger import Line
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.runner.compiled import IN_PROCESS, Node
+from pipeline.runner.planner import Done, Planned
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
 
@@ -189,7 +188,7 @@ class Execution:
         made = {channel: self._measured(channel, info, output) for channel in info.output_dict}
         folders = {channel: paths.root / entries[0].path for channel, entries in made.items()}
         record = recording.execution_record(work, made, folders, started=started, seconds=seconds)
-        known = record_files.write(paths.records, record)
+        known = record_store.write(paths.records, record)
         self.done = Done(hash=known, record=record)
         for channel, entries in made.items():
             for artifact, entry in zip(output.output_artifacts[channel].artifacts, entries, strict=True):

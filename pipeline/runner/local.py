@@ -17,28 +17,31 @@ from components.ingest import source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
-from pipeline import continuous, devices, lean_imports, metadata_url
-from pipeline.beam.engines import ENGINES, PORTABLE
-from pipeline.beam.job_service import JobService
-from pipeline.config import Reuse
-from pipeline.configure import Request, chosen_device, configure, settings_and_paths
-from pipeline.interruption import PROCESS, Interrupted, Leave
-from pipeline.isolation import CPU_ONLY, StageProcesses
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.records import CLASSIFIER, ExecutionRecord
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.paths import RunPaths
-from pipeline.quiet import output_to
-from pipeline.root import check_writable
-from pipeline.scratch import temporary_folder
-from pipeline.view import RunView
+from pipeline.config.beam_engines import ENGINES, PORTABLE
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
+from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
+from pipeline.process import lean_imports
+from pipeline.process.forkserver_client import CPU_ONLY, StageProcesses
+from pipeline.process.output import output_to
+from pipeline.process.scratch import temporary_folder
+from pipeline.process.signals import PROCESS, Interrupted, Leave
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import read_ledger
+from pipeline.provenance.records import CLASSIFIER, ExecutionRecord
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.paths import RunPaths
+from pipeline.root.writable import check_writable
+from pipeline.runner import devices, up_to_date
+from pipeline.runner.beam_job_service import JobService
+from pipeline.runner.progress import RunView
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
     from components.settings import Settings
-    from pipeline.dry_run import DryRun
-    from pipeline.lineage.keys import PrivateKey
-    from pipeline.runner import Outcome
+    from pipeline.provenance.keys import PrivateKey
+    from pipeline.runner.dry_run import DryRun
+    from pipeline.runner.run import Outcome
 
 
 IGNORED: Final = 10
@@ -99,7 +102,7 @@ class Finished:
         trained = {node.id: node.record for node in self.outcome.record.nodes}.get(CLASSIFIER)
         if trained is None:
             return []
-        record = record_files.read(RunPaths(self.root).records, trained)
+        record = record_store.read(RunPaths(self.root).records, trained)
         runs = record.outputs.get("model_run", ()) if isinstance(record, ExecutionRecord) else ()
         return [
             str(self.root / run.path / name) for run in runs for name in sorted(run.files) if name.startswith(EXPORTS)
@@ -175,7 +178,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         opened.enter_context(output_to(log))
         processes = opened.enter_context(StageProcesses(log))
         beam_service = opened.enter_context(JobService(log))
-        if reuse.none or not chain.read(paths.ledger).order:
+        if reuse.none or not read_ledger(paths.ledger).order:
             # Something will execute for certain; otherwise the engines are imported when the first node needs them.
             processes.start()
         if request.beam == PORTABLE:
@@ -183,10 +186,10 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         config = configure(request, settings, paths, files)
         before = time.monotonic()
         with _leaving(opened, leave), lean_imports.orchestrating():
-            from pipeline import runner  # TFX: some seconds
+            from pipeline.runner.run import Run  # TFX: some seconds
 
         import_s = time.monotonic() - before
-        outcome = runner.Run(
+        outcome = Run(
             dataclasses.replace(config, beam_args=(*config.beam_args, *beam_service.arguments())),
             run_id,
             reuse=reuse,
@@ -223,10 +226,10 @@ def _ignored(files: DataFiles | None) -> list[str]:
 
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
     """Writes the page about the run, whatever became of it; what the models answer comes from a warm process."""
-    from pipeline.report import asking, written  # jinja2 and matplotlib: for nothing else
+    from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
 
     try:
-        return written.after_run(
+        return write.after_run(
             paths.root,
             outcome.record.run_id,
             view.say,
@@ -251,12 +254,12 @@ def _require_workers(request: Request, settings: Settings) -> None:
 
 def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:
     """Returns the file of the metadata store where that is a file and not the root's own."""
-    given = request.metadata or metadata_url.recorded_address(paths)
+    given = request.metadata or recorded_address(paths)
     try:
-        address = None if given is None else metadata_url.parse(given)
+        address = None if given is None else parse_address(given)
     except BadInput:
         return None  # what root.json says is not an address; connecting says so
-    return address.path if isinstance(address, metadata_url.SqliteFile) else None
+    return address.path if isinstance(address, SqliteFile) else None
 
 
 def _nothing_new(  # noqa: PLR0913  # what `run` knows
@@ -272,14 +275,14 @@ def _nothing_new(  # noqa: PLR0913  # what `run` knows
     try:
         inputs = source.named_inputs(files.parts, form=files.form, data=settings.data)
         digests = {one.name: one.digest.payload for one in inputs}
-        version = continuous.newest_version_made_from(paths.serving, digests)
+        version = up_to_date.newest_version_made_from(paths.serving, digests)
         if version is None or (sign_key is not None and not (paths.serving / str(version) / SIGNATURE).is_file()):
             return None
         # Not a line from TFX: the answer is one, and the only one that a schedule should mail.
         with contextlib.ExitStack() as opened:
             opened.enter_context(output_to(Path(os.devnull)))
             with _leaving(opened, leave), lean_imports.orchestrating():
-                from pipeline import nothing_new  # TFX: some seconds
+                from pipeline.runner import nothing_new  # TFX: some seconds
 
             import_s = time.monotonic() - before
             found = nothing_new.nothing_new(configure(request, settings, paths, files), files.spans)
@@ -313,7 +316,7 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     # What TFX says of itself is nothing to a reader; a run has a log for it.
     with output_to(Path(os.devnull)):
         with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
-            from pipeline import dry_run  # TFX: some seconds
+            from pipeline.runner import dry_run  # TFX: some seconds
 
         with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
             config = configure(request, settings, paths, files, staging=Path(staging))

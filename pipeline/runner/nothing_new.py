@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 
 from components.ingest.spans import Span
-from pipeline import verdicts
-from pipeline.config import PipelineConfig, Reuse
-from pipeline.dry_run import dry_run
-from pipeline.lineage.records import NodeOutcome
-from pipeline.plan import Done
-from pipeline.run_record import run_record
-from pipeline.runner import Outcome
+from pipeline.config.pipeline_config import PipelineConfig, Reuse
+from pipeline.provenance import results
+from pipeline.provenance.records import NodeOutcome
+from pipeline.runner.dry_run import dry_run
+from pipeline.runner.planner import Done
+from pipeline.runner.run import Outcome
+from pipeline.runner.run_record import run_record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def nothing_new(config: PipelineConfig, spans: Sequence[Span]) -> NothingNew | N
     done = {node: planned.reuse for node, planned in plan.nodes.items() if planned.reuse is not None}
     if len(done) < len(plan.nodes):
         return None
-    served = verdicts.pushed(config.paths.root, done["Pusher"].record)
+    served = results.pushed(config.paths.root, done["Pusher"].record)
     if served is None:
         return None
     nodes = [

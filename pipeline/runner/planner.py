@@ -16,14 +16,14 @@ from typing import Any
 from components.declaration import CODE_DIGEST
 from components.errors import BadInput, EnvironmentProblem
 from components.untrusted import parse_json, parse_object
-from pipeline import resumption
-from pipeline.config import TRAINERS
-from pipeline.lineage import records
-from pipeline.lineage.artifacts import ArtifactRef, difference
-from pipeline.lineage.records import ExecutionRecord, Scalar
-from pipeline.nodes import Node
-from pipeline.paths import RunPaths
-from pipeline.verdicts import still_served
+from pipeline.config.pipeline_config import TRAINERS
+from pipeline.provenance import records
+from pipeline.provenance.artifacts import ArtifactRef, difference
+from pipeline.provenance.records import ExecutionRecord, Scalar
+from pipeline.provenance.results import still_served
+from pipeline.root.paths import RunPaths
+from pipeline.runner import resumption
+from pipeline.runner.compiled import Node
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from components.arrays import read_npz
 from components.errors import MnistTfxError
 from components.untrusted import parse_json, read_json
-from pipeline.lineage.records import ExecutionRecord
+from pipeline.provenance.records import ExecutionRecord
 
 CHECKPOINT: Final = "training.npz"
 """As `components.training.checkpoint` has it, which cannot be imported without TensorFlow."""

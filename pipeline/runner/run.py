@@ -1,6 +1,6 @@
 """A configuration -> a finished run: every node launched or reused, recorded, and accounted for in every outcome.
 
-It drives TFX's own Launcher, as TFX's LocalDagRunner does, and hands it an executor operator (`pipeline.execution`), so
+It drives TFX's own Launcher, as TFX's LocalDagRunner does, and hands it an executor operator (`pipeline.runner.execution`), so
 that nothing of TFX is patched. One run at a time may write to a root; another one waits.
 """
 
@@ -18,24 +18,28 @@ from tfx.orchestration.portable import data_types, launcher
 from components import disk, savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
-from pipeline import metadata_connection, metadata_store, provenance, resumption, root, verdicts
-from pipeline.config import TRAINERS, PipelineConfig, Reuse
-from pipeline.execution import SPECS, Execution, RunContext
-from pipeline.git_state import git_state
-from pipeline.interruption import Interrupted, Interruptions
-from pipeline.isolation import StageProcesses
-from pipeline.lineage import record_files, records, recovery, signing
-from pipeline.lineage.keys import PrivateKey
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.pushes import note_push
-from pipeline.lineage.serving_directory import ServingDirectory
-from pipeline.lineage.store import Store
-from pipeline.metadata_connection import Connection
-from pipeline.metadata_url import SqliteFile
-from pipeline.nodes import CompiledPipeline, Node, compile_pipeline
-from pipeline.plan import Done, Planned, Planner
-from pipeline.run_record import portable, run_record, skipped
-from pipeline.view import RunView
+from pipeline.config.pipeline_config import TRAINERS, PipelineConfig, Reuse
+from pipeline.maintenance import recovery
+from pipeline.metadata import tfx
+from pipeline.metadata.address import SqliteFile
+from pipeline.metadata.connection import Connection, connect
+from pipeline.metadata.store import Store
+from pipeline.process.forkserver_client import StageProcesses
+from pipeline.process.signals import Interrupted, Interruptions
+from pipeline.provenance import candidate, record_store, records, results, signing
+from pipeline.provenance.git import git_state
+from pipeline.provenance.keys import PrivateKey
+from pipeline.provenance.ledger_writer import Ledger, require_ledger
+from pipeline.provenance.pushes import note_push
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.identity import check_identity, claim
+from pipeline.root.lock import locked
+from pipeline.runner import resumption
+from pipeline.runner.compiled import CompiledPipeline, Node, compile_pipeline
+from pipeline.runner.execution import SPECS, Execution, RunContext
+from pipeline.runner.planner import Done, Planned, Planner
+from pipeline.runner.progress import RunView
+from pipeline.runner.run_record import portable, run_record, skipped
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,10 +91,10 @@ class Run:
         """Runs the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
         started = time.time()
         compiled = compile_pipeline(self._config, self._run_id)
-        with root.locked(self._config.paths, self._view.say):
-            before = root.check_identity(self._config.paths, self._config.identity)
+        with locked(self._config.paths, self._view.say):
+            before = check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
-            root.check_ledger(self._config.paths, ledger.chain)
+            require_ledger(self._config.paths, ledger.chain)
             with contextlib.ExitStack() as last_lines:
                 try:
                     error = self._attempt(compiled, ledger, before)
@@ -99,7 +103,7 @@ class Run:
                     error = err
                 nodes = [self._outcomes.get(node.id) or skipped(node.id) for node in compiled.nodes]
                 record = run_record(self._config, self._run_id, nodes, self._done, error, started)
-                ledger.run(run_id=self._run_id, record=record_files.write(self._config.paths.records, record))
+                ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
 
     def _attempt(
@@ -120,9 +124,7 @@ class Run:
         return None
 
     def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
-        connection = metadata_connection.connect(
-            self._config.metadata, self._config.paths, ledger.chain, self._view.say
-        )
+        connection = connect(self._config.metadata, self._config.paths, ledger.chain, self._view.say)
         with self._interruptions.held_back():
             self._settle(connection, ledger, before)
         self._highest_version = ledger.chain.highest_version()
@@ -137,7 +139,7 @@ class Run:
         )
         planner = Planner(
             paths=self._config.paths,
-            records=record_files.scan(self._config.paths.records),
+            records=record_store.scan(self._config.paths.records),
             order=ledger.chain.order,
             collected=ledger.chain.collected(),
             unfinished=ledger.chain.unfinished(),
@@ -153,7 +155,7 @@ class Run:
         finally:
             # Nothing of this run is still at work, however it ended.
             with self._interruptions.held_back():
-                metadata_store.fail_running(connection, (self._run_id,))
+                tfx.fail_running(connection, (self._run_id,))
 
     def _settle(self, connection: Connection, ledger: Ledger, before: Path | None) -> None:
         """Follow a root that was moved or copied, and settle what an earlier run left open."""
@@ -161,8 +163,8 @@ class Run:
         if ledger.repaired:
             say(f"warning: {ledger.repaired}")
         if before is not None and before != paths.root:
-            metadata_store.relocate(connection, before, paths.root)
-        root.claim(paths, self._config.identity, str(connection.address))
+            tfx.relocate(connection, before, paths.root)
+        claim(paths, self._config.identity, str(connection.address))
         foreign = {entry.path for entry in ServingDirectory(paths, ledger.chain).foreign}  # named before the imports
         with connection as handle:
             address = connection.address
@@ -170,8 +172,8 @@ class Run:
             for done in recovery.recover(paths, Store(place, handle.store, paths), ledger):
                 if done.where not in foreign:
                     say(f"{'recovered from a crash' if done.settled else 'warning'}: {done}")
-        runs = metadata_store.open_runs(ledger.chain, paths.log("").parent)
-        if left := metadata_store.fail_running(connection, runs):
+        runs = tfx.open_runs(ledger.chain, paths.log("").parent)
+        if left := tfx.fail_running(connection, runs):
             say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
 
     def _run_node(
@@ -203,7 +205,7 @@ class Run:
             )
             self._view.finished(node.id, state, seconds, why)
         self._say_warnings(node)
-        verdicts.require(node.id, self._config.paths.root, self._done[node.id].record)
+        results.require(node.id, self._config.paths.root, self._done[node.id].record)
 
     def _reuse_or_execute(
         self,
@@ -249,7 +251,7 @@ class Run:
             return False
         place = self._config.paths.root
         uris = {name: [str(place / e.path) for e in entries] for name, entries in reused.record.outputs.items()}
-        return metadata_store.reuse(connection, node.proto, planned.parameters, uris)
+        return tfx.reuse(connection, node.proto, planned.parameters, uris)
 
     def _launch(self, node: Node, execution: Execution, connection: Connection, compiled: CompiledPipeline) -> None:
         launcher.Launcher(
@@ -275,18 +277,18 @@ class Run:
         heads = [self._done[producer].hash for producer in node.producers]
         model = self._done["Classifier"].record.outputs["model"][0]
         folder = Path(info.tmp_dir) / str(info.execution_id)
-        provenance.write(folder, model, record_files.scan(self._config.paths.records), heads, self._sign_key)
+        candidate.write(folder, model, record_store.scan(self._config.paths.records), heads, self._sign_key)
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
     def _sign_again(self) -> None:
         """Signs what is served where the push was reused, or found its bytes there already."""
-        served = verdicts.pushed(self._config.paths.root, self._done["Pusher"].record)
+        served = results.pushed(self._config.paths.root, self._done["Pusher"].record)
         if self._sign_key is not None and served is not None:
             signing.sign(self._config.paths.root / served.path, self._sign_key)
 
     def _say_warnings(self, node: Node) -> None:
         if node.id == "SchemaGate":
-            for warning in verdicts.gate_warnings(self._config.paths.root, self._done[node.id].record):
+            for warning in results.gate_warnings(self._config.paths.root, self._done[node.id].record):
                 self._view.say(f"warning: SchemaGate: {warning}")
 
     def _keep_report(self, err: MnistTfxError | Interrupted) -> None:

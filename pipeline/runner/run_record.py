@@ -9,12 +9,11 @@ from typing import Any
 
 from components.errors import MnistTfxError, Refused
 from components.ingest.source import SOURCES, read_contents, read_sources
-from pipeline import verdicts
-from pipeline.config import PipelineConfig
-from pipeline.interruption import Interrupted
-from pipeline.lineage import records
-from pipeline.lineage.artifacts import ROOT_MARK
-from pipeline.plan import Done
+from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.process.signals import Interrupted
+from pipeline.provenance import records, results
+from pipeline.provenance.artifacts import ROOT_MARK
+from pipeline.runner.planner import Done
 
 Stopped = MnistTfxError | Interrupted | None
 
@@ -37,7 +36,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
       error: what stopped it.
       started: seconds since the epoch.
     """
-    summary = verdicts.summary(config.paths.root, {node: found.record for node, found in done.items()})
+    summary = results.summary(config.paths.root, {node: found.record for node, found in done.items()})
     return records.RunRecord(
         run_id=run_id,
         recipe=config.settings.name,

@@ -2,7 +2,7 @@
 
 Provenance alone is asked, so it works where nothing but the serving directory is at hand, as in a pod. `same_work` says
 no wherever it cannot say yes: a run too many is cheaper than data that nobody looks at. A local run knows more, and
-asks its planner (see `pipeline.nothing_new`).
+asks its planner (see `pipeline.runner.nothing_new`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from components.errors import MnistTfxError
 from components.schema_files import PROFILE_NAME, SCHEMA_NAME, profile_file
 from components.serving import PROVENANCE, versions
 from components.settings import Settings
-from pipeline.lineage import manifest
-from pipeline.lineage.parameters import SECTIONS
+from pipeline.provenance.parameters import SECTIONS
+from pipeline.provenance.statement import read_statement
 
 DATA: Final = "data/"
 CODE: Final = "code/"
@@ -44,7 +44,7 @@ def newest_served(serving_dir: Path) -> Newest | None:
     if newest is None or not newest.as_pushed:
         return None
     try:
-        provenance = manifest.read(newest.path / PROVENANCE)
+        provenance = read_statement(newest.path / PROVENANCE)
     except MnistTfxError:
         return None
     return Newest(version=newest.version, provenance=provenance)

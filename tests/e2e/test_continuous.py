@@ -12,9 +12,9 @@ from command_line import PROJECT, mnist_tfx
 from components.digest import tree_digest
 from components.ingest import idx, source
 from components.schema_files import find_reviewed
-from pipeline import continuous
-from pipeline.config import CODE
-from pipeline.configure import Request, configure, settings_and_paths
+from pipeline.config.pipeline_config import CODE
+from pipeline.config.request import Request, configure, settings_and_paths
+from pipeline.runner import up_to_date
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -66,7 +66,7 @@ def test_without_a_new_span_nothing_is_done_and_nothing_written(served):
     assert answer.json["nothing_to_do"] == told.out.strip()
     assert (answer.json["status"], answer.json["run_id"], answer.json["version"]) == ("ok", None, 1)
     assert set(answer.states().values()) == {"cached"}
-    jsonschema.validate(answer.json, json.loads((PROJECT / "pipeline/json_schemas/run.json").read_text()))
+    jsonschema.validate(answer.json, json.loads((PROJECT / "pipeline/cli/json_schemas/run.json").read_text()))
 
 
 def test_fewer_spans_than_asked_for_are_taken_and_it_is_said(served):
@@ -81,17 +81,17 @@ def test_provenance_alone_knows_the_same_work(served):
     settings, paths, files = settings_and_paths(request)
     inputs = source.named_inputs(files.parts, form=files.form, data=settings.data)
     digests = {one.name: one.digest.payload for one in inputs}
-    assert continuous.newest_version_made_from(paths.serving, digests) == 1
+    assert up_to_date.newest_version_made_from(paths.serving, digests) == 1
     asked = {
         "payload_digests": digests,
-        "settings": continuous.sections(settings),
+        "settings": up_to_date.sections(settings),
         "code": {node: configure(request, settings, paths, files).code[node].digest for node in CODE},
-        "schema": continuous.schema_digests(find_reviewed(settings.data.geometry).schema),
+        "schema": up_to_date.schema_digests(find_reviewed(settings.data.geometry).schema),
     }
-    provenance = continuous.newest_served(paths.serving).provenance
-    assert continuous.same_work(provenance, **asked)
+    provenance = up_to_date.newest_served(paths.serving).provenance
+    assert up_to_date.same_work(provenance, **asked)
     changed, *_ = settings_and_paths(Request(data=request.data, overrides=("classifier.epochs=3",)))
-    assert not continuous.same_work(provenance, **{**asked, "settings": continuous.sections(changed)})
+    assert not up_to_date.same_work(provenance, **{**asked, "settings": up_to_date.sections(changed)})
 
 
 def test_a_new_span_is_trained_on_and_the_oldest_leaves_the_range(own, digits_folder):

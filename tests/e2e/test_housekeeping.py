@@ -146,7 +146,7 @@ def test_a_version_brought_back_is_whole_and_the_next_run_of_its_recipe_reuses_i
 
 
 def _validate(answer: Answer, name: str) -> None:
-    schema = json.loads((PROJECT / "pipeline" / "json_schemas" / f"{name}.json").read_text())
+    schema = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / f"{name}.json").read_text())
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(answer.json)
 

@@ -9,7 +9,7 @@ from referencing import Registry, Resource
 
 pytestmark = pytest.mark.e2e
 
-FOLDER = PROJECT / "pipeline" / "json_schemas"
+FOLDER = PROJECT / "pipeline" / "cli" / "json_schemas"
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
 REGISTRY = Registry().with_resources((s["$id"], Resource.from_contents(s)) for s in SCHEMAS.values())
 

@@ -17,10 +17,10 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.lineage.chain import Chain, read
-from pipeline.lineage.ledger import Ledger
-from pipeline.metadata_url import GrpcService, MysqlDatabase, SqliteFile, parse
-from pipeline.paths import RunPaths
+from pipeline.metadata.address import GrpcService, MysqlDatabase, SqliteFile, parse_address
+from pipeline.provenance.ledger import Chain, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.root.paths import RunPaths
 
 pytestmark = pytest.mark.e2e
 
@@ -73,9 +73,9 @@ def test_on_a_server_the_first_run_executes_and_the_second_is_cached(shared, ser
 @pytest.mark.slow
 def test_the_server_knows_every_artifact_by_its_digest_and_record(shared, server):
     root, _ = shared
-    store = metadata_store.MetadataStore(parse(server).config())
+    store = metadata_store.MetadataStore(parse_address(server).config())
     ours = [a for a in store.get_artifacts() if a.uri.startswith(f"{root}/")]
-    assert {a.custom_properties["record"].string_value for a in ours} == set(read(root / "ledger.jsonl").order)
+    assert {a.custom_properties["record"].string_value for a in ours} == set(read_ledger(root / "ledger.jsonl").order)
 
 
 @pytest.mark.slow
@@ -119,8 +119,8 @@ def test_roots_of_one_recipe_share_a_server_and_never_settle_each_others_executi
     shared, server, digits_folder, tmp_path
 ):
     root, _ = shared
-    store = metadata_store.MetadataStore(parse(server).config())
-    left = _leave_running(store, read(root / "ledger.jsonl").lines[-1].run_id)
+    store = metadata_store.MetadataStore(parse_address(server).config())
+    left = _leave_running(store, read_ledger(root / "ledger.jsonl").lines[-1].run_id)
     other = _run_on(server, tmp_path / "other", digits_folder)
     assert other.code == 0, other.err
     assert set(other.states().values()) == {"executed"}
@@ -171,15 +171,15 @@ def test_a_server_that_is_not_there_is_one_line_and_the_root_can_still_be_used(d
     assert answer.code == 4
     assert answer.json["error"].startswith(f"{address}: cannot be reached")
     assert "Traceback" not in answer.err
-    chain = read(tmp_path / "r" / "ledger.jsonl")
+    chain = read_ledger(tmp_path / "r" / "ledger.jsonl")
     # It was no first run: a store may still be made.
     _connect(SqliteFile(path=tmp_path / "r" / "metadata.db"), tmp_path / "r", chain)
 
 
 def _connect(address, root, chain=None, say=lambda _: None):
-    from pipeline import metadata_connection  # TFX: some seconds
+    from pipeline.metadata.connection import connect  # TFX: some seconds
 
-    return metadata_connection.connect(address, RunPaths(root), chain or Chain(), say)
+    return connect(address, RunPaths(root), chain or Chain(), say)
 
 
 @pytest.mark.parametrize("kind", ["mysql", "grpc"])
@@ -220,7 +220,7 @@ def test_a_store_in_another_file_works_as_one_in_the_root(first_run, tmp_path):
     root = tmp_path / "root"
     shutil.copytree(first_run[0], root, symlinks=True)
     elsewhere = (root / "metadata.db").rename(tmp_path / "kept.db")
-    chain = read(root / "ledger.jsonl")
+    chain = read_ledger(root / "ledger.jsonl")
     _connect(SqliteFile(path=elsewhere), root, chain)
     with pytest.raises(EnvironmentProblem, match="missing or empty, but the ledger is not"):
         _connect(None, root, chain)
@@ -262,7 +262,7 @@ def test_pages_of_garbage_are_refused_untouched(root):
     spoilt = data[:200] + b"garbage " * 12_000 + data[96_200:]
     store.write_bytes(spoilt)
     with pytest.raises(EnvironmentProblem, match=r"metadata\.db: cannot use the metadata store.*lineage rebuild"):
-        _connect(None, root, read(root / "ledger.jsonl"))
+        _connect(None, root, read_ledger(root / "ledger.jsonl"))
     assert store.read_bytes() == spoilt
 
 
@@ -270,7 +270,7 @@ def test_a_store_that_was_emptied_by_other_means_is_not_taken_for_the_roots(root
     (root / "metadata.db").unlink()
     metadata_store.MetadataStore(SqliteFile(path=root / "metadata.db").config())
     with pytest.raises(EnvironmentProblem, match="knows no run of this root"):
-        _connect(None, root, read(root / "ledger.jsonl"))
+        _connect(None, root, read_ledger(root / "ledger.jsonl"))
 
 
 def test_a_lost_ledger_is_never_silently_started_anew(root, digits_folder):
@@ -313,7 +313,7 @@ def test_a_store_that_is_let_go_in_time_is_used(root):
     said = []
     with _held(root / "metadata.db") as holder:
         threading.Timer(5, holder.kill).start()
-        _connect(None, root, read(root / "ledger.jsonl"), said.append)
+        _connect(None, root, read_ledger(root / "ledger.jsonl"), said.append)
     assert len(said) == 1
 
 
@@ -335,7 +335,7 @@ def test_a_store_locked_while_a_node_works_leaves_no_half_record(root, digits_fo
     assert process.returncode == 4, err
     assert "metadata.db: locked by process" in json.loads(out)["error"]
     assert "Traceback" not in err
-    chain = read(root / "ledger.jsonl")
+    chain = read_ledger(root / "ledger.jsonl")
     assert [line.event for line in chain.lines[known:]] == ["intent", "lost", "run"]
     again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert (again.code, set(again.states().values())) == (0, {"cached"})
@@ -344,7 +344,7 @@ def test_a_store_locked_while_a_node_works_leaves_no_half_record(root, digits_fo
 
 
 def test_a_moved_root_takes_its_uris_along_and_a_copy_leaves_the_originals_alone(first_run, tmp_path):
-    from pipeline.metadata_store import relocate
+    from pipeline.metadata.tfx import relocate
 
     store = shutil.copy(first_run[0] / "metadata.db", tmp_path / "shared.db")
     connection = _connect(SqliteFile(path=store), first_run[0])
@@ -361,7 +361,7 @@ def test_a_moved_root_takes_its_uris_along_and_a_copy_leaves_the_originals_alone
 
 
 def test_runs_that_may_be_open_are_those_since_the_last_that_executed_and_those_without_a_line(tmp_path):
-    from pipeline.metadata_store import open_runs
+    from pipeline.metadata.tfx import open_runs
 
     ledger = Ledger.open(tmp_path / "ledger.jsonl")
     for run, node in [("1", "ExampleGen"), ("2", "Classifier"), ("3", None), ("4", "Pusher")]:

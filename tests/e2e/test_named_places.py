@@ -6,7 +6,8 @@ import shutil
 import pytest
 from command_line import PROJECT, mnist_tfx
 
-from pipeline.lineage import chain, record_files
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import read_ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +34,7 @@ def test_a_root_named_through_a_link_and_dots_is_one_folder_whatever_it_is_calle
     assert answer.json["serving_path"] == str(root / "serving" / "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
     assert sorted(path.name for path in (tmp_path / "real").iterdir()) == sorted([AWKWARD, "deep", data.name])
-    assert len(record_files.scan(root / "records")) == len(chain.read(root / "ledger.jsonl").order) + 1
+    assert len(record_store.scan(root / "records")) == len(read_ledger(root / "ledger.jsonl").order) + 1
     audited = mnist_tfx("lineage", "audit", "--root", f"link/../{AWKWARD}", "--json", cwd=tmp_path, env=HERE)
     verdicts = audited.json["audits"][0]["verdicts"]
     assert (verdicts["INTEGRITY"], verdicts["COMPLETENESS"]) == ("PASS", "PASS")

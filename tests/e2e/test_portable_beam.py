@@ -17,9 +17,9 @@ from google.protobuf import json_format
 
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
-from pipeline.beam.choice import choose
-from pipeline.beam.engines import PORTABLE
-from pipeline.beam.job_service import JobService
+from pipeline.config.beam import choose
+from pipeline.config.beam_engines import PORTABLE
+from pipeline.runner.beam_job_service import JobService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

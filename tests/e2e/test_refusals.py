@@ -16,7 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.digest import tree_digest
 from components.ingest import idx
-from pipeline.lineage import chain
+from pipeline.provenance.ledger import read_ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -141,7 +141,7 @@ def _children(process):
 
 def _trainers(process):
     """What the fork server forked: its imports start short-lived programs too, which have a command line of their own."""
-    forks = ["pgrep", "-f", "pipeline.forkserver", "-P"]
+    forks = ["pgrep", "-f", "pipeline.process.forkserver", "-P"]
     found = [
         subprocess.run([*forks, child], capture_output=True, text=True, check=False) for child in _children(process)
     ]
@@ -169,7 +169,7 @@ def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_f
     assert again.code == 0, again.err
     assert _running(root) == []
     # A quick node may have been published before the signal came: then its intent is committed, otherwise given up.
-    assert chain.read(root / "ledger.jsonl").unsettled() == ()
+    assert read_ledger(root / "ledger.jsonl").unsettled() == ()
     assert mnist_tfx("lineage", "orphans", "--root", root, "--json").json["status"] in ("ok", "findings")
 
 

@@ -10,7 +10,7 @@ from referencing import Registry, Resource
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-FOLDER = PROJECT / "pipeline" / "json_schemas"
+FOLDER = PROJECT / "pipeline" / "cli" / "json_schemas"
 SCHEMAS = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("lineage_diff", "lineage_reproduce")}
 REGISTRY = Registry().with_resources((s["$id"], Resource.from_contents(s)) for s in SCHEMAS.values())
 SHORT = (

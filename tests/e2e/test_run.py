@@ -12,11 +12,11 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 
 from components.digest import tree_digest
-from pipeline.config import CODE
+from pipeline.config.pipeline_config import CODE
 
 pytestmark = pytest.mark.e2e
 
-SCHEMAS = PROJECT / "pipeline" / "json_schemas"
+SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 
 
 def test_a_first_run_executes_every_node_and_serves_version_1(first_run):
@@ -125,7 +125,7 @@ def test_lineage_leads_from_the_served_version_to_the_data_without_tensorflow(fi
     root, answer = first_run
     script = (
         "import sys; sys.argv = ['mnist-tfx', 'lineage', 'show', '--json', '--root', sys.argv[1]]\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.cli.main import main\n"
         "try: main()\n"
         "finally: assert not {'tensorflow', 'tfx'} & set(sys.modules), 'heavy import'\n"
     )

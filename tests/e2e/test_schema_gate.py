@@ -22,8 +22,8 @@ from components.schema_files import find_reviewed
 from components.schema_gate.component import SchemaGate
 from components.settings import DataSettings, GateSettings
 from components.statistics_gen import MnistStatisticsGen
-from pipeline import schema_review
-from pipeline.beam.choice import BEAM_ARGS
+from pipeline.config.beam import BEAM_ARGS
+from pipeline.datasets import schema_review
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -6,7 +6,7 @@ import pytest
 from command_line import mnist_tfx
 
 from components.digest import tree_digest
-from pipeline.lineage import chain
+from pipeline.provenance.ledger import Event, read_ledger
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -22,7 +22,9 @@ def test_a_second_model_is_compared_with_the_served_one_and_gets_the_next_versio
     assert (back.json["baseline"], back.json["version"]) == ("version 2", 3)
     assert back.states()["Classifier"] == "cached"
     assert tree_digest(root / "serving" / "3") == first
-    pushes = [line.details["version"] for line in chain.read(root / "ledger.jsonl").lines if line.event == chain.PUSHED]
+    pushes = [
+        line.details["version"] for line in read_ledger(root / "ledger.jsonl").lines if line.event == Event.PUSHED
+    ]
     assert pushes == [1, 2, 3]
 
 

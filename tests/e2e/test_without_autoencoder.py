@@ -8,15 +8,15 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 
 from components.serving import PROVENANCE
-from pipeline.config import CODE
-from pipeline.lineage import row_usage
-from pipeline.lineage.history import open_history
+from pipeline.config.pipeline_config import CODE
 from pipeline.lineage.impact import impact_of_picture
-from pipeline.lineage.manifest import from_bytes
+from pipeline.lineage.index import open_history
+from pipeline.lineage.rows import usage
+from pipeline.provenance.statement import parse_statement
 
 pytestmark = pytest.mark.e2e
 
-SCHEMAS = PROJECT / "pipeline" / "json_schemas"
+SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 WITHOUT = ("--set", "autoencoder=null", "--set", "evaluation.reconstruction_mse=null")
 QUICK = ("--set", "classifier.epochs=15", "--set", "evaluation.accuracy=0.8", "--set", "evaluation.baseline_margin=0.2")
 NODES = set(CODE) - {"Autoencoder"}
@@ -68,7 +68,7 @@ def test_rows_that_were_chosen_on_and_then_trained_on_are_said_to_be_both(plain,
 
     def uses(root):
         history = open_history(root)
-        pictures = (row_usage.find_picture(history, row_usage.Asked(index=row)) for row in range(40))
+        pictures = (usage.find_picture(history, usage.Asked(index=row)) for row in range(40))
         return {impact_of_picture(history, picture, "a row").models[0].uses for picture in pictures}
 
     assert ("validation",) in uses(chosen)
@@ -101,7 +101,7 @@ def test_lineage_says_that_there_is_no_autoencoder(plain):
 
 
 def test_the_provenance_tells_the_settings_of_the_nodes_that_there_are(plain):
-    statement = from_bytes((plain[0] / "serving" / "1" / PROVENANCE).read_bytes())
+    statement = parse_statement((plain[0] / "serving" / "1" / PROVENANCE).read_bytes())
     settings = statement["predicate"]["buildDefinition"]["externalParameters"]["settings"]
     assert "Autoencoder" not in settings
     assert settings["Classifier"]["exports"] == ["frozen", "h5", "keras"]

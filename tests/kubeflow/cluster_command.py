@@ -12,12 +12,12 @@ from referencing import Registry, Resource
 from components.errors import MnistTfxError
 from pipeline.kubeflow.client.transport import Patience
 
-FOLDER = PROJECT / "pipeline" / "json_schemas"
+FOLDER = PROJECT / "pipeline" / "cli" / "json_schemas"
 QUICK = Patience(timeout=5, attempts=3, first_pause=0.01, search=0.05)
 
 
 def invoke(command: click.Command, *arguments: object, env: dict[str, str] | None = None) -> Answer:
-    """Runs a command as `pipeline.cli` does."""
+    """Runs a command as `pipeline.cli.main` does."""
     runner = CliRunner(env={"KF_PIPELINES_ENDPOINT": None, "MNIST_TFX_KFP_TOKEN": None, **(env or {})})
     result = runner.invoke(command, [*map(str, arguments)], standalone_mode=False)
     if isinstance(result.exception, MnistTfxError):

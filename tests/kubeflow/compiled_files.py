@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from components.ingest.discovery import DataFiles
-from pipeline import recipes
-from pipeline.configure import Request, configure
+from pipeline.config.recipe import load_recipe
+from pipeline.config.request import Request, configure
 from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.document import Document, read
-from pipeline.paths import RunPaths
+from pipeline.root.paths import RunPaths
 
 IMAGE = "reg.example/mnist-tfx:1"
 ROOTS = {"oss": "minio://mlpipeline/m", "vertex": "gs://b/m"}
@@ -56,11 +56,11 @@ def broken(document: Document, change: Callable[[Any], None]) -> Document:
 @functools.cache
 def stock(*, schema_2_1: bool, suffix: str = ".yaml") -> Document:
     """Returns our pipeline as TFX's own compiler writes it."""
-    from pipeline.pipeline import create_pipeline
+    from pipeline.stages import create_pipeline
 
     compiled("oss")  # the first import decides what TFX's packages are
     paths, files = RunPaths(Path("/root-of-this-machine")), DataFiles(form="idx", parts=())
-    config = configure(Request(), recipes.load("digits"), paths, files)
+    config = configure(Request(), load_recipe("digits"), paths, files)
     return _written_by_tfx(create_pipeline(config), schema_2_1=schema_2_1, suffix=suffix)
 
 

@@ -57,5 +57,5 @@ def server() -> Iterator[KfpServer]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has commands wait for hundredths of a second where they would wait for seconds."""
-    options = "pipeline.commands.kubeflow.cluster_options.Patience"
+    options = "pipeline.cli.kubeflow.options.Patience"
     monkeypatch.setattr(options, lambda timeout=30.0: Patience(timeout=timeout, first_pause=0.01, search=0.5))

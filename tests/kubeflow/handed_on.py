@@ -1,11 +1,11 @@
 """What pods of a small run leave in a bucket: an artifact each, and the records behind it."""
 
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
 from pipeline.kubeflow import names
-from pipeline.lineage.artifacts import measure
-from pipeline.lineage.records import Environment, ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance.artifacts import measure
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import Environment, ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 RUN = "run-1"
 

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 from components.digest import canonical_json, sha256_bytes
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
 from pipeline.kubeflow import names
-from pipeline.lineage import record_files
-from pipeline.lineage.artifacts import measure
-from pipeline.lineage.records import DATA, KUBEFLOW, ORCHESTRATOR, Environment, ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.artifacts import measure
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import DATA, KUBEFLOW, ORCHESTRATOR, Environment, ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 RECIPE = {"data": {"shape": [8, 8], "pixel_max": 16, "label_count": 10}}
 PAYLOAD = b"1,2\n"
@@ -99,14 +99,14 @@ class PushedRun:
         attempt = dataclasses.replace(made[1], **changed)  # type: ignore[arg-type]
         names_of = [one[1].node for one in self.behind]
         for node in names_of[names_of.index(made[1].node) :]:
-            known = record_files.write(self.lineage(node).records, attempt)
+            known = record_store.write(self.lineage(node).records, attempt)
         return known, attempt
 
     def _hand_on(self, record: ExecutionRecord) -> Known:
         folder = self.lineage(record.node).records
         for _, earlier in self.behind:
-            record_files.write(folder, earlier)
-        self.behind.append((record_files.write(folder, record), record))
+            record_store.write(folder, earlier)
+        self.behind.append((record_store.write(folder, record), record))
         return self.behind[-1]
 
 

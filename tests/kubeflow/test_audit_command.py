@@ -10,12 +10,12 @@ from kubeflow.cluster_command import assert_fits, invoke
 from kubeflow.cluster_files import run
 from lineage.audited_root import build
 
-from pipeline.commands.kubeflow.audit import audit as command
-from pipeline.commands.lineage.audit import audit as lineage_audit
-from pipeline.kubeflow import gather
-from pipeline.lineage import chain
-from pipeline.lineage.records import NodeOutcome
-from pipeline.paths import RunPaths
+from pipeline.cli.kubeflow.audit import audit as command
+from pipeline.cli.lineage.audit import audit as lineage_audit
+from pipeline.kubeflow.gather import gather
+from pipeline.provenance.ledger import read_ledger
+from pipeline.provenance.records import NodeOutcome
+from pipeline.root.paths import RunPaths
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def copy(template, tmp_path) -> Path:
 
 def pusher_of(paths, run_id: str) -> str:
     """Returns the record of the push of version 2; of version 1 for the run `other`."""
-    pushes = [line.record for line in chain.read(paths.ledger).lines if (line.event, line.node) == ("commit", "Pusher")]
+    pushes = [
+        line.record for line in read_ledger(paths.ledger).lines if (line.event, line.node) == ("commit", "Pusher")
+    ]
     return pushes[0 if run_id == "other" else -1]
 
 

@@ -36,7 +36,7 @@ def test_the_cpu_image_trains_serves_and_passes_its_audit(tmp_path):
 
 def test_a_build_is_sent_the_code_and_no_data_tests_or_history():
     sent = set(clean_root.build_context(PROJECT))
-    assert {"setup.py", "requirements.lock", "kubeflow/install.sh", "pipeline/cli.py", "Makefile"} <= sent
+    assert {"setup.py", "requirements.lock", "kubeflow/install.sh", "pipeline/cli/main.py", "Makefile"} <= sent
     assert {name.split("/")[0] for name in sent} & {"tests", "data", "runs", ".git", ".venv"} == set()
 
 

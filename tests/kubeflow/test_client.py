@@ -20,7 +20,7 @@ from kubeflow.cluster_files import run
 from kubeflow.kfp_server import HTML, Fault, KfpServer, serving
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.commands.kubeflow.runs import runs as runs_command
+from pipeline.cli.kubeflow.runs import runs as runs_command
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.connection import Address, Connection, connect, create_once
 from pipeline.kubeflow.client.transport import Patience, Unanswered
@@ -270,7 +270,7 @@ def test_a_token_that_would_cross_a_network_in_the_clear_is_seen(host, token, to
 
 
 def test_a_token_in_the_clear_is_warned_of_without_showing_it(monkeypatch):
-    monkeypatch.setattr("pipeline.commands.kubeflow.runs.connect", lambda _: None)
+    monkeypatch.setattr("pipeline.cli.kubeflow.runs.connect", lambda _: None)
     monkeypatch.setattr(cluster_runs, "listed", lambda *_, **__: ())
     answer = invoke(runs_command, "--host", "http://kfp.example", "--json", env={"MNIST_TFX_KFP_TOKEN": TOKEN})
     assert answer.err.startswith("warning: http://kfp.example: the token is sent in the clear")
@@ -314,7 +314,7 @@ def test_a_token_comes_from_the_environment_and_is_in_no_output(server):
 def test_help_does_not_import_kfp(verb):
     script = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.cli.main import main\n"
         f"sys.argv = ['mnist-tfx', 'kubeflow', '{verb}', '--help']\n"
         "try: main()\n"
         "finally: print('HEAVY', sorted({'kfp', 'kfp_server_api', 'kubernetes', 'tfx', 'tensorflow'} & set(sys.modules)))\n"

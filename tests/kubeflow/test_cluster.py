@@ -7,7 +7,7 @@ import yaml
 from command_line import PROJECT
 
 from components.errors import BadInput
-from pipeline.config import CODE
+from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow.compiler import cluster, images
 from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, Wishes
 from pipeline.kubeflow.compiler.images import gpu_variant

@@ -7,7 +7,7 @@ from kubeflow.cluster_files import run
 from kubeflow.kfp_server import Fault
 
 from components.errors import BadInput
-from pipeline.commands.kubeflow.runs import runs as command
+from pipeline.cli.kubeflow.runs import runs as command
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.connection import Address, connect
 

@@ -18,12 +18,12 @@ from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits, from_bucket
 from components.errors import BadInput, MnistTfxError
 from components.schema_files import schema_digest
 from components.settings import Settings
-from pipeline import recipes
-from pipeline.config import CODE
+from pipeline.config.pipeline_config import CODE
+from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.containers import COMMAND, NEVER_CACHED
-from pipeline.kubeflow.compiler.doubts import doubts
 from pipeline.kubeflow.compiler.pods import Images
+from pipeline.kubeflow.compiler.warnings import doubts
 from pipeline.kubeflow.document import read, write
 from pipeline.kubeflow.lint.check import lint
 
@@ -176,7 +176,7 @@ def test_the_driver_comes_before_example_gen_and_says_whether_it_runs():
 def test_the_driver_gets_the_whole_recipe():
     given = compiled(overrides=("classifier.epochs=3",)).tasks[names.DRIVER].spec["inputs"]["parameters"]
     recipe = Settings.from_json(given["recipe"]["runtimeValue"]["constant"])
-    assert recipe == recipes.load("digits", overrides=["classifier.epochs=3"])
+    assert recipe == load_recipe("digits", overrides=["classifier.epochs=3"])
     assert given["settings"]["runtimeValue"]["constant"] == recipe.data.to_json()
 
 

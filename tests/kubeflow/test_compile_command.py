@@ -7,9 +7,9 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits
 
-from pipeline.kubeflow.compiler.doubts import doubts
+from pipeline.kubeflow.compiler.warnings import doubts
 
-SCHEMA = PROJECT / "pipeline" / "json_schemas" / "kubeflow_compile.json"
+SCHEMA = PROJECT / "pipeline" / "cli" / "json_schemas" / "kubeflow_compile.json"
 TARGETS = pytest.mark.parametrize("target", ROOTS)
 
 

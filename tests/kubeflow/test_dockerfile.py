@@ -10,8 +10,8 @@ import yaml
 from command_line import PROJECT
 from dockerfile_rules import Recipe
 
-from pipeline.isolation import ENGINE_ENV
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
+from pipeline.process.forkserver_client import ENGINE_ENV
 
 FOLDER = PROJECT / "kubeflow"
 

@@ -8,11 +8,12 @@ from kubeflow.handed_on import RUN, lineage, record
 
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.kubeflow import names
-from pipeline.kubeflow.gather import Gathered, gather, gather_run
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.artifacts import ArtifactRef
-from pipeline.lineage.records import ExecutionRecord, NodeOutcome
-from pipeline.paths import RunPaths
+from pipeline.kubeflow.gather.gather import Gathered, gather, gather_run
+from pipeline.provenance import record_store
+from pipeline.provenance.artifacts import ArtifactRef
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.records import ExecutionRecord, NodeOutcome
+from pipeline.root.paths import RunPaths
 
 RECIPE = {"data": {"shape": [8, 8], "pixel_max": 16, "label_count": 10}}
 
@@ -22,10 +23,10 @@ def cluster(tmp_path: Path) -> RunPaths:
     """A copy of a bucket after a run of two nodes, each with the records behind it."""
     paths = RunPaths(tmp_path / "copy")
     first = record(paths, "Transform")
-    known = record_files.write(lineage(paths, "Transform").records, first)
+    known = record_store.write(lineage(paths, "Transform").records, first)
     second = record(paths, "Autoencoder", reads=(known, first))
     for one in (first, second):
-        record_files.write(lineage(paths, "Autoencoder").records, one)
+        record_store.write(lineage(paths, "Autoencoder").records, one)
     driver = lineage(paths, names.DRIVER).root
     driver.mkdir(parents=True)
     (driver / names.RUN_FILE).write_text(json.dumps({names.RECIPE: RECIPE, "sources": []}))
@@ -33,12 +34,12 @@ def cluster(tmp_path: Path) -> RunPaths:
 
 
 def nodes(paths: RunPaths) -> list[str]:
-    return [line.node for line in chain.read(paths.ledger).lines if line.event == chain.COMMIT]
+    return [line.node for line in read_ledger(paths.ledger).lines if line.event == Event.COMMIT]
 
 
 def test_records_and_lines_are_put_where_a_local_run_has_them(cluster: RunPaths) -> None:
     gather_run(cluster, RUN)
-    assert len(record_files.scan(cluster.records)) == 2
+    assert len(record_store.scan(cluster.records)) == 2
     assert nodes(cluster) == ["Transform", "Autoencoder"]
     assert json.loads(cluster.identity.read_text())["signature"]["shape"] == [8, 8]
 
@@ -82,7 +83,7 @@ def test_a_forged_record_is_refused_and_no_line_is_written(cluster: RunPaths) ->
 
 
 def test_records_with_a_gap_are_refused(cluster: RunPaths) -> None:
-    missing = next(iter(record_files.scan(lineage(cluster, "Transform").records)))
+    missing = next(iter(record_store.scan(lineage(cluster, "Transform").records)))
     for task in ("Transform", "Autoencoder"):
         (lineage(cluster, task).records / f"{missing}.json").unlink()
     with pytest.raises(EnvironmentProblem, match="missing"):
@@ -109,7 +110,7 @@ def test_another_pipelines_root_is_left_alone(cluster: RunPaths) -> None:
 
 def test_reads_are_told_by_their_records(cluster: RunPaths) -> None:
     gather_run(cluster, RUN)
-    by_node = {r.node: r for r in record_files.scan(cluster.records).values() if isinstance(r, ExecutionRecord)}
+    by_node = {r.node: r for r in record_store.scan(cluster.records).values() if isinstance(r, ExecutionRecord)}
     [read] = by_node["Autoencoder"].inputs["read"]
     assert isinstance(read, ArtifactRef)
-    assert read.record in chain.read(cluster.ledger).order
+    assert read.record in read_ledger(cluster.ledger).order

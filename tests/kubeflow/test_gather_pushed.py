@@ -11,14 +11,15 @@ from kubeflow.pushed_runs import DATA_NAME, PAYLOAD, PushedRun
 
 from components.digest import tree_manifest
 from components.errors import BadInput, EnvironmentProblem
+from pipeline.audit import ancestors
+from pipeline.audit.evidence import Evidence, walk
+from pipeline.audit.findings import FAIL, WARN, Finding
 from pipeline.kubeflow import names
-from pipeline.kubeflow.gather import gather_run, pusher_of
-from pipeline.lineage import chain, record_files
-from pipeline.lineage.audit import behind
-from pipeline.lineage.audit.evidence import Evidence, walk
-from pipeline.lineage.audit.findings import FAIL, WARN, Finding
-from pipeline.lineage.records import RunRecord
-from pipeline.paths import RunPaths
+from pipeline.kubeflow.gather.gather import gather_run, pusher_of
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.records import RunRecord
+from pipeline.root.paths import RunPaths
 
 
 @pytest.fixture
@@ -42,11 +43,11 @@ def written(copy: RunPaths) -> list[str]:
 
 
 def pushed(copy: RunPaths) -> list[int]:
-    return [x.details["version"] for x in chain.read(copy.ledger).lines if x.event == chain.PUSHED]
+    return [x.details["version"] for x in read_ledger(copy.ledger).lines if x.event == Event.PUSHED]
 
 
 def unlisted(copy: RunPaths) -> set[str]:
-    named = {line.record for line in chain.read(copy.ledger).lines}
+    named = {line.record for line in read_ledger(copy.ledger).lines}
     return {path.stem for path in copy.records.iterdir()} - named
 
 
@@ -120,7 +121,7 @@ def test_a_later_run_that_pushes_what_is_served_is_gathered_with_the_run_whose_s
     PushedRun(copy, "r-9", 1, cached=first.data, at=2)
     told: list[str] = []
     gather_run(copy, "r-0", told.append)
-    pushes = [line.run_id for line in chain.read(copy.ledger).lines if line.event == chain.PUSHED]
+    pushes = [line.run_id for line in read_ledger(copy.ledger).lines if line.event == Event.PUSHED]
     assert pushes == ["r-1", "r-9", "r-0"]
     assert told == [f"gathered along: run {name}, which pushed the same version" for name in ("r-1", "r-9")]
 
@@ -139,7 +140,7 @@ def test_a_repeated_attempt_is_committed_and_the_run_names_the_one_that_counts(
     attempt, _ = first.repeat(counting)
     found = gather_run(copy, "r-1")
     assert {one.record for one in found.nodes} == {first.data[0], first.model[0], first.pusher[0]}
-    assert attempt in chain.read(copy.ledger).order
+    assert attempt in read_ledger(copy.ledger).order
     assert (pushed(copy), pusher_of(found)) == ([1], first.pusher[0])
     assert unlisted(copy) == set()
 
@@ -184,7 +185,7 @@ def test_a_stray_record_of_the_same_run_and_node_is_no_attempt(
 def about_attempts(copy: RunPaths) -> list[Finding]:
     evidence = Evidence(copy)
     pushes = evidence.pushes(1)
-    return list(behind.check_attempts(evidence, walk(evidence, [str(pushes[0].record)]).records))
+    return list(ancestors.check_attempts(evidence, walk(evidence, [str(pushes[0].record)]).records))
 
 
 def test_another_pipelines_runs_are_left_alone(copy: RunPaths, first: PushedRun) -> None:
@@ -192,16 +193,16 @@ def test_another_pipelines_runs_are_left_alone(copy: RunPaths, first: PushedRun)
     others = first.lineage("Pusher").records
     for path in others.iterdir():
         path.unlink()
-    record_files.write(others, dataclasses.replace(first.data[1], pipeline="mnist"))
-    record_files.write(others, dataclasses.replace(first.pusher[1], pipeline="mnist", inputs={}))
+    record_store.write(others, dataclasses.replace(first.data[1], pipeline="mnist"))
+    record_store.write(others, dataclasses.replace(first.pusher[1], pipeline="mnist", inputs={}))
     gather_run(copy, second.run_id)
     assert pushed(copy) == [2]
 
 
 def test_a_known_run_keeps_its_record_however_it_is_described_later(copy: RunPaths, first: PushedRun) -> None:
     found = gather_run(copy, "r-1")
-    for record in (line for line in chain.read(copy.ledger).lines if line.event == chain.RUN):
-        assert isinstance(record_files.read(copy.records, str(record.record)), RunRecord)
+    for record in (line for line in read_ledger(copy.ledger).lines if line.event == Event.RUN):
+        assert isinstance(record_store.read(copy.records, str(record.record)), RunRecord)
     told = json.loads((first.driver / names.RUN_FILE).read_text())
     (first.driver / names.RUN_FILE).write_text(json.dumps({**told, "sources": [{"name": "x", "payload_digest": "y"}]}))
     assert gather_run(copy, "r-1") != found
@@ -214,7 +215,7 @@ def test_a_run_that_may_still_push_has_no_record_yet(copy: RunPaths, first: Push
     assert unlisted(copy) == set()
     later.rename(first.lineage("Pusher").root.parent)
     assert gather_run(copy, "r-1").version == 1
-    assert [line.event for line in chain.read(copy.ledger).lines][-2:] == [chain.COMMIT, chain.RUN]
+    assert [line.event for line in read_ledger(copy.ledger).lines][-2:] == [Event.COMMIT, Event.RUN]
     assert unlisted(copy) == set()
 
 

@@ -22,7 +22,7 @@ from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.document import Document, read, write
 from pipeline.kubeflow.lint.check import RULES, lint
 
-SCHEMA = PROJECT / "pipeline" / "json_schemas" / "kubeflow_lint.json"
+SCHEMA = PROJECT / "pipeline" / "cli" / "json_schemas" / "kubeflow_lint.json"
 
 
 def rules(document, target=None, level="error"):

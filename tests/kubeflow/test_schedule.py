@@ -8,7 +8,7 @@ from kubeflow.cluster_files import compiled
 from kubeflow.kfp_server import Fault, KfpServer
 
 from components.errors import BadInput
-from pipeline.commands.kubeflow.schedule import schedule as command
+from pipeline.cli.kubeflow.schedule import schedule as command
 from pipeline.kubeflow.client import timetable
 
 pytestmark = pytest.mark.usefixtures("hasty")

@@ -12,7 +12,7 @@ from toy_pipelines import Toy, document, run, seen, spy, states
 from components.errors import BadInput
 from pipeline.kubeflow.document import VERTEX, Document
 from pipeline.kubeflow.simulate.run import Options, simulate
-from pipeline.view import RunView
+from pipeline.runner.progress import RunView
 
 SERVING = ["{{$}}", "--serving", "/serving"]
 SERVE = "(pod / 'serving/1').mkdir(parents=True)"

@@ -18,10 +18,10 @@ from command_line import PROJECT, Answer, mnist_tfx
 from kubeflow.conftest import compiled_file
 from toy_pipelines import run
 
-from pipeline.config import CODE
+from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import document, names
-from pipeline.lineage import record_files
-from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
+from pipeline.provenance import record_store
+from pipeline.provenance.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -184,9 +184,9 @@ def test_kubeflow_audit_of_a_repeated_task_still_finds_what_was_added(
         (next(root.glob("digits/*/Classifier/*/model")) / "more").write_text("x")
     else:
         folder = next(root.glob("digits/*/Pusher/*/lineage/records"))
-        known = [one for one in record_files.scan(folder).values() if isinstance(one, ExecutionRecord)]
+        known = [one for one in record_store.scan(folder).values() if isinstance(one, ExecutionRecord)]
         stray = next(one for one in known if one.node == "Transform")
-        record_files.write(folder, dataclasses.replace(stray, inputs={}))
+        record_store.write(folder, dataclasses.replace(stray, inputs={}))
     answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
     assert answer.code == 1
     [found] = broken(answer)

@@ -15,7 +15,7 @@ from pipeline.kubeflow import names
 from pipeline.kubeflow.document import OSS, Document
 from pipeline.kubeflow.simulate.outcome import Simulated
 from pipeline.kubeflow.simulate.run import Options, Simulation, simulate
-from pipeline.view import RunView
+from pipeline.runner.progress import RunView
 
 ARTIFACT = {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}
 

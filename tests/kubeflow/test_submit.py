@@ -14,7 +14,7 @@ from kubeflow.cluster_files import compiled, spec, with_data
 from kubeflow.kfp_server import GO_STACK, HTML, Fault, KfpServer
 
 from components.errors import BadInput, Refused
-from pipeline.commands.kubeflow.submit import submit as command
+from pipeline.cli.kubeflow.submit import submit as command
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address, Connection, connect

@@ -11,10 +11,10 @@ from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import upstream
 from pipeline.kubeflow.pod.invocation import Artifact
-from pipeline.lineage import record_files
-from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, measure
-from pipeline.lineage.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import record_store
+from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, measure
+from pipeline.provenance.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 ROOT = "minio://b/m"
 
@@ -43,7 +43,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
     monkeypatch.setenv(places.POD_ROOT, str(tmp_path))
     paths = RunPaths(places.local(ROOT))
     made = record(paths, "Transform", blessed=0, model="{root}/digits/x")
-    known = record_files.write(lineage(paths, "Transform").records, made)
+    known = record_store.write(lineage(paths, "Transform").records, made)
     entry = made.outputs["made"][0]
     told = {"blessed": 0, "model": f"{ROOT}/digits/x", "display_name": "made"}
     properties = {**told, DIGEST_PROPERTY: entry.sha256, RECORD_PROPERTY: known}
@@ -83,15 +83,15 @@ def test_a_file_that_was_added_is_refused(inputs: Inputs, tmp_path: Path) -> Non
 def repeated(inputs: Inputs) -> str:
     """The hash of a second attempt's record, whose bytes lie there; the metadata still tells of the first."""
     folder = lineage(inputs.paths, "Transform").records
-    [(first, one)] = record_files.scan(folder).items()
+    [(first, one)] = record_store.scan(folder).items()
     assert isinstance(one, ExecutionRecord)
     told = dataclasses.replace(one, extra={ORCHESTRATOR: KUBEFLOW})
     (folder / f"{first}.json").unlink()
-    inputs.change(**{RECORD_PROPERTY: record_files.write(folder, told)})
+    inputs.change(**{RECORD_PROPERTY: record_store.write(folder, told)})
     (places.local(inputs.artifacts["read"].uri) / "file").write_text("of the second attempt")
     path = told.outputs["made"][0].path
     entry = measure(places.local(ROOT), path, type_name="Schema", properties={"blessed": 1, "model": "{root}/digits/x"})
-    return record_files.write(folder, dataclasses.replace(told, seconds=2.0, outputs={"made": (entry,)}))
+    return record_store.write(folder, dataclasses.replace(told, seconds=2.0, outputs={"made": (entry,)}))
 
 
 def test_of_two_attempts_that_are_registered_the_one_whose_bytes_lie_there_is_read(

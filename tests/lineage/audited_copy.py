@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lineage import audited_root
 
-from pipeline.paths import RunPaths
+from pipeline.root.paths import RunPaths
 
 
 @functools.cache

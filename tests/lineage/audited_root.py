@@ -1,6 +1,6 @@
 """A root that passes an audit, with two served versions, an unchanged run, data, schema and a real metadata store.
 
-It is what `pipeline.runner` leaves behind, made in a fraction of a second and without TensorFlow or TFX.
+It is what `pipeline.runner.run` leaves behind, made in a fraction of a second and without TensorFlow or TFX.
 """
 
 import gzip
@@ -18,14 +18,15 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from components.digest import canonical_json, manifest_digest, sha256_bytes, tree_manifest
 from components.ingest.rows import INDEX
 from components.serving import CLAIMS_FILE, PROVENANCE
-from pipeline.code_digest import Code
-from pipeline.lineage import manifest, records
-from pipeline.lineage.artifacts import measure
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.record_files import scan, write
-from pipeline.lineage.records import DataSource, NodeOutcome, RunRecord
-from pipeline.lineage.store_entries import artifact, artifact_type, execution_type
-from pipeline.paths import RunPaths
+from pipeline.metadata.entries import artifact, artifact_type, execution_type
+from pipeline.provenance import records
+from pipeline.provenance.artifacts import measure
+from pipeline.provenance.code import Code
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import scan, write
+from pipeline.provenance.records import DataSource, NodeOutcome, RunRecord
+from pipeline.provenance.statement import build_statement, served_files, statement_bytes
+from pipeline.root.paths import RunPaths
 
 PAYLOADS = {"train-images": b"images" * 500, "train-labels": b"labels" * 50}
 LOCK = hashlib.sha256(b"lock").hexdigest()
@@ -243,8 +244,8 @@ class Builder:
         served = self.paths.serving / str(self.version)
         shutil.copytree(self.paths.root / model.path / "Format-Serving", served)
         heads = [self.known[node][0] for node in ("SavedModelCheck", "Classifier", "Evaluator")]
-        statement = manifest.statement(manifest.served_files(model), scan(self.paths.records), heads)
-        leave(served / PROVENANCE, manifest.to_bytes(statement))
+        statement = build_statement(served_files(model), scan(self.paths.records), heads)
+        leave(served / PROVENANCE, statement_bytes(statement))
         with (self.paths.serving / CLAIMS_FILE).open("a") as file:
             file.write(f"{self.version}\n")
         leave(folder / "pushed.json", json.dumps({"version": self.version, "digest": model.sha256}))

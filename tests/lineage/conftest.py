@@ -11,14 +11,15 @@ import pytest
 
 from components.digest import manifest_digest
 from components.serving import PROVENANCE
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage import manifest, records
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef, measure
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.record_files import scan, write
-from pipeline.lineage.records import DataSource, Environment, ExecutionRecord, NodeOutcome, RunRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import records
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, measure
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import scan, write
+from pipeline.provenance.records import DataSource, Environment, ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.provenance.statement import build_statement, served_files, statement_bytes
+from pipeline.root.paths import RunPaths
 
 # node: ({input channel: "node.output"}, {output channel: type})
 NODES = {
@@ -128,9 +129,9 @@ class BuiltRoot:
         served = self.paths.serving / str(version)
         shutil.copytree(self.path / model.path / "Format-Serving", served)
         heads = [self.known[node][0] for node in ("Classifier", "Evaluator", "SavedModelCheck")]
-        statement = manifest.statement(manifest.served_files(model), scan(self.paths.records), heads)
+        statement = build_statement(served_files(model), scan(self.paths.records), heads)
         (served / PROVENANCE).parent.mkdir(exist_ok=True)
-        (served / PROVENANCE).write_bytes(manifest.to_bytes(statement))
+        (served / PROVENANCE).write_bytes(statement_bytes(statement))
         self.execute("Pusher", salt=str(version))
         self.ledger.pushed(node="Pusher", run_id=self.run_id, version=version, digest=model.sha256)
 
@@ -282,4 +283,4 @@ def golden(request):
 
 @pytest.fixture
 def tree_digest_of_model(root):
-    return manifest_digest(manifest.served_files(root.known["Classifier"][1].outputs["model"][0]))
+    return manifest_digest(served_files(root.known["Classifier"][1].outputs["model"][0]))

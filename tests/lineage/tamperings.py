@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.ingest.payload import GZIP_MAGIC
-from pipeline.lineage.chain import Head, Line
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.record_files import scan, write
-from pipeline.lineage.records import DataSource
+from pipeline.provenance.ledger import Head, Line
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import scan, write
+from pipeline.provenance.records import DataSource
 
 Named = tuple[str, ...]
 """Texts of which a finding's place has to hold one."""

@@ -6,7 +6,7 @@ import pytest
 
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.lineage.artifacts import ArtifactEntry, checked_path, difference, measure
+from pipeline.provenance.artifacts import ArtifactEntry, checked_path, difference, measure
 
 
 @pytest.fixture

@@ -17,22 +17,15 @@ from lineage.audited_root import ROWS, Builder, build
 from lineage.saved_model_bytes import saved_model
 
 from components.errors import BadInput, MnistTfxError
-from pipeline.commands.lineage.audit import audit as audit_command
-from pipeline.commands.lineage.head import head as head_command
-from pipeline.lineage import chain, keys, policy, signing
-from pipeline.lineage.audit import files, run
-from pipeline.lineage.audit.findings import (
-    COMPLETENESS,
-    FAIL,
-    INTEGRITY,
-    PASS,
-    POLICY,
-    UNKNOWN,
-    VERDICTS,
-    exit_code,
-)
-from pipeline.metadata_url import SqliteFile
-from pipeline.paths import RunPaths
+from pipeline.audit import files, policy
+from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
+from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS, exit_code
+from pipeline.cli.lineage.audit import audit as audit_command
+from pipeline.cli.lineage.head import head as head_command
+from pipeline.metadata.address import SqliteFile
+from pipeline.provenance import keys, signing
+from pipeline.provenance.ledger import Event, Head, read_ledger
+from pipeline.root.paths import RunPaths
 
 ALL_PASS = dict.fromkeys(VERDICTS, PASS)
 
@@ -48,7 +41,7 @@ def root(template, tmp_path) -> Path:
 
 
 def invoke(command, *arguments):
-    """Runs a command as `pipeline.cli` does; returns exit code and output."""
+    """Runs a command as `pipeline.cli.main` does; returns exit code and output."""
     result = CliRunner().invoke(command, [*map(str, arguments)], standalone_mode=False)
     if isinstance(result.exception, MnistTfxError):
         return result.exception.exit_code, str(result.exception)
@@ -60,13 +53,13 @@ def invoke(command, *arguments):
 def audit_json(*arguments):
     code, text = invoke(audit_command, *arguments, "--json")
     answer = json.loads(text)
-    schema = json.loads((PROJECT / "pipeline/json_schemas/lineage_audit.json").read_text())
+    schema = json.loads((PROJECT / "pipeline/cli/json_schemas/lineage_audit.json").read_text())
     assert [error.message for error in Draft202012Validator(schema).iter_errors(answer)] == []
     return code, answer
 
 
 def with_rules(**levels):
-    return run.Options(policy=policy.Policy.from_dict({"version": 1, "rules": levels}))
+    return AuditOptions(policy=policy.Policy.from_dict({"version": 1, "rules": levels}))
 
 
 def test_an_untouched_root_passes_and_says_what_it_stands_on(root):
@@ -96,11 +89,11 @@ def test_audit_of_a_root_finds_what_was_done_to_an_older_version(root):
 
 
 def test_what_versions_share_is_read_once(root, monkeypatch):
-    from pipeline.lineage.audit.store_reader import StoreReader
+    from pipeline.metadata.reader import StoreReader
 
     asked, ask = [], StoreReader.ask
     monkeypatch.setattr(StoreReader, "ask", lambda *arguments: asked.append(arguments) or ask(*arguments))
-    assert [found.counts.files for found in run.audit_all(root)] == [31, 13]
+    assert [found.counts.files for found in audit_all(root)] == [31, 13]
     assert len(asked) == 1
 
 
@@ -118,7 +111,7 @@ def test_what_versions_share_is_read_once(root, monkeypatch):
 )
 def test_a_foreign_entry_in_the_serving_directory_is_a_finding_and_not_followed(root, put, got):
     put(root / "serving/9", root)
-    audits = run.audit_all(root)
+    audits = audit_all(root)
     found = [str(finding) for audit in audits for finding in audit.findings if finding.where.startswith("serving/9")]
     assert any(got in text for text in found), found
     assert exit_code(audits) == 1
@@ -129,7 +122,7 @@ def test_a_serving_directory_of_foreign_entries_alone_is_a_finding(root):
     shutil.rmtree(root / "serving")
     (root / "serving").mkdir()
     (root / "serving/4").write_bytes(b"x")
-    for audit in (*run.audit_all(root), run.audit_version(root)):
+    for audit in (*audit_all(root), audit_version(root)):
         assert audit.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}
         assert audit.first(INTEGRITY).where == "serving/4"
 
@@ -148,12 +141,12 @@ def test_audit_of_a_folder_in_which_nothing_ran_says_so(tmp_path):
 
 
 def test_each_verdict_says_what_was_compared_and_what_was_not(root, pods, tmp_path):
-    whole = run.audit_all(root)[0].scopes
+    whole = audit_all(root)[0].scopes
     assert whole[INTEGRITY].compared == "31 files (0.0 MB), 12 records"
     assert whole[COMPLETENESS].compared == "12 records, 39 ledger lines, 12 executions in the metadata store"
     assert (whole[COMPLETENESS].left_out, whole[POLICY].left_out) == (None, "anchored, which the policy turns off")
-    assert run.audit_version(root).scopes[COMPLETENESS].left_out == "other executions in the metadata store"
-    alone = run.audit_path(Path(shutil.copytree(root / "serving/1", tmp_path / "alone"))).scopes
+    assert audit_version(root).scopes[COMPLETENESS].left_out == "other executions in the metadata store"
+    alone = audit_path(Path(shutil.copytree(root / "serving/1", tmp_path / "alone"))).scopes
     assert alone[COMPLETENESS].left_out == "records, ledger and metadata store"
     RunPaths(pods).metadata.unlink()
     code, text = invoke(audit_command, "--root", pods)
@@ -171,7 +164,7 @@ def test_unknown_without_a_fail_cannot_tell(root, allow, code):
 
 
 def test_a_path_inside_a_root_is_audited_with_it(root):
-    assert run.audit_path(root / "serving" / "1").verdicts == ALL_PASS
+    assert audit_path(root / "serving" / "1").verdicts == ALL_PASS
 
 
 def test_a_copy_elsewhere_is_known_by_its_manifest_alone(root, tmp_path):
@@ -186,7 +179,7 @@ def test_a_copy_elsewhere_is_known_by_its_manifest_alone(root, tmp_path):
 def test_a_changed_copy_elsewhere_fails(root, tmp_path):
     elsewhere = shutil.copytree(root / "serving" / "1", tmp_path / "elsewhere")
     (elsewhere / "saved_model.pb").write_bytes(saved_model(main=[("ReadFile", ())]))
-    found = run.audit_path(elsewhere)
+    found = audit_path(elsewhere)
     assert found.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: FAIL}
     assert found.first(POLICY).what == "op ReadFile"
 
@@ -203,14 +196,14 @@ def test_a_failure_names_the_file_and_shows_wanted_and_got(root):
 def test_a_version_that_was_replaced_is_told_from_a_changed_one(root):
     shutil.rmtree(root / "serving/1")
     shutil.copytree(root / "serving/2", root / "serving/1")
-    found = run.audit_version(root, 1).first(INTEGRITY)
+    found = audit_version(root, 1).first(INTEGRITY)
     assert found.where == "serving/1"
     assert "digest belongs to version 2" in found.what
 
 
 def test_a_version_that_nobody_pushed_is_served_but_unrecorded(root):
     shutil.copytree(root / "serving/2", root / "serving/3")
-    found = run.audit_version(root)
+    found = audit_version(root)
     assert found.version == 3
     assert found.verdicts[COMPLETENESS] == FAIL
     assert "no push of it is recorded" in found.first(COMPLETENESS).what
@@ -218,7 +211,7 @@ def test_a_version_that_nobody_pushed_is_served_but_unrecorded(root):
 
 def test_a_version_without_a_manifest_fails(root):
     (root / "serving/2/assets.extra/provenance.json").unlink()
-    found = run.audit_version(root)
+    found = audit_version(root)
     assert found.verdicts[INTEGRITY] == FAIL
     assert found.first(INTEGRITY).where == "serving/2/assets.extra/provenance.json"
 
@@ -226,7 +219,7 @@ def test_a_version_without_a_manifest_fails(root):
 @pytest.mark.parametrize("statement", ["{}", "[]", "nonsense", '{"_type": 1}'])
 def test_a_manifest_that_is_none_fails(root, statement):
     (root / "serving/2/assets.extra/provenance.json").write_text(statement)
-    assert run.audit_version(root).first(INTEGRITY).where == "serving/2/assets.extra/provenance.json"
+    assert audit_version(root).first(INTEGRITY).where == "serving/2/assets.extra/provenance.json"
 
 
 def test_a_manifest_of_odd_values_fails(root):
@@ -235,7 +228,7 @@ def test_a_manifest_of_odd_values_fails(root):
     for odd in (None, 3, [], {}, ["x"], {"name": 1}):
         statement["subject"] = odd
         path.write_text(json.dumps(statement))
-        assert run.audit_version(root).verdicts[INTEGRITY] == FAIL
+        assert audit_version(root).verdicts[INTEGRITY] == FAIL
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage" * 100])
@@ -244,7 +237,7 @@ def test_a_lost_store_is_a_finding_and_stays_as_it_is(root, content):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    found = run.audit_version(root)
+    found = audit_version(root)
     assert found.verdicts == {INTEGRITY: PASS, COMPLETENESS: FAIL, POLICY: PASS}
     assert "records and ledger are enough" in found.first(COMPLETENESS).what
     assert (path.read_bytes() if path.exists() else None) == content
@@ -257,26 +250,26 @@ def test_a_store_that_aborts_its_reader_is_a_finding(root):
     connection.execute("DELETE FROM Execution WHERE id = 12")
     connection.commit()
     connection.close()
-    found = run.audit_version(root, 1)
+    found = audit_version(root, 1)
     assert "SIGABRT" in {finding.got for finding in found.findings}
     assert "(Pusher)" in found.first(COMPLETENESS).where
 
 
 def test_a_lost_ledger_is_a_finding(root):
     (root / "ledger.jsonl").unlink()
-    assert run.audit_version(root).verdicts[COMPLETENESS] == FAIL
+    assert audit_version(root).verdicts[COMPLETENESS] == FAIL
 
 
 def test_a_record_that_a_crash_left_uncommitted_is_no_finding(root):
-    from pipeline.lineage import record_files
-    from pipeline.lineage.ledger import Ledger
+    from pipeline.provenance import record_store
+    from pipeline.provenance.ledger_writer import Ledger
 
-    [record, *_] = [r for r in record_files.scan(root / "records").values() if r.kind == "execution"]
+    [record, *_] = [r for r in record_store.scan(root / "records").values() if r.kind == "execution"]
     Ledger.open(root / "ledger.jsonl").intent(node=record.node, run_id="run-9", key="k")
     left = type(record).from_dict({**_fields(record), "run_id": "run-9", "key": "k"})
-    record_files.write(root / "records", left)
+    record_store.write(root / "records", left)
     (root / "records" / ".new-1").write_text("{")
-    assert run.audit_version(root).verdicts == ALL_PASS
+    assert audit_version(root).verdicts == ALL_PASS
 
 
 def _fields(record):
@@ -294,7 +287,7 @@ def test_a_cut_tail_is_found_against_the_head_alone_and_the_rest_says_so(root):
     kept = invoke(head_command, "--root", root)[1].strip()
     lines = (root / "ledger.jsonl").read_bytes().splitlines(keepends=True)
     (root / "ledger.jsonl").write_bytes(b"".join(lines[:-1]))
-    assert "not proven" in run.audit_version(root).anchor.detail
+    assert "not proven" in audit_version(root).anchor.detail
     code, answer = audit_json("--root", root, "--expect-head", kept)
     assert code == 1
     [found] = [f for f in answer["audits"][0]["findings"] if f["verdict"] == INTEGRITY]
@@ -304,7 +297,7 @@ def test_a_cut_tail_is_found_against_the_head_alone_and_the_rest_says_so(root):
 
 def test_the_head_is_checked_by_its_own_command(root):
     kept = invoke(head_command, "--root", root)[1].strip()
-    schema = json.loads((PROJECT / "pipeline/json_schemas/lineage_head.json").read_text())
+    schema = json.loads((PROJECT / "pipeline/cli/json_schemas/lineage_head.json").read_text())
     for expected, wanted in ((kept, 0), (f"{kept[:-1]}{'0' if kept[-1] != '0' else '1'}", 1)):
         code, text = invoke(head_command, "--root", root, "--expect-head", expected, "--json")
         assert code == wanted
@@ -325,7 +318,7 @@ def invoke_raw(command, *arguments):
 
 def test_an_image_of_the_test_split_in_the_training_data_is_a_leak(tmp_path):
     leaky = build(tmp_path / "leaky", rows={**ROWS, "test": range(38, 60)})
-    found = run.audit_version(leaky)
+    found = audit_version(leaky)
     assert found.verdicts == {**ALL_PASS, POLICY: FAIL}
     leaks = [finding for finding in found.findings if finding.link == "leaks"]
     assert [finding.where.split("(")[1] for finding in leaks] == ["Autoencoder)", "Classifier)"]
@@ -335,7 +328,7 @@ def test_an_image_of_the_test_split_in_the_training_data_is_a_leak(tmp_path):
 @pytest.mark.parametrize(("level", "verdict"), [("fail", FAIL), ("warn", PASS), ("off", PASS)])
 def test_a_dirty_tree_counts_as_the_policy_says(tmp_path, level, verdict):
     dirty = build(tmp_path / "dirty", git_tree="dirty")
-    found = run.audit_version(dirty, None, with_rules(clean_tree=level))
+    found = audit_version(dirty, None, with_rules(clean_tree=level))
     assert found.verdicts[POLICY] == verdict
     assert [finding.level for finding in found.findings] == ([] if level == "off" else [level.upper()])
 
@@ -348,20 +341,20 @@ def pods(tmp_path) -> Path:
 
 def test_what_pods_executed_passes_without_a_store(pods):
     RunPaths(pods).metadata.unlink()
-    assert run.audit_version(pods).verdicts == ALL_PASS
+    assert audit_version(pods).verdicts == ALL_PASS
 
 
 def test_a_store_that_knows_what_pods_made_has_to_agree(pods):
-    assert run.audit_version(pods).verdicts == ALL_PASS
+    assert audit_version(pods).verdicts == ALL_PASS
     with sqlite3.connect(RunPaths(pods).metadata) as database:
         database.execute("UPDATE ArtifactProperty SET string_value = 'other' WHERE name = 'sha256'")
-    assert run.audit_version(pods).verdicts == {**ALL_PASS, COMPLETENESS: FAIL}
+    assert audit_version(pods).verdicts == {**ALL_PASS, COMPLETENESS: FAIL}
 
 
 def test_a_store_that_was_named_and_never_saw_the_pods_is_no_witness(pods, root):
     elsewhere = RunPaths(root).metadata.rename(root / "elsewhere.db")
     RunPaths(pods).metadata.unlink()
-    found = run.audit_version(pods, None, run.Options(metadata=SqliteFile(path=elsewhere)))
+    found = audit_version(pods, None, AuditOptions(metadata=SqliteFile(path=elsewhere)))
     assert found.verdicts == {**ALL_PASS, COMPLETENESS: UNKNOWN}
 
 
@@ -369,26 +362,26 @@ def test_a_local_record_that_says_a_pod_made_it_contradicts_itself(tmp_path, mon
     monkeypatch.setattr(Builder, "_path", lambda _, node, channel, salt: f"artifacts/{node}/{channel}/{salt}")
     relabelled = build(tmp_path / "relabelled", by_pods=True)
     RunPaths(relabelled).metadata.unlink()
-    found = run.audit_version(relabelled)
+    found = audit_version(relabelled)
     assert found.verdicts[INTEGRITY] == FAIL
     assert "says that a pod made" in found.first(INTEGRITY).what
 
 
 def test_a_policy_may_ask_for_an_anchor(root):
     asked = with_rules(anchored="fail")
-    assert run.audit_version(root, None, asked).verdicts[POLICY] == FAIL
-    kept = run.Options(policy=asked.policy, head=chain.read(root / "ledger.jsonl").head)
-    assert run.audit_version(root, None, kept).verdicts == ALL_PASS
+    assert audit_version(root, None, asked).verdicts[POLICY] == FAIL
+    kept = AuditOptions(policy=asked.policy, head=read_ledger(root / "ledger.jsonl").head)
+    assert audit_version(root, None, kept).verdicts == ALL_PASS
 
 
 def test_a_signature_is_an_anchor_and_a_wrong_one_a_finding(root, tmp_path):
     pairs = [keys.generate(tmp_path / name) for name in ("mine", "theirs")]
     signing.sign(root / "serving/2", keys.load_private(pairs[0].private, lambda: None))
-    found = run.audit_version(root, None, run.Options(key=pairs[0].public))
+    found = audit_version(root, None, AuditOptions(key=pairs[0].public))
     assert (found.verdicts, found.anchor.kind) == (ALL_PASS, "signature")
     elsewhere = shutil.copytree(root / "serving/2", tmp_path / "elsewhere")
-    assert run.audit_path(elsewhere, run.Options(key=pairs[0].public)).anchor.kind == "signature"
-    wrong = run.audit_version(root, None, run.Options(key=pairs[1].public))
+    assert audit_path(elsewhere, AuditOptions(key=pairs[0].public)).anchor.kind == "signature"
+    wrong = audit_version(root, None, AuditOptions(key=pairs[1].public))
     assert (wrong.verdicts[INTEGRITY], wrong.anchor.kind) == (FAIL, "none")
     assert wrong.first(INTEGRITY).where == "serving/2/assets.extra/provenance.dsse.json"
 
@@ -398,7 +391,7 @@ def test_a_link_is_not_followed_and_a_fifo_is_not_waited_for(root, tmp_path):
     data.rename(tmp_path / "kept")
     data.symlink_to(tmp_path / "kept")
     os.mkfifo(root / "serving/2/pipe")
-    found = run.audit_version(root)
+    found = audit_version(root)
     assert {f.where for f in found.findings if f.verdict == INTEGRITY} == {
         "serving/2/pipe",
         "serving/2/variables/variables.data-00000-of-00001",
@@ -428,7 +421,7 @@ def test_whatever_an_audit_reads_is_a_regular_file_or_a_finding(root, name, what
             file.write(b"[" * 100_000)
             file.truncate((1 << 33) if what == "large" and name != "serving/2/saved_model.pb" else 100_000)
     started = time.monotonic()
-    audits = run.audit_all(root)
+    audits = audit_all(root)
     assert time.monotonic() - started < 20
     assert exit_code(audits) == 1  # without root.json nothing tells where the root lay when its store was written
 
@@ -440,7 +433,7 @@ def test_a_file_name_cannot_forge_a_line(root):
 
 
 def test_an_audit_imports_neither_tensorflow_nor_tfx(root):
-    code = "import sys; from pathlib import Path; from pipeline.lineage.audit import run; run.audit_version(Path(sys.argv[1]));"
+    code = "import sys; from pathlib import Path; from pipeline.audit import run; run.audit_version(Path(sys.argv[1]));"
     code += (
         "assert not {'tensorflow', 'tfx', 'numpy', 'ml_metadata', 'pydantic'} & sys.modules.keys(), sys.modules.keys()"
     )
@@ -450,47 +443,47 @@ def test_an_audit_imports_neither_tensorflow_nor_tfx(root):
 @pytest.mark.parametrize("name", [" 3", "1 ", "+2", "02", "-4"])
 def test_a_child_that_tf_serving_parses_as_a_version_is_found_by_every_audit(root, name):
     shutil.copytree(root / "serving/1", root / "serving" / name)
-    for found in (run.audit_version(root, 1), *run.audit_all(root)):
+    for found in (audit_version(root, 1), *audit_all(root)):
         [finding] = [f for f in found.findings if f.where == f"serving/{name}" and "TF Serving would serve" in f.what]
         assert (finding.verdict, finding.level) == (INTEGRITY, FAIL)
 
 
 def test_a_number_that_is_a_file_is_found(root):
     (root / "serving/7").write_bytes(b"x")
-    assert run.audit_version(root).first(INTEGRITY).where == "serving/7"
+    assert audit_version(root).first(INTEGRITY).where == "serving/7"
 
 
 def test_an_oddly_named_version_is_audited_where_it_lies(root):
     shutil.copytree(root / "serving/2", root / "serving/03")
     (root / "serving/03/extra").write_bytes(b"x")
-    for found in (run.audit_version(root), run.audit_path(root / "serving/03")):
+    for found in (audit_version(root), audit_path(root / "serving/03")):
         assert (found.version, found.path) == (3, "serving/03")
         assert "serving/03/extra" in {finding.where for finding in found.findings}
 
 
 @pytest.mark.parametrize(("sequence", "kind"), [(0, "none"), (-1, "head")])
 def test_a_head_anchors_only_the_versions_pushed_before_it(root, sequence, kind):
-    lines = chain.read(root / "ledger.jsonl").lines
-    pushes = [line for line in lines if line.event == chain.PUSHED]
+    lines = read_ledger(root / "ledger.jsonl").lines
+    pushes = [line for line in lines if line.event == Event.PUSHED]
     line = (pushes[0], lines[-1])[sequence]
-    asked = run.Options(head=chain.Head(line.sequence, line.digest))
-    assert run.audit_version(root, 1, asked).anchor.kind == "head"
-    newest = run.audit_version(root, 2, asked)
+    asked = AuditOptions(head=Head(line.sequence, line.digest))
+    assert audit_version(root, 1, asked).anchor.kind == "head"
+    newest = audit_version(root, 2, asked)
     assert (newest.anchor.kind, newest.verdicts) == (kind, ALL_PASS)
     assert ("taken before this version was pushed" in newest.anchor.detail) == (kind == "none")
 
 
 def test_the_head_of_an_empty_ledger_is_refused():
     with pytest.raises(BadInput, match="no anchor"):
-        run.Options(head=chain.Head())
+        AuditOptions(head=Head())
 
 
 @pytest.mark.parametrize("place", ["serving", "serving/2"])
 def test_a_link_on_the_way_to_a_version_is_one_finding_and_not_followed(root, tmp_path, place):
     (root / place).rename(tmp_path / "kept")
     (root / place).symlink_to(tmp_path / "kept")
-    asked = (run.audit_version(root), run.audit_version(root, 2), run.audit_path(root / "serving/2"))
-    for found in (*asked, run.audit_all(root)[-1]):
+    asked = (audit_version(root), audit_version(root, 2), audit_path(root / "serving/2"))
+    for found in (*asked, audit_all(root)[-1]):
         [finding] = [f for f in found.findings if f.verdict == INTEGRITY]
         assert (finding.where, finding.what) == (place, f"was replaced by a symlink to {tmp_path / 'kept'}")
         assert found.verdicts == {INTEGRITY: FAIL, COMPLETENESS: UNKNOWN, POLICY: UNKNOWN}

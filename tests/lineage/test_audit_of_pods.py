@@ -8,14 +8,14 @@ import pytest
 from kubeflow.pushed_runs import PushedRun
 
 from components.serving import BASELINE_PROPERTY
-from pipeline.lineage import record_files, records
-from pipeline.lineage.audit import history, rules
-from pipeline.lineage.audit.evidence import Behind, Evidence
-from pipeline.lineage.audit.findings import Anchor
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.pushes import note_push
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.audit import ledger_check, rules
+from pipeline.audit.evidence import Behind, Evidence
+from pipeline.audit.findings import Anchor
+from pipeline.provenance import record_store, records
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.pushes import note_push
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 
 def listed(paths: RunPaths, *made: ExecutionRecord) -> list[str]:
@@ -23,7 +23,7 @@ def listed(paths: RunPaths, *made: ExecutionRecord) -> list[str]:
     for record in made:
         intent = ledger.intent(node=record.node, run_id=record.run_id, key=record.key)
         note_push(record, ledger)
-        hashes.append(record_files.write(paths.records, record))
+        hashes.append(record_store.write(paths.records, record))
         ledger.commit(intent, record=hashes[-1])
     return hashes
 
@@ -108,10 +108,10 @@ def found_about(paths: RunPaths, run: PushedRun, heads: tuple[str, ...]) -> list
     served = types.SimpleNamespace(name="serving/1", sha256=digest_of(run), found_sha256=digest_of(run), heads=heads)
     evidence = Evidence(paths)
     pushes = evidence.pushes(1)
-    push = history.push_behind(evidence, served, pushes)  # type: ignore[arg-type]  # what is read of it
+    push = ledger_check.push_behind(evidence, served, pushes)  # type: ignore[arg-type]  # what is read of it
     return [
         (found.level, found.what)
-        for found in history.check_push(evidence, 1, served, pushes, push)  # type: ignore[arg-type]
+        for found in ledger_check.check_push(evidence, 1, served, pushes, push)  # type: ignore[arg-type]
     ]
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from components.serving import PROVENANCE
-from pipeline.continuous import newest_served, newest_version_made_from, same_work
+from pipeline.runner.up_to_date import newest_served, newest_version_made_from, same_work
 
 DATA = {f"train-{name}": hashlib.sha256(name.encode()).hexdigest() for name in ("images", "labels")}
 CODE = hashlib.sha256(b"code").hexdigest()

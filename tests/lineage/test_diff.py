@@ -17,15 +17,15 @@ import pipeline
 from components.digest import merkle_root
 from components.errors import BadInput
 from components.ingest.rows import INDEX
-from pipeline.code_digest import Code
-from pipeline.commands.lineage.diff import diff as command
-from pipeline.git_state import GitState
-from pipeline.lineage.artifacts import measure
-from pipeline.lineage.diff import diff
-from pipeline.lineage.diff_text import diff_lines
-from pipeline.lineage.records import Environment
+from pipeline.cli.lineage.diff import diff as command
+from pipeline.cli.lineage.diff_text import diff_lines
+from pipeline.lineage.diff.diff import diff
+from pipeline.provenance.artifacts import measure
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import Environment
 
-SCHEMA = json.loads((Path(pipeline.__file__).parent / "json_schemas" / "lineage_diff.json").read_bytes())
+SCHEMA = json.loads((Path(pipeline.__file__).parent / "cli" / "json_schemas" / "lineage_diff.json").read_bytes())
 TRAINERS = ("Autoencoder", "Classifier")
 NODES = (
     "ExampleGen",
@@ -72,7 +72,7 @@ class Versions:
         return self.number
 
     def finish(self, metrics):
-        from pipeline.lineage.record_files import write
+        from pipeline.provenance.record_store import write
 
         record = self.run_record(run_id=self.root.run_id, metrics=metrics)
         self.root.ledger.run(run_id=self.root.run_id, record=write(self.root.paths.records, record))
@@ -336,7 +336,7 @@ def test_the_answer_fits_its_schema_and_text_shows_markup_as_text(served):
 def test_comparing_imports_neither_tensorflow_nor_tfx_nor_numpy(served):
     number = served.serve(rows={**ROWS, "test": ("x8",)})
     code = (
-        "import sys; from pathlib import Path; from pipeline.lineage.diff import diff; "
+        "import sys; from pathlib import Path; from pipeline.lineage.diff.diff import diff; "
         f"diff(Path({str(served.root.path)!r}), 2, {number}); "
         "print([name for name in ('tensorflow', 'tfx', 'numpy', 'ml_metadata') if name in sys.modules])"
     )

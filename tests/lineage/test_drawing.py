@@ -13,17 +13,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.lineage.drawing import layout
-from pipeline.lineage.drawing.cards import picture
-from pipeline.lineage.drawing.details import gather
-from pipeline.lineage.drawing.dot import dot
-from pipeline.lineage.drawing.layout import Box, lay_out, ranks
-from pipeline.lineage.drawing.marks import Mark, marks
-from pipeline.lineage.drawing.mermaid import mermaid
-from pipeline.lineage.drawing.page import page
-from pipeline.lineage.drawing.svg import WIDE, cut, length
-from pipeline.lineage.graph import EXECUTION, Graph
-from pipeline.lineage.served import show
+from pipeline.lineage.export import layout
+from pipeline.lineage.export.cards import picture
+from pipeline.lineage.export.details import gather
+from pipeline.lineage.export.dot import dot
+from pipeline.lineage.export.layout import Box, lay_out, ranks
+from pipeline.lineage.export.marks import Mark, marks
+from pipeline.lineage.export.mermaid import mermaid
+from pipeline.lineage.export.page import page
+from pipeline.lineage.export.svg import WIDE, cut, length
+from pipeline.lineage.show import show
+from pipeline.provenance.ancestry import EXECUTION, Graph
 
 HOSTILE = '<script>alert(1)</script>"]; x -> y [label="\\N\' {{ 7 * 7 }} `#` end\n%%{init}%% | & \u202e.gz'
 DOT_STRING = r'"(?:[^"\\\n]|\\.)*"'
@@ -299,7 +299,7 @@ def test_a_title_that_does_not_fit_keeps_both_ends():
 def test_drawing_needs_no_tensorflow_and_little_time():
     script = (
         "import sys, time; start = time.process_time();"
-        "import pipeline.lineage.drawing.page, pipeline.lineage.drawing.dot, pipeline.lineage.drawing.mermaid;"
+        "import pipeline.lineage.export.page, pipeline.lineage.export.dot, pipeline.lineage.export.mermaid;"
         "heavy = {'tensorflow', 'tfx', 'numpy', 'ml_metadata', 'google.protobuf'} & set(sys.modules);"
         "assert not heavy, heavy; print(time.process_time() - start)"
     )

@@ -12,11 +12,10 @@ from jsonschema import Draft202012Validator
 
 from components.errors import printable
 from components.serving import PROVENANCE
-from pipeline.lineage import exports
-from pipeline.lineage.exports import evidence
+from pipeline.lineage.export import evidence, export, writer
 
 FORMAL = ("slsa", "openlineage", "cyclonedx", "prov")
-SCHEMAS = PROJECT / "pipeline" / "json_schemas"
+SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 
 DIGESTS = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string", "pattern": "^[0-9a-f]+$"}}
 RESOURCE = {
@@ -86,7 +85,7 @@ STATEMENT = {
 @pytest.fixture
 def document(root):
     """Writes version 1 in a format."""
-    return lambda name: exports.export(root.path, 1, name)[1]
+    return lambda name: export(root.path, 1, name)[1]
 
 
 def events(text):
@@ -288,7 +287,7 @@ def test_a_hostile_file_name_stays_text_and_the_document_valid(root, name):
     files = [{**file, "name": file["name"].replace("train-images", hostile)} for file in record.extra["data"]["files"]]
     renamed = dataclasses.replace(record, extra={"data": {**record.extra["data"], "files": files}})
     strange = dataclasses.replace(known, data=data.encode(), executions={**known.executions, ingest: renamed})
-    document = exports.writer(name)(strange)
+    document = writer(name)(strange)
     assert READERS[name](document) == digests_of_slsa(data)
     if name == "cyclonedx":
         test_cyclonedx_passes_the_strict_validator_of_its_schema(lambda _: document)
@@ -346,5 +345,5 @@ def test_the_pictures_are_exported_as_well(document, name):
 
 @pytest.mark.e2e
 def test_the_digests_of_a_real_run_are_the_same_in_all(first_run):
-    found = {name: read(exports.export(first_run[0], None, name)[1]) for name, read in READERS.items()}
+    found = {name: read(export(first_run[0], None, name)[1]) for name, read in READERS.items()}
     assert found["slsa"] == found["openlineage"] == found["cyclonedx"] == found["prov"]

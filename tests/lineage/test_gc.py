@@ -9,15 +9,15 @@ from lineage.audited_copy import audited_copy
 
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
-from pipeline.commands.lineage.gc import gc as command
-from pipeline.lineage import chain
-from pipeline.lineage.audit.run import audit_version
-from pipeline.lineage.gc import collect
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import orphans
-from pipeline.lineage.record_files import RecordMissing
-from pipeline.lineage.store import open_store
-from pipeline.serving_versions import prune
+from pipeline.audit.audit import audit_version
+from pipeline.cli.lineage.gc import gc as command
+from pipeline.maintenance.gc import collect
+from pipeline.maintenance.orphans import orphans
+from pipeline.maintenance.serving_versions import prune
+from pipeline.metadata.store import open_store
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import RecordMissing
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_records_and_ledger_only_grow(paths):
 def test_what_is_removed_is_noted_by_record_and_path(paths):
     prune(paths.root, 1)
     gone = {path for _, path in removed(paths, keep_runs=1)}
-    ledger = chain.read(paths.ledger)
+    ledger = read_ledger(paths.ledger)
     assert ledger.collected() == gone
-    lines = [line for line in ledger.lines if line.event == chain.COLLECTED]
+    lines = [line for line in ledger.lines if line.event == Event.COLLECTED]
     for line in lines:
         made = json.loads((paths.records / f"{line.record}.json").read_text())["outputs"]
         assert set(line.details["paths"]) == {entry["path"] for entries in made.values() for entry in entries}
@@ -164,7 +164,7 @@ def test_a_link_goes_and_what_it_points_at_stays(paths, tmp_path):
 
 def test_with_a_record_missing_nothing_is_removed(paths):
     leave(paths.inputs / "abc/train-images")
-    some = next(line.record for line in chain.read(paths.ledger).lines if line.node == "Transform" and line.record)
+    some = next(line.record for line in read_ledger(paths.ledger).lines if line.node == "Transform" and line.record)
     (paths.records / f"{some}.json").unlink()
     with pytest.raises(RecordMissing):
         removed(paths)

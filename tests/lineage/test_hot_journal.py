@@ -16,13 +16,13 @@ import pytest
 from lineage.audited_copy import audited_copy
 
 from components.errors import EnvironmentProblem, Refused
-from pipeline.lineage import rebuild as rebuilding
-from pipeline.lineage.audit import run
-from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN
-from pipeline.lineage.orphans import orphans
-from pipeline.lineage.repair import repair
-from pipeline.lineage.store import open_store
-from pipeline.metadata_sqlite import StoreLocked, readable
+from pipeline.audit.audit import audit_all, audit_version
+from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN
+from pipeline.maintenance import rebuild as rebuilding
+from pipeline.maintenance.orphans import orphans
+from pipeline.maintenance.repair import repair
+from pipeline.metadata.sqlite import StoreLocked, readable
+from pipeline.metadata.store import open_store
 
 KILLED = """
 import os, signal, sqlite3, sys
@@ -65,7 +65,7 @@ def hot(paths):
 
 def test_a_hot_journal_is_rolled_back_in_a_copy_and_raises_no_alarm(hot):
     before = state_of(hot.root)
-    assert [audit.verdicts for audit in run.audit_all(hot.root)] == [PASSES, PASSES]
+    assert [audit.verdicts for audit in audit_all(hot.root)] == [PASSES, PASSES]
     assert state_of(hot.root) == before
 
 
@@ -74,7 +74,7 @@ def test_a_tampering_below_a_hot_journal_is_found(paths):
         store.execute("UPDATE Execution SET last_known_state = 5 WHERE id = 1")
     store.close()
     killed_in_the_middle(paths.metadata)
-    assert run.audit_version(paths.root, 1).verdicts == {**PASSES, COMPLETENESS: FAIL}
+    assert audit_version(paths.root, 1).verdicts == {**PASSES, COMPLETENESS: FAIL}
 
 
 def test_a_write_ahead_log_is_read_in_a_copy(paths):
@@ -82,11 +82,11 @@ def test_a_write_ahead_log_is_read_in_a_copy(paths):
         store.execute("PRAGMA journal_mode = WAL")
     store.close()
     before = state_of(paths.root)
-    assert run.audit_version(paths.root).verdicts == PASSES
+    assert audit_version(paths.root).verdicts == PASSES
     assert state_of(paths.root) == before
     killed_in_the_middle(paths.metadata, "WAL")
     before = state_of(paths.root)
-    assert run.audit_version(paths.root).verdicts == {**PASSES, COMPLETENESS: FAIL}  # what was committed counts
+    assert audit_version(paths.root).verdicts == {**PASSES, COMPLETENESS: FAIL}  # what was committed counts
     assert state_of(paths.root) == before
 
 
@@ -111,7 +111,7 @@ def test_a_rebuilt_store_is_not_rolled_back_by_the_journal_of_the_old_one(hot):
     hot.metadata.write_bytes(b"garbage " * 99)
     rebuilding.rebuild(hot.root)
     assert not hot.metadata.with_name("metadata.db-journal").exists()
-    assert run.audit_version(hot.root).verdicts == PASSES
+    assert audit_version(hot.root).verdicts == PASSES
 
 
 def fill(path):
@@ -143,7 +143,7 @@ def test_a_full_disk_in_the_middle_of_a_write_leaves_a_store_that_passes(paths, 
             [sys.executable, "-c", script, root / "metadata.db", "DELETE"], check=False, capture_output=True
         )
         assert b"full" in full.stderr
-        assert {PASS} == set(run.audit_version(root).verdicts.values())
+        assert {PASS} == set(audit_version(root).verdicts.values())
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -169,7 +169,7 @@ def holder(paths):
 
 
 def test_a_store_that_another_process_has_locked_is_unknown_and_says_locked(paths, holder):
-    audits = run.audit_all(paths.root)
+    audits = audit_all(paths.root)
     assert [audit.verdicts for audit in audits] == [{**PASSES, COMPLETENESS: UNKNOWN}] * 2
     found = audits[0].first(COMPLETENESS)
     assert f"locked by process {holder.pid}" in found.got
@@ -185,12 +185,12 @@ def test_a_lock_is_waited_for_no_longer_than_was_asked(paths, holder):
 @pytest.mark.parametrize("name", ["metadata.db-journal", "metadata.db-wal"])
 def test_something_else_in_a_journals_place_is_a_finding_and_not_waited_for(paths, name):
     os.mkfifo(paths.root / name)
-    found = run.audit_version(paths.root).first(COMPLETENESS)
+    found = audit_version(paths.root).first(COMPLETENESS)
     assert (found.level, "is no plain file" in str(found)) == (FAIL, True)
 
 
 def test_no_room_for_the_copy_is_unknown(hot, monkeypatch):
-    monkeypatch.setattr("pipeline.metadata_sqlite.shutil.copyfile", _no_room)
+    monkeypatch.setattr("pipeline.metadata.sqlite.shutil.copyfile", _no_room)
     with pytest.raises(EnvironmentProblem, match="no space left: wanted") as caught, readable(hot.metadata):
         pytest.fail("there was no room")
     assert "TMPDIR" in caught.value.hint

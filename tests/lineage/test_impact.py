@@ -15,13 +15,13 @@ from PIL import Image
 from components.digest import sha256_file
 from components.errors import BadInput
 from components.ingest import idx
-from pipeline.commands.lineage.impact import impact as command
-from pipeline.lineage.history import open_history
-from pipeline.lineage.images import Picture
+from pipeline.cli.lineage.impact import impact as command
 from pipeline.lineage.impact import impact
-from pipeline.lineage.row_index import open_index
+from pipeline.lineage.index import open_history
+from pipeline.lineage.rows.images import Picture
+from pipeline.lineage.rows.index import open_index
 
-SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "lineage_impact.json").read_bytes())
+SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "lineage_impact.json").read_bytes())
 
 
 def roles(found):

@@ -13,9 +13,9 @@ from itertools import count
 import pytest
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.lineage import chain, ledger
-from pipeline.lineage.chain import Chain, Head, LedgerBroken, Line, parse, read
-from pipeline.lineage.ledger import Ledger
+from pipeline.provenance import ledger_writer
+from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, parse_ledger, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
 
 RECORD = "0123456789abcdef" * 4
 
@@ -33,7 +33,7 @@ def path(tmp_path):
 
 
 def test_a_line_comes_back_as_it_was(path):
-    for line in read(path).lines:
+    for line in read_ledger(path).lines:
         assert Line.from_dict(json.loads(line.to_bytes())) == line
 
 
@@ -51,8 +51,8 @@ def test_what_is_no_head_is_refused(text):
 def test_an_untouched_ledger_verifies_and_a_copy_of_it_too(path, tmp_path):
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(path.read_bytes())
-    assert Ledger.open(path).verify() == Ledger.open(copy).verify() == read(path).head
-    assert read(path).head.sequence == 6
+    assert Ledger.open(path).verify() == Ledger.open(copy).verify() == read_ledger(path).head
+    assert read_ledger(path).head.sequence == 6
 
 
 def edited(lines, **fields):
@@ -92,7 +92,7 @@ TAMPERINGS = {
 def test_a_tampered_ledger_is_refused_and_the_first_bad_line_named(path, tamper, first_bad):
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join(tamper(lines)) + b"\n")
-    for reader in (read, Ledger.open):
+    for reader in (read_ledger, Ledger.open):
         with pytest.raises(LedgerBroken, match=rf"ledger\.jsonl line {first_bad}: ") as broken:
             reader(path)
         assert "\n" not in str(broken.value)
@@ -105,27 +105,27 @@ def test_a_flipped_bit_anywhere_is_found_in_its_line(path, seed):
     data[place] ^= 1 << chosen.randrange(8)
     line = 1 + path.read_bytes()[:place].count(b"\n")
     with pytest.raises(LedgerBroken, match=rf"line {line}: "):
-        parse(bytes(data))
+        parse_ledger(bytes(data))
 
 
 def test_a_cut_tail_is_a_whole_chain_and_only_a_head_kept_elsewhere_tells(path):
-    kept = read(path).head
+    kept = read_ledger(path).head
     path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:4]) + b"\n")
-    shorter = read(path)
+    shorter = read_ledger(path)
     assert shorter.head.sequence == 4
     with pytest.raises(LedgerBroken, match="tail was cut: wanted 6 lines, got 4"):
         shorter.expect(kept)
 
 
 def test_a_chain_that_grew_still_holds_the_head_kept_before(path):
-    kept = read(path).head
+    kept = read_ledger(path).head
     Ledger.open(path).run(run_id="run-2", record=RECORD)
-    read(path).expect(kept)
-    read(path).expect(Head())
+    read_ledger(path).expect(kept)
+    read_ledger(path).expect(Head())
 
 
 def test_a_chain_written_anew_does_not_hold_the_head_kept_before(path, tmp_path):
-    kept = read(path).head
+    kept = read_ledger(path).head
     other = Ledger.open(tmp_path / "other.jsonl")
     for _ in range(7):
         other.run(run_id="run-9", record=RECORD)
@@ -149,9 +149,9 @@ def test_a_line_torn_by_a_crash_is_removed_and_said(path, left):
     path.write_bytes(whole[: -len(last) - 1] + last[:left])
     opened = Ledger.open(path)
     assert "line 6 was torn by a crash" in opened.repaired
-    assert read(path).head.sequence == 5
+    assert read_ledger(path).head.sequence == 5
     assert opened.run(run_id="run-2", record=RECORD).sequence == 6
-    assert read(path).torn == b""
+    assert read_ledger(path).torn == b""
 
 
 def test_a_last_line_that_only_lacks_its_end_is_kept_and_said(path):
@@ -172,13 +172,13 @@ def test_a_last_line_without_its_end_that_was_edited_is_not_repaired(path):
 def test_reading_repairs_nothing(path):
     torn = path.read_bytes()[:-10]
     path.write_bytes(torn)
-    assert read(path).torn
+    assert read_ledger(path).torn
     assert path.read_bytes() == torn
 
 
 def test_a_ledger_that_is_not_there_is_empty_and_is_not_made_by_looking(tmp_path):
     path = tmp_path / "root" / "ledger.jsonl"
-    assert read(path) == Chain()
+    assert read_ledger(path) == Chain()
     assert Ledger.open(path).verify() == Head()
     assert list(tmp_path.iterdir()) == []
 
@@ -206,7 +206,7 @@ def test_an_intent_is_settled_once(path):
     with pytest.raises(ValueError, match="no unsettled intent"):
         opened.lost(left, why="twice")
     with pytest.raises(ValueError, match="no unsettled intent"):
-        opened.commit(read(path).lines[1], record=RECORD)
+        opened.commit(read_ledger(path).lines[1], record=RECORD)
 
 
 @pytest.mark.parametrize("name", ["digest", "previous", "sequence"])
@@ -220,8 +220,8 @@ def test_a_detail_cannot_take_the_name_of_a_field(path, name):
 def test_a_newline_in_a_text_does_not_make_a_line(path):
     opened = Ledger.open(path)
     opened.lost(opened.unsettled()[0], why="first\nsecond\u2028third")
-    assert read(path).head.sequence == 7
-    assert read(path).lines[-1].details["why"] == "first\nsecond\u2028third"
+    assert read_ledger(path).head.sequence == 7
+    assert read_ledger(path).lines[-1].details["why"] == "first\nsecond\u2028third"
 
 
 def test_order_comes_from_sequence_numbers_when_the_clock_is_set_back(tmp_path):
@@ -229,8 +229,8 @@ def test_order_comes_from_sequence_numbers_when_the_clock_is_set_back(tmp_path):
     opened = Ledger.open(tmp_path / "ledger.jsonl", clock=lambda: next(times))
     for record in ("a" * 64, "b" * 64):
         opened.commit(opened.intent(node="Classifier", run_id="run"), record=record)
-    assert read(opened.path).order == ("a" * 64, "b" * 64)
-    assert [line.sequence for line in read(opened.path).lines] == [1, 2, 3, 4]
+    assert read_ledger(opened.path).order == ("a" * 64, "b" * 64)
+    assert [line.sequence for line in read_ledger(opened.path).lines] == [1, 2, 3, 4]
 
 
 def test_the_highest_version_counts_whatever_came_after_it(path):
@@ -238,11 +238,11 @@ def test_the_highest_version_counts_whatever_came_after_it(path):
     assert opened.chain.highest_version() == 0
     for version in (3, 12, 7):
         opened.pushed(node="Pusher", run_id="run-2", version=version, digest=RECORD)
-    assert read(path).highest_version() == 12
+    assert read_ledger(path).highest_version() == 12
 
 
 APPEND = (
-    "import sys; from pathlib import Path; from pipeline.lineage.ledger import Ledger\n"
+    "import sys; from pathlib import Path; from pipeline.provenance.ledger_writer import Ledger\n"
     "opened = Ledger.open(Path(sys.argv[1]))\n"
     "for number in range(int(sys.argv[3])):\n"
     "    opened.commit(opened.intent(node='Transform', run_id=sys.argv[2]), record='0' * 64)\n"
@@ -253,7 +253,7 @@ def test_four_processes_at_once_make_one_whole_chain(tmp_path):
     path = tmp_path / "ledger.jsonl"
     workers = [subprocess.Popen([sys.executable, "-c", APPEND, path, f"run-{number}", "25"]) for number in range(4)]
     assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
-    whole = read(path)
+    whole = read_ledger(path)
     assert len(whole.lines) == 200
     assert whole.unsettled() == ()
 
@@ -262,8 +262,8 @@ def test_after_kill_9_the_ledger_opens_and_at_most_one_intent_is_unsettled(tmp_p
     path = tmp_path / "ledger.jsonl"
     for number in range(3):
         worker = subprocess.Popen([sys.executable, "-c", APPEND, path, f"run-{number}", "1000000"])
-        before = len(read(path).lines)
-        while len(read(path).lines) < before + 20:
+        before = len(read_ledger(path).lines)
+        while len(read_ledger(path).lines) < before + 20:
             time.sleep(0.01)
         worker.send_signal(signal.SIGKILL)
         worker.wait(60)
@@ -276,7 +276,7 @@ def test_after_kill_9_the_ledger_opens_and_at_most_one_intent_is_unsettled(tmp_p
 def test_a_full_disk_leaves_the_ledger_as_it_was(path):
     before = path.read_bytes()
     script = (
-        "import resource, sys; from pathlib import Path; from pipeline.lineage.ledger import Ledger\n"
+        "import resource, sys; from pathlib import Path; from pipeline.provenance.ledger_writer import Ledger\n"
         "size = Path(sys.argv[1]).stat().st_size + 30\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
         "Ledger.open(Path(sys.argv[1])).intent(node='Transform', run_id='run-3')\n"
@@ -287,7 +287,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(path):
 
 
 def test_a_writer_waits_for_another_one_then_says_who_is_waited_for(path, monkeypatch):
-    monkeypatch.setattr(ledger, "LOCK_WAIT", 0.1)
+    monkeypatch.setattr(ledger_writer, "LOCK_WAIT", 0.1)
     holder = os.open(path, os.O_RDWR)
     fcntl.flock(holder, fcntl.LOCK_EX)
     with pytest.raises(EnvironmentProblem, match=r"ledger\.jsonl: is locked by another process"):
@@ -303,14 +303,14 @@ def test_a_root_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_only_commits_of_executions_are_in_the_order(path):
-    assert read(path).order == (RECORD, RECORD)
-    assert [line.event for line in read(path).lines].count(chain.COMMIT) == 2
+    assert read_ledger(path).order == (RECORD, RECORD)
+    assert [line.event for line in read_ledger(path).lines].count(Event.COMMIT) == 2
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda place: place.symlink_to("/dev/zero")])
 def test_what_is_no_file_in_the_place_of_a_ledger_is_neither_waited_for_nor_read(tmp_path, make):
     place = tmp_path / "ledger.jsonl"
     make(place)
-    for ask in (chain.read, Ledger.open):
+    for ask in (read_ledger, Ledger.open):
         with pytest.raises(EnvironmentProblem, match=r"ledger\.jsonl"):
             ask(place)

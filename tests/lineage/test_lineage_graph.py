@@ -12,12 +12,11 @@ import pytest
 import pipeline
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.lineage import graph
-from pipeline.lineage.graph import Edge, Graph, Node, closure
-from pipeline.lineage.record_files import RecordChanged, RecordMissing
-from pipeline.lineage.served import ServedLineage, show
+from pipeline.lineage.show import ServedLineage, show
+from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node, build_graph, closure
+from pipeline.provenance.record_store import RecordChanged, RecordMissing
 
-SCHEMA = json.loads((Path(pipeline.__file__).parent / "json_schemas" / "lineage_show.json").read_bytes())
+SCHEMA = json.loads((Path(pipeline.__file__).parent / "cli" / "json_schemas" / "lineage_show.json").read_bytes())
 NODES = 12
 DEEP = 3000
 
@@ -35,8 +34,8 @@ def node_named(lineage, name):
 def test_a_version_leads_back_to_all_nodes_and_data_files(lineage):
     behind = lineage.graph.upstream(lineage.id)
     kinds = [lineage.graph.nodes[id_].kind for id_ in behind]
-    assert kinds.count(graph.EXECUTION) == NODES
-    assert {lineage.graph.nodes[id_].name for id_ in behind if lineage.graph.nodes[id_].kind == graph.DATA} == {
+    assert kinds.count(EXECUTION) == NODES
+    assert {lineage.graph.nodes[id_].name for id_ in behind if lineage.graph.nodes[id_].kind == DATA} == {
         "train-images-idx3-ubyte.gz",
         "train-labels [bold]idx1.gz",
     }
@@ -65,7 +64,7 @@ def test_nodes_of_an_earlier_run_are_cached_in_the_run_that_pushed(root):
         root.execute(node, salt="again")
     root.push(2)
     lineage = show(root.path)
-    states = {node.name: lineage.state(node) for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION}
+    states = {node.name: lineage.state(node) for node in lineage.graph.nodes.values() if node.kind == EXECUTION}
     assert (lineage.version, lineage.run_id) == (2, "run-2")
     assert {name for name, state in states.items() if state == "executed"} == {
         "Classifier",
@@ -141,21 +140,21 @@ def test_a_run_where_an_execution_should_be_is_refused(make_run):
 
 def test_a_chain_of_three_thousand_generations_is_walked_whole(make_chain):
     records, last = make_chain(DEEP)
-    built = graph.build(records, [last])
+    built = build_graph(records, [last])
     assert len(closure(records, [last])) == DEEP
     assert len(built.upstream(last)) == DEEP - 1
     assert len(built.downstream(next(iter(records)))) == DEEP - 1
 
 
 def test_a_node_with_ten_thousand_sources_is_answered_whole():
-    nodes = {str(number): Node(id=str(number), kind=graph.DATA, name="x", sha256="") for number in range(10_001)}
+    nodes = {str(number): Node(id=str(number), kind=DATA, name="x", sha256="") for number in range(10_001)}
     edges = tuple(Edge(source=str(n), target="10000", channel="data", sha256="") for n in range(10_000))
     assert len(Graph(nodes, edges).upstream("10000")) == 10_000
 
 
 def test_showing_needs_neither_tensorflow_nor_tfx_and_is_imported_in_no_time():
     script = (
-        "import sys, time; start = time.process_time(); import pipeline.lineage.render;"
+        "import sys, time; start = time.process_time(); import pipeline.cli.lineage.tree;"
         "heavy = {'tensorflow', 'tfx', 'numpy', 'pydantic', 'ml_metadata', 'google.protobuf'} & set(sys.modules);"
         "assert not heavy, heavy; print(time.process_time() - start)"
     )

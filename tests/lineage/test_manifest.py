@@ -6,10 +6,18 @@ import pytest
 
 from components.digest import manifest_digest, tree_digest, tree_manifest
 from components.errors import EnvironmentProblem, Refused
-from pipeline.lineage import manifest
-from pipeline.lineage.artifacts import ArtifactEntry
-from pipeline.lineage.record_files import RecordMissing, scan
-from pipeline.lineage.served import read_provenance
+from pipeline.lineage.show import read_provenance
+from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.record_store import RecordMissing, scan
+from pipeline.provenance.statement import (
+    build_statement,
+    digest_of,
+    manifest_of,
+    parse_statement,
+    records_of,
+    served_files,
+    statement_bytes,
+)
 
 BEHIND = {"ExampleGen", "StatisticsGen", "ReviewedSchema", "ExampleValidator", "SchemaGate", "Transform", "Autoencoder"}
 
@@ -62,18 +70,18 @@ def test_every_resource_has_a_name_and_a_digest(provenance):
 
 
 def test_the_subject_is_every_served_file_and_the_tree(provenance, served):
-    assert manifest.manifest_of(provenance) == tree_manifest(served)
-    assert manifest.digest_of(provenance) == tree_digest(served)
+    assert manifest_of(provenance) == tree_manifest(served)
+    assert digest_of(provenance) == tree_digest(served)
 
 
 def test_every_record_behind_the_model_is_listed_and_no_other(provenance, root):
     wanted = {hash_ for node, (hash_, _) in root.known.items() if node != "Pusher"}
-    assert set(manifest.records_of(provenance)) == wanted
-    assert len(manifest.records_of(provenance)) == len(wanted)
+    assert set(records_of(provenance)) == wanted
+    assert len(records_of(provenance)) == len(wanted)
 
 
 def test_a_record_is_listed_after_the_ones_it_was_made_from(provenance, root):
-    order = manifest.records_of(provenance)
+    order = records_of(provenance)
     records = scan(root.paths.records)
     for place, hash_ in enumerate(order):
         assert set(records[hash_].input_records) <= set(order[:place])
@@ -114,40 +122,40 @@ def test_settings_are_found_where_a_trainer_carries_them_too(root, heads, make_e
         parameters={"custom_config": json.dumps({"settings": '{"epochs":3}', "data": "{}", "code_digest": "x"})},
         outputs=root.known["Classifier"][1].outputs,
     )
-    files = manifest.served_files(node.outputs["model"][0])
-    statement = manifest.statement(files, {heads[0]: node}, heads[:1])
+    files = served_files(node.outputs["model"][0])
+    statement = build_statement(files, {heads[0]: node}, heads[:1])
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["settings"] == {"Classifier": {"epochs": 3}}
 
 
 def test_the_same_records_give_the_same_statement_in_whatever_order_they_are_held(provenance, root, heads):
     records = dict(sorted(scan(root.paths.records).items(), reverse=True))
     files = dict(reversed(tree_manifest(root.paths.serving / "1").items()))
-    assert manifest.to_bytes(manifest.statement(files, records, heads)) == manifest.to_bytes(provenance)
+    assert statement_bytes(build_statement(files, records, heads)) == statement_bytes(provenance)
 
 
 def test_a_statement_keeps_its_form(provenance, golden):
-    golden("provenance.json", manifest.to_bytes(provenance))
+    golden("provenance.json", statement_bytes(provenance))
 
 
 def test_a_statement_comes_back_as_it_was(provenance):
-    assert manifest.from_bytes(manifest.to_bytes(provenance)) == provenance
+    assert parse_statement(statement_bytes(provenance)) == provenance
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"_type":"x"}', b"\xff"])
 def test_what_is_no_statement_is_refused(data):
     with pytest.raises(EnvironmentProblem, match="not a provenance statement"):
-        manifest.from_bytes(data)
+        parse_statement(data)
 
 
 def test_another_predicate_is_refused(provenance):
     with pytest.raises(EnvironmentProblem, match=r"got .*https://example\.org/other"):
-        manifest.from_bytes(manifest.to_bytes({**provenance, "predicateType": "https://example.org/other"}))
+        parse_statement(statement_bytes({**provenance, "predicateType": "https://example.org/other"}))
 
 
 def test_bytes_that_no_record_made_get_no_provenance(root, heads):
     files = {"saved_model.pb": {"sha256": "f" * 64, "bytes": 3}}
     with pytest.raises(Refused, match="no record made these bytes"):
-        manifest.statement(files, scan(root.paths.records), heads)
+        build_statement(files, scan(root.paths.records), heads)
 
 
 def test_a_model_with_a_link_in_it_gets_no_provenance(make_execution):
@@ -155,7 +163,7 @@ def test_a_model_with_a_link_in_it_gets_no_provenance(make_execution):
     entry = ArtifactEntry(type="Model", path="artifacts/m", sha256=manifest_digest(files), bytes=0, files=files)
     maker = make_execution(node="Classifier", outputs={"model": (entry,)})
     with pytest.raises(Refused, match="holds links: got weights"):
-        manifest.statement(files, {"a" * 64: maker}, ["a" * 64])
+        build_statement(files, {"a" * 64: maker}, ["a" * 64])
 
 
 def test_a_record_missing_behind_the_model_is_named_with_its_reader(root, heads):
@@ -163,4 +171,4 @@ def test_a_record_missing_behind_the_model_is_named_with_its_reader(root, heads)
     (root.paths.records / f"{gone}.json").unlink()
     files = tree_manifest(root.paths.serving / "1")
     with pytest.raises(RecordMissing, match=rf"Autoencoder: .*{gone}"):
-        manifest.statement(files, scan(root.paths.records), heads)
+        build_statement(files, scan(root.paths.records), heads)

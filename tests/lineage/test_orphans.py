@@ -9,12 +9,12 @@ from lineage.audited_copy import audited_copy
 from lineage.conftest import execution_record
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.commands.lineage.orphans import orphans as command
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import orphans, size
-from pipeline.lineage.record_files import write
-from pipeline.lineage.store import open_store
-from pipeline.root import locked
+from pipeline.cli.lineage.orphans import orphans as command
+from pipeline.maintenance.orphans import orphans, size
+from pipeline.metadata.store import open_store
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import write
+from pipeline.root.lock import locked
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import dataclasses
 import browser
 import pytest
 
-from pipeline.lineage.drawing.details import Details, gather
-from pipeline.lineage.drawing.marks import Mark
-from pipeline.lineage.drawing.page import page
-from pipeline.lineage.graph import EXECUTION, Edge, Graph, Node
-from pipeline.lineage.served import ServedLineage, show
+from pipeline.lineage.export.details import Details, gather
+from pipeline.lineage.export.marks import Mark
+from pipeline.lineage.export.page import page
+from pipeline.lineage.show import ServedLineage, show
+from pipeline.provenance.ancestry import EXECUTION, Edge, Graph, Node
 
 CHROMIUM = browser.executable()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")

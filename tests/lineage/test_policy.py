@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import BadInput
-from pipeline.lineage import keys, policy
+from pipeline.audit import policy
+from pipeline.provenance import keys
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 from lineage.audited_copy import audited_copy
 
 from components.errors import EnvironmentProblem, Refused
-from pipeline.commands.lineage.rebuild import rebuild as command
-from pipeline.lineage import chain
-from pipeline.lineage.audit.run import audit_version
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.past import Past, highest_number, in_old_order, past
-from pipeline.lineage.rebuild import opens, rebuild
-from pipeline.lineage.record_files import RecordChanged, scan
-from pipeline.lineage.records import from_dict, utc
-from pipeline.lineage.store import connect
+from pipeline.audit.audit import audit_version
+from pipeline.cli.lineage.rebuild import rebuild as command
+from pipeline.maintenance.rebuild import opens, rebuild
+from pipeline.metadata.executions import Past, highest_number, in_old_order, past
+from pipeline.metadata.store import connect
+from pipeline.provenance.ledger import read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import RecordChanged, scan
+from pipeline.provenance.records import from_dict, utc
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_store_that_opens_is_never_replaced(paths, tmp_path, elsewhere):
 
 
 def test_a_changed_record_ends_it_with_nothing_written(paths):
-    known = chain.read(paths.ledger).order[3]
+    known = read_ledger(paths.ledger).order[3]
     (paths.records / f"{known}.json").write_text("{}")
     paths.metadata.unlink()
     with pytest.raises(RecordChanged, match=known):
@@ -103,7 +103,7 @@ def test_a_changed_record_ends_it_with_nothing_written(paths):
 def test_an_intent_that_came_to_nothing_is_a_failed_execution(paths):
     ledger = Ledger.open(paths.ledger)
     ledger.lost(ledger.intent(node="Evaluator", run_id="run-4", key="k"), why="killed")
-    found = past(chain.read(paths.ledger), scan(paths.records))
+    found = past(read_ledger(paths.ledger), scan(paths.records))
     assert [(one.node, one.state, one.pipeline) for one in found if one.run_id == "run-4"] == [
         ("Evaluator", "FAILED", "digits")
     ]
@@ -137,7 +137,7 @@ def test_the_next_number_is_above_every_folder(tmp_path):
 
 def test_the_command_imports_neither_tensorflow_nor_tfx(paths, tmp_path):
     script = (
-        "import sys; from pipeline.cli import main\n"
+        "import sys; from pipeline.cli.main import main\n"
         "sys.argv = ['mnist-tfx', 'lineage', 'rebuild', '--root', sys.argv[1], '--to', sys.argv[2]]\n"
         "try: main()\n"
         "finally: assert not {'tensorflow', 'tfx'} & set(sys.modules), 'heavy import'\n"

@@ -13,11 +13,11 @@ import pytest
 import pipeline
 from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.git_state import GitState
-from pipeline.lineage import records
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef
-from pipeline.lineage.record_files import RecordChanged, RecordMissing, read, scan, write
-from pipeline.lineage.records import (
+from pipeline.provenance import records
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef
+from pipeline.provenance.git import GitState
+from pipeline.provenance.record_store import RecordChanged, RecordMissing, read, scan, write
+from pipeline.provenance.records import (
     DataSource,
     Environment,
     find,
@@ -28,7 +28,7 @@ from pipeline.lineage.records import (
     to_bytes,
 )
 
-SCHEMA = json.loads((Path(pipeline.__file__).parent / "json_schemas" / "record.json").read_bytes())
+SCHEMA = json.loads((Path(pipeline.__file__).parent / "cli" / "json_schemas" / "record.json").read_bytes())
 DIGEST = "0123456789abcdef" * 4
 
 

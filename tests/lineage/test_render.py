@@ -8,10 +8,9 @@ from command_line import mnist_tfx
 from rich.cells import cell_len
 from rich.console import Console
 
-from pipeline.lineage import graph
-from pipeline.lineage.graph import DATA, EXECUTION, Edge, Graph, Node
-from pipeline.lineage.render import lineage_tree
-from pipeline.lineage.served import ServedLineage, show
+from pipeline.cli.lineage.tree import lineage_tree
+from pipeline.lineage.show import ServedLineage, show
+from pipeline.provenance.ancestry import DATA, EXECUTION, SERVED, Edge, Graph, Node, build_graph
 
 DEEP = 3000
 NARROW = 80
@@ -28,7 +27,7 @@ def drawn(lineage, width=None):
 
 def served_from(built, last):
     """Returns the lineage of a version that was made from the node `last`."""
-    served = Node(id="version:1", kind=graph.SERVED, name="serving/1", sha256="0" * 64)
+    served = Node(id="version:1", kind=SERVED, name="serving/1", sha256="0" * 64)
     edge = Edge(source=last, target=served.id, channel="pushed_model", sha256="0" * 64)
     return ServedLineage(
         version=1,
@@ -117,7 +116,7 @@ def test_markup_in_a_file_name_stays_text(lineage):
 
 def test_a_chain_of_three_thousand_generations_is_drawn_whole(make_chain):
     records, last = make_chain(DEEP)
-    lines = drawn(served_from(graph.build(records, [last]), last), NARROW)
+    lines = drawn(served_from(build_graph(records, [last]), last), NARROW)
     assert {f"Generation{number}" for number in range(DEEP)} <= {word for line in lines for word in line.split()}
     assert max(map(cell_len, lines)) <= NARROW
 

@@ -10,15 +10,16 @@ from lineage.conftest import execution_record
 
 from components.digest import tree_digest
 from components.serving import PROVENANCE
-from pipeline.commands.lineage.repair import repair as command
-from pipeline.lineage import chain, served
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.orphans import Survey, orphans
-from pipeline.lineage.record_files import write
-from pipeline.lineage.records import RunRecord
-from pipeline.lineage.recovery import blessed
-from pipeline.lineage.repair import repair
-from pipeline.lineage.store import open_store
+from pipeline.cli.lineage.repair import repair as command
+from pipeline.lineage import show
+from pipeline.maintenance.orphans import Survey, orphans
+from pipeline.maintenance.recovery import blessed
+from pipeline.maintenance.repair import repair
+from pipeline.metadata.store import open_store
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.record_store import write
+from pipeline.provenance.records import RunRecord
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_served_version_with_the_bytes_of_a_blessed_model_is_attached(paths):
     before = tree_digest(paths.serving / "3")
     assert ("attached", "serving/3") in fixed(paths)
     assert orphans(paths.root, pytest.fail) == ()
-    found = served.show(paths.root, 3)
+    found = show.show(paths.root, 3)
     assert found.recorded
     assert found.sha256 == before == tree_digest(paths.serving / "3")
     assert {node.name for node in found.graph.nodes.values()} >= {"ExampleGen", "Autoencoder", "Classifier", "Pusher"}
@@ -56,8 +57,8 @@ def test_a_served_version_with_the_bytes_of_a_blessed_model_is_attached(paths):
 def test_what_a_repair_wrote_is_marked_as_such(paths):
     push_killed_after_the_rename(paths)
     repair(paths.root, pytest.fail)
-    ledger = chain.read(paths.ledger)
-    [pushed] = [x for x in ledger.lines if x.event == chain.PUSHED and x.details["version"] == 3]
+    ledger = read_ledger(paths.ledger)
+    [pushed] = [x for x in ledger.lines if x.event == Event.PUSHED and x.details["version"] == 3]
     assert pushed.details["repaired"] is True
     record = Survey.of(paths).committed[ledger.order[-1]]
     assert record.extra["repaired"]["why"] == "served, but not recorded"
@@ -67,7 +68,7 @@ def test_the_run_that_was_killed_gets_its_record(paths):
     push_killed_after_the_rename(paths)
     repair(paths.root, pytest.fail)
     survey = Survey.of(paths)
-    last = [survey.records[x.record] for x in survey.ledger.lines if x.event == chain.RUN][-1]
+    last = [survey.records[x.record] for x in survey.ledger.lines if x.event == Event.RUN][-1]
     assert isinstance(last, RunRecord)
     assert (last.version, last.status) == (3, "interrupted")
     assert {node.id for node in last.nodes} >= {"ExampleGen", "Pusher"}
@@ -119,7 +120,7 @@ def test_what_was_published_but_not_committed_is_committed(paths):
     kinds = [kind for kind, _ in fixed(paths)]
     assert kinds == ["committed", "run-recorded"]
     assert orphans(paths.root, pytest.fail) == ()
-    assert chain.read(paths.ledger).highest_version() == 2
+    assert read_ledger(paths.ledger).highest_version() == 2
 
 
 def test_what_was_published_but_changed_since_is_given_up(paths):
@@ -151,7 +152,7 @@ def test_a_torn_line_is_repaired(paths):
     with paths.ledger.open("ab") as file:
         file.write(b'{"torn')
     assert fixed(paths) == [("line-repaired", "ledger.jsonl")]
-    assert chain.read(paths.ledger).torn == b""
+    assert read_ledger(paths.ledger).torn == b""
 
 
 def test_a_dry_run_names_the_same_and_does_nothing(paths):

@@ -12,12 +12,22 @@ from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.ingest import discovery, idx, source
 from components.settings import DataSettings, HashSplit
-from pipeline import checkout, recipes, recorded_inputs
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage.diff import Change, Section
+from pipeline.config.recipe import load_recipe
+from pipeline.lineage.diff.diff import Change, Section
 from pipeline.lineage.versions import RecordedVersion
-from pipeline.reproduce import BITS, CANNOT_TELL, NOT, TOLERANCE, Figure, Options, Reproduction, reproduce
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.runner.reproduce import checkout, recorded_inputs
+from pipeline.runner.reproduce.reproduce import (
+    BITS,
+    CANNOT_TELL,
+    NOT,
+    TOLERANCE,
+    Figure,
+    Options,
+    Reproduction,
+    reproduce,
+)
 
 SHAPE = (4, 3)
 SETTINGS = {
@@ -111,7 +121,7 @@ def test_the_roots_copies_are_the_same_input_again(version, work, kind):
 
 def test_the_recipe_is_that_of_the_records(version, work):
     request = recorded_inputs.prepare(version("an IDX set"), work).request
-    settings = recipes.load(request.recipe)
+    settings = load_recipe(request.recipe)
     assert (settings.name, settings.data.shape) == ("digits", SHAPE)
     assert (settings.autoencoder.latent, settings.classifier.epochs) == (5, 2)
     assert (settings.autoencoder.seed, settings.classifier.seed) == (3, 3)

@@ -18,13 +18,13 @@ from PIL import Image
 from components.digest import merkle_root
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.ingest import idx
-from pipeline.lineage import row_proofs
-from pipeline.lineage.history import open_history
-from pipeline.lineage.images import Picture, exact
 from pipeline.lineage.impact import impact_of_picture
-from pipeline.lineage.merkle_proofs import Absence, Inclusion, SizeProof, Tree
-from pipeline.lineage.row_index import ALL, open_index
-from pipeline.lineage.row_usage import Asked, find_picture, index_of
+from pipeline.lineage.index import open_history
+from pipeline.lineage.rows import proofs
+from pipeline.lineage.rows.images import Picture, exact
+from pipeline.lineage.rows.index import ALL, open_index
+from pipeline.lineage.rows.merkle import Absence, Inclusion, SizeProof, Tree
+from pipeline.lineage.rows.usage import Asked, find_picture, index_of
 from pipeline.lineage.trace import trace
 
 LARGEST = 200
@@ -237,7 +237,7 @@ def test_an_image_of_the_data_is_found_with_its_split_label_and_proof(history, d
     assert (model.uses, model.served) == ((found.split,), True)
     root = bytes.fromhex(data_set.data_set.steps[0].data["splits"][found.split]["rows_digest"])
     assert (proof.claim, proof.split) == ("included", found.split)
-    assert not list(row_proofs.faults(proof, root, picture_of(digits[0][number])))
+    assert not list(proofs.faults(proof, root, picture_of(digits[0][number])))
 
 
 @pytest.mark.e2e
@@ -247,28 +247,28 @@ def test_an_image_that_was_never_used_is_proven_absent_under_every_label(history
     assert (answer.answer, answer.models) == ("no", ())
     assert "compared by pixels with all 1797 rows" in answer.basis[0]
     assert (proof.claim, proof.split, list(proof.rows)) == ("absent", "all", list(range(10)))
-    assert not list(row_proofs.faults(proof, bytes.fromhex(data_set.data_set.rows_digest), never_seen()))
+    assert not list(proofs.faults(proof, bytes.fromhex(data_set.data_set.rows_digest), never_seen()))
 
 
 @pytest.mark.e2e
 def test_a_row_of_one_split_is_absent_from_the_others(index, digits):
     picture = picture_of(digits[0][0])
     [found] = index.occurrences(picture.digest)
-    claims = {split: row_proofs.prove(index, picture, split, 10).claim for split in (*index.splits, ALL)}
+    claims = {split: proofs.prove(index, picture, split, 10).claim for split in (*index.splits, ALL)}
     assert claims == {**dict.fromkeys(index.splits, "absent"), found.split: "included", ALL: "included"}
 
 
 @pytest.mark.e2e
 def test_every_alteration_of_a_proof_file_is_found(index, digits, tmp_path):
     for picture in (picture_of(digits[0][5]), never_seen()):
-        proof = row_proofs.prove(index, picture, ALL, 10)
+        proof = proofs.prove(index, picture, ALL, 10)
         whole = proof.to_dict()
         for place in list(_places(whole)):
             changed = _altered(whole, place)
             file = tmp_path / "proof.json"
             file.write_text(json.dumps(changed))
             try:
-                found = list(row_proofs.faults(row_proofs.read(file), proof.root, picture))
+                found = list(proofs.faults(proofs.read(file), proof.root, picture))
             except BadInput:
                 continue
             assert found or place == ("split",), place
@@ -300,15 +300,15 @@ def _altered(whole, place):
 
 @pytest.mark.e2e
 def test_a_proof_for_one_image_is_no_proof_for_another(index, digits):
-    proof = row_proofs.prove(index, picture_of(digits[0][5]), ALL, 10)
-    assert list(row_proofs.faults(proof, proof.root, picture_of(digits[0][6]))) == ["it is about another image"]
+    proof = proofs.prove(index, picture_of(digits[0][5]), ALL, 10)
+    assert list(proofs.faults(proof, proof.root, picture_of(digits[0][6]))) == ["it is about another image"]
 
 
 @pytest.mark.e2e
 def test_a_proof_of_absence_that_leaves_a_label_out_does_not_hold(index):
-    proof = row_proofs.prove(index, never_seen(), ALL, 10)
+    proof = proofs.prove(index, never_seen(), ALL, 10)
     without = replace(proof, rows={label: row for label, row in proof.rows.items() if label != 3})
-    assert list(row_proofs.faults(without, proof.root)) == ["labels are left out"]
+    assert list(proofs.faults(without, proof.root)) == ["labels are left out"]
 
 
 @pytest.mark.e2e
@@ -396,7 +396,7 @@ def test_a_damaged_picture_is_refused(tmp_path):
 
 
 def _valid(answer, name):
-    schema = json.loads((PROJECT / "pipeline" / "json_schemas" / f"{name}.json").read_text())
+    schema = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / f"{name}.json").read_text())
     assert [error.message for error in Draft202012Validator(schema).iter_errors(answer.json)] == []
     return answer.json
 
@@ -443,7 +443,7 @@ def test_no_proof_is_written_about_a_photograph_or_without_a_row_index(run_root,
 
 @pytest.mark.e2e
 def test_the_root_of_a_proof_is_the_one_that_the_served_version_carries(first_run, index, digits):
-    proof = row_proofs.prove(index, picture_of(digits[0][0]), ALL, 10)
+    proof = proofs.prove(index, picture_of(digits[0][0]), ALL, 10)
     provenance = (first_run[0] / "serving" / "1" / "assets.extra" / "provenance.json").read_text()
     assert f'"merkleSha256":"{proof.root.hex()}"' in provenance
 

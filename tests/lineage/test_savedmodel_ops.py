@@ -3,7 +3,7 @@ import random
 import pytest
 from lineage.saved_model_bytes import FUNCTIONS, MAIN, field, saved_model
 
-from pipeline.lineage.savedmodel_ops import ForbiddenOp, NotASavedModel, scan
+from pipeline.audit.saved_model_ops import ForbiddenOp, NotASavedModel, scan
 
 
 def ops(data: bytes) -> list[str]:

@@ -10,16 +10,18 @@ from lineage.audited_copy import audited_copy
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import MAX_VERSION
-from pipeline import local
-from pipeline.commands.lineage import lineage
-from pipeline.config import Reuse
-from pipeline.configure import Request
-from pipeline.lineage import chain, served, signing
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.repair import repair
-from pipeline.lineage.serving_directory import ServingDirectory
+from pipeline.cli.lineage import lineage
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import Request
+from pipeline.lineage import show
+from pipeline.maintenance.repair import repair
 from pipeline.predict import answer
-from pipeline.view import RunView
+from pipeline.provenance import signing
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.runner import local
+from pipeline.runner.progress import RunView
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ ABOVE = {
 def test_the_newest_is_the_newest_that_was_pushed(paths, kind):
     ABOVE[kind](paths.serving)
     assert ServingDirectory.of(paths).newest.version == 2
-    assert served.show(paths.root).version == 2
+    assert show.show(paths.root).version == 2
     assert signing.target(paths.root, None) == paths.serving / "2"
 
 
@@ -78,7 +80,7 @@ def test_a_second_push_of_the_same_bytes_does_not_make_a_version_younger(paths):
 
 
 def test_a_pruned_version_is_not_recorded_any_more(paths):
-    line = next(x for x in chain.read(paths.ledger).lines if x.event == chain.PUSHED)
+    line = next(x for x in read_ledger(paths.ledger).lines if x.event == Event.PUSHED)
     Ledger.open(paths.ledger).pruned(run_id="prune", version=1, digest=line.details["sha256"])
     shutil.rmtree(paths.serving / "1")
     foreign_model(paths.serving / "1")
@@ -179,4 +181,4 @@ def test_the_remedy_moves_a_link_and_not_what_it_points_at(paths, tmp_path):
 def test_nothing_behind_a_link_is_read(paths):
     (paths.serving / "9").symlink_to("1")
     with pytest.raises(BadInput, match="no such version"):
-        served.show(paths.root, 9)
+        show.show(paths.root, 9)

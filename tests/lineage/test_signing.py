@@ -17,10 +17,11 @@ from jsonschema import Draft202012Validator
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import PROVENANCE
-from pipeline.commands.lineage.keygen import keygen
-from pipeline.lineage import keys, manifest, signing, subject
-from pipeline.lineage.dsse import Envelope, NotAnEnvelope
-from pipeline.lineage.subject import ENVELOPE, Fault
+from pipeline.cli.lineage.keygen import keygen
+from pipeline.provenance import file_check, keys, signing
+from pipeline.provenance.dsse import Envelope, NotAnEnvelope
+from pipeline.provenance.file_check import ENVELOPE, Fault
+from pipeline.provenance.statement import manifest_of, statement_bytes
 
 SHARED_OBJECT = "assets.extra/provenance.so"
 
@@ -75,7 +76,7 @@ def rewrite(folder, **fields):
 
 def sign_statement(folder, statement, private_key):
     """Puts another statement, truly signed, in the place of the one that is there."""
-    data = manifest.to_bytes(statement)
+    data = statement_bytes(statement)
     (folder / PROVENANCE).write_bytes(data)
     (folder / ENVELOPE).write_bytes(signing.envelope_bytes(data, private_key))
 
@@ -316,8 +317,8 @@ def test_a_name_that_leads_out_of_the_folder_is_refused_even_when_signed(copy, p
     statement = statement_of(copy)
     (copy.parent / "outside").write_bytes(b"")
     smuggled = {"name": name, "digest": {"sha256": "0" * 64}, "annotations": {"bytes": 0}}
-    files = {**manifest.manifest_of(statement), name: {"sha256": "0" * 64, "bytes": 0}}
-    tree = {"name": ".", "digest": {"treeSha256": subject.manifest_digest(files)}}
+    files = {**manifest_of(statement), name: {"sha256": "0" * 64, "bytes": 0}}
+    tree = {"name": ".", "digest": {"treeSha256": file_check.manifest_digest(files)}}
     sign_statement(copy, {**statement, "subject": [tree, *statement["subject"][1:], smuggled]}, private_key)
     assert ("unsafe name", name) in found(copy, pair)
 
@@ -533,7 +534,7 @@ def test_the_in_toto_library_reads_the_statement(served, other_python, script):
 
 
 def fits(answer, name):
-    schema = json.loads((PROJECT / "pipeline" / "json_schemas" / f"{name}.json").read_text())
+    schema = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / f"{name}.json").read_text())
     assert [error.message for error in Draft202012Validator(schema).iter_errors(answer.json)] == []
     return answer
 

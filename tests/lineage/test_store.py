@@ -7,8 +7,8 @@ import time
 import pytest
 from lineage.audited_copy import audited_copy
 
-from pipeline.lineage.store import StoreLost, open_store
-from pipeline.metadata_sqlite import StoreLocked, writer
+from pipeline.metadata.sqlite import StoreLocked, writer
+from pipeline.metadata.store import StoreLost, open_store
 
 HOLDER = """
 import sqlite3, sys

@@ -11,16 +11,16 @@ from lineage.audited_copy import audited_copy
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.commands.lineage.audit import audit as audit_command
-from pipeline.lineage import chain
-from pipeline.lineage.audit import run
-from pipeline.lineage.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, UNKNOWN
-from pipeline.lineage.orphans import orphans
-from pipeline.lineage.repair import repair
-from pipeline.lineage.store import open_store
-from pipeline.metadata_url import MysqlDatabase, SqliteFile, parse, recorded_address
-from pipeline.root import check_identity, claim
-from pipeline.serving_versions import rollback
+from pipeline.audit.audit import DEFAULTS, audit_version
+from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, UNKNOWN
+from pipeline.cli.lineage.audit import audit as audit_command
+from pipeline.maintenance.orphans import orphans
+from pipeline.maintenance.repair import repair
+from pipeline.maintenance.serving_versions import rollback
+from pipeline.metadata.address import MysqlDatabase, SqliteFile, parse_address, recorded_address
+from pipeline.metadata.store import open_store
+from pipeline.provenance.ledger import read_ledger
+from pipeline.root.identity import check_identity, claim
 
 IDENTITY = {"pipeline": "digits", "signature": {"shape": [8, 8]}}
 
@@ -39,8 +39,8 @@ def point_to(paths, address):
     paths.identity.write_text(json.dumps({**noted, "metadata": address}))
 
 
-def verdicts(paths, options=run.DEFAULTS):
-    return run.audit_version(paths.root, None, options).verdicts
+def verdicts(paths, options=DEFAULTS):
+    return audit_version(paths.root, None, options).verdicts
 
 
 def nobody():
@@ -50,11 +50,11 @@ def nobody():
 
 def test_the_address_is_noted_without_a_password_and_is_no_part_of_the_identity(tmp_path):
     paths = audited_copy(tmp_path / "root")
-    address = parse("mysql://a%40b:hunter2@db:3307/m")
+    address = parse_address("mysql://a%40b:hunter2@db:3307/m")
     claim(paths, IDENTITY, str(address))
     assert "hunter2" not in paths.identity.read_text()
-    assert parse(recorded_address(paths), {}) == MysqlDatabase(host="db", port=3307, database="m", user="a@b")
-    assert parse(address.url()) == address
+    assert parse_address(recorded_address(paths), {}) == MysqlDatabase(host="db", port=3307, database="m", user="a@b")
+    assert parse_address(address.url()) == address
     assert check_identity(paths, IDENTITY) == paths.root
     claim(paths, IDENTITY, str(SqliteFile(path=paths.metadata)))
     assert recorded_address(paths) is None
@@ -77,13 +77,13 @@ def test_what_names_no_address_names_none(tmp_path, text):
 
 def test_the_audit_asks_it(paths):
     assert set(verdicts(paths).values()) == {PASS}
-    assert run.audit_version(paths.root).counts.executions > 0
+    assert audit_version(paths.root).counts.executions > 0
     raw = open_store(paths, say=pytest.fail).raw
     [first, *_] = raw.get_artifacts()
     first.custom_properties["sha256"].string_value = "0" * 64
     raw.put_artifacts([first])
     del raw
-    found = run.audit_version(paths.root).first(COMPLETENESS)
+    found = audit_version(paths.root).first(COMPLETENESS)
     assert found.level == FAIL
     assert found.where.startswith(f"{paths.root.parent / 'elsewhere.db'}: records/")
 
@@ -93,7 +93,7 @@ def test_where_it_is_not_to_be_had_the_audit_cannot_tell(paths, address):
     address = {None: str(paths.root / "gone.db"), "mysql": nobody()}.get(address, address)
     point_to(paths, address)
     started = time.monotonic()
-    audited = run.audit_version(paths.root)
+    audited = audit_version(paths.root)
     assert time.monotonic() - started < 20
     assert audited.verdicts == {**dict.fromkeys(audited.verdicts, PASS), COMPLETENESS: UNKNOWN}
     found = audited.first(COMPLETENESS)
@@ -145,7 +145,7 @@ def test_executions_of_other_roots_are_left_alone(paths):
     raw = open_store(paths, say=pytest.fail).raw
     [kind, *_] = raw.get_execution_types()
     [context] = [c for c in raw.get_context_types() if c.name == "pipeline_run"]
-    mine = chain.read(paths.ledger).lines[-1].run_id
+    mine = read_ledger(paths.ledger).lines[-1].run_id
     numbers = {}
     for name in (mine, "of another root"):
         known = raw.get_context_by_type_and_name("pipeline_run", name) or pb.Context(type_id=context.id, name=name)

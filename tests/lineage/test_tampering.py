@@ -10,11 +10,11 @@ import pytest
 from lineage.audited_root import CACHED, COMPLETE, build
 from lineage.tamperings import KINDS, names, swap_two_versions, tamper
 
-from pipeline.lineage import chain
-from pipeline.lineage.audit import run
-from pipeline.lineage.audit.findings import FAIL, PASS
-from pipeline.lineage.audit.store_reader import StoreReader
-from pipeline.lineage.policy import Policy, default
+from pipeline.audit.audit import AuditOptions, audit_all
+from pipeline.audit.findings import FAIL, PASS
+from pipeline.audit.policy import Policy, default
+from pipeline.metadata.reader import StoreReader
+from pipeline.provenance.ledger import Head, read_ledger
 
 FAST = 2 * len(KINDS)
 ALL = 500
@@ -26,8 +26,8 @@ def template(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def head(template) -> chain.Head:
-    return chain.read(template / "ledger.jsonl").head
+def head(template) -> Head:
+    return read_ledger(template / "ledger.jsonl").head
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def reader():
         yield one
 
 
-def findings(root: Path, head: chain.Head, reader: StoreReader, policy: Policy | None = None):
-    audits = run.audit_all(root, run.Options(head=head, policy=policy or default()), reader)
+def findings(root: Path, head: Head, reader: StoreReader, policy: Policy | None = None):
+    audits = audit_all(root, AuditOptions(head=head, policy=policy or default()), reader)
     return [finding for audit in audits for finding in audit.findings if finding.level == FAIL]
 
 
 def check_seed(
-    seed: int, original: Path, root: Path, head: chain.Head, reader: StoreReader, policy: Policy | None = None
+    seed: int, original: Path, root: Path, head: Head, reader: StoreReader, policy: Policy | None = None
 ) -> None:
     shutil.copytree(original, root, symlinks=True)
     done, wanted = tamper(root, seed)
@@ -167,7 +167,7 @@ def clean_copy(original: Path, place: Path, rng: random.Random) -> Path:
 def test_copies_and_moves_of_a_root_raise_no_alarm(template, head, reader, tmp_path):
     for seed in range(100):
         root = clean_copy(template, tmp_path / str(seed), random.Random(seed))
-        audits = run.audit_all(root, run.Options(head=head), reader)
+        audits = audit_all(root, AuditOptions(head=head), reader)
         assert [set(audit.verdicts.values()) for audit in audits] == [{PASS}, {PASS}], audits
         shutil.rmtree(tmp_path / str(seed))
 
@@ -180,7 +180,7 @@ ANY_TREE = Policy.from_dict({"version": 1, "rules": {"clean_tree": "off"}})
 @pytest.mark.e2e
 def test_tamperings_with_a_real_run_are_found_and_named(first_run, reader, tmp_path):
     original = first_run[0]
-    head = chain.read(original / "ledger.jsonl").head
+    head = read_ledger(original / "ledger.jsonl").head
     assert findings(original, head, reader, ANY_TREE) == []
     for seed in range(2 * len(KINDS)):
         # One version alone cannot be swapped with another one.

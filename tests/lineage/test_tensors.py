@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage.tensors import Tensor, differing, tensors
+from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 
 FLOAT, INT64 = 1, 9
 WEIGHTS = struct.pack("<4f", 1, 2, 3, 4)

@@ -11,13 +11,13 @@ from command_line import PROJECT
 from jsonschema import Draft202012Validator
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
-from pipeline.commands.lineage.trace import trace as command
-from pipeline.lineage.history import open_history
+from pipeline.cli.lineage.trace import trace as command
 from pipeline.lineage.impact import impact
-from pipeline.lineage.record_files import RecordChanged, RecordMissing
+from pipeline.lineage.index import open_history
 from pipeline.lineage.trace import trace
+from pipeline.provenance.record_store import RecordChanged, RecordMissing
 
-SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "lineage_trace.json").read_bytes())
+SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "lineage_trace.json").read_bytes())
 
 
 @pytest.fixture(scope="module")

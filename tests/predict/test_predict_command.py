@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from components.ingest import idx
 
-SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "predict.json").read_text())
+SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "predict.json").read_text())
 
 
 def valid(answer):
@@ -28,7 +28,7 @@ def without_tensorflow(*arguments):
     """Runs the command where importing TensorFlow fails: it has to end before that."""
     script = (
         "import sys; sys.modules['tensorflow'] = None\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.cli.main import main\n"
         "sys.argv = ['mnist-tfx', 'predict', *sys.argv[1:]]\n"
         "main()\n"
     )
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line_and_exit_code_2(bare_root, arguments, message):
 
 def test_help_brings_neither_numpy_nor_pillow():
     script = (
-        "import sys\nfrom pipeline.cli import main\nsys.argv = ['mnist-tfx', 'predict', '--help']\n"
+        "import sys\nfrom pipeline.cli.main import main\nsys.argv = ['mnist-tfx', 'predict', '--help']\n"
         "try: main()\nfinally: print(sorted({'numpy', 'PIL', 'scipy', 'tensorflow'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT)

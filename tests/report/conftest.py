@@ -12,14 +12,14 @@ from components.ingest.encode import encode, tfrecord
 from components.ingest.rows import INDEX
 from components.profile import profile
 from components.settings import Settings
-from pipeline.code_digest import Code
-from pipeline.git_state import GitState
-from pipeline.lineage.artifacts import ArtifactEntry, ArtifactRef
-from pipeline.lineage.records import DataSource, Environment, ExecutionRecord, NodeOutcome, RunRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef
+from pipeline.provenance.code import Code
+from pipeline.provenance.git import GitState
+from pipeline.provenance.records import DataSource, Environment, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.report.choices import by_error
-from pipeline.report.evidence import Evidence
 from pipeline.report.example_rows import ImageRows
+from pipeline.report.run_data import Evidence
+from pipeline.root.paths import RunPaths
 
 LABELS = 3
 WHY = "unchanged since run 20261121T021151.105075Z"  # nothing to break it at

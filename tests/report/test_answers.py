@@ -8,7 +8,7 @@ import pytest
 
 from components.ingest.encode import encode, tfrecord
 from components.settings import DataSettings
-from pipeline.report import answers
+from pipeline.report import model_answers
 
 DATA = DataSettings(shape=(2, 2), pixel_max=10, label_count=2)
 
@@ -16,7 +16,7 @@ DATA = DataSettings(shape=(2, 2), pixel_max=10, label_count=2)
 def test_codes_lie_in_the_plane_of_their_largest_variance():
     generator = np.random.default_rng(0)
     codes = generator.normal(size=(500, 3)).astype(np.float32) * np.array([0.1, 5.0, 1.0], np.float32)
-    places, share = answers._plane(codes)
+    places, share = model_answers._plane(codes)
     assert abs(np.corrcoef(places[:, 0], codes[:, 1])[0, 1]) > 0.99
     assert abs(np.corrcoef(places[:, 1], codes[:, 2])[0, 1]) > 0.99
     assert share[0] > 0.9
@@ -24,7 +24,7 @@ def test_codes_lie_in_the_plane_of_their_largest_variance():
 
 
 def test_one_latent_number_has_no_second_direction():
-    places, share = answers._plane(np.arange(10, dtype=np.float32)[:, None])
+    places, share = model_answers._plane(np.arange(10, dtype=np.float32)[:, None])
     assert places[:, 1].tolist() == [0.0] * 10
     assert share.tolist() == [1.0, 0.0]
 
@@ -32,7 +32,7 @@ def test_one_latent_number_has_no_second_direction():
 def test_principal_components_leave_what_they_do_not_hold():
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(400, 4)).astype(np.float32) * np.array([3, 2, 1, 0], np.float32)
-    found = answers._principal({"train": rows, "test": rows}, latent=3)
+    found = model_answers._principal({"train": rows, "test": rows}, latent=3)
     assert found["principal_sizes"].tolist() == [1, 2, 3, 4]
     errors = found["principal_test"]
     assert np.all(np.diff(errors) <= 1e-9)
@@ -74,7 +74,7 @@ def examples(tmp_path):
 
 @pytest.mark.slow
 def test_a_served_model_is_asked_cut_open_and_excited(request, classifier, examples):
-    reply = answers.answer(
+    reply = model_answers.answer(
         examples=examples, transform=None, autoencoder=None, classifier=classifier, data=DATA.to_json()
     )
     found = dict(np.load(io.BytesIO(reply)))
@@ -99,5 +99,7 @@ def test_a_process_of_its_own_answers_the_same(classifier, examples):
 
 
 def test_a_question_is_json_and_back():
-    question = answers.Question(examples="e", transform=None, autoencoder="a", classifier="c", data=DATA.to_json())
-    assert answers.Question(**json.loads(json.dumps(vars(question)))) == question
+    question = model_answers.Question(
+        examples="e", transform=None, autoencoder="a", classifier="c", data=DATA.to_json()
+    )
+    assert model_answers.Question(**json.loads(json.dumps(vars(question)))) == question

@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import BadInput
 from pipeline.report import compare
-from pipeline.report import evidence as gathering
+from pipeline.report import run_data as gathering
 from pipeline.report.page import rendered
 
 

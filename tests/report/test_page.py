@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage.records import DataSource
-from pipeline.report import evidence as gathering
-from pipeline.report import written
+from pipeline.provenance.records import DataSource
+from pipeline.report import run_data as gathering
+from pipeline.report import write
 from pipeline.report.page import chapters, page
 
 HOSTILE = "<script>window.ran = 1</script><img src=http://example.com/x onerror='window.ran = 1'>\"'&amp;{{ 7 * 7 }}.gz"
@@ -115,10 +115,10 @@ def test_every_picture_has_words(evidence, answers):
 
 def test_the_report_is_written_whole_and_under_its_limit(evidence, answers, monkeypatch):
     monkeypatch.setattr(gathering, "gather", lambda _root, _run_id: evidence)
-    monkeypatch.setattr(written, "answered", lambda *_: answers)
-    report = written.write(evidence.paths.root)
+    monkeypatch.setattr(write, "answered", lambda *_: answers)
+    report = write.write(evidence.paths.root)
     assert report.path == evidence.paths.root / "reports" / "run-1.html"
-    assert report.bytes == report.path.stat().st_size < written.LIMIT
+    assert report.bytes == report.path.stat().st_size < write.LIMIT
     assert not [file for file in report.path.parent.iterdir() if file.name.endswith(".part")]
 
 
@@ -127,8 +127,8 @@ def test_models_that_do_not_answer_leave_the_rest(evidence, monkeypatch):
         raise EnvironmentProblem("its process ended without an answer", where="report")
 
     monkeypatch.setattr(gathering, "gather", lambda _root, _run_id: evidence)
-    monkeypatch.setattr(written, "answered", broken)
-    report = written.write(evidence.paths.root)
+    monkeypatch.setattr(write, "answered", broken)
+    report = write.write(evidence.paths.root)
     assert "without an answer" in report.unanswered
     assert "The models could not be asked" in report.path.read_text()
 
@@ -139,8 +139,8 @@ def test_a_report_that_fails_after_a_run_is_one_line(monkeypatch, tmp_path, erro
         raise error
 
     said = []
-    monkeypatch.setattr(written, "write", failing)
-    written.after_run(tmp_path, "run-1", said.append)
+    monkeypatch.setattr(write, "write", failing)
+    write.after_run(tmp_path, "run-1", said.append)
     assert len(said) == 1
     assert said[0].startswith("warning: no report: ")
     assert "\n" not in said[0]

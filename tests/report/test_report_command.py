@@ -9,10 +9,10 @@ from command_line import PROJECT, mnist_tfx
 from jsonschema import Draft202012Validator
 
 from components.errors import BadInput
-from pipeline.commands.report import report
-from pipeline.report import written
+from pipeline.cli.report import report
+from pipeline.report import write
 
-SCHEMA = json.loads((PROJECT / "pipeline" / "json_schemas" / "report.json").read_text())
+SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "report.json").read_text())
 
 
 def test_the_schema_is_one_and_goes_by_its_name():
@@ -104,5 +104,5 @@ def test_a_disk_that_is_lost_under_reports_during_the_run_does_not_change_the_ou
     (root / "reports").rename(root / "kept")
     (root / "reports").write_text("in the way")
     said = []
-    assert written.after_run(root, run_id, said.append, lambda _: b"") is None
+    assert write.after_run(root, run_id, said.append, lambda _: b"") is None
     assert any("no report: " in line for line in said)

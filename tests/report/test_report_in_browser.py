@@ -5,7 +5,7 @@ import dataclasses
 import browser
 import pytest
 
-from pipeline.lineage.records import DataSource
+from pipeline.provenance.records import DataSource
 from pipeline.report import compare
 from pipeline.report.page import page, rendered
 

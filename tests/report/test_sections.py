@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from components.evaluation.thresholds import Check, Verdict
-from pipeline.report.evidence import NotThereError
 from pipeline.report.example_rows import ImageRows
+from pipeline.report.run_data import NotThereError
 from pipeline.report.sections import (
     activations,
     class_images,

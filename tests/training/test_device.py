@@ -11,8 +11,8 @@ from components.errors import BadInput, EnvironmentProblem
 from components.training import device as device_module
 from components.training.device import Device, cuda_environment
 from components.training.process import DEVICE
-from pipeline import devices
-from pipeline.configure import Request, chosen_device, chosen_strategy
+from pipeline.config.request import Request, chosen_device, chosen_strategy
+from pipeline.runner import devices
 
 NOTHING = {
     "driver": None,

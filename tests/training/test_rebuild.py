@@ -13,11 +13,11 @@ from command_line import PROJECT, mnist_tfx
 
 from components.errors import BadInput
 from components.training.cluster import TF_CONFIG
-from pipeline import local
-from pipeline.config import Reuse
-from pipeline.configure import Request
-from pipeline.lineage import chain
-from pipeline.view import RunView
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import Request
+from pipeline.provenance.ledger import read_ledger
+from pipeline.runner import local
+from pipeline.runner.progress import RunView
 
 FLOW = ["ExampleGen", "Transform", "Autoencoder", "Classifier", "Evaluator"]
 
@@ -66,7 +66,7 @@ def test_a_rebuilt_training_takes_nothing_from_a_checkpoint_and_a_resumed_one_do
     root, interrupted, rebuild
 ):
     options = ["--rebuild"] if rebuild else []
-    [run] = [intent.run_id for intent in chain.read(root / "ledger.jsonl").unsettled()]
+    [run] = [intent.run_id for intent in read_ledger(root / "ledger.jsonl").unsettled()]
     plan = mnist_tfx(*interrupted, *options, "--dry-run")
     answer = mnist_tfx(*interrupted, *options)
     assert answer.code == 0, answer.err

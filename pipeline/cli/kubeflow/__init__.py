@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from pipeline.cli import LazyGroup
+from pipeline.cli.main import LazyGroup
 
 VERBS: Final = {
     "compile": "Write the pipeline as a file for Kubeflow Pipelines or Vertex AI.",
@@ -19,9 +19,7 @@ VERBS: Final = {
 }
 
 
-@click.group(
-    cls=LazyGroup, lazy={verb: (f"pipeline.commands.kubeflow.{verb}:{verb}", text) for verb, text in VERBS.items()}
-)
+@click.group(cls=LazyGroup, lazy={verb: (f"pipeline.cli.kubeflow.{verb}:{verb}", text) for verb, text in VERBS.items()})
 def kubeflow() -> None:
     """Compile the pipeline for Kubeflow, try the compiled file without a cluster, run and audit it on one.
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import audit_options, options
-from pipeline.commands.kubeflow import cluster_options
-from pipeline.commands.parameters import InputFolder, Text
-from pipeline.commands.verdicts_text import print_audit
+from pipeline.audit.findings import STATUSES, exit_code
+from pipeline.cli import audit_options, options
+from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.parameters import InputFolder, Text
+from pipeline.cli.verdicts_text import print_audit
 from pipeline.kubeflow.client.connection import Address
-from pipeline.lineage.audit.findings import STATUSES, exit_code
 
 
 @options.command()

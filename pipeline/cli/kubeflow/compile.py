@@ -10,11 +10,11 @@ import click
 
 from components.digest import sha256_file
 from components.errors import Problems
-from pipeline import recipes
-from pipeline.beam.choice import arguments
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
-from pipeline.commands.parsing import checked_by
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
+from pipeline.cli.parsing import checked_by
+from pipeline.config.beam import arguments
+from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
 from pipeline.kubeflow.document import TARGETS, write
@@ -37,8 +37,8 @@ def _consistent(given: Mapping[str, Any]) -> None:
             arguments(given["beam"], given["beam_options"] or ())
     with problems.noted():
         if given["recipe"] is not None or given["data"] is None:
-            recipes.load(
-                given["recipe"] or recipes.DEFAULT_RECIPE,
+            load_recipe(
+                given["recipe"] or DEFAULT_RECIPE,
                 profile=given["profile"],
                 overrides=given["overrides"] or (),
                 seed=given["seed"],
@@ -129,8 +129,8 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
         --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
     """
     from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
-    from pipeline.kubeflow.compiler.doubts import doubts
     from pipeline.kubeflow.compiler.pods import Images
+    from pipeline.kubeflow.compiler.warnings import doubts
 
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
     document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from components.errors import ExitCode, printable
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, OneOf
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, OneOf
 from pipeline.kubeflow.compiler.targets import by_suffix
 from pipeline.kubeflow.document import TARGETS, read
 from pipeline.kubeflow.lint.check import lint as findings_of

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 
 from components.errors import BadInput
-from pipeline.commands import options
-from pipeline.commands.parameters import Checked, InputFile, Pair, Seconds, Text
+from pipeline.cli import options
+from pipeline.cli.parameters import Checked, InputFile, Pair, Seconds, Text
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
 from pipeline.kubeflow.client.submission import Work

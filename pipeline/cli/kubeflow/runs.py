@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import printable
-from pipeline.commands import options
-from pipeline.commands.kubeflow import cluster_options
-from pipeline.commands.parameters import Integer, OneOf
-from pipeline.commands.parameters import Text as Name
+from pipeline.cli import options
+from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.parameters import Integer, OneOf
+from pipeline.cli.parameters import Text as Name
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Address, connect

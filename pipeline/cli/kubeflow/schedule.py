@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 
 from components.errors import BadInput, printable
-from pipeline.commands import options
-from pipeline.commands.kubeflow import cluster_options
-from pipeline.commands.parameters import Checked, InputFile, Integer, Text
+from pipeline.cli import options
+from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.parameters import Checked, InputFile, Integer, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import schedules, submission, timetable
 from pipeline.kubeflow.client.connection import Address, connect

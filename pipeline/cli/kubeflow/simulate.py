@@ -10,14 +10,14 @@ from rich.console import Console
 
 from components.digest import sha256_file
 from components.errors import MnistTfxError
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, NewRoot, OneOf, Pair, PairWithFolder, Text
-from pipeline.commands.results_text import print_line, print_results, print_time
-from pipeline.commands.verdicts_text import verdict_lines
-from pipeline.interruption import Interrupted
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, NewRoot, OneOf, Pair, PairWithFolder, Text
+from pipeline.cli.results_text import print_line, print_results, print_time
+from pipeline.cli.verdicts_text import verdict_lines
 from pipeline.kubeflow import document, run_parameters
-from pipeline.quiet import own_console
-from pipeline.view import RunView
+from pipeline.process.output import own_console
+from pipeline.process.signals import Interrupted
+from pipeline.runner.progress import RunView
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.simulate.outcome import Simulated

@@ -9,14 +9,14 @@ import click
 from rich.console import Console
 
 from components.errors import ExitCode, printable
-from pipeline.commands import options
-from pipeline.commands.kubeflow import cluster_options
-from pipeline.commands.parameters import InputFile, Text
-from pipeline.interruption import PROCESS, Interrupted
+from pipeline.cli import options
+from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.parameters import InputFile, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
 from pipeline.kubeflow.client.connection import Address, Connection, connect
+from pipeline.process.signals import PROCESS, Interrupted
 
 
 @options.command()

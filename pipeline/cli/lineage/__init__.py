@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from components.errors import BadInput
-from pipeline.cli import LazyGroup
+from pipeline.cli.main import LazyGroup
 
 VERBS: Final = {
     "show": "Draw the tree from a served version back to its data files.",
@@ -52,7 +52,7 @@ class _Verbs(LazyGroup):
 
 def _path(verb: str) -> str:
     name = verb.replace("-", "_")
-    return f"pipeline.commands.lineage.{name}:{name}"
+    return f"pipeline.cli.lineage.{name}:{name}"
 
 
 @click.group(cls=_Verbs, lazy={verb: (_path(verb), text) for verb, text in VERBS.items()})

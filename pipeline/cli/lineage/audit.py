@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import click
 
-from pipeline import metadata_url
-from pipeline.commands import audit_options, options
-from pipeline.commands.parameters import MetadataStore, VersionOrFolder
-from pipeline.commands.parsing import checked_by
-from pipeline.commands.verdicts_text import print_audit, print_audited
-from pipeline.lineage.audit import run
-from pipeline.lineage.audit.findings import STATUSES, Audit, exit_code
+from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
+from pipeline.audit.findings import STATUSES, Audit, exit_code
+from pipeline.cli import audit_options, options
+from pipeline.cli.parameters import MetadataStore, VersionOrFolder
+from pipeline.cli.parsing import checked_by
+from pipeline.cli.verdicts_text import print_audit, print_audited
+from pipeline.metadata.address import parse_address
 
 NEWEST: Final = "newest"
 
@@ -65,7 +65,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage audit 3 --root runs/mnist --expect-head 27:439bb9...
       mnist-tfx lineage audit /srv/models/mnist/3 --key signer.pub.pem --allow-unknown
     """
-    store = None if metadata is None else metadata_url.parse(metadata)
+    store = None if metadata is None else parse_address(metadata)
     asked = audit_options.chosen(policy_file, expect_head, key, store)
     audits = _audits(served, root.absolute(), asked)
     code = exit_code(audits, allow_unknown=allow_unknown)
@@ -80,11 +80,11 @@ def audit(  # noqa: PLR0913  # one argument to each option
     return code
 
 
-def _audits(served: str | None, root: Path, asked: run.Options) -> Sequence[Audit]:
+def _audits(served: str | None, root: Path, asked: AuditOptions) -> Sequence[Audit]:
     if served is None:
-        return run.audit_all(root, asked)
+        return audit_all(root, asked)
     if served == NEWEST:
-        return [run.audit_version(root, None, asked)]
+        return [audit_version(root, None, asked)]
     if served.isdecimal():
-        return [run.audit_version(root, int(served), asked)]
-    return [run.audit_path(Path(served).absolute(), asked)]
+        return [audit_version(root, int(served), asked)]
+    return [audit_path(Path(served).absolute(), asked)]

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from components.errors import BadInput, ExitCode
-from pipeline.commands import options
-from pipeline.commands.parameters import Checked, InputFile
-from pipeline.lineage import row_proofs
-from pipeline.lineage.merkle_proofs import digest_bytes
+from pipeline.cli import options
+from pipeline.cli.parameters import Checked, InputFile
+from pipeline.lineage.rows import proofs
+from pipeline.lineage.rows.merkle import digest_bytes
 
 
 @options.command()
@@ -39,11 +39,11 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         raise BadInput(err.what, where="--root-digest", wanted=err.wanted, got=err.got) from err
     picture = None
     if image is not None:
-        from pipeline.lineage.images import exact
+        from pipeline.lineage.rows.images import exact
 
         picture = exact(image)
-    proof = row_proofs.read(file)
-    faults = list(row_proofs.faults(proof, root, picture))
+    proof = proofs.read(file)
+    faults = list(proofs.faults(proof, root, picture))
     if as_json:
         fields = {
             name: value

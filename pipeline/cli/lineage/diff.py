@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 
 from components.errors import ExitCode
-from pipeline.commands import options
-from pipeline.commands.parameters import Version
-from pipeline.lineage import diff as versions
-from pipeline.lineage.diff_text import diff_lines
+from pipeline.cli import options
+from pipeline.cli.lineage.diff_text import diff_lines
+from pipeline.cli.parameters import Version
+from pipeline.lineage.diff import diff as versions
 
 
 @options.command()

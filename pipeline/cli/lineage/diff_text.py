@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from pipeline.lineage.diff import METRICS, Change, Section, VersionDiff
-from pipeline.lineage.facts import CODE, FILES, SCHEMA
-from pipeline.lineage.row_changes import RowChange, SplitChange
+from pipeline.lineage.diff.diff import METRICS, Change, Section, VersionDiff
+from pipeline.lineage.diff.facts import CODE, FILES, SCHEMA
+from pipeline.lineage.diff.row_changes import RowChange, SplitChange
 
 DIGEST_SHOWN: Final = 12
 OVERALL: Final = ("accuracy", "loss", "reconstruction_mse", "rows")

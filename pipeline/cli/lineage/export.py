@@ -9,9 +9,9 @@ import click
 from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.files import replacing
-from pipeline.commands import options
-from pipeline.commands.parameters import OneOf, OutputFile, Version
-from pipeline.lineage import exports
+from pipeline.cli import options
+from pipeline.cli.parameters import OneOf, OutputFile, Version
+from pipeline.lineage import export as exports
 
 
 @options.command()

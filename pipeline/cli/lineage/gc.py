@@ -8,10 +8,10 @@ import click
 from rich.filesize import decimal
 
 from components.errors import printable
-from pipeline.commands import options
-from pipeline.commands.parameters import Integer
-from pipeline.lineage import gc as collection
-from pipeline.lineage.orphans import as_dicts
+from pipeline.cli import options
+from pipeline.cli.parameters import Integer
+from pipeline.maintenance import gc as collection
+from pipeline.maintenance.orphans import as_dicts
 
 
 @options.command()

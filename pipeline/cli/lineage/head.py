@@ -7,16 +7,16 @@ from pathlib import Path
 import click
 
 from components.errors import BadInput, ExitCode
-from pipeline.commands import options
-from pipeline.commands.parameters import Checked
-from pipeline.lineage import chain
-from pipeline.paths import RunPaths
+from pipeline.cli import options
+from pipeline.cli.parameters import Checked
+from pipeline.provenance.ledger import Chain, Head, LedgerBroken, read_ledger
+from pipeline.root.paths import RunPaths
 
 
 @options.command()
 @click.option(
     "--expect-head",
-    type=Checked(chain.Head.from_str, name="head", as_given=True),
+    type=Checked(Head.from_str, name="head", as_given=True),
     metavar="LINES:HASH",
     help="Check that the ledger still holds this head.",
 )
@@ -34,7 +34,7 @@ def head(expect_head: str | None, root: Path, as_json: bool) -> int:
       mnist-tfx lineage audit --root runs/mnist --expect-head $(cat head.txt)
     """
     ledger = RunPaths(root.absolute()).ledger
-    found = chain.read(ledger)
+    found = read_ledger(ledger)
     if not found.lines:
         raise BadInput("no run is recorded here", where=ledger, hint="mnist-tfx run records one")
     problem = _problem(found, expect_head)
@@ -50,12 +50,12 @@ def head(expect_head: str | None, root: Path, as_json: bool) -> int:
     return ExitCode.OK if problem is None else ExitCode.FINDINGS
 
 
-def _problem(found: chain.Chain, expect_head: str | None) -> str | None:
+def _problem(found: Chain, expect_head: str | None) -> str | None:
     """Returns in words why the chain does not hold a head that was kept elsewhere; None if it does."""
     if expect_head is None:
         return None
     try:
-        found.expect(chain.Head.from_str(expect_head))
-    except chain.LedgerBroken as err:
+        found.expect(Head.from_str(expect_head))
+    except LedgerBroken as err:
         return str(err)
     return None

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import BadInput, ExitCode
-from pipeline.commands import options, progress
-from pipeline.commands.lineage import named_image
-from pipeline.commands.parameters import FileOrDigest
+from pipeline.cli import options, progress
+from pipeline.cli.lineage import named_image
+from pipeline.cli.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
-from pipeline.lineage import row_usage
 from pipeline.lineage.downstream import PIXELS
-from pipeline.lineage.history import History, open_history
 from pipeline.lineage.impact import CANNOT_TELL, NO, YES
+from pipeline.lineage.index import History, open_history
+from pipeline.lineage.rows import usage
 
 LONG: Final = 100_000
 """Rows or bytes from which on progress is shown."""
@@ -83,8 +83,8 @@ def _given(history: History, given: tuple[str, ...]) -> impacts.Impact:
 
 
 def _row(history: History, index: int, data: tuple[Path, ...], version: int | None) -> impacts.Impact:
-    asked = row_usage.Asked(index=index, data=data, version=version)
-    picture = row_usage.find_picture(history, asked)
+    asked = usage.Asked(index=index, data=data, version=version)
+    picture = usage.find_picture(history, asked)
     place = " and ".join(path.name for path in data) or "the train part"
     return impacts.impact_of_picture(history, picture, f"row {index} of {place}")
 
@@ -136,7 +136,7 @@ def _models(found: impacts.Impact) -> Table:
     for model in found.models:
         version = "never pushed" if model.version is None else str(model.version)
         served = Text("served", "green") if model.served else Text("")
-        uses = ", ".join(row_usage.USES[split] for split in model.uses or ())
+        uses = ", ".join(usage.USES[split] for split in model.uses or ())
         rows = "" if model.shared is None else f"{'all ' if model.whole else ''}{model.shared.total}"
         role, amount = ", ".join(model.role), uses if found.picture is not None else rows
         table.add_row(version, served, model.digest[:12], role, amount)

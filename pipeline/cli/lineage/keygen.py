@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import options
-from pipeline.commands.parameters import NewFolder, OneOf
-from pipeline.commands.passphrase import new_passphrase
-from pipeline.lineage import keys
+from pipeline.cli import options
+from pipeline.cli.parameters import NewFolder, OneOf
+from pipeline.provenance import keys
+from pipeline.provenance.passphrase import new_passphrase
 
 
 @options.command()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.commands.parameters import InputFile, Integer, Version
+from pipeline.cli.parameters import InputFile, Integer, Version
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

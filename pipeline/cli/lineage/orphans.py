@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from components.errors import ExitCode, printable
-from pipeline.commands import options
-from pipeline.lineage import orphans as search
+from pipeline.cli import options
+from pipeline.maintenance import orphans as search
 
 
 @options.command()

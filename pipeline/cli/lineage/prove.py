@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from components.features import SPLITS
-from pipeline.commands import options
-from pipeline.commands.lineage import named_image
-from pipeline.commands.parameters import Checked, OneOf, OutputFile
-from pipeline.lineage import row_proofs, row_usage
-from pipeline.lineage.data_sets import settings_of
-from pipeline.lineage.history import open_history
-from pipeline.lineage.merkle_proofs import digest_bytes
-from pipeline.lineage.row_index import ALL
+from pipeline.cli import options
+from pipeline.cli.lineage import named_image
+from pipeline.cli.parameters import Checked, OneOf, OutputFile
+from pipeline.lineage.index import open_history
+from pipeline.lineage.rows import proofs, usage
+from pipeline.lineage.rows.data_sets import settings_of
+from pipeline.lineage.rows.index import ALL
+from pipeline.lineage.rows.merkle import digest_bytes
 
 
 @options.command()
@@ -70,12 +70,12 @@ def prove(  # noqa: PLR0913  # one argument to each option
     if version is None:
         options.warn_of_foreign(root)
     history = open_history(root.absolute())
-    asked = row_usage.Asked(image=image, index=index, data=data, version=version)
-    picture = row_usage.find_picture(history, asked)
-    step = row_usage.data_behind(history, version, rows_digest)
-    row_usage.require_size(step, picture, image or f"row {index}")
-    proof = row_proofs.prove(row_usage.index_of(history, step), picture, split, settings_of(step).label_count)
-    row_proofs.write(output, proof)
+    asked = usage.Asked(image=image, index=index, data=data, version=version)
+    picture = usage.find_picture(history, asked)
+    step = usage.data_behind(history, version, rows_digest)
+    usage.require_size(step, picture, image or f"row {index}")
+    proof = proofs.prove(usage.index_of(history, step), picture, split, settings_of(step).label_count)
+    proofs.write(output, proof)
     if as_json:
         options.print_json({"status": "ok", "error": None, "file": str(output), "proof": proof.to_dict()})
         return

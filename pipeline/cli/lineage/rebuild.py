@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from components.errors import printable
-from pipeline.commands import options
-from pipeline.commands.parameters import OutputFile
-from pipeline.lineage import rebuild as making
+from pipeline.cli import options
+from pipeline.cli.parameters import OutputFile
+from pipeline.maintenance import rebuild as making
 
 
 @options.command()

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from components.errors import ExitCode, printable
-from pipeline.commands import options
-from pipeline.lineage import repair as settling
-from pipeline.lineage.orphans import as_dicts
+from pipeline.cli import options
+from pipeline.maintenance import repair as settling
+from pipeline.maintenance.orphans import as_dicts
 
 
 @options.command()

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from components.errors import ExitCode
-from pipeline.commands import options
-from pipeline.commands.parameters import InputPath, NewRoot, Version
-from pipeline.lineage.diff_text import section_lines
-from pipeline.quiet import own_console
-from pipeline.reproduce import Options, Reproduction
-from pipeline.reproduce import reproduce as run_again
-from pipeline.view import RunView
+from pipeline.cli import options
+from pipeline.cli.lineage.diff_text import section_lines
+from pipeline.cli.parameters import InputPath, NewRoot, Version
+from pipeline.process.output import own_console
+from pipeline.runner.progress import RunView
+from pipeline.runner.reproduce.reproduce import Options, Reproduction
+from pipeline.runner.reproduce.reproduce import reproduce as run_again
 
 
 @options.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pipeline.commands import options
-from pipeline.commands.parameters import Version
-from pipeline.lineage import served
-from pipeline.lineage.render import lineage_tree
+from pipeline.cli import options
+from pipeline.cli.lineage.tree import lineage_tree
+from pipeline.cli.parameters import Version
+from pipeline.lineage import show as served
 
 
 @options.command()

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, VersionOrFolder
-from pipeline.commands.parsing import checked_by
-from pipeline.commands.passphrase import passphrase
-from pipeline.lineage import keys, signing
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, VersionOrFolder
+from pipeline.cli.parsing import checked_by
+from pipeline.provenance import keys, signing
+from pipeline.provenance.passphrase import passphrase
 
 
 def _needs_root(given: Mapping[str, Any]) -> None:

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands import options
-from pipeline.commands.parameters import Version
+from pipeline.cli import options
+from pipeline.cli.parameters import Version
 from pipeline.lineage import trace as tracing
-from pipeline.lineage.history import open_history
+from pipeline.lineage.index import open_history
 
 MOST_ROWS = 500
 """In the table; --json has all of them."""

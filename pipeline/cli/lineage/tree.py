@@ -16,12 +16,11 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from pipeline.lineage import graph
-from pipeline.lineage.drawing.cards import SHORT, moment
-from pipeline.lineage.drawing.layout import ranks
-from pipeline.lineage.graph import Edge, Graph, Node
-from pipeline.lineage.records import has_autoencoder
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.export.cards import SHORT, moment
+from pipeline.lineage.export.layout import ranks
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node
+from pipeline.provenance.records import has_autoencoder
 
 LEVELS: Final = 8
 """A path deeper than this goes on as a tree of its own: each level indents by two columns, and 80 have to do."""
@@ -151,15 +150,15 @@ def _reference(node: Node, edge: Edge, owner: Edge) -> str:
 
 def _line(tree: Tree, edge: Edge, stem: str) -> Line:
     node = tree.lineage.graph.nodes[edge.source]
-    if node.kind != graph.EXECUTION:
+    if node.kind != EXECUTION:
         return Line(stem=stem, name=node.name, columns=(edge.sha256[:SHORT],))
     columns = (edge.sha256[:SHORT], moment(node.time), tree.lineage.state(node))
     return Line(stem=stem, channel=f"{edge.channel}: ", name=node.name, columns=columns)
 
 
 def _heading(lineage: ServedLineage) -> list[Text]:
-    nodes = [node for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION]
-    files = sum(1 for node in lineage.graph.nodes.values() if node.kind == graph.DATA)
+    nodes = [node for node in lineage.graph.nodes.values() if node.kind == EXECUTION]
+    files = sum(1 for node in lineage.graph.nodes.values() if node.kind == DATA)
     cached = sum(1 for node in nodes if lineage.state(node) == "cached")
     pushed = f"{moment(lineage.graph.nodes[lineage.id].time)} UTC by run {lineage.run_id}"
     parts = [_count(len(nodes), "execution"), f"{cached} of them cached"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from components.errors import ExitCode, printable
-from pipeline.commands import options
-from pipeline.commands.parameters import InputFile, InputFolder
-from pipeline.lineage import signing
+from pipeline.cli import options
+from pipeline.cli.parameters import InputFile, InputFolder
+from pipeline.provenance import signing
 
 
 @options.command()

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.kubeflow import gather
+from pipeline.audit.audit import AuditOptions, audit_version
+from pipeline.audit.findings import Audit
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
 from pipeline.kubeflow.client.connection import Connection
-from pipeline.lineage.audit import run as auditing
-from pipeline.lineage.audit.findings import Audit
-from pipeline.paths import RunPaths
+from pipeline.kubeflow.gather import gather
+from pipeline.root.paths import RunPaths
 
 
 def succeeded(connection: Connection, wanted: str) -> ClusterRun:
@@ -33,9 +33,7 @@ def succeeded(connection: Connection, wanted: str) -> ClusterRun:
     return run
 
 
-def audit_run(
-    folder: Path, run_id: str, options: auditing.Options, say: Callable[[str], None] = lambda _: None
-) -> Audit:
+def audit_run(folder: Path, run_id: str, options: AuditOptions, say: Callable[[str], None] = lambda _: None) -> Audit:
     """Makes the copy a root that knows the run, and audits what the run pushed.
 
     The version is the one in the record of the run's push, and has to be what that push left: the copy of a bucket can
@@ -59,4 +57,4 @@ def audit_run(
             "the run pushed no version", where=run_id, hint="without new data, or after a refusal, none does"
         )
     own = dataclasses.replace(options, pusher=gather.pusher_of(record))
-    return auditing.audit_version(folder, record.version, own)
+    return audit_version(folder, record.version, own)

@@ -1,6 +1,6 @@
 """A request -> the pipeline as a compiled file for Kubeflow Pipelines or Vertex AI.
 
-The graph is that of `pipeline.pipeline`, compiled by TFX's own compiler; what that leaves out, and what its output
+The graph is that of `pipeline.stages`, compiled by TFX's own compiler; what that leaves out, and what its output
 fails on elsewhere, is put right on the compiled JSON, one concern after another. Nothing in the result comes from the
 machine that it is made on but code and recipe: compiled twice, or elsewhere, it is the same bytes.
 """
@@ -17,9 +17,10 @@ from components.errors import BadInput
 from components.ingest.discovery import DataFiles, Form
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
-from pipeline import configure, recipes
-from pipeline.beam.choice import BEAM_ARGS
-from pipeline.config import PipelineConfig
+from pipeline.config.beam import BEAM_ARGS
+from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_names
+from pipeline.config.request import Request, configure
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
 from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems
@@ -30,7 +31,7 @@ from pipeline.kubeflow.compiler.pods import Images, pods
 from pipeline.kubeflow.compiler.stock import Stock, compile_stock
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
 from pipeline.kubeflow.document import SERVICE_ACCOUNT, SPEC, VERTEX, Document
-from pipeline.paths import RunPaths
+from pipeline.root.paths import RunPaths
 
 DISTRIBUTION: Final = "mnist-tfx"
 
@@ -123,10 +124,10 @@ def _cluster(request: CompileRequest, target: Target) -> Cluster:
 def _settings(request: CompileRequest) -> Settings:
     if request.data is not None and request.recipe is None:
         raise BadInput(
-            "no recipe for this data", where="--recipe", wanted=f"one of {', '.join(recipes.names())}, or FILE.yaml"
+            "no recipe for this data", where="--recipe", wanted=f"one of {', '.join(recipe_names())}, or FILE.yaml"
         )
-    settings = recipes.load(
-        request.recipe or recipes.DEFAULT_RECIPE,
+    settings = load_recipe(
+        request.recipe or DEFAULT_RECIPE,
         profile=request.profile,
         overrides=request.overrides,
         seed=request.seed,
@@ -147,8 +148,8 @@ def _settings(request: CompileRequest) -> Settings:
 
 def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> PipelineConfig:
     """Returns the configuration of a local run on no data, without any of this machine's paths."""
-    config = configure.configure(
-        configure.Request(schema=request.schema),
+    config = configure(
+        Request(schema=request.schema),
         settings,
         RunPaths(Path("root")),
         DataFiles(form=request.form, parts=()),

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Final
 
 from components.errors import BadInput
-from pipeline.config import TRAINERS
+from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, Wishes
 from pipeline.kubeflow.compiler.images import gpu_variant, require_reference
 from pipeline.kubeflow.compiler.targets import Target

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PipelineConfig
-from pipeline.lean_imports import orchestrating
-from pipeline.quiet import output_to
+from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.process.lean_imports import orchestrating
+from pipeline.process.output import output_to
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def compile_stock(config: PipelineConfig, *, image: str, command: Sequence[str])
         with orchestrating():
             from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as stock
 
-            from pipeline.pipeline import create_pipeline
+            from pipeline.stages import create_pipeline
 
             _complete_bare_package()
         pipeline = create_pipeline(config)

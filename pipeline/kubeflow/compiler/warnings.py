@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.beam.choice import engine_of
-from pipeline.beam.engines import DIRECT, Engine
-from pipeline.config import TRAINERS
+from pipeline.config.beam import engine_of
+from pipeline.config.beam_engines import DIRECT, Engine
+from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow import buckets
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import VERTEX, Document, Task

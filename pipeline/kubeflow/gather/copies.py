@@ -19,10 +19,10 @@ from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import source
 from components.ingest.payload import payload_digest
 from components.untrusted import parse_object
-from pipeline.kubeflow import mirror
-from pipeline.lineage.audit import files
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.audit import files
+from pipeline.kubeflow.gather import mirror
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 _ASKED: Final = re.compile(r"inputs/(schema-)?([0-9a-f]{64})")
 _SCHEMA_PREFIX: Final = "schema-"

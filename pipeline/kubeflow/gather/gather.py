@@ -16,22 +16,25 @@ from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from components.untrusted import read_object
-from pipeline import root, verdicts
-from pipeline.config import CODE
-from pipeline.kubeflow import copies, mirror, names
-from pipeline.kubeflow.mirror import Known, Mirrored
-from pipeline.lineage import artifacts, attempts, chain, record_files, records
-from pipeline.lineage.graph import closure
-from pipeline.lineage.ledger import Ledger
-from pipeline.lineage.pushes import PUSHER, note_push, version_of
-from pipeline.lineage.records import DataSource, ExecutionRecord, NodeOutcome, RunRecord
-from pipeline.paths import RunPaths
+from pipeline.config.pipeline_config import CODE
+from pipeline.kubeflow import names
+from pipeline.kubeflow.gather import copies, mirror
+from pipeline.kubeflow.gather.mirror import Known, Mirrored
+from pipeline.provenance import artifacts, attempts, record_store, records, results
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.pushes import PUSHER, note_push, version_of
+from pipeline.provenance.records import DataSource, ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.root.identity import check_identity, claim
+from pipeline.root.lock import locked
+from pipeline.root.paths import RunPaths
 
 VERIFIED: Final = ("Evaluator", PUSHER)
 """Nodes whose artifacts a run's record is read from."""
 
 SIGNATURE: Final = ("shape", "pixel_max", "label_count")
-"""Settings of the data that a root's identity holds, see `pipeline.root`."""
+"""Settings of the data that a root's identity holds, see `pipeline.root.lock`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _
       RecordChanged: if a record is not what its name says.
       EnvironmentProblem: if something is missing, was changed, or cannot be read or written.
     """
-    with root.locked(paths, lambda _: None):
+    with locked(paths, lambda _: None):
         wanted = _checked(paths, run)
         for earlier in _not_yet_known(paths, wanted, say):
             _put(paths, _checked(paths, _gathered(earlier)))
@@ -154,7 +157,7 @@ def _not_yet_known(paths: RunPaths, run: _Checked, say: Callable[[str], None]) -
     pusher = run.behind.get(str(pusher_of(run.record)))
     if pusher is None:
         return ()
-    known = {line.run_id for line in chain.read(paths.ledger).lines if line.event == chain.RUN}
+    known = {line.run_id for line in read_ledger(paths.ledger).lines if line.event == Event.RUN}
     return mirror.pushed_before(paths.root, pusher, known, say)
 
 
@@ -166,21 +169,21 @@ def _checked(paths: RunPaths, run: Gathered) -> _Checked:
     record = _run_record(paths, run, behind, told)
     _require_the_same(paths, record)
     identity = {"pipeline": run.pipeline, "signature": told.signature}
-    root.check_identity(paths, identity)
+    check_identity(paths, identity)
     return _Checked(run=run, behind=behind, record=record, identity=identity)
 
 
 def _put(paths: RunPaths, run: _Checked) -> None:
     for record in run.behind.values():
-        record_files.write(paths.records, record)
+        record_store.write(paths.records, record)
     copies.bring(paths, run.behind.values(), run.run.lineage)
     ledger = Ledger.open(paths.ledger)
     _append(ledger, run.behind)
     if run.run.ended and _line_of(ledger.chain, run.record.run_id) is None:
         left = _left_behind(paths, run.record)
-        known = left if left is not None else record_files.write(paths.records, run.record)
+        known = left if left is not None else record_store.write(paths.records, run.record)
         ledger.run(run_id=run.record.run_id, record=known)
-    root.claim(paths, run.identity)
+    claim(paths, run.identity)
 
 
 def _append(ledger: Ledger, behind: Known) -> None:
@@ -194,22 +197,22 @@ def _append(ledger: Ledger, behind: Known) -> None:
         ledger.commit(intent, record=hash_)
 
 
-def _line_of(lines: chain.Chain, run_id: str) -> chain.Line | None:
-    return next((line for line in lines.lines if line.event == chain.RUN and line.run_id == run_id), None)
+def _line_of(lines: Chain, run_id: str) -> Line | None:
+    return next((line for line in lines.lines if line.event == Event.RUN and line.run_id == run_id), None)
 
 
 def _left_behind(paths: RunPaths, record: RunRecord) -> str | None:
     """Returns the record that a crash before its line left: a second one of the same run would never get a line."""
-    runs = ((h, r) for h, r in record_files.scan(paths.records).items() if isinstance(r, RunRecord))
+    runs = ((h, r) for h, r in record_store.scan(paths.records).items() if isinstance(r, RunRecord))
     return next((h for h, r in runs if (r.run_id, r.version) == (record.run_id, record.version)), None)
 
 
 def _require_the_same(paths: RunPaths, record: RunRecord) -> None:
     """Checks that a root which knows the run already knows the same: descriptions may differ, the version may not."""
-    line = _line_of(chain.read(paths.ledger), record.run_id)
+    line = _line_of(read_ledger(paths.ledger), record.run_id)
     if line is None:
         return
-    known = record_files.read(paths.records, str(line.record))
+    known = record_store.read(paths.records, str(line.record))
     told = known.version if isinstance(known, RunRecord) else None
     if told != record.version:
         raise EnvironmentProblem(
@@ -249,7 +252,7 @@ def _summary(paths: RunPaths, done: Known) -> dict[str, Any]:
                 what = "the copy is incomplete" if only_missing else "the copy is not what was recorded"
                 raise EnvironmentProblem(what, where=paths.root / entry.path, got=changed, hint=copies.HINT)
     try:
-        return verdicts.summary(paths.root, done)
+        return results.summary(paths.root, done)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
         what, hint = "the run's results cannot be read", "were they made by this release?"
         raise EnvironmentProblem(what, where=paths.root, got=f"{type(err).__name__} {err}", hint=hint) from err

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from components.errors import BadInput, MnistTfxError
 from pipeline.kubeflow import names
-from pipeline.lineage import attempts, record_files
-from pipeline.lineage.pushes import PUSHER, version_of
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance import attempts, record_store
+from pipeline.provenance.pushes import PUSHER, version_of
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 Known = Mapping[str, ExecutionRecord]
 
@@ -107,7 +107,7 @@ def executions(folder: Path) -> Known:
       RecordChanged: if one is not what its name says.
       EnvironmentProblem: if one cannot be read.
     """
-    found = record_files.scan(RunPaths(folder).records)
+    found = record_store.scan(RunPaths(folder).records)
     return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
 
 

@@ -12,17 +12,17 @@ from typing import Final
 
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
 from pipeline.kubeflow.document import Document
-from pipeline.kubeflow.lint import containers, fields, form, graph, platform, values, volumes
+from pipeline.kubeflow.lint import containers, fields, graph, header, platform, values, volumes
 from pipeline.kubeflow.lint.fault import LEVELS, Fault, Rule
 
 RULES: Final[Mapping[str, Rule]] = {
-    "form": form.form,
-    "messages": form.messages,
+    "form": header.form,
+    "messages": header.messages,
     "unknown-field": fields.unknown_fields,
-    "schema-version": form.schema_version,
-    "pipeline-name": form.pipeline_name,
-    "pipeline-root": form.pipeline_root,
-    "runtime-default": form.runtime_default,
+    "schema-version": header.schema_version,
+    "pipeline-name": header.pipeline_name,
+    "pipeline-root": header.pipeline_root,
+    "runtime-default": header.runtime_default,
     "task-name": graph.task_name,
     "task-info": graph.task_info,
     "dependencies": graph.dependencies,

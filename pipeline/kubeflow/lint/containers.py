@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.config import TRAINERS
+from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.compiler.containers import COMMAND
 from pipeline.kubeflow.compiler.targets import Target

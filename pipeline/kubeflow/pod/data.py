@@ -15,10 +15,10 @@ from components.errors import BadInput, Refused
 from components.ingest import discovery, source, spans
 from components.ingest.discovery import DataFiles
 from components.settings import DataSettings
-from pipeline.fetch import fetch_digits
+from pipeline.datasets.fetch import fetch_digits
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.pod.invocation import Invocation
-from pipeline.lineage.records import Scalar
+from pipeline.provenance.records import Scalar
 
 DRIVERS_OWN: Final = frozenset({names.FINGERPRINT, names.IS_NEW, names.SPANS})
 

@@ -15,14 +15,14 @@ from components.schema_files import find_reviewed
 from components.settings import Settings
 from components.untrusted import parse_json
 from components.wording import validated
-from pipeline import continuous, doctor
-from pipeline.code_digest import code_of
-from pipeline.config import CODE
+from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.pod import data, delivery, schemas
 from pipeline.kubeflow.pod.data import Digested
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Invocation
+from pipeline.provenance.code import code_of, lock_digest
+from pipeline.runner import up_to_date
 
 
 def run(invocation: Invocation, serving: str, scratch: Path) -> None:
@@ -54,19 +54,19 @@ def run(invocation: Invocation, serving: str, scratch: Path) -> None:
 
 def _is_new(invocation: Invocation, settings: Settings, digested: Digested, serving: Path) -> bool:
     """Whether the newest served version was made from other data, or by other code or settings; says so if not."""
-    newest = continuous.newest_served(serving)
-    if newest is None or not continuous.same_work(newest.provenance, **_work(invocation, settings, digested)):
+    newest = up_to_date.newest_served(serving)
+    if newest is None or not up_to_date.same_work(newest.provenance, **_work(invocation, settings, digested)):
         return True
     print(f"no new span: version {newest.version} was made from it; nothing to do", flush=True)  # noqa: T201  # the log
     return False
 
 
 def _work(invocation: Invocation, settings: Settings, digested: Digested) -> dict[str, Any]:
-    lock = doctor.lock_digest()
+    lock = lock_digest()
     folder = schemas.folder(str(invocation.parameters.get(names.SCHEMA, names.IMAGE_SCHEMA)))
     return {
         "payload_digests": digested.payloads,
-        "settings": continuous.sections(settings),
+        "settings": up_to_date.sections(settings),
         "code": {node: code_of(modules, lock).digest for node, modules in CODE.items()},
-        "schema": continuous.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
+        "schema": up_to_date.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.kubeflow.pod.invocation import INTEGER, Artifact, unwrapped
-from pipeline.lineage.records import Scalar
+from pipeline.provenance.records import Scalar
 
 OUTPUT_FILE = "executor_output.json"
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from components.errors import BadInput
 from components.untrusted import parse_object, parse_yaml
-from pipeline.lineage.records import Scalar
+from pipeline.provenance.records import Scalar
 
 WRAPPERS: Final = ("struct", "list")
 INTEGER: Final = "NUMBER_INTEGER"

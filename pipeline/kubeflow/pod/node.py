@@ -23,13 +23,9 @@ from components.declaration import CODE_DIGEST
 from components.errors import MnistTfxError, Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
-from pipeline import doctor, provenance, recording
-from pipeline.beam.choice import engine_of
-from pipeline.beam.engines import DIRECT
-from pipeline.code_digest import Code, code_of
-from pipeline.config import CODE
-from pipeline.git_state import git_state
-from pipeline.interruption import PROCESS
+from pipeline.config.beam import engine_of
+from pipeline.config.beam_engines import DIRECT
+from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
@@ -37,12 +33,15 @@ from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
 from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
-from pipeline.lineage import artifacts, keys, record_files, records
-from pipeline.lineage.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
-from pipeline.lineage.keys import PrivateKey
-from pipeline.lineage.pushes import PUSHER
-from pipeline.lineage.records import ExecutionRecord, Scalar
-from pipeline.paths import RunPaths
+from pipeline.process.signals import PROCESS
+from pipeline.provenance import artifacts, candidate, keys, record_store, recording, records
+from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
+from pipeline.provenance.code import Code, code_of, lock_digest
+from pipeline.provenance.git import git_state
+from pipeline.provenance.keys import PrivateKey
+from pipeline.provenance.pushes import PUSHER
+from pipeline.provenance.records import ExecutionRecord, Scalar
+from pipeline.root.paths import RunPaths
 
 BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
 READ: Final = "read"
@@ -103,7 +102,7 @@ class _Execution:
         task, started, clock = self._task, time.time(), time.monotonic()
         self._mount_serving()
         known = upstream.read(self._paths, self._place, task.invocation.inputs)
-        lock = doctor.lock_digest()
+        lock = lock_digest()
         code = self._code(lock)
         parameters = self._resolved(known)
         work = self._work(known, parameters, code, lock)
@@ -196,7 +195,7 @@ class _Execution:
         assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
         entry = next(e for made in maker.outputs.values() for e in made if e.path == model.path)
         folder = executor.temporary_folder(self._task_folder)
-        provenance.write(folder, entry, known.records, known.heads(), _private_key(self._task.sign_key))
+        candidate.write(folder, entry, known.records, known.heads(), _private_key(self._task.sign_key))
 
     def _keep_checkpoints(self, key: str) -> None:
         if (folder := os.environ.get(names.CHECKPOINT_FOLDER)) is not None:
@@ -230,7 +229,7 @@ class _Execution:
         portable = {channel: self._portable(found) for channel, found in made.items()}
         entries = {channel: (self._entry(channel, portable[channel]),) for channel in made}
         record = recording.execution_record(work, entries, folders, started=started, seconds=s)
-        known = record_files.write(self._paths.records, record)
+        known = record_store.write(self._paths.records, record)
         outputs = {
             channel: Output(
                 folder=folder,
@@ -304,6 +303,6 @@ def _require_blessed(known: Upstream) -> None:
 
 
 def _private_key(path: Path | None) -> PrivateKey | None:
-    from pipeline.commands.passphrase import passphrase
+    from pipeline.provenance.passphrase import passphrase
 
     return None if path is None else keys.load_private(path, passphrase)

@@ -16,8 +16,8 @@ from components.errors import Refused
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod.invocation import Artifact
-from pipeline.lineage import attempts, record_files
-from pipeline.lineage.artifacts import (
+from pipeline.provenance import attempts, record_store
+from pipeline.provenance.artifacts import (
     DIGEST_PROPERTY,
     RECORD_PROPERTY,
     ROOT_MARK,
@@ -25,9 +25,9 @@ from pipeline.lineage.artifacts import (
     ArtifactRef,
     difference,
 )
-from pipeline.lineage.record_files import Records
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.provenance.record_store import Records
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 LEFTOVERS: Final = "if an attempt that was repeated left them: start the run again, it writes to places of its own"
 """A task that is repeated uploads over what the first attempt left, and takes nothing away."""
@@ -68,7 +68,7 @@ def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstr
     for channel, artifact in inputs.items():
         if names.is_lineage_input(channel):
             _keep_records(paths, places.local(artifact.uri))
-    known = record_files.scan(paths.records)
+    known = record_store.scan(paths.records)
     given = {channel: artifact for channel, artifact in inputs.items() if not _is_other(channel)}
     checked = {channel: _checked(artifact, place, known) for channel, artifact in given.items()}
     return Upstream(
@@ -83,10 +83,10 @@ def _is_other(channel: str) -> bool:
 
 
 def _keep_records(paths: RunPaths, folder: Path) -> None:
-    kept = record_files.scan(paths.records)
-    for known, record in record_files.scan(RunPaths(folder).records).items():  # reading checks the hash
+    kept = record_store.scan(paths.records)
+    for known, record in record_store.scan(RunPaths(folder).records).items():  # reading checks the hash
         if known not in kept:
-            record_files.write(paths.records, record)
+            record_store.write(paths.records, record)
 
 
 def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, ArtifactEntry, Artifact]:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import MnistTfxError, Refused
-from pipeline.config import TRAINERS
-from pipeline.interruption import Interrupted
+from pipeline.audit.findings import Audit, exit_code
+from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
 from pipeline.kubeflow.simulate.buckets import Buckets
 from pipeline.kubeflow.simulate.metadata import Execution, MetadataStore
-from pipeline.lineage.audit.findings import Audit, exit_code
-from pipeline.lineage.records import NodeOutcome, RunRecord
-from pipeline.local import not_run, process_age
-from pipeline.paths import RunPaths
+from pipeline.process.signals import Interrupted
+from pipeline.provenance.records import NodeOutcome, RunRecord
+from pipeline.root.paths import RunPaths
+from pipeline.runner.local import not_run, process_age
 
 INGEST: Final = "ExampleGen"
 PUSHER: Final = "Pusher"
@@ -171,7 +171,7 @@ def not_simulated(error: MnistTfxError | Interrupted, target: str | None) -> dic
 
 
 def _gather(paths: RunPaths, ran: Ran) -> RunRecord:
-    from pipeline.kubeflow.gather import Gathered, gather
+    from pipeline.kubeflow.gather.gather import Gathered, gather
 
     return gather(
         paths,
@@ -195,7 +195,7 @@ def _error_fields(error: Stopped) -> Mapping[str, Any] | None:
 
 
 def _audit(root: Path, version: int) -> Audit:
-    from pipeline.lineage.audit.run import audit_version
+    from pipeline.audit.audit import audit_version
 
     return audit_version(root, version)
 

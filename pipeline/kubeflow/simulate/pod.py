@@ -22,9 +22,9 @@ from typing import IO, Final
 
 import pipeline
 from components.errors import EnvironmentProblem
-from pipeline import lifeline
 from pipeline.kubeflow.places import POD_ROOT
 from pipeline.kubeflow.termination import LOG
+from pipeline.process import lifeline
 
 FOLDER: Final = ".pods"
 """Below the root: the pods that are running now."""

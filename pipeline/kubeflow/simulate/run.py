@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from pipeline.interruption import PROCESS, Interrupted
 from pipeline.kubeflow import buckets as places_of
 from pipeline.kubeflow.document import Document, Task
 from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
@@ -29,9 +28,10 @@ from pipeline.kubeflow.simulate.outcome import Ran, Simulated, Stopped, TaskOutc
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
 from pipeline.kubeflow.simulate.values import Json
 from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
-from pipeline.paths import RunPaths
-from pipeline.root import locked
-from pipeline.view import RunView
+from pipeline.process.signals import PROCESS, Interrupted
+from pipeline.root.lock import locked
+from pipeline.root.paths import RunPaths
+from pipeline.runner.progress import RunView
 
 STATE_FOLDER: Final = ".kfp"
 """Below the root: what the imitated cluster knows."""
@@ -70,7 +70,7 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
     Raises:
       MnistTfxError: if the platform would not take it; what stops a started run is in what is returned.
     """
-    from pipeline.report.written import after_run  # jinja2 and numpy: not for --help
+    from pipeline.report.write import after_run  # jinja2 and numpy: not for --help
 
     simulation = Simulation(document, options)
     paths = RunPaths(options.root)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage import parameters
-from pipeline.lineage.facts import (
+from pipeline.lineage.diff.facts import (
     BASELINE,
     CODE,
     ENVIRONMENT,
@@ -28,10 +27,11 @@ from pipeline.lineage.facts import (
     Facts,
     facts,
 )
-from pipeline.lineage.records import DATA, ExecutionRecord
-from pipeline.lineage.row_changes import Ingest, SplitChange, row_changes, total
-from pipeline.lineage.tensors import Tensor, differing, tensors
+from pipeline.lineage.diff.row_changes import Ingest, SplitChange, row_changes, total
+from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded
+from pipeline.provenance import parameters
+from pipeline.provenance.records import DATA, ExecutionRecord
 
 ROWS, NODES, METRICS = "data", "nodes", "metrics"
 CAUSES: Final = (ROWS, SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK, NODES)

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline.lineage import parameters
-from pipeline.lineage.records import ExecutionRecord
 from pipeline.lineage.versions import MODEL
+from pipeline.provenance import parameters
+from pipeline.provenance.records import ExecutionRecord
 
 SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK = "schema", "code", "settings", "environment", "lock"
 FILES, GIT, BASELINE = "files", "git", "baseline"

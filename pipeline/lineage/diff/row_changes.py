@@ -14,8 +14,8 @@ from typing import Final
 from components.digest import sha256_bytes
 from components.errors import BadInput, printable
 from components.untrusted import LARGEST_ARRAYS, read_bytes
-from pipeline.lineage.artifacts import ArtifactEntry
-from pipeline.lineage.records import DATA, ExecutionRecord
+from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.records import DATA, ExecutionRecord
 
 EXAMPLES_SHOWN: Final = 5
 ROW_BYTES: Final = 72

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from pipeline.lineage.exports import evidence
-from pipeline.lineage.exports.evidence import Evidence
+from pipeline.lineage.export import evidence
+from pipeline.lineage.export.evidence import Evidence
 
 FORMATS: Final[Mapping[str, str]] = {
-    "slsa": "pipeline.lineage.exports.slsa:slsa",
-    "openlineage": "pipeline.lineage.exports.openlineage:openlineage",
-    "cyclonedx": "pipeline.lineage.exports.cyclonedx:cyclonedx",
-    "prov": "pipeline.lineage.exports.prov:prov",
-    "dot": "pipeline.lineage.exports.drawn:dot",
-    "mermaid": "pipeline.lineage.exports.drawn:mermaid",
-    "html": "pipeline.lineage.exports.drawn:html",
+    "slsa": "pipeline.lineage.export.slsa:slsa",
+    "openlineage": "pipeline.lineage.export.openlineage:openlineage",
+    "cyclonedx": "pipeline.lineage.export.cyclonedx:cyclonedx",
+    "prov": "pipeline.lineage.export.prov:prov",
+    "dot": "pipeline.lineage.export.drawn:dot",
+    "mermaid": "pipeline.lineage.export.drawn:mermaid",
+    "html": "pipeline.lineage.export.drawn:html",
 }
 """{name: path of its function from `Evidence` to text}; none is imported before it is asked for."""
 

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from pipeline.lineage import graph
-from pipeline.lineage.graph import Edge, Node
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import DATA, EXECUTION, SERVED, Edge, Node
 
 SHORT: Final = 12
 """Hex digits of a digest in a picture."""
@@ -62,7 +61,7 @@ class Card:
     def details(self) -> str:
         """Everything in full, one fact per line."""
         facts = [self.title, *(f"sha256 {digest}" for digest in self.digests)]
-        facts += [f"record {self.id}"] if self.kind == graph.EXECUTION else []
+        facts += [f"record {self.id}"] if self.kind == EXECUTION else []
         facts += [f"{self.time} UTC"] if self.time else []
         return "\n".join([*facts, *filter(None, (self.state, self.note)), *self.problems])
 
@@ -110,12 +109,12 @@ def moment(time: str | None) -> str:
 
 
 def _upstream_first(lineage: ServedLineage) -> list[Node]:
-    kinds = (graph.DATA, graph.EXECUTION, graph.SERVED)
+    kinds = (DATA, EXECUTION, SERVED)
     return sorted(lineage.graph.nodes.values(), key=lambda node: kinds.index(node.kind))
 
 
 def _card(lineage: ServedLineage, node: Node) -> Card:
-    if node.kind != graph.EXECUTION:
+    if node.kind != EXECUTION:
         title = f"version {lineage.version}" if node.id == lineage.id else node.name
         return Card(id=node.id, kind=node.kind, title=title, digests=(node.sha256,), time=moment(node.time))
     made = tuple(dict.fromkeys(edge.sha256 for edge in lineage.graph.outgoing.get(node.id, ())))
@@ -131,7 +130,7 @@ def _card(lineage: ServedLineage, node: Node) -> Card:
 
 
 def _problems(card: Card, findings: Sequence[Finding]) -> tuple[str, ...]:
-    names = {card.id, card.title} | ({card.digests[0]} if card.kind != graph.EXECUTION else set())
+    names = {card.id, card.title} | ({card.digests[0]} if card.kind != EXECUTION else set())
     return tuple(dict.fromkeys(finding.message for finding in findings if finding.node in names))
 
 

@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.lineage import manifest
-from pipeline.lineage.exports.evidence import CODE, DATA, LOCK, SUBJECT, Evidence, Item
+from pipeline.lineage.export.evidence import CODE, DATA, LOCK, SUBJECT, Evidence, Item
+from pipeline.provenance.statement import COMMIT, RECORDS, SHA256, TREE
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
@@ -79,7 +79,7 @@ def _component(item: Item) -> Component:
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
 
-    is_file = item.algorithm == manifest.SHA256
+    is_file = item.algorithm == SHA256
     told = {} if is_file else {item.algorithm: item.digest}
     told |= {
         name: str(item.annotations[name]) for name in ("path", "type", "node", "bytes") if name in item.annotations
@@ -96,9 +96,9 @@ def _component(item: Item) -> Component:
 def _kind(item: Item) -> str:
     if item.annotations.get("type") == "Model":
         return "machine-learning-model"
-    if item.name.startswith(CODE) or item.algorithm == manifest.COMMIT:
+    if item.name.startswith(CODE) or item.algorithm == COMMIT:
         return "application"
-    is_file = item.role == SUBJECT or item.name == LOCK or item.name.startswith(manifest.RECORDS)
+    is_file = item.role == SUBJECT or item.name == LOCK or item.name.startswith(RECORDS)
     return "file" if is_file else "data"
 
 
@@ -119,7 +119,7 @@ def _properties(told: Mapping[str, str]) -> list[Any]:
 
 
 def _ref(item: Item) -> str:
-    return MODEL_REF if item.role == SUBJECT and item.algorithm == manifest.TREE else item.ref
+    return MODEL_REF if item.role == SUBJECT and item.algorithm == TREE else item.ref
 
 
 def _edges(evidence: Evidence) -> dict[str, list[str]]:

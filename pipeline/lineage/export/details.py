@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.lineage import chain, graph
-from pipeline.lineage.record_files import Records, scan
-from pipeline.lineage.records import DATA, ExecutionRecord, RunRecord
-from pipeline.lineage.served import ServedLineage
-from pipeline.paths import RunPaths
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import EXECUTION
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.records import DATA, ExecutionRecord, RunRecord
+from pipeline.root.paths import RunPaths
 
 METRICS: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
 """Of the evaluation as a whole, in the order in which they are shown."""
@@ -58,14 +59,14 @@ def gather(root: Path, lineage: ServedLineage) -> Details:
       EnvironmentProblem: if a record or the ledger cannot be read.
     """
     records = scan(RunPaths(root).records)
-    ids = [node.id for node in lineage.graph.nodes.values() if node.kind == graph.EXECUTION]
+    ids = [node.id for node in lineage.graph.nodes.values() if node.kind == EXECUTION]
     found = {id_: record for id_ in ids if isinstance(record := records.get(id_), ExecutionRecord)}
     return Details(records=found, metrics=_metrics(root, lineage.run_id, records))
 
 
 def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:
-    ledger = chain.read(RunPaths(root).ledger)
-    runs = [str(line.record) for line in ledger.lines if line.event == chain.RUN and line.run_id == run_id]
+    ledger = read_ledger(RunPaths(root).ledger)
+    runs = [str(line.record) for line in ledger.lines if line.event == Event.RUN and line.run_id == run_id]
     record = records.get(runs[-1]) if runs else None
     if not isinstance(record, RunRecord) or record.metrics is None:
         return ()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.lineage import graph
-from pipeline.lineage.drawing.cards import CACHED, MISSING, Card, Finding, Link, picture
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.export.cards import CACHED, MISSING, Card, Finding, Link, picture
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import DATA, SERVED
 
-SHAPES: Final = {graph.DATA: "note", graph.SERVED: "doubleoctagon", MISSING: "box"}
+SHAPES: Final = {DATA: "note", SERVED: "doubleoctagon", MISSING: "box"}
 BROKEN: Final = 'color="#c62828", fontcolor="#c62828", style=dashed'
 
 

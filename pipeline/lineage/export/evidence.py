@@ -13,15 +13,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.lineage import chain, manifest, served
-from pipeline.lineage.graph import closure
-from pipeline.lineage.record_files import Records, scan
-from pipeline.lineage.records import ExecutionRecord, RunRecord
-from pipeline.lineage.served import ServedLineage
-from pipeline.paths import RunPaths
+from pipeline.lineage import show
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import closure
+from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.statement import (
+    MERKLE,
+    RECORDS,
+    SHA256,
+    TREE,
+    digest_of,
+    heads_of,
+    parse_statement,
+    statement_bytes,
+)
+from pipeline.root.paths import RunPaths
 
 SUBJECT, DEPENDENCY, BYPRODUCT = "subject", "dependency", "byproduct"
-DIGESTS: Final = (manifest.SHA256, manifest.TREE, manifest.MERKLE)
+DIGESTS: Final = (SHA256, TREE, MERKLE)
 CODE, LOCK, DATA, ROWS = "code/", "requirements.lock", "data/", "rows"
 INGEST, EVALUATOR = "ExampleGen", "Evaluator"
 
@@ -71,7 +82,7 @@ class Evidence:
     @functools.cached_property
     def statement(self) -> dict[str, Any]:
         """The statement that is served with the model."""
-        return manifest.from_bytes(self.data)
+        return parse_statement(self.data)
 
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:
@@ -81,7 +92,7 @@ class Evidence:
     @property
     def model(self) -> Item:
         """The model as a whole."""
-        return next(item for item in self.items if item.role == SUBJECT and item.algorithm == manifest.TREE)
+        return next(item for item in self.items if item.role == SUBJECT and item.algorithm == TREE)
 
     @property
     def files(self) -> tuple[Item, ...]:
@@ -121,8 +132,8 @@ class Evidence:
         record = self.executions[known]
         outputs = [(channel, entry.sha256) for channel, made in sorted(record.outputs.items()) for entry in made]
         found = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
-        rows = [item for item in self.items if item.algorithm == manifest.MERKLE and record.node == INGEST]
-        itself = self._find(f"{manifest.RECORDS}{known}.json", known)
+        rows = [item for item in self.items if item.algorithm == MERKLE and record.node == INGEST]
+        itself = self._find(f"{RECORDS}{known}.json", known)
         return [
             (channel, item)
             for channel, item in (*found, *((ROWS, item) for item in rows), ("record", itself))
@@ -147,13 +158,13 @@ class Evidence:
         return self._index.get((name, digest))
 
     def _output(self, node: str, channel: str, sha256: str) -> Item | None:
-        if sha256 == manifest.digest_of(self.statement) and channel == "model":
+        if sha256 == digest_of(self.statement) and channel == "model":
             return self._find(".", sha256)
         return self._find(f"{node}/{channel}", sha256)
 
     def _item(self, node: str, channel: str, sha256: str) -> Item:
         known = self._output(node, channel, sha256)
-        return known or Item(name=f"{node}/{channel}", algorithm=manifest.TREE, digest=sha256, role=DEPENDENCY)
+        return known or Item(name=f"{node}/{channel}", algorithm=TREE, digest=sha256, role=DEPENDENCY)
 
     def _maker(self, known: str | None, path: str, channel: str) -> tuple[str, str]:
         """Returns node and output channel of an artifact by its maker's record and its path."""
@@ -167,10 +178,10 @@ class Evidence:
 
 def collect(root: Path, version: int | None) -> Evidence:
     """Returns what is known of a served version, by default the newest; raises as `exports.export`."""
-    lineage = served.show(root, version)
-    data = manifest.to_bytes(served.read_provenance(root, lineage.version))
+    lineage = show.show(root, version)
+    data = statement_bytes(show.read_provenance(root, lineage.version))
     records = scan(RunPaths(root).records)
-    executions = closure(records, manifest.heads_of(manifest.from_bytes(data)))
+    executions = closure(records, heads_of(parse_statement(data)))
     return Evidence(root, lineage, data, executions, _metrics(root, records, executions))
 
 
@@ -191,8 +202,8 @@ def _listed(statement: Mapping[str, Any]) -> Iterator[Item]:
 def _metrics(root: Path, records: Records, executions: Mapping[str, ExecutionRecord]) -> dict[str, float]:
     """Returns the plain numbers that the run of the evaluation recorded."""
     runs = {record.run_id for record in executions.values() if record.node == EVALUATOR}
-    for line in chain.read(RunPaths(root).ledger).lines:
-        record = records.get(str(line.record)) if line.event == chain.RUN and line.run_id in runs else None
+    for line in read_ledger(RunPaths(root).ledger).lines:
+        record = records.get(str(line.record)) if line.event == Event.RUN and line.run_id in runs else None
         if isinstance(record, RunRecord) and record.metrics is not None:
             numbers = {name: value for name, value in record.metrics.items() if isinstance(value, (int, float))}
             return {name: value for name, value in sorted(numbers.items()) if not isinstance(value, bool)}

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from pipeline.lineage.manifest import RECORDS
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.statement import RECORDS
 
 FAIL, POLICY = "FAIL", "POLICY"
 INPUTS: Final = "inputs/"

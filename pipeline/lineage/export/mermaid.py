@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.lineage import graph
-from pipeline.lineage.drawing.cards import CACHED, MISSING, Card, Finding, Picture, picture
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.export.cards import CACHED, MISSING, Card, Finding, Picture, picture
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance.ancestry import DATA, SERVED
 
-SHAPES: Final = {graph.DATA: ("[/", "/]"), graph.SERVED: ("([", "])")}
+SHAPES: Final = {DATA: ("[/", "/]"), SERVED: ("([", "])")}
 CLASSES: Final = (
     "classDef cached stroke-dasharray:4 3",
     "classDef served stroke-width:3px",
@@ -51,7 +51,7 @@ def _box(card: Card) -> str:
 def _class(card: Card) -> str:
     if card.problems or card.kind == MISSING:
         return ":::broken"
-    return {CACHED: ":::cached"}.get(card.state, ":::served" if card.kind == graph.SERVED else "")
+    return {CACHED: ":::cached"}.get(card.state, ":::served" if card.kind == SERVED else "")
 
 
 def _broken_links(shown: Picture) -> list[str]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.lineage.exports.evidence import DIGESTS, ROWS, Evidence, Item
-from pipeline.lineage.records import ExecutionRecord
+from pipeline.lineage.export.evidence import DIGESTS, ROWS, Evidence, Item
+from pipeline.provenance.records import ExecutionRecord
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import Job, Run, RunEvent
@@ -55,7 +55,7 @@ def _run(evidence: Evidence, known: str) -> Run:
     from openlineage.client.event_v2 import Run
     from openlineage.client.facet_v2 import parent_run, processing_engine_run
 
-    from pipeline.lineage.exports.openlineage_facets import RunDigests
+    from pipeline.lineage.export.openlineage_facets import RunDigests
 
     record = evidence.executions[known]
     whole = str(evidence.uuid("run", record.run_id))
@@ -75,7 +75,7 @@ def _job(evidence: Evidence, record: ExecutionRecord) -> Job:
     from openlineage.client.event_v2 import Job
     from openlineage.client.facet_v2 import job_type_job
 
-    from pipeline.lineage.exports.openlineage_facets import JobDigests
+    from pipeline.lineage.export.openlineage_facets import JobDigests
 
     kind = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="TFX", jobType="TASK", producer=PRODUCER)
     built = [item for channel, item in evidence.used(record) if channel in ("code", "lock")]
@@ -87,7 +87,7 @@ def _dataset(evidence: Evidence, item: Item, rows: Iterable[Item] = ()) -> dict[
     """Returns the fields of a dataset; Examples tell the Merkle roots over their rows, the model its files."""
     from openlineage.client.facet_v2 import dataset_version_dataset
 
-    from pipeline.lineage.exports.openlineage_facets import DatasetDigests
+    from pipeline.lineage.export.openlineage_facets import DatasetDigests
 
     is_model = item == evidence.model
     inside = evidence.files if is_model else tuple(rows) if item.name.endswith("/examples") else ()

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import jinja2
 
-from pipeline.lineage import graph, parameters
-from pipeline.lineage.drawing.cards import Card, Finding, Picture, elsewhere, moment, picture
-from pipeline.lineage.drawing.details import Details
-from pipeline.lineage.drawing.svg import Drawing, draw
-from pipeline.lineage.graph import Edge
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.served import ServedLineage
+from pipeline.lineage.export.cards import Card, Finding, Picture, elsewhere, moment, picture
+from pipeline.lineage.export.details import Details
+from pipeline.lineage.export.svg import Drawing, draw
+from pipeline.lineage.show import ServedLineage
+from pipeline.provenance import parameters
+from pipeline.provenance.ancestry import DATA, EXECUTION, Edge
+from pipeline.provenance.records import ExecutionRecord
 
 FOLDER: Final = Path(__file__).parent
 
@@ -109,7 +109,7 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Deta
     nodes = lineage.graph.nodes
     steps = []
     for card in shown.cards.values():
-        if card.kind != graph.EXECUTION:
+        if card.kind != EXECUTION:
             continue
         record = known.records.get(card.id)
         steps.append(
@@ -149,7 +149,7 @@ def _parts(edges: Sequence[Edge], end: str, shown: Picture) -> tuple[Part, ...]:
 def _files(shown: Picture, drawing: Drawing, known: Details) -> list[File]:
     found = []
     for card in shown.cards.values():
-        if card.kind == graph.DATA:
+        if card.kind == DATA:
             file = known.files.get(card.digests[0], {})
             found.append(
                 File(card=card, anchor=drawing.anchors[card.id], bytes=file.get("bytes"), rows=file.get("rows"))

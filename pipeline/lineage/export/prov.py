@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.lineage.exports.evidence import CODE, Evidence, Item
+from pipeline.lineage.export.evidence import CODE, Evidence, Item
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.lineage.exports.evidence import Evidence
+from pipeline.lineage.export.evidence import Evidence
 
 
 def slsa(evidence: Evidence) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
 
-from pipeline.lineage import graph
-from pipeline.lineage.drawing.cards import MISSING, Card, Link, Picture
-from pipeline.lineage.drawing.layout import Box, Place, Point, lay_out
+from pipeline.lineage.export.cards import MISSING, Card, Link, Picture
+from pipeline.lineage.export.layout import Box, Place, Point, lay_out
+from pipeline.provenance.ancestry import DATA
 
 SIZE: Final = 11.5
 """Height in pixels of a title's letters."""
@@ -22,7 +22,7 @@ A browser squeezes or stretches the title to the width that these give, whatever
 """
 
 NARROW, WIDE = 91.0, 128.0
-HEIGHTS: Final = {graph.DATA: 36.0, MISSING: 36.0}
+HEIGHTS: Final = {DATA: 36.0, MISSING: 36.0}
 HEIGHT: Final = 50.0
 PADDING: Final = 8.0
 GAP: Final = (25.0, 11.0)

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS, TRAIN, VALIDATION
-from pipeline.lineage import given_rows, lookalikes, parameters, record_files
 from pipeline.lineage.downstream import DIGEST, PIXELS, ROWS, Found, spread
-from pipeline.lineage.given_rows import GivenRows
-from pipeline.lineage.history import History, Step
-from pipeline.lineage.lookalikes import Lookalike
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.lineage.row_index import ALL, Occurrence, Overlap, RowIndex, open_any, root_of
-from pipeline.lineage.row_proofs import RowProof, prove
-from pipeline.paths import RunPaths
+from pipeline.lineage.index import History, Step
+from pipeline.lineage.rows import given_rows, lookalikes
+from pipeline.lineage.rows.given_rows import GivenRows
+from pipeline.lineage.rows.index import ALL, Occurrence, Overlap, RowIndex, open_any, root_of
+from pipeline.lineage.rows.lookalikes import Lookalike
+from pipeline.lineage.rows.proofs import RowProof, prove
+from pipeline.provenance import parameters, record_store
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 if TYPE_CHECKING:
     from components.settings import DataSettings
@@ -218,5 +219,5 @@ def uses(history: History, steps: Sequence[Step], splits: frozenset[str]) -> Map
 
 def _was_retrained(history: History, record: str) -> bool:
     """Whether a Classifier's execution, once it had chosen on validation, trained on those rows as well."""
-    execution = record_files.read(RunPaths(history.root).records, record)
+    execution = record_store.read(RunPaths(history.root).records, record)
     return isinstance(execution, ExecutionRecord) and bool(parameters.dotted(execution).get("classifier.retrain"))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from components.digest import sha256_bytes, tree_digest, tree_files
 from components.errors import BadInput, CannotTell, EnvironmentProblem, printable
-from pipeline.lineage import given_rows, images
-from pipeline.lineage.given_kinds import Kind, recognise
-from pipeline.lineage.given_rows import Gathering, GivenRows, Show
-from pipeline.lineage.images import Decoded, Picture
+from pipeline.lineage.rows import given_rows, images
+from pipeline.lineage.rows.given_kinds import Kind, recognise
+from pipeline.lineage.rows.given_rows import Gathering, GivenRows, Show
+from pipeline.lineage.rows.images import Decoded, Picture
 
 if TYPE_CHECKING:
     from components.settings import DataSettings
@@ -125,7 +125,7 @@ def _data_files(start: Given, paths: Sequence[Path], known: Sequence[DataSetting
 
 def _one_file(start: Given, path: Path, kind: Kind, known: Sequence[DataSettings], show: Show) -> Given:
     if kind is Kind.ARRAYS:
-        from pipeline.lineage.given_arrays import read_arrays
+        from pipeline.lineage.rows.given_arrays import read_arrays
 
         shapes = list(dict.fromkeys(data.shape for data in known))
         return dataclasses.replace(start, readings=lambda: iter([read_arrays(path, shapes, show)]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.arrays import read_npy, read_npz
 from components.errors import CannotTell
-from pipeline.lineage.given_rows import Gathering, GivenRows, Show, of_another_size
+from pipeline.lineage.rows.given_rows import Gathering, GivenRows, Show, of_another_size
 
 if TYPE_CHECKING:
     import numpy as np

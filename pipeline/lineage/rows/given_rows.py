@@ -14,14 +14,14 @@ from components.digest import pixels_digest, row_digest, row_prefix
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
 from components.wording import validated
-from pipeline.lineage.images import Picture
+from pipeline.lineage.rows.images import Picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from components.settings import DataSettings
-    from pipeline.lineage.history import Step
+    from pipeline.lineage.index import Step
 
 Show = Callable[[str, int, int], None]
 """Is told what is being done, how far it has come, and how far it has to go (0 where that is not known)."""

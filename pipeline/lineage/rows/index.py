@@ -14,11 +14,11 @@ from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
 from components.untrusted import LARGEST_ARRAYS, read_bytes
-from pipeline.lineage import record_files
-from pipeline.lineage.history import Step
-from pipeline.lineage.merkle_proofs import Tree
-from pipeline.lineage.records import ExecutionRecord
-from pipeline.paths import RunPaths
+from pipeline.lineage.index import Step
+from pipeline.lineage.rows.merkle import Tree
+from pipeline.provenance import record_store
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.root.paths import RunPaths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ def open_index(root: Path, step: Step) -> RowIndex:
     Raises:
       EnvironmentProblem: if it is gone, or is not what was recorded.
     """
-    record = record_files.read(RunPaths(root).records, step.record)
+    record = record_store.read(RunPaths(root).records, step.record)
     entries = record.outputs.get("examples", ()) if isinstance(record, ExecutionRecord) else ()
     if not entries:
         raise EnvironmentProblem("made no Examples", where=f"record {step.record}")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.features import SPLITS, TEST
-from pipeline.lineage.data_sets import DataSet
 from pipeline.lineage.downstream import DIGEST, PAYLOAD, Found
-from pipeline.lineage.history import History, Step
-from pipeline.lineage.row_index import ALL, Field, root_of
+from pipeline.lineage.index import History, Step
+from pipeline.lineage.rows.data_sets import DataSet
+from pipeline.lineage.rows.index import ALL, Field, root_of
 
 
 def known_as(history: History, digest: str) -> Iterator[Found]:

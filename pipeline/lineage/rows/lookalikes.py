@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.lineage.images import Picture
+from pipeline.lineage.rows.images import Picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.lineage.row_index import Occurrence, RowIndex
+    from pipeline.lineage.rows.index import Occurrence, RowIndex
 
 LARGEST: Final = 255
 """Of a byte: what image files, unlike some data files, scale white to."""

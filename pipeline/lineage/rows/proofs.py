@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS
 from components.untrusted import read_object
-from pipeline.lineage.merkle_proofs import Absence, Inclusion, SizeProof, digest_bytes, items
+from pipeline.lineage.rows.merkle import Absence, Inclusion, SizeProof, digest_bytes, items
 
 if TYPE_CHECKING:
-    from pipeline.lineage.images import Picture
-    from pipeline.lineage.row_index import RowIndex
+    from pipeline.lineage.rows.images import Picture
+    from pipeline.lineage.rows.index import RowIndex
 
 FORMAT: Final = "mnist-tfx row proof 1"
 INCLUDED, ABSENT = "included", "absent"

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage import given_rows, images, parameters
-from pipeline.lineage.data_sets import same_rows, settings_of
-from pipeline.lineage.history import History, Step
-from pipeline.lineage.images import Picture
-from pipeline.lineage.row_index import RowIndex, open_any
+from pipeline.lineage.index import History, Step
+from pipeline.lineage.rows import given_rows, images
+from pipeline.lineage.rows.data_sets import same_rows, settings_of
+from pipeline.lineage.rows.images import Picture
+from pipeline.lineage.rows.index import RowIndex, open_any
 from pipeline.lineage.trace import trace
+from pipeline.provenance import parameters
 
 USES: Final = {TRAIN: "trained on", VALIDATION: "validated on", TEST: "tested on"}
 """What it means for a model that a split holds an image."""

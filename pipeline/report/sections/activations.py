@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.report import mosaics
-from pipeline.report.answers import Arrays
 from pipeline.report.choices import SHOWN_CLASSES
-from pipeline.report.evidence import NotThereError
+from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import NotThereError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,11 +9,11 @@ import numpy as np
 
 from components.settings import DataSettings
 from pipeline.report import charts, mosaics
-from pipeline.report.answers import Arrays
 from pipeline.report.choices import SHOWN_CLASSES, confident_mistakes
-from pipeline.report.evidence import NotThereError
 from pipeline.report.intervals import wilson
+from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import NotThereError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,8 @@ from components.profile import means
 from components.settings import DataSettings
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, of_each_class
-from pipeline.report.evidence import Evidence, NotThereError
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import Evidence, NotThereError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

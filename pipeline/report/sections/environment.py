@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pipeline.lineage import parameters
-from pipeline.report.evidence import Evidence
+from pipeline.provenance import parameters
+from pipeline.report.run_data import Evidence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from components.arrays import read_npz
 from components.errors import BadInput
 from components.settings import DataSettings, Settings
 from pipeline.report import mosaics
-from pipeline.report.evidence import Evidence, NotThereError
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import Evidence, NotThereError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

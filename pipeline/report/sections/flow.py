@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from pipeline.lineage.drawing.layout import Box, Layout, lay_out
-from pipeline.lineage.drawing.svg import MARGIN, curve, length
-from pipeline.lineage.records import NodeOutcome, timestamp
-from pipeline.report.evidence import Evidence
+from pipeline.lineage.export.layout import Box, Layout, lay_out
+from pipeline.lineage.export.svg import MARGIN, curve, length
+from pipeline.provenance.records import NodeOutcome, timestamp
+from pipeline.report.run_data import Evidence
 
 HEIGHT, GAP = 44.0, (26.0, 12.0)
 PADDING: Final = 10.0

@@ -10,9 +10,9 @@ import numpy as np
 
 from components.features import TEST, VALIDATION
 from pipeline.report import charts
-from pipeline.report.answers import Arrays
-from pipeline.report.evidence import Evidence, NotThereError
+from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
+from pipeline.report.run_data import Evidence, NotThereError
 
 NODES = ("Autoencoder", "Classifier")
 

@@ -10,8 +10,8 @@ from components.errors import EnvironmentProblem
 from components.evaluation.thresholds import read_verdict
 from components.profile import ASPECTS
 from components.untrusted import read_object
-from pipeline.report.evidence import Evidence, NotThereError
 from pipeline.report.intervals import wilson
+from pipeline.report.run_data import Evidence, NotThereError
 
 PASSED, FAILED, WARNED, UNASKED = "passed", "failed", "warned", "not asked"
 

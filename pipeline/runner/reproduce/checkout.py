@@ -13,9 +13,9 @@ from typing import Any
 
 from components.digest import sha256_file
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.configure import Request
-from pipeline.git_state import CLEAN, COMMIT_VARIABLE, PROJECT, TREE_VARIABLE
+from pipeline.config.request import Request
 from pipeline.lineage.versions import MODEL, RecordedVersion
+from pipeline.provenance.git import CLEAN, COMMIT_VARIABLE, PROJECT, TREE_VARIABLE
 
 
 def commit_of(version: RecordedVersion) -> str:

@@ -10,11 +10,11 @@ from typing import Final
 from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest.payload import payload_digest
-from pipeline.configure import Request
-from pipeline.lineage import parameters
-from pipeline.lineage.facts import INGEST, REVIEWED_SCHEMA
-from pipeline.lineage.records import CLASSIFIER, DataSource, ExecutionRecord
+from pipeline.config.request import Request
+from pipeline.lineage.diff.facts import INGEST, REVIEWED_SCHEMA
 from pipeline.lineage.versions import RecordedVersion
+from pipeline.provenance import parameters
+from pipeline.provenance.records import CLASSIFIER, DataSource, ExecutionRecord
 
 IDX_NAMES: Final = {"train": "train", "test": "t10k"}
 """{part: how the files of an IDX set call it}."""

@@ -19,17 +19,19 @@ from typing import Any, Final
 
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from pipeline import checkout, local, recorded_inputs
-from pipeline.config import Reuse
-from pipeline.configure import Request
-from pipeline.git_state import PROJECT
-from pipeline.interruption import Interrupted
-from pipeline.lineage import diff, records
-from pipeline.lineage.diff import Section, VersionDiff
-from pipeline.lineage.facts import BASELINE
-from pipeline.lineage.tensors import Tensor, differing, tensors
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import Request
+from pipeline.lineage.diff import diff
+from pipeline.lineage.diff.diff import Section, VersionDiff
+from pipeline.lineage.diff.facts import BASELINE
+from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded, trained
-from pipeline.view import RunView
+from pipeline.process.signals import Interrupted
+from pipeline.provenance import records
+from pipeline.provenance.git import PROJECT
+from pipeline.runner import local
+from pipeline.runner.progress import RunView
+from pipeline.runner.reproduce import checkout, recorded_inputs
 
 RECONSTRUCTION_MSE: Final = "reconstruction_mse"
 TOLERANCES: Final[Mapping[str, tuple[float, float]]] = {

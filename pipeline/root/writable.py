@@ -1,0 +1,143 @@
+"""Whether everything that a command writes in a root can be written, asked before any work."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from components.errors import EnvironmentProblem
+from components.serving import CLAIMS_FILE, LOCK_FILE
+from components.untrusted import kind_of
+from pipeline.root.identity import new_file
+from pipeline.root.paths import RunPaths
+
+PLACES_OF_A_RUN: Final = (
+    ".lock",
+    "root.json",
+    "ledger.jsonl",
+    "metadata.db",
+    "records",
+    "inputs",
+    "artifacts",
+    "checkpoints",
+    "serving",
+    "logs",
+    "reports",
+)
+"""What a run writes, relative to the root."""
+
+WRITTEN_BY_A_PUSH: Final = ("ledger.jsonl", "metadata.db", "records", "artifacts", "serving")
+"""What a push outside a run writes."""
+
+_BESIDE_SQLITE: Final = ("-journal", "-wal", "-shm")
+_HINT: Final = "mend that, or choose another --root"
+
+
+def check_writable(paths: RunPaths, elsewhere: Path | None = None) -> None:
+    """Makes the root's folders and checks all that a run writes, before any work is done.
+
+    Args:
+      paths: of the root.
+      elsewhere: file of the metadata store, where that is not in the root.
+
+    Raises:
+      EnvironmentProblem: naming what cannot be written.
+    """
+    needed = (paths.root, paths.records, paths.artifacts, paths.inputs, paths.serving, paths.log("").parent)
+    for folder in needed:
+        _make(folder)
+    check_places(paths, *PLACES_OF_A_RUN)
+    for file in () if elsewhere is None else (elsewhere, *_beside_sqlite(elsewhere)):
+        _check_place(file, wants_folder=False)
+
+
+def check_places(paths: RunPaths, *places: str | Path) -> None:
+    """Checks that folders and files can be written if they are there, and made if they are not.
+
+    Args:
+      paths: of the root.
+      places: relative to the root; of `artifacts` the folders of nodes and channels too, of `serving` its lock and
+        claims, and of `metadata.db` what SQLite puts beside it.
+
+    Raises:
+      EnvironmentProblem: naming the one that cannot.
+    """
+    for place in places:
+        for path in (paths.root / place, *_within(paths, paths.root / place)):
+            _check_place(path, wants_folder=_is_for_entries(paths, path))
+
+
+def check_removable(folder: Path) -> None:
+    """Checks that a folder or file can be removed, with everything in it.
+
+    Raises:
+      EnvironmentProblem: naming the folder that cannot be changed.
+    """
+    _check_place(folder.parent, wants_folder=True)
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for inner, _, _ in os.walk(folder):
+        _check_place(Path(inner), wants_folder=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return  # the check says what is there instead
+    except OSError as err:
+        raise _not_writable(err.filename or folder, err.strerror) from err
+
+
+def _within(paths: RunPaths, place: Path) -> Iterator[Path]:
+    if place == paths.artifacts:
+        # Below these a node makes a folder for each execution; `.system` is where TFX keeps what it works with.
+        yield from (path for pattern in ("*", "*/*", "*/.system/*") for path in place.glob(pattern) if path.is_dir())
+    elif place == paths.report("").parent:
+        yield paths.report_answers("").parent
+    elif place == paths.serving:
+        yield from (place / LOCK_FILE, place / CLAIMS_FILE)
+    elif place == paths.metadata:
+        yield from _beside_sqlite(place)
+    elif place == paths.identity:
+        yield new_file(paths)
+
+
+def _beside_sqlite(store: Path) -> Iterator[Path]:
+    return (store.with_name(f"{store.name}{suffix}") for suffix in _BESIDE_SQLITE)
+
+
+def _is_for_entries(paths: RunPaths, path: Path) -> bool:
+    files = (paths.lock, paths.ledger, paths.identity, new_file(paths), paths.metadata)
+    inside = (paths.serving / LOCK_FILE, paths.serving / CLAIMS_FILE)
+    return path not in (*files, *inside) and not path.name.endswith(_BESIDE_SQLITE)
+
+
+def _check_place(path: Path, *, wants_folder: bool) -> None:
+    if not os.path.lexists(path):
+        _check_place(path.parent, wants_folder=True)
+        return
+    try:
+        mode = path.stat().st_mode  # of what a link points at: a folder may lie on another volume
+    except OSError as err:
+        raise _not_writable(path, err.strerror) from err
+    if wants_folder != stat.S_ISDIR(mode) or not (wants_folder or stat.S_ISREG(mode)):
+        got = kind_of(mode)
+        raise EnvironmentProblem(
+            "cannot be written",
+            where=path,
+            wanted="a folder" if wants_folder else "a regular file",
+            got=got,
+            hint=_HINT,
+        )
+    if not os.access(path, os.W_OK | (os.X_OK if wants_folder else 0), effective_ids=True):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise _not_writable(path, os.strerror(errno.EROFS if read_only else errno.EACCES))
+
+
+def _not_writable(path: str | Path, why: str | None) -> EnvironmentProblem:
+    return EnvironmentProblem("not writable", where=path, got=why, hint=_HINT)
