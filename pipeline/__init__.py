@@ -4,11 +4,12 @@
 
     process      signals, standard streams and child processes of any command
     root         the folder a run works in: paths, lock, identity
+    stages.py    the stages, a row each
     datasets     fetch data; propose and review a schema for it
     provenance   what is written: records, ledger, statement, signatures, the state of code and git
     metadata     ML Metadata: address, lock, read, write
     config       recipe and options, resolved into a `PipelineConfig`
-    stages.py    the stages and how they are joined
+    pipeline.py  `create_pipeline`: the stages, joined
     audit        is what is served what the records say?
     lineage      questions: show, trace, impact, diff, rows, export
     maintenance  recover, repair, rebuild, gc, roll back, prune

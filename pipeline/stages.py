@@ -1,150 +1,277 @@
-"""Configuration -> the TFX pipeline: one call per stage, in the order of the flow line.
+"""The stages, a row each: the table that runner, planner, pods, compiler, audit, lineage and report read.
 
-    data files -> ingest -> statistics -> schema gate -> transform -> autoencoder -> classifier -> evaluate -> check -> push
+A new stage is one component and one row. What the row does not say follows from the recipe or from the records: nothing
+else in the project lists stages. A stage gets its code digest, and its section of the recipe as canonical JSON, without asking.
 
-A recipe without an autoencoder leaves that node out, and its classifier sees the scaled images themselves. Whoever runs or compiles the pipeline starts here; there is no second definition of the graph.
-"""  # the flow line is one line
+Names here are text, and nothing of TFX or of a component is imported: the audit and the lineage commands read the table too.
+"""
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import base_node
-from tfx.orchestration import pipeline as tfx_pipeline
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from components.atomic_pusher import AtomicPusher
-from components.autoencoder.component import AutoencoderTrainer
-from components.baseline import Baseline
-from components.classifier.component import ClassifierTrainer
-from components.evaluation.component import MnistEvaluator
-from components.example_validator import MnistExampleValidator
-from components.ingest.example_gen import MnistCsvExampleGen, MnistIdxExampleGen
-from components.reviewed_schema import ReviewedSchema
-from components.savedmodel_check import SavedModelCheck
-from components.schema_gate.component import SchemaGate
-from components.statistics_gen import MnistStatisticsGen
-from components.transform import MnistTransform
-from pipeline.config.pipeline_config import PipelineConfig
+if TYPE_CHECKING:
+    from components.settings import Settings
+    from pipeline.root.paths import RunPaths
 
-EXAMPLE_GENS = {"idx": MnistIdxExampleGen, "csv": MnistCsvExampleGen}
+INGEST, STATISTICS, REVIEWED_SCHEMA = "ExampleGen", "StatisticsGen", "ReviewedSchema"
+VALIDATOR, SCHEMA_GATE, TRANSFORM = "ExampleValidator", "SchemaGate", "Transform"
+AUTOENCODER, CLASSIFIER, BASELINE = "Autoencoder", "Classifier", "Baseline"
+EVALUATOR, SAVED_MODEL_CHECK, PUSHER = "Evaluator", "SavedModelCheck", "Pusher"
 
 
-def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
-    """Returns the pipeline; nothing is read or written yet."""
-    settings, data = config.settings, config.data
-    code = {node: files.digest for node, files in config.code.items()}
+class Configuration(Protocol):
+    """What a row may take from the configuration of a run (`pipeline.config.pipeline_config.PipelineConfig`)."""
 
-    example_gen = EXAMPLE_GENS[config.form](
-        source=config.source, settings=data, code_digest=code["ExampleGen"]
-    ).with_id("ExampleGen")
-    examples = example_gen.outputs["examples"]
+    @property
+    def settings(self) -> Settings:
+        """The resolved recipe."""
 
-    statistics_gen = MnistStatisticsGen(examples=examples, code_digest=code["StatisticsGen"]).with_id("StatisticsGen")
+    @property
+    def paths(self) -> RunPaths:
+        """Of the root."""
 
-    reviewed_schema = ReviewedSchema(
-        geometry=settings.data.geometry,
-        schema_sha256=config.schema_digest,
-        source=str(config.schema_folder),
-        code_digest=code["ReviewedSchema"],
-    ).with_id("ReviewedSchema")
+    @property
+    def source(self) -> str:
+        """The parts of the data."""
 
-    example_validator = MnistExampleValidator(
-        statistics=statistics_gen.outputs["statistics"],
-        schema=reviewed_schema.outputs["schema"],
-        code_digest=code["ExampleValidator"],
-    ).with_id("ExampleValidator")
+    @property
+    def schema_digest(self) -> str:
+        """SHA-256 of the reviewed schema and its reference."""
 
-    schema_gate = SchemaGate(
-        examples=examples,
-        statistics=statistics_gen.outputs["statistics"],
-        schema=reviewed_schema.outputs["schema"],
-        reference=reviewed_schema.outputs["reference"],
-        anomalies=example_validator.outputs["anomalies"],
-        settings=settings.gates.to_json(),
-        data=data,
-        code_digest=code["SchemaGate"],
-    ).with_id("SchemaGate")
-    schema = schema_gate.outputs["schema"]
+    @property
+    def schema_folder(self) -> Path:
+        """Where the reviewed schema is."""
 
-    transform = MnistTransform(
-        examples=examples,
-        schema=schema,
-        settings=settings.transform.to_json(),
-        data=data,
-        code_digest=code["Transform"],
-    ).with_id("Transform")
-    transform_graph = transform.outputs["transform_graph"]
 
-    autoencoder = None
-    if settings.autoencoder is not None:
-        autoencoder = AutoencoderTrainer(
-            examples=examples,
-            transform_graph=transform_graph,
-            schema=schema,
-            settings=settings.autoencoder.to_json(),
-            data=data,
-            code_digest=code["Autoencoder"],
-        ).with_id("Autoencoder")
+def _nothing(config: Configuration) -> Mapping[str, object]:
+    del config
+    return {}
 
-    classifier = ClassifierTrainer(
-        examples=examples,
-        transform_graph=transform_graph,
-        schema=schema,
-        base_model=autoencoder and autoencoder.outputs["model"],
-        settings=settings.classifier.to_json(),
-        data=data,
-        code_digest=code["Classifier"],
-    ).with_id("Classifier")
-    model = classifier.outputs["model"]
 
-    baseline = Baseline(model=model, serving_dir=config.paths.serving.name, code_digest=code["Baseline"]).with_id(
-        "Baseline"
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage.
 
-    evaluator = MnistEvaluator(
-        examples=examples,
-        model=model,
-        baseline_model=baseline.outputs["baseline"],
-        schema=schema,
-        settings=settings.evaluation.to_json(),
-        data=data,
-        code_digest=code["Evaluator"],
-    ).with_id("Evaluator")
+    Attributes:
+      id: node id, unique; also the name of its folder of artifacts, and of its task on a cluster.
+      component: import path of its TFX component. ML Metadata names the type of its executions after it.
+      variants: {form of the data: component that takes the place of `component`}.
+      inputs: {input channel: `<stage>.<output channel>`}; what comes from a stage that the recipe leaves out is not there.
+      section: of the recipe, which the component gets as `settings`; without that section the stage is left out.
+      data: whether the component gets the data section too.
+      options: further arguments of the component.
+      code: modules beside the component's own whose transitive imports count as the stage's code.
+      after: stages that it waits for although it takes nothing from them.
+      depends_on: what some of its properties follow from beside its inputs, and a driver resolves: the bytes of the `data`
+        files, of the reviewed `schema`, or of the newest `served` version.
+      work: ML Metadata's name for this kind of work, where it has one.
+      task: CycloneDX's name for it (https://cyclonedx.org/docs/1.6/json/, `taskTypes`).
+      trains: whether it fits a model: it may use a GPU, resume from a checkpoint, and reports progress.
+      in_process: whether its executor needs no TensorFlow, and runs in the process of the runner.
+      examines: whether it looks at a finished model: what it reads over `model` is judged or published, not learned from.
+      reads_serving: whether it reads or writes the directory of served versions; no cache may answer in its place.
+    """
 
-    savedmodel_check = SavedModelCheck(
-        model=model,
-        examples=examples,
-        data=data,
-        reconstructs=autoencoder is not None,
-        code_digest=code["SavedModelCheck"],
-    ).with_id("SavedModelCheck")
+    id: str
+    component: str
+    variants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    section: str | None = None
+    data: bool = False
+    options: Callable[[Configuration], Mapping[str, object]] = _nothing
+    code: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    depends_on: Literal["data", "schema", "served"] | None = None
+    work: Literal["PROCESS", "TRANSFORM", "TRAIN"] | None = None
+    task: str = "build"
+    trains: bool = False
+    in_process: bool = False
+    examines: bool = False
+    reads_serving: bool = False
 
-    # No data flows between them, but a model that is not good enough need not be asked whether it loads.
-    savedmodel_check.add_upstream_node(evaluator)
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules whose transitive imports within the project are the stage's code."""
+        return (self.component.rpartition(".")[0], *self.code)
 
-    pusher = AtomicPusher(
-        model=model,
-        model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=savedmodel_check.outputs["blessing"],
-        serving_dir=config.paths.serving.name,
-        code_digest=code["Pusher"],
-    ).with_id("Pusher")
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """The stages whose outputs it takes, each once."""
+        return tuple(dict.fromkeys(output.partition(".")[0] for output in self.inputs.values()))
 
-    stages: list[base_node.BaseNode | None] = [
-        example_gen,
-        statistics_gen,
-        reviewed_schema,
-        example_validator,
-        schema_gate,
-        transform,
-        autoencoder,
-        classifier,
-        baseline,
-        evaluator,
-        savedmodel_check,
-        pusher,
-    ]
-    return tfx_pipeline.Pipeline(
-        pipeline_name=settings.name,
-        pipeline_root=str(config.paths.artifacts),
-        components=[stage for stage in stages if stage is not None],
-        beam_pipeline_args=list(config.beam_args),
-    )
+    def class_path(self, form: object) -> str:
+        """Returns the import path of its component for data of a form (`idx` or `csv`)."""
+        return self.variants.get(str(form), self.component)
+
+    def is_in(self, settings: Settings) -> bool:
+        """Returns whether a recipe has this stage."""
+        return self.section is None or getattr(settings, self.section) is not None
+
+
+_ROWS: Final = (
+    Stage(
+        id=INGEST,
+        component="components.ingest.example_gen.MnistIdxExampleGen",
+        variants={"csv": "components.ingest.example_gen.MnistCsvExampleGen"},
+        section="data",
+        options=lambda config: {"source": config.source},
+        depends_on="data",
+        task="copy",
+        in_process=True,
+    ),
+    Stage(
+        id=STATISTICS,
+        component="components.statistics_gen.MnistStatisticsGen",
+        inputs={"examples": "ExampleGen.examples"},
+        work="PROCESS",
+        task="scan",
+    ),
+    Stage(
+        id=REVIEWED_SCHEMA,
+        component="components.reviewed_schema.ReviewedSchema",
+        options=lambda config: {
+            "geometry": config.settings.data.geometry,
+            "schema_sha256": config.schema_digest,
+            "source": str(config.schema_folder),
+        },
+        depends_on="schema",
+        in_process=True,
+    ),
+    Stage(
+        id=VALIDATOR,
+        component="components.example_validator.MnistExampleValidator",
+        inputs={"statistics": "StatisticsGen.statistics", "schema": "ReviewedSchema.schema"},
+        task="test",
+    ),
+    Stage(
+        id=SCHEMA_GATE,
+        component="components.schema_gate.component.SchemaGate",
+        inputs={
+            "examples": "ExampleGen.examples",
+            "statistics": "StatisticsGen.statistics",
+            "reviewed_schema": "ReviewedSchema.schema",
+            "reference": "ReviewedSchema.reference",
+            "anomalies": "ExampleValidator.anomalies",
+        },
+        section="gates",
+        data=True,
+        task="test",
+        in_process=True,
+    ),
+    Stage(
+        id=TRANSFORM,
+        component="components.transform.MnistTransform",
+        inputs={"examples": "ExampleGen.examples", "schema": "SchemaGate.schema"},
+        section="transform",
+        data=True,
+        code=("components.preprocessing",),
+        work="TRANSFORM",
+    ),
+    Stage(
+        id=AUTOENCODER,
+        component="components.autoencoder.component.AutoencoderTrainer",
+        inputs={
+            "examples": "ExampleGen.examples",
+            "transform_graph": "Transform.transform_graph",
+            "schema": "SchemaGate.schema",
+        },
+        section="autoencoder",
+        data=True,
+        code=("components.autoencoder.trainer",),
+        work="TRAIN",
+        trains=True,
+    ),
+    Stage(
+        id=CLASSIFIER,
+        component="components.classifier.component.ClassifierTrainer",
+        inputs={
+            "examples": "ExampleGen.examples",
+            "transform_graph": "Transform.transform_graph",
+            "schema": "SchemaGate.schema",
+            "base_model": "Autoencoder.model",
+        },
+        section="classifier",
+        data=True,
+        code=("components.classifier.trainer",),
+        work="TRAIN",
+        trains=True,
+    ),
+    Stage(
+        id=BASELINE,
+        component="components.baseline.Baseline",
+        inputs={"model": "Classifier.model"},
+        options=lambda config: {"serving_dir": config.paths.serving.name},
+        depends_on="served",
+        in_process=True,
+        examines=True,
+        reads_serving=True,
+    ),
+    Stage(
+        id=EVALUATOR,
+        component="components.evaluation.component.MnistEvaluator",
+        inputs={
+            "examples": "ExampleGen.examples",
+            "model": "Classifier.model",
+            "baseline_model": "Baseline.baseline",
+            "schema": "SchemaGate.schema",
+        },
+        section="evaluation",
+        data=True,
+        code=("components.evaluation.executor",),
+        task="test",
+        examines=True,
+    ),
+    Stage(
+        id=SAVED_MODEL_CHECK,
+        component="components.savedmodel_check.SavedModelCheck",
+        inputs={"model": "Classifier.model", "examples": "ExampleGen.examples"},
+        data=True,
+        options=lambda config: {"reconstructs": config.settings.autoencoder is not None},
+        code=("components.savedmodel_probe",),
+        # No data flows between them, but a model that is not good enough need not be asked whether it loads.
+        after=(EVALUATOR,),
+        task="test",
+        in_process=True,
+        examines=True,
+    ),
+    Stage(
+        id=PUSHER,
+        component="components.atomic_pusher.AtomicPusher",
+        inputs={
+            "model": "Classifier.model",
+            "model_blessing": "Evaluator.blessing",
+            "infra_blessing": "SavedModelCheck.blessing",
+        },
+        options=lambda config: {"serving_dir": config.paths.serving.name},
+        in_process=True,
+        examines=True,
+        reads_serving=True,
+    ),
+)
+
+STAGES: Final[Mapping[str, Stage]] = MappingProxyType({stage.id: stage for stage in _ROWS})
+"""{node id: stage}, in the order of the flow."""
+
+TRAINERS: Final = tuple(stage.id for stage in _ROWS if stage.trains)
+SECTIONS: Final[Mapping[str, str]] = {stage.id: stage.section for stage in _ROWS if stage.section is not None}
+"""{node id: the section of the recipe that it gets as `settings`}."""
+
+
+def stages_of(settings: Settings) -> tuple[Stage, ...]:
+    """Returns the stages that a recipe has, in the order of the flow."""
+    return tuple(stage for stage in _ROWS if stage.is_in(settings))
+
+
+def feeding(stage: str) -> frozenset[str]:
+    """Returns the stages whose outputs reach one stage, through others too, and that stage itself."""
+    reached, waiting = {stage}, [stage]
+    while waiting:
+        new = [producer for producer in STAGES[waiting.pop()].producers if producer not in reached]
+        reached.update(new)
+        waiting.extend(new)
+    return frozenset(reached)

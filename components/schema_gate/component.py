@@ -139,7 +139,7 @@ class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has
         *,
         examples: channel.BaseChannel,
         statistics: channel.BaseChannel,
-        schema: channel.BaseChannel,
+        reviewed_schema: channel.BaseChannel,
         reference: channel.BaseChannel,
         settings: str,
         data: str,
@@ -151,7 +151,7 @@ class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has
         Args:
           examples: with `profile.json` and `row_index/` from ingest.
           statistics: of every split.
-          schema: the reviewed one.
+          reviewed_schema: as ReviewedSchema copied it.
           reference: the reviewed profile and thresholds.
           settings: `GateSettings` as canonical JSON.
           data: `DataSettings` as canonical JSON.
@@ -162,7 +162,7 @@ class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has
             SchemaGateSpec(
                 examples=examples,
                 statistics=statistics,
-                reviewed_schema=schema,
+                reviewed_schema=reviewed_schema,
                 reference=reference,
                 anomalies=anomalies,
                 settings=settings,

@@ -17,22 +17,18 @@ from pipeline.audit.served import MANIFEST, SERVED, Served
 from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import BUILD_TYPE, build_statement, statement_bytes
+from pipeline.stages import AUTOENCODER, PUSHER, STAGES, feeding
 
 PUSH, NODE = "push", "node"
 
-MUST_READ: Final[Mapping[str, frozenset[str]]] = {
-    "StatisticsGen": frozenset({"examples"}),
-    "ExampleValidator": frozenset({"statistics", "schema"}),
-    "SchemaGate": frozenset({"examples", "statistics", "anomalies"}),
-    "Transform": frozenset({"examples", "schema"}),
-    "Autoencoder": frozenset({"examples", "schema", "transform_graph"}),
-    "Classifier": frozenset({"examples", "schema", "transform_graph"}),
-    "Baseline": frozenset({"model"}),
-    "Evaluator": frozenset({"examples", "model", "baseline_model", "schema"}),
-    "SavedModelCheck": frozenset({"model", "examples"}),
-    "Pusher": frozenset({"model", "model_blessing", "infra_blessing"}),
+_REQUIRED: Final[Mapping[str, frozenset[str]]] = {
+    stage.id: frozenset(channel for channel, output in stage.inputs.items() if output.partition(".")[0] != AUTOENCODER)
+    for stage in STAGES.values()
 }
-"""{node: channels without which its answer means nothing}; an edge that is gone from a record is told by these."""
+"""{node: its input channels}: an edge that was taken out of a record is missed by these. A recipe may have no autoencoder."""
+
+_NOT_BEHIND_A_PUSH: Final = STAGES.keys() - feeding(PUSHER)
+"""Stages whose outputs nothing that is pushed was made from; no served version can vouch for them."""
 
 _RECORD_FILE: Final = re.compile(r"[0-9a-f]{64}\.json")
 _UNFINISHED: Final = ".new-"
@@ -224,13 +220,13 @@ def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Beh
         yield Finding(verdict=COMPLETENESS, link=NODE, where=where, what=what, level=UNKNOWN)
     for known, run in runs[:1]:
         for node in run.nodes:
-            if node.record not in behind.records:
+            if node.record not in behind.records and node.id not in _NOT_BEHIND_A_PUSH:
                 what = f"{node.id} ran, but is not on the path to version {version}"
                 yield Finding(
                     verdict=COMPLETENESS, link=NODE, where=record_path(known), what=what, wanted=node.record, got="none"
                 )
     for hash_, record in behind.records.items():
-        for channel in sorted(MUST_READ.get(record.node, frozenset()) - record.inputs.keys()):
+        for channel in sorted(_REQUIRED.get(record.node, frozenset()) - record.inputs.keys()):
             what = f"{record.node} has no edge {channel}"
             yield Finding(verdict=COMPLETENESS, link=NODE, where=record_path(hash_), what=what)
 

@@ -16,6 +16,7 @@ from pipeline.cli.parameters import AnyRoot, Checked, Integer, OneOf, Pair, Pipe
 from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 from pipeline.config.beam import HELP, describe
 from pipeline.config.beam_engines import DIRECT, ENGINES
+from pipeline.stages import AUTOENCODER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -165,7 +166,7 @@ def figure(value: float | None) -> str:
 def figures(metrics: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]]) -> str:
     """Returns the metrics of the test split in one line; without an autoencoder there is none of reconstructions."""
     names = ["accuracy", "loss"]
-    reconstructs = any(node["id"] == "Autoencoder" for node in nodes)
+    reconstructs = any(node["id"] == AUTOENCODER for node in nodes)
     shown = [*names, "reconstruction_mse"] if reconstructs else names
     return "   ".join(
         [f"{name} {figure(metrics[name])}" for name in shown] + ([] if reconstructs else ["no autoencoder"])

@@ -31,13 +31,14 @@ from pipeline.cli.parameters import (
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import checked_by
 from pipeline.cli.results_text import print_line, print_results, print_time
-from pipeline.config.pipeline_config import CODE, Reuse
+from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, check
 from pipeline.process import standard_streams
 from pipeline.process.output import own_console
 from pipeline.process.signals import PROCESS, Interrupted
 from pipeline.runner import local
 from pipeline.runner.progress import STYLES, RunView
+from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from pipeline.provenance.keys import PrivateKey
@@ -120,7 +121,7 @@ def _request(given: Mapping[str, Any]) -> Request:
 )
 @click.option("--no-cache", is_flag=True, help="Execute every node.")
 @click.option(
-    "--force", multiple=True, type=OneOf(CODE), metavar="NODE", help="Execute this node, and what depends on it."
+    "--force", multiple=True, type=OneOf(STAGES), metavar="NODE", help="Execute this node, and what depends on it."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe, what would execute, and why.")
 @click.option(

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from components.errors import BadInput
 from components.settings import Settings
@@ -18,25 +17,7 @@ from pipeline.config.beam_engines import DIRECT
 from pipeline.metadata.address import Address
 from pipeline.provenance.code import Code
 from pipeline.root.paths import RunPaths
-
-CODE: Final[Mapping[str, tuple[str, ...]]] = {
-    "ExampleGen": ("components.ingest.example_gen",),
-    "StatisticsGen": ("components.statistics_gen",),
-    "ReviewedSchema": ("components.reviewed_schema",),
-    "ExampleValidator": ("components.example_validator",),
-    "SchemaGate": ("components.schema_gate.component",),
-    "Transform": ("components.transform", "components.preprocessing"),
-    "Autoencoder": ("components.autoencoder.component", "components.autoencoder.trainer"),
-    "Classifier": ("components.classifier.component", "components.classifier.trainer"),
-    "Baseline": ("components.baseline",),
-    "Evaluator": ("components.evaluation.component", "components.evaluation.executor"),
-    "SavedModelCheck": ("components.savedmodel_check", "components.savedmodel_probe"),
-    "Pusher": ("components.atomic_pusher",),
-}
-"""Node ids in the order of the flow, and the modules whose transitive in-project imports make up a node's code."""
-
-TRAINERS: Final = ("Autoencoder", "Classifier")
-"""The nodes that fit a model: they may use a GPU, and report their progress."""
+from pipeline.stages import TRAINERS
 
 
 @dataclasses.dataclass(frozen=True)

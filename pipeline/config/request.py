@@ -16,13 +16,14 @@ from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
 from pipeline.config.beam import Chosen, choose
 from pipeline.config.beam_engines import DIRECT
-from pipeline.config.pipeline_config import CODE, PipelineConfig, identity_of
+from pipeline.config.pipeline_config import PipelineConfig, identity_of
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
 from pipeline.datasets.fetch import fetch_digits
 from pipeline.metadata.address import Address, parse_address
 from pipeline.provenance.code import Code, code_of, lock_digest
 from pipeline.root.identity import check_identity
 from pipeline.root.paths import RunPaths, require_usable, resolved
+from pipeline.stages import STAGES
 
 RUNS: Final = Path("runs")
 EMBEDDED: Final = "embedded-digits"
@@ -110,8 +111,10 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
         )
     with problems.noted():
         find_reviewed(settings.data.geometry, request.schema)
-    if settings.autoencoder is None and "Autoencoder" in force:
-        problems.found.append(BadInput(f"recipe {settings.name} has no such node", where="--force", got="Autoencoder"))
+    for node in STAGES.keys() & force:
+        if STAGES[node].is_in(settings):
+            continue
+        problems.found.append(BadInput(f"recipe {settings.name} has no such node", where="--force", got=node))
     with problems.noted():
         check_identity(_paths(request, settings), identity_of(settings))
 
@@ -270,7 +273,7 @@ def _metadata(request: Request) -> Address | None:
 
 
 def _code(lock: str) -> dict[str, Code]:
-    return {node: code_of(modules, lock) for node, modules in CODE.items()}
+    return {stage.id: code_of(stage.modules, lock) for stage in STAGES.values()}
 
 
 def _embedded(place: Path) -> discovery.DataFiles:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from components.features import TEST, TRAIN, VALIDATION
 from pipeline.lineage.index import History, Read, Step
-from pipeline.provenance.records import AUTOENCODER, CLASSIFIER
+from pipeline.stages import AUTOENCODER, CLASSIFIER, EVALUATOR, STAGES
 
 if TYPE_CHECKING:
     from pipeline.lineage.rows.index import Overlap
 
-EVALUATOR: Final = "Evaluator"
-EXAMINERS: Final = ("Baseline", EVALUATOR, "SavedModelCheck", "Pusher")
-"""Nodes that look at a finished model: what they read over `model` is judged or published, not learned from."""
+EXAMINERS: Final = frozenset(stage.id for stage in STAGES.values() if stage.examines)
 
 ROLES: Final = ("autoencoder", "classifier", "evaluation", "itself", "publication")
 

@@ -21,7 +21,7 @@ from pipeline.lineage.rows.data_sets import Comparison, DataSet, compare, data_s
 from pipeline.lineage.rows.given import Given, look_at, of_picture
 from pipeline.lineage.rows.index import Overlap
 from pipeline.lineage.rows.known_digests import known_as, known_as_row
-from pipeline.provenance.records import CLASSIFIER
+from pipeline.stages import CLASSIFIER
 
 if TYPE_CHECKING:
     from pipeline.lineage.rows.given_rows import GivenRows, Show

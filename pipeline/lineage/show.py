@@ -18,7 +18,6 @@ from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
 
 SCHEMA_VERSION: Final = 1
-PUSHER: Final = "Pusher"
 UNKNOWN: Final = "unknown"
 
 

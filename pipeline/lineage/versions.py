@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from components.errors import BadInput
 from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
@@ -20,8 +20,8 @@ from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import digest_of, heads_of
 from pipeline.root.paths import RunPaths
+from pipeline.stages import CLASSIFIER
 
-MODEL: Final = "Classifier"
 """The node whose model is served."""
 
 
@@ -54,8 +54,8 @@ class RecordedVersion:
     def model_nodes(self) -> frozenset[str]:
         """The nodes that the model was made by or from; what the others do decides whether it is served."""
         made_by = {entry.path: node for node, made in self._made() for entry in made}
-        found = {MODEL: None}
-        waiting = [MODEL] if MODEL in self.executions else []
+        found = {CLASSIFIER: None}
+        waiting = [CLASSIFIER] if CLASSIFIER in self.executions else []
         for node in waiting:
             read = [ref.path for refs in self.executions[node].inputs.values() for ref in refs]
             new = dict.fromkeys(made_by[path] for path in read if path in made_by and made_by[path] not in found)
@@ -119,9 +119,9 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
     ledger, records = read_ledger(RunPaths(root).ledger), scan(RunPaths(root).records)
     done = [record for record in map(records.get, ledger.order) if isinstance(record, ExecutionRecord)]
     executions = {record.node: record for record in done}
-    if MODEL not in executions:
+    if CLASSIFIER not in executions:
         return None
-    model = executions[MODEL]
+    model = executions[CLASSIFIER]
     return RecordedVersion(
         root=root,
         version=0,

@@ -25,8 +25,8 @@ from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER, STAGES
 
-PUSHER: Final = "Pusher"
 EXECUTOR: Final = "components.atomic_pusher.AtomicPusherExecutor"
 PUSHED_FILE: Final = "pushed.json"
 """As `components.atomic_pusher` has it, which cannot be imported without TFX."""
@@ -171,6 +171,4 @@ def _parameters(paths: RunPaths, code: Code) -> dict[str, records.Scalar]:
 
 
 def _code() -> Code:
-    from pipeline.config.pipeline_config import CODE  # pydantic, 0.2 s
-
-    return code_of(CODE[PUSHER], lock_digest())
+    return code_of(STAGES[PUSHER].modules, lock_digest())

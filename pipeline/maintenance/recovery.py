@@ -18,7 +18,7 @@ from components.errors import MnistTfxError
 from components.serving import ServedVersion
 from pipeline.lineage.show import read_provenance
 from pipeline.maintenance.orphans import Survey
-from pipeline.maintenance.push_record import PUSHER, Origin, Push, push_key
+from pipeline.maintenance.push_record import Origin, Push, push_key
 from pipeline.metadata.store import Store, open_store
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import record_store
@@ -29,6 +29,7 @@ from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER
 
 REPAIRED: Final = "repaired"
 """Key of `ExecutionRecord.extra`, and of a ledger line's details, where a repair and not a run wrote them."""

@@ -28,7 +28,7 @@ from components.serving import (
     raise_floor,
 )
 from pipeline.maintenance.orphans import Survey, size
-from pipeline.maintenance.push_record import PUSHER, Origin, Push
+from pipeline.maintenance.push_record import Origin, Push
 from pipeline.maintenance.recovery import named, recover_first
 from pipeline.metadata.store import open_store
 from pipeline.process.signals import PROCESS
@@ -40,6 +40,7 @@ from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import WRITTEN_BY_A_PUSH, check_places, check_removable
+from pipeline.stages import PUSHER
 
 ROLLED_BACK: Final = "rolled_back"
 """Key of `ExecutionRecord.extra` in the record of a rollback: which version it brought back, and instead of which."""

@@ -13,9 +13,10 @@ from typing import Any, Final
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.metadata.types import EXECUTION_TYPES, SPLIT_TYPES, execution_type_name, json_list, split_names
+from pipeline.metadata.types import SPLIT_TYPES, execution_type_name, json_list, split_names
 from pipeline.provenance.artifacts import ROOT_MARK, ArtifactEntry, ArtifactRef
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.stages import STAGES
 
 ARTIFACT_BASES: Final[Mapping[str, str]] = {
     "Examples": "DATASET",
@@ -27,7 +28,7 @@ ARTIFACT_BASES: Final[Mapping[str, str]] = {
 
 def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType:
     """Returns the type of a node's executions; a node of another release goes by its id."""
-    _, base = EXECUTION_TYPES.get(node, (node, None))
+    base = STAGES[node].work if node in STAGES else None
     made = pb.ExecutionType(name=execution_type_name(node, parameters) or node)
     if base is not None:
         made.base_type = pb.ExecutionType.SystemDefinedBaseType.Value(base)

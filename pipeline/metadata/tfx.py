@@ -19,6 +19,7 @@ from pipeline.metadata.connection import Connection, run_context
 from pipeline.provenance.artifacts import RECORD_PROPERTY
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER
 
 Execution = metadata_store_pb2.Execution
 
@@ -83,7 +84,7 @@ def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
     settled. Runs that were killed before they got into the ledger have their log. A push outside a run settles nothing.
     """
     newest_first = dict.fromkeys(line.run_id for line in reversed(chain.lines))
-    settled = {line.run_id for line in chain.lines if line.event == Event.INTENT and line.node != "Pusher"}
+    settled = {line.run_id for line in chain.lines if line.event == Event.INTENT and line.node != PUSHER}
     until = next((number for number, run in enumerate(newest_first, 1) if run in settled), None)
     logged = {path.stem for path in logs.glob("*.log")} - newest_first.keys()
     return (*itertools.islice(newest_first, until), *sorted(logged))

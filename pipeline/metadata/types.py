@@ -11,27 +11,10 @@ from typing import Any, Final
 
 from components.features import SPLITS
 from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.stages import STAGES
 
 PIPELINE, PIPELINE_RUN, NODE = "pipeline", "pipeline_run", "node"
 """Context types; an execution is in one context of each."""
-
-EXECUTION_TYPES: Final[Mapping[str, tuple[str, str | None]]] = {
-    "ExampleGen": ("components.ingest.example_gen.MnistIdxExampleGen", None),
-    "StatisticsGen": ("components.statistics_gen.MnistStatisticsGen", "PROCESS"),
-    "ReviewedSchema": ("components.reviewed_schema.ReviewedSchema", None),
-    "ExampleValidator": ("components.example_validator.MnistExampleValidator", None),
-    "SchemaGate": ("components.schema_gate.component.SchemaGate", None),
-    "Transform": ("components.transform.MnistTransform", "TRANSFORM"),
-    "Autoencoder": ("components.autoencoder.component.AutoencoderTrainer", "TRAIN"),
-    "Classifier": ("components.classifier.component.ClassifierTrainer", "TRAIN"),
-    "Baseline": ("components.baseline.Baseline", None),
-    "Evaluator": ("components.evaluation.component.MnistEvaluator", None),
-    "SavedModelCheck": ("components.savedmodel_check.SavedModelCheck", None),
-    "Pusher": ("components.atomic_pusher.AtomicPusher", None),
-}
-"""{node id: import path of its component, MLMD's name of the kind of work}."""
-
-CSV_INGEST: Final = "components.ingest.example_gen.MnistCsvExampleGen"
 
 SPLIT_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
     "Examples": {"span": "INT", "split_names": "STRING", "version": "INT"},
@@ -45,8 +28,8 @@ SPLIT_FOLDER: Final = "Split-"
 
 def execution_type_name(node: str, parameters: Mapping[str, Any]) -> str | None:
     """Returns the name of the type of a node's executions, None for a node of another release."""
-    path, _ = EXECUTION_TYPES.get(node, (None, None))
-    return CSV_INGEST if node == "ExampleGen" and parameters.get("form") == "csv" else path
+    stage = STAGES.get(node)
+    return None if stage is None else stage.class_path(parameters.get("form"))
 
 
 def split_names(entry: ArtifactEntry) -> list[str]:

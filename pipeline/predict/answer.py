@@ -20,12 +20,12 @@ from components.features import RECONSTRUCT, SERVING_IMAGES
 from components.serving import PROVENANCE, ServedVersion, versions
 from components.settings import DataSettings
 from components.wording import validated
-from pipeline.lineage.diff.facts import INGEST
 from pipeline.lineage.show import read_provenance
 from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
 from pipeline.process.output import output_to
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
+from pipeline.stages import INGEST
 
 BATCH: Final = 256
 """Images to a question; also the steps in which progress is told."""

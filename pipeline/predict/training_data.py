@@ -12,7 +12,6 @@ from components.errors import CannotTell, MnistTfxError
 from components.features import TEST, TRAIN
 from components.profile import require_profile
 from components.untrusted import read_object
-from pipeline.lineage.diff.facts import INGEST
 from pipeline.lineage.show import read_provenance
 from pipeline.predict.answer import Version
 from pipeline.provenance import record_store
@@ -20,6 +19,7 @@ from pipeline.provenance.records import ExecutionRecord
 from pipeline.report import example_rows
 from pipeline.report.example_rows import ImageRows
 from pipeline.root.paths import RunPaths
+from pipeline.stages import INGEST
 
 TRAIN_ROWS: Final = 6_000
 HELD_OUT_ROWS: Final = 1_000

@@ -15,6 +15,7 @@ from components.shapes import Shape
 from components.untrusted import parse_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.records import ExecutionRecord, has_autoencoder
+from pipeline.stages import SECTIONS
 
 
 class Part(TypedDict):
@@ -29,16 +30,6 @@ class _Parts(TypedDict):
 
 
 _PARTS: Final = Shape(_Parts)
-
-SECTIONS: Final = {
-    "ExampleGen": "data",
-    "SchemaGate": "gates",
-    "Transform": "transform",
-    "Autoencoder": "autoencoder",
-    "Classifier": "classifier",
-    "Evaluator": "evaluation",
-}
-"""{node id: the section of the recipe that it gets as `settings`}."""
 
 DATA: Final = "data"
 _SETTINGS, _CUSTOM = "settings", "custom_config"

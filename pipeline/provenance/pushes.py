@@ -7,8 +7,8 @@ from typing import Any, Final
 from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.stages import PUSHER
 
-PUSHER: Final = "Pusher"
 VERSION: Final = "pushed_version"
 
 

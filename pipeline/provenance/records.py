@@ -26,6 +26,7 @@ from pipeline.provenance import artifacts
 from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, checked_path
 from pipeline.provenance.code import Code
 from pipeline.provenance.git import GitState
+from pipeline.stages import AUTOENCODER, CLASSIFIER
 
 SCHEMA_VERSION: Final = 1
 
@@ -41,7 +42,6 @@ ORCHESTRATOR: Final = "orchestrator"
 KUBEFLOW: Final = "kubeflow"
 """Such an execution left no line in a ledger and nothing in a metadata store of ours: its record stands alone."""
 
-AUTOENCODER, CLASSIFIER = "Autoencoder", "Classifier"
 """Ids of the nodes that train; a recipe may do without the first."""
 
 NAMES_ONLY: Final[Mapping[str, int]] = {"span": 0}

@@ -22,6 +22,7 @@ from components.untrusted import read_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.pushes import version_of
 from pipeline.provenance.records import DATA, ExecutionRecord
+from pipeline.stages import EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,11 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
     Raises:
       Refused: with every reason.
     """
-    if node == "Evaluator":
+    if node == EVALUATOR:
         verdict = read_verdict(_artifact(root, record, "evaluation"))
         if not verdict.blessed:
             raise Refused("not blessed", where=node, got="; ".join(verdict.reasons))
-    if node == "SavedModelCheck":
+    if node == SAVED_MODEL_CHECK:
         path = _artifact(root, record, "blessing") / "check.json"
         check = _CHECK.read(_json(path), what="not a check", where=path, error=EnvironmentProblem)
         if not check["blessed"]:
@@ -115,16 +116,16 @@ def summary(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
         ("metrics", "blessed", "baseline", "version", "serving_path", "rows_digest"), None
     )
     fields["payload_digests"] = ()
-    if "ExampleGen" in done:
-        data = done["ExampleGen"].extra[DATA]
+    if INGEST in done:
+        data = done[INGEST].extra[DATA]
         fields["payload_digests"] = tuple(sorted(file["payload_digest"] for file in data["files"]))
         fields["rows_digest"] = data["rows_digest"]
-    if "Evaluator" in done:
-        evaluation = _artifact(root, done["Evaluator"], "evaluation")
+    if EVALUATOR in done:
+        evaluation = _artifact(root, done[EVALUATOR], "evaluation")
         verdict = read_verdict(evaluation)
         fields["metrics"] = read_metrics(evaluation)
         fields["blessed"], fields["baseline"] = verdict.blessed, verdict.baseline
-    if "Pusher" in done and (served := pushed(root, done["Pusher"])) is not None:
+    if PUSHER in done and (served := pushed(root, done[PUSHER])) is not None:
         fields["version"], fields["serving_path"] = served.version, served.path
     return fields
 

@@ -19,6 +19,7 @@ from components.serving import FORMAT_SERVING
 from pipeline.report import model_answers
 from pipeline.report.model_answers import Arrays, Question
 from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.stages import AUTOENCODER, CLASSIFIER, INGEST, TRANSFORM
 
 FUNCTION: Final = "pipeline.report.model_answers:answer"
 
@@ -31,9 +32,9 @@ Ask = Callable[[Mapping[str, Any]], bytes]
 """The fields of a `Question` -> an .npz file, from a process that has TensorFlow."""
 
 MODELS: Final = {
-    "transform": ("Transform", "transform_graph", ""),
-    "autoencoder": ("Autoencoder", "model", FORMAT_SERVING),
-    "classifier": ("Classifier", "model", FORMAT_SERVING),
+    "transform": (TRANSFORM, "transform_graph", ""),
+    "autoencoder": (AUTOENCODER, "model", FORMAT_SERVING),
+    "classifier": (CLASSIFIER, "model", FORMAT_SERVING),
 }
 """{field of a `Question`: node, channel, folder in the artifact}."""
 
@@ -45,7 +46,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
       EnvironmentProblem: if the process that is asked fails.
     """
     try:
-        examples = evidence.artifact("ExampleGen", "examples")
+        examples = evidence.artifact(INGEST, "examples")
     except NotThereError:
         return {}
     models = {field: _folder(evidence, *place) for field, place in MODELS.items()}
@@ -107,5 +108,5 @@ def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | No
 
 def _key(evidence: Evidence) -> str:
     asked = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
-    examples = evidence.digest("ExampleGen", "examples")
+    examples = evidence.digest(INGEST, "examples")
     return sha256_bytes(canonical_json({**asked, "examples": examples, "version": model_answers.VERSION}))

@@ -21,9 +21,9 @@ from pipeline.report.picture import Picture
 from pipeline.report.run_data import Evidence, NotThereError
 from pipeline.report.sections.classification import confusion
 from pipeline.report.sections.environment import shown
-from pipeline.report.sections.training_curves import NODES
 from pipeline.report.write import check_output, keep
 from pipeline.root.paths import RunPaths
+from pipeline.stages import INGEST, TRAINERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,7 +146,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
     )
     if not all("probabilities" in found for found in answers):
         return dataclasses.replace(common, absent="one of the runs has no model")
-    if first.digest("ExampleGen", "examples") != second.digest("ExampleGen", "examples"):
+    if first.digest(INGEST, "examples") != second.digest(INGEST, "examples"):
         return dataclasses.replace(common, absent="the runs have different data, so rows are not set side by side")
     try:
         test = _test_rows(first)
@@ -172,7 +172,7 @@ def _figures(both: tuple[Evidence, Evidence]) -> tuple[Figure, ...]:
         values = [(one.run.metrics or {}).get(name) for one in both]
         found.append(_figure(name.replace("_", " "), values, sign))
     seconds = [round(timestamp(one.run.finished) - timestamp(one.run.started), 1) for one in both]
-    trained = [round(sum(n.seconds for n in one.run.nodes if n.id in NODES), 1) for one in both]
+    trained = [round(sum(n.seconds for n in one.run.nodes if n.id in TRAINERS), 1) for one in both]
     executed = [sum(node.state == "executed" for node in one.run.nodes) for one in both]
     versions = [one.run.version for one in both]
     return (
@@ -194,7 +194,7 @@ def _figure(name: str, values: Sequence[float | None], sign: int, digits: int = 
 
 
 def _curves(both: tuple[Evidence, Evidence]) -> tuple[Picture, ...]:
-    asked = [(node, key) for node in NODES for key in ("val_loss", "val_accuracy")]
+    asked = [(node, key) for node in TRAINERS for key in ("val_loss", "val_accuracy")]
     return tuple(picture for node, key in asked if (picture := _curve(both, node, key)) is not None)
 
 
@@ -228,7 +228,7 @@ def _series(one: Evidence, node: str, key: str) -> list[float]:
 
 
 def _test_rows(one: Evidence) -> example_rows.ImageRows:
-    return example_rows.read(one.artifact("ExampleGen", "examples"), TEST, one.settings.data.pixels, TEST_ROWS)
+    return example_rows.read(one.artifact(INGEST, "examples"), TEST, one.settings.data.pixels, TEST_ROWS)
 
 
 def _with_rows(

@@ -21,6 +21,7 @@ from components.features import TEST, TRAIN, VALIDATION
 from pipeline.report import example_rows
 from pipeline.report.model_answers import TEST_ROWS, Arrays
 from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.stages import INGEST
 
 if TYPE_CHECKING:
     from pipeline.report.example_rows import ImageRows
@@ -145,7 +146,7 @@ def _chapter(id_: str, title: str, made: Callable[[], Any]) -> Chapter:
 
 def _rows(evidence: Evidence) -> Mapping[str, ImageRows]:
     try:
-        examples = evidence.artifact("ExampleGen", "examples")
+        examples = evidence.artifact(INGEST, "examples")
     except NotThereError:
         return {}
     found = {}

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf import message
 from tfx.dsl.compiler import compiler, constants
@@ -19,13 +19,11 @@ from components import reviewed_schema
 from components.baseline import BaselineDriver
 from components.ingest import source
 from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.pipeline import create_pipeline
 from pipeline.provenance.artifacts import ArtifactRef
 from pipeline.provenance.code import Code
 from pipeline.provenance.records import Scalar
-from pipeline.stages import create_pipeline
-
-IN_PROCESS: Final = frozenset({"ExampleGen", "ReviewedSchema", "SchemaGate", "Baseline", "SavedModelCheck", "Pusher"})
-"""Nodes whose executors need no TensorFlow: they run where the orchestrator runs."""
+from pipeline.stages import STAGES, Stage
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +46,11 @@ class Node:
     def id(self) -> str:
         """The node id, such as `Classifier`."""
         return str(self.proto.node_info.id)
+
+    @property
+    def stage(self) -> Stage:
+        """Its row of the table."""
+        return STAGES[self.id]
 
     @property
     def beam(self) -> bool:
@@ -85,11 +88,11 @@ class Node:
         """
         schema = inputs_utils.resolve_parameters_with_schema(self.proto.parameters)
         parameters: dict[str, Any] = data_types_utils.build_parsed_value_dict(schema)
-        if self.id == "ExampleGen":
+        if self.stage.depends_on == "data":
             parameters = source.resolve(parameters, staging)
-        elif self.id == "ReviewedSchema":
+        elif self.stage.depends_on == "schema":
             parameters = reviewed_schema.resolve(parameters, staging)
-        elif self.id == "Baseline":
+        elif self.stage.depends_on == "served":
             digests = {channel: [ref.sha256 for ref in refs] for channel, refs in inputs.items()}
             parameters = BaselineDriver.resolve(parameters, root, digests)
         return {name: value for name, value in parameters.items() if value is not None}

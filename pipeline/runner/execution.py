@@ -26,19 +26,19 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components import disk
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
-from pipeline.config.pipeline_config import TRAINERS, PipelineConfig
+from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.forkserver_client import CPU_ONLY, Progress, StageProcesses
 from pipeline.provenance import record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
-from pipeline.runner.compiled import IN_PROCESS, Node
+from pipeline.runner.compiled import Node
 from pipeline.runner.planner import Done, Planned
+from pipeline.stages import PUSHER
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
 
-VISIBLE: Final = frozenset({"Pusher"})
 """Nodes whose executor changes what others see, before anything is recorded."""
 
 Prepare = Callable[[Node, data_types.ExecutionInfo], None]
@@ -113,7 +113,7 @@ class Execution:
         )
         started, clock = time.time(), time.monotonic()
         self._prepare(self._node, info)
-        if self._node.id in VISIBLE:
+        if self._node.id == PUSHER:
             self._hold()
         try:
             output = self._execute(spec, info)
@@ -137,7 +137,7 @@ class Execution:
             self._context.ledger.lost(self._intent, why=why)
 
     def _execute(self, spec: message.Message, info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
-        if self._node.id in IN_PROCESS:
+        if self._node.stage.in_process:
             kind = (
                 beam_executor_operator.BeamExecutorOperator
                 if self._node.beam
@@ -154,7 +154,7 @@ class Execution:
         return execution_result_pb2.ExecutorOutput.FromString(answer)
 
     def _child_environment(self) -> dict[str, str]:
-        if self._node.id not in TRAINERS:
+        if not self._node.stage.trains:
             return dict(CPU_ONLY)
         config = self._context.config
         folder = config.paths.checkpoints / str(self._planned.key)

@@ -28,13 +28,14 @@ from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import read_ledger
-from pipeline.provenance.records import CLASSIFIER, ExecutionRecord
+from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_writable
 from pipeline.runner import devices, up_to_date
 from pipeline.runner.beam_job_service import JobService
 from pipeline.runner.progress import RunView
+from pipeline.stages import CLASSIFIER
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles

@@ -18,6 +18,7 @@ from pipeline.runner.dry_run import dry_run
 from pipeline.runner.planner import Done
 from pipeline.runner.run import Outcome
 from pipeline.runner.run_record import run_record
+from pipeline.stages import INGEST, PUSHER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def nothing_new(config: PipelineConfig, spans: Sequence[Span]) -> NothingNew | N
     done = {node: planned.reuse for node, planned in plan.nodes.items() if planned.reuse is not None}
     if len(done) < len(plan.nodes):
         return None
-    served = results.pushed(config.paths.root, done["Pusher"].record)
+    served = results.pushed(config.paths.root, done[PUSHER].record)
     if served is None:
         return None
     nodes = [
@@ -52,7 +53,7 @@ def nothing_new(config: PipelineConfig, spans: Sequence[Span]) -> NothingNew | N
         for node, planned in plan.nodes.items()
     ]
     outcome = Outcome(record=run_record(config, "", nodes, done, None, time.time()), error=None, train_s=0.0)
-    return NothingNew(outcome=outcome, why=_why(served.version, done["ExampleGen"], spans))
+    return NothingNew(outcome=outcome, why=_why(served.version, done[INGEST], spans))
 
 
 def _why(version: int, ingest: Done, spans: Sequence[Span]) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 from components.declaration import CODE_DIGEST
 from components.errors import BadInput, EnvironmentProblem
 from components.untrusted import parse_json, parse_object
-from pipeline.config.pipeline_config import TRAINERS
 from pipeline.provenance import records
 from pipeline.provenance.artifacts import ArtifactRef, difference
 from pipeline.provenance.records import ExecutionRecord, Scalar
@@ -24,6 +23,7 @@ from pipeline.provenance.results import still_served
 from pipeline.root.paths import RunPaths
 from pipeline.runner import resumption
 from pipeline.runner.compiled import Node
+from pipeline.stages import PUSHER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class Planner:
         return dataclasses.replace(asked, reuse=done_before, why=f"unchanged since run {record.run_id}")
 
     def _epochs_kept(self, node: Node, key: str) -> int | None:
-        if node.id not in TRAINERS or not self.resumes:
+        if not node.stage.trains or not self.resumes:
             return None
         return resumption.epochs_kept(self.paths.checkpoints / key)
 
@@ -140,7 +140,7 @@ class Planner:
                 return Fault(why=f"{entry.path} was collected by `lineage gc`", is_damage=False)
             if changes := difference(self.paths.root, entry):
                 return Fault(why=f"{entry.path} was changed on disk ({changes})", is_damage=True)
-        if node.id == "Pusher" and not still_served(self.paths.root, record):
+        if node.id == PUSHER and not still_served(self.paths.root, record):
             return Fault(why="what it pushed is not the newest served version", is_damage=False)
         return None
 

@@ -18,7 +18,7 @@ from tfx.orchestration.portable import data_types, launcher
 from components import disk, savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.serving import raise_floor
-from pipeline.config.pipeline_config import TRAINERS, PipelineConfig, Reuse
+from pipeline.config.pipeline_config import PipelineConfig, Reuse
 from pipeline.maintenance import recovery
 from pipeline.metadata import tfx
 from pipeline.metadata.address import SqliteFile
@@ -40,6 +40,7 @@ from pipeline.runner.execution import SPECS, Execution, RunContext
 from pipeline.runner.planner import Done, Planned, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
+from pipeline.stages import CLASSIFIER, PUSHER, SCHEMA_GATE, TRAINERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -269,25 +270,25 @@ class Run:
         if node.id in TRAINERS:
             # The check's bare interpreter imports TensorFlow while the models train.
             savedmodel_check.prewarm()
-        if node.id == "Pusher":
+        if node.id == PUSHER:
             self._write_provenance(node, info)
 
     def _write_provenance(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Gives the Pusher the manifest that goes into the served version, built from the records of its inputs."""
         heads = [self._done[producer].hash for producer in node.producers]
-        model = self._done["Classifier"].record.outputs["model"][0]
+        model = self._done[CLASSIFIER].record.outputs["model"][0]
         folder = Path(info.tmp_dir) / str(info.execution_id)
         candidate.write(folder, model, record_store.scan(self._config.paths.records), heads, self._sign_key)
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
     def _sign_again(self) -> None:
         """Signs what is served where the push was reused, or found its bytes there already."""
-        served = results.pushed(self._config.paths.root, self._done["Pusher"].record)
+        served = results.pushed(self._config.paths.root, self._done[PUSHER].record)
         if self._sign_key is not None and served is not None:
             signing.sign(self._config.paths.root / served.path, self._sign_key)
 
     def _say_warnings(self, node: Node) -> None:
-        if node.id == "SchemaGate":
+        if node.id == SCHEMA_GATE:
             for warning in results.gate_warnings(self._config.paths.root, self._done[node.id].record):
                 self._view.say(f"warning: SchemaGate: {warning}")
 

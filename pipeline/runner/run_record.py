@@ -14,6 +14,7 @@ from pipeline.process.signals import Interrupted
 from pipeline.provenance import records, results
 from pipeline.provenance.artifacts import ROOT_MARK
 from pipeline.runner.planner import Done
+from pipeline.stages import INGEST
 
 Stopped = MnistTfxError | Interrupted | None
 
@@ -85,9 +86,9 @@ def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] |
 
 def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.DataSource, ...]:
     """Returns the data files as this run was given them, also where ingest was cached under other names."""
-    if "ExampleGen" not in done:
+    if INGEST not in done:
         return ()
-    folder = config.paths.root / str(done["ExampleGen"].record.parameters["input_base"])
+    folder = config.paths.root / str(done[INGEST].record.parameters["input_base"])
     payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
     # Later entries of the same path replace earlier ones: the file was compressed again since.
     noted = {entry["path"]: entry for entry in read_sources(folder / SOURCES)}

@@ -17,8 +17,8 @@ from components.errors import MnistTfxError
 from components.schema_files import PROFILE_NAME, SCHEMA_NAME, profile_file
 from components.serving import PROVENANCE, versions
 from components.settings import Settings
-from pipeline.provenance.parameters import SECTIONS
 from pipeline.provenance.statement import read_statement
+from pipeline.stages import SECTIONS
 
 DATA: Final = "data/"
 CODE: Final = "code/"

@@ -12,9 +12,9 @@ from command_line import PROJECT, mnist_tfx
 from components.digest import tree_digest
 from components.ingest import idx, source
 from components.schema_files import find_reviewed
-from pipeline.config.pipeline_config import CODE
 from pipeline.config.request import Request, configure, settings_and_paths
 from pipeline.runner import up_to_date
+from pipeline.stages import STAGES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -85,7 +85,7 @@ def test_provenance_alone_knows_the_same_work(served):
     asked = {
         "payload_digests": digests,
         "settings": up_to_date.sections(settings),
-        "code": {node: configure(request, settings, paths, files).code[node].digest for node in CODE},
+        "code": {node: configure(request, settings, paths, files).code[node].digest for node in STAGES},
         "schema": up_to_date.schema_digests(find_reviewed(settings.data.geometry).schema),
     }
     provenance = up_to_date.newest_served(paths.serving).provenance

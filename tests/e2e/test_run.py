@@ -12,7 +12,7 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 
 from components.digest import tree_digest
-from pipeline.config.pipeline_config import CODE
+from pipeline.stages import STAGES
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,7 @@ SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 def test_a_first_run_executes_every_node_and_serves_version_1(first_run):
     root, answer = first_run
     assert answer.states() == dict.fromkeys(answer.states(), "executed")
-    assert set(answer.states()) == set(CODE)
+    assert set(answer.states()) == set(STAGES)
     assert answer.json["version"] == 1
     assert (root / "serving" / "1" / "saved_model.pb").is_file()
 

@@ -8,18 +8,18 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 
 from components.serving import PROVENANCE
-from pipeline.config.pipeline_config import CODE
 from pipeline.lineage.impact import impact_of_picture
 from pipeline.lineage.index import open_history
 from pipeline.lineage.rows import usage
 from pipeline.provenance.statement import parse_statement
+from pipeline.stages import STAGES
 
 pytestmark = pytest.mark.e2e
 
 SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 WITHOUT = ("--set", "autoencoder=null", "--set", "evaluation.reconstruction_mse=null")
 QUICK = ("--set", "classifier.epochs=15", "--set", "evaluation.accuracy=0.8", "--set", "evaluation.baseline_margin=0.2")
-NODES = set(CODE) - {"Autoencoder"}
+NODES = set(STAGES) - {"Autoencoder"}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def broken(document: Document, change: Callable[[Any], None]) -> Document:
 @functools.cache
 def stock(*, schema_2_1: bool, suffix: str = ".yaml") -> Document:
     """Returns our pipeline as TFX's own compiler writes it."""
-    from pipeline.stages import create_pipeline
+    from pipeline.pipeline import create_pipeline
 
     compiled("oss")  # the first import decides what TFX's packages are
     paths, files = RunPaths(Path("/root-of-this-machine")), DataFiles(form="idx", parts=())

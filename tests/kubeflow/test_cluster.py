@@ -7,15 +7,15 @@ import yaml
 from command_line import PROJECT
 
 from components.errors import BadInput
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow.compiler import cluster, images
 from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, Wishes
 from pipeline.kubeflow.compiler.images import gpu_variant
 from pipeline.kubeflow.compiler.platform_document import NOT_ON_VERTEX, refuse_for_vertex
-from pipeline.kubeflow.compiler.pods import TRAINERS, Images, pods
+from pipeline.kubeflow.compiler.pods import Images, pods
 from pipeline.kubeflow.compiler.resources import cores, gigabytes, resources
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.names import DRIVER
+from pipeline.stages import STAGES, TRAINERS
 
 EXAMPLE = PROJECT / "kubeflow" / "cluster.example.yaml"
 IMAGE = Images(cpu="reg.example/mnist-tfx:1")
@@ -165,7 +165,7 @@ def test_the_gpu_image_has_the_tag_with_gpu_behind_it(image, wanted):
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_both_trainers_ask_for_one_gpu_and_nobody_else_does(target):
     found = pods(cluster.DEFAULT, target, IMAGE)
-    assert tuple(found) == (DRIVER, *CODE)
+    assert tuple(found) == (DRIVER, *STAGES)
     with_gpu = {node: pod for node, pod in found.items() if pod.accelerator}
     assert tuple(with_gpu) == TRAINERS == ("Autoencoder", "Classifier")
     assert {pod.accelerator for pod in with_gpu.values()} == {(target.accelerator, 1)}

@@ -18,14 +18,14 @@ from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits, from_bucket
 from components.errors import BadInput, MnistTfxError
 from components.schema_files import schema_digest
 from components.settings import Settings
-from pipeline.config.pipeline_config import CODE
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow import names
-from pipeline.kubeflow.compiler.containers import COMMAND, NEVER_CACHED
+from pipeline.kubeflow.compiler.containers import COMMAND, SERVING_READERS
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.compiler.warnings import doubts
 from pipeline.kubeflow.document import read, write
 from pipeline.kubeflow.lint.check import lint
+from pipeline.stages import STAGES
 
 EXAMPLE = PROJECT / "kubeflow" / "cluster.example.yaml"
 TARGETS = pytest.mark.parametrize("target", ROOTS)
@@ -43,7 +43,7 @@ def arguments(document, name):
 @TARGETS
 def test_every_node_and_the_driver_is_a_task_under_a_name_that_argo_takes(target):
     tasks = digits(target).tasks
-    assert set(tasks) == {names.DRIVER, *CODE}
+    assert set(tasks) == {names.DRIVER, *STAGES}
     assert all(names.TASK_NAME.fullmatch(name) and not name.endswith("-driver") for name in tasks)
 
 
@@ -227,7 +227,7 @@ def test_records_travel_along_every_arrow(target):
 
 
 def test_what_depends_on_the_world_is_never_cached():
-    assert {task.name for task in digits().tasks.values() if not task.cached} == set(NEVER_CACHED)
+    assert {task.name for task in digits().tasks.values() if not task.cached} == set(SERVING_READERS)
     # Records of a task that is never cached are new artifacts each time, and so would be the key of whoever read them.
     assert "artifacts" not in digits().tasks["ExampleGen"].spec["inputs"]
 
@@ -240,7 +240,7 @@ def test_every_container_runs_our_entrypoint_on_its_own_inputs(target):
         assert option(task, "--json_serialized_invocation_args") == "{{$}}"
         assert json.loads(option(task, "--json_serialized_inputs_spec_args")) == task.component["inputDefinitions"]
         assert option(task, "--pipeline") == "digits"
-    nodes = {name: name for name in CODE} | {names.DRIVER: None}
+    nodes = {name: name for name in STAGES} | {names.DRIVER: None}
     assert arguments(document, "--node") == nodes
     assert arguments(document, "--driver")[names.DRIVER] == "ExampleGen"
     executors = arguments(document, "--executor_class_path")

@@ -18,10 +18,10 @@ from command_line import PROJECT, Answer, mnist_tfx
 from kubeflow.conftest import compiled_file
 from toy_pipelines import run
 
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import document, names
 from pipeline.provenance import record_store
 from pipeline.provenance.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
+from pipeline.stages import STAGES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -53,7 +53,7 @@ def test_a_simulated_run_serves_a_version_whose_audit_passes_from_its_records_al
     assert {answer.json["audit"]["verdicts"][name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
     assert findings(root) == []
     assert not (root / "metadata.db").exists()
-    assert {state for node, state in answer.states().items() if node in CODE} == {"executed"}
+    assert {state for node, state in answer.states().items() if node in STAGES} == {"executed"}
 
 
 def test_a_simulated_run_is_as_good_as_a_local_one(

@@ -20,12 +20,12 @@ from components.errors import BadInput
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_yaml
 from components.wording import Wanted, as_written, joined, problems
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.names import DRIVER
 from pipeline.kubeflow.places import in_bucket
+from pipeline.stages import STAGES
 
-NODES: Final = (DRIVER, *CODE)
+NODES: Final = (DRIVER, *STAGES)
 """The tasks that run a container, in the order of the flow."""
 
 LARGEST_FILE: Final = MIB

@@ -9,16 +9,13 @@ from components.digest import canonical_json
 from components.training.process import DEVICE
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.cluster import Cluster
-from pipeline.kubeflow.compiler.data_tasks import EXAMPLE_GEN
 from pipeline.kubeflow.compiler.platform_document import sign_key_file
-from pipeline.kubeflow.compiler.pods import SERVING_READERS, SIGNER, Pod
+from pipeline.kubeflow.compiler.pods import SERVING_READERS, Pod
 from pipeline.kubeflow.compiler.resources import resources
 from pipeline.kubeflow.compiler.stock import Stock
+from pipeline.stages import INGEST, PUSHER
 
 COMMAND: Final = ("python", "-m", names.ENTRYPOINT)
-NEVER_CACHED: Final = (names.DRIVER, "Baseline", "Pusher")
-"""What is served now, and what the data holds now, is in no key of KFP's."""
-
 NO_GPU: Final = {"CUDA_VISIBLE_DEVICES": "-1"}
 """For a container that asks for no device, on a machine that has one."""
 
@@ -49,7 +46,7 @@ def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str,
         ]
         spec["deploymentSpec"]["executors"][f"{node}_executor"] = {"container": _container(pod, args)}
         task = spec["root"]["dag"]["tasks"][node]
-        task["cachingOptions"] = {"enableCache": node not in NEVER_CACHED}
+        task["cachingOptions"] = {"enableCache": node not in SERVING_READERS}
         if pod.wishes.retries:
             task["retryPolicy"] = _retry_policy(pod.wishes.retries)
 
@@ -67,7 +64,7 @@ def _container(pod: Pod, args: list[str]) -> dict[str, Any]:
 def _what_to_run(node: str, stock: Stock) -> list[str]:
     pipeline = ["--pipeline", stock.spec["pipelineInfo"]["name"]]
     if node == names.DRIVER:
-        return ["--driver", EXAMPLE_GEN, *pipeline]
+        return ["--driver", INGEST, *pipeline]
     return ["--node", node, *pipeline, "--executor_class_path", stock.executors[node]]
 
 
@@ -78,7 +75,7 @@ def _invocation(component: Mapping[str, Any]) -> list[str]:
 
 def _mounted_files(node: str, cluster: Cluster) -> list[str]:
     serving = ["--serving", cluster.serving.path] if node in SERVING_READERS else []
-    if node != SIGNER or cluster.sign_key is None:
+    if node != PUSHER or cluster.sign_key is None:
         return serving
     return [*serving, "--sign-key", sign_key_file(cluster.sign_key)]
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from components.settings import Settings
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.data_source import DataSource
+from pipeline.stages import INGEST, REVIEWED_SCHEMA
 
-EXAMPLE_GEN: Final = "ExampleGen"
 FROM_DRIVER: Final = (names.FINGERPRINT, names.IS_NEW)
 ARTIFACT: Final[dict[str, Any]] = {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}
 """Of any artifact that TFX has no type for."""
@@ -53,7 +53,7 @@ def _add_driver(spec: Spec, source: DataSource, settings: Settings, form: str) -
         "settings": _constant(settings.data.to_json()),
         names.RECIPE: _constant(settings.to_json()),
         names.SPANS: _constant(str(source.spans)),
-        names.SCHEMA: spec["root"]["dag"]["tasks"]["ReviewedSchema"]["inputs"]["parameters"]["source"],
+        names.SCHEMA: spec["root"]["dag"]["tasks"][REVIEWED_SCHEMA]["inputs"]["parameters"]["source"],
     }
     component = {
         "inputDefinitions": {"parameters": dict.fromkeys(parameters, STRING)},
@@ -66,18 +66,18 @@ def _add_driver(spec: Spec, source: DataSource, settings: Settings, form: str) -
 
 
 def _complete_example_gen(spec: Spec, source: DataSource) -> None:
-    task = spec["root"]["dag"]["tasks"][EXAMPLE_GEN]
+    task = spec["root"]["dag"]["tasks"][INGEST]
     task["inputs"]["parameters"] |= {
         names.SOURCE: _of_pipeline(names.SOURCE),
         names.SPANS: _constant(str(source.spans)),
         **{name: _of_task(names.DRIVER, name) for name in FROM_DRIVER},
     }
-    definitions = spec["components"][EXAMPLE_GEN]["inputDefinitions"]
+    definitions = spec["components"][INGEST]["inputDefinitions"]
     definitions["parameters"] |= dict.fromkeys((names.SPANS, *FROM_DRIVER), STRING)
     task["dependentTasks"] = [*task.get("dependentTasks", ()), names.DRIVER]
     task["triggerPolicy"] = {"condition": names.TRIGGER}
     if source.in_bucket:
-        _read_data(spec, EXAMPLE_GEN)
+        _read_data(spec, INGEST)
 
 
 def _read_data(spec: Spec, name: str) -> None:

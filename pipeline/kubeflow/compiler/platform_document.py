@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from components.errors import BadInput
 from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SignKey, Toleration, Wishes
-from pipeline.kubeflow.compiler.pods import SERVING_READERS, SIGNER, Pod
+from pipeline.kubeflow.compiler.pods import SERVING_READERS, Pod
 from pipeline.kubeflow.document import KUBERNETES, PLATFORMS
+from pipeline.stages import PUSHER
 
 SIGN_KEY_FOLDER: Final = "/etc/mnist-tfx/sign-key"
 
@@ -49,7 +50,7 @@ def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, An
         config = _from_wishes(pod.wishes)
         if node in SERVING_READERS:
             config.setdefault("pvcMount", []).append(_mount(cluster.serving.claim, cluster.serving.path))
-        if node == SIGNER and cluster.sign_key is not None:
+        if node == PUSHER and cluster.sign_key is not None:
             config["secretAsVolume"] = [_secret_folder(cluster.sign_key)]
         if config:
             executors[f"{node}_executor"] = config

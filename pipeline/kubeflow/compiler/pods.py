@@ -6,16 +6,15 @@ import dataclasses
 from typing import Final
 
 from components.errors import BadInput
-from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, Wishes
 from pipeline.kubeflow.compiler.images import gpu_variant, require_reference
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.names import DRIVER
+from pipeline.stages import STAGES, TRAINERS
 
-SERVING_READERS: Final = (DRIVER, "Baseline", "Pusher")
-"""The tasks that the volume of served versions is mounted in."""
-
-SIGNER: Final = "Pusher"
+SERVING_READERS: Final = (DRIVER, *(stage.id for stage in STAGES.values() if stage.reads_serving))
+"""The tasks that the volume of served versions is mounted in; what is served now, and what the data holds now, is in no
+key of KFP's, so they are never cached."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def compile_stock(config: PipelineConfig, *, image: str, command: Sequence[str])
         with orchestrating():
             from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as stock
 
-            from pipeline.stages import create_pipeline
+            from pipeline.pipeline import create_pipeline
 
             _complete_bare_package()
         pipeline = create_pipeline(config)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from pipeline.config.beam import engine_of
 from pipeline.config.beam_engines import DIRECT, Engine
-from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow import buckets
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import VERTEX, Document, Task
 from pipeline.kubeflow.names import CHECKPOINT_FOLDER
+from pipeline.stages import TRAINERS
 
 
 def doubts(document: Document) -> Iterator[str]:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from components.untrusted import read_object
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import names
 from pipeline.kubeflow.gather import copies, mirror
 from pipeline.kubeflow.gather.mirror import Known, Mirrored
@@ -24,13 +23,14 @@ from pipeline.provenance import artifacts, attempts, record_store, records, resu
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
-from pipeline.provenance.pushes import PUSHER, note_push, version_of
+from pipeline.provenance.pushes import note_push, version_of
 from pipeline.provenance.records import DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.root.identity import check_identity, claim
 from pipeline.root.lock import locked
 from pipeline.root.paths import RunPaths
+from pipeline.stages import EVALUATOR, PUSHER, STAGES
 
-VERIFIED: Final = ("Evaluator", PUSHER)
+VERIFIED: Final = (EVALUATOR, PUSHER)
 """Nodes whose artifacts a run's record is read from."""
 
 SIGNATURE: Final = ("shape", "pixel_max", "label_count")
@@ -133,7 +133,7 @@ def _gathered(run: Mirrored) -> Gathered:
         pipeline=next(iter(found)).pipeline,
         status="ok" if pushed else "failed",
         error=None if pushed else {"kind": "Unknown", "what": "the run left no push"},
-        nodes=tuple(nodes[node] for node in CODE if node in nodes),
+        nodes=tuple(nodes[node] for node in STAGES if node in nodes),
         lineage=run.lineage,
         started=records.timestamp(min(times)),
         finished=records.timestamp(max(times)),
@@ -229,7 +229,7 @@ def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> R
     done = {node: behind[hash_] for node, hash_ in hashes.items()}
     finished = {node.id for node in run.nodes if node.state in ("executed", "cached")} & done.keys()
     # Importer and driver are Kubeflow's tasks, not nodes of the pipeline: they leave no record.
-    nodes = [n for n in run.nodes if n.id in CODE]
+    nodes = [n for n in run.nodes if n.id in STAGES]
     return RunRecord(
         run_id=run.run_id,
         recipe=run.pipeline,

@@ -12,9 +12,10 @@ from pathlib import Path
 from components.errors import BadInput, MnistTfxError
 from pipeline.kubeflow import names
 from pipeline.provenance import attempts, record_store
-from pipeline.provenance.pushes import PUSHER, version_of
+from pipeline.provenance.pushes import version_of
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER
 
 Known = Mapping[str, ExecutionRecord]
 

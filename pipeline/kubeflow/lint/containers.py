@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow.compiler import images
 from pipeline.kubeflow.compiler.containers import COMMAND
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.document import OSS, Document, Task
 from pipeline.kubeflow.lint.fault import WARNING, Fault
+from pipeline.stages import TRAINERS
 
 MAX_ARGUMENT: Final = 131_072
 """Bytes of one argument with the zero behind it: MAX_ARG_STRLEN of Linux's execve."""

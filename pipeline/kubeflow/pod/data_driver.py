@@ -15,7 +15,6 @@ from components.schema_files import find_reviewed
 from components.settings import Settings
 from components.untrusted import parse_json
 from components.wording import validated
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.pod import data, delivery, schemas
 from pipeline.kubeflow.pod.data import Digested
@@ -23,6 +22,7 @@ from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Invocation
 from pipeline.provenance.code import code_of, lock_digest
 from pipeline.runner import up_to_date
+from pipeline.stages import STAGES
 
 
 def run(invocation: Invocation, serving: str, scratch: Path) -> None:
@@ -67,6 +67,6 @@ def _work(invocation: Invocation, settings: Settings, digested: Digested) -> dic
     return {
         "payload_digests": digested.payloads,
         "settings": up_to_date.sections(settings),
-        "code": {node: code_of(modules, lock).digest for node, modules in CODE.items()},
+        "code": {stage.id: code_of(stage.modules, lock).digest for stage in STAGES.values()},
         "schema": up_to_date.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import reviewed_schema
+from components.atomic_pusher import BLESSINGS
 from components.baseline import BaselineDriver
 from components.declaration import CODE_DIGEST
 from components.errors import MnistTfxError, Refused
@@ -25,7 +26,6 @@ from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS
 from pipeline.config.beam import engine_of
 from pipeline.config.beam_engines import DIRECT
-from pipeline.config.pipeline_config import CODE
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
@@ -39,11 +39,10 @@ from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, Arti
 from pipeline.provenance.code import Code, code_of, lock_digest
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
-from pipeline.provenance.pushes import PUSHER
 from pipeline.provenance.records import ExecutionRecord, Scalar
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER, STAGES
 
-BLESSINGS: Final = {"model_blessing": "Evaluator", "infra_blessing": "SavedModelCheck"}
 READ: Final = "read"
 """Folder of the pod's root for copies of what is read."""
 
@@ -144,7 +143,7 @@ class _Execution:
 
     def _code(self, lock: str) -> Code:
         """Returns the node's code in this image, which has to be what the pipeline was compiled from."""
-        found = code_of(CODE[self._task.node], lock)
+        found = code_of(STAGES[self._task.node].modules, lock)
         wanted = self._task.invocation.parameters.get(CODE_DIGEST)
         if found.digest != wanted:
             raise Refused(
@@ -159,11 +158,12 @@ class _Execution:
     def _resolved(self, known: Upstream) -> dict[str, Scalar]:
         """Returns the execution properties, those that follow from the bytes of data, schema or served model filled in."""
         given, root = dict(self._task.invocation.parameters), self._paths.root
-        if self._task.node == "ExampleGen":
+        depends_on = STAGES[self._task.node].depends_on
+        if depends_on == "data":
             given = data.resolve(self._task.invocation, root)
-        elif self._task.node == "ReviewedSchema":
+        elif depends_on == "schema":
             given = reviewed_schema.resolve({**given, "source": _schema_folder(given)}, root)
-        elif self._task.node == "Baseline":
+        elif depends_on == "served":
             digests = {channel: [ref.sha256] for channel, ref in known.refs.items()}
             given = BaselineDriver.resolve(given, root, digests)
         return {name: value for name, value in given.items() if value is not None}
@@ -294,7 +294,8 @@ def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
 
 def _require_blessed(known: Upstream) -> None:
     """Refuses a candidate that was not blessed; the step that did not bless it has kept its evidence."""
-    for channel, node in BLESSINGS.items():
+    for channel in BLESSINGS:
+        node = STAGES[PUSHER].inputs[channel].partition(".")[0]
         if known.artifacts[channel].metadata.get("blessed") != 1:
             maker = known.records[str(known.refs[channel].record)]
             assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it

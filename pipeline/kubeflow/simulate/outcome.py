@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from components.errors import MnistTfxError, Refused
 from pipeline.audit.findings import Audit, exit_code
-from pipeline.config.pipeline_config import TRAINERS
 from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
 from pipeline.kubeflow.simulate.buckets import Buckets
@@ -22,9 +21,8 @@ from pipeline.process.signals import Interrupted
 from pipeline.provenance.records import NodeOutcome, RunRecord
 from pipeline.root.paths import RunPaths
 from pipeline.runner.local import not_run, process_age
+from pipeline.stages import INGEST, PUSHER, TRAINERS
 
-INGEST: Final = "ExampleGen"
-PUSHER: Final = "Pusher"
 FINDINGS: Final = "findings"
 
 Stopped = MnistTfxError | Interrupted | None

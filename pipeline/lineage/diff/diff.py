@@ -20,7 +20,6 @@ from pipeline.lineage.diff.facts import (
     ENVIRONMENT,
     FILES,
     GIT,
-    INGEST,
     LOCK,
     SCHEMA,
     SETTINGS,
@@ -32,6 +31,7 @@ from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded
 from pipeline.provenance import parameters
 from pipeline.provenance.records import DATA, ExecutionRecord
+from pipeline.stages import EVALUATOR, INGEST
 
 ROWS, NODES, METRICS = "data", "nodes", "metrics"
 CAUSES: Final = (ROWS, SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK, NODES)
@@ -262,7 +262,7 @@ def _metrics(before: RecordedVersion, after: RecordedVersion) -> tuple[list[Chan
     old, new = (_figures(side or {}) for side in sides)
     keys = sorted(old.keys() | new.keys())
     return [
-        Change(key=key, old=old.get(key), new=new.get(key), nodes=("Evaluator",), reaches_model=False)
+        Change(key=key, old=old.get(key), new=new.get(key), nodes=(EVALUATOR,), reaches_model=False)
         for key in keys
         if not _same_figure(old.get(key), new.get(key))
     ], ()
@@ -284,11 +284,11 @@ def _tensors(version: RecordedVersion) -> dict[str, Tensor]:
 
 def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
     """Returns a version's metrics from the record of its run, or from the evaluation itself; None if both are gone."""
-    if version.metrics is not None or "Evaluator" not in version.executions:
+    if version.metrics is not None or EVALUATOR not in version.executions:
         return version.metrics
     from components.evaluation.results import read_metrics
 
-    evaluation = version.executions["Evaluator"].outputs["evaluation"][0]
+    evaluation = version.executions[EVALUATOR].outputs["evaluation"][0]
     try:
         return read_metrics(version.root / evaluation.path)
     except EnvironmentProblem:

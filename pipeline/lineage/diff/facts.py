@@ -6,18 +6,17 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipeline.lineage.versions import MODEL
 from pipeline.provenance import parameters
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.stages import CLASSIFIER, INGEST, REVIEWED_SCHEMA
 
 SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK = "schema", "code", "settings", "environment", "lock"
 FILES, GIT, BASELINE = "files", "git", "baseline"
 
-INGEST, REVIEWED_SCHEMA = "ExampleGen", "ReviewedSchema"
 _NOT_SETTINGS: Final = frozenset(
     {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form", "span")}
     | {f"{REVIEWED_SCHEMA}.{name}" for name in ("schema_sha256", "source", "geometry")}
-    | {"Baseline.baseline_digest"}
+    | {f"{BASELINE}.baseline_digest"}
 )
 """Properties that stand for data, schema and baseline, which are compared by themselves."""
 
@@ -46,9 +45,9 @@ def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
     if record.node == REVIEWED_SCHEMA:
         yield SCHEMA, "geometry", record.parameters.get("geometry")
         yield from ((SCHEMA, path, file["sha256"]) for path, file in _files(record).items() if "sha256" in file)
-    if record.node == MODEL:
+    if record.node == CLASSIFIER:
         yield from ((GIT, k, v) for k, v in dataclasses.asdict(record.git).items())
-    if record.node == "Baseline":
+    if record.node == BASELINE:
         yield BASELINE, "sha256", record.parameters.get("baseline_digest")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.lineage.export.evidence import CODE, DATA, LOCK, SUBJECT, Evidence, Item
 from pipeline.provenance.statement import COMMIT, RECORDS, SHA256, TREE
+from pipeline.stages import INGEST, STAGES
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 
 PROPERTY: Final = "mnist-tfx:"
 MODEL_REF: Final = "model"
-TASKS: Final[Mapping[str, str]] = {
-    "ExampleGen": "copy",
-    "SchemaGate": "test",
-    "ExampleValidator": "test",
-    "Evaluator": "test",
-    "SavedModelCheck": "test",
-    "StatisticsGen": "scan",
-}
-"""{node: CycloneDX's word for what it does}; all others build."""
 
 
 def cyclonedx(evidence: Evidence) -> str:
@@ -133,7 +125,7 @@ def _edges(evidence: Evidence) -> dict[str, list[str]]:
 
 
 def _model_card(evidence: Evidence) -> dict[str, Any]:
-    data = [item for item in evidence.items if item.name.startswith((DATA, "ExampleGen/examples"))]
+    data = [item for item in evidence.items if item.name.startswith((DATA, f"{INGEST}/examples"))]
     metrics = [{"type": name, "value": str(value), "slice": "test"} for name, value in evidence.metrics.items()]
     return {
         "modelParameters": {
@@ -169,7 +161,7 @@ def _task(evidence: Evidence, known: str) -> dict[str, Any]:
         "bom-ref": f"task/{record.node}@{known[:16]}",
         "uid": known,
         "name": record.node,
-        "taskTypes": [TASKS.get(record.node, "build")],
+        "taskTypes": [STAGES[record.node].task if record.node in STAGES else "build"],
         "timeStart": record.started,
         "timeEnd": record.finished,
         "inputs": [{"resource": {"ref": ref}} for ref in read],

@@ -30,11 +30,11 @@ from pipeline.provenance.statement import (
     statement_bytes,
 )
 from pipeline.root.paths import RunPaths
+from pipeline.stages import EVALUATOR, INGEST
 
 SUBJECT, DEPENDENCY, BYPRODUCT = "subject", "dependency", "byproduct"
 DIGESTS: Final = (SHA256, TREE, MERKLE)
 CODE, LOCK, DATA, ROWS = "code/", "requirements.lock", "data/", "rows"
-INGEST, EVALUATOR = "ExampleGen", "Evaluator"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, of_each_class
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.stages import INGEST, REVIEWED_SCHEMA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,9 +85,9 @@ def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
     Raises:
       NotThereError: if nothing was ingested.
     """
-    folder = evidence.artifact("ExampleGen", "examples")
-    facts = evidence.read_json("ExampleGen", "examples", "data.json")
-    profiles = evidence.read_json("ExampleGen", "examples", "profile.json")["splits"]
+    folder = evidence.artifact(INGEST, "examples")
+    facts = evidence.read_json(INGEST, "examples", "data.json")
+    profiles = evidence.read_json(INGEST, "examples", "profile.json")["splits"]
     data = evidence.settings.data
     counted = _counted(folder)
     splits = [
@@ -230,7 +231,7 @@ def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture
 def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     """Returns {feature: what the reviewed schema says of it}, read off the text as it was reviewed."""
     try:
-        text = (evidence.artifact("ReviewedSchema", "schema") / "schema.pbtxt").read_text(encoding="utf-8")
+        text = (evidence.artifact(REVIEWED_SCHEMA, "schema") / "schema.pbtxt").read_text(encoding="utf-8")
     except (NotThereError, OSError):
         return ()
     found = []

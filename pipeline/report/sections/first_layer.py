@@ -15,6 +15,7 @@ from components.settings import DataSettings, Settings
 from pipeline.report import mosaics
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.stages import CLASSIFIER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def first_layer(evidence: Evidence) -> FirstLayer:
     Raises:
       NotThereError: if it kept none.
     """
-    kept = read(evidence.artifact("Classifier", "model_run") / WEIGHTS)
+    kept = read(evidence.artifact(CLASSIFIER, "model_run") / WEIGHTS)
     return of_weights(kept, evidence.settings.data, _width(evidence.settings))
 
 

@@ -13,8 +13,7 @@ from pipeline.report import charts
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import Evidence, NotThereError
-
-NODES = ("Autoencoder", "Classifier")
+from pipeline.stages import AUTOENCODER, TRAINERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ def training_curves(evidence: Evidence, answers: Arrays) -> TrainingCurves:
     Raises:
       NotThereError: if nothing was trained.
     """
-    trained = tuple(_trained(evidence, node, answers) for node in NODES)
+    trained = tuple(_trained(evidence, node, answers) for node in TRAINERS)
     if all(one.absent for one in trained):
         raise NotThereError("; ".join(one.absent for one in trained))
     return TrainingCurves(trained=trained, principal=_principal(answers))
@@ -80,7 +79,7 @@ def _loss(node: str, training: Mapping[str, Any], answers: Arrays) -> Picture:
         f"{history[0]['val_loss']:.4f} to {history[-1]['val_loss']:.4f}, least {best['val_loss']:.4f} in epoch "
         f"{best['number']}; on train {history[-1]['loss']:.4f} in the end"
     )
-    if node == "Autoencoder" and name == "mse" and f"principal_{VALIDATION}" in answers:
+    if node == AUTOENCODER and name == "mse" and f"principal_{VALIDATION}" in answers:
         latent = int(answers["latent"])
         level = float(answers[f"principal_{VALIDATION}"][list(answers["principal_sizes"]).index(latent)])
         axes.axhline(level, color=charts.SOFT, linestyle=(0, (4, 3)), linewidth=1.2, label=f"PCA, {latent} components")

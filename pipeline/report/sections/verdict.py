@@ -12,12 +12,11 @@ from components.profile import ASPECTS
 from components.untrusted import read_object
 from pipeline.report.intervals import wilson
 from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.stages import EVALUATOR, SAVED_MODEL_CHECK, SCHEMA_GATE
 
 PASSED, FAILED, WARNED, UNASKED = "passed", "failed", "warned", "not asked"
 
 METRICS: Final = (("accuracy", "accuracy"), ("loss", "cross entropy"), ("reconstruction_mse", "reconstruction MSE"))
-
-CHECKED: Final = "SavedModelCheck"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,14 +138,14 @@ def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headl
 
 def _evaluation(evidence: Evidence) -> Gate:
     try:
-        verdict = read_verdict(evidence.artifact("Evaluator", "evaluation"))
+        verdict = read_verdict(evidence.artifact(EVALUATOR, "evaluation"))
     except (NotThereError, EnvironmentProblem) as err:
-        return Gate(node="Evaluator", absent=str(err))
+        return Gate(node=EVALUATOR, absent=str(err))
     metrics = evidence.run.metrics or {}
     beside = metrics.get("baseline")
     baseline = beside if isinstance(beside, dict) else {}
     return Gate(
-        node="Evaluator",
+        node=EVALUATOR,
         answers=tuple(
             Answer(
                 name=check.name.replace("_", " "),
@@ -163,9 +162,9 @@ def _evaluation(evidence: Evidence) -> Gate:
 
 def _check(evidence: Evidence) -> Gate:
     try:
-        found = evidence.read_json(CHECKED, "blessing", "check.json")
+        found = evidence.read_json(SAVED_MODEL_CHECK, "blessing", "check.json")
     except NotThereError as err:
-        return Gate(node=CHECKED, absent=str(err))
+        return Gate(node=SAVED_MODEL_CHECK, absent=str(err))
     reasons = "; ".join(found["reasons"])
     answer = Answer(
         name="answers in a bare interpreter",
@@ -175,18 +174,18 @@ def _check(evidence: Evidence) -> Gate:
         state=PASSED if found["blessed"] else FAILED,
         why=reasons or f"loaded in {found['load_s']:.2f} s by TensorFlow {found['tensorflow']}",
     )
-    return Gate(node=CHECKED, answers=(answer,))
+    return Gate(node=SAVED_MODEL_CHECK, answers=(answer,))
 
 
 def _schema_gate(evidence: Evidence) -> Gate:
     try:
         checks = _gate_report(evidence)["checks"]
     except (NotThereError, OSError, ValueError) as err:
-        return Gate(node="SchemaGate", absent=str(err))
+        return Gate(node=SCHEMA_GATE, absent=str(err))
     measured = [check for check in checks if check["passed"] and check["aspect"] in ASPECTS]
     loud = [check for check in checks if not check["passed"]]
     return Gate(
-        node="SchemaGate",
+        node=SCHEMA_GATE,
         answers=tuple(map(_gate_answer, loud)),
         distances=_distances(measured),
         silent=len(checks) - len(loud) - len(measured),
@@ -207,7 +206,7 @@ def _gate_report(evidence: Evidence) -> dict[str, Any]:
     refused = evidence.paths.gate_report(evidence.run.run_id)
     if refused.is_file():
         return read_object(refused)
-    kept: dict[str, Any] = evidence.read_json("SchemaGate", "report", "gate.json")
+    kept: dict[str, Any] = evidence.read_json(SCHEMA_GATE, "report", "gate.json")
     return kept
 
 

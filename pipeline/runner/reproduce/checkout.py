@@ -14,8 +14,9 @@ from typing import Any
 from components.digest import sha256_file
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.config.request import Request
-from pipeline.lineage.versions import MODEL, RecordedVersion
+from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance.git import CLEAN, COMMIT_VARIABLE, PROJECT, TREE_VARIABLE
+from pipeline.stages import CLASSIFIER
 
 
 def commit_of(version: RecordedVersion) -> str:
@@ -24,7 +25,7 @@ def commit_of(version: RecordedVersion) -> str:
     Raises:
       BadInput: if it is not recorded, or the tree was not clean.
     """
-    git = version.executions[MODEL].git
+    git = version.executions[CLASSIFIER].git
     if git.commit is None or git.tree != CLEAN:
         what = "the code of this version was never committed"
         raise BadInput(what, where=version.name, wanted="a clean tree", got=git.tree, hint="leave out --checkout")

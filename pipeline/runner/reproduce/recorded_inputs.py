@@ -11,10 +11,10 @@ from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest.payload import payload_digest
 from pipeline.config.request import Request
-from pipeline.lineage.diff.facts import INGEST, REVIEWED_SCHEMA
 from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance import parameters
-from pipeline.provenance.records import CLASSIFIER, DataSource, ExecutionRecord
+from pipeline.provenance.records import DataSource, ExecutionRecord
+from pipeline.stages import CLASSIFIER, INGEST, REVIEWED_SCHEMA
 
 IDX_NAMES: Final = {"train": "train", "test": "t10k"}
 """{part: how the files of an IDX set call it}."""
