@@ -25,7 +25,7 @@ from pipeline.root.paths import RunPaths
 NODES = {
     "ExampleGen": ({}, {"examples": "Examples"}),
     "StatisticsGen": ({"examples": "ExampleGen.examples"}, {"statistics": "ExampleStatistics"}),
-    "ReviewedSchema": ({}, {"schema": "Schema"}),
+    "ReviewedSchema": ({}, {"schema": "Schema", "reference": "ExampleStatistics"}),
     "ExampleValidator": (
         {"statistics": "StatisticsGen.statistics", "schema": "ReviewedSchema.schema"},
         {"anomalies": "ExampleAnomalies"},
@@ -34,7 +34,8 @@ NODES = {
         {
             "examples": "ExampleGen.examples",
             "statistics": "StatisticsGen.statistics",
-            "schema": "ReviewedSchema.schema",
+            "reviewed_schema": "ReviewedSchema.schema",
+            "reference": "ReviewedSchema.reference",
             "anomalies": "ExampleValidator.anomalies",
         },
         {"schema": "Schema"},

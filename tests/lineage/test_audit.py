@@ -433,7 +433,7 @@ def test_a_file_name_cannot_forge_a_line(root):
 
 
 def test_an_audit_imports_neither_tensorflow_nor_tfx(root):
-    code = "import sys; from pathlib import Path; from pipeline.audit import run; run.audit_version(Path(sys.argv[1]));"
+    code = "import sys; from pathlib import Path; from pipeline.audit.audit import audit_version; audit_version(Path(sys.argv[1]));"
     code += (
         "assert not {'tensorflow', 'tfx', 'numpy', 'ml_metadata', 'pydantic'} & sys.modules.keys(), sys.modules.keys()"
     )

@@ -152,7 +152,7 @@ def test_every_execution_behind_the_model_is_in_each_format(root, document):
 
 @pytest.mark.parametrize("name", FORMAL)
 def test_the_same_version_gives_the_same_bytes_in_another_process(root, document, name):
-    script = "import sys, pathlib; from pipeline.lineage import exports; print(exports.export(pathlib.Path(sys.argv[1]), 1, sys.argv[2])[1], end='')"
+    script = "import sys, pathlib; from pipeline.lineage.export import export; print(export(pathlib.Path(sys.argv[1]), 1, sys.argv[2])[1], end='')"
     command = [sys.executable, "-W", "ignore", "-c", script, root.path, name]
     found = [
         subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}).stdout

@@ -179,10 +179,10 @@ def test_a_folder_that_cannot_be_written_is_one_line_with_path_and_bytes(full, t
 def test_a_full_disk_leaves_no_record_behind(full, tmp_path):
     # A limit on the size of files stands for the disk: the write stops in the middle as well.
     script = (
-        "import resource, sys; from pathlib import Path; from pipeline.lineage import record_files, records;"
+        "import resource, sys; from pathlib import Path; from pipeline.provenance import record_store, records;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
         "record = records.from_bytes(sys.stdin.buffer.read());"
-        "record_files.write(Path(sys.argv[1]), record)"
+        "record_store.write(Path(sys.argv[1]), record)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path], input=to_bytes(full), capture_output=True, check=False

@@ -135,7 +135,7 @@ def test_a_gpu_that_is_not_there_ends_the_run_before_it_reads_anything(tmp_path,
 
 
 def test_the_machines_own_probe_answers_without_tensorflow_where_the_driver_shows_nothing():
-    code = "import sys; sys.argv.append('driver'); from pipeline import device_probe as p; p.main(); "
+    code = "import sys; sys.argv.append('driver'); from pipeline.runner import device_probe as p; p.main(); "
     code += "assert 'tensorflow' not in sys.modules"
     env = {"CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
