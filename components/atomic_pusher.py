@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.base import Component, Executor
 from components.declaration import OWN_PARAMETERS
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
@@ -34,26 +35,21 @@ BLESSINGS: Final = ("model_blessing", "infra_blessing")
 class AtomicPusherSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """The stock Pusher's channels; the destination is a folder of the root."""
 
-    PARAMETERS = {"serving_dir": ExecutionParameter(type=str), **OWN_PARAMETERS}  # noqa: RUF012  # TFX's idiom
-    INPUTS = {  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {"serving_dir": ExecutionParameter(type=str), **OWN_PARAMETERS}
+    INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
     }
-    OUTPUTS = {  # noqa: RUF012  # TFX's idiom
+    OUTPUTS = {
         "pushed_model": ChannelParameter(type=standard_artifacts.PushedModel),
     }
 
 
-class AtomicPusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+class AtomicPusherExecutor(Executor):
     """Pushes what both blessings allow."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: Mapping[str, list[Any]],
-        output_dict: Mapping[str, list[Any]],
-        exec_properties: Mapping[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Runs the push.
 
         Raises:
@@ -61,13 +57,12 @@ class AtomicPusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  #
           EnvironmentProblem: if it cannot be written, or the provenance manifest is missing.
           Refused: if the model's bytes are not those that were checked.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        serving_dir = locate(exec_properties["serving_dir"], pushed_model.uri)
-        if not all(_is_blessed(input_dict, channel_name) for channel_name in BLESSINGS):
+        model, pushed_model = inputs["model"], outputs["pushed_model"]
+        serving_dir = locate(properties["serving_dir"], pushed_model.uri)
+        # A missing blessing reads as 0.
+        if not all(inputs[channel].get_int_custom_property("blessed") == 1 for channel in BLESSINGS):
             pushed_model.set_int_custom_property("pushed", 0)
             return
-        model = artifact_utils.get_single_instance(input_dict["model"])
         saved_model = Path(model.uri) / FORMAT_SERVING
         # The runner put the digest there when the model was trained; without a runner it is taken here.
         digest = model.get_string_custom_property("sha256") or tree_digest(saved_model)
@@ -75,7 +70,7 @@ class AtomicPusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  #
         envelope = provenance.with_name(SIGNATURE_FILE)
         signature = envelope if envelope.is_file() else None
         made = publish(saved_model, serving_dir, provenance, digest, signature=signature)
-        record(pushed_model, made, exec_properties["serving_dir"])
+        record(pushed_model, made, properties["serving_dir"])
 
     def _provenance(self) -> Path:
         manifest = Path(self._get_tmp_dir()) / PROVENANCE_FILE
@@ -84,12 +79,6 @@ class AtomicPusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  #
                 "the provenance manifest is missing", where=manifest, hint="nothing is served without its origin"
             )
         return manifest
-
-
-def _is_blessed(input_dict: Mapping[str, list[Any]], channel_name: str) -> bool:
-    blessing = artifact_utils.get_single_instance(input_dict[channel_name])
-    # A missing blessing reads as 0.
-    return bool(blessing.get_int_custom_property("blessed") == 1)
 
 
 def record(pushed_model: Any, made: Publication, serving_dir: str) -> None:
@@ -107,37 +96,8 @@ def record(pushed_model: Any, made: Publication, serving_dir: str) -> None:
     (Path(pushed_model.uri) / PUSHED_FILE).write_text(json.dumps(fields, indent=1) + "\n")
 
 
-class AtomicPusher(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+class AtomicPusher(Component):
     """Serves a blessed model, atomically, under a number that was never used before."""
 
     SPEC_CLASS = AtomicPusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(AtomicPusherExecutor)
-
-    def __init__(
-        self,
-        *,
-        model: channel.BaseChannel,
-        model_blessing: channel.BaseChannel,
-        infra_blessing: channel.BaseChannel,
-        serving_dir: str,
-        code_digest: str,
-    ) -> None:
-        """Declares the node.
-
-        Args:
-          model: the candidate.
-          model_blessing: the Evaluator's.
-          infra_blessing: the SavedModelCheck's.
-          serving_dir: absolute, or relative to the root.
-          code_digest: of this node's code.
-        """
-        super().__init__(
-            AtomicPusherSpec(
-                model=model,
-                model_blessing=model_blessing,
-                infra_blessing=infra_blessing,
-                serving_dir=serving_dir,
-                code_digest=code_digest,
-                pushed_model=channel.Channel(type=standard_artifacts.PushedModel),
-            )
-        )

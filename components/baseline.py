@@ -14,14 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
-from tfx.orchestration import data_types_utils
-from tfx.orchestration.portable import base_driver as portable_driver
+from tfx.dsl.components.base import executor_spec
 from tfx.orchestration.portable import data_types
-from tfx.proto.orchestration import driver_output_pb2
-from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.base import Component, Driver, Executor
 from components.declaration import OWN_PARAMETERS
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
@@ -43,7 +41,7 @@ def baseline_version(serving_dir: Path, candidate_digest: str | None) -> ServedV
     return next((served for served in pushed if served.digest != candidate_digest), None)
 
 
-class BaselineDriver(base_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]  # tfx has no annotations
+class BaselineDriver(Driver):
     """Puts the digest of the baseline into the cache key."""
 
     @staticmethod
@@ -61,7 +59,7 @@ class BaselineDriver(base_driver.BaseDriver, portable_driver.BaseDriver):  # typ
         served = baseline_version(root / parameters["serving_dir"], candidate)
         return {**parameters, BASELINE_DIGEST: NO_BASELINE if served is None else served.digest}
 
-    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+    def resolved(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         """Resolves for TFX's own launcher, which hands over artifacts and no digests."""
         model = artifact_utils.get_single_instance(execution_info.input_dict["model"])
         output = artifact_utils.get_single_instance(execution_info.output_dict["baseline"])
@@ -69,49 +67,40 @@ class BaselineDriver(base_driver.BaseDriver, portable_driver.BaseDriver):  # typ
         # An absolute path wins over the root it is joined to.
         found = {**properties, "serving_dir": str(locate(properties["serving_dir"], output.uri))}
         resolved = self.resolve(found, Path("/"), {"model": [tree_digest(Path(model.uri) / FORMAT_SERVING)]})
-        result = driver_output_pb2.DriverOutput()
-        for name, value in {**properties, BASELINE_DIGEST: resolved[BASELINE_DIGEST]}.items():
-            if value is not None:
-                data_types_utils.set_metadata_value(result.exec_properties[name], value)
-        return result
+        return {**properties, BASELINE_DIGEST: resolved[BASELINE_DIGEST]}
 
 
 class BaselineSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """The candidate in, what is served instead of it out."""
 
-    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {
         "serving_dir": ExecutionParameter(type=str),
         BASELINE_DIGEST: ExecutionParameter(type=str, optional=True),
         **OWN_PARAMETERS,
     }
-    INPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}  # noqa: RUF012  # TFX's idiom
-    OUTPUTS = {"baseline": ChannelParameter(type=standard_artifacts.Model)}  # noqa: RUF012  # TFX's idiom
+    INPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
+    OUTPUTS = {"baseline": ChannelParameter(type=standard_artifacts.Model)}
 
 
-class BaselineExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+class BaselineExecutor(Executor):
     """Copies the version that the driver chose."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: Mapping[str, list[Any]],
-        output_dict: Mapping[str, list[Any]],
-        exec_properties: Mapping[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Writes the baseline artifact.
 
         Raises:
           EnvironmentProblem: if the chosen version is gone or has changed since.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        output = artifact_utils.get_single_instance(output_dict["baseline"])
+        del inputs
+        output = outputs["baseline"]
         Path(output.uri).mkdir(parents=True, exist_ok=True)
-        wanted = exec_properties[BASELINE_DIGEST]
+        wanted = properties[BASELINE_DIGEST]
         if wanted == NO_BASELINE:
             reason = {"baseline": NO_BASELINE, "reason": "no other pushed version is served"}
             (Path(output.uri) / NONE_FILE).write_text(json.dumps(reason, indent=1) + "\n")
             output.set_string_custom_property(BASELINE_PROPERTY, NO_BASELINE)
             return
-        served = _with_digest(locate(exec_properties["serving_dir"], output.uri), wanted)
+        served = _with_digest(locate(properties["serving_dir"], output.uri), wanted)
         _copy(served, Path(output.uri) / FORMAT_SERVING)
         output.set_string_custom_property(BASELINE_PROPERTY, str(served))
 
@@ -138,26 +127,9 @@ def _copy(served: ServedVersion, target: Path) -> None:
         )
 
 
-class Baseline(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+class Baseline(Component):
     """What the candidate is compared with."""
 
     SPEC_CLASS = BaselineSpec
     DRIVER_CLASS = BaselineDriver
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(BaselineExecutor)
-
-    def __init__(self, *, model: channel.BaseChannel, serving_dir: str, code_digest: str) -> None:
-        """Declares the node.
-
-        Args:
-          model: the candidate.
-          serving_dir: absolute, or relative to the root.
-          code_digest: of this node's code.
-        """
-        super().__init__(
-            BaselineSpec(
-                model=model,
-                serving_dir=serving_dir,
-                code_digest=code_digest,
-                baseline=channel.Channel(type=standard_artifacts.Model),
-            )
-        )

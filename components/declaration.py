@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tfx.dsl.components.base import executor_spec
 from tfx.types.component_spec import ExecutionParameter
-from tfx.utils import import_utils
+from tfx.utils import import_utils, json_utils
 
 CODE_DIGEST: Final = "code_digest"
 SETTINGS: Final = "settings"
@@ -20,6 +20,17 @@ OWN_PARAMETERS: Final = {
     SETTINGS: ExecutionParameter(type=str, optional=True),
 }
 """For the PARAMETERS of every spec: the digest of the node's code and lock, and its section of the recipe as JSON."""
+
+
+def custom_config(settings: str, data: str, code_digest: str) -> str:
+    """Returns the parameter in which stock Transform and Trainer hand the user's function what it may know.
+
+    Args:
+      settings: the node's section of the recipe, as canonical JSON.
+      data: `DataSettings` as canonical JSON.
+      code_digest: here too, since TFX's cache knows the function by its name alone.
+    """
+    return str(json_utils.dumps({SETTINGS: settings, "data": data, CODE_DIGEST: code_digest}))
 
 
 class _ByPath(executor_spec.ExecutorClassSpec):  # type: ignore[misc]  # tfx has no annotations

@@ -14,14 +14,12 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
-from tfx.orchestration import data_types_utils
-from tfx.orchestration.portable import base_driver as portable_base_driver
-from tfx.proto.orchestration import driver_output_pb2
-from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components import disk
+from components.base import Component, Driver, Executor, root_of
 from components.declaration import OWN_PARAMETERS
 from components.errors import BadInput
 from components.schema_files import (
@@ -118,38 +116,33 @@ def _writing(target: Path) -> Iterator[None]:
 class ReviewedSchemaSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """A geometry and a digest in, the schema and its reference profile out."""
 
-    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {
         "geometry": ExecutionParameter(type=str),
         SCHEMA_SHA256: ExecutionParameter(type=str),
         SOURCE: ExecutionParameter(type=str),
         **OWN_PARAMETERS,
     }
     INPUTS: ClassVar[dict[str, Any]] = {}
-    OUTPUTS = {  # noqa: RUF012  # TFX's idiom
+    OUTPUTS = {
         "schema": ChannelParameter(type=standard_artifacts.Schema),
         "reference": ChannelParameter(type=standard_artifacts.ExampleStatistics),
     }
 
 
-class ReviewedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+class ReviewedSchemaExecutor(Executor):
     """Copies the pair into the two artifacts, if it is still the pair that was approved."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: Mapping[str, list[Any]],
-        output_dict: Mapping[str, list[Any]],
-        exec_properties: Mapping[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Imports the schema.
 
         Raises:
           BadInput: when it is missing, unreadable, or has another digest than `schema_sha256`.
           EnvironmentProblem: when the artifacts cannot be written.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        schema, reference = (artifact_utils.get_single_uri(output_dict[key]) for key in ("schema", "reference"))
-        source = _locate(exec_properties, root_of(schema))
-        require_digest(source, exec_properties[SCHEMA_SHA256], where=source)
+        del inputs
+        schema, reference = outputs["schema"].uri, outputs["reference"].uri
+        source = _locate(properties, root_of(schema))
+        require_digest(source, properties[SCHEMA_SHA256], where=source)
         read_schema(source)
         read_reference(profile_file(source))
         for origin, folder, name in ((source, schema, SCHEMA_NAME), (profile_file(source), reference, PROFILE_NAME)):
@@ -159,57 +152,23 @@ class ReviewedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc] 
                 Path(folder, name).write_bytes(content)
 
 
-def root_of(output_uri: str) -> Path:
-    """Returns the pipeline's root from where an output is written: `<root>/artifacts/<node>/<channel>/<execution>`."""
-    return Path(output_uri).absolute().parents[3]
-
-
 def _locate(exec_properties: Mapping[str, Any], root: Path) -> Path:
     copy = root / exec_properties[SOURCE] / SCHEMA_NAME
     # A container without a root has the schemas of its image; the digest decides either way.
     return copy if copy.is_file() else schema_file(exec_properties["geometry"])
 
 
-class ReviewedSchemaDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):  # type: ignore[misc]  # tfx has no annotations
-    """Puts the schema below the root before the cache is asked; see `resolve`."""
+class ReviewedSchemaDriver(Driver):
+    """Copies the schema below the root before the cache is looked up; see `resolve`."""
 
-    def __init__(self, mlmd_connection: Any) -> None:
-        base_driver.BaseDriver.__init__(self, mlmd_connection)
-        portable_base_driver.BaseDriver.__init__(self, mlmd_connection)
-
-    def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
-        """Returns the resolved execution properties, as TFX's Launcher asks for them."""
-        root = root_of(execution_info.output_dict["schema"][0].uri)
-        result = driver_output_pb2.DriverOutput()
-        for key, value in resolve(execution_info.exec_properties, root).items():
-            if value is not None:
-                data_types_utils.set_metadata_value(result.exec_properties[key], value)
-        return result
+    def resolved(self, execution_info: Any) -> Mapping[str, Any]:
+        """Returns the properties with the copy's path in place of the folder's."""
+        return resolve(execution_info.exec_properties, root_of(execution_info.output_dict["schema"][0].uri))
 
 
-class ReviewedSchema(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+class ReviewedSchema(Component):
     """Imports the reviewed schema of a geometry: `schema` (schema.pbtxt) and `reference` (profile.json)."""
 
     SPEC_CLASS = ReviewedSchemaSpec
     DRIVER_CLASS = ReviewedSchemaDriver
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ReviewedSchemaExecutor)
-
-    def __init__(self, *, geometry: str, schema_sha256: str, source: str, code_digest: str) -> None:
-        """Declares the node.
-
-        Args:
-          geometry: `DataSettings.geometry`.
-          schema_sha256: `Reviewed.digest`.
-          source: the folder the schema was found in; `resolve` replaces it by the copy's path relative to the root.
-          code_digest: of this node's code.
-        """
-        super().__init__(
-            ReviewedSchemaSpec(
-                geometry=geometry,
-                schema_sha256=schema_sha256,
-                source=source,
-                code_digest=code_digest,
-                schema=channel.Channel(type=standard_artifacts.Schema),
-                reference=channel.Channel(type=standard_artifacts.ExampleStatistics),
-            )
-        )

@@ -25,10 +25,11 @@ from typing import Any, Final
 
 import numpy as np
 from tensorflow.core.example import example_pb2
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.base import Component, Executor
 from components.declaration import OWN_PARAMETERS
 from components.errors import BadInput, EnvironmentProblem
 from components.features import IMAGE, TEST
@@ -187,43 +188,35 @@ def read_check(uri: str | Path) -> dict[str, Any]:
 class SavedModelCheckSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """Model and examples in, the stock InfraValidator's blessing out."""
 
-    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {
         "data": ExecutionParameter(type=str),
         "reconstructs": ExecutionParameter(type=int),
         **OWN_PARAMETERS,
     }
-    INPUTS = {  # noqa: RUF012  # TFX's idiom
+    INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}  # noqa: RUF012  # TFX's idiom
+    OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
 
-class SavedModelCheckExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+class SavedModelCheckExecutor(Executor):
     """Asks the probe, judges, and blesses or does not."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: Mapping[str, list[Any]],
-        output_dict: Mapping[str, list[Any]],
-        exec_properties: Mapping[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Runs the check; a model that fails it is no error here, but a blessing that says no.
 
         Raises:
           EnvironmentProblem: if no interpreter could be got ready to look at the model.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        data = DataSettings.from_json(exec_properties["data"])
-        examples = artifact_utils.get_split_uris(input_dict["examples"], TEST)
-        records = first_records(Path(examples[0]), ROWS)
-        model = Path(artifact_utils.get_single_uri(input_dict["model"])) / FORMAT_SERVING
+        data = DataSettings.from_json(properties["data"])
+        records = first_records(Path(artifact_utils.get_split_uri([inputs["examples"]], TEST)), ROWS)
+        model = Path(inputs["model"].uri) / FORMAT_SERVING
         answer = (
             _take_probe().ask(request_for(model, records, data)) if records else {"crash": "no test rows to ask about"}
         )
-        findings = judge(answer, len(records), data, reconstructs=bool(exec_properties["reconstructs"]))
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        _bless(blessing, answer, findings, len(records))
+        findings = judge(answer, len(records), data, reconstructs=bool(properties["reconstructs"]))
+        _bless(outputs["blessing"], answer, findings, len(records))
 
 
 def _bless(blessing: Any, answer: Mapping[str, Any], findings: list[Finding], rows: int) -> None:
@@ -241,37 +234,8 @@ def _bless(blessing: Any, answer: Mapping[str, Any], findings: list[Finding], ro
     (folder / CHECK_FILE).write_text(json.dumps(report, indent=1) + "\n")
 
 
-class SavedModelCheck(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+class SavedModelCheck(Component):
     """Loads the exported model where nothing of ours is, and asks it real questions."""
 
     SPEC_CLASS = SavedModelCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SavedModelCheckExecutor)
-
-    def __init__(  # one argument to each arrow of the graph
-        self,
-        *,
-        model: channel.BaseChannel,
-        examples: channel.BaseChannel,
-        data: str,
-        reconstructs: bool,
-        code_digest: str,
-    ) -> None:
-        """Declares the node.
-
-        Args:
-          model: the candidate.
-          examples: its first test rows are the questions.
-          data: `DataSettings` as canonical JSON.
-          reconstructs: whether the candidate holds an autoencoder, whose answers are asked for as well.
-          code_digest: of this node's code.
-        """
-        super().__init__(
-            SavedModelCheckSpec(
-                model=model,
-                examples=examples,
-                data=data,
-                reconstructs=int(reconstructs),
-                code_digest=code_digest,
-                blessing=channel.Channel(type=standard_artifacts.InfraBlessing),
-            )
-        )

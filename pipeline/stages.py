@@ -231,7 +231,7 @@ _ROWS: Final = (
         component="components.savedmodel_check.SavedModelCheck",
         inputs={"model": "Classifier.model", "examples": "ExampleGen.examples"},
         data=True,
-        options=lambda config: {"reconstructs": config.settings.autoencoder is not None},
+        options=lambda config: {"reconstructs": int(config.settings.autoencoder is not None)},
         code=("components.savedmodel_probe",),
         # No data flows between them, but a model that is not good enough need not be asked whether it loads.
         after=(EVALUATOR,),

@@ -11,28 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tfx.components.example_gen import component, driver
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils, channel, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
+from components.base import BeamComponent, Executor, root_of
 from components.declaration import OWN_PARAMETERS
 from components.features import SPLITS, TEST, TRAIN
 from components.ingest.artifact import write_artifact
 from components.ingest.source import SPAN, resolve
 
 if TYPE_CHECKING:
-    from tfx import types
+    from collections.abc import Mapping
+
     from tfx.orchestration import data_types
     from tfx.proto.orchestration import driver_output_pb2
-
-
-def root_of(examples_uri: str) -> Path:
-    """Returns the pipeline's root folder from where an Examples artifact is written.
-
-    The layout is `<root>/artifacts/<node>/<channel>/<execution id>`, of which TFX decides the last three.
-    """
-    return Path(examples_uri).absolute().parents[3]
 
 
 class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tfx has no annotations
@@ -56,28 +50,23 @@ class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tf
         return {**resolve(exec_properties, self._root), "version": None}
 
 
-class MnistExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # tfx has no annotations
+class MnistExampleGenExecutor(Executor, base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # tfx has no annotations
     """Writes the Examples artifact from the inputs that the driver resolved."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Runs the Beam pipeline and completes the artifact.
 
         Raises:
           BadInput: when the data is unusable, under the names it was given by.
           EnvironmentProblem: when the artifact cannot be written.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        write_artifact(Path(examples.uri), exec_properties, root_of(examples.uri), self._make_beam_pipeline)
+        del inputs
+        examples = outputs[standard_component_specs.EXAMPLES_KEY]
+        write_artifact(Path(examples.uri), properties, root_of(examples.uri), self._make_beam_pipeline)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         # As the stock driver does, which does not run in a cluster; 0 stands for data without spans there as well.
-        examples.set_int_custom_property(SPAN, exec_properties.get(SPAN) or 0)
+        examples.set_int_custom_property(SPAN, properties.get(SPAN) or 0)
 
 
 class MnistExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # type: ignore[misc]  # tfx has no annotations
@@ -91,7 +80,7 @@ class MnistExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # 
     }
 
 
-class _MnistExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # tfx has no annotations
+class _MnistExampleGen(BeamComponent, component.FileBasedExampleGen):  # type: ignore[misc]  # tfx has no annotations
     SPEC_CLASS = MnistExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(MnistExampleGenExecutor)
     DRIVER_CLASS = MnistExampleGenDriver
@@ -106,7 +95,7 @@ class _MnistExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
           settings: `DataSettings` as canonical JSON.
           code_digest: digest of the code that the node runs.
         """
-        spec = MnistExampleGenSpec(
+        super().__init__(
             source=source,
             form=self.FORM,
             settings=settings,
@@ -123,10 +112,7 @@ class _MnistExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
             output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
             # Readers go by a file's extension, and uncompressed TFRecords have no name of their own in the enum.
             output_file_format=example_gen_pb2.FILE_FORMAT_UNSPECIFIED,
-            examples=channel.Channel(type=standard_artifacts.Examples),
         )
-        # Not the parent's __init__, which builds the stock spec.
-        base_beam_component.BaseBeamComponent.__init__(self, spec=spec)
 
 
 class MnistIdxExampleGen(_MnistExampleGen):

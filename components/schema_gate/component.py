@@ -10,10 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, channel, standard_artifacts
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.base import Component, Executor
 from components.declaration import OWN_PARAMETERS
 from components.errors import Refused
 from components.schema_files import SCHEMA_NAME
@@ -35,45 +36,41 @@ IN_FULL: Final = 4
 class SchemaGateSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
     """Everything that is known about the rows in, an approved schema and a report out."""
 
-    PARAMETERS = {  # noqa: RUF012  # TFX's idiom
+    PARAMETERS = {
         "data": ExecutionParameter(type=str),
         **OWN_PARAMETERS,
     }
-    INPUTS = {  # noqa: RUF012  # TFX's idiom
+    INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "reviewed_schema": ChannelParameter(type=standard_artifacts.Schema),
         "reference": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
     }
-    OUTPUTS = {  # noqa: RUF012  # TFX's idiom
+    OUTPUTS = {
         "schema": ChannelParameter(type=standard_artifacts.Schema),
         "report": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
     }
 
 
-class SchemaGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no annotations
+class SchemaGateExecutor(Executor):
     """Judges the evidence; passes the schema on, or refuses."""
 
-    def Do(  # noqa: N802  # TFX's name
-        self,
-        input_dict: Mapping[str, list[Any]],
-        output_dict: Mapping[str, list[Any]],
-        exec_properties: Mapping[str, Any],
-    ) -> None:
+    def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
         """Runs the gate.
 
         Raises:
           Refused: when a check fails whose action is `refuse`; its `report` is what `gate.json` would have held.
           EnvironmentProblem: when an input artifact is incomplete.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        inputs = {key: Path(artifact_utils.get_single_uri(found)) for key, found in input_dict.items() if found}
-        evidence = read_evidence(inputs["examples"], inputs["statistics"], inputs["reference"], inputs.get("anomalies"))
-        gates = GateSettings.from_json(exec_properties["settings"])
-        checks = judge(evidence, gates, DataSettings.from_json(exec_properties["data"]))
+        folders = {channel: Path(artifact.uri) for channel, artifact in inputs.items()}
+        evidence = read_evidence(
+            folders["examples"], folders["statistics"], folders["reference"], folders.get("anomalies")
+        )
+        gates = GateSettings.from_json(properties["settings"])
+        checks = judge(evidence, gates, DataSettings.from_json(properties["data"]))
         require(checks)
-        write_outputs(checks, inputs["reviewed_schema"], output_dict)
+        write_outputs(checks, folders["reviewed_schema"], approved=outputs["schema"], report=outputs["report"])
 
 
 def require(checks: Sequence[Check]) -> None:
@@ -100,10 +97,8 @@ def require(checks: Sequence[Check]) -> None:
     )
 
 
-def write_outputs(checks: Sequence[Check], schema: Path, output_dict: Mapping[str, list[Any]]) -> None:
+def write_outputs(checks: Sequence[Check], schema: Path, *, approved: Any, report: Any) -> None:
     """Copies the schema into its artifact and writes `gate.json` into the report's."""
-    approved = artifact_utils.get_single_instance(output_dict["schema"])
-    report = artifact_utils.get_single_instance(output_dict["report"])
     for artifact in (approved, report):
         Path(artifact.uri).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(schema / SCHEMA_NAME, Path(approved.uri) / SCHEMA_NAME)
@@ -128,47 +123,8 @@ def report_json(checks: Sequence[Check]) -> str:
     return f'{{"version": {report["version"]}, "passed": {json.dumps(report["passed"])}, "checks": [\n{lines}\n]}}\n'
 
 
-class SchemaGate(base_component.BaseComponent):  # type: ignore[misc]  # tfx has no annotations
+class SchemaGate(Component):
     """The statistics' judge: what stock TFX leaves to whoever reads the anomalies."""
 
     SPEC_CLASS = SchemaGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SchemaGateExecutor)
-
-    def __init__(  # noqa: PLR0913  # one argument to each arrow of the graph
-        self,
-        *,
-        examples: channel.BaseChannel,
-        statistics: channel.BaseChannel,
-        reviewed_schema: channel.BaseChannel,
-        reference: channel.BaseChannel,
-        settings: str,
-        data: str,
-        code_digest: str,
-        anomalies: channel.BaseChannel | None = None,
-    ) -> None:
-        """Declares the node.
-
-        Args:
-          examples: with `profile.json` and `row_index/` from ingest.
-          statistics: of every split.
-          reviewed_schema: as ReviewedSchema copied it.
-          reference: the reviewed profile and thresholds.
-          settings: `GateSettings` as canonical JSON.
-          data: `DataSettings` as canonical JSON.
-          code_digest: of this node's code.
-          anomalies: what ExampleValidator found.
-        """
-        super().__init__(
-            SchemaGateSpec(
-                examples=examples,
-                statistics=statistics,
-                reviewed_schema=reviewed_schema,
-                reference=reference,
-                anomalies=anomalies,
-                settings=settings,
-                data=data,
-                code_digest=code_digest,
-                schema=channel.Channel(type=standard_artifacts.Schema),
-                report=channel.Channel(type=standard_artifacts.ExampleAnomalies),
-            )
-        )

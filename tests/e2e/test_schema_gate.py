@@ -57,7 +57,7 @@ class Run:
         gate = SchemaGate(
             examples=example_gen.outputs["examples"],
             statistics=statistics_gen.outputs["statistics"],
-            schema=schema.outputs["schema"],
+            reviewed_schema=schema.outputs["schema"],
             reference=schema.outputs["reference"],
             anomalies=validator.outputs["anomalies"],
             settings=GateSettings().to_json(),
