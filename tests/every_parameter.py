@@ -1,6 +1,7 @@
 """A program that gives every parameter of every command values that it must refuse, and prints what came of it as JSON.
 
-It runs in a process of its own, where nothing heavy has been imported: `python every_parameter.py FOLDER`.
+It runs in a process of its own, where nothing heavy has been imported: `python every_parameter.py FOLDER`. With
+`twice` after the folder, every option is given twice instead.
 """
 
 import contextlib
@@ -42,6 +43,7 @@ WRONG = {
     kinds.MetadataStore: (*TEXT, "mysql://", "mysql://host", "ftp://host/x", MISSING, FOLDER, DEVICE, "none of these"),
     kinds.Recipe: (*TEXT, "digit", "nowhere.yaml", f"{FOLDER}.yaml"),
     kinds.Text: TEXT,
+    kinds.NamedText: TEXT,
     kinds.Pair: PAIR,
     kinds.PairWithFolder: ("", "=", "=x", "x=", "no equals sign", f"a={FILE}", f"a={FILE}/x", "a=b\0"),
     kinds.OneOf: (*TEXT, "nonesuch"),
@@ -128,11 +130,32 @@ def tree(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Prints one object for each wrong value of each parameter."""
-    folder = Path(sys.argv[1])
+    """Prints what came of each wrong value of each parameter, or of each option that is given twice."""
+    folder, what = Path(sys.argv[1]), sys.argv[2:]
     furnished(folder)
     before = tree(folder)
     sys.meta_path.insert(0, Tripwire())
+    give_twice() if what == ["twice"] else give_wrong_values(folder, before)
+
+
+def give_twice() -> None:
+    """Prints one object for each option; values of a repeatable one have two names at first, and then one."""
+    for path, command in commands(cli.cli):
+        for option in (one for one in command.params if isinstance(one, click.Option)):
+            named = {"command": " ".join(path), "parameter": name_of(option), "repeatable": option.multiple}
+            if option.is_flag:
+                given = [[option.opts[0], option.secondary_opts[0]]] if option.secondary_opts else []
+            else:
+                names = [("a=1", "b=2"), ("a=1", "a=2")]
+                given = [
+                    [text for value in pair for text in (name_of(option), *[value] * option.nargs)] for pair in names
+                ]
+            for arguments in given:
+                click.echo(json.dumps({**named, "arguments": arguments, **answer([*path, *arguments])}))
+
+
+def give_wrong_values(folder: Path, before: list[str]) -> None:
+    """Prints one object for each wrong value of each parameter."""
     for path, command in commands(cli.cli):
         for parameter in command.params:
             named = {"command": " ".join(path), "parameter": name_of(parameter)}

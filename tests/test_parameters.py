@@ -15,18 +15,28 @@ from components.errors import printable
 from pipeline.cli.main import cli
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory):
-    """What came of every wrong value of every parameter, by command and parameter."""
-    program = [sys.executable, str(PROJECT / "tests" / "every_parameter.py"), str(tmp_path_factory.mktemp("wrong"))]
+def _every_parameter(folder, *arguments):
+    program = [sys.executable, str(PROJECT / "tests" / "every_parameter.py"), str(folder), *arguments]
     done = subprocess.run(
         program, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": PROJECT}
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What came of every wrong value of every parameter, by command and parameter."""
+    return _every_parameter(tmp_path_factory.mktemp("wrong"))
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """What came of every option that was given twice."""
+    return _every_parameter(tmp_path_factory.mktemp("twice"), "twice")
+
+
 def _failing(answers, holds):
-    return [{**answer, "value": answer["value"][:60]} for answer in answers if not holds(answer)]
+    return [{**answer, "value": answer.get("value", "")[:60]} for answer in answers if not holds(answer)]
 
 
 def test_every_parameter_of_every_command_is_of_a_kind_that_checks(answers):
@@ -87,6 +97,41 @@ def test_a_process_answers_before_anything_heavy_could_be_imported(arguments, tm
     # Importing TensorFlow or TFX alone takes 3 s and more; a busy machine is allowed for.
     assert time.monotonic() - started < 5
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_of_one_value_is_refused_when_it_is_given_twice(twice):
+    once = [answer for answer in twice if not answer["repeatable"]]
+    assert {"--root", "--profile", "--seed", "--compare", "--resume"} <= {answer["parameter"] for answer in once}
+    assert _failing(once, lambda answer: answer["code"] == 2) == []
+    assert (
+        _failing(once, lambda answer: f"{answer['parameter']}: given more than once: wanted one" in answer["err"]) == []
+    )
+
+
+def test_an_option_that_may_be_repeated_takes_each_name_once(twice):
+    repeated = [answer for answer in twice if answer["repeatable"]]
+    assert {"--set", "--data", "--force", "--param"} <= {answer["parameter"] for answer in repeated}
+    of_names = ("--set", "--param", "--beam-option", "--bucket", "--volume")
+
+    def right(answer):
+        said = f"{answer['parameter']} a: given more than once: wanted one value, got a=1, a=2" in answer["err"]
+        return said == (answer["parameter"] in of_names and "a=2" in answer["arguments"])
+
+    assert _failing(repeated, right) == []
+
+
+def test_options_given_twice_are_all_said_with_their_values(tmp_path):
+    given = ["--profile", "a", "--profile=b", "--rebuild", "--set", "seed=1", "--resume", "--set", "seed=2", "-v", "-v"]
+    answer = mnist_tfx("run", *given, "--spans", "0", cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    assert answer.code == 2
+    hint = "`mnist-tfx run --help` says what may be repeated"
+    assert answer.err.splitlines()[1:] == [
+        f"  --profile: given more than once: wanted one value, got a, b: {hint}",
+        f"  --resume: given more than once: wanted one value, got --rebuild, --resume: {hint}",
+        "  --set seed: given more than once: wanted one value, got seed=1, seed=2",
+        "  --spans: out of bounds: wanted a whole number from 1 to 1000000, got 0",
+        "  digits.yaml: unknown profile: wanted none, got b",
+    ]
 
 
 def test_run_with_a_schema_folder_that_is_not_there_is_refused(tmp_path):
@@ -198,7 +243,12 @@ def test_a_root_that_is_none_is_answered_with_the_nearest_one(tmp_path, given, m
 
 
 @pytest.mark.parametrize(
-    "option", [["--metadata", "mysql://me:sesame@host:x/db"], ["--metadata", "ftp://me:sesame@host"]]
+    "option",
+    [
+        ["--metadata", "mysql://me:sesame@host:x/db"],
+        ["--metadata", "ftp://me:sesame@host"],
+        ["--metadata", "mysql://me:sesame@host/db", "--metadata", "store.db"],
+    ],
 )
 def test_a_password_in_a_wrong_address_is_never_repeated(option):
     answer = mnist_tfx("run", *option)

@@ -12,7 +12,17 @@ import click
 from components.errors import printable
 from components.settings import MOST_SEED, Strategy
 from components.training.device import AUTO, Device
-from pipeline.cli.parameters import AnyRoot, Checked, Integer, OneOf, Pair, PipelineRoot, Text, require_pipeline
+from pipeline.cli.parameters import (
+    AnyRoot,
+    Checked,
+    Integer,
+    NamedText,
+    OneOf,
+    Pair,
+    PipelineRoot,
+    Text,
+    require_pipeline,
+)
 from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 from pipeline.config.beam import HELP, describe
 from pipeline.config.beam_engines import DIRECT, ENGINES
@@ -69,7 +79,7 @@ def beam(command: Command) -> Command:
         "--beam-option",
         "beam_options",
         multiple=True,
-        type=Text("NAME=VALUE", longest=4096),
+        type=NamedText("NAME=VALUE", longest=4096),
         metavar="NAME=VALUE",
         callback=_beam_help,
         help="An option of the engine, by Beam's name; `help` lists them. May be repeated.",

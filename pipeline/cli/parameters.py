@@ -83,6 +83,14 @@ class Text(Parameter[str]):
         return text
 
 
+class NamedText(Text):
+    """`NAME=VALUE` of which the command itself knows the names, and what may stand for none of them."""
+
+    def key_of(self, text: str) -> str:
+        """Returns the name; a repeated option gives each a value once. Empty where there is no value."""
+        return _key_of(text) if "=" in text else ""
+
+
 class Checked(Parameter[Any]):
     """Text with a form of its own, read by a function that raises `BadInput`.
 
@@ -212,6 +220,10 @@ class Pair(Parameter[str]):
             raise BadInput("too long", where=where, wanted=f"at most {LONGEST_TEXT} characters", got=text)
         return text
 
+    def key_of(self, text: str) -> str:
+        """Returns the name; a repeated option gives each a value once."""
+        return _key_of(text)
+
 
 class PairWithFolder(Parameter[tuple[str, Path]]):
     """`NAME=DIR`, whose folder may not be there yet."""
@@ -225,6 +237,14 @@ class PairWithFolder(Parameter[tuple[str, Path]]):
         if not name.strip() or not equals or not folder.strip() or not text.isprintable():
             raise BadInput("not understood", where=where, wanted=self.name, got=text)
         return name, NewFolder().read(str(Path(folder).expanduser()), where)
+
+    def key_of(self, text: str) -> str:
+        """Returns the name; a repeated option gives each a folder once."""
+        return _key_of(text)
+
+
+def _key_of(text: str) -> str:
+    return text.partition("=")[0].strip()
 
 
 class _Path(Parameter[Path]):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 from click.core import UNSET, iter_params_for_processing  # type: ignore[attr-defined]  # the mark of what is not given
 
-from components.errors import BadInput, Problems, printable
+from components.errors import EMPTY, BadInput, Problems, printable
 from components.suggestions import closest, did_you_mean
 
 Check = Callable[[Mapping[str, Any]], None]
@@ -64,6 +66,7 @@ class Command(click.Command):
             opts, rest, order = self.make_parser(ctx).parse_args(args=list(args))
         if problems.found and not order and args:
             return  # an option without its value: what the others are cannot be told
+        problems.found.extend(self._given_twice(ctx, args, order))
         for parameter in iter_params_for_processing(order, self.get_params(ctx)):
             wrong = _wrong_values(ctx, parameter, opts.get(parameter.name or ""))
             problems.found.extend(wrong)
@@ -73,6 +76,22 @@ class Command(click.Command):
                 _, rest = parameter.handle_parse_result(ctx, opts, rest)
         if rest and not any(problem.what.startswith("No such option") for problem in problems.found):
             problems.found.append(BadInput(f"more than {ctx.command_path} takes", got=" ".join(rest)))
+
+    def _given_twice(
+        self, ctx: click.Context, args: Sequence[str], order: Sequence[click.Parameter]
+    ) -> Iterator[BadInput]:
+        """Yield a problem for each option of one value that was given several, of which click would take the last."""
+        times = Counter(order)
+        twice = [option for option in times if times[option] > 1 and _takes_one(option)]
+        if not twice:
+            return
+        # Only the parser knows what is an option's value; as options that may be repeated they keep all of theirs.
+        repeatable = [_repeatable(parameter) if parameter in twice else parameter for parameter in self.params]
+        values, _, _ = click.Command(self.name, params=repeatable).make_parser(ctx).parse_args(args=list(args))
+        for option in twice:
+            got = ", ".join(_shown(option, value) for value in values[option.name or ""])
+            hint = f"`{ctx.command_path} --help` says what may be repeated"
+            yield BadInput("given more than once", where=name_of(option), wanted="one value", got=got, hint=hint)
 
     def _without_unknown_options(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> list[str]:
         """Returns the arguments without the options that there are not, each of which is noted as a problem."""
@@ -128,7 +147,41 @@ def _wrong_values(ctx: click.Context, parameter: click.Parameter, given: Any) ->
     for value in dict.fromkeys(given):
         with problems.noted(), _usage(parameter):
             parameter.type(value, param=parameter, ctx=ctx)
+    if parameter.multiple:
+        problems.found.extend(_named_twice(parameter, given))
     return problems.found
+
+
+def _takes_one(parameter: click.Parameter) -> bool:
+    """Whether a parameter is an option that a second value would contradict; a flag without an opposite only repeats."""
+    if not isinstance(parameter, click.Option) or parameter.multiple or parameter.count:
+        return False
+    return not parameter.is_flag or bool(parameter.secondary_opts)
+
+
+def _repeatable(option: click.Parameter) -> click.Parameter:
+    copied = copy.copy(option)
+    copied.multiple = True
+    return copied
+
+
+def _shown(option: click.Parameter, value: Any) -> str:
+    """Return one value of an option as a message may repeat it: one that may be secret is not."""
+    if isinstance(value, bool) and isinstance(option, click.Option):
+        return (option.opts if value else option.secondary_opts)[0]
+    shown = getattr(option.type, "shown", str)
+    return " ".join(map(shown, value)) if isinstance(value, tuple) else shown(value) or EMPTY
+
+
+def _named_twice(parameter: click.Parameter, given: Sequence[str]) -> Iterator[BadInput]:
+    """Yield a problem for each name to which several `NAME=VALUE` of one option give a value."""
+    key_of = getattr(parameter.type, "key_of", None)
+    if key_of is None:
+        return
+    times = Counter(key for text in given if (key := key_of(text)))
+    for key in (key for key in times if times[key] > 1):
+        got = ", ".join(text for text in given if key_of(text) == key)
+        yield BadInput("given more than once", where=f"{name_of(parameter)} {key}", wanted="one value", got=got)
 
 
 @contextlib.contextmanager
