@@ -372,12 +372,3 @@ def test_pushed_is_when_the_ledger_says_so_and_not_the_folders_time(paths):
     shown = CliRunner().invoke(commands, asked, standalone_mode=False).output
     assert "1970" not in shown
     assert "not recorded" in shown
-
-
-def test_a_serving_directory_on_another_volume_works_as_any_other(paths, tmp_path):
-    paths.serving.rename(tmp_path / "volume")
-    paths.serving.symlink_to(tmp_path / "volume")
-    assert rollback(paths.root, 1, pytest.fail).version == 3
-    assert [one.version for one in prune(paths.root, 1).pruned] == [1, 2]
-    assert sorted(path.name for path in (tmp_path / "volume").glob("[0-9]*")) == ["3"]
-    assert orphans(paths.root, pytest.fail) == ()

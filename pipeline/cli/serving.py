@@ -19,6 +19,7 @@ from pipeline.maintenance import serving_versions
 from pipeline.maintenance.orphans import as_dicts
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
+from pipeline.root.writable import link_in_its_place
 
 _WIDE: Final = 10_000
 """Columns; rich cuts cells off where its console ends."""
@@ -47,10 +48,18 @@ def list_(root: Path, as_json: bool) -> None:
     """
     if not root.is_dir():
         raise BadInput("no such folder", where=root, hint="name the pipeline's with --root")
-    directory = ServingDirectory.of(RunPaths(root.absolute()))
+    paths = RunPaths(root.absolute())
+    if (problem := link_in_its_place(paths)) is not None:
+        # The answer to what is there, and no failure; whatever works on the directory refuses it.
+        if as_json:
+            options.print_json({"status": "ok", "versions": [], "foreign": [], "link": problem.to_dict()})
+        else:
+            options.say(f"warning: {problem}")
+        return
+    directory = ServingDirectory.of(paths)
     found = [_fields(directory, version) for version in directory.ours]
     if as_json:
-        options.print_json({"status": "ok", "versions": found, "foreign": as_dicts(directory.foreign)})
+        options.print_json({"status": "ok", "versions": found, "foreign": as_dicts(directory.foreign), "link": None})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("version", "pushed (UTC)", "digest", "provenance", "path"):

@@ -122,8 +122,8 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
 
 
 def _chosen(root: Path, version: int | None) -> int:
+    directory = ServingDirectory.of(RunPaths(root))
     if version is None:
-        directory = ServingDirectory.of(RunPaths(root))
         if directory.newest is None:
             raise directory.nothing_served()
         return directory.newest.version

@@ -132,10 +132,18 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     yield from _of("checkpoint", paths, stale)
     logged = {paths.log(run) for run in {*runs, *(record.run_id for record in kept.values())}}
     yield from _of("log", paths, (log for log in children(paths.log("").parent) if log not in logged))
-    left = (one for one in sorted(paths.artifacts.glob("*/.system/*/*")) if size(one))
+    left = (one for one in _below(paths, "artifacts/*/.system/*/*") if size(one))
     yield from _of("working-folder", paths, left)
-    yield from _of("half-written-record", paths, sorted(paths.records.glob(HALF_WRITTEN)))
+    yield from _of("half-written-record", paths, _below(paths, f"{paths.records.name}/{HALF_WRITTEN}"))
     yield from _of("stage", paths, serving.stages(paths.serving))
+
+
+def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
+    """Yields what matches a pattern below the root; a glob enters links, and what lies behind one is not ours."""
+    for path in sorted(paths.root.glob(pattern)):
+        folders = path.relative_to(paths.root).parents
+        if not any((paths.root / folder).is_symlink() for folder in folders):
+            yield path
 
 
 def _makers(survey: Survey) -> dict[str, str]:

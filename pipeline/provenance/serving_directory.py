@@ -19,6 +19,7 @@ from pipeline.provenance import record_store
 from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
+from pipeline.root.writable import require_folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,9 @@ class ServingDirectory:
         """Reads the ledger of a root, which may have none.
 
         Raises:
-          EnvironmentProblem: if the ledger is broken or cannot be read.
+          EnvironmentProblem: if the ledger is broken or cannot be read, or the directory itself is a link.
         """
+        require_folder(paths)
         return ServingDirectory(paths, read_ledger(paths.ledger))
 
     @cached_property
@@ -176,6 +178,7 @@ class ServingDirectory:
 
     @cached_property
     def _folders(self) -> tuple[ServedVersion, ...]:
+        require_folder(self.paths)
         try:
             return tuple(serving.versions(self.paths.serving))
         except OSError as err:

@@ -75,9 +75,9 @@ def target(root: Path, asked: str | None) -> Path:
     """
     if asked is not None and not asked.isdecimal():
         return Path(asked)
+    directory = ServingDirectory.of(RunPaths(root))
     served = {str(found.version): found.path for found in serving.versions(RunPaths(root).serving)}
     if asked is None:
-        directory = ServingDirectory.of(RunPaths(root))
         if directory.newest is None:
             raise directory.nothing_served()
         return directory.newest.path

@@ -11,7 +11,7 @@ import filelock
 
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.root.paths import RunPaths
-from pipeline.root.writable import check_places
+from pipeline.root.writable import check_places, require_folder
 
 LOCK_WAIT: Final = 3600.0
 """Seconds to wait for another run on the same root."""
@@ -52,8 +52,8 @@ def exclusive_lock(root: Path) -> Iterator[RunPaths]:
 
     Raises:
       BadInput: if none has.
-      EnvironmentProblem: if a run is under way, the root cannot be written, or its ledger is lost; in place of any
-        OSError that the work in the root ends with.
+      EnvironmentProblem: if a run is under way, the root cannot be written, its ledger is lost, or its serving directory
+        is a link; in place of any OSError that the work in the root ends with.
     """
     paths = RunPaths(root.absolute())
     if not paths.ledger.is_file():
@@ -64,6 +64,7 @@ def exclusive_lock(root: Path) -> Iterator[RunPaths]:
                 hint="put the file back from a copy, or use another --root",
             )
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
+    require_folder(paths)
 
     def leave(message: str) -> NoReturn:
         del message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +142,29 @@ def _check_place(path: Path, *, wants_folder: bool) -> None:
 
 def _not_writable(path: str | Path, why: str | None) -> EnvironmentProblem:
     return EnvironmentProblem("not writable", where=path, got=why, hint=_HINT)
+
+
+def link_in_its_place(paths: RunPaths) -> EnvironmentProblem | None:
+    """Return what is wrong with a serving directory that is a link, and how to mend it; None where it is none.
+
+    Whoever can change what it points at serves something else under the numbers of the ledger, and a removal would take
+    place in a folder that may belong to somebody else.
+    """
+    link = paths.serving
+    if not link.is_symlink():
+        return None
+    target = os.readlink(link)
+    unlink = f"rm -- {shlex.quote(str(link))}"
+    mend = f"{unlink} && mv -- {shlex.quote(os.path.join(link.parent, target))} {shlex.quote(str(link))}"
+    hint = f"{mend}; a folder that has to stay on another volume is mounted there" if link.is_dir() else unlink
+    return EnvironmentProblem("a link, which is not followed", where=link, got=f"a link to {target}", hint=hint)
+
+
+def require_folder(paths: RunPaths) -> None:
+    """Refuse a serving directory that is a link; one that is not there yet is none.
+
+    Raises:
+      EnvironmentProblem: naming where it points, and the command that puts the folder into its place.
+    """
+    if (problem := link_in_its_place(paths)) is not None:
+        raise problem

@@ -162,6 +162,30 @@ def test_a_link_goes_and_what_it_points_at_stays(paths, tmp_path):
     assert (tmp_path / "elsewhere/file").exists()
 
 
+BEHIND_LINKS = {
+    "artifacts": "artifacts/Trainer/.system/stateful_working_dir/left",
+    "artifacts/Trainer": ".system/stateful_working_dir/left",
+    "artifacts/Trainer/.system": "stateful_working_dir/left",
+    "records": ".new-half",
+    "checkpoints": "abc/training.npz",
+    "inputs": "abc/train-images",
+    "logs": "run-0.log",
+}
+
+
+@pytest.mark.parametrize("place", BEHIND_LINKS)
+def test_nothing_behind_a_linked_folder_of_a_root_is_removed(paths, tmp_path, place):
+    linked = paths.root / place
+    linked.parent.mkdir(parents=True, exist_ok=True)
+    if linked.exists():
+        linked.rename(tmp_path / "elsewhere")
+    file = tmp_path / "elsewhere" / BEHIND_LINKS[place].removeprefix(f"{place}/")
+    leave(file)
+    linked.symlink_to(tmp_path / "elsewhere")
+    assert removed(paths, keep_runs=0) == set()
+    assert file.exists()
+
+
 def test_with_a_record_missing_nothing_is_removed(paths):
     leave(paths.inputs / "abc/train-images")
     some = next(line.record for line in read_ledger(paths.ledger).lines if line.node == "Transform" and line.record)

@@ -1,5 +1,6 @@
 """What is served as the ledger knows it: foreign entries decide nothing, and stop a run before its first node."""
 
+import json
 import shutil
 import subprocess
 
@@ -8,18 +9,24 @@ from click.testing import CliRunner
 from lineage.audited_copy import audited_copy
 
 from components import serving
+from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import MAX_VERSION
 from pipeline.cli.lineage import lineage
+from pipeline.cli.serving import serving as serving_commands
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request
 from pipeline.lineage import show
+from pipeline.maintenance import serving_versions
+from pipeline.maintenance.gc import collect
+from pipeline.maintenance.orphans import orphans
 from pipeline.maintenance.repair import repair
 from pipeline.predict import answer
 from pipeline.provenance import signing
 from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.writable import link_in_its_place
 from pipeline.runner import local
 from pipeline.runner.progress import RunView
 
@@ -182,3 +189,60 @@ def test_nothing_behind_a_link_is_read(paths):
     (paths.serving / "9").symlink_to("1")
     with pytest.raises(BadInput, match="no such version"):
         show.show(paths.root, 9)
+
+
+def linked(paths, tmp_path):
+    paths.serving.rename(tmp_path / "volume")
+    paths.serving.symlink_to(tmp_path / "volume")
+
+
+WORKS_ON_THE_DIRECTORY = {
+    "run": lambda root: local.run(Request(root=root), Reuse(), RunView.__new__(RunView)),
+    "run --dry-run": lambda root: local.plan(Request(root=root), Reuse(), pytest.fail),
+    "rollback": lambda root: serving_versions.rollback(root, 1, pytest.fail),
+    "prune": lambda root: serving_versions.prune(root, 1),
+    "repair": lambda root: repair(root, pytest.fail),
+    "gc": lambda root: collect(root, pytest.fail, keep_runs=0),
+    "orphans": lambda root: orphans(root, pytest.fail),
+    "predict": lambda root: answer.choose(root, None),
+    "predict of a version": lambda root: answer.choose(root, 2),
+    "show": show.show,
+    "show of a version": lambda root: show.show(root, 1),
+    "sign": lambda root: signing.target(root, None),
+    "sign of a version": lambda root: signing.target(root, "1"),
+}
+
+
+@pytest.mark.parametrize("command", WORKS_ON_THE_DIRECTORY)
+def test_a_serving_directory_that_is_a_link_is_refused_before_any_work(paths, tmp_path, command):
+    linked(paths, tmp_path)
+    before = tree_digest(paths.root), tree_digest(tmp_path / "volume")
+    with pytest.raises(EnvironmentProblem, match=r"serving: a link, which is not followed: .* && mv -- ") as caught:
+        WORKS_ON_THE_DIRECTORY[command](paths.root)
+    assert "\n" not in str(caught.value)
+    assert (tree_digest(paths.root), tree_digest(tmp_path / "volume")) == before
+
+
+@pytest.mark.parametrize("target", ["volume", "gone", "serving"], ids=["a folder", "nothing", "itself"])
+def test_a_fresh_root_whose_serving_directory_is_a_link_is_refused_too(tmp_path, target):
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "serving").symlink_to(target)
+    with pytest.raises(EnvironmentProblem, match=r"serving: a link, which is not followed"):
+        local.run(Request(root=tmp_path), Reuse(), RunView.__new__(RunView))
+    assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_what_mends_a_linked_serving_directory_is_in_the_message(paths, tmp_path):
+    linked(paths, tmp_path)
+    command = link_in_its_place(paths).hint.partition(";")[0]
+    subprocess.run(command, shell=True, check=True)
+    assert ServingDirectory.of(paths).newest.version == 2
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_serving_list_names_a_link_in_place_of_the_directory(paths, tmp_path, form):
+    linked(paths, tmp_path)
+    listed = CliRunner().invoke(serving_commands, ["list", "--root", str(paths.root), *form])
+    assert "a link, which is not followed" in listed.output
+    assert listed.exit_code == 0
+    assert not form or json.loads(listed.output)["versions"] == []
