@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from components.errors import BadInput
+from components.errors import BadInput, SeveralProblems
 from components.settings import Settings
 from pipeline.config.recipe import RECIPES, load_recipe, profile_names, recipe_for_shape, recipe_names
 
@@ -142,3 +143,32 @@ def test_a_profile_lies_over_the_recipe_and_an_unknown_one_is_named(tmp_path):
     assert load_recipe(str(path), profile="quick").classifier.epochs == 2
     with pytest.raises(BadInput, match="unknown profile: wanted quick, got slow"):
         load_recipe(str(path), profile="slow")
+
+
+def test_a_wrong_profile_and_wrong_keys_are_said_at_once():
+    with pytest.raises(SeveralProblems) as caught:
+        load_recipe("mnist", profile="fst", overrides=["classifier.epochz=3", "nokey", "evaluation.accuracy=2"])
+    told = "\n".join(map(str, caught.value.problems))
+    assert "unknown profile: wanted none, got fst" in told
+    assert "classifier.epochz" in told
+    assert "--set: not an override: wanted section.key=value, got nokey" in told
+    assert "evaluation.accuracy" in told
+    assert len(caught.value.problems) == 4
+
+
+def test_a_part_of_nothing_and_a_wrong_key_are_said_at_once():
+    with pytest.raises(SeveralProblems) as caught:
+        load_recipe("cnn", overrides=["autoencoder.epochs=3", "classifier.epochz=3"])
+    assert "there is no autoencoder in the recipe" in str(caught.value)
+    assert "classifier.epochz" in str(caught.value)
+
+
+def test_what_the_profile_that_was_meant_may_put_right_is_not_said_of_the_recipe(tmp_path):
+    values = yaml.safe_load((RECIPES / "digits.yaml").read_text())
+    moved = {"classifier": values.pop("classifier")}
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(yaml.safe_dump({**values, "profiles": {"small": moved}}))
+    assert load_recipe(str(recipe), profile="small")
+    with pytest.raises(BadInput) as caught:
+        load_recipe(str(recipe), profile="smal", overrides=["seed=3"])
+    assert str(caught.value) == "mine.yaml: unknown profile: wanted small, got smal: did you mean small?"

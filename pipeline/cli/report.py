@@ -13,11 +13,19 @@ from components.errors import BadInput
 from pipeline.cli import options
 from pipeline.cli.parameters import OutputFile, Text
 from pipeline.cli.parsing import checked_by
+from pipeline.provenance import runs
 
 
 def _one_thing(given: Mapping[str, Any]) -> None:
     if given["compare"] and given["run_id"]:
         raise BadInput("names both runs itself", where="--compare", got=f"{given['run_id']} as well")
+
+
+def _are_there(given: Mapping[str, Any]) -> None:
+    """Refuses runs that are not there, before Matplotlib is imported."""
+    names = given["compare"] or filter(None, [given["run_id"]])
+    if given["root"] is not None:
+        runs.require(given["root"], names)
 
 
 @options.command()
@@ -27,7 +35,7 @@ def _one_thing(given: Mapping[str, Any]) -> None:
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("-o", "--output", type=OutputFile(), metavar="FILE", help="File to write.")
 @options.as_json
-@checked_by(_one_thing)
+@checked_by(_one_thing, _are_there)
 def report(  # noqa: PLR0913  # one argument to each option
     run_id: str | None,
     root: Path,

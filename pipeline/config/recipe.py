@@ -6,14 +6,16 @@ overlay of the chosen profile is applied first, then `--set key=value`, then `--
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from components.errors import BadInput
+from components.errors import BadInput, Problems
 from components.settings import Settings
+from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, parse_yaml, read_yaml
 from components.wording import as_written, refusal
 
@@ -77,19 +79,38 @@ def load_recipe(
       strategy: the same.
 
     Raises:
-      BadInput: for an unknown recipe, profile or key (with the known ones), or a value out of its bounds.
+      BadInput: for unknown recipes, profiles and keys (with the known ones) and values out of their bounds, all at once.
     """
     path = _find(recipe)
     values = _read(path)
     profiles = values.pop("profiles", None) or {}
-    _overlay(values, _profile(profiles, profile, path))
+    problems = Problems()
+    chosen: Mapping[str, Any] | None = None
+    with problems.noted():
+        chosen = _profile(profiles, profile, path)
+    _overlay(values, chosen or {})
+    without = copy.deepcopy(values)
     for override in overrides:
-        _refuse_part_of_nothing(values, override, path)
-        _overlay(values, _parse_override(override))
+        with problems.noted():
+            if chosen is not None:  # the profile that was meant may have the section
+                _refuse_part_of_nothing(values, override, path)
+            _overlay(values, _parse_override(override))
     for key, value in (("seed", seed), ("strategy", strategy)):
         if value is not None:
             _share(values, key, value)
+    if problems.found:
+        # What is wrong without the overrides as well may be right with the profile that was meant.
+        known: set[str] = set() if chosen is not None else set(map(str, _wrong(without, path)))
+        problems.found += [problem for problem in _wrong(values, path) if str(problem) not in known]
+    problems.raise_any()
     return _validate(values, path)
+
+
+def _wrong(values: dict[str, Any], path: Path) -> list[BadInput]:
+    problems = Problems()
+    with problems.noted():
+        _validate(values, path)
+    return problems.found
 
 
 def _share(values: dict[str, Any], key: str, value: object) -> None:
@@ -136,7 +157,8 @@ def _profile(profiles: Mapping[str, Any], name: str | None, path: Path) -> Mappi
         return profiles.get(DEFAULT_PROFILE) or {}
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"
-        raise BadInput("unknown profile", where=path.name, wanted=known, got=name)
+        hint = did_you_mean(closest(name, profiles, str.lower))
+        raise BadInput("unknown profile", where=path.name, wanted=known, got=name, hint=hint)
     return profiles[name] or {}
 
 

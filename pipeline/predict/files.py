@@ -61,24 +61,19 @@ def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tu
     _require_there(named)
     unreadable = Problems()
     for path in named:
-        if path.is_dir():
-            images, others = _in_folder(path, besides)
+        before = len(unreadable.found)
+        with unreadable.noted():
+            images, others = _in_folder(path, besides) if path.is_dir() else (_as_image(path), [])
             sources += images
             ignored += others
-            continue
-        try:
-            require_image(path)
-            sources.append(Source(path, named=True))
-        except BadInput as err:
-            unreadable.found.append(err)
-            ignored.append(Ignored(path, reason(err), named=True))
+        ignored += [Ignored(path, reason(err), named=True) for err in unreadable.found[before:]]
     if not sources:
         unreadable.raise_any()
     first: dict[Path, Source] = {}
     for source in sources:
         first.setdefault(source.path.resolve(), source)
     sources = list(first.values())
-    return [_labelled(source) for source in sources] if labelled else sources, ignored
+    return _labelled(sources) if labelled else sources, ignored
 
 
 def reason(err: BadInput) -> str:
@@ -94,6 +89,11 @@ def _require_there(named: Sequence[Path]) -> None:
             if not os.path.exists(path):
                 raise BadInput("no such file", where=path)
     missing.raise_any()
+
+
+def _as_image(path: Path) -> list[Source]:
+    require_image(path)
+    return [Source(path, named=True)]
 
 
 def _in_folder(folder: Path, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
@@ -118,8 +118,19 @@ def _kind(path: Path) -> str:
     return "a folder" if path.is_dir() else "no image"
 
 
-def _labelled(source: Source) -> Source:
-    first = source.path.name[:1]
+def _labelled(sources: Sequence[Source]) -> list[Source]:
+    problems = Problems()
+    labelled: list[Source] = []
+    for source in sources:
+        with problems.noted():
+            labelled.append(dataclasses.replace(source, truth=_truth(source.path)))
+    problems.raise_any()
+    return labelled
+
+
+def _truth(path: Path) -> int:
+    first = path.name[:1]
+    # An empty name, that of the root folder, is part of every text.
     if first not in DIGITS:
-        raise BadInput("its name does not begin with a digit", where=source.path, hint="--labels-from-names needs that")
-    return dataclasses.replace(source, truth=int(first))
+        raise BadInput("its name does not begin with a digit", where=path, hint="--labels-from-names needs that")
+    return int(first)

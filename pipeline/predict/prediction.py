@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from components.errors import BadInput, CannotTell
+from components.errors import BadInput, CannotTell, Problems
 from pipeline.predict import doubt, files, orientation, photograph, training_data
 from pipeline.predict.answer import Answer, Model, Version, choose
 from pipeline.predict.digit import Frame, find_digit
@@ -203,8 +203,17 @@ def predict(request: Request, say: Callable[[str], None], progress: Progress) ->
             seen.append(found)
         progress("reading", number, len(sources))
     if not seen:
-        raise BadInput("none of the images can be read", where=ignored[0].path, got=ignored[0].why)
+        _refuse(ignored)
     return _asked(version, seen, ignored, request.root, say, progress)
+
+
+def _refuse(ignored: Sequence[Ignored]) -> NoReturn:
+    """Raise that nothing can be read: what was named all together, of what only lay in a folder the first."""
+    problems = Problems()
+    named = [one for one in ignored if one.named]
+    problems.found = [BadInput("cannot be read", where=one.path, got=one.why) for one in named]
+    problems.raise_any()
+    raise BadInput("none of the images can be read", where=ignored[0].path, got=ignored[0].why)
 
 
 def _looked_at(source: Source, frame: Frame, dark: bool | None) -> Prediction | Ignored:

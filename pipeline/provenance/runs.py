@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from components.errors import BadInput, CannotTell
+from components.errors import BadInput, CannotTell, Problems
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.provenance.records import RunRecord
@@ -46,6 +47,31 @@ def find(root: Path, run_id: str | None) -> RunRecord:
         ids = ", ".join(run.run_id for run in known[-5:])
         raise BadInput("no such run" if not matching else "not one run", where=run_id, wanted=f"one of {ids}")
     return matching[0]
+
+
+def require(root: Path, run_ids: Iterable[str]) -> None:
+    """Refuse runs that are not there, all of them together, before anything is read of those that are.
+
+    Raises:
+      BadInput: if there is no such run, or several.
+      CannotTell: as `find`, where none is unknown.
+    """
+    problems = Problems()
+    begun: list[CannotTell] = []
+    for run_id in run_ids:
+        with problems.noted():
+            begun += _without_record(root, run_id)
+    problems.raise_any()
+    for one in begun:
+        raise one
+
+
+def _without_record(root: Path, run_id: str) -> list[CannotTell]:
+    try:
+        find(root, run_id)
+    except CannotTell as err:
+        return [err]
+    return []
 
 
 def _begun(root: Path, run_id: str) -> list[str]:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import pipeline
 from components.digest import merkle_root
-from components.errors import BadInput
+from components.errors import BadInput, SeveralProblems
 from components.ingest.rows import INDEX
 from pipeline.cli.lineage.diff import diff as command
 from pipeline.cli.lineage.diff_text import diff_lines
@@ -315,6 +315,15 @@ def test_a_version_whose_push_was_not_recorded_goes_by_its_provenance(served):
 def test_an_unknown_version_is_refused_with_those_that_are_known(served):
     with pytest.raises(BadInput, match="wanted one of 1, 2, got 9"):
         diff(served.root.path, 1, 9)
+
+
+def test_both_unknown_versions_are_said_at_once(served):
+    with pytest.raises(SeveralProblems) as caught:
+        diff(served.root.path, 8, 9)
+    assert [(problem.what, problem.got) for problem in caught.value.problems] == [
+        ("no such version", 8),
+        ("no such version", 9),
+    ]
 
 
 def test_an_empty_root_says_how_to_get_a_version(tmp_path):

@@ -5,7 +5,7 @@ import time
 import pytest
 from PIL import Image
 
-from components.errors import BadInput
+from components.errors import BadInput, SeveralProblems
 from pipeline.predict.files import gather
 
 
@@ -68,6 +68,27 @@ def test_a_named_file_that_is_no_image_is_left_out_where_others_are_images(folde
     assert [(one.path.name, one.named) for one in ignored] == [("0.png", True)]
     with pytest.raises(BadInput, match=r"0.png: cannot be read as an image.*another kind of file"):
         gather([folder / "0.png"], labelled=False, besides=None)
+
+
+def test_a_named_folder_without_images_is_left_out_where_others_are_images(folder):
+    sources, ignored = gather([folder / "more", folder / "7b.png", folder / "0.png"], labelled=False, besides=None)
+    assert [source.path.name for source in sources] == ["7b.png"]
+    assert [(one.path.name, one.named) for one in ignored] == [("more", True), ("0.png", True)]
+    assert ignored[0].why == "no PNG, JPEG, BMP or TIFF image in this folder"
+
+
+def test_all_that_is_no_image_is_said_at_once(folder):
+    with pytest.raises(SeveralProblems) as caught:
+        gather([folder / "more", folder / "notes.txt", folder / "0.png"], labelled=False, besides=None)
+    assert [problem.where.name for problem in caught.value.problems] == ["more", "notes.txt", "0.png"]
+
+
+def test_all_names_without_a_digit_are_said_at_once(folder):
+    for name in ("seven.png", "eight.png"):
+        Image.new("L", (20, 20)).save(folder / name)
+    with pytest.raises(SeveralProblems) as caught:
+        gather([folder], labelled=True, besides=None)
+    assert [problem.where.name for problem in caught.value.problems] == ["eight.png", "seven.png"]
 
 
 def test_a_folder_of_thousands_of_files_is_gone_through_at_once(tmp_path):

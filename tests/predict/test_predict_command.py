@@ -162,6 +162,19 @@ def test_the_name_of_nothing_is_told_before_anything_is_read(bare_root, wrong_ki
 
 
 @pytest.mark.e2e
+def test_all_that_cannot_be_read_is_said_at_once(first_run, others, wrong_kinds, tmp_path):
+    named = [path for path in wrong_kinds if path.name in ("cut.png", "dot.png", "text.png")]
+    none = without_tensorflow(*named[:2], "--root", first_run[0])
+    assert (none.returncode, none.stdout) == (2, "")
+    assert all(str(path) in none.stderr for path in named[:2])
+    (tmp_path / "bare").mkdir()
+    some = without_tensorflow(others / "1-empty.png", named[2], tmp_path / "bare", "--root", first_run[0])
+    assert some.returncode == 2
+    assert all(str(path) in some.stderr for path in (named[2], tmp_path / "bare"))
+    assert "1-empty.png" in some.stdout
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_a_file_of_a_wrong_kind_is_one_line_and_the_others_are_answered(first_run, photographs, wrong_kinds, as_json):
     good = sorted(photographs.glob("*.png"))[:3]

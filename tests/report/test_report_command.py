@@ -10,7 +10,9 @@ from jsonschema import Draft202012Validator
 
 from components.errors import BadInput
 from pipeline.cli.report import report
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.report import write
+from pipeline.root.paths import RunPaths
 
 SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "report.json").read_text())
 
@@ -49,6 +51,14 @@ def test_what_is_not_there_is_one_line(request, tmp_path, arguments, said):
     assert said in answer.err
     assert answer.err.count("\n") == 1
     assert answer.json["status"] == "error"
+
+
+def test_both_unknown_runs_are_said_at_once(tmp_path):
+    (tmp_path / "records").mkdir()
+    Ledger.open(RunPaths(tmp_path).ledger).intent(node="ExampleGen", run_id="20260101T120000.000001Z")
+    answer = mnist_tfx("report", "--compare", "2027", "2028", "--root", tmp_path, "-o", tmp_path / "no" / "page.html")
+    assert answer.code == 2
+    assert [line.split(":")[0].strip() for line in answer.err.splitlines()[1:]] == ["--output", "2027", "2028"]
 
 
 @pytest.mark.e2e

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components.errors import EnvironmentProblem, Problems
 from pipeline.lineage.diff.facts import (
     BASELINE,
     CODE,
@@ -175,7 +175,13 @@ def diff(root: Path, before: int, after: int) -> VersionDiff:
       RecordMissing: if a record behind one of them is gone.
       EnvironmentProblem: if provenance, a record or the ledger cannot be read.
     """
-    return compare(recorded(root, before), recorded(root, after))
+    problems = Problems()
+    both: list[RecordedVersion] = []
+    for version in (before, after):
+        with problems.noted():
+            both.append(recorded(root, version))
+    problems.raise_any()
+    return compare(*both)
 
 
 def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
