@@ -17,7 +17,7 @@ from pipeline.cli.parameters import Integer, Version
 from pipeline.cli.parsing import Group
 from pipeline.maintenance import serving_versions
 from pipeline.maintenance.orphans import as_dicts
-from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import link_in_its_place
 
@@ -52,14 +52,17 @@ def list_(root: Path, as_json: bool) -> None:
     if (problem := link_in_its_place(paths)) is not None:
         # The answer to what is there, and no failure; whatever works on the directory refuses it.
         if as_json:
-            options.print_json({"status": "ok", "versions": [], "foreign": [], "link": problem.to_dict()})
+            options.print_json(
+                {"status": "ok", "versions": [], "foreign": [], "missing": [], "link": problem.to_dict()}
+            )
         else:
             options.say(f"warning: {problem}")
         return
     directory = ServingDirectory.of(paths)
     found = [_fields(directory, version) for version in directory.ours]
     if as_json:
-        options.print_json({"status": "ok", "versions": found, "foreign": as_dicts(directory.foreign), "link": None})
+        answer = {"versions": found, "foreign": as_dicts(directory.foreign), "missing": directory.missing, "link": None}
+        options.print_json({"status": "ok", **answer})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("version", "pushed (UTC)", "digest", "provenance", "path"):
@@ -73,6 +76,10 @@ def list_(root: Path, as_json: bool) -> None:
     Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
     for entry in directory.foreign:
         options.say(f"warning: {entry}")
+    if directory.missing:
+        there = "is not there" if len(directory.missing) == 1 else "are not there"
+        gone = f"{named_versions(directory.missing)} pushed and not pruned, and {there}"
+        options.say(f"warning: {gone}: put back from a copy what is still needed")
 
 
 @serving.command()

@@ -92,6 +92,21 @@ class Survey:
         """Hashes of the committed records that cannot be read: what they made or read is not known."""
         return tuple(known for known in self.ledger.order if self.read(known) is None)
 
+    @cached_property
+    def damaged(self) -> tuple[tuple[Line, MnistTfxError], ...]:
+        """The lines whose records are missing or cannot be read, each with why; runs and executions alike."""
+        events = (Event.COMMIT, Event.RUN)
+        found = {line.record: line for line in self.ledger.lines if line.record is not None and line.event in events}
+        problems = ((line, self._problem(known)) for known, line in found.items())
+        return tuple((line, problem) for line, problem in problems if problem is not None)
+
+    def _problem(self, known: str) -> MnistTfxError | None:
+        try:
+            _ = self.records[known]
+        except MnistTfxError as err:
+            return err
+        return None
+
     def read(self, known: str) -> Record | None:
         """Returns a record, or None where the audit has something to say about it."""
         try:
@@ -118,6 +133,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
         return (
             *_served(survey),
             *_foreign(survey),
+            *_gone(survey),
             *_missing(survey),
             *_dead(paths, say),
             *_intents(survey),
@@ -142,6 +158,13 @@ def _foreign(survey: Survey) -> Iterator[Orphan]:
         why = f"{entry.what}; TF Serving takes it for version {entry.number}: move it out of there"
         # A link is not followed, and what is in a folder of somebody else's is not ours to count.
         yield Orphan(kind="served-stranger", where=entry.path, why=why, remedy="")
+
+
+def _gone(survey: Survey) -> Iterator[Orphan]:
+    for version in survey.serving.missing:
+        path = f"{survey.paths.serving.name}/{version}"
+        why = "pushed and not pruned, but gone: put the folder back from a copy"
+        yield Orphan(kind="served-missing", where=path, why=why, remedy="")
 
 
 def _missing(survey: Survey) -> Iterator[Orphan]:
@@ -183,9 +206,12 @@ def _records(survey: Survey) -> Iterator[Orphan]:
 
 
 def _unreadable(survey: Survey) -> Iterator[Orphan]:
-    for known in survey.unreadable:
-        path = f"{survey.paths.records.name}/{known}.json"
-        why = "missing or changed: until it is back, nobody can tell which artifacts and inputs belong to nothing"
+    for line, _ in survey.damaged:
+        path = f"{survey.paths.records.name}/{line.record}.json"
+        unknown = f"what became of run {line.run_id}"
+        if line.record in survey.unreadable:
+            unknown = "which artifacts and inputs belong to nothing"
+        why = f"missing or changed: until it is back, nobody can tell {unknown}"
         yield Orphan(kind="unreadable-record", where=path, why=why, remedy="lineage audit")
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
+from pipeline.maintenance.orphans import Survey
 from pipeline.maintenance.recovery import Repair, recover
 from pipeline.metadata.store import Store, open_store
 from pipeline.process.signals import PROCESS
-from pipeline.provenance.ledger import read_ledger
+from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places
+
+_COPY: Final = "put it back from a copy"
 
 
 def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> tuple[Repair, ...]:
@@ -42,3 +46,18 @@ def _repairs(paths: RunPaths, store: Store, *, dry_run: bool) -> Iterator[Repair
     for execution in unfinished:
         why = f"{execution.type}: RUNNING, but no run is at work"
         yield Repair(kind="failed", where=f"execution {execution.id}", why=why)
+    yield from _beyond_repair(paths)
+
+
+def _beyond_repair(paths: RunPaths) -> Iterator[Repair]:
+    """Name the records and versions that are gone or damaged: the ledger keeps their digests, and nothing their bytes."""
+    survey = Survey.of(paths)
+    for line, problem in survey.damaged:
+        of = f"run {line.run_id}" if line.event == Event.RUN else f"{line.node} of run {line.run_id}"
+        named = f"ledger line {line.sequence} names it for {of}, and nothing else holds what it said"
+        why = f"{problem.what}: {named}: {_COPY}; until then `mnist-tfx lineage audit` fails"
+        yield Repair(kind="left", where=f"{paths.records.name}/{line.record}.json", why=why)
+    for version in survey.serving.missing:
+        yield Repair(
+            kind="left", where=f"{paths.serving.name}/{version}", why=f"pushed and not pruned, but gone: {_COPY}"
+        )

@@ -47,6 +47,7 @@ SITUATIONS = {
     ),
     "served-stranger: a folder": (lambda paths: (paths.serving / "99").mkdir(), "serving/99", ""),
     "served-stranger: a link": (lambda paths: (paths.serving / "9").symlink_to("/"), "serving/9", ""),
+    "served-missing": (lambda paths: shutil.rmtree(paths.serving / "1"), "serving/1", ""),
     "recorded-missing": (
         lambda paths: shutil.rmtree(paths.artifacts / "Transform/transform_graph/run-1"),
         "artifacts/Transform/transform_graph/run-1",
@@ -111,6 +112,15 @@ def test_with_a_record_that_cannot_be_read_no_artifact_is_called_nobodys(paths):
     for file in paths.records.glob("*.json"):
         file.write_text("{}")
     assert {found.kind for found in orphans(paths.root, pytest.fail)} == {"unreadable-record"}
+
+
+def test_the_record_of_a_run_that_is_gone_is_named_and_hides_nothing_else(paths):
+    run = [line.record for line in Ledger.open(paths.ledger).chain.lines if line.event == "run"][-1]
+    (paths.records / f"{run}.json").unlink()
+    leave(paths.inputs / "abc/train-images")
+    found = {one.kind: one.why for one in orphans(paths.root, pytest.fail)}
+    assert found.keys() == {"unreadable-record", "unused-input"}
+    assert "what became of run run-3" in found["unreadable-record"]
 
 
 def test_an_artifact_that_was_collected_is_not_missing(paths):

@@ -10,6 +10,8 @@ from lineage.conftest import execution_record
 
 from components.digest import tree_digest
 from components.serving import PROVENANCE
+from pipeline.audit.audit import audit_all
+from pipeline.audit.findings import exit_code
 from pipeline.cli.lineage.repair import repair as command
 from pipeline.lineage import show
 from pipeline.maintenance.orphans import Survey, orphans
@@ -172,3 +174,30 @@ def test_the_command_ends_with_1_where_something_is_left(paths):
     (paths.serving / "3" / "saved_model.pb").write_bytes(b"forged")
     assert run("--dry-run").return_value == 1
     assert json.loads(run("--json").output)["repairs"][0]["kind"] == "left"
+
+
+DAMAGES = {
+    "deleted": lambda file: file.unlink(),
+    "changed": lambda file: file.write_text("{}"),
+    "replaced by a folder": lambda file: file.unlink() or file.mkdir(),
+}
+
+
+@pytest.mark.parametrize("dry", [False, True], ids=["repair", "repair --dry-run"])
+@pytest.mark.parametrize("event", [Event.RUN, Event.COMMIT])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_record_that_nothing_can_restore_is_named_and_how_to_get_it_back(paths, damage, event, dry):
+    known = [line.record for line in read_ledger(paths.ledger).lines if line.event == event][-1]
+    DAMAGES[damage](paths.records / f"{known}.json")
+    answer = CliRunner().invoke(command, ["--root", str(paths.root), *["--dry-run"] * dry], standalone_mode=False)
+    assert answer.return_value == 1
+    [line] = answer.output.splitlines()
+    assert line.startswith(f"left: records/{known}.json: ")
+    assert "of run run-3" in line or "for run run-3" in line
+    assert "put it back from a copy; until then `mnist-tfx lineage audit` fails" in line
+    assert exit_code(audit_all(paths.root), allow_unknown=True) == 1
+
+
+def test_a_version_that_was_pushed_and_is_gone_is_named(paths):
+    shutil.rmtree(paths.serving / "1")
+    assert fixed(paths) == fixed(paths, dry_run=True) == [("left", "serving/1")]

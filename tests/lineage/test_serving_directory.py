@@ -246,3 +246,31 @@ def test_serving_list_names_a_link_in_place_of_the_directory(paths, tmp_path, fo
     assert "a link, which is not followed" in listed.output
     assert listed.exit_code == 0
     assert not form or json.loads(listed.output)["versions"] == []
+
+
+IN_THE_PLACE_OF_A_VERSION = {
+    "nothing": lambda place: place.unlink(missing_ok=True),
+    "a link to another": lambda place: place.symlink_to("2"),
+    "a file": lambda place: place.write_text(""),
+}
+
+
+@pytest.mark.parametrize("kind", IN_THE_PLACE_OF_A_VERSION)
+def test_serving_list_names_a_version_that_was_pushed_and_is_gone(paths, kind):
+    shutil.rmtree(paths.serving / "1")
+    IN_THE_PLACE_OF_A_VERSION[kind](paths.serving / "1")
+    asked = ["list", "--root", str(paths.root)]
+    assert "warning: version 1 was pushed and not pruned, and is not there" in invoke(asked).stderr
+    assert json.loads(invoke([*asked, "--json"]).output)["missing"] == [1]
+
+
+def test_serving_list_names_all_that_are_gone_and_none_that_was_pruned(paths):
+    asked = ["list", "--root", str(paths.root)]
+    serving_versions.prune(paths.root, 1)
+    assert "pushed and not pruned" not in invoke(asked).stderr
+    shutil.rmtree(paths.serving)
+    assert "warning: version 2 was pushed and not pruned" in invoke(asked).stderr
+
+
+def invoke(asked):
+    return CliRunner().invoke(serving_commands, asked)
