@@ -18,20 +18,16 @@ from ml_metadata.metadata_store import metadata_store
 from tfx.orchestration import metadata
 
 from components import disk
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import EnvironmentProblem
+from pipeline import metadata_check
 from pipeline.metadata import server, sqlite, store
-from pipeline.metadata.address import FORMS, OPTION, Address, GrpcService, SqliteFile, recorded_address
-from pipeline.provenance.ledger import Chain, Event
+from pipeline.metadata.address import Address, GrpcService, SqliteFile
+from pipeline.metadata_check import RUN_CONTEXT
+from pipeline.provenance.ledger import Chain
 from pipeline.root.paths import RunPaths
 
 PATIENCE: Final = 3.0
 """Seconds of waiting for another process after which the user is told."""
-
-RUN_CONTEXT: Final = "pipeline_run"
-"""Type of the contexts that TFX makes for runs; they are named by run id."""
-
-_PAGE_SIZE, _PAGES, _CHANGED, _PAGES_VALID = slice(16, 18), slice(28, 32), slice(24, 28), slice(92, 96)
-"""Where an SQLite file says how long it is (https://www.sqlite.org/fileformat.html, section 1.3)."""
 
 
 class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
@@ -118,27 +114,15 @@ def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callabl
         store is missing, empty or another one.
     """
     address = address or SqliteFile(path=paths.metadata)
-    elsewhere = f" --to {address}" if address != SqliteFile(path=paths.metadata) else ""
-    rebuild = f"`mnist-tfx lineage rebuild --root {paths.root}{elsewhere}` makes it again from records and ledger"
-    recorded = recorded_address(paths)
-    if recorded not in (None, str(address)):
-        rebuild = f"the last run had {OPTION} {recorded}; {rebuild}"
-    # Newest first, so that one look is enough.
-    runs = dict.fromkeys(line.run_id for line in reversed(chain.lines) if line.event == Event.COMMIT)
+    rebuild, runs = metadata_check.advice(address, paths), metadata_check.runs_of(chain)
     if isinstance(address, SqliteFile):
-        _check_file(address.path, expected=bool(runs), rebuild=rebuild)
-    else:
-        server.check_server(address)
+        metadata_check.check_bytes(address.path, expected=bool(runs), rebuild=rebuild)
+    metadata_check.check_server(address)
     connection = Connection(address, say=say, rebuild=rebuild)
     _probe(connection)
     with connection as handle:
         if runs and not any(run_context(handle.store, run) for run in runs):
-            other = f"is {OPTION} the one of its earlier runs?"
-            raise EnvironmentProblem(
-                "the metadata store knows no run of this root, but the ledger does",
-                where=address,
-                hint=other if elsewhere else f"move the file away: {rebuild}",
-            )
+            raise metadata_check.unknown_runs(address, paths)
     return connection
 
 
@@ -155,53 +139,6 @@ def _probe(connection: Connection) -> None:
         server.probe(connection.address)
     except errors.StatusError as err:
         raise connection.problem(err) from err
-
-
-def _check_file(path: Path, *, expected: bool, rebuild: str) -> None:
-    """Looks at a file without opening it as a store, which would change one that is empty or damaged.
-
-    Raises:
-      BadInput: if there can be no file.
-      EnvironmentProblem: if it is missing or empty although one is expected, damaged, or cannot be written.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        got = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise BadInput("not a file's path", where=OPTION, wanted=f"a file, or {FORMS['sqlite']}", got=got)
-    start, size = _start(path)
-    if size == 0:
-        if expected:
-            what = "the metadata store is missing or empty, but the ledger is not"
-            raise EnvironmentProblem(what, where=path, hint=rebuild)
-        return
-    if not start.startswith(sqlite.MAGIC):
-        raise EnvironmentProblem("not an SQLite file", where=path, hint=rebuild)
-    # While a journal lies beside it, SQLite itself has yet to put the file right.
-    wanted = 0 if path.with_name(f"{path.name}-journal").exists() else _length(start)
-    if size < wanted:
-        raise EnvironmentProblem(
-            "the metadata store was cut off", where=path, wanted=f"{wanted} bytes", got=size, hint=rebuild
-        )
-
-
-def _start(path: Path) -> tuple[bytes, int]:
-    """Returns an SQLite file's header and its size; nothing where there is no file."""
-    try:
-        with path.open("r+b") as file:
-            return file.read(100), path.stat().st_size
-    except FileNotFoundError:
-        return b"", 0
-    except OSError as err:
-        raise EnvironmentProblem("the metadata store cannot be written", where=path, got=err.strerror) from err
-
-
-def _length(start: bytes) -> int:
-    """Returns how long an SQLite file says it is; 0 where a writer older than SQLite 3.7 has left that open."""
-    if len(start) < 100:
-        return 100
-    if start[_CHANGED] != start[_PAGES_VALID]:
-        return 0
-    size = int.from_bytes(start[_PAGE_SIZE], "big")
-    return (65536 if size == 1 else size) * int.from_bytes(start[_PAGES], "big")
 
 
 def _writer(path: Path) -> int | None:

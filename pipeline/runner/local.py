@@ -17,6 +17,7 @@ from components.ingest import source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
+from pipeline import metadata_check
 from pipeline.config.beam_engines import ENGINES, PORTABLE
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
@@ -31,7 +32,7 @@ from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
-from pipeline.root.writable import check_writable
+from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_writable
 from pipeline.runner import devices, up_to_date
 from pipeline.runner.beam_job_service import JobService
 from pipeline.runner.progress import RunView
@@ -170,6 +171,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         view.say(f"log: {paths.log(run_id)}")
     for ignored in _ignored(files):
         view.say(f"ignored: {ignored}")
+    _check_store(request, paths, *PLACES_OF_A_RUN)
     check_writable(paths, _store_elsewhere(request, paths))
     if ENGINES[request.beam].google:
         os.environ[lean_imports.FULL_IMPORTS] = "1"
@@ -253,6 +255,23 @@ def _require_workers(request: Request, settings: Settings) -> None:
         Cluster.from_environment().require_workers()
 
 
+def _check_store(request: Request, paths: RunPaths, *places: str | Path) -> None:
+    """Sees to the metadata store before anything is written: what is on this machine first, a server at the end.
+
+    Args:
+      request: what is asked for.
+      paths: of the root.
+      places: what of the root has to be writable before a server is asked.
+    """
+    check_places(paths, *places)
+    address = None if request.metadata is None else parse_address(request.metadata)
+    if address is not None or paths.root.is_dir():  # the store in a new root is yet to be made
+        store = address or SqliteFile(path=paths.metadata)
+        metadata_check.check_file(store, paths, read_ledger(paths.ledger))
+    if address is not None:
+        metadata_check.check_server(address)
+
+
 def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:
     """Returns the file of the metadata store where that is a file and not the root's own."""
     given = request.metadata or recorded_address(paths)
@@ -314,6 +333,7 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     """
     settings, paths, files = settings_and_paths(request)
     ServingDirectory.of(paths).require_ours(say)
+    _check_store(request, paths, paths.metadata)
     # What TFX says of itself is nothing to a reader; a run has a log for it.
     with output_to(Path(os.devnull)):
         with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
