@@ -88,6 +88,9 @@ def test_a_raw_file_of_another_size_than_its_header_says_is_refused_undigested(p
         source.named_inputs([part], form="idx", data=EIGHT)
 
 
+COUNTED = ",".join(map(str, range(65))) + "\n"
+COUNTING = "".join(",".join(str((row + column) % 17) for column in range(65)) + "\n" for row in range(17))
+
 CSV_HEADS = {
     "columns": ("1,2,3\n", {}, "wanted 65"),
     "a label that no header names": (ROW, {"label": "digit"}, "no header that could name"),
@@ -96,6 +99,12 @@ CSV_HEADS = {
         {"label": "digit"},
         "no column of the label's name",
     ),
+    "a header of counting numbers alone": (COUNTED, {}, "holds no rows: got a header alone"),
+    "a header of counting numbers amid the rows": (COUNTED + ROW + COUNTED, {"pixel_max": 255}, "line 3 is a header"),
+    "rows that count as their header does": (COUNTED * 2, {"pixel_max": 255, "label": "first"}, "line 2 is a header"),
+    "counting rows with a label at neither end": (COUNTED + COUNTING, {}, "cannot tell which column holds the label"),
+    "counting rows with a label at either end": (COUNTED + ROW, {}, "cannot tell which column holds the label"),
+    "counting rows in a large file": (COUNTED + COUNTING * 1000, {}, "cannot tell which column holds the label"),
     "a pixel above": (ROW.replace("7", "17"), {"label": "first"}, "2 rows have an unusable pixel"),
 }
 
@@ -104,7 +113,7 @@ CSV_HEADS = {
 @pytest.mark.parametrize(("text", "changes", "message"), CSV_HEADS.values(), ids=CSV_HEADS.keys())
 def test_a_csv_is_refused_by_its_first_lines(tmp_path, text, changes, message):
     path = tmp_path / "train.csv"
-    path.write_text(text + text.splitlines(keepends=True)[-1])
+    path.write_text(text if text == COUNTED else text + text.splitlines(keepends=True)[-1])
     with pytest.raises(BadInput, match=message):
         source.named_inputs(discover([path]).parts, form="csv", data=EIGHT.model_copy(update=changes))
 

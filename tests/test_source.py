@@ -218,7 +218,9 @@ def write_csvs(folder):
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
-        np.savetxt(folder / f"{name}.csv", rng.integers(0, 9, (5, 13)), fmt="%d", delimiter=",")
+        rows = rng.integers(10, 100, (5, 13))
+        rows[:, 0] //= 10  # labels
+        np.savetxt(folder / f"{name}.csv", rows, fmt="%d", delimiter=",")
     return folder / "a.csv", folder / "b.csv"
 
 

@@ -7,10 +7,12 @@ an answer that needs no more than that should not come after a gigabyte was read
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from components.errors import BadInput
 from components.ingest import csv_rows, idx
 from components.ingest.csv_label import label_column
 from components.ingest.csv_layout import require_columns, sniff
@@ -71,20 +73,46 @@ def _out_of_range(path: Path, dimensions: int, largest: int) -> bool:
 
 def _check_csv(files: Sequence[Path], data: DataSettings) -> None:
     layouts = {path: sniff(path) for path in files}
+    labels: dict[Path, int | None] = {}
     for path, layout in layouts.items():
         require_columns(path, layout, data)
-        label_column(path, layout, data.label)
-    if any(_pixels_out_of_range(path, layout, data) for path, layout in layouts.items()):
+        labels[path] = label_column(path, layout, data.label)
+    looks = [_look(path, layout, labels[path], data) for path, layout in layouts.items()]
+    # Little data is read at once, and says all that is wrong with it; of more, what its first lines give away.
+    if all(look.is_all for look in looks) or any(look.is_wrong for look in looks):
         label = csv_rows.resolve_label(files, data)
         for path in files:
             for _ in csv_rows.iter_chunks(path, data, rows=chunk_rows(data), label=label):
                 pass
 
 
-def _pixels_out_of_range(path: Path, layout: csv_rows.CsvLayout, data: DataSettings) -> bool:
-    """Whether a value in the first lines can be neither a pixel nor a label."""
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What the first lines of a CSV say.
+
+    Attributes:
+      is_all: whether there are no more lines.
+      is_wrong: whether the parser is certain to refuse one of them.
+    """
+
+    is_all: bool
+    is_wrong: bool
+
+
+def _look(path: Path, layout: csv_rows.CsvLayout, label: int | None, data: DataSettings) -> _Look:
+    """Returns what the first lines say; lines out of the ordinary, which take longer to read, are not judged.
+
+    Raises:
+      BadInput: for a file without a row.
+    """
     blocks = line_blocks(path, start=layout.first_line, longest=longest_line(layout.columns))
-    block = next(blocks, None)
-    values = None if block is None else csv_rows.parse_ordinary(block.text, layout.delimiter, layout.columns)
-    largest = max(data.pixel_max, data.label_count - 1)
-    return values is not None and bool((values > largest).any())
+    first = next(blocks, None)
+    if first is None:
+        raise BadInput("holds no rows", where=path, got="a header alone")
+    values = csv_rows.parse_ordinary(first.text, layout.delimiter, layout.columns)
+    is_wrong = values is not None and (
+        bool((values > max(data.pixel_max, data.label_count - 1)).any())  # neither a pixel nor a label
+        or csv_rows.counted_row(values) is not None
+        or (label is None and all((values[:, end] >= data.label_count).any() for end in (0, -1)))
+    )
+    return _Look(is_all=next(blocks, None) is None, is_wrong=is_wrong)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     _Rows = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-__all__ = ["CsvLayout", "iter_chunks", "label_column", "resolve_label", "sniff"]
+__all__ = ["CsvLayout", "counted_row", "iter_chunks", "label_column", "parse_ordinary", "resolve_label", "sniff"]
 
 _ZERO, _LF = ord("0"), ord("\n")
 _MOST_DIGITS = 9  # more would not fit the int32 that unusual rows are gathered in; no pixel has as many
@@ -83,7 +83,7 @@ class _Parser:
             numbers = range(block.first, block.first + (0 if values is None else len(values)))
             if values is None:
                 values = self._unusual(block)
-            elif (header := _counted_row(values)) is not None:
+            elif (header := counted_row(values)) is not None:
                 raise repeated_header(self.path, block.first + header)
             pixels, labels = self._picked(values), values[:, self.label].astype(np.int64)
             if numbers:
@@ -151,7 +151,7 @@ def parse_ordinary(text: bytes, delimiter: str, columns: int) -> NDArray[np.uint
     return rows
 
 
-def _counted_row(values: NDArray[np.uint16]) -> int | None:
+def counted_row(values: NDArray[np.uint16]) -> int | None:
     """Returns the first row whose numbers count the columns up, as a header's do and no image's; None without one.
 
     Labels stand at either end, so a few columns beside it say nearly always that there is none, at hardly any cost.
