@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import yaml
 from command_line import PROJECT, Answer, mnist_tfx
 from kubeflow.conftest import compiled_file
+from kubeflow.running_pods import pod_of
 from toy_pipelines import run
 
 from pipeline.kubeflow import document, names
@@ -275,20 +275,6 @@ def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(
     assert again.json["version"] == 1, again.err
     assert again.states()["ExampleGen"] == "cached"
     assert again.states()["Transform"] == "executed"
-
-
-def pod_of(node: str, process: "subprocess.Popen[str]") -> int:
-    """Waits for a task's process and returns its id."""
-    while process.poll() is None:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if names.ENTRYPOINT.encode() in words and [b"--node", node.encode()] == words[3:5]:
-                return int(folder.name)
-        time.sleep(0.05)
-    raise AssertionError(f"{node} never started")
 
 
 def test_a_file_that_is_replaced_under_the_same_name_is_ingested_again(tmp_path: Path, digits_folder: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import Patience
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import OSS
+from pipeline.process.signals import PROCESS
 
 TOKEN: Final = "MNIST_TFX_KFP_TOKEN"  # noqa: S105  # the variable's name
 HOST: Final = "KF_PIPELINES_ENDPOINT"
@@ -131,6 +133,21 @@ def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
     for warning in warnings:
         options.say(f"warning: {warning.where}: {warning.what}")
     return warnings
+
+
+@contextlib.contextmanager
+def changing() -> Iterator[tuple[Callable[[], None], contextlib.ExitStack]]:
+    """Yield what is to be called before a change on the server, and the stack that holds signals back from then on.
+
+    What the server has begun has an id that somebody must be told. Looking things up before may be broken off.
+    """
+    with contextlib.ExitStack() as untold:
+
+        def begun() -> None:
+            PROCESS.check()
+            untold.enter_context(PROCESS.held_back())
+
+        yield begun, untold
 
 
 def table_console() -> Console:

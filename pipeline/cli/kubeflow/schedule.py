@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,22 @@ def schedule(file: Path | None, address: Address, list_: bool, delete: str | Non
     """
     if sum((file is not None, list_, delete is not None)) != 1:
         raise BadInput("what to do", where="schedule", wanted="exactly one of FILE, --list and --delete NAME")
-    if file is not None:
-        action, found, replaced = "created", *_created(file, address, **how)
-    elif delete is not None:
-        action, found, replaced = "deleted", schedules.delete(connect(address), delete, how["experiment"]), ()
-    else:
-        action, found, replaced = "listed", schedules.listed(connect(address)), ()
+    with cluster_options.changing() as (begun, _):
+        if file is not None:
+            action, found, replaced = "created", *_created(file, address, begun, **how)
+        elif delete is not None:
+            gone = schedules.delete(connect(address), delete, how["experiment"], begun=begun)
+            action, found, replaced = "deleted", gone, ()
+        else:
+            action, found, replaced = "listed", schedules.listed(connect(address)), ()
+        _tell(action, found, replaced, as_json=as_json)
+
+
+def _tell(action: str, found: tuple[Schedule, ...], replaced: tuple[Schedule, ...], *, as_json: bool) -> None:
     if as_json:
         answer = {"schedules": [one.to_dict() for one in found], "replaced": [one.to_dict() for one in replaced]}
         options.print_json({"status": "ok", "error": None, "action": action, **answer})
-    elif list_:
+    elif action == "listed":
         _print(found)
     else:
         for verb, one in [(action, one) for one in found] + [("replaced", one) for one in replaced]:
@@ -90,6 +97,7 @@ def schedule(file: Path | None, address: Address, list_: bool, delete: str | Non
 def _created(  # noqa: PLR0913  # one argument to each option
     file: Path,
     address: Address,
+    begun: Callable[[], None],
     *,
     cron: str | None,
     every: str | None,
@@ -117,7 +125,7 @@ def _created(  # noqa: PLR0913  # one argument to each option
         catch_up=catch_up,
         replace=replace,
     )
-    new, replaced = schedules.create(connect(address), plan)
+    new, replaced = schedules.create(connect(address), plan, begun=begun)
     return (new,), replaced
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +63,28 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
     )
     cluster_options.checked(asked, run_name, skip_lint=skip_lint)
     connection = connect(address)
-    with PROCESS.held_back():  # what the server has started has an id that somebody must be told
-        run = submission.submit(connection, asked, run_name)
-    link = connection.link("runs/details", run.id)
-    if not as_json:
-        click.echo(printable(f"{run.name}  {run.id}"))
-        click.echo(printable(link))
-    run, interrupted = _waited(connection, run) if wait else (run, False)
-    status, error, code = _outcome(run, waited=wait, interrupted=interrupted)
+    with cluster_options.changing() as (begun, untold):
+        run = submission.submit(connection, asked, run_name, begun=begun)
+        link = connection.link("runs/details", run.id)
+        if not as_json:
+            click.echo(printable(f"{run.name}  {run.id}"))
+            click.echo(printable(link))
+        run, interrupted = _waited(connection, run, untold) if wait else (run, False)
+        status, error, code = _outcome(run, waited=wait, interrupted=interrupted)
+        if as_json:
+            answer = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
+            options.print_json({"status": status, "error": error, "run": run.to_dict(), **answer})
     if as_json:
-        answer = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
-        options.print_json({"status": status, "error": error, "run": run.to_dict(), **answer})
-    elif error is not None:
+        return code
+    if error is not None:
         options.say(error)
     elif wait:
         click.echo(f"{run.state} after {run.seconds or 0:.0f} s")
     return code
 
 
-def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
-    """Returns the run as it was last seen, and whether the wait was broken off."""
+def _waited(connection: Connection, run: ClusterRun, untold: contextlib.ExitStack) -> tuple[ClusterRun, bool]:
+    """Returns the run as it was last seen, and whether the wait was broken off, as by a signal that was held back."""
     last = run
     with Console(markup=False, stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
 
@@ -93,6 +96,8 @@ def _waited(connection: Connection, run: ClusterRun) -> tuple[ClusterRun, bool]:
             last = now
 
         try:
+            untold.close()
+            PROCESS.check()
             return submission.wait(connection, run, seen), False
         except (KeyboardInterrupt, Interrupted):
             return last, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
@@ -60,8 +61,15 @@ class Plan:
     replace: bool = False
 
 
-def create(connection: Connection, plan: Plan) -> tuple[Schedule, tuple[Schedule, ...]]:
+def create(
+    connection: Connection, plan: Plan, *, begun: Callable[[], None] = lambda: None
+) -> tuple[Schedule, tuple[Schedule, ...]]:
     """Makes a schedule, and removes those that it replaces once it is there.
+
+    Args:
+      connection: the server.
+      plan: what to make.
+      begun: is called before the server is asked to change anything.
 
     Returns:
       The new one, and those that it replaced.
@@ -93,6 +101,7 @@ def create(connection: Connection, plan: Plan) -> tuple[Schedule, tuple[Schedule
         def make() -> Schedule:
             return _made(connection, plan, {"experiment_id": experiment, **arguments})
 
+        begun()
         new = create_once(make, find, connection.address.patience, "schedule")
     for schedule in before:
         _remove_replaced(connection, schedule, new)
@@ -107,13 +116,16 @@ def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, .
     return tuple(_schedule(one) for one in found)
 
 
-def delete(connection: Connection, name: str, experiment: str | None = None) -> tuple[Schedule, ...]:
+def delete(
+    connection: Connection, name: str, experiment: str | None = None, *, begun: Callable[[], None] = lambda: None
+) -> tuple[Schedule, ...]:
     """Removes the schedules of an experiment that have a name, and returns them; runs that they started go on.
 
     Args:
       connection: the server.
       name: theirs.
       experiment: name of the experiment; by default `name`, as both are by default the pipeline's.
+      begun: is called before the server is asked to change anything.
 
     Raises:
       BadInput: if there is none, or only in another experiment.
@@ -125,6 +137,7 @@ def delete(connection: Connection, name: str, experiment: str | None = None) -> 
     if not found:
         known = ", ".join(sorted({schedule.name for schedule in listed(connection)})) or "none"
         raise BadInput("no such schedule", where=connection.address.api, wanted=f"one of {known}", got=name)
+    begun()
     for schedule in found:
         _remove(connection, schedule)
     return found

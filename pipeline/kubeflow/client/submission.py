@@ -148,13 +148,16 @@ def experiment_id(connection: Connection, name: str) -> str:
     return create_once(make, find, connection.address.patience, "experiment")
 
 
-def submit(connection: Connection, work: Work, name: str | None = None) -> ClusterRun:
+def submit(
+    connection: Connection, work: Work, name: str | None = None, *, begun: Callable[[], None] = lambda: None
+) -> ClusterRun:
     """Starts a run.
 
     Args:
       connection: the server.
       work: what to run.
       name: of the run; by default the pipeline's, with time and a few random digits.
+      begun: is called before the server is asked for the run.
 
     Raises:
       MnistTfxError: as `create_once`; after a lost answer there is one run of the name or none, never two.
@@ -173,6 +176,7 @@ def submit(connection: Connection, work: Work, name: str | None = None) -> Clust
             made = connection.ask(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
             return cluster_runs.from_answer(made)
 
+        begun()
         return create_once(make, find, connection.address.patience, "run")
 
 

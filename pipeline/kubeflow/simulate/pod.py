@@ -25,6 +25,7 @@ from components.errors import EnvironmentProblem
 from pipeline.kubeflow.places import POD_ROOT
 from pipeline.kubeflow.termination import LOG
 from pipeline.process import lifeline
+from pipeline.process.signals import Interrupted
 
 FOLDER: Final = ".pods"
 """Below the root: the pods that are running now."""
@@ -80,6 +81,8 @@ class Pod:
     def run(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Exit:
         """Runs a command to its end; whatever ends the wait ends the pod.
 
+        A pod that a signal finds in the middle of a push ends well nonetheless, and what it has delivered counts.
+
         Raises:
           EnvironmentProblem: if it cannot be started.
         """
@@ -104,6 +107,10 @@ class Pod:
             try:
                 errors.start()
                 code = process.wait()
+            except Interrupted:
+                _end(process)
+                if (code := process.returncode) != 0:
+                    raise
             finally:
                 _end(process)
                 with contextlib.suppress(RuntimeError):  # a signal came before it had started

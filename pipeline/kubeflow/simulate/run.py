@@ -157,6 +157,9 @@ class Simulation:
             except OSError as err:
                 problem = EnvironmentProblem("its pod cannot be provided for", where=err.filename, got=err.strerror)
                 found = self._fail(task, problem)
+            self._error = (
+                self._error or PROCESS.arrived
+            )  # which a pod may have outlasted, being in the middle of a push
             found = dataclasses.replace(found, seconds=round(time.monotonic() - started, 3))
         self._outcomes[task.name] = found
         view.finished(task.name, found.state, found.seconds, found.why)
