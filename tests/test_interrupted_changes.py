@@ -67,6 +67,7 @@ def test_a_rollback_that_is_interrupted_is_served_and_recorded(paths, number, se
     assert served(paths) == recorded(paths) == {1, 2, 3}
     assert read_ledger(paths.ledger).unsettled() == ()
     assert orphans(paths.root, pytest.fail) == ()
+    assert_whole(paths)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -87,6 +88,7 @@ def test_a_prune_that_is_interrupted_has_removed_what_the_ledger_calls_pruned(pa
     assert code in (128 + number, 0)
     assert served(paths) == recorded(paths) == {2}
     assert orphans(paths.root, pytest.fail) == ()
+    assert_whole(paths)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -97,6 +99,83 @@ def test_a_repair_that_is_interrupted_is_done(paths, seed):
     assert next(one["kind"] for one in answer["repairs"]) == "attached"
     assert served(paths) == recorded(paths) == {1, 2, 3}
     assert orphans(paths.root, pytest.fail) == ()
+
+
+def assert_whole(paths, *version):
+    """The policy also wants a clean checkout, which a developer's is not."""
+    out = " ".join(mnist_tfx("lineage", "audit", *version, "--root", paths.root).out.split())
+    assert "INTEGRITY PASS" in out
+    assert "COMPLETENESS PASS" in out
+
+
+def when(happened, number, *arguments):
+    """Runs a command and sends it a signal as soon as something has happened; returns exit code and what it said."""
+    process = start(*arguments)
+    while not happened():
+        assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err.splitlines()
+
+
+@pytest.fixture
+def littered(paths):
+    """A root with garbage that takes some tenths of a second to remove: of its own, and somebody's 20,000 files."""
+    assert mnist_tfx("serving", "prune", "--keep", 1, "--root", paths.root).code == 0
+    stray = paths.artifacts / "Stray" / "model" / "1"
+    stray.mkdir(parents=True)
+    for number in range(20_000):
+        (stray / str(number)).touch()
+    return paths
+
+
+NUMBERS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_folder_that_gc_was_removing_when_a_signal_came_is_gone(littered, number):
+    stray = littered.artifacts / "Stray" / "model" / "1"
+    command = ("lineage", "gc", "--keep-runs", 1, "--root", littered.root)
+    assert when(lambda: not (stray / "0").exists(), number, *command) == (
+        128 + number, [f"mnist-tfx: interrupted by {number.name}"],
+    )  # fmt: skip
+    assert not stray.exists()
+    assert_whole(littered)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_gc_was_noting_when_a_signal_came_is_noted_and_what_is_left_goes_with_the_next(littered, number):
+    command = ("lineage", "gc", "--keep-runs", 1, "--root", littered.root)
+    code, said = when(lambda: read_ledger(littered.ledger).collected(), number, *command)
+    assert (code, said) == (128 + number, [f"mnist-tfx: interrupted by {number.name}"])
+    assert_whole(littered)
+    noted = read_ledger(littered.ledger).collected()
+    assert mnist_tfx(*command).code == 0
+    assert read_ledger(littered.ledger).collected() == noted  # all of it, at once
+    assert not any((littered.root / path).exists() for path in noted)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_during_a_signal_a_rebuilt_store_takes_the_place_of_the_lost_one_or_leaves_it(paths, number):
+    lost = b"no database" * 100
+    paths.metadata.write_bytes(lost)
+    new = f".{paths.metadata.name}-*"
+    command = ("lineage", "rebuild", "--root", paths.root)
+    code, said = when(lambda: any(paths.root.glob(new)), number, *command)
+    assert (code, said) == (128 + number, [f"mnist-tfx: interrupted by {number.name}"])
+    assert paths.metadata.read_bytes() == lost
+    assert list(paths.root.glob(new)) == []
+    assert mnist_tfx(*command).code == 0
+    assert_whole(paths)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_rebuilt_store_is_in_its_place_if_the_lost_one_was_set_aside_when_a_signal_came(paths, number):
+    paths.metadata.write_bytes(b"no database" * 100)
+    kept = paths.metadata.with_name(f"{paths.metadata.name}.unreadable")
+    code, said = when(kept.exists, number, "lineage", "rebuild", "--root", paths.root)
+    assert (code, said) in ((128 + number, [f"mnist-tfx: interrupted by {number.name}"]), (0, []))
+    assert_whole(paths)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -126,13 +205,6 @@ def unserved(root):
 def _pushed(paths, digits_folder, number, seed):
     arguments = ("run", "--data", digits_folder, "--root", paths.root, "--force", "Pusher")
     return signalled(number, Event.INTENT, paths, *arguments, seed=seed, node="Pusher")
-
-
-def assert_whole(paths, version):
-    """The policy also wants a clean checkout, which a developer's is not."""
-    out = " ".join(mnist_tfx("lineage", "audit", version, "--root", paths.root).out.split())
-    assert "INTEGRITY PASS" in out
-    assert "COMPLETENESS PASS" in out
 
 
 @pytest.mark.e2e
