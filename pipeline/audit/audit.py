@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from pipeline.audit.findings import (
 )
 from pipeline.audit.policy import Policy
 from pipeline.audit.served import SERVED, Served, check_served, look_at
+from pipeline.lineage.audit import foreign
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.artifacts import MODEL_FOLDER
@@ -151,22 +151,13 @@ def _missing(paths: RunPaths) -> tuple[int, ...]:
 
 def _foreign_alone(paths: RunPaths) -> Audit:
     """Returns the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
-    what = "no version is served"
-    name = paths.relative(paths.serving)
-    found = tuple(_strangers(paths))
+    found = foreign.strangers(paths)
     open_verdicts: tuple[str, ...] = (COMPLETENESS, POLICY)
     if not found:
         lost = f"{named_versions(_missing(paths))} pushed and not pruned, and no version is there"
+        name = paths.relative(paths.serving)
         found, open_verdicts = (Finding(verdict=COMPLETENESS, link="push", where=name, what=lost),), VERDICTS
-    return Audit(
-        version=None,
-        path=name,
-        sha256=None,
-        anchor=Anchor(),
-        findings=(*found, *(_unasked(verdict, name, what) for verdict in open_verdicts)),
-        counts=Counts(),
-        scopes=dict.fromkeys(VERDICTS, Scope(compared="nothing", left_out=what)),
-    )
+    return foreign.nothing_compared(paths, found, open_verdicts, "no version is served")
 
 
 def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = None) -> Audit | None:
@@ -192,24 +183,6 @@ def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = N
     )
 
 
-def _strangers(paths: RunPaths, own: Path | None = None) -> Iterator[Finding]:
-    """Yields the children that TF Serving would serve although the pipeline makes none such; but for `own`, if given."""
-    for path in (path for path in serving.strangers(paths.serving) if path != own):
-        number = serving.number_of(path.name)
-        plain = path.name == str(number)
-        what = f"TF Serving would serve this as version {number}"
-        if not plain and os.path.lexists(path.parent / str(number)):
-            what += ", a second one of that number"
-        yield Finding(
-            verdict=INTEGRITY,
-            link=SERVED,
-            where=f"{paths.relative(paths.serving)}/{path.name}",
-            what=what,
-            wanted="a folder" if plain else "a plain number",
-            got=kind_of(path) if plain else repr(path.name),
-        )
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Session:
     """What the audits of several versions share, so that it is read once.
@@ -220,6 +193,7 @@ class _Session:
       hasher: hashes each file once.
       witness: the metadata store, asked about each record once.
       others: what the store is compared with beside the records behind a version; None if with nothing.
+      beside: findings about what else lies in the serving directory, and about what is gone from it.
     """
 
     evidence: Evidence
@@ -227,6 +201,7 @@ class _Session:
     hasher: Hasher
     witness: metadata_check.Witness
     others: ancestors.Known | None
+    beside: tuple[Finding, ...]
 
 
 def _audits(
@@ -247,9 +222,13 @@ def _audits(
             hasher=hasher,
             witness=_witness(evidence, options, reader),
             others=evidence.committed() if whole else None,
+            beside=(*foreign.strangers(evidence.paths), *(foreign.gone(evidence) if whole else ())),
         )
-        for version in versions:
+        audited, counted = foreign.split(evidence, versions) if whole else (versions, [])
+        for version in audited:
             yield _audit(session, version)
+        if counted:
+            yield foreign.counted_folders(evidence.paths, counted)
 
 
 def _witness(evidence: Evidence, options: AuditOptions, reader: StoreReader) -> metadata_check.Witness:
@@ -269,7 +248,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     evidence, options, hasher = session.evidence, session.options, session.hasher
     paths, version = evidence.paths, chosen.version
     if (linked := _linked(paths, version, chosen.path)) is not None:
-        return dataclasses.replace(linked, findings=(*linked.findings, *_strangers(paths, chosen.path)))
+        return dataclasses.replace(linked, findings=(*linked.findings, *foreign.strangers(paths, chosen.path)))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = look_at(chosen.path, name, hasher)
@@ -284,7 +263,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
         *check_served(served),
-        *_strangers(paths),
+        *session.beside,
         *ledger_check.check_push(evidence, version, served, pushes, push),
         *(ledger_check.check_run(version, pushes, push, options.pusher) if options.pusher is not None else ()),
         *known.findings,

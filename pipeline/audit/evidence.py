@@ -107,6 +107,11 @@ class Evidence:
         lines = [x for x in self.chain.lines if x.event == Event.PUSHED and x.details.get("version") == version]
         return tuple(Push(line=line, record=self._committed_with(line)) for line in lines)
 
+    def pushed_numbers(self) -> frozenset[int]:
+        """Returns the numbers of all versions that were ever pushed."""
+        told = (line.details.get("version") for line in self.chain.lines if line.event == Event.PUSHED)
+        return frozenset(number for number in told if isinstance(number, int))
+
     def version_of(self, sha256: str) -> int | None:
         """Returns the newest version that was pushed with a model digest."""
         pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]

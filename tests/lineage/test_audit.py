@@ -127,6 +127,47 @@ def test_a_serving_directory_of_foreign_entries_alone_is_a_finding(root):
         assert audit.first(INTEGRITY).where == "serving/4"
 
 
+MANY = {
+    "folders": lambda path: path.mkdir(),
+    "files": lambda path: path.write_bytes(b""),
+    "links to nothing": lambda path: path.symlink_to("nowhere"),
+    "links to a version": lambda path: path.symlink_to("2"),
+    "folders of another spelling": lambda path: path.with_name(f"0{path.name}").mkdir(),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_many_foreign_entries_are_counted_a_few_are_named_and_each_is_looked_at_once(root, kind):
+    for number in range(1000, 3000):
+        MANY[kind](root / f"serving/{number}")
+    started = time.monotonic()
+    audits = audit_all(root)
+    assert time.monotonic() - started < 15
+    assert exit_code(audits) == 1
+    assert len(audits) < 10
+    texts = [str(finding) for audit in audits for finding in audit.findings]
+    assert any("1995 more entries that TF Serving would serve and no push made" in text for text in texts)
+    assert len(texts) < 150
+
+
+def test_an_audit_of_everything_names_an_old_version_that_is_gone_and_passes(root):
+    shutil.rmtree(root / "serving/1")
+    [audit] = audit_all(root)
+    [finding] = audit.findings
+    assert str(finding) == "COMPLETENESS WARN push: serving/1: was pushed and not pruned, and is not there"
+    assert audit.verdicts == ALL_PASS
+
+
+@pytest.mark.parametrize("instead", [[], [lambda path: path.write_bytes(b"")]], ids=["nothing", "a file"])
+def test_an_audit_of_everything_fails_where_the_newest_version_is_gone(root, instead):
+    shutil.rmtree(root / "serving/2")
+    for put in instead:
+        put(root / "serving/2")
+    audits = audit_all(root)
+    assert audits[0].first(COMPLETENESS).where == "serving/2"
+    assert exit_code(audits) == 1
+
+
 @pytest.mark.parametrize(("typo", "hint"), [("roat", "root"), ("rooot", "root"), ("elsewhere", None)])
 def test_audit_of_a_root_that_is_not_there_says_so_and_names_the_one_meant(root, typo, hint):
     code, text = invoke(audit_command, "--root", root.parent / typo)
