@@ -11,7 +11,7 @@ import pytest
 
 from components.errors import BadInput
 from components.ingest import csv_rows, idx, source
-from components.ingest.beginnings import check_beginnings
+from components.ingest.beginnings import check_beginnings, doubt
 from components.ingest.discovery import Part, discover
 from components.ingest.payload import payload_digest
 from components.ingest.shards import row_count
@@ -317,3 +317,32 @@ def test_resolving_again_what_was_resolved_changes_nothing(pair, tmp_path):
     assert source.resolve(once, tmp_path / "root") == once
     assert json.loads(once["source"])[0]["split"] == "train"
     assert isinstance(EIGHT.split, HashSplit)
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_a_test_part_with_more_rows_than_the_training_part_is_doubted_in_one_line(pair, gz):
+    swapped = [pair(20, gz=gz), pair(120, name="t10k", gz=gz)]
+    said = "the test part has 120 rows, the training part 20: were the two swapped?"
+    assert doubt(swapped, form="idx") == said
+
+
+def test_two_training_parts_count_together(pair):
+    parts = [pair(20), pair(20, name="train-2"), pair(40, name="t10k")]
+    assert doubt(parts, form="idx") is None
+
+
+@pytest.mark.parametrize(("names", "doubted"), [
+    (("train.csv", "test.csv"), True),
+    (("train.csv.gz", "test.csv.gz"), True),
+    (("train.csv.gz", "test.csv"), False),  # says nothing
+])  # fmt: skip
+def test_csv_files_are_doubted_by_their_sizes_where_these_can_be_compared(tmp_path, names, doubted):
+    for name, count in zip(names, (20, 4000), strict=True):
+        data = (ROW * count).encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert bool(doubt(discover([tmp_path]).parts, form="csv")) == doubted
+
+
+def test_the_usual_sizes_are_not_doubted(pair):
+    assert doubt([pair(60), pair(10, name="t10k")], form="idx") is None
+    assert doubt([pair(60)], form="idx") is None

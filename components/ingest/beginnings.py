@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from components.errors import BadInput
+from components.features import TEST, TRAIN
 from components.ingest import csv_rows, idx
 from components.ingest.csv_label import label_column
 from components.ingest.csv_layout import require_columns, sniff
@@ -47,6 +48,30 @@ def check_beginnings(parts: Sequence[Part], *, form: str, data: DataSettings) ->
         _check_idx(parts, data)
     else:
         _check_csv([file for part in parts for file in part.files], data)
+
+
+def doubt(parts: Sequence[Part], *, form: str) -> str | None:
+    """Return a warning where the test part is larger than the training part, as with the names of the two swapped.
+
+    No reason to refuse: a few rows to train on and an official test part are an experiment of its own. Of CSV files the
+    sizes are compared, and only where all are compressed or none is: the rows would have to be counted.
+
+    Args:
+      parts: those that `check_beginnings` let pass.
+      form: "idx" or "csv".
+    """
+    sizes: Counter[str] = Counter()
+    for part in parts:
+        sizes[part.split] += _rows(part) if form == "idx" else part.files[0].stat().st_size
+    compressed = {part.files[0].name.lower().endswith(".gz") for part in parts}
+    if sizes[TEST] <= sizes[TRAIN] or (form == "csv" and len(compressed) > 1):
+        return None
+    unit = "rows" if form == "idx" else "bytes"
+    return f"the test part has {sizes[TEST]} {unit}, the training part {sizes[TRAIN]}: were the two swapped?"
+
+
+def _rows(part: Part) -> int:
+    return idx.read_header(part.files[0], dimensions=idx.IMAGES).count
 
 
 def _check_idx(parts: Sequence[Part], data: DataSettings) -> None:

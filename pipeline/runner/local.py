@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from components.errors import BadInput, MnistTfxError
-from components.ingest import source
+from components.ingest import beginnings, source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
@@ -169,6 +169,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     run_id = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     if verbose:
         view.say(f"log: {paths.log(run_id)}")
+    _doubt(files, view.say)
     for ignored in _ignored(files):
         view.say(f"ignored: {ignored}")
     _check_store(request, paths, *PLACES_OF_A_RUN)
@@ -218,6 +219,11 @@ def _leaving(opened: contextlib.ExitStack, leave: Leave | None) -> Iterator[None
 
     with PROCESS.leaving(end):
         yield
+
+
+def _doubt(files: DataFiles | None, say: Callable[[str], None]) -> None:
+    if files is not None and (doubt := beginnings.doubt(files.parts, form=files.form)) is not None:
+        say(f"warning: {doubt}")
 
 
 def _ignored(files: DataFiles | None) -> list[str]:
@@ -333,6 +339,7 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     """
     settings, paths, files = settings_and_paths(request)
     ServingDirectory.of(paths).require_ours(say)
+    _doubt(files, say)
     _check_store(request, paths, paths.metadata)
     # What TFX says of itself is nothing to a reader; a run has a log for it.
     with output_to(Path(os.devnull)):
