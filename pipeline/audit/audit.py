@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,7 +194,8 @@ class _Session:
       hasher: hashes each file once.
       witness: the metadata store, asked about each record once.
       others: what the store is compared with beside the records behind a version; None if with nothing.
-      beside: findings about what else lies in the serving directory, and about what is gone from it.
+      beside: findings about what else lies in the serving directory, and about what is gone from it,
+        and about a damaged root.json.
     """
 
     evidence: Evidence
@@ -222,7 +224,11 @@ def _audits(
             hasher=hasher,
             witness=_witness(evidence, options, reader),
             others=evidence.committed() if whole else None,
-            beside=(*foreign.strangers(evidence.paths), *(foreign.gone(evidence) if whole else ())),
+            beside=(
+                *foreign.strangers(evidence.paths),
+                *(foreign.gone(evidence) if whole else ()),
+                *_damaged_identity(evidence.paths),
+            ),
         )
         audited, counted = foreign.split(evidence, versions) if whole else (versions, [])
         for version in audited:
@@ -438,6 +444,16 @@ def _recorded(paths: RunPaths) -> Address | None:
     except BadInput:
         # Nothing that a run writes: what lies in the root has to speak for itself.
         return None
+
+
+def _damaged_identity(paths: RunPaths) -> Iterator[Finding]:
+    """Yields what is wrong with a `root.json`; a root without one, such as a cluster's volume, is audited all the same."""
+    if not os.path.lexists(paths.identity):
+        return
+    try:
+        _ = identity.read(paths.identity)
+    except EnvironmentProblem as err:
+        yield Finding.of(err, INTEGRITY, "root", paths.identity.name)
 
 
 def _places(paths: RunPaths) -> tuple[str, ...]:

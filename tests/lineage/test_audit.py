@@ -546,3 +546,27 @@ def test_the_anchor_line_says_that_a_signature_waits_for_its_key(root, tmp_path)
     signing.sign(root / "serving/2", keys.load_private(pair.private, lambda: None))
     assert hint in invoke(audit_command, "--root", root)[1]
     assert hint not in invoke(audit_command, "--root", root, "--key", pair.public)[1]
+
+
+BROKEN_IDENTITIES = {
+    "no JSON": b"{",
+    "no UTF-8": b"\xff\xfe",
+    "no object": b"[]",
+    "a number for a path": b'{"path": 5}',
+    "a NUL in the path": b'{"path": "\\u0000"}',
+    "deeply nested": b"[" * 3000,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_IDENTITIES)
+def test_a_damaged_root_json_is_a_finding_and_the_audit_goes_on(template, kind):
+    before = (template / "root.json").read_bytes()
+    try:
+        (template / "root.json").write_bytes(BROKEN_IDENTITIES[kind])
+        audits = audit_all(template)
+    finally:
+        (template / "root.json").write_bytes(before)
+    assert [audit.version for audit in audits] == [1, 2]
+    for audit in audits:
+        [finding] = audit.findings  # the root lies where it was written, so nothing else is wrong
+        assert (finding.verdict, finding.level, finding.where) == (INTEGRITY, FAIL, "root.json")
