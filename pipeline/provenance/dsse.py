@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import json
 from typing import Any
 
 from components.digest import canonical_json
+from components.errors import MnistTfxError
+from components.untrusted import parse_object
 from pipeline.provenance.keys import PrivateKey, PublicKey
 
 
@@ -74,10 +75,10 @@ class Envelope:
           NotAnEnvelope: if it is something else.
         """
         try:
-            fields = json.loads(data)
+            fields = parse_object(data, where="envelope")
             signatures = [Signature(_text(one.get("keyid", "")), _decoded(one["sig"])) for one in fields["signatures"]]
             payload, payload_type = _decoded(fields["payload"]), _text(fields["payloadType"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        except (MnistTfxError, ValueError, KeyError, TypeError, AttributeError) as err:
             raise NotAnEnvelope(f"{type(err).__name__}: {err}"[:200]) from err
         return Envelope(payload=payload, payload_type=payload_type, signatures=tuple(signatures))
 

@@ -573,3 +573,9 @@ def test_the_passphrase_comes_from_the_environment_and_is_asked_for_nowhere_else
     assert b"ENCRYPTED" in (tmp_path / "keys" / keys.PRIVATE_FILE).read_bytes()
     answer = mnist_tfx("lineage", "sign", "--key", tmp_path / "keys" / keys.PRIVATE_FILE, "--root", root.path)
     assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b"1" + b"0" * 30, b"[" * 500 + b"]" * 500])
+def test_what_is_no_json_to_the_other_readers_is_no_envelope_either(value):
+    with pytest.raises(dsse.NotAnEnvelope):
+        dsse.Envelope.from_bytes(b'{"payload": "", "payloadType": "x", "signatures": [], "more": ' + value + b"}")
