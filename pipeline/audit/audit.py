@@ -10,7 +10,7 @@ from pathlib import Path
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
-from pipeline.audit import ancestors, ledger_check, metadata_check, rules
+from pipeline.audit import ancestors, foreign, ledger_check, metadata_check, rules
 from pipeline.audit import policy as policies
 from pipeline.audit.evidence import Evidence, Push, walk
 from pipeline.audit.files import Hasher, kind_of, link_on_the_way
@@ -30,7 +30,6 @@ from pipeline.audit.findings import (
 )
 from pipeline.audit.policy import Policy
 from pipeline.audit.served import SERVED, Served, check_served, look_at
-from pipeline.lineage.audit import foreign
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.artifacts import MODEL_FOLDER

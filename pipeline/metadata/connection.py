@@ -19,10 +19,9 @@ from tfx.orchestration import metadata
 
 from components import disk
 from components.errors import EnvironmentProblem
-from pipeline import metadata_check
-from pipeline.metadata import server, sqlite, store
+from pipeline.metadata import preflight, server, sqlite, store
 from pipeline.metadata.address import Address, GrpcService, SqliteFile
-from pipeline.metadata_check import RUN_CONTEXT
+from pipeline.metadata.preflight import RUN_CONTEXT
 from pipeline.provenance.ledger import Chain
 from pipeline.root.paths import RunPaths
 
@@ -114,15 +113,15 @@ def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callabl
         store is missing, empty or another one.
     """
     address = address or SqliteFile(path=paths.metadata)
-    rebuild, runs = metadata_check.advice(address, paths), metadata_check.runs_of(chain)
+    rebuild, runs = preflight.advice(address, paths), preflight.runs_of(chain)
     if isinstance(address, SqliteFile):
-        metadata_check.check_bytes(address.path, expected=bool(runs), rebuild=rebuild)
-    metadata_check.check_server(address)
+        preflight.check_bytes(address.path, expected=bool(runs), rebuild=rebuild)
+    preflight.check_server(address)
     connection = Connection(address, say=say, rebuild=rebuild)
     _probe(connection)
     with connection as handle:
         if runs and not any(run_context(handle.store, run) for run in runs):
-            raise metadata_check.unknown_runs(address, paths)
+            raise preflight.unknown_runs(address, paths)
     return connection
 
 

@@ -17,10 +17,10 @@ from components.ingest import beginnings, source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
-from pipeline import metadata_check
 from pipeline.config.beam_engines import ENGINES, PORTABLE
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
+from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
 from pipeline.process import lean_imports
 from pipeline.process.forkserver_client import CPU_ONLY, StageProcesses
@@ -273,9 +273,9 @@ def _check_store(request: Request, paths: RunPaths, *places: str | Path) -> None
     address = None if request.metadata is None else parse_address(request.metadata)
     if address is not None or paths.root.is_dir():  # the store in a new root is yet to be made
         store = address or SqliteFile(path=paths.metadata)
-        metadata_check.check_file(store, paths, read_ledger(paths.ledger))
+        preflight.check_file(store, paths, read_ledger(paths.ledger))
     if address is not None:
-        metadata_check.check_server(address)
+        preflight.check_server(address)
 
 
 def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:

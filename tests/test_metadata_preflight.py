@@ -11,7 +11,7 @@ from metadata_servers import free_port
 from components.errors import EnvironmentProblem
 from pipeline.cli.run import run
 from pipeline.metadata.address import SqliteFile
-from pipeline.metadata_check import check_file
+from pipeline.metadata.preflight import check_file
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
