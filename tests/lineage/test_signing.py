@@ -577,5 +577,5 @@ def test_the_passphrase_comes_from_the_environment_and_is_asked_for_nowhere_else
 
 @pytest.mark.parametrize("value", [b"NaN", b"-Infinity", b"1" + b"0" * 30, b"[" * 500 + b"]" * 500])
 def test_what_is_no_json_to_the_other_readers_is_no_envelope_either(value):
-    with pytest.raises(dsse.NotAnEnvelope):
-        dsse.Envelope.from_bytes(b'{"payload": "", "payloadType": "x", "signatures": [], "more": ' + value + b"}")
+    with pytest.raises(NotAnEnvelope):
+        Envelope.from_bytes(b'{"payload": "", "payloadType": "x", "signatures": [], "more": ' + value + b"}")
