@@ -36,12 +36,12 @@ from pipeline.config.request import Request, check
 from pipeline.process import standard_streams
 from pipeline.process.output import own_console
 from pipeline.process.signals import PROCESS, Interrupted
-from pipeline.runner import local
 from pipeline.runner.progress import STYLES, RunView
 from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from pipeline.provenance.keys import PrivateKey
+    from pipeline.runner import local
     from pipeline.runner.dry_run import DryRun  # brings TFX
 
 
@@ -158,6 +158,10 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
       mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
     """
+    from pipeline.runner import (
+        local,  # brings what a run works with: 0.2 s that no refusal of an option should wait for
+    )
+
     asked = _request({**request, "export": export})
     reuse = Reuse(none=no_cache, except_for=frozenset(force), trainings=resume)
     # With --json standard output carries the answer alone.
@@ -182,6 +186,8 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
 
 
 def _not_run(error: MnistTfxError | Interrupted, *, as_json: bool) -> int:
+    from pipeline.runner import local
+
     if as_json:
         options.print_json(local.not_run(error))
     click.echo(f"mnist-tfx: {error}", err=True)

@@ -6,24 +6,24 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput, Problems
-from components.ingest import discovery, source, spans
-from components.ingest.beginnings import check_beginnings
-from components.schema_files import find_reviewed
+from components.ingest import spans
 from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
 from pipeline.config.beam import Chosen, choose
 from pipeline.config.beam_engines import DIRECT
 from pipeline.config.pipeline_config import PipelineConfig, identity_of
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
-from pipeline.datasets.fetch import fetch_digits
 from pipeline.metadata.address import Address, parse_address
 from pipeline.provenance.code import Code, code_of, lock_digest
 from pipeline.root.identity import check_identity
 from pipeline.root.paths import RunPaths, require_usable, resolved
 from pipeline.stages import STAGES
+
+if TYPE_CHECKING:
+    from components.ingest.discovery import DataFiles
 
 RUNS: Final = Path("runs")
 EMBEDDED: Final = "embedded-digits"
@@ -95,6 +95,8 @@ def check(request: Request, force: Iterable[str] = ()) -> None:
 
 def _check_recipe(request: Request, settings: Settings, force: Iterable[str], problems: Problems) -> None:
     """Notes what does not go with a recipe: a schema folder, nodes, no data, or the root of another recipe."""
+    from components.schema_files import find_reviewed  # protobuf: 40 ms
+
     if not request.data and settings.data.shape != (8, 8):
         hint = "fetch some with `mnist-tfx data fetch`"
         problems.found.append(BadInput(f"recipe {settings.name} needs data", where="--data", hint=hint))
@@ -119,13 +121,16 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
         check_identity(_paths(request, settings), identity_of(settings))
 
 
-def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, discovery.DataFiles | None]:
+def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, DataFiles | None]:
     """Resolves recipe and root; the data files are None where the embedded ones are to be written.
 
     Raises:
       BadInput: for unusable data, recipe or settings, a geometry without an approved schema, or another recipe's root.
     """
     check(request)
+    from components.ingest import discovery  # NumPy: 70 ms, which no refusal of an option should wait for
+    from components.ingest.beginnings import check_beginnings
+
     files = _data_files(request)
     if request.label is not None and (files is None or files.form != "csv"):
         got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
@@ -171,7 +176,9 @@ def _overrides(request: Request) -> tuple[str, ...]:
     return (*request.overrides, *label)
 
 
-def _data_files(request: Request) -> discovery.DataFiles | None:
+def _data_files(request: Request) -> DataFiles | None:
+    from components.ingest import discovery  # NumPy
+
     if any(map(_is_pattern, request.data)):
         return discovery.discover_spans(spans.newest(str(request.data[0]), request.spans), form=request.form)
     return discovery.discover(request.data, form=request.form) if request.data else None
@@ -196,7 +203,7 @@ def configure(
     request: Request,
     settings: Settings,
     paths: RunPaths,
-    files: discovery.DataFiles | None,
+    files: DataFiles | None,
     *,
     staging: Path | None = None,
 ) -> PipelineConfig:
@@ -205,6 +212,10 @@ def configure(
     Raises:
       BadInput: if there is no approved schema for the geometry, or no data for the recipe.
     """
+    from components.ingest import source  # NumPy
+    from components.schema_files import find_reviewed
+    from pipeline.cli import doctor_checks
+
     if files is None:
         files = _embedded(staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
@@ -276,6 +287,9 @@ def _code(lock: str) -> dict[str, Code]:
     return {stage.id: code_of(stage.modules, lock) for stage in STAGES.values()}
 
 
-def _embedded(place: Path) -> discovery.DataFiles:
+def _embedded(place: Path) -> DataFiles:
+    from components.ingest import discovery
+    from pipeline.datasets.fetch import fetch_digits
+
     fetch_digits(place / EMBEDDED, "idx")  # keeps what is right
     return discovery.discover([place / EMBEDDED])

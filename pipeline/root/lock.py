@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
-import filelock
-
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places, require_folder
@@ -24,6 +22,8 @@ def locked(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
       EnvironmentProblem: if the root cannot be written, or the other run does not end.
     """
+    import filelock  # brings asyncio: 60 ms that no refusal of an option should wait for
+
     check_places(paths, paths.lock)
     lock = filelock.FileLock(paths.lock)
     try:

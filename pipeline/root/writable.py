@@ -52,8 +52,18 @@ def check_writable(paths: RunPaths, elsewhere: Path | None = None) -> None:
     for folder in needed:
         _make(folder)
     check_places(paths, *PLACES_OF_A_RUN)
-    for file in () if elsewhere is None else (elsewhere, *_beside_sqlite(elsewhere)):
-        _check_place(file, wants_folder=False)
+    if elsewhere is not None:
+        check_store(elsewhere)
+
+
+def check_store(file: Path) -> None:
+    """Checks that the file of a metadata store, and what SQLite puts beside it, can be written or made.
+
+    Raises:
+      EnvironmentProblem: naming the one that cannot.
+    """
+    for path in (file, *_beside_sqlite(file)):
+        _check_place(path, wants_folder=False)
 
 
 def check_places(paths: RunPaths, *places: str | Path) -> None:

@@ -32,7 +32,7 @@ from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
-from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_writable
+from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_store, check_writable
 from pipeline.runner import devices, up_to_date
 from pipeline.runner.beam_job_service import JobService
 from pipeline.runner.progress import RunView
@@ -273,6 +273,8 @@ def _check_store(request: Request, paths: RunPaths, *places: str | Path) -> None
     address = None if request.metadata is None else parse_address(request.metadata)
     if address is not None or paths.root.is_dir():  # the store in a new root is yet to be made
         store = address or SqliteFile(path=paths.metadata)
+        if isinstance(store, SqliteFile):
+            check_store(store.path)
         preflight.check_file(store, paths, read_ledger(paths.ledger))
     if address is not None:
         preflight.check_server(address)
