@@ -9,6 +9,7 @@ pair, so that an edit without a review is refused. The copies inside a run go by
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,12 +185,29 @@ def read_schema(path: Path) -> schema_pb2.Schema:
     Raises:
       BadInput: when it cannot be read or parsed.
     """
+    schema = schema_pb2.Schema()
+    content = read_bytes(path, limit=LARGEST)
     try:
-        schema = schema_pb2.Schema()
-        text_format.Parse(read_bytes(path, limit=LARGEST).decode("utf-8"), schema)
+        text_format.Parse(content.decode("utf-8"), schema)
     except (UnicodeDecodeError, text_format.ParseError, RecursionError) as err:
-        raise BadInput("not a schema", where=path, wanted="a TFMD Schema as text proto", got=err) from err
+        raise _no_schema(path, _in_words(err)) from err
+    # An empty text is a message as well, one that says nothing.
+    if not schema.feature:
+        raise _no_schema(path, "a text without a feature" if content.strip() else "an empty file")
     return schema
+
+
+def _no_schema(path: Path, got: str) -> BadInput:
+    return BadInput("not a schema", where=path, wanted="a TFMD Schema as text proto", got=got, hint=PROPOSE)
+
+
+def _in_words(error: Exception) -> str:
+    """Returns why a text cannot be parsed, without the name of protobuf's class and with the line called one."""
+    if not isinstance(error, text_format.ParseError):
+        return "bytes that are no UTF-8" if isinstance(error, UnicodeDecodeError) else "messages within messages"
+    line, what = error.GetLine(), str(error).partition(" : ")[2] or str(error)
+    what = re.sub(r'^Message type "(?:\w+\.)*(\w+)"', r"\1", what)
+    return f"{what.rstrip('.')} in line {line}" if line else what
 
 
 def read_reference(path: Path) -> Reference:
@@ -198,6 +216,9 @@ def read_reference(path: Path) -> Reference:
     Raises:
       BadInput: when it cannot be read or parsed.
     """
+    if not os.path.lexists(path):
+        what = "no such file: a schema has its reference profile beside it"
+        raise BadInput(what, where=path, hint=PROPOSE)
     try:
         return Reference.from_json(read_bytes(path, limit=LARGEST).decode("utf-8"))
     except ValueError as err:

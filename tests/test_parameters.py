@@ -1,5 +1,6 @@
 """What a user names exists and is what is used: every parameter of every command is checked before any work."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -134,6 +135,27 @@ def test_options_given_twice_are_all_said_with_their_values(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--profile", "nope"], []),
+        (["--set", "nokey=1"], []),
+        (["--recipe", "nist"], ["google.protobuf", "numpy"]),  # whether the schema was approved is looked at as well
+        (["--seed", "x"], ["google.protobuf", "numpy"]),
+    ],
+)
+def test_a_run_that_is_refused_imports_nothing_of_what_a_run_works_with(arguments, needed, tmp_path):
+    script = (
+        "import sys\nfrom pipeline.cli.main import main\nsys.argv = ['mnist-tfx', 'run', *sys.argv[1:]]\n"
+        "slow = {'numpy', 'google.protobuf', 'asyncio', 'filelock', 'packaging', 'ssl', 'pipeline.runner.local'}\n"
+        "try: main()\nfinally: print(sorted(slow & set(sys.modules)))\n"
+    )
+    program = [sys.executable, "-c", script, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (2, f"{needed}\n")
+
+
 def test_run_with_a_schema_folder_that_is_not_there_is_refused(tmp_path):
     answer = mnist_tfx("run", "--schema", "nosuch", cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
     assert (answer.code, answer.err) == (2, "mnist-tfx: --schema: no such folder: got nosuch\n")
@@ -186,6 +208,28 @@ def test_every_one_of_several_values_of_an_option_is_said_at_once(tmp_path, argu
 def test_what_is_not_there_or_not_used_is_refused_with_what_was_meant(tmp_path, arguments, line):
     answer = mnist_tfx(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
     assert (answer.code, line in answer.err) == (2, True), answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["run", "--root", "/proc/x"], "/proc"),
+        (["run", "--root", "/proc/self", "--dry-run"], "/proc"),
+        (["run", "--metadata", "sqlite:////proc/x"], "/proc"),
+        (["data", "fetch", "digits", "--to", "/sys/x/y"], "/sys"),
+        (["lineage", "keygen", "--to", "/sys/x"], "/sys"),
+    ],
+)
+def test_a_place_that_the_kernel_makes_up_is_refused_as_such(tmp_path, arguments, place):
+    if not Path(place).is_mount():
+        pytest.skip(f"{place} is not mounted here")
+    answer = mnist_tfx(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)})
+    option, given = next((one, two) for one, two in itertools.pairwise(arguments) if one.startswith("--"))
+    what = f"nothing can be kept in {place}, which the kernel makes up"
+    got = given.removeprefix("sqlite:///")
+    hint = f"choose another {option}"
+    assert answer.err == f"mnist-tfx: {option}: {what}: wanted a place on a disk, got {got}: {hint}\n"
+    assert answer.code == 2
 
 
 def test_all_problems_are_said_at_once_each_with_a_suggestion(tmp_path):

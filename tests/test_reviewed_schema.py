@@ -91,6 +91,9 @@ def test_a_missing_or_unreadable_part_is_refused_and_named(mine, damage, message
     [
         pytest.param(".pbtxt", "feature { nmae: 'image' }", "not a schema", id="no schema"),
         pytest.param(".pbtxt", "\udcff", "not a schema", id="not UTF-8"),
+        pytest.param(".pbtxt", "", "got an empty file: `mnist-tfx schema propose`", id="empty"),
+        pytest.param(".pbtxt", "# a: 1\n", "got a text without a feature: `mnist-tfx", id="a comment alone"),
+        pytest.param(".pbtxt", "a: 1", 'got Schema has no field named "a" in line 1: `mnist-tfx', id="YAML"),
         pytest.param(".profile.json", '{"version": 1}', "not a reference profile: .*profile is missing", id="half"),
     ],
 )

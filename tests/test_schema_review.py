@@ -152,7 +152,10 @@ def test_half_a_draft_is_not_approved_and_what_is_in_force_stays(draft, tmp_path
     mine = tmp_path / "mine"
     pinned = schema_review.approve(draft, mine)
     profile_file(draft).unlink()
-    with pytest.raises(BadInput, match=r"profile\.json: no such file"):
+    with pytest.raises(
+        BadInput,
+        match=r"profile\.json: no such file: a schema has .* beside it: `mnist-tfx schema propose`",
+    ):
         schema_review.approve(draft, mine)
     assert find_reviewed(TINY.geometry, mine).digest == pinned
 

@@ -28,6 +28,9 @@ Value = TypeVar("Value")
 LONGEST_TEXT: Final = 4096
 MAKES_ROOT: Final = "`mnist-tfx run --root` makes one"
 
+KERNELS_OWN: Final = ("/proc", "/sys", "/sys/fs/cgroup", "/dev/pts")
+"""Where file systems are mounted that have no files of anybody else."""
+
 MOST_SIBLINGS: Final = 2000
 """Names of a folder that are compared with one that is not there."""
 
@@ -320,6 +323,7 @@ class OutputFile(_Path):
             raise BadInput(f"{text} is no file that can be written", where=where, wanted="a regular file", got=got)
         require_there(path.parent, str(Path(text).parent), where, "folder")
         _require(path.parent.is_dir(), path.parent, str(Path(text).parent), where, "a folder")
+        _require_no_kernels_own(path.parent, text, where)
         return path
 
 
@@ -333,6 +337,7 @@ class NewFolder(_Path):
         path = resolved(text, where)
         there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path("/"))
         _require(there.is_dir(), there, str(there), where, "a folder")
+        _require_no_kernels_own(there, text, where)
         return path
 
 
@@ -501,6 +506,15 @@ def _require(right: bool, path: Path, text: str, where: str | None, wanted: str)
     if not right:
         got = kind_of(path.stat().st_mode) if path.exists() else "a link to nothing"
         raise BadInput(f"{text} is no {wanted.removeprefix('a ')}", where=where, wanted=wanted, got=got)
+
+
+def _require_no_kernels_own(folder: Path, text: str, where: str | None) -> None:
+    """Refuses a folder that the kernel makes up: permissions say that root may write there, and nothing can be made."""
+    device = folder.stat().st_dev
+    own = (place for place in map(Path, KERNELS_OWN) if place.is_mount() and place.stat().st_dev == device)
+    if (place := next(own, None)) is not None:
+        what = f"nothing can be kept in {place}, which the kernel makes up"
+        raise BadInput(what, where=where, wanted="a place on a disk", got=text, hint=f"choose another {where}")
 
 
 def _require_readable(path: Path, text: str, where: str | None) -> None:
