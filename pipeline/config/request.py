@@ -214,7 +214,6 @@ def configure(
     """
     from components.ingest import source  # NumPy
     from components.schema_files import find_reviewed
-    from pipeline.cli import doctor_checks
 
     if files is None:
         files = _embedded(staging or paths.root)
