@@ -1,20 +1,20 @@
-"""Bytes -> files that outlive a crash: a file replaced whole or not at all, a folder whose entries are on disk."""
+"""Atomic and durable writes: a file that is replaced whole or not at all, a folder whose entries are on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 PART_PATTERN: Final = ".*.part"
-"""What a killed `replacing` may leave beside its target; whoever holds the folder's lock may remove it."""
+"""Name of what a killed `replacing` leaves beside its target."""
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Makes a folder's entries durable."""
+    """Make a folder's entries durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -22,24 +22,44 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens a file that takes the name `path`, durably, when the block ends well, and is removed when it does not.
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left in a folder; only for the holder of its lock, or another writer fails."""
+    for part in folder.glob(PART_PATTERN):
+        part.unlink(missing_ok=True)
 
-    It is written under a name of its own in the same folder, so a reader sees the old bytes or the new ones, and two
-    writers at once do not mix.
+
+@contextlib.contextmanager
+def replacing(
+    path: str | os.PathLike[str],
+    *,
+    part: str | os.PathLike[str] | None = None,
+    durable: bool = True,
+    place: Callable[[Path, Path], object] = os.replace,
+) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` when the block ends well, and is removed when it does not.
+
+    It is written under another name, so a reader sees the old bytes or the new ones, and two writers at once do not mix.
+
+    Args:
+      path: the final name.
+      part: the name until then, on the same file system; by default one of its own in the same folder.
+      durable: whether to wait until bytes and name are on disk. A file that may be made again does not need it: a kill
+        leaves it whole without, only a power failure does not.
+      place: gives the written file its final name; `os.link` refuses one that is taken.
 
     Raises:
       OSError: when the folder is missing, full or not writable; `path` is then as it was.
     """
     target = Path(path)
-    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    written = target.with_name(f".{uuid.uuid4().hex}.part") if part is None else Path(part)
     try:
-        with part.open("xb") as file:
+        with written.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+            if durable:
+                os.fsync(file.fileno())
+        place(written, target)
     finally:
-        part.unlink(missing_ok=True)
-    sync_folder(target.parent)
+        written.unlink(missing_ok=True)
+    if durable:
+        sync_folder(target.parent)

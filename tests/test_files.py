@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from components.files import PART_PATTERN, replacing, sync_folder
+from components.files import PART_PATTERN, remove_parts, replacing, sync_folder
 
 KILLED = """
 import os, signal, sys
@@ -47,6 +47,32 @@ def test_a_kill_leaves_the_old_file_and_a_part_that_the_pattern_finds(tmp_path):
     assert subprocess.run([sys.executable, "-c", KILLED, target], check=False).returncode == -signal.SIGKILL
     assert target.read_bytes() == b"old"
     assert len(list(tmp_path.glob(PART_PATTERN))) == 1
+
+
+def test_a_part_under_a_given_name_replaces_the_file_too(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with replacing(target, part=tmp_path / "given", durable=False) as file:
+        assert file.name == str(tmp_path / "given")
+        file.write(b"new")
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_leaves_a_name_that_is_taken_alone(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with pytest.raises(FileExistsError), replacing(target, place=os.link) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_parts_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+    for name in (".dead.part", "kept.part", ".kept"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".kept", "kept.part"]
 
 
 def test_the_bytes_and_the_folder_are_synced_around_the_rename(tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_place_without_write_permission_is_named_before_any_work(paths, place)
     assert paths.ledger.read_bytes() == before
 
 
-@pytest.mark.parametrize("place", [*FOLDERS, *FILES, "root.new", "metadata.db-journal"])
+@pytest.mark.parametrize("place", [*FOLDERS, *FILES, "metadata.db-journal"])
 def test_a_place_that_is_something_else_is_named_before_any_work(paths, place):
     """A folder where a file belongs, and the other way round: even root cannot write there."""
     path = paths.root / place

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import re
 import uuid
 from collections import Counter
@@ -28,6 +27,7 @@ from components import disk
 from components.digest import canonical_json
 from components.errors import BadInput, MnistTfxError
 from components.features import SPLITS
+from components.files import replacing
 from components.ingest import csv_rows, idx
 from components.ingest.csv_lines import line_blocks
 from components.ingest.encode import encode, tfrecord
@@ -233,8 +233,9 @@ def keep(folder: Path, name: str, content: bytes) -> None:
     """
     part = folder / PARTIAL / f"{uuid.uuid4().hex}.part"
     try:
-        part.write_bytes(content)
-        os.replace(part, folder / name)
+        # Not durable: the artifact counts once its record does, and an execution that was cut short starts over.
+        with replacing(folder / name, part=part, durable=False) as file:
+            file.write(content)
     except OSError as err:
         err.filename = str(folder / name)  # the part's own name says nothing to anybody
         raise disk.problem(err, "cannot be written", where=folder / name, need=len(content)) from err

@@ -26,7 +26,7 @@ from components import disk
 from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
-from components.files import PART_PATTERN, replacing
+from components.files import remove_parts, replacing
 from components.ingest import idx
 from components.ingest.beginnings import check_beginnings
 from components.ingest.csv_layout import sniff
@@ -301,8 +301,7 @@ def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder.parent / ".lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for left_behind in folder.glob(PART_PATTERN):
-                left_behind.unlink()
+            remove_parts(folder)
             yield
     except OSError as err:
         size = sum(one.digest.container_bytes for one in inputs)

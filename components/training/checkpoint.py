@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from components.arrays import parse_npz
 from components.errors import BadInput
+from components.files import remove_parts, replacing
 from components.shapes import Shape
 from components.training.cluster import Cluster
 from components.training.kernels import Kernels
@@ -98,9 +99,9 @@ class Checkpoint:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        stage = self.folder / f".{_FILE}.{os.getpid()}"
-        stage.write_bytes(snapshot.to_bytes())
-        os.replace(stage, self.folder / _FILE)
+        # Not durable: syncing after every epoch costs more than training again after a power failure.
+        with replacing(self.folder / _FILE, durable=False) as file:
+            file.write(snapshot.to_bytes())
 
     def content(self) -> bytes:
         """Returns what was kept, for `Snapshot.from_bytes`; nothing where there is nothing."""
@@ -120,6 +121,7 @@ class Checkpoint:
         """Forgets what was kept: the training is over, and a forced rerun has to train again."""
         if self.folder is not None:
             (self.folder / _FILE).unlink(missing_ok=True)
+            remove_parts(self.folder)
             with contextlib.suppress(OSError):
                 self.folder.rmdir()  # it is not there, or there is more in it
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -18,11 +18,11 @@ from urllib.request import urlopen
 
 from components.digest import CHUNK
 from components.errors import BadInput, EnvironmentProblem
+from components.files import replacing
 from components.ingest.payload import payload_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from rich.progress import Progress
 
@@ -168,7 +168,8 @@ def _kept(to: Path, file: KnownFile) -> Path | None:
 
 
 def _written(target: Path, file: KnownFile) -> Path:
-    with _placing(target) as part:
+    with replacing(target) as opened:
+        part = Path(opened.name)  # writers of IDX take a path
         _write_digits(part, target.name)
         found = payload_digest(part).payload
         if found != file.payload:
@@ -219,13 +220,13 @@ def _attempt(target: Path, file: KnownFile, url: str, timeout_s: float, progress
     """Downloads and verifies one file; returns why that failed, or None."""
     task = progress.add_task(f"{file.name} from {urlsplit(url).netloc}", total=None)
     try:
-        with _placing(target) as part:
-            with open(part, "wb") as out:
-                for block, total in _response(url, timeout_s):
-                    out.write(block)
-                    progress.update(task, advance=len(block), total=total)
-                    _require_length(out.tell(), file)
-            _verify(part, file)
+        with replacing(target) as part:
+            for block, total in _response(url, timeout_s):
+                part.write(block)
+                progress.update(task, advance=len(block), total=total)
+                _require_length(part.tell(), file)
+            part.flush()
+            _verify(Path(part.name), file)
     except _MirrorError as err:
         progress.remove_task(task)
         return str(err)
@@ -257,27 +258,6 @@ def _verify(part: Path, file: KnownFile) -> None:
         raise _MirrorError(err.what) from err
     if found.payload != file.payload:
         raise _MirrorError(f"wrong content (SHA-256 {found.payload[:12]}... instead of {file.payload[:12]}...)")
-
-
-@contextlib.contextmanager
-def _placing(target: Path) -> Iterator[Path]:
-    """Gives a path to write to; what is there when the block ends well is synced and takes the name `target`."""
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield part
-        _sync(part)
-        os.rename(part, target)
-        _sync(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import EnvironmentProblem, Refused
+from components.files import sync_folder
 from pipeline.metadata import store
 from pipeline.metadata.executions import Past, highest_number, in_old_order, past
 from pipeline.metadata.sqlite import JOURNALS, StoreLocked, readable
 from pipeline.process.signals import PROCESS
 from pipeline.provenance.ledger import Chain, read_ledger
-from pipeline.provenance.record_store import scan, sync_folder
+from pipeline.provenance.record_store import scan
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from components.errors import BadInput, EnvironmentProblem
+from components.files import replacing
 from pipeline.predict.photograph import THUMBNAIL
 from pipeline.predict.prediction import EMPTY, Prediction, Predictions
 
@@ -85,14 +84,11 @@ def write(path: Path, predictions: Predictions) -> None:
     Raises:
       EnvironmentProblem: if it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        draw(predictions).save(part, format="PNG")
-        os.replace(part, path)
+        with replacing(path) as file:
+            draw(predictions).save(file, format="PNG")
     except OSError as err:
         raise EnvironmentProblem("cannot be written", where=path, got=err.strerror or err) from err
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def draw(predictions: Predictions) -> Image.Image:

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 from components import disk
 from components.errors import BadInput, EnvironmentProblem
+from components.files import sync_folder
 from components.untrusted import kind_of, parse_json
 from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, checked, parse_ledger, read_ledger
-from pipeline.provenance.record_store import scan, sync_folder
+from pipeline.provenance.record_store import scan
 from pipeline.provenance.records import ExecutionRecord, utc
 from pipeline.root.paths import RunPaths
 

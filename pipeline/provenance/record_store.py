@@ -13,6 +13,7 @@ from typing import Final
 from components import disk
 from components.digest import sha256_bytes
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.files import replacing
 from components.untrusted import MIB, read_bytes
 from pipeline.provenance.records import Record, from_bytes, to_bytes
 
@@ -113,24 +114,7 @@ def _file(folder: Path, known: str) -> Path:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    new = path.with_name(f"{_NEW}{uuid.uuid4().hex}")
-    try:
-        with new.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link is refused where the name is taken; a rename would replace what is there.
-        with contextlib.suppress(FileExistsError):
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Waits until the names in `folder` are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    part = path.with_name(f"{_NEW}{uuid.uuid4().hex}")
+    # A link is refused where the name is taken; a rename would replace what is there.
+    with contextlib.suppress(FileExistsError), replacing(path, part=part, place=os.link) as file:
+        file.write(data)

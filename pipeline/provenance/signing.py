@@ -8,7 +8,6 @@ the one that ought to be served now.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import os
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, Refused
-from components.files import sync_folder
+from components.files import replacing
 from components.serving import PROVENANCE
 from pipeline.provenance import file_check, keys
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
@@ -252,19 +251,11 @@ def _clear(path: Path) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Puts a file in the place of another at once.
-
-    Not with `components.files.replacing`: what that leaves when it is killed would count as a file of the model.
-    """
-    new = path.with_name(f"{path.name}{_NEW}{uuid.uuid4().hex}")
+    """Replace the signature at once."""
+    # Under the default name what a kill leaves would count as a file of the model.
+    part = path.with_name(f"{path.name}{_NEW}{uuid.uuid4().hex}")
     try:
-        with new.open("xb") as file:
+        with replacing(path, part=part) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-        sync_folder(path.parent)
     except OSError as err:
-        with contextlib.suppress(OSError):
-            new.unlink()
         raise EnvironmentProblem("cannot write the signature", where=path, got=err.strerror) from err

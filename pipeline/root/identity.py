@@ -13,6 +13,7 @@ from typing import Any, Final
 from typing_extensions import TypedDict
 
 from components.errors import BadInput, EnvironmentProblem
+from components.files import remove_parts, replacing
 from components.shapes import Shape
 from components.untrusted import MIB, is_file, read_object
 from pipeline.root.paths import RunPaths
@@ -58,11 +59,6 @@ def place(path: Path) -> str | None:
     return told or None
 
 
-def new_file(paths: RunPaths) -> Path:
-    """Returns the path at which a new `root.json` is written before it replaces the old one."""
-    return paths.identity.with_suffix(".new")
-
-
 def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
     """Checks that the root is free or this pipeline's, and returns where it lay when it was last written.
 
@@ -98,6 +94,6 @@ def claim(paths: RunPaths, identity: Mapping[str, Any], metadata: str | None = N
     text = json.dumps({**identity, PLACE: str(paths.root), **elsewhere}, indent=2) + "\n"
     if is_file(paths.identity) and paths.identity.read_bytes() == text.encode():
         return
-    new = new_file(paths)
-    new.write_text(text)
-    new.replace(paths.identity)
+    remove_parts(paths.root)
+    with replacing(paths.identity) as file:
+        file.write(text.encode())

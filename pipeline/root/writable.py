@@ -13,7 +13,6 @@ from typing import Final
 from components.errors import EnvironmentProblem
 from components.serving import CLAIMS_FILE, LOCK_FILE
 from components.untrusted import kind_of
-from pipeline.root.identity import new_file
 from pipeline.root.paths import RunPaths
 
 PLACES_OF_A_RUN: Final = (
@@ -115,7 +114,7 @@ def _within(paths: RunPaths, place: Path) -> Iterator[Path]:
     elif place == paths.metadata:
         yield from _beside_sqlite(place)
     elif place == paths.identity:
-        yield new_file(paths)
+        yield paths.root  # a new `root.json` is written beside the old one, and then takes its name
 
 
 def _beside_sqlite(store: Path) -> Iterator[Path]:
@@ -123,7 +122,7 @@ def _beside_sqlite(store: Path) -> Iterator[Path]:
 
 
 def _is_for_entries(paths: RunPaths, path: Path) -> bool:
-    files = (paths.lock, paths.ledger, paths.identity, new_file(paths), paths.metadata)
+    files = (paths.lock, paths.ledger, paths.identity, paths.metadata)
     inside = (paths.serving / LOCK_FILE, paths.serving / CLAIMS_FILE)
     return path not in (*files, *inside) and not path.name.endswith(_BESIDE_SQLITE)
 
