@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all lint lock bench seeds clean install
+.PHONY: help run test test-all lint lock bench seeds docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,20 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
 
-seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write README's table.
+seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.
 	$(BIN)/python tests/seeds.py $(ROWS)
+
+docs: reference  ## Build the documentation into build/docs; a dead link or an unknown page fails.
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
+
+reference: $(STAMP)  ## Write the generated pages of docs/reference/ again.
+	$(BIN)/python tests/docs/reference.py
+
+pictures: $(STAMP)  ## Photograph report and lineage page of runs/digits for the documentation; needs Chromium.
+	$(BIN)/python tests/docs/pictures.py runs/digits
+
+size: $(STAMP)  ## Print lines of product code, Python and JSON, by room.
+	$(BIN)/python tests/size.py
 
 clean:  ## Remove build products and caches; runs/ stays, and the environment.
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -42,7 +42,8 @@ project() {
   chmod -R u=rwX,go=rX $PROJECT
   $UV pip install --quiet --python $PYTHON --no-deps --no-build-isolation --editable $PROJECT
   $UV pip uninstall --quiet --python $PYTHON \
-    build hypothesis import-linter mypy pip pytest pytest-timeout ruff types-jsonschema types-protobuf types-pyyaml
+    build furo hypothesis import-linter mypy myst-parser pip pytest pytest-timeout ruff sphinx sphinx-basic-ng \
+    types-jsonschema types-protobuf types-pyyaml
   $UV pip check --quiet --python $PYTHON
   # Unlike the environment's, sources of our own are looked at again, so that a file mounted over one counts.
   $PYTHON -m compileall -q --invalidation-mode checked-hash $PROJECT/components $PROJECT/pipeline

@@ -1,4 +1,4 @@
-"""Runs the recipes of the five seed systems and writes README's table of them: `make seeds`, `make seeds ROWS="cnn mlp"`.
+"""Runs the recipes of the five seed systems and writes the table of them in docs/benchmarks.md: `make seeds`, `make seeds ROWS="cnn mlp"`.
 
 A row of three seeds gives the mean and the range; a `paper` profile runs once. Every run is an ordinary one, with a root
 of its own under runs/seeds/, so a row that was interrupted goes on from its last checkpoint, and one whose code, data and
@@ -26,7 +26,7 @@ from pipeline.root.paths import RunPaths
 PROJECT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = PROJECT.parent / "shared" / "data"
 RUNS: Final = PROJECT / "runs" / "seeds"
-README: Final = PROJECT / "README.md"
+BENCHMARKS: Final = PROJECT / "docs" / "benchmarks.md"
 LONG_S: Final = 120
 """From here on times are in minutes."""
 
@@ -170,14 +170,14 @@ def missed(row: Row, found: list[Figures]) -> list[str]:
     return lines
 
 
-def write(line: str, readme: Path = README) -> None:
-    """Puts a row into the README's table, in place of the same row if it is there, or where `ROWS` has it."""
-    text = readme.read_text(encoding="utf-8")
+def write(line: str, page: Path = BENCHMARKS) -> None:
+    """Put a row into the page's table, in place of the same row if it is there, or where `ROWS` has it."""
+    text = page.read_text(encoding="utf-8")
     [table] = re.findall(re.escape(HEADING) + r"(?:\|.*\n)*", text)
     lines = [*table[len(HEADING) :].splitlines(), line]
     last = {cell: line for line in lines for cell in map(_cell, ROWS) if line.startswith(cell)}
     body = "".join(f"{last[cell]}\n" for cell in map(_cell, ROWS) if cell in last)
-    readme.write_text(text.replace(table, HEADING + body), encoding="utf-8")
+    page.write_text(text.replace(table, HEADING + body), encoding="utf-8")
 
 
 def asked_for(names: list[str]) -> list[Row]:

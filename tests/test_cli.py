@@ -25,17 +25,6 @@ def test_every_command_has_help_with_an_example(path, command):
     assert "Example:" in command.help, path
 
 
-@pytest.mark.parametrize(("path", "command"), [(" ".join(path), command) for path, command in _commands(cli)])
-def test_every_command_is_in_the_readme(path, command):
-    readme = (PROJECT / "README.md").read_text()
-    assert isinstance(command, click.Group) or f"mnist-tfx {path}" in readme, path
-
-
-def test_the_readme_has_no_place_left_to_fill_in():
-    assert "@@" not in (PROJECT / "README.md").read_text()
-    assert "TO BE FILLED IN" not in (PROJECT / "kubeflow" / "README.md").read_text()
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["lineage", "show", "--help"]])
 def test_help_imports_nothing_heavy(arguments):
     script = (

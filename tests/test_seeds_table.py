@@ -1,4 +1,4 @@
-"""README's table of the seed systems: which row a line replaces, what misses a goal, and how long a resumed run took."""
+"""The table of the seed systems in docs/benchmarks.md: which row a line replaces, what misses a goal, and how long a resumed run took."""
 
 import json
 
@@ -8,8 +8,8 @@ from seeds import ROWS, Figures, Row
 
 
 @pytest.fixture
-def readme(tmp_path):
-    file = tmp_path / "README.md"
+def page(tmp_path):
+    file = tmp_path / "benchmarks.md"
     file.write_text(f"before\n\n{seeds.HEADING}| `linear` | about 90 % | accuracy 0.1000 | 1 s |\n\nafter\n")
     return file
 
@@ -18,10 +18,10 @@ def row(name):
     return next(row for row in ROWS if row.name == name)
 
 
-def test_a_line_takes_the_place_of_its_own_row_and_leaves_the_others(readme):
+def test_a_line_takes_the_place_of_its_own_row_and_leaves_the_others(page):
     for name, accuracy in (("dnn", 0.96), ("cnn:paper", 0.99), ("cnn:fast", 0.995), ("dnn", 0.97)):
-        seeds.write(seeds.line_of(row(name), [Figures({"accuracy": accuracy}, 10.0)]), readme)
-    table = readme.read_text().removeprefix(f"before\n\n{seeds.HEADING}").removesuffix("\nafter\n")
+        seeds.write(seeds.line_of(row(name), [Figures({"accuracy": accuracy}, 10.0)]), page)
+    table = page.read_text().removeprefix(f"before\n\n{seeds.HEADING}").removesuffix("\nafter\n")
     assert [line.split(" | ")[0] for line in table.splitlines()] == [
         "| `cnn`, `fast`",
         "| `cnn`, `paper`",

@@ -4,7 +4,7 @@ The store is a witness, not the source: records, ledger and manifest are enough 
 Kubeflow it need not know anything, but what it knows has to agree. What the records know of an execution is looked for
 in the store by the URIs of its outputs: types, states, events in both directions with their paths, `sha256`, `record`
 and the other properties, splits, and the contexts of executions and of what they made. What the records do not know,
-such as times, names and ids, is not compared: README.md lists it.
+such as times, names and ids, is not compared: docs/explanation/audit.md lists it.
 """
 
 from __future__ import annotations

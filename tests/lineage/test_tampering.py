@@ -76,7 +76,7 @@ NOT_VOUCHED_FOR = {
     # Of whoever read or reused an artifact; `take_an_artifact_out_of_its_run` is about the run that made it.
     "Attribution": {"artifact_id", "context_id"},
 }
-"""{table of ML Metadata: columns}, as README.md lists them: names, times, ids of other systems, what types declare."""
+"""{table of ML Metadata: columns}, as docs/explanation/audit.md lists them: names, times, ids of other systems, what types declare."""
 
 BOOKKEEPING = {"sqlite_sequence"}
 SOMETHING_ELSE = {"TINYINT(1)": "1 - {0}", "INT": "{0} + 1", "INTEGER": "{0} + 1", "DOUBLE": "{0} + 1"}

@@ -1,0 +1,11 @@
+"""How `make docs` builds the site: Markdown by MyST, furo's theme, nothing fetched from elsewhere."""
+
+project = "mnist-tfx"
+copyright = "the mnist-tfx authors"  # noqa: A001 - Sphinx's name
+extensions = ["myst_parser"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "mnist-tfx"
+html_copy_source = False
+html_show_sphinx = False

@@ -1,0 +1,102 @@
+"""The documentation: nothing of the command line or of a recipe is missing in it, and nothing shown or linked is wrong."""
+
+from pathlib import Path
+
+import click
+import pytest
+from docs import pages, reference
+from docs.pages import PROJECT
+
+from pipeline.cli.main import cli
+
+README_LINES = 120
+COMMANDS = [(path, command) for path, command in reference.commands() if not isinstance(command, click.Group)]
+SHOWN = [shown for page in pages.pages() for block in pages.blocks(page) for shown in block.commands()]
+OURS = [shown for shown in SHOWN if shown.text.startswith("mnist-tfx ")]
+
+by_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
+
+
+@pytest.mark.parametrize("path", reference.PAGES, ids=lambda path: path.name)
+def test_a_generated_page_is_as_the_code_has_it(path):
+    assert path.read_text() == reference.PAGES[path](), "`make reference` writes it again"
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=lambda part: " ".join(part) if isinstance(part, tuple) else "")
+def test_every_command_and_option_is_in_the_reference(path, command):
+    text = (reference.FOLDER / "commands.md").read_text()
+    _, heading, section = text.partition(f"\n## {' '.join(path)}\n")
+    assert heading
+    rows = section.partition("\n## ")[0]
+    for option in reference.options(command):
+        for name in (*option.opts, *option.secondary_opts):
+            assert any(line.startswith("| `") and name in line.split("`")[1] for line in rows.splitlines()), name
+
+
+def test_every_recipe_key_is_in_the_reference():
+    text = (reference.FOLDER / "recipe-keys.md").read_text()
+    assert [key for key in reference.keys() if f"\n| `{key}` | " not in text] == []
+    assert "classifier.convolutions.kernel" in reference.keys()
+
+
+@by_page
+def test_every_link_within_the_project_leads_somewhere(page):
+    dead = []
+    for target in pages.links(page):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in pages.anchors(there)):
+            dead.append(target)
+    assert dead == []
+
+
+@by_page
+def test_every_mark_of_a_block_is_known(page):
+    for block in pages.blocks(page):
+        words = block.info[1:]
+        assert set(words) <= pages.MARKS | ({block.file} if block.language in ("yaml", "text") else set()), block
+
+
+@pytest.mark.parametrize("shown", OURS, ids=lambda shown: f"{shown.page}:{shown.line}")
+def test_every_shown_command_is_one_of_the_command_line(shown):
+    command, context, rest = cli, click.Context(cli, info_name="mnist-tfx"), shown.arguments
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        name, command, rest = command.resolve_command(context, rest)
+        context = click.Context(command, info_name=name, parent=context)
+    # The parser knows options and how many words each takes; paths and numbers stand for the reader's own.
+    values, rest, order = command.make_parser(context).parse_args(list(rest))
+    assert rest == []
+    given = {parameter.name for parameter in order} | {name for name, value in values.items() if value}
+    asks = {"--help", "--list", "--delete", "--beam-option"} & set(shown.arguments)
+    missing = {one.name for one in command.get_params(context) if one.required} - given
+    assert asks or missing == set(), shown.text
+    assert shown.exit_code == 0 or shown.exit_code in range(1, 7)
+
+
+@by_page
+def test_a_page_speaks_of_the_project_alone(page):
+    text = page.read_text()
+    assert "@@" not in text
+    assert "TO BE FILLED IN" not in text
+    assert not any(place in text for place in ("/work/", "/tmp/w/", "/root/")), page
+
+
+def test_the_readme_is_short_and_shows_both_pages():
+    text = (PROJECT / "README.md").read_text()
+    assert len(text.splitlines()) <= README_LINES
+    for picture in ("flow.svg", "report.png", "lineage.png"):
+        assert f"docs/pictures/{picture}" in text
+
+
+def test_every_page_of_the_documents_is_linked_from_their_index():
+    index = PROJECT / "docs" / "index.md"
+    linked = {(index.parent / target).resolve() for target in pages.links(index)}
+    assert sorted(set((PROJECT / "docs").rglob("*.md")) - linked - {index}) == []
+
+
+def test_the_flow_picture_has_every_stage():
+    picture = (PROJECT / "docs" / "pictures" / "flow.svg").read_text()
+    declared = Path(PROJECT / "pipeline" / "stages.py").read_text()
+    assert declared
+    for stage in ("ExampleGen", "SchemaGate", "Transform", "Autoencoder", "Classifier", "Evaluator", "Pusher"):
+        assert stage in picture
