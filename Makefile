@@ -53,7 +53,9 @@ seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:p
 	$(BIN)/python tests/seeds.py $(ROWS)
 
 docs: reference  ## Build the documentation into build/docs; a dead link or an unknown page fails.
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going \
+	  -c docs -d build/doctrees . build/docs
+	@echo build/docs/docs/index.html
 
 reference: $(STAMP)  ## Write the generated pages of docs/reference/ again.
 	$(BIN)/python tests/docs/reference.py

@@ -3,7 +3,10 @@
 project = "mnist-tfx"
 copyright = "the mnist-tfx authors"  # noqa: A001 - Sphinx's name
 extensions = ["myst_parser"]
-exclude_patterns = ["_build"]
+root_doc = "docs/index"
+# Pages beside docs/ belong to it as well: what links to them is checked alike.
+include_patterns = ["docs/**", "CONTRIBUTING.md", "CHANGELOG.md", "kubeflow/README.md", "schema/README.md"]
+exclude_patterns = [".*", "build", "components", "data", "pipeline", "runs", "tests"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "mnist-tfx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -27,9 +28,10 @@ def main() -> None:
     """Print a line for each room, and the sum."""
     rooms = lines()
     total: Counter[str] = sum(rooms.values(), Counter())
-    print(f"{'':24}{'Python':>8}{'JSON':>8}{'files':>7}")
+    shown = [f"{'':24}{'Python':>8}{'JSON':>8}{'files':>7}"]
     for room, count in [*rooms.items(), ("all", total)]:
-        print(f"{room:24}{count['.py']:8,}{count['.json']:8,}{count['files']:7,}")
+        shown.append(f"{room:24}{count['.py']:8,}{count['.json']:8,}{count['files']:7,}")
+    sys.stdout.write("\n".join(shown) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Pages of the documentation: their headings, links and blocks, and the commands that the blocks show.
 
-The first word after a fence is the language, the others are marks: `sh` holds commands, `console` commands behind `$` with
-what they printed, and a file's name after `yaml` or `text` stands for that file in the folder where the commands run.
+The first word after a fence is the language, the others are marks. `sh` holds commands, `console` commands behind `$` with
+what they printed; a block of another language that names a file is that file, in the folder where the commands run.
 Unmarked commands are executed by `test_shown_commands`; marked ones are only held against the command line:
 
     cluster, gpu, docker   need one

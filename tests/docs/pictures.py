@@ -16,7 +16,10 @@ from typing import Final
 PROJECT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = PROJECT / "docs" / "pictures"
 COLOURS: Final = 64
-PAGES: Final = {"report": (["report"], (1240, 780)), "lineage": (["lineage", "export", "--format", "html"], (1440, 620))}
+PAGES: Final = {
+    "report": (["report"], (1240, 780)),
+    "lineage": (["lineage", "export", "--format", "html"], (1440, 620)),
+}
 """{picture: (command that writes the page, (width, height) of what is shown)}."""
 
 

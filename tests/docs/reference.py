@@ -114,18 +114,18 @@ def _types(annotation: Any) -> Iterator[type[Section]]:
         yield from _types(argument)
 
 
-def keys() -> list[str]:
+def recipe_keys() -> list[str]:
     """Return every key of a recipe, dotted."""
     return [f"{name}.{key}".lstrip(".") for name, section in sections() for key in section.model_fields]
 
 
-def keys_page() -> str:
+def recipe_keys_page() -> str:
     """Return the page of all keys of a recipe."""
     return KEYS + "".join(_section(name, section) for name, section in sections())
 
 
 def _section(name: str, section: type[Section]) -> str:
-    about, _, attributes = inspect.cleandoc(section.__doc__ or "").partition("\nAttributes:\n")
+    about, _, _ = inspect.cleandoc(section.__doc__ or "").partition("\nAttributes:\n")
     meanings = _attributes(section)
     schema = section.model_json_schema()
     rows = "".join(
@@ -182,7 +182,7 @@ def _default(schema: dict[str, Any], key: str) -> str:
     return f"`{default}`"
 
 
-PAGES: Final = {FOLDER / "commands.md": commands_page, FOLDER / "recipe-keys.md": keys_page}
+PAGES: Final = {FOLDER / "commands.md": commands_page, FOLDER / "recipe-keys.md": recipe_keys_page}
 
 
 def main() -> None:

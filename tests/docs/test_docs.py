@@ -1,13 +1,13 @@
 """The documentation: nothing of the command line or of a recipe is missing in it, and nothing shown or linked is wrong."""
 
-from pathlib import Path
-
 import click
 import pytest
-from docs import pages, reference
 from docs.pages import PROJECT
 
+from docs import pages, reference
 from pipeline.cli.main import cli
+from pipeline.cli.parameters import OneOf
+from pipeline.stages import STAGES
 
 README_LINES = 120
 COMMANDS = [(path, command) for path, command in reference.commands() if not isinstance(command, click.Group)]
@@ -22,7 +22,9 @@ def test_a_generated_page_is_as_the_code_has_it(path):
     assert path.read_text() == reference.PAGES[path](), "`make reference` writes it again"
 
 
-@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=lambda part: " ".join(part) if isinstance(part, tuple) else "")
+@pytest.mark.parametrize(
+    ("path", "command"), COMMANDS, ids=lambda part: " ".join(part) if isinstance(part, tuple) else ""
+)
 def test_every_command_and_option_is_in_the_reference(path, command):
     text = (reference.FOLDER / "commands.md").read_text()
     _, heading, section = text.partition(f"\n## {' '.join(path)}\n")
@@ -35,8 +37,8 @@ def test_every_command_and_option_is_in_the_reference(path, command):
 
 def test_every_recipe_key_is_in_the_reference():
     text = (reference.FOLDER / "recipe-keys.md").read_text()
-    assert [key for key in reference.keys() if f"\n| `{key}` | " not in text] == []
-    assert "classifier.convolutions.kernel" in reference.keys()
+    assert [key for key in reference.recipe_keys() if f"\n| `{key}` | " not in text] == []
+    assert "classifier.convolutions.kernel" in reference.recipe_keys()
 
 
 @by_page
@@ -54,7 +56,7 @@ def test_every_link_within_the_project_leads_somewhere(page):
 def test_every_mark_of_a_block_is_known(page):
     for block in pages.blocks(page):
         words = block.info[1:]
-        assert set(words) <= pages.MARKS | ({block.file} if block.language in ("yaml", "text") else set()), block
+        assert set(words) <= pages.MARKS | ({block.file} if block.language not in ("sh", "console") else set()), block
 
 
 @pytest.mark.parametrize("shown", OURS, ids=lambda shown: f"{shown.page}:{shown.line}")
@@ -70,7 +72,9 @@ def test_every_shown_command_is_one_of_the_command_line(shown):
     asks = {"--help", "--list", "--delete", "--beam-option"} & set(shown.arguments)
     missing = {one.name for one in command.get_params(context) if one.required} - given
     assert asks or missing == set(), shown.text
-    assert shown.exit_code == 0 or shown.exit_code in range(1, 7)
+    for parameter in order:
+        if isinstance(parameter.type, (OneOf, click.Choice)) and (value := values[parameter.name]):
+            parameter.type(value, param=parameter, ctx=context)
 
 
 @by_page
@@ -78,7 +82,7 @@ def test_a_page_speaks_of_the_project_alone(page):
     text = page.read_text()
     assert "@@" not in text
     assert "TO BE FILLED IN" not in text
-    assert not any(place in text for place in ("/work/", "/tmp/w/", "/root/")), page
+    assert not any(place in text for place in ("/work/", "/tmp/w")), page
 
 
 def test_the_readme_is_short_and_shows_both_pages():
@@ -96,7 +100,4 @@ def test_every_page_of_the_documents_is_linked_from_their_index():
 
 def test_the_flow_picture_has_every_stage():
     picture = (PROJECT / "docs" / "pictures" / "flow.svg").read_text()
-    declared = Path(PROJECT / "pipeline" / "stages.py").read_text()
-    assert declared
-    for stage in ("ExampleGen", "SchemaGate", "Transform", "Autoencoder", "Classifier", "Evaluator", "Pusher"):
-        assert stage in picture
+    assert [stage for stage in STAGES if stage not in picture] == []

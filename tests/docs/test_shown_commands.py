@@ -1,0 +1,53 @@
+"""Every command that a page shows, executed in the order of the page, with the exit code that the page gives it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docs.pages import PROJECT
+
+from docs import pages
+
+BIN = Path(sys.executable).parent
+PAGES = [page for page in pages.pages() if any(not block.marks for block in pages.blocks(page) if [*block.commands()])]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest.fixture
+def folder(first_run, tmp_path):
+    """A reader's folder: `runs/digits` is there, as `mnist-tfx run` has left it."""
+    shutil.copytree(first_run[0], tmp_path / "runs" / "digits", symlinks=True)
+    return tmp_path
+
+
+def execute(shown, folder):
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
+    return subprocess.run(
+        ["bash", "-c", shown.text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+
+
+def allowed(shown):
+    """Returns the exit codes that a command may have: code that is not committed breaks a rule of the audit's policy."""
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=PROJECT, capture_output=True, check=True).stdout
+    return {shown.exit_code, 1} if changed and " audit" in shown.text else {shown.exit_code}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_what_a_page_shows_can_be_done(page, folder):
+    for block in pages.blocks(page):
+        if block.file is not None:
+            (folder / block.file).write_text(block.text)
+        for shown in () if block.marks else block.commands():
+            done = execute(shown, folder)
+            assert done.returncode in allowed(shown), f"{shown.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
