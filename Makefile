@@ -10,10 +10,10 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all lint lock bench seeds docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 lint lock bench seeds docs reference pictures size clean install
 
 help:  ## List the targets.
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Set up the locked environment in .venv/.
 
@@ -33,8 +33,11 @@ run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digit
 test: $(STAMP)  ## Run the tests that fit in ten minutes.
 	$(BIN)/pytest -m "not slow"
 
-test-all: test  ## Then the slow ones: fault injection, wheels, the stock defects.
+test-all: test  ## Then the slow ones: fault injection, wheels, stock defects, the second lane in short.
 	$(BIN)/pytest -m slow
+
+test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
+	$(BIN)/python tests/second_lane.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, import contracts.
 	$(BIN)/ruff format --check .

@@ -1,16 +1,14 @@
-"""kubeflow/Dockerfile -> the root of its image, made without a Docker engine, and checked from inside as its user.
+"""The image of kubeflow/Dockerfile, made without a Docker engine and checked from inside as its user.
 
     python tests/clean_root.py FOLDER [--stage cpu] [--commit HASH] [--tree clean]
 
 Takes root, debootstrap and overlays. A foreign image is a new root of the same Debian; a stage is an overlay on the one
-that it starts from; COPY takes what a build would send; RUN is a chroot. Every mount is made in a namespace of its own,
-which the kernel takes down when this process ends, however it ends.
+that it starts from; COPY takes what a build would send; RUN is a chroot (`debian_root`).
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import shutil
@@ -21,38 +19,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+import debian_root
 import dockerfile
+from debian_root import Check
 from dockerfile import Instruction, Stage
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
-RELEASES: Final = {"13": "trixie"}
-CERTIFICATES: Final = "/run/certificates.crt"
-PASSED_ON: Final = re.compile(r"(UV|PIP)_.*(INDEX|TIMEOUT|HOST).*|(https?|no|all)_proxy", re.IGNORECASE)
-"""How this machine reaches a package index: for the build alone, and written nowhere."""
-
-DEVICES: Final = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-SHARED_MEMORY: Final = "64m"
-"""As a container has it by default."""
-
+INSIDE: Final = "CLEAN_ROOT_NAMESPACE"
 TOOLS: Final = ("cc", "gcc", "g++", "c++", "clang", "make", "ld", "as", "pip", "pip3", "uv", "uvx")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
-    """A command inside the image.
-
-    Attributes:
-      what: in words.
-      command: run by `sh -c` as the image's user, or as root.
-      wanted: a pattern that the whole of its output has to hold.
-      as_root: to see every file.
-    """
-
-    what: str
-    command: str
-    wanted: str = ""
-    as_root: bool = False
-
 
 CHECKS: Final = (
     Check(what="runs as a user", command="id -u", wanted=r"\A10001\n\Z"),
@@ -114,11 +88,8 @@ class Builder:
         chain = dockerfile.ancestry(stage.name, self.stages)
         below = [self._part(other.name, "upper") for other in reversed(chain[:-1])]
         upper, work, root = (self._part(stage.name, part) for part in ("upper", "work", "root"))
-        for folder in (upper, work, root):
-            folder.mkdir(parents=True)
-        lower = ":".join(map(str, [*below, self._foreign(chain[0].base)]))
-        _sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", root)
-        _furnish(root)
+        debian_root.overlay(root, upper, work, *below, self._foreign(chain[0].base))
+        debian_root.furnish(root)
         return root
 
     def _part(self, stage: str, part: str) -> Path:
@@ -128,16 +99,16 @@ class Builder:
         root = self.folder / "image"
         if not root.exists():
             found = re.match(r"debian:(\d+)", image)
-            if found is None or found[1] not in RELEASES:
-                raise ValueError(f"FROM {image}: wanted debian of {', '.join(RELEASES)}")
-            _sh("debootstrap", "--variant=minbase", RELEASES[found[1]], root, *_mirror())
+            if found is None or found[1] not in debian_root.RELEASES:
+                raise ValueError(f"FROM {image}: wanted debian of {', '.join(debian_root.RELEASES)}")
+            debian_root.bootstrap(root, found[1])
         return root
 
     def _follow(self, stage: Stage, step: Instruction, variables: Mapping[str, str]) -> None:
         click.echo(f"{stage.name}: {step.word} {step.value}")
         if step.word == "RUN":
-            every = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **variables, **_way_out()}
-            _sh(*_chroot(self.root(stage.name), step.value, user="0", cwd="/"), env=every)
+            every = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **variables, **debian_root.way_out()}
+            debian_root.run(*debian_root.chroot(self.root(stage.name), step.value), env=every)
         elif step.word == "COPY":
             source = step.option("from")
             self._copy(self.root(source) if source else self._context(), step.words, self.root(stage.name))
@@ -153,7 +124,7 @@ class Builder:
         for source in (origin / source.lstrip("/") for source in sources):
             what = f"{source}/." if source.is_dir() else source
             # Owners are not among what is preserved: like a build's, the copies are root's.
-            _sh("cp", "--recursive", "--preserve=mode,timestamps,links", what, destination)
+            debian_root.run("cp", "--recursive", "--preserve=mode,timestamps,links", what, destination)
 
     def _context(self) -> Path:
         context = self.folder / "context"
@@ -183,54 +154,8 @@ def check(root: Path, stage: str, stages: tuple[Stage, ...]) -> bool:
     """Prints one line per check, and what a failing one printed; returns whether all passed."""
     steps = list(dockerfile.inherited(stage, stages))
     variables, user = dockerfile.environment(steps), f"{dockerfile.user(steps)}:0"
-    passed = True
-    for wanted in CHECKS:
-        who, cwd = ("0", "/") if wanted.as_root else (user, variables["HOME"])
-        command = _chroot(root, wanted.command, who, cwd)
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        good = done.returncode == 0 and re.search(wanted.wanted, done.stdout) is not None
-        click.echo(f"{'PASS' if good else f'FAIL (exit {done.returncode})'} {wanted.what}")
-        click.echo("".join(f"    {line}\n" for line in (done.stdout + done.stderr).splitlines()), nl=False)
-        passed = passed and good
-    return passed
-
-
-def _chroot(root: Path, command: str, user: str, cwd: str) -> list[str]:
-    return ["/usr/sbin/chroot", f"--userspec={user}", str(root), "/bin/sh", "-c", f"cd {cwd} && {command}"]
-
-
-def _furnish(root: Path) -> None:
-    """Mounts what a container finds, and what leads to the network; nothing of it stays in the stage."""
-    _sh("mount", "-t", "proc", "proc", root / "proc")
-    _sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "dev")
-    for name, (major, minor) in DEVICES.items():
-        os.mknod(root / "dev" / name, 0o20666, os.makedev(major, minor))
-        (root / "dev" / name).chmod(0o666)
-    (root / "dev" / "fd").symlink_to("/proc/self/fd")
-    (root / "dev" / "shm").mkdir()
-    _sh("mount", "-t", "tmpfs", "-o", f"mode=1777,size={SHARED_MEMORY}", "shm", root / "dev" / "shm")
-    _sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "run")
-    for name in ("resolv.conf", "hosts"):
-        (root / "etc" / name).touch()
-        _sh("mount", "--bind", f"/etc/{name}", root / "etc" / name)
-    if bundle := os.environ.get("SSL_CERT_FILE"):
-        shutil.copyfile(bundle, root / CERTIFICATES.lstrip("/"))
-
-
-def _way_out() -> dict[str, str]:
-    certificates = dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT"), CERTIFICATES) if "SSL_CERT_FILE" in os.environ else {}
-    return {**certificates, **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}}
-
-
-def _mirror() -> list[str]:
-    """Returns where this machine's apt gets Debian from; nothing leaves the choice to debootstrap."""
-    command = ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [line.split()[1] for line in listed.splitlines() if line.startswith("Debian ")][:1]
-
-
-def _sh(*command: object, env: Mapping[str, str] | None = None) -> None:
-    subprocess.run(["nice", *map(str, command)], check=True, env=env)
+    # A list, so that the checks after one that fails are made too.
+    return all([debian_root.passes(wanted, root, user, variables["HOME"], variables) for wanted in CHECKS])  # noqa: C419
 
 
 def _arguments() -> argparse.Namespace:
@@ -253,8 +178,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if "CLEAN_ROOT_NAMESPACE" not in os.environ:
-        os.environ["CLEAN_ROOT_NAMESPACE"] = "1"
-        own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        os.execvp(own[0], [*own, sys.executable, *sys.argv])
+    if INSIDE not in os.environ:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", debian_root.in_namespace(sys.executable, *sys.argv))
     sys.exit(main())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import clean_root
+import debian_root
 import dockerfile
 import pytest
 from command_line import PROJECT
@@ -16,9 +17,7 @@ WANTED = "MNIST_TFX_CLEAN_ROOT"
 def _missing() -> str | None:
     if os.environ.get(WANTED) != "1":
         return f"{WANTED}=1 asks for it: ten minutes, 1.5 GB of downloads, 8 GB of disk"
-    if os.geteuid() != 0:
-        return "mounts take root"
-    return next((f"no {tool}" for tool in ("debootstrap", "unshare") if shutil.which(tool) is None), None)
+    return debian_root.obstacle()
 
 
 @pytest.mark.slow
@@ -71,7 +70,7 @@ def test_another_distribution_is_refused(tmp_path):
 def test_a_variable_counts_from_where_it_is_set(tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(clean_root.Builder, "_overlay", lambda *_: tmp_path)
-    monkeypatch.setattr(clean_root, "_sh", lambda *command, env: ran.append((command[-1], env.get("A"))))
+    monkeypatch.setattr(debian_root, "run", lambda *command, env: ran.append((command[-1], env.get("A"))))
     stages = dockerfile.stages("FROM debian:13.7-slim AS one\nRUN x\nENV A=1\nRUN y\nFROM one AS two\nRUN z\n")
     builder = clean_root.Builder(tmp_path, stages)
     builder.root("one")
