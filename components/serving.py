@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import re
 import shlex
 import shutil
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Final
 
 from typing_extensions import TypedDict
 
+from components import locks
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
@@ -362,33 +361,17 @@ def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -
     Raises:
       EnvironmentProblem: if the directory cannot be written, or somebody else holds the lock for too long.
     """
-    try:
-        os.makedirs(serving_dir, exist_ok=True)
-        descriptor = os.open(Path(serving_dir) / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as err:
-        where = err.filename or serving_dir
-        raise EnvironmentProblem("cannot write here", where=where, got=err.strerror) from err
-    try:
-        _acquire(descriptor, Path(serving_dir), time.monotonic() + timeout)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int, serving_dir: Path, deadline: float) -> None:
-    while not _try_lock(descriptor):
-        if time.monotonic() > deadline:
+    with contextlib.ExitStack() as held:
+        try:
+            os.makedirs(serving_dir, exist_ok=True)
+            held.enter_context(locks.locked(Path(serving_dir) / LOCK_FILE, timeout))
+        except BlockingIOError as err:
             raise EnvironmentProblem(
                 "another process is changing this directory",
                 where=serving_dir,
                 hint=f"it holds {LOCK_FILE}; try again when it is done",
-            )
-        time.sleep(0.01)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            ) from err
+        except OSError as err:
+            where = err.filename or serving_dir
+            raise EnvironmentProblem("cannot write here", where=where, got=err.strerror) from err
+        yield

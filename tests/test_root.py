@@ -7,7 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import filelock  # noqa: F401  # imported when a root is locked, and the user of `as_a_user` may not read packages
 import pytest
 from command_line import PROJECT
 from lineage.audited_copy import audited_copy

@@ -12,9 +12,9 @@ the folder's name is its digest) and `sources.json` (from which files they came)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from components import disk
+from components import disk, locks
 from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
@@ -299,8 +299,7 @@ def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
     """Makes the folder and holds the lock of all inputs; a full disk or a missing permission becomes one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder.parent / ".lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locks.locked(folder.parent / ".lock", math.inf):
             remove_parts(folder)
             yield
     except OSError as err:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from components import disk
+from components import disk, locks
 from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
 from components.untrusted import kind_of, parse_json
@@ -174,43 +173,24 @@ class Ledger:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as err:
-            raise EnvironmentProblem("cannot open the ledger", where=self.path, got=err.strerror) from err
-        try:
+        with contextlib.ExitStack() as held:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = held.enter_context(locks.locked(self.path, LOCK_WAIT))
+            except BlockingIOError as err:
+                hint = f"waited {LOCK_WAIT:.0f} s for it"
+                raise EnvironmentProblem("is locked by another process", where=self.path, hint=hint) from err
+            except OSError as err:
+                raise EnvironmentProblem("cannot open the ledger", where=self.path, got=err.strerror) from err
             if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
                 raise EnvironmentProblem("cannot open the ledger", where=self.path, got=kind_of(mode))
-            if not _lock(descriptor, time.monotonic() + LOCK_WAIT):
-                raise EnvironmentProblem(
-                    "is locked by another process", where=self.path, hint=f"waited {LOCK_WAIT:.0f} s for it"
-                )
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     if os.pwrite(descriptor, data, offset) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(descriptor)
-
-
-def _lock(descriptor: int, deadline: float) -> bool:
-    while not _try_lock(descriptor):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def require_ledger(paths: RunPaths, chain: Chain) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
+from components import locks
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places, require_folder
@@ -22,25 +23,20 @@ def locked(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
       EnvironmentProblem: if the root cannot be written, or the other run does not end.
     """
-    import filelock  # brings asyncio: 60 ms that no refusal of an option should wait for
-
     check_places(paths, paths.lock)
-    lock = filelock.FileLock(paths.lock)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"another run is writing to {paths.root}: waiting for it to end")
-            lock.acquire(timeout=LOCK_WAIT)
-    except filelock.Timeout as err:
-        hint = "end it, or use another --root"
-        raise EnvironmentProblem("another run is still writing here", where=paths.root, hint=hint) from err
-    except OSError as err:
-        raise EnvironmentProblem("not writable", where=paths.lock, got=err.strerror) from err
-    try:
+            try:
+                held.enter_context(locks.locked(paths.lock, timeout=0))
+            except BlockingIOError:
+                say(f"another run is writing to {paths.root}: waiting for it to end")
+                held.enter_context(locks.locked(paths.lock, LOCK_WAIT))
+        except BlockingIOError as err:
+            hint = "end it, or use another --root"
+            raise EnvironmentProblem("another run is still writing here", where=paths.root, hint=hint) from err
+        except OSError as err:
+            raise EnvironmentProblem("not writable", where=paths.lock, got=err.strerror) from err
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
