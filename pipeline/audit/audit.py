@@ -12,7 +12,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
 from pipeline.audit import ancestors, foreign, ledger_check, metadata_check, rules
 from pipeline.audit import policy as policies
-from pipeline.audit.evidence import Evidence, Push, walk
+from pipeline.audit.evidence import Evidence, walk
 from pipeline.audit.files import Hasher, kind_of, link_on_the_way
 from pipeline.audit.findings import (
     COMPLETENESS,
@@ -33,7 +33,7 @@ from pipeline.audit.served import SERVED, Served, check_served, look_at
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.artifacts import MODEL_FOLDER
-from pipeline.provenance.ledger import Event, Head
+from pipeline.provenance.ledger import Event, Head, Push
 from pipeline.provenance.records import has_autoencoder
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.root import identity
@@ -257,7 +257,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = look_at(chosen.path, name, hasher)
-    pushes = evidence.pushes(version)
+    pushes = evidence.chain.pushes(version)
     push = ledger_check.push_behind(evidence, served, pushes)
     known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
     # Data is decompressed, which takes longest, so it comes first.

@@ -31,29 +31,6 @@ def record_path(known: str) -> str:
     return f"records/{known}.json"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Push:
-    """How a version came to be served.
-
-    Attributes:
-      line: of the ledger, with the version and its digest.
-      record: hash of the Pusher's record; None if no line commits it.
-    """
-
-    line: Line
-    record: str | None
-
-    @property
-    def where(self) -> str:
-        """Names the line."""
-        return f"ledger.jsonl line {self.line.sequence}"
-
-    @property
-    def sha256(self) -> str:
-        """Tree digest of the model that was pushed."""
-        return str(self.line.details.get("sha256"))
-
-
 class Evidence:
     """What a root says about itself.
 
@@ -102,28 +79,11 @@ class Evidence:
         named = [line.details.get("paths") for line in lines]
         return frozenset(path for paths in named if isinstance(paths, list) for path in paths if isinstance(path, str))
 
-    def pushes(self, version: int) -> tuple[Push, ...]:
-        """Returns the pushes that ended in a version, in the ledger's order; a push of bytes already served adds one."""
-        lines = [x for x in self.chain.lines if x.event == Event.PUSHED and x.details.get("version") == version]
-        return tuple(Push(line=line, record=self._committed_with(line)) for line in lines)
-
-    def pushed_numbers(self) -> frozenset[int]:
-        """Returns the numbers of all versions that were ever pushed."""
-        told = (line.details.get("version") for line in self.chain.lines if line.event == Event.PUSHED)
-        return frozenset(number for number in told if isinstance(number, int))
-
     def version_of(self, sha256: str) -> int | None:
         """Returns the newest version that was pushed with a model digest."""
         pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
         found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
         return found[-1] if found and isinstance(found[-1], int) else None
-
-    def _committed_with(self, push: Line) -> str | None:
-        """Returns the record of a push: a run commits it on the line before, a rollback on the one after."""
-        asked = (Event.COMMIT, push.node, push.run_id)
-        commits = [line for line in self.chain.lines if (line.event, line.node, line.run_id) == asked]
-        nearest = min(commits, key=lambda line: abs(line.sequence - push.sequence), default=None)
-        return nearest.record if nearest is not None else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ def split(evidence: Evidence, found: Sequence[ServedVersion]) -> tuple[list[Serv
     A folder is counted that no line of the ledger and no provenance speaks for, where there are many of them. The
     highest are audited, since TF Serving would load them first.
     """
-    pushed = evidence.pushed_numbers()
+    pushed = frozenset(evidence.chain.versions)
     bare = [one for one in found if not _may_be_ours(one, pushed)]
     counted = set(bare[:-NAMED])
     return [one for one in found if one not in counted], [one for one in found if one in counted]

@@ -11,10 +11,10 @@ from components.digest import sha256_bytes
 from components.errors import MnistTfxError
 from components.serving import PROVENANCE
 from pipeline.audit import files
-from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, Push, record_path
+from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, record_path
 from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
 from pipeline.audit.served import MANIFEST, SERVED, Served
-from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line
+from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line, Push
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import BUILD_TYPE, build_statement, statement_bytes
 from pipeline.stages import AUTOENCODER, PUSHER, STAGES, feeding

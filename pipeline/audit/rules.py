@@ -18,14 +18,14 @@ from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from components.shapes import Shape
 from components.untrusted import parse_json
 from pipeline.audit import files
-from pipeline.audit.evidence import Behind, Evidence, Push, record_path
+from pipeline.audit.evidence import Behind, Evidence, record_path
 from pipeline.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
 from pipeline.audit.policy import OFF, Policy
 from pipeline.audit.policy import WARN as WARN_LEVEL
 from pipeline.audit.saved_model_ops import NotASavedModel, scan
 from pipeline.audit.served import Served
 from pipeline.provenance.git import CLEAN
-from pipeline.provenance.ledger import Event
+from pipeline.provenance.ledger import Event, Push
 from pipeline.provenance.records import ExecutionRecord
 
 

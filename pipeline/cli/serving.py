@@ -132,10 +132,10 @@ def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
 
 
 def _fields(directory: ServingDirectory, version: ServedVersion) -> dict[str, Any]:
-    line = directory.pushes.get(version.version)
+    push = directory.pushes.get(version.version)
     return {
         "version": version.version,
-        "pushed": None if line is None else line.time,
+        "pushed": None if push is None else push.line.time,
         "digest": _digest(version),
         "complete": version.complete,
         "provenance": version.has_provenance,

@@ -330,17 +330,14 @@ def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) 
 
 
 def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Push, ...]:
-    commits = {(line.run_id, line.node): str(line.record) for line in ledger.lines if line.event == Event.COMMIT}
-    lines = {line.details["version"]: line for line in ledger.lines if line.event == Event.PUSHED}
     found = []
-    for version in sorted(lines.keys() | present.keys()):
-        line, provenance = lines.get(version), present.get(version)
-        if line is not None:
-            head = commits.get((line.run_id, line.node))
-            heads = (head,) if head else () if provenance is None else heads_of(provenance)
-            digest = str(line.details["sha256"])
-            served = provenance is not None and digest_of(provenance) == digest
-            found.append(Push(version, digest, line.run_id, heads, recorded=True, served=served))
+    for version in sorted({*ledger.versions, *present}):
+        push, provenance = ledger.push(version), present.get(version)
+        if push is not None:
+            named = () if provenance is None else heads_of(provenance)
+            heads = named if push.record is None else (push.record,)
+            served = provenance is not None and digest_of(provenance) == push.sha256
+            found.append(Push(version, push.sha256, push.run_id, heads, recorded=True, served=served))
         elif provenance is not None:
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
             heads, digest = heads_of(provenance), digest_of(provenance)

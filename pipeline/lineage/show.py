@@ -10,9 +10,10 @@ from typing import Any, Final
 from components import serving
 from components.errors import BadInput
 from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph
-from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
-from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.runs import run_record
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
@@ -134,20 +135,16 @@ def _chosen(root: Path, version: int | None) -> int:
 
 
 def _push(version: int, ledger: Chain, records: Records) -> tuple[str, ExecutionRecord] | None:
-    """Returns the newest record of a push that made this version, by the ledger's order."""
-    pushed = [line for line in ledger.lines if line.event == Event.PUSHED and line.details.get("version") == version]
-    for line in ledger.lines if pushed else ():
-        if line.event == Event.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node):
-            record = records.get(str(line.record))
-            return (str(line.record), record) if isinstance(record, ExecutionRecord) else None
-    return None
+    """Return hash and record of the push that made this version."""
+    push = ledger.push(version)
+    record = records.get(push.record) if push is not None and push.record is not None else None
+    return (push.record, record) if push and push.record and isinstance(record, ExecutionRecord) else None
 
 
 def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
     """Returns the graph with data files under the names by which the run that ingested them was given them."""
     ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == DATA_CHANNEL}
-    runs = [line.record for line in ledger.lines if line.event == Event.RUN and line.run_id in ingests]
-    given = [record for record in map(records.get, map(str, runs)) if isinstance(record, RunRecord)]
-    names = {f"data:{source.payload_digest}": source.name for record in given for source in record.sources}
+    runs = [run_record(ledger, records, run_id) for run_id in ingests if run_id is not None]
+    names = {f"data:{source.payload_digest}": source.name for run in runs if run is not None for source in run.sources}
     renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in behind.nodes.items()}
     return Graph(renamed, behind.edges)

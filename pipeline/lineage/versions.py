@@ -15,9 +15,10 @@ from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
 from pipeline.lineage.show import read_provenance
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.artifacts import ArtifactEntry
-from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
-from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import digest_of, heads_of
 from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER
@@ -86,17 +87,13 @@ def recorded(root: Path, version: int) -> RecordedVersion:
     """
     paths = RunPaths(root)
     ledger, records = read_ledger(paths.ledger), scan(paths.records)
-    pushed = [line for line in ledger.lines if line.event == Event.PUSHED and line.details.get("version") == version]
-    heads = [
-        str(line.record)
-        for line in ledger.lines
-        if pushed and line.event == Event.COMMIT and (line.run_id, line.node) == (pushed[-1].run_id, pushed[-1].node)
-    ]
-    if heads:
-        sha256, run_id = str(pushed[-1].details["sha256"]), pushed[-1].run_id
+    push = ledger.push(version)
+    if push is not None and push.record is not None:
+        heads: tuple[str, ...] = (push.record,)
+        sha256, run_id = push.sha256, push.run_id
     else:
         provenance = _provenance(root, version, ledger)
-        heads, sha256 = list(heads_of(provenance)), digest_of(provenance)
+        heads, sha256 = heads_of(provenance), digest_of(provenance)
         run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
     return RecordedVersion(
         root=root,
@@ -135,8 +132,7 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
 def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
     serving = RunPaths(root).serving
     if not (serving / str(version) / PROVENANCE).is_file():
-        pushed = {line.details["version"] for line in ledger.lines if line.event == Event.PUSHED}
-        known = sorted({*map(int, pushed), *(found.version for found in versions(serving))})
+        known = sorted({*ledger.versions, *(found.version for found in versions(serving))})
         if version not in known:
             wanted = f"one of {', '.join(map(str, known))}" if known else None
             hint = None if known else "no version was ever served here: mnist-tfx run makes one"
@@ -145,6 +141,5 @@ def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
 
 
 def _metrics(run_id: str, ledger: Chain, records: Records) -> Mapping[str, Any] | None:
-    runs = [line.record for line in ledger.lines if line.event == Event.RUN and line.run_id == run_id]
-    found = [record for record in map(records.get, map(str, runs)) if isinstance(record, RunRecord)]
-    return found[-1].metrics if found else None
+    run = run_record(ledger, records, run_id)
+    return run.metrics if run is not None else None

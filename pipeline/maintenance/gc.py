@@ -97,10 +97,9 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
     runs = latest_runs(survey.ledger, keep_runs)
     lines = survey.ledger.lines
     heads = [line.record for line in lines if line.event == Event.COMMIT and line.run_id in runs]
-    for line in lines:
-        record = (
-            survey.records[line.record] if line.event == Event.RUN and line.run_id in runs and line.record else None
-        )
+    for run_id in runs:
+        known = survey.ledger.run_record(run_id)
+        record = survey.records[known] if known is not None else None
         if isinstance(record, RunRecord):
             heads += [node.record for node in record.nodes]
     for served in (*survey.serving.ours, *survey.serving.half_pruned):
@@ -109,10 +108,9 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
 
 
 def _heads(survey: Survey, version: int, *, has_provenance: bool) -> list[str | None]:
-    lines = survey.ledger.lines
-    pushes = {line.run_id for line in lines if line.event == Event.PUSHED and line.details.get("version") == version}
-    if pushes:
-        return [line.record for line in lines if line.event == Event.COMMIT and line.run_id in pushes]
+    # All of them, not only the one that made the version: what any of them read may be asked for again.
+    if pushes := survey.ledger.pushes(version):
+        return [push.record for push in pushes]
     return list(heads_of(read_provenance(survey.paths.root, version))) if has_provenance else []
 
 

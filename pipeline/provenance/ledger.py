@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -162,6 +163,39 @@ _NO_LINE: Final = "is no ledger line"
 _NO_DETAILS: Final = frozenset((*FIELDS, DIGEST))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Push:
+    """One push, by the two lines that tell of it.
+
+    Attributes:
+      line: with the version and the digest of its model.
+      record: hash of the Pusher's record; None if no line commits it.
+    """
+
+    line: Line
+    record: str | None
+
+    @property
+    def where(self) -> str:
+        """The line's place, in words."""
+        return f"ledger.jsonl line {self.line.sequence}"
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return int(self.line.details["version"])
+
+    @property
+    def sha256(self) -> str:
+        """Tree digest of the model that was pushed."""
+        return str(self.line.details["sha256"])
+
+    @property
+    def run_id(self) -> str:
+        """The run that pushed it."""
+        return self.line.run_id
+
+
 @dataclasses.dataclass(frozen=True)
 class Chain:
     """A verified chain.
@@ -202,8 +236,52 @@ class Chain:
         return frozenset(path for paths in removed for path in paths)
 
     def highest_version(self) -> int:
-        """Returns the highest served version ever recorded, 0 if none was."""
-        return max((line.details["version"] for line in self.lines if line.event == Event.PUSHED), default=0)
+        """Return the highest served version ever recorded, 0 if none was."""
+        return max(self.versions, default=0)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Numbers of the versions that were ever pushed, lowest first."""
+        return tuple(sorted(self._pushes))
+
+    def pushes(self, version: int) -> tuple[Push, ...]:
+        """Return the pushes that ended in a version, in order; a push of bytes that are served already adds one."""
+        return self._pushes.get(version, ())
+
+    def push(self, version: int) -> Push | None:
+        """Return the push that made a version what it is: the first one of the bytes that were pushed last.
+
+        Its statement is the one that is served; a later push of the same bytes changes nothing in the folder.
+        """
+        made = None
+        for push in self.pushes(version):
+            made = push if made is None or push.sha256 != made.sha256 else made
+        return made
+
+    def run_record(self, run_id: str) -> str | None:
+        """Return the hash of a run's record; None if no line tells how the run ended."""
+        return self._runs.get(run_id)
+
+    @functools.cached_property
+    def _pushes(self) -> Mapping[int, tuple[Push, ...]]:
+        commits: dict[tuple[str | None, str], list[Line]] = defaultdict(list)
+        for line in self.lines:
+            if line.event == Event.COMMIT:
+                commits[line.node, line.run_id].append(line)
+        pushes: dict[int, list[Push]] = defaultdict(list)
+        for line in self.lines:
+            if line.event == Event.PUSHED:
+                # The commit of a push is on the line after it, in older ledgers on the one before. Pods may commit
+                # several attempts in one run: the one that counts is beside the line of the push.
+                own = commits[line.node, line.run_id]
+                nearest = min(own, key=lambda commit: abs(commit.sequence - line.sequence), default=None)
+                pushes[line.details["version"]].append(Push(line=line, record=nearest.record if nearest else None))
+        return {version: tuple(found) for version, found in pushes.items()}
+
+    @functools.cached_property
+    def _runs(self) -> Mapping[str, str]:
+        ended = (line for line in self.lines if line.event == Event.RUN and line.record is not None)
+        return {line.run_id: str(line.record) for line in ended}
 
     def expect(self, head: Head) -> None:
         """Checks that the chain still holds a head that was kept elsewhere.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from components.errors import BadInput, CannotTell, Problems
 from pipeline.provenance import record_store
-from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import RunRecord
 from pipeline.root.paths import RunPaths
 
@@ -26,6 +27,13 @@ def runs(root: Path) -> list[RunRecord]:
     lines = read_ledger(paths.ledger).lines
     found = (records[line.record] for line in lines if line.event == Event.RUN and line.record is not None)
     return [record for record in found if isinstance(record, RunRecord)]
+
+
+def run_record(ledger: Chain, records: Records, run_id: str) -> RunRecord | None:
+    """Return the record of a run; None if it left none, or its file is gone."""
+    known = ledger.run_record(run_id)
+    record = None if known is None else records.get(known)
+    return record if isinstance(record, RunRecord) else None
 
 
 def find(root: Path, run_id: str | None) -> RunRecord:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import ServedVersion
 from pipeline.provenance import record_store
-from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.ledger import Chain, Event, Push, read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import require_folder
@@ -68,15 +67,9 @@ class ServingDirectory:
         return ServingDirectory(paths, read_ledger(paths.ledger))
 
     @cached_property
-    def pushes(self) -> Mapping[int, Line]:
-        """{version: the line that tells of its push}; a second push of the same bytes adds a line and changes nothing."""
-        found: dict[int, Line] = {}
-        for line in self.ledger.lines:
-            version = line.details.get("version")
-            if line.event == Event.PUSHED and isinstance(version, int):
-                known = found.get(version)
-                found[version] = known if known is not None and _digest(known) == _digest(line) else line
-        return found
+    def pushes(self) -> Mapping[int, Push]:
+        """{version: the push that made it}."""
+        return {version: push for version in self.ledger.versions if (push := self.ledger.push(version)) is not None}
 
     @cached_property
     def pruned(self) -> frozenset[int]:
@@ -150,9 +143,9 @@ class ServingDirectory:
 
     def is_as_recorded(self, served: ServedVersion) -> bool:
         """Whether the bytes of a version are those that the ledger says were pushed under its number."""
-        line = self.pushes.get(served.version)
+        push = self.pushes.get(served.version)
         try:
-            return line is not None and served.digest == _digest(line)
+            return push is not None and served.digest == push.sha256
         except (OSError, UnicodeError):
             # Unreadable, or a file name that is not UTF-8.
             return False
@@ -212,10 +205,6 @@ def named_versions(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"version {numbers[0]} was"
     return f"versions {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} were"
-
-
-def _digest(line: Line) -> Any:
-    return line.details.get("sha256")
 
 
 def _read(records: record_store.Records, known: str) -> ExecutionRecord | None:

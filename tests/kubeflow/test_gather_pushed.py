@@ -184,7 +184,7 @@ def test_a_stray_record_of_the_same_run_and_node_is_no_attempt(
 
 def about_attempts(copy: RunPaths) -> list[Finding]:
     evidence = Evidence(copy)
-    pushes = evidence.pushes(1)
+    pushes = evidence.chain.pushes(1)
     return list(ancestors.check_attempts(evidence, walk(evidence, [str(pushes[0].record)]).records))
 
 

@@ -56,7 +56,7 @@ def broken(paths: RunPaths, version: int, made: list[ExecutionRecord]) -> list[s
         evidence=evidence,
         served=types.SimpleNamespace(name="serving"),  # type: ignore[arg-type]  # only named
         version=version,
-        push=next(push for push in evidence.pushes(version) if push.record in by_hash),
+        push=next(push for push in evidence.chain.pushes(version) if push.record in by_hash),
         behind=Behind(records=by_hash, findings=()),
         anchor=Anchor(),
     )
@@ -107,7 +107,7 @@ def test_the_first_version_of_a_new_serving_volume_was_compared_with_none(paths:
 def found_about(paths: RunPaths, run: PushedRun, heads: tuple[str, ...]) -> list[tuple[str, str]]:
     served = types.SimpleNamespace(name="serving/1", sha256=digest_of(run), found_sha256=digest_of(run), heads=heads)
     evidence = Evidence(paths)
-    pushes = evidence.pushes(1)
+    pushes = evidence.chain.pushes(1)
     push = ledger_check.push_behind(evidence, served, pushes)  # type: ignore[arg-type]  # what is read of it
     return [
         (found.level, found.what)

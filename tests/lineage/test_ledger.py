@@ -241,6 +241,45 @@ def test_the_highest_version_counts_whatever_came_after_it(path):
     assert read_ledger(path).highest_version() == 12
 
 
+def pushed(opened, version, digest, *, run="run-2", attempts=("a" * 64,), line_of=-1):
+    """A push of `digest`; the line about it stands before the commit of one of its attempts."""
+    for number, record in enumerate(attempts):
+        intent = opened.intent(node="Pusher", run_id=run)
+        if number == line_of % len(attempts):
+            opened.pushed(node="Pusher", run_id=run, version=version, digest=digest)
+        opened.commit(intent, record=record)
+
+
+@pytest.mark.parametrize("counts", [0, 1, 2])
+def test_a_push_goes_with_the_commit_beside_it_whichever_attempt_that_is(path, counts):
+    attempts = ["a" * 64, "b" * 64, "c" * 64]
+    opened = Ledger.open(path)
+    pushed(opened, 1, RECORD, run="run-0", attempts=["d" * 64])
+    pushed(opened, 2, RECORD, attempts=attempts, line_of=counts)
+    assert [push.record for push in read_ledger(path).pushes(2)] == [attempts[counts]]
+
+
+def test_a_push_that_no_line_commits_has_no_record(path):
+    opened = Ledger.open(path)
+    opened.pushed(node="Pusher", run_id="run-2", version=2, digest=RECORD)
+    assert [(push.version, push.record) for push in read_ledger(path).pushes(2)] == [(2, None)]
+    assert read_ledger(path).push(1) is None
+
+
+@pytest.mark.parametrize(("digests", "made"), [("ab", 1), ("aa", 0), ("aba", 2), ("abb", 1), ("aabbb", 2)], ids=str)
+def test_a_version_was_made_by_the_first_push_of_the_bytes_that_were_pushed_last(path, digests, made):
+    opened = Ledger.open(path)
+    for number, digest in enumerate(digests):
+        pushed(opened, 1, digest * 64, run=f"push-{number}")
+    assert read_ledger(path).push(1).run_id == f"push-{made}"
+
+
+def test_a_run_goes_by_the_last_record_of_it(path):
+    assert read_ledger(path).run_record("run-1") == RECORD
+    Ledger.open(path).run(run_id="run-1", record="b" * 64)
+    assert (read_ledger(path).run_record("run-1"), read_ledger(path).run_record("run-2")) == ("b" * 64, None)
+
+
 APPEND = (
     "import sys; from pathlib import Path; from pipeline.provenance.ledger_writer import Ledger\n"
     "opened = Ledger.open(Path(sys.argv[1]))\n"

@@ -82,7 +82,7 @@ def test_where_there_is_no_ledger_provenance_tells(paths):
 
 def test_a_second_push_of_the_same_bytes_does_not_make_a_version_younger(paths):
     before = ServingDirectory.of(paths).pushes[2]
-    Ledger.open(paths.ledger).pushed(node="Pusher", run_id="again", version=2, digest=before.details["sha256"])
+    Ledger.open(paths.ledger).pushed(node="Pusher", run_id="again", version=2, digest=before.sha256)
     assert ServingDirectory.of(paths).pushes[2] == before
 
 

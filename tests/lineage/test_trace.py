@@ -11,11 +11,19 @@ from command_line import PROJECT
 from jsonschema import Draft202012Validator
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
+from pipeline.audit.evidence import Evidence
+from pipeline.audit.files import Hasher
+from pipeline.audit.ledger_check import push_behind
+from pipeline.audit.served import look_at
 from pipeline.cli.lineage.trace import trace as command
 from pipeline.lineage.impact import impact
 from pipeline.lineage.index import open_history
+from pipeline.lineage.show import show
 from pipeline.lineage.trace import trace
+from pipeline.lineage.versions import recorded
+from pipeline.provenance import records
 from pipeline.provenance.record_store import RecordChanged, RecordMissing
+from pipeline.provenance.serving_directory import ServingDirectory
 
 SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "lineage_trace.json").read_bytes())
 
@@ -28,6 +36,26 @@ def many(tmp_path_factory):
 def upstream(many):
     """What the last version must be traced to: all that is older, and its own run."""
     return (many.generations - 1) * many.runs * len(many_records.NODES) + len(many_records.NODES)
+
+
+def test_every_question_names_the_push_whose_statement_is_served(root):
+    first = root.known["Pusher"][0]
+    root.run_id = "run-2"
+    for node in ("Evaluator", "Pusher"):
+        root.execute(node, salt="again")
+    root.ledger.pushed(
+        node="Pusher", run_id="run-2", version=1, digest=root.known["Classifier"][1].outputs["model"][0].sha256
+    )
+    served = look_at(root.paths.serving / "1", "serving/1", Hasher())
+    evidence = Evidence(root.paths)
+    pushes = {
+        "trace": trace(open_history(root.path)).push.heads[0],
+        "show": show(root.path, 1).graph.edges[0].source,
+        "diff": records.record_hash(recorded(root.path, 1).executions["Pusher"]),
+        "serving": ServingDirectory.of(root.paths).pushes[1].record,
+        "audit": push_behind(evidence, served, evidence.chain.pushes(1)).record,
+    }
+    assert pushes == dict.fromkeys(pushes, first)
 
 
 def test_a_version_is_traced_to_all_nodes_and_data_files(root):

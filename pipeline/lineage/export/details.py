@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from pipeline.lineage.show import ServedLineage
 from pipeline.provenance.ancestry import EXECUTION
-from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.record_store import Records, scan
-from pipeline.provenance.records import DATA, ExecutionRecord, RunRecord
+from pipeline.provenance.records import DATA, ExecutionRecord
+from pipeline.provenance.runs import run_record
 from pipeline.root.paths import RunPaths
 
 METRICS: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
@@ -65,10 +66,8 @@ def gather(root: Path, lineage: ServedLineage) -> Details:
 
 
 def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:
-    ledger = read_ledger(RunPaths(root).ledger)
-    runs = [str(line.record) for line in ledger.lines if line.event == Event.RUN and line.run_id == run_id]
-    record = records.get(runs[-1]) if runs else None
-    if not isinstance(record, RunRecord) or record.metrics is None:
+    record = run_record(read_ledger(RunPaths(root).ledger), records, run_id)
+    if record is None or record.metrics is None:
         return ()
     compared = record.metrics.get("baseline")
     baseline = compared if isinstance(compared, Mapping) else {}

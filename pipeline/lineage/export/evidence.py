@@ -16,9 +16,10 @@ from typing import Any, Final
 from pipeline.lineage import show
 from pipeline.lineage.show import ServedLineage
 from pipeline.provenance.ancestry import closure
-from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.record_store import Records, scan
-from pipeline.provenance.records import ExecutionRecord, RunRecord
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import (
     MERKLE,
     RECORDS,
@@ -202,9 +203,10 @@ def _listed(statement: Mapping[str, Any]) -> Iterator[Item]:
 def _metrics(root: Path, records: Records, executions: Mapping[str, ExecutionRecord]) -> dict[str, float]:
     """Returns the plain numbers that the run of the evaluation recorded."""
     runs = {record.run_id for record in executions.values() if record.node == EVALUATOR}
-    for line in read_ledger(RunPaths(root).ledger).lines:
-        record = records.get(str(line.record)) if line.event == Event.RUN and line.run_id in runs else None
-        if isinstance(record, RunRecord) and record.metrics is not None:
-            numbers = {name: value for name, value in record.metrics.items() if isinstance(value, (int, float))}
+    ledger = read_ledger(RunPaths(root).ledger)
+    for run_id in sorted(runs):
+        run = run_record(ledger, records, run_id)
+        if run is not None and run.metrics is not None:
+            numbers = {name: value for name, value in run.metrics.items() if isinstance(value, (int, float))}
             return {name: value for name, value in sorted(numbers.items()) if not isinstance(value, bool)}
     return {}
