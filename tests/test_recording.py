@@ -13,7 +13,7 @@ from pipeline.provenance.records import DATA, Environment, ExecutionRecord
 
 
 def recorded(folders: dict[str, Path], **extra: object) -> ExecutionRecord:
-    work = recording.Work(
+    work = recording.PendingExecution(
         pipeline="digits",
         run_id="r",
         node="Transform",

@@ -14,10 +14,11 @@ from lineage.audited_copy import audited_copy
 from components.errors import EnvironmentProblem
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, settings_and_paths
-from pipeline.maintenance import serving_versions
 from pipeline.maintenance.gc import collect
+from pipeline.maintenance.prune import prune
 from pipeline.maintenance.rebuild import rebuild
 from pipeline.maintenance.repair import repair
+from pipeline.maintenance.rollback import rollback
 from pipeline.provenance.signing import check_writable as check_signable
 from pipeline.report import compare, write
 from pipeline.root.lock import locked
@@ -155,11 +156,11 @@ def test_folders_on_other_volumes_are_followed(paths):
 
 
 def rolled_back(root):
-    serving_versions.rollback(root, 1, pytest.fail)
+    rollback(root, 1, pytest.fail)
 
 
 def pruned(root):
-    serving_versions.prune(root, 1)
+    prune(root, 1)
 
 
 def collected(root):

@@ -16,13 +16,15 @@ from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline.audit.audit import audit_all, audit_version
 from pipeline.cli.serving import serving as commands
 from pipeline.lineage import show
-from pipeline.maintenance import serving_versions
+from pipeline.maintenance import rollback as rolling_back
 from pipeline.maintenance.orphans import Survey, orphans
+from pipeline.maintenance.prune import prune
 from pipeline.maintenance.repair import repair
-from pipeline.maintenance.serving_versions import prune, rollback
+from pipeline.maintenance.rollback import rollback
 from pipeline.metadata import writer
 from pipeline.metadata.store import StoreLost
 from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.record_store import RecordMissing
 from pipeline.provenance.runs import runs
 
 
@@ -116,6 +118,21 @@ def test_a_version_without_a_record_is_refused(paths):
         rollback(paths.root, 0, pytest.fail)
 
 
+def test_a_rollback_that_lacks_a_record_serves_nothing(paths):
+    baseline = next(h for h, record in Survey.of(paths).committed.items() if record.node == "Baseline")
+    (paths.records / f"{baseline}.json").unlink()
+    with pytest.raises(RecordMissing):
+        rollback(paths.root, 1, pytest.fail)
+    assert numbers(paths) == [1, 2]
+    assert read_ledger(paths.ledger).unsettled() == ()
+
+
+def test_a_rollback_does_without_the_record_of_the_run(paths):
+    (paths.records / f"{read_ledger(paths.ledger).run_record('run-1')}.json").unlink()
+    done = rollback(paths.root, 1, pytest.fail)
+    assert read_ledger(paths.ledger).push(3).record == done.record
+
+
 def test_without_a_store_nothing_is_pushed(paths):
     paths.metadata.unlink()
     with pytest.raises(StoreLost):
@@ -128,7 +145,7 @@ def test_a_push_that_fails_leaves_nothing_open(paths, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(serving_versions, "publish", full)
+    monkeypatch.setattr(rolling_back, "publish", full)
     with pytest.raises(EnvironmentProblem, match="No space"):
         rollback(paths.root, 1, pytest.fail)
     assert orphans(paths.root, pytest.fail) == ()
@@ -139,8 +156,8 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
         publish(*arguments, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(serving_versions, "publish", killed)
-    monkeypatch.setattr("pipeline.maintenance.push_record.Push.give_up", lambda *_: None)
+    monkeypatch.setattr(rolling_back, "publish", killed)
+    monkeypatch.setattr("pipeline.maintenance.push_record.PushRecorder.give_up", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         rollback(paths.root, 1, pytest.fail)
     assert {one.kind for one in orphans(paths.root, pytest.fail)} == {
@@ -174,7 +191,7 @@ def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_aft
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("pipeline.maintenance.push_record.Push._publish", killed)
+        broken.setattr("pipeline.maintenance.push_record.PushRecorder._publish", killed)
         with pytest.raises(KeyboardInterrupt):
             rollback(paths.root, 1, pytest.fail)
     assert all(one.settled for one in repair(paths.root, pytest.fail))
@@ -332,7 +349,7 @@ def test_a_prune_that_was_killed_before_it_removed_anything_is_finished_by_the_n
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("pipeline.maintenance.serving_versions.os.rename", killed)
+        broken.setattr("pipeline.maintenance.prune.os.rename", killed)
         with pytest.raises(KeyboardInterrupt):
             prune(paths.root, 1)
     assert numbers(paths) == [1, 2]

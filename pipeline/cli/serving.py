@@ -15,7 +15,8 @@ from components.serving import ServedVersion
 from pipeline.cli import options
 from pipeline.cli.parameters import Integer, Version
 from pipeline.cli.parsing import Group
-from pipeline.maintenance import serving_versions
+from pipeline.maintenance import prune as pruning
+from pipeline.maintenance import rollback as rolling_back
 from pipeline.maintenance.orphans import as_dicts
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.root.paths import RunPaths
@@ -93,7 +94,7 @@ def rollback(version: int, root: Path, as_json: bool) -> None:
     Example:
       mnist-tfx serving rollback 3 --root runs/mnist
     """
-    done = serving_versions.rollback(root.absolute(), version, options.say)
+    done = rolling_back.rollback(root.absolute(), version, options.say)
     if as_json:
         options.print_json({"status": "ok", "error": None, **dataclasses.asdict(done)})
         return
@@ -117,7 +118,7 @@ def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
     Example:
       mnist-tfx serving prune --keep 3 --root runs/mnist --dry-run
     """
-    done = serving_versions.prune(root.absolute(), keep, dry_run=dry_run)
+    done = pruning.prune(root.absolute(), keep, dry_run=dry_run)
     freed = sum(one.bytes for one in done.pruned)
     if as_json:
         answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed}

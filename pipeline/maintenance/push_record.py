@@ -1,4 +1,4 @@
-"""A version in the serving directory, and what it was made from -> everything that a run's Pusher leaves of a push.
+"""The record of a push outside a run: everything that a run's Pusher leaves of one.
 
 That is, in this order: intent, running execution, `pushed.json`, record, published execution, `pushed` line, commit.
 A rollback serves the version between the second and the third; a repair finds it served already.
@@ -16,12 +16,13 @@ from typing import Any, Final
 from components import disk
 from pipeline.metadata.executions import Past
 from pipeline.metadata.store import Store, explained
-from pipeline.provenance import record_store, records
+from pipeline.provenance import record_store, recording, records
 from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, measure
 from pipeline.provenance.code import Code, code_of, lock_digest
 from pipeline.provenance.git import git_state
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
@@ -45,8 +46,8 @@ class Origin:
     inputs: Mapping[str, tuple[ArtifactRef, ...]]
 
 
-class Push:
-    """One push that is done outside a run.
+class PushRecorder:
+    """Records one push that is done outside a run.
 
     Attributes:
       run_id: under which ledger and store know it.
@@ -66,7 +67,7 @@ class Push:
         self._key = push_key(paths, origin)
 
     def begin(self, intent: Line | None = None) -> None:
-        """Writes the intent, unless a run left one behind, and puts the running execution."""
+        """Write the intent, unless a run left one behind, and puts the running execution."""
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
@@ -77,7 +78,7 @@ class Push:
             )
 
     def finish(self, version: int, digest: str, extra: Mapping[str, Any], **details: Any) -> str:
-        """Records that `version`, with the model digest `digest`, is what this push served.
+        """Record that `version`, with the model digest `digest`, is what this push served.
 
         Args:
           version: its number.
@@ -93,12 +94,12 @@ class Push:
         record = self._record(self._pushed_model(version, digest), extra)
         known = record_store.write(self._paths.records, record)
         self._publish(known, record)
-        self._ledger.pushed(node=PUSHER, run_id=self.run_id, version=version, digest=digest, **details)
+        note_push(record, self._ledger, **details)
         self._ledger.commit(self._intent, record=known)
         return known
 
     def reuse(self, nodes: Mapping[str, tuple[str, ExecutionRecord]]) -> None:
-        """Puts cached executions for what the rest of the pipeline had done before: {node id: (hash, record)}."""
+        """Put cached executions for what the rest of the pipeline had done before: {node id: (hash, record)}."""
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         pipeline = self._origin.pipeline
@@ -108,7 +109,7 @@ class Push:
                 writer.put_cached(self._store.raw, one, stored_root(self._paths))
 
     def give_up(self, why: str) -> None:
-        """Settles what `begin` left open, after a failure."""
+        """Settle what `begin` left open, after a failure."""
         if self._intent is not None:
             self._ledger.lost(self._intent, why=why)
         self._store.fail(self._store.unfinished())
@@ -127,8 +128,7 @@ class Push:
         return measure(self._paths.root, path, type_name="PushedModel", properties=properties)
 
     def _record(self, pushed_model: ArtifactEntry, extra: Mapping[str, Any]) -> ExecutionRecord:
-        ended = time.time()
-        return ExecutionRecord(
+        pending = recording.PendingExecution(
             pipeline=self._origin.pipeline,
             run_id=self.run_id,
             node=PUSHER,
@@ -139,12 +139,10 @@ class Push:
             environment=records.Environment.here(device="cpu"),
             git=git_state(),
             inputs=self._origin.inputs,
-            outputs={"pushed_model": (pushed_model,)},
-            started=records.utc(self._started),
-            finished=records.utc(ended),
-            seconds=round(ended - self._started, 3),
             extra=extra,
         )
+        made, seconds = {"pushed_model": (pushed_model,)}, time.time() - self._started
+        return recording.execution_record(pending, made, {}, started=self._started, seconds=seconds)
 
     def _publish(self, known: str, record: ExecutionRecord) -> None:
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
@@ -157,12 +155,12 @@ class Push:
 
 
 def push_key(paths: RunPaths, origin: Origin) -> str:
-    """Returns the node key of a push, as a run with the code of today would have it."""
+    """Return the node key of a push, as a run with the code of today would have it."""
     return records.node_key(PUSHER, EXECUTOR, _parameters(paths, _code()), origin.inputs)
 
 
 def stored_root(paths: RunPaths) -> Path:
-    """Returns where the store believes the root to be: where it lay during its last run."""
+    """Return where the store believes the root to be: where it lay during its last run."""
     return Path(identity.place(paths.identity) or paths.root)
 
 

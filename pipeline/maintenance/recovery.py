@@ -10,7 +10,7 @@ audit says so. The start of a run, `lineage repair` and whatever else changes a 
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -18,16 +18,17 @@ from components.errors import MnistTfxError
 from components.serving import ServedVersion
 from pipeline.lineage.show import read_provenance
 from pipeline.maintenance.orphans import Survey
-from pipeline.maintenance.push_record import Origin, Push, push_key
+from pipeline.maintenance.push_record import Origin, PushRecorder, push_key
 from pipeline.metadata.store import Store, open_store
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import record_store
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.artifacts import ArtifactRef, difference
-from pipeline.provenance.ledger import Event, Line, read_ledger
+from pipeline.provenance.ledger import Line, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.provenance.runs import new_run_id
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
 
@@ -189,8 +190,8 @@ class _Recovery:
             waiting.remove(intent)
         if self._ledger is None:
             return
-        run_id = named("repair") if intent is None else intent.run_id
-        push = Push(self._paths, self._ledger, self._store, origin, run_id)
+        run_id = new_run_id("repair") if intent is None else intent.run_id
+        push = PushRecorder(self._paths, self._ledger, self._store, origin, run_id)
         push.begin(intent)
         note = {"why": "served, but not recorded", "digest": served.digest}
         known = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
@@ -210,36 +211,36 @@ class _Recovery:
 
     def _note_run(self, run_id: str, known: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
         """Writes the record of the run that a push belongs to, which did not live to write it."""
-        lines = self._survey.ledger.lines
-        if self._ledger is None or any(line.event == Event.RUN and line.run_id == run_id for line in lines):
+        if self._ledger is None or self._survey.ledger.run_record(run_id) is not None:
             return
-        behind = closure(self._survey.records, [known])
-        pusher = behind[known]
-        record = RunRecord(
+        record = self._run_record(run_id, closure(self._survey.records, [known]), settings)
+        self._ledger.run(run_id=run_id, record=record_store.write(self._paths.records, record), **{REPAIRED: True})
+        self._look_again()
+        yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
+
+    def _run_record(self, run_id: str, behind: Mapping[str, ExecutionRecord], settings: Mapping[str, Any]) -> RunRecord:
+        """Return the record of a run, with the results that can be read: of the push alone, if others cannot."""
+        from pipeline.provenance import results  # the evaluation's modules, 0.1 s
+
+        by_node = {record.node: record for record in behind.values()}
+        pusher = by_node[PUSHER]
+        build = functools.partial(
+            results.run_record,
+            self._paths.root,
             run_id=run_id,
             recipe=pusher.pipeline,
             settings=settings,
             status="interrupted",
             error={"kind": "Interrupted", "what": "ended after its model was served: recorded by lineage repair"},
-            nodes=tuple(_outcome(hash_, one, run_id) for hash_, one in behind.items()),
-            sources=tuple(source for one in behind.values() for source in one.sources),
+            nodes=[_outcome(hash_, one, run_id) for hash_, one in behind.items()],
+            sources=[source for one in behind.values() for source in one.sources],
             started=min(one.started for one in behind.values() if one.run_id == run_id),
             finished=pusher.finished,
-            **self._results(behind),
         )
-        self._ledger.run(run_id=run_id, record=record_store.write(self._paths.records, record), **{REPAIRED: True})
-        self._look_again()
-        yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
-
-    def _results(self, behind: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
-        """Returns the result fields of a run's record, None where the artifacts that tell them cannot be read."""
-        from pipeline.provenance import results  # the evaluation's modules, 0.1 s
-
-        by_node = {record.node: record for record in behind.values()}
         try:
-            return results.summary(self._paths.root, by_node)
+            return build(by_node)
         except (OSError, ValueError, KeyError, TypeError, MnistTfxError):
-            return results.summary(self._paths.root, {PUSHER: by_node[PUSHER]})
+            return build({PUSHER: pusher})
 
     def _runs(self) -> Iterator[Repair]:
         for known, record in self._survey.uncommitted.items():
@@ -255,11 +256,6 @@ class _Recovery:
         for served in self._survey.serving.half_pruned:
             why = "the ledger says that it was pruned, and it is served: `mnist-tfx serving prune` removes it"
             yield Repair(kind="left", where=self._paths.relative(served.path), why=why)
-
-
-def named(what: str) -> str:
-    """Returns a new id for work that is done outside a run, as runs are named: by the time, UTC."""
-    return f"{what}-{datetime.datetime.now(tz=datetime.timezone.utc).strftime('%Y%m%dT%H%M%S.%fZ')}"
 
 
 def _outcome(known: str, record: ExecutionRecord, run_id: str) -> NodeOutcome:

@@ -1,10 +1,9 @@
-"""A Pusher's record -> which version it pushed, and the ledger's line about that, once."""
+"""The version that a Pusher's record tells of, and the ledger's line about that push."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.stages import PUSHER
@@ -13,7 +12,7 @@ VERSION: Final = "pushed_version"
 
 
 def version_of(record: ExecutionRecord) -> int | None:
-    """Returns the served version that a Pusher's record tells of; None for any other record."""
+    """Return the served version that a Pusher's record tells of; None for any other record."""
     if record.node != PUSHER:
         return None
     told = (str(e.properties[VERSION]) for made in record.outputs.values() for e in made if VERSION in e.properties)
@@ -21,7 +20,9 @@ def version_of(record: ExecutionRecord) -> int | None:
 
 
 def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
-    """Appends the line of a push; to be called before the execution is committed, so that no commit is without it.
+    """Append the line of a push, unless the ledger has it: this is the one place that decides so.
+
+    To be called before the execution is committed: a push whose node is committed always has its line.
 
     Args:
       record: of any node; only a Pusher's that pushed something gets a line.
@@ -30,6 +31,7 @@ def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
     """
     number = version_of(record)
     model = next(iter(record.inputs.get("model", ())), None)
-    noted = any(line.event == Event.PUSHED and line.run_id == record.run_id for line in ledger.chain.lines)
-    if number is not None and model is not None and not noted:
+    if number is None or model is None:
+        return
+    if record.run_id not in {push.run_id for push in ledger.chain.pushes(number)}:
         ledger.pushed(node=PUSHER, run_id=record.run_id, version=number, digest=model.sha256, **details)

@@ -1,14 +1,11 @@
-"""What was asked for and what came out -> the execution's record, the same from the local runner and from a pod."""
+"""The builder of execution records: the same for the local runner, a pod, a rollback and a recovery."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-
-from google.protobuf import json_format
-from ml_metadata.proto import metadata_store_pb2
+from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem
 from components.untrusted import read_object
@@ -17,6 +14,9 @@ from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef
 from pipeline.provenance.code import Code
 from pipeline.provenance.git import GitState
 from pipeline.provenance.records import ExecutionRecord, Scalar
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
 
 EXAMPLES: Final = "examples"
 MODEL_RUN: Final = "model_run"
@@ -27,8 +27,8 @@ TRAINING_FILE: Final = "training.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Work:
-    """One execution as it was asked for.
+class PendingExecution:
+    """One execution, before it has run.
 
     Attributes:
       pipeline: recipe name.
@@ -58,7 +58,7 @@ class Work:
 
 
 def execution_record(
-    work: Work,
+    work: PendingExecution,
     outputs: Mapping[str, tuple[ArtifactEntry, ...]],
     folders: Mapping[str, Path],
     *,
@@ -96,7 +96,9 @@ def execution_record(
 
 
 def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
-    """Returns an artifact's custom properties as JSON values."""
+    """Return an artifact's custom properties as JSON values."""
+    from google.protobuf import json_format
+
     kinds = {name: (value, value.WhichOneof("value")) for name, value in properties.items()}
     return {
         name: json_format.MessageToDict(value.struct_value) if kind == "struct_value" else getattr(value, kind)

@@ -1,4 +1,4 @@
-"""What gates and pushes left in their artifacts -> whether the run goes on, and what it reports in the end.
+"""The results of a run, as gates and pushes left them in their artifacts, and the builder of run records.
 
 A refused candidate is a result, not a failure of the node that refused it: Evaluator and SavedModelCheck succeed and
 write why. Here the local runner turns that into the end of the run.
@@ -7,7 +7,7 @@ write why. Here the local runner turns that into the end of the run.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from components.shapes import Shape
 from components.untrusted import read_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.pushes import version_of
-from pipeline.provenance.records import DATA, ExecutionRecord
+from pipeline.provenance.records import DATA, DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.stages import EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
 
 
@@ -110,8 +110,41 @@ def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
     return Pushed(version=number, path=fields["path"], digest=fields["digest"])
 
 
-def summary(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
-    """Returns the result fields of a run record, None where the run did not get that far."""
+def run_record(  # noqa: PLR0913  # a record is the sum of what is known
+    root: Path,
+    done: Mapping[str, ExecutionRecord],
+    *,
+    run_id: str,
+    recipe: str,
+    settings: Mapping[str, Any],
+    status: str,
+    error: Mapping[str, Any] | None,
+    nodes: Sequence[NodeOutcome],
+    sources: Sequence[DataSource],
+    started: str,
+    finished: str,
+) -> RunRecord:
+    """Return the record of a run; its results are read from the artifacts of the nodes that are `done`.
+
+    Raises:
+      EnvironmentProblem: if an artifact with a result cannot be read.
+    """
+    return RunRecord(
+        run_id=run_id,
+        recipe=recipe,
+        settings=settings,
+        status=status,
+        error=error,
+        nodes=tuple(nodes),
+        sources=tuple(sources),
+        started=started,
+        finished=finished,
+        **_results(root, done),
+    )
+
+
+def _results(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
+    """Return the result fields of a run record, None where the run did not get that far."""
     fields: dict[str, Any] = dict.fromkeys(
         ("metrics", "blessed", "baseline", "version", "serving_path", "rows_digest"), None
     )

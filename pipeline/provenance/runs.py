@@ -1,7 +1,8 @@
-"""A root -> its runs, as their records tell them, oldest first."""
+"""The runs of a root, as their records tell them."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def run_record(ledger: Chain, records: Records, run_id: str) -> RunRecord | None
     known = ledger.run_record(run_id)
     record = None if known is None else records.get(known)
     return record if isinstance(record, RunRecord) else None
+
+
+def new_run_id(kind: str = "") -> str:
+    """Return a new id: the time, UTC, after what it is where it is no run of the whole pipeline."""
+    now = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    return f"{kind}-{now}" if kind else now
 
 
 def find(root: Path, run_id: str | None) -> RunRecord:

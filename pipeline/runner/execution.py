@@ -172,7 +172,7 @@ class Execution:
     ) -> None:
         context, planned = self._context, self._planned
         paths = context.config.paths
-        work = recording.Work(
+        work = recording.PendingExecution(
             pipeline=context.config.settings.name,
             run_id=context.run_id,
             node=self._node.id,

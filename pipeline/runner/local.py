@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import os
 import tempfile
 import time
@@ -30,6 +29,7 @@ from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.runs import new_run_id
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_store, check_writable
@@ -166,7 +166,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
         if reuse == Reuse() and (idle := _nothing_new(request, settings, paths, files, sign_key, leave)) is not None:
             return idle
-    run_id = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    run_id = new_run_id()
     if verbose:
         view.say(f"log: {paths.log(run_id)}")
     _doubt(files, view.say)

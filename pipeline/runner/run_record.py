@@ -37,18 +37,18 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
       error: what stopped it.
       started: seconds since the epoch.
     """
-    summary = results.summary(config.paths.root, {node: found.record for node, found in done.items()})
-    return records.RunRecord(
+    return results.run_record(
+        config.paths.root,
+        {node: found.record for node, found in done.items()},
         run_id=run_id,
         recipe=config.settings.name,
         settings=config.settings.model_dump(mode="json"),
         status=_status(error),
         error=_error_fields(config, error),
-        nodes=tuple(nodes),
+        nodes=nodes,
         sources=_sources(config, done),
         started=records.utc(started),
         finished=records.utc(time.time()),
-        **summary,
     )
 
 

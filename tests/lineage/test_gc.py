@@ -13,7 +13,7 @@ from pipeline.audit.audit import audit_version
 from pipeline.cli.lineage.gc import gc as command
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.orphans import orphans
-from pipeline.maintenance.serving_versions import prune
+from pipeline.maintenance.prune import prune
 from pipeline.metadata.store import open_store
 from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.provenance.ledger_writer import Ledger

@@ -17,10 +17,11 @@ from pipeline.cli.serving import serving as serving_commands
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request
 from pipeline.lineage import show
-from pipeline.maintenance import serving_versions
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.orphans import orphans
+from pipeline.maintenance.prune import prune
 from pipeline.maintenance.repair import repair
+from pipeline.maintenance.rollback import rollback
 from pipeline.predict import answer
 from pipeline.provenance import signing
 from pipeline.provenance.ledger import Event, read_ledger
@@ -199,8 +200,8 @@ def linked(paths, tmp_path):
 WORKS_ON_THE_DIRECTORY = {
     "run": lambda root: local.run(Request(root=root), Reuse(), RunView.__new__(RunView)),
     "run --dry-run": lambda root: local.plan(Request(root=root), Reuse(), pytest.fail),
-    "rollback": lambda root: serving_versions.rollback(root, 1, pytest.fail),
-    "prune": lambda root: serving_versions.prune(root, 1),
+    "rollback": lambda root: rollback(root, 1, pytest.fail),
+    "prune": lambda root: prune(root, 1),
     "repair": lambda root: repair(root, pytest.fail),
     "gc": lambda root: collect(root, pytest.fail, keep_runs=0),
     "orphans": lambda root: orphans(root, pytest.fail),
@@ -266,7 +267,7 @@ def test_serving_list_names_a_version_that_was_pushed_and_is_gone(paths, kind):
 
 def test_serving_list_names_all_that_are_gone_and_none_that_was_pruned(paths):
     asked = ["list", "--root", str(paths.root)]
-    serving_versions.prune(paths.root, 1)
+    prune(paths.root, 1)
     assert "pushed and not pruned" not in invoke(asked).stderr
     shutil.rmtree(paths.serving)
     assert "warning: version 2 was pushed and not pruned" in invoke(asked).stderr

@@ -16,7 +16,7 @@ from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, UNKNOWN
 from pipeline.cli.lineage.audit import audit as audit_command
 from pipeline.maintenance.orphans import orphans
 from pipeline.maintenance.repair import repair
-from pipeline.maintenance.serving_versions import rollback
+from pipeline.maintenance.rollback import rollback
 from pipeline.metadata.address import MysqlDatabase, SqliteFile, parse_address, recorded_address
 from pipeline.metadata.store import open_store
 from pipeline.provenance.ledger import read_ledger

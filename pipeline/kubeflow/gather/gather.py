@@ -10,7 +10,7 @@ the records allow: from here on it is a chain like any other.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -230,32 +230,33 @@ def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> R
     finished = {node.id for node in run.nodes if node.state in ("executed", "cached")} & done.keys()
     # Importer and driver are Kubeflow's tasks, not nodes of the pipeline: they leave no record.
     nodes = [n for n in run.nodes if n.id in STAGES]
-    return RunRecord(
-        run_id=run.run_id,
-        recipe=run.pipeline,
-        settings=told.recipe,
-        status=run.status,
-        error=run.error,
-        nodes=tuple(dataclasses.replace(n, record=hashes[n.id] if n.id in finished else None) for n in nodes),
-        sources=told.sources,
-        started=records.utc(run.started),
-        finished=records.utc(run.finished),
-        **_summary(paths, {node: done[node] for node in finished}),
-    )
+    _require_whole(paths, [done[node] for node in VERIFIED if node in finished])
+    try:
+        return results.run_record(
+            paths.root,
+            {node: done[node] for node in finished},
+            run_id=run.run_id,
+            recipe=run.pipeline,
+            settings=told.recipe,
+            status=run.status,
+            error=run.error,
+            nodes=[dataclasses.replace(n, record=hashes[n.id] if n.id in finished else None) for n in nodes],
+            sources=told.sources,
+            started=records.utc(run.started),
+            finished=records.utc(run.finished),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
+        what, hint = "the run's results cannot be read", "were they made by this release?"
+        raise EnvironmentProblem(what, where=paths.root, got=f"{type(err).__name__} {err}", hint=hint) from err
 
 
-def _summary(paths: RunPaths, done: Known) -> dict[str, Any]:
-    for node in VERIFIED:
-        for entry in (e for made in (done[node].outputs.values() if node in done else ()) for e in made):
+def _require_whole(paths: RunPaths, done: Iterable[ExecutionRecord]) -> None:
+    for record in done:
+        for entry in (entry for made in record.outputs.values() for entry in made):
             if changed := artifacts.difference(paths.root, entry):
                 only_missing = not (changed.extra or changed.changed)
                 what = "the copy is incomplete" if only_missing else "the copy is not what was recorded"
                 raise EnvironmentProblem(what, where=paths.root / entry.path, got=changed, hint=copies.HINT)
-    try:
-        return results.summary(paths.root, done)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
-        what, hint = "the run's results cannot be read", "were they made by this release?"
-        raise EnvironmentProblem(what, where=paths.root, got=f"{type(err).__name__} {err}", hint=hint) from err
 
 
 def _told(run: Gathered) -> _Told:

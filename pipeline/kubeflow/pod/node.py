@@ -168,10 +168,12 @@ class _Execution:
             given = BaselineDriver.resolve(given, root, digests)
         return {name: value for name, value in given.items() if value is not None}
 
-    def _work(self, known: Upstream, parameters: Mapping[str, Scalar], code: Code, lock: str) -> recording.Work:
+    def _work(
+        self, known: Upstream, parameters: Mapping[str, Scalar], code: Code, lock: str
+    ) -> recording.PendingExecution:
         recorded = records.without_root(parameters, str(self._paths.root))
         inputs = {channel: (ref,) for channel, ref in known.refs.items()}
-        return recording.Work(
+        return recording.PendingExecution(
             pipeline=self._task.pipeline,
             run_id=self._place.run_id,
             node=self._task.node,
@@ -224,7 +226,9 @@ class _Execution:
         """Returns where an output is made, as the local runner lays it out: executors find their root from there."""
         return f"{self._paths.artifacts.name}/{self._task.node}/{channel}/1"
 
-    def _finish(self, work: recording.Work, made: Mapping[str, Mapping[str, Any]], started: float, s: float) -> None:
+    def _finish(
+        self, work: recording.PendingExecution, made: Mapping[str, Mapping[str, Any]], started: float, s: float
+    ) -> None:
         folders = {channel: self._paths.root / self._made(channel) for channel in made}
         portable = {channel: self._portable(found) for channel, found in made.items()}
         entries = {channel: (self._entry(channel, portable[channel]),) for channel in made}
