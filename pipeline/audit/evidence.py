@@ -18,6 +18,7 @@ from components.errors import EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
 from pipeline.audit import files
 from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.provenance.ancestry import makers_first
 from pipeline.provenance.ledger import Chain, Event, Line, parse_ledger
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord, from_bytes
 from pipeline.root.paths import RunPaths
@@ -100,34 +101,22 @@ class Behind:
 
 
 def walk(evidence: Evidence, heads: Iterable[str]) -> Behind:
-    """Returns `heads` and every record behind them; a record that cannot be read ends its branch and nothing else."""
-    opened: dict[str, ExecutionRecord] = {}
-    finished: dict[str, ExecutionRecord] = {}
-    findings: dict[str, Finding] = {}
-    stack = [(known, "the served version") for known in reversed(tuple(heads))]
-    while stack:
-        known, reader = stack[-1]
-        if known in opened or known in findings:
-            if known in opened:
-                finished.setdefault(known, opened[known])
-            stack.pop()
-            continue
-        record = _execution(evidence, known, reader)
+    """Return `heads` and every record behind them; a record that cannot be read ends its branch and nothing else."""
+    findings: list[Finding] = []
+
+    def read(known: str, reader: str | None) -> ExecutionRecord | None:
+        record = evidence.record(known)
+        if isinstance(record, ExecutionRecord):
+            return record
         if isinstance(record, Finding):
-            findings[known] = record
-            continue
-        opened[known] = record
-        stack += [(maker, record.node) for maker in reversed(record.input_records) if maker not in opened]
-    return Behind(records=finished, findings=tuple(findings.values()))
+            findings.append(
+                dataclasses.replace(record, what=f"{record.what} ({reader or 'the served version'} names it)")
+            )
+        else:
+            findings.append(_broken(known, INTEGRITY, "is not the record of an execution", got=record.kind))
+        return None
 
-
-def _execution(evidence: Evidence, known: str, reader: str) -> ExecutionRecord | Finding:
-    record = evidence.record(known)
-    if isinstance(record, Finding):
-        return dataclasses.replace(record, what=f"{record.what} ({reader} names it)")
-    if not isinstance(record, ExecutionRecord):
-        return _broken(known, INTEGRITY, "is not the record of an execution", got=record.kind)
-    return record
+    return Behind(records=makers_first(heads, read), findings=tuple(findings))
 
 
 def _read_record(folder: Path, known: str) -> Record | Finding:

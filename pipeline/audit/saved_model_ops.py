@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from components.errors import EnvironmentProblem
+from pipeline.provenance.ancestry import reachable
 
 ORDINARY: Final = frozenset(
     """
@@ -127,14 +128,10 @@ def _saver_functions(bodies: Mapping[str, list[_Node]], savers: frozenset[str]) 
 
 
 def _reached(bodies: Mapping[str, list[_Node]], starts: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    waiting = [start for start in starts if start in bodies]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += [call for node in bodies[name] for call in (*node.calls, node.op) if call in bodies]
-    return seen
+    def called(name: str) -> list[str]:
+        return [call for node in bodies[name] for call in (*node.calls, node.op) if call in bodies]
+
+    return set(reachable((start for start in starts if start in bodies), called))
 
 
 def _node(data: bytes) -> _Node:

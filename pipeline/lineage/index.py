@@ -20,14 +20,13 @@ from typing import Any, Final, NamedTuple
 from typing_extensions import TypedDict
 
 from components import serving
-from components.digest import sha256_bytes
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.shapes import Shape
-from components.untrusted import parse_object, read_bytes, read_object
+from components.untrusted import parse_object, read_object
 from pipeline.lineage.show import read_provenance
 from pipeline.provenance import record_store, records
 from pipeline.provenance.ledger import Chain, Event, read_ledger
-from pipeline.provenance.record_store import RecordChanged, RecordMissing
+from pipeline.provenance.record_store import RecordMissing
 from pipeline.provenance.records import DATA, SCHEMA_VERSION
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import digest_of, heads_of
@@ -248,7 +247,7 @@ def _read_all(
     code: dict[str, dict[str, str]] = {}
     sources = []
     for known in record_store.scan(paths.records):
-        fields = _fields(paths.records / f"{known}.json", known)
+        fields = _fields(paths.records, known)
         try:
             if fields["kind"] == "run":
                 run = records.from_dict(fields).to_dict()
@@ -261,13 +260,11 @@ def _read_all(
     return steps, code, sources
 
 
-def _fields(path: Path, known: str) -> dict[str, Any]:
-    data = read_bytes(path, limit=record_store.LARGEST, error=EnvironmentProblem)
-    if (found := sha256_bytes(data)) != known:
-        raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
-    fields = parse_object(data, where=path, error=EnvironmentProblem, any_number=True)
+def _fields(folder: Path, known: str) -> dict[str, Any]:
+    data = record_store.read_record_bytes(folder, known)
+    fields = parse_object(data, where=known, error=EnvironmentProblem, any_number=True)
     if fields.get("schema_version") != SCHEMA_VERSION:
-        raise EnvironmentProblem("of another release", where=path, wanted=f"schema_version {SCHEMA_VERSION}")
+        raise EnvironmentProblem("of another release", where=known, wanted=f"schema_version {SCHEMA_VERSION}")
     return fields
 
 

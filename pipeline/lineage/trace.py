@@ -7,6 +7,7 @@ from typing import Any
 
 from components.errors import EnvironmentProblem
 from pipeline.lineage.index import History, Push, Step
+from pipeline.provenance.ancestry import reachable
 from pipeline.provenance.record_store import RecordMissing
 from pipeline.root.paths import RunPaths
 
@@ -72,21 +73,15 @@ def trace(history: History, version: int | None = None) -> Trace:
     if not push.heads:
         where = RunPaths(history.root).serving / str(push.version)
         raise EnvironmentProblem("neither its push nor its provenance is on record", where=where)
-    reached = dict.fromkeys(push.heads, 1)
-    waiting = list(reached)
-    steps, edges = [], 0
-    for known in waiting:  # grows while it is walked
+
+    def makers(known: str) -> list[str]:
         if known not in history.steps:
-            raise RecordMissing(
-                "a record behind it is missing", where=f"version {push.version}", wanted=f"{known}.json"
-            )
-        step, depth = history.steps[known], reached[known]
-        steps.append((depth, step))
-        for read in step.reads:
-            edges += 1
-            if read.maker is not None and read.maker not in reached:
-                reached[read.maker] = depth + 1
-                waiting.append(read.maker)
+            where = f"version {push.version}"
+            raise RecordMissing("a record behind it is missing", where=where, wanted=f"{known}.json")
+        return [read.maker for read in history.steps[known].reads if read.maker is not None]
+
+    steps = [(1 + distance, history.steps[known]) for known, distance in reachable(push.heads, makers).items()]
+    edges = sum(len(step.reads) for _, step in steps)
     return Trace(push=push, steps=tuple(steps), data=tuple(_data(history, steps)), edges=edges)
 
 

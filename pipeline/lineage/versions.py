@@ -13,7 +13,7 @@ from typing import Any
 from components.errors import BadInput
 from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
 from pipeline.lineage.show import read_provenance
-from pipeline.provenance.ancestry import closure
+from pipeline.provenance.ancestry import closure, reachable
 from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
@@ -22,8 +22,6 @@ from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import digest_of, heads_of
 from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER
-
-"""The node whose model is served."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,14 +53,12 @@ class RecordedVersion:
     def model_nodes(self) -> frozenset[str]:
         """The nodes that the model was made by or from; what the others do decides whether it is served."""
         made_by = {entry.path: node for node, made in self._made() for entry in made}
-        found = {CLASSIFIER: None}
-        waiting = [CLASSIFIER] if CLASSIFIER in self.executions else []
-        for node in waiting:
-            read = [ref.path for refs in self.executions[node].inputs.values() for ref in refs]
-            new = dict.fromkeys(made_by[path] for path in read if path in made_by and made_by[path] not in found)
-            found |= new
-            waiting += new
-        return frozenset(found)
+
+        def makers(node: str) -> list[str]:
+            inputs = self.executions[node].inputs if node in self.executions else {}
+            return [made_by[ref.path] for refs in inputs.values() for ref in refs if ref.path in made_by]
+
+        return frozenset(reachable([CLASSIFIER], makers))
 
     @property
     def model_folder(self) -> Path | None:

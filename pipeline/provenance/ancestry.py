@@ -1,6 +1,7 @@
-"""Records -> frozen nodes and edges, and complete walks over them.
+"""The graph of executions and data behind a version, and the two walks over what was made from what.
 
-No walk recurses and none has a limit: a chain of thousands of generations is answered whole.
+`reachable` goes outwards, nearest first; `makers_first` orders records so that each comes after those it was made from.
+Neither recurses and neither has a limit: a chain of thousands of generations is answered whole.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
@@ -77,15 +78,17 @@ class Graph:
         return _by(self.edges, "source")
 
     def upstream(self, start: str) -> tuple[str, ...]:
-        """Returns the ids of all that `start` was made from, nearest first; `start` itself is left out."""
-        return _reachable(start, {node: [edge.source for edge in edges] for node, edges in self.incoming.items()})
+        """Return the ids of all that `start` was made from, nearest first; `start` itself is left out."""
+        found = reachable([start], lambda node: [edge.source for edge in self.incoming.get(node, ())])
+        return tuple(found)[1:]
 
     def downstream(self, start: str) -> tuple[str, ...]:
-        """Returns the ids of all that was made from `start`, nearest first; `start` itself is left out."""
-        return _reachable(start, {node: [edge.target for edge in edges] for node, edges in self.outgoing.items()})
+        """Return the ids of all that was made from `start`, nearest first; `start` itself is left out."""
+        found = reachable([start], lambda node: [edge.target for edge in self.outgoing.get(node, ())])
+        return tuple(found)[1:]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns nodes and edges as JSON values."""
+        """Return nodes and edges as JSON values."""
         return {
             "nodes": [dataclasses.asdict(node) for node in self.nodes.values()],
             "edges": [dataclasses.asdict(edge) for edge in self.edges],
@@ -93,34 +96,60 @@ class Graph:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Graph:
-        """Restores what `to_dict` returned."""
+        """Restore what `to_dict` returned."""
         nodes = [Node(**node) for node in fields["nodes"]]
         return Graph({node.id: node for node in nodes}, tuple(Edge(**edge) for edge in fields["edges"]))
 
 
+def reachable(starts: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> dict[str, int]:
+    """Return {node: steps from the nearest of `starts`} of all that can be reached, nearest first; `starts` are at 0."""
+    distance = dict.fromkeys(starts, 0)
+    waiting = list(distance)
+    for node in waiting:  # grows while it is walked
+        new = [other for other in dict.fromkeys(neighbours(node)) if other not in distance]
+        distance |= dict.fromkeys(new, distance[node] + 1)
+        waiting += new
+    return distance
+
+
+def makers_first(
+    heads: Iterable[str], read: Callable[[str, str | None], ExecutionRecord | None]
+) -> dict[str, ExecutionRecord]:
+    """Return the records `heads` and all those behind them by hash, each after the ones it was made from.
+
+    Args:
+      heads: hashes.
+      read: given a hash and the node that read what that record made, None for a head: the record, or None, which ends
+        this branch and nothing else.
+    """
+    opened: dict[str, ExecutionRecord | None] = {}
+    finished: dict[str, ExecutionRecord] = {}
+    stack: list[tuple[str, str | None]] = [(known, None) for known in reversed(tuple(heads))]
+    while stack:
+        known, reader = stack[-1]
+        if known not in opened:
+            opened[known] = record = read(known, reader)
+            makers = () if record is None else record.input_records
+            stack += [(maker, record.node if record else None) for maker in reversed(makers) if maker not in opened]
+            continue
+        if (done := opened[known]) is not None:
+            finished.setdefault(known, done)
+        stack.pop()
+    return finished
+
+
 def closure(records: Mapping[str, Record], heads: Iterable[str]) -> dict[str, ExecutionRecord]:
-    """Returns the records `heads` and all those behind them by hash, each after the ones it was made from.
+    """Return the records `heads` and all those behind them by hash, each after the ones it was made from.
 
     Raises:
       RecordMissing: naming the hash and the node that read what it made.
       EnvironmentProblem: if a hash goes to the record of a run.
     """
-    opened: dict[str, ExecutionRecord] = {}
-    finished: dict[str, ExecutionRecord] = {}
-    stack = [(known, "served version") for known in reversed(tuple(heads))]
-    while stack:
-        known, reader = stack[-1]
-        if known in opened:
-            finished.setdefault(known, opened[known])
-            stack.pop()
-            continue
-        opened[known] = record = _execution(records, known, reader)
-        stack += [(maker, record.node) for maker in reversed(record.input_records) if maker not in opened]
-    return finished
+    return makers_first(heads, lambda known, reader: _execution(records, known, reader or "served version"))
 
 
 def build_graph(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
-    """Returns the graph of the records `heads`, of all behind them, and of the data files these read.
+    """Return the graph of the records `heads`, of all behind them, and of the data files these read.
 
     Raises:
       RecordMissing: as `closure`.
@@ -169,13 +198,3 @@ def _by(edges: Iterable[Edge], end: str) -> dict[str, list[Edge]]:
     for edge in edges:
         found[getattr(edge, end)].append(edge)
     return dict(found)
-
-
-def _reachable(start: str, neighbours: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    seen = {start: None}  # a dict keeps the order in which they were reached
-    waiting = [start]
-    for node in waiting:
-        new = [other for other in dict.fromkeys(neighbours.get(node, ())) if other not in seen]
-        seen.update(dict.fromkeys(new))
-        waiting += new
-    return tuple(seen)[1:]

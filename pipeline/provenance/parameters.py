@@ -1,4 +1,4 @@
-"""Execution properties as recorded -> sections of the recipe, and dotted keys with their values.
+"""Settings in recorded execution properties: as sections of the recipe, and by dotted keys.
 
 A stage gets its section as JSON text, a TFX component carries it as JSON text inside the JSON text `custom_config`.
 """
@@ -37,8 +37,8 @@ _CODE_DIGEST: Final = "code_digest"
 """As in `components.declaration`, which imports TFX; the files behind it are in the record themselves."""
 
 
-def opened(record: ExecutionRecord) -> dict[str, Any]:
-    """Returns a node's properties, JSON texts as values, what `custom_config` holds beside the others, no code digest."""
+def unpack(record: ExecutionRecord) -> dict[str, Any]:
+    """Return a node's properties, JSON texts as values, what `custom_config` holds beside the others, no code digest."""
     found = {name: _value(text) for name, text in record.parameters.items()}
     custom = found.pop(_CUSTOM, None)
     if isinstance(custom, dict):
@@ -48,32 +48,32 @@ def opened(record: ExecutionRecord) -> dict[str, Any]:
 
 
 def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
-    """Returns the recipe that nodes were given, as a recipe file holds it; a section that no node carries is left out.
+    """Return the recipe that nodes were given, as a recipe file holds it; a section that no node carries is left out.
 
     Behind a Classifier there either is an Autoencoder, or the recipe says that there is none.
     It comes from execution properties, which the hash of a record covers and an unfinished run has as well.
     """
     names = {record.pipeline for record in executions.values()}
     sections = {
-        SECTIONS[node]: opened(record)[_SETTINGS]
+        SECTIONS[node]: unpack(record)[_SETTINGS]
         for node, record in executions.items()
-        if node in SECTIONS and _SETTINGS in opened(record)
+        if node in SECTIONS and _SETTINGS in unpack(record)
     }
     without = {"autoencoder": None} if has_autoencoder(executions) is False else {}
     return {"version": 1, "name": min(names), **without, **sections}
 
 
-def dotted(record: ExecutionRecord) -> dict[str, Any]:
-    """Returns {key: value}: settings by their name in the recipe, such as `classifier.seed`, others by node."""
+def flatten(record: ExecutionRecord) -> dict[str, Any]:
+    """Return {key: value}: settings by their name in the recipe, such as `classifier.seed`, others by node."""
     found: dict[str, Any] = {}
-    for name, value in opened(record).items():
+    for name, value in unpack(record).items():
         section = {DATA: DATA, _SETTINGS: SECTIONS.get(record.node, record.node)}.get(name)
         found |= dict(_flat(section or f"{record.node}.{name}", value))
     return found
 
 
 def parts(text: object, *, where: object) -> list[Part]:
-    """Returns the parts of a data set, as ExampleGen's property `source` tells them.
+    """Return the parts of a data set, as ExampleGen's property `source` tells them.
 
     Raises:
       EnvironmentProblem: if the text tells none, or a file that lies outside the root.
@@ -92,8 +92,8 @@ def parts(text: object, *, where: object) -> list[Part]:
     return found
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns nested mappings as one, keys joined by dots; lists stay whole."""
+def flatten_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by dots; lists stay whole."""
     return {key: value for name, inner in values.items() for key, value in _flat(name, inner)}
 
 
@@ -106,7 +106,7 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value(text: Any) -> Any:
-    """Returns what a JSON object or list holds; any other text stays text, even where it would be a JSON number."""
+    """Return what a JSON object or list holds; any other text stays text, even where it would be a JSON number."""
     if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
         return text
     try:

@@ -63,13 +63,26 @@ def scan(folder: Path) -> Records:
 
 
 def read(folder: Path, known: str) -> Record:
-    """Returns the record that goes by the hash `known`.
+    """Return the record that goes by the hash `known`.
+
+    Raises:
+      EnvironmentProblem: as `read_record_bytes`, and if it is of another release.
+    """
+    data = read_record_bytes(folder, known)
+    try:
+        return from_bytes(data)
+    except MnistTfxError as err:
+        raise EnvironmentProblem(err.what, where=_file(folder, known), wanted=err.wanted, got=err.got) from err
+
+
+def read_record_bytes(folder: Path, known: str) -> bytes:
+    """Return the bytes of the record that goes by the hash `known`: those of which it is the hash.
 
     Raises:
       BadInput: if `known` is no hash.
       RecordMissing: if there is no such file.
       RecordChanged: if its bytes have another hash.
-      EnvironmentProblem: if it cannot be read, or is of another release.
+      EnvironmentProblem: if it cannot be read.
     """
     if not _HASH.fullmatch(known):
         raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=known[:80])
@@ -82,10 +95,7 @@ def read(folder: Path, known: str) -> Record:
         raise EnvironmentProblem("cannot read the record", where=path, wanted=err.wanted, got=err.got) from err
     if (found := sha256_bytes(data)) != known:
         raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
-    try:
-        return from_bytes(data)
-    except MnistTfxError as err:
-        raise EnvironmentProblem(err.what, where=path, wanted=err.wanted, got=err.got) from err
+    return data
 
 
 def write(folder: Path, record: Record) -> str:

@@ -18,10 +18,11 @@ from components.digest import canonical_json, manifest_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import PROVENANCE
 from components.shapes import Shape
-from components.untrusted import MIB, parse_json, parse_object, read_bytes
+from components.untrusted import MIB, parse_object, read_bytes
 from components.wording import as_written
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.artifacts import ArtifactEntry, saved_model
+from pipeline.provenance.parameters import unpack
 from pipeline.provenance.records import DATA, ExecutionRecord, Record, require_time
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -229,22 +230,9 @@ def _maker(known: Known, tree: str) -> str:
 
 
 def _settings(known: Known) -> dict[str, Any]:
-    """Returns {node: its section of the recipe}, wherever TFX made the node carry it."""
-    found = {}
-    for record in known.values():
-        custom = _parsed(record.parameters.get("custom_config"))
-        inner = custom.get("settings") if isinstance(custom, dict) else None
-        section = _parsed(record.parameters.get("settings", inner))
-        if section is not None:
-            found[record.node] = section
-    return found
-
-
-def _parsed(text: Any) -> Any:
-    try:
-        return parse_json(text, where=PROVENANCE) if isinstance(text, str) else text
-    except BadInput:
-        return text
+    """Return {node: its section of the recipe}, wherever TFX made the node carry it."""
+    sections = {record.node: unpack(record).get("settings") for record in known.values()}
+    return {node: section for node, section in sections.items() if section is not None}
 
 
 def _executions(known: Known) -> list[dict[str, Any]]:

@@ -157,7 +157,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
 
 def differing(first: Any, second: Any) -> tuple[Setting, ...]:
     """Returns the settings that are not the same in both, by name; one that a run has not is a dash."""
-    left, right = parameters.flat(first), parameters.flat(second)
+    left, right = parameters.flatten_keys(first), parameters.flatten_keys(second)
     names = [name for name in {**left, **right} if left.get(name, ...) != right.get(name, ...)]
     dash = "\N{EN DASH}"
     return tuple(

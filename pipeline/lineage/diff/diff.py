@@ -304,7 +304,7 @@ def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the candidate's own figures: what is beside them is its baseline's, or follows from them."""
     own = {key: value for key, value in metrics.items() if key not in ("baseline", "confusion_matrix")}
-    return parameters.flat(own)
+    return parameters.flatten_keys(own)
 
 
 def _same_figure(old: Any, new: Any) -> bool:

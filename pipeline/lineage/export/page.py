@@ -128,7 +128,7 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Deta
 
 
 def _parameters(record: ExecutionRecord) -> dict[str, str]:
-    told = {"code_digest": record.code.digest, **parameters.dotted(record)}
+    told = {"code_digest": record.code.digest, **parameters.flatten(record)}
     return {name: str(value) for name, value in told.items() if value not in ("", None, [], {})}
 
 

@@ -220,4 +220,4 @@ def uses(history: History, steps: Sequence[Step], splits: frozenset[str]) -> Map
 def _was_retrained(history: History, record: str) -> bool:
     """Whether a Classifier's execution, once it had chosen on validation, trained on those rows as well."""
     execution = record_store.read(RunPaths(history.root).records, record)
-    return isinstance(execution, ExecutionRecord) and bool(parameters.dotted(execution).get("classifier.retrain"))
+    return isinstance(execution, ExecutionRecord) and bool(parameters.flatten(execution).get("classifier.retrain"))

@@ -22,7 +22,7 @@ class Environment:
 def environment(evidence: Evidence) -> Environment:
     """Returns the settings of a run and the environment that its newest execution recorded."""
     sections: dict[str, list[tuple[str, str]]] = {}
-    for key, value in parameters.flat(evidence.run.settings).items():
+    for key, value in parameters.flatten_keys(evidence.run.settings).items():
         section, _, name = key.partition(".")
         sections.setdefault(section if name else "recipe", []).append((name or section, shown(value)))
     newest = max(evidence.executions.values(), key=lambda record: record.finished, default=None)
