@@ -23,13 +23,13 @@ import many_records
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.audit.files import Hasher
 from pipeline.lineage.impact import impact
 from pipeline.lineage.index import open_history
 from pipeline.lineage.trace import trace
 from pipeline.provenance import record_store
 from pipeline.provenance.artifacts import measure as measure_artifact
 from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.plain_files import Hasher
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.root.paths import RunPaths
 

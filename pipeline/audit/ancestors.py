@@ -14,14 +14,14 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
 from components.shapes import Shape
 from components.untrusted import parse_object
-from pipeline.audit import files
 from pipeline.audit.evidence import RECORD, Evidence, record_path
-from pipeline.audit.files import Hasher, Mismatch, Seen
 from pipeline.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
-from pipeline.provenance import attempts
+from pipeline.audit.mismatches import Mismatch, mismatches
+from pipeline.provenance import attempts, plain_files
 from pipeline.provenance.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.provenance.file_check import BESIDE
 from pipeline.provenance.ledger import Event
+from pipeline.provenance.plain_files import Hasher, Seen
 from pipeline.provenance.records import DATA, ExecutionRecord
 
 ARTIFACT, ATTEMPT, DATA_COPY, EDGE = "artifact", "attempt", "data copy", "edge"
@@ -82,7 +82,7 @@ def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ..
 
 def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
     bound = {name: file["bytes"] for name, file in folder.recorded.items() if PAYLOAD in file}
-    plain = [name for name in bound if name in folder.seen and folder.seen[name].kind == files.FILE]
+    plain = [name for name in bound if name in folder.seen and folder.seen[name].kind == plain_files.FILE]
     started = {name: hasher.start_payload(root / folder.path / name, bound[name]) for name in plain}
     return dataclasses.replace(folder, payloads=started)
 
@@ -130,8 +130,8 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
         if folder.linked is not None:
             yield _linked(folder)
             continue
-        seen = {path: found for path, found in folder.seen.items() if not _goes_along(path, found)}
-        yield from (_finding(folder, mismatch) for mismatch in files.compare(folder.recorded, seen))
+        seen = {path: one for path, one in folder.seen.items() if not _goes_along(path, one)}
+        yield from (_finding(folder, mismatch) for mismatch in mismatches(folder.recorded, seen))
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
@@ -144,17 +144,17 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
         plain = {name: file for name, file in folder.recorded.items() if PAYLOAD not in file}
         described = {SOURCES} if payloads else set()
         seen = {name: found for name, found in folder.seen.items() if name not in payloads.keys() | described}
-        mismatches = [*files.compare(plain, {name: found for name, found in seen.items() if not _torn(name)})]
+        found = [*mismatches(plain, {name: found for name, found in seen.items() if not _torn(name)})]
         for name, file in payloads.items():
-            mismatches += _data_mismatch(name, file, folder.seen.get(name), folder.payloads.get(name))
+            found += _data_mismatch(name, file, folder.seen.get(name), folder.payloads.get(name))
         if payloads:
-            mismatches += _sources_mismatch(evidence.root / folder.path, payloads)
-        yield from (_finding(folder, mismatch) for mismatch in mismatches)
+            found += _sources_mismatch(evidence.root / folder.path, payloads)
+        yield from (_finding(folder, mismatch) for mismatch in found)
 
 
 def _folder(root: Path, link: str, path: str, recorded: Mapping[str, Mapping[str, Any]], hasher: Hasher) -> Folder:
-    linked = files.link_on_the_way(root, path)
-    seen = {} if linked else files.listing(root / path, hasher, recorded)
+    linked = plain_files.link_on_the_way(root, path)
+    seen = {} if linked else plain_files.listing(root / path, hasher, recorded)
     return Folder(link=link, path=path, recorded=recorded, seen=seen, linked=linked)
 
 
@@ -231,9 +231,9 @@ def _data_mismatch(
 def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
     """Compares the note on where the copies came from; its paths are for people, and nothing vouches for them."""
     try:
-        told = parse_object(files.read_plain(folder / SOURCES), where=SOURCES, error=files.NotPlain)
-        noted = _NOTES.read(told, what="cannot be read", where=SOURCES, error=files.NotPlain)["sources"]
-    except files.NotPlain as err:
+        told = parse_object(plain_files.read_plain(folder / SOURCES), where=SOURCES, error=plain_files.NotPlain)
+        noted = _NOTES.read(told, what="cannot be read", where=SOURCES, error=plain_files.NotPlain)["sources"]
+    except plain_files.NotPlain as err:
         return [Mismatch(path=SOURCES, what="cannot be read", got=str(err))]
     wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
     return [Mismatch(path=SOURCES, what="names another payload", got=", ".join(map(str, wrong)))] if wrong else []
@@ -241,7 +241,7 @@ def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -
 
 def _goes_along(path: str, seen: Seen) -> bool:
     """Whether a file is the provenance that came with a served version; no digest of a model covers it."""
-    return path.removeprefix(MODEL_FOLDER) in BESIDE and seen.kind == files.FILE
+    return path.removeprefix(MODEL_FOLDER) in BESIDE and seen.kind == plain_files.FILE
 
 
 def _torn(name: str) -> bool:

@@ -13,7 +13,6 @@ from components.serving import ServedVersion
 from pipeline.audit import ancestors, foreign, ledger_check, metadata_check, rules
 from pipeline.audit import policy as policies
 from pipeline.audit.evidence import Evidence, walk
-from pipeline.audit.files import Hasher, kind_of, link_on_the_way
 from pipeline.audit.findings import (
     COMPLETENESS,
     HEAD,
@@ -34,6 +33,7 @@ from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.artifacts import MODEL_FOLDER
 from pipeline.provenance.ledger import Event, Head, Push
+from pipeline.provenance.plain_files import Hasher, kind_of, link_on_the_way
 from pipeline.provenance.records import has_autoencoder
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.root import identity
@@ -414,7 +414,7 @@ def _signature(served: Served, options: AuditOptions) -> tuple[Anchor, tuple[Fin
     from pipeline.provenance import signing
 
     try:
-        checked = signing.verify(served.folder, options.key)
+        checked = signing.verify(served.folder, options.key, served.seen)
     except EnvironmentProblem as err:
         return Anchor(), (Finding.of(err, INTEGRITY, SIGNATURE, served.name),)
     if checked.ok:

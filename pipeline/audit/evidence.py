@@ -16,8 +16,8 @@ from typing import Final
 from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
-from pipeline.audit import files
 from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.provenance import plain_files
 from pipeline.provenance.ancestry import makers_first
 from pipeline.provenance.ledger import Chain, Event, Line, parse_ledger
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord, from_bytes
@@ -123,9 +123,9 @@ def _read_record(folder: Path, known: str) -> Record | Finding:
     if not _HASH.fullmatch(known):
         return _broken(known, INTEGRITY, "is no record's hash", wanted="64 hex digits")
     try:
-        data = files.read_plain(folder / f"{known}.json")
-    except files.NotPlain as err:
-        missing = files.kind_of(folder / f"{known}.json") is None
+        data = plain_files.read_plain(folder / f"{known}.json")
+    except plain_files.NotPlain as err:
+        missing = plain_files.kind_of(folder / f"{known}.json") is None
         return Finding.of(err, COMPLETENESS if missing else INTEGRITY, RECORD, record_path(known))
     if (found := sha256_bytes(data)) != known:
         return _broken(known, INTEGRITY, "was changed", wanted=f"SHA-256 {known}", got=found)
@@ -141,9 +141,9 @@ def _broken(known: str, verdict: str, what: str, *, wanted: str | None = None, g
 
 def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
     try:
-        data = files.read_plain(path)
-    except files.NotPlain as err:
-        missing = files.kind_of(path) is None
+        data = plain_files.read_plain(path)
+    except plain_files.NotPlain as err:
+        missing = plain_files.kind_of(path) is None
         return Chain(), (Finding.of(err, COMPLETENESS if missing else INTEGRITY, LEDGER, path.name),)
     try:
         whole = parse_ledger(data, where=path.name)

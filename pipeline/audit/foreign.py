@@ -14,7 +14,6 @@ from typing import Final
 from components import serving
 from components.serving import ServedVersion
 from pipeline.audit.evidence import Evidence
-from pipeline.audit.files import kind_of
 from pipeline.audit.findings import (
     COMPLETENESS,
     FAIL,
@@ -30,6 +29,7 @@ from pipeline.audit.findings import (
     Scope,
 )
 from pipeline.audit.served import SERVED
+from pipeline.provenance.plain_files import kind_of
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 from components.digest import sha256_bytes
 from components.errors import MnistTfxError
 from components.serving import PROVENANCE
-from pipeline.audit import files
 from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, record_path
 from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
 from pipeline.audit.served import MANIFEST, SERVED, Served
+from pipeline.provenance import plain_files
 from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line, Push
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import BUILD_TYPE, build_statement, statement_bytes
@@ -247,10 +247,10 @@ def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
                 wanted=record.wanted,
                 got=record.got,
             )
-    for name, seen in files.listing(evidence.paths.records).items():
-        if name.startswith(_UNFINISHED) and seen.kind == files.FILE:
+    for name, seen in plain_files.listing(evidence.paths.records).items():
+        if name.startswith(_UNFINISHED) and seen.kind == plain_files.FILE:
             continue  # a crash leaves one behind, and nothing reads it
-        if not _RECORD_FILE.fullmatch(name) or seen.kind != files.FILE:
+        if not _RECORD_FILE.fullmatch(name) or seen.kind != plain_files.FILE:
             yield Finding(verdict=INTEGRITY, link=RECORD, where=f"records/{name}", what="is no record", got=seen.kind)
         elif (known := name.removesuffix(".json")) not in named:
             yield from _unknown_to_the_ledger(evidence, known)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
-from pipeline.audit import files
 from pipeline.audit.evidence import record_path
 from pipeline.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
 from pipeline.metadata import store
@@ -34,6 +33,7 @@ from pipeline.metadata.types import (
     json_list,
     split_names,
 )
+from pipeline.provenance import plain_files
 from pipeline.provenance.artifacts import ROOT_MARK, ArtifactEntry
 from pipeline.provenance.records import ExecutionRecord
 
@@ -173,10 +173,10 @@ class Witness:
         if not isinstance(self._address, SqliteFile):
             return
         file = self._address.path
-        kind = files.kind_of(file)
+        kind = plain_files.kind_of(file)
         if self.elsewhere is not None and not file.is_file():
             raise Unasked("there is no such file" if kind is None else f"it is a {kind}, and no file")
-        if kind not in (None, files.FILE) and self.elsewhere is None:
+        if kind not in (None, plain_files.FILE) and self.elsewhere is None:
             raise EnvironmentProblem("is no plain file", where=file, got=kind)
         store.check(file)
 

@@ -17,13 +17,13 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from components.shapes import Shape
 from components.untrusted import parse_json
-from pipeline.audit import files
 from pipeline.audit.evidence import Behind, Evidence, record_path
 from pipeline.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
 from pipeline.audit.policy import OFF, Policy
 from pipeline.audit.policy import WARN as WARN_LEVEL
 from pipeline.audit.saved_model_ops import NotASavedModel, scan
 from pipeline.audit.served import Served
+from pipeline.provenance import plain_files
 from pipeline.provenance.git import CLEAN
 from pipeline.provenance.ledger import Event, Push
 from pipeline.provenance.records import ExecutionRecord
@@ -124,8 +124,8 @@ def _finding(name: str, level: str, broken: Broken) -> Finding:
 def _ops(served: Served) -> Iterator[Broken]:
     where = f"{served.name}/{SAVED_MODEL}"
     try:
-        found = scan(files.read_plain(served.folder / SAVED_MODEL))
-    except (files.NotPlain, NotASavedModel) as err:
+        found = scan(plain_files.read_plain(served.folder / SAVED_MODEL))
+    except (plain_files.NotPlain, NotASavedModel) as err:
         yield Broken(where=where, what=err.what, got=None if err.got is None else str(err.got))
         return
     for op in found:
@@ -334,10 +334,10 @@ def _untold(subject: Subject, what: str) -> Broken:
 
 def _recorded(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> bytes | None:
     """Returns a file of an artifact, if it is there and no link is on the way to it."""
-    if recorded is None or files.link_on_the_way(subject.evidence.root, path):
+    if recorded is None or plain_files.link_on_the_way(subject.evidence.root, path):
         return None
     try:
-        return files.read_plain(subject.evidence.root / path)
+        return plain_files.read_plain(subject.evidence.root / path)
     except EnvironmentProblem:
         return None
 

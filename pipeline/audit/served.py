@@ -10,10 +10,11 @@ from typing import Any
 from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.audit import files
-from pipeline.audit.files import Hasher, Seen
 from pipeline.audit.findings import INTEGRITY, Finding
+from pipeline.audit.mismatches import mismatches
+from pipeline.provenance import plain_files
 from pipeline.provenance.file_check import BESIDE
+from pipeline.provenance.plain_files import Hasher, Seen
 from pipeline.provenance.statement import digest_of, heads_of, manifest_of, parse_statement
 
 SERVED, MANIFEST = "served file", "manifest"
@@ -63,11 +64,11 @@ class Served:
 
 def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
     """Returns what lies in a served directory; its files are still being hashed."""
-    seen = files.listing(folder, hasher)
+    seen = plain_files.listing(folder, hasher)
     statement: dict[str, Any] = {}
     data, findings = b"", tuple[Finding, ...]()
     try:
-        data = files.read_plain(folder / PROVENANCE)
+        data = plain_files.read_plain(folder / PROVENANCE)
         statement = parse_statement(data)
     except EnvironmentProblem as err:
         statement, where = {}, f"{name}/{PROVENANCE}"
@@ -82,7 +83,7 @@ def check_served(served: Served) -> Iterator[Finding]:
     if not served.statement:
         return
     model = {path: seen for path, seen in served.seen.items() if not is_provenance(path)}
-    for mismatch in files.compare(served.recorded, model):
+    for mismatch in mismatches(served.recorded, model):
         where = f"{served.name}/{mismatch.path}"
         yield Finding(
             verdict=INTEGRITY, link=SERVED, where=where, what=mismatch.what, wanted=mismatch.wanted, got=mismatch.got
@@ -101,7 +102,7 @@ def check_served(served: Served) -> Iterator[Finding]:
 def _smuggled(served: Served) -> Iterator[Finding]:
     """Yields what the model's digest leaves out by name and is no provenance either."""
     for path, seen in served.seen.items():
-        if is_provenance(path) and not (path in BESIDE and seen.kind == files.FILE):
+        if is_provenance(path) and not (path in BESIDE and seen.kind == plain_files.FILE):
             where = f"{served.name}/{path}"
             yield Finding(verdict=INTEGRITY, link=SERVED, where=where, what="was added or replaced", got=seen.kind)
 
@@ -109,4 +110,4 @@ def _smuggled(served: Served) -> Iterator[Finding]:
 def _entry(seen: Seen) -> dict[str, Any]:
     if seen.kind.startswith("symlink to "):
         return {"symlink": seen.kind.removeprefix("symlink to ")}
-    return {"sha256": files.digest_or_problem(seen), "bytes": seen.bytes}
+    return {"sha256": plain_files.digest_or_problem(seen), "bytes": seen.bytes}

@@ -1,4 +1,4 @@
-"""A provenance statement and a folder -> every way in which the folder's files are not those that it names.
+"""The comparison of files with what was recorded of them, and the check of a folder against its statement.
 
 Nothing of our records is needed, and nothing in the folder is trusted: links are named and never followed, names out of
 the statement are compared and never opened, and what is no ordinary file is not read.
@@ -7,17 +7,15 @@ the statement are compared and never opened, and what is no ordinary file is not
 from __future__ import annotations
 
 import dataclasses
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from components.digest import file_entry, is_provenance, manifest_digest
+from components.digest import is_provenance, manifest_digest
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE, SIGNATURE
 from pipeline.provenance.artifacts import checked_path
+from pipeline.provenance.plain_files import FILE, LINK, UNREADABLE, Seen, digest_or_problem
 from pipeline.provenance.statement import digest_of, manifest_of
 
 ENVELOPE: Final = SIGNATURE
@@ -26,10 +24,42 @@ ENVELOPE: Final = SIGNATURE
 BESIDE: Final = (PROVENANCE, ENVELOPE)
 """What may lie in a served version beside the files that its statement names."""
 
-MISSING, EXTRA, CHANGED, LINK, SPECIAL = "missing", "extra", "changed", "symlink", "not a file"
-NAME, STATEMENT = "unsafe name", "statement"
+MISSING, EXTRA, CHANGED, REPLACED = "missing", "extra", "changed", "replaced"
+SYMLINK, SPECIAL, NAME, STATEMENT = "symlink", "not a file", "unsafe name", "statement"
 
 Files = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A file that is not as recorded.
+
+    Attributes:
+      path: relative to the folder.
+      kind: `missing`, `extra`, `changed`, or `replaced` by what is no file, or another link.
+      recorded: its entry in the manifest; None of an extra one.
+      seen: what is there; None of a missing one.
+    """
+
+    path: str
+    kind: str
+    recorded: Mapping[str, Any] | None = None
+    seen: Seen | None = None
+
+
+def compare(recorded: Files, seen: Mapping[str, Seen]) -> Iterator[Difference]:
+    """Yield how files differ from what was recorded, in the order of their paths; waits for their digests."""
+    for path in sorted(recorded.keys() | seen.keys()):
+        wanted, found = recorded.get(path), seen.get(path)
+        if wanted is None or found is None:
+            yield Difference(path=path, kind=EXTRA if wanted is None else MISSING, recorded=wanted, seen=found)
+        elif found.kind != (FILE if "sha256" in wanted else f"{LINK}{wanted.get('symlink')}"):
+            yield Difference(path=path, kind=REPLACED, recorded=wanted, seen=found)
+        elif found.kind != FILE:
+            continue  # the link that was recorded
+        # The size first: a file of another size need not have been hashed.
+        elif found.bytes != wanted.get("bytes") or digest_or_problem(found) != wanted["sha256"]:
+            yield Difference(path=path, kind=CHANGED, recorded=wanted, seen=found)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,29 +83,52 @@ class Fault:
         return ": ".join(filter(None, (f"{self.path}: {self.what}", ", ".join(compared))))
 
 
-def compare(statement: Mapping[str, Any], folder: Path) -> tuple[Fault, ...]:
-    """Returns the faults of a folder, by path; none if it holds the statement's files and nothing else.
+def check(statement: Mapping[str, Any], seen: Mapping[str, Seen]) -> tuple[Fault, ...]:
+    """Return the faults of a folder, by path; none if it holds the statement's files and nothing else.
 
     Args:
-      statement: as `manifest.from_bytes` gives it.
-      folder: a served version, or a copy of one.
+      statement: as `parse_statement` gives it.
+      seen: what is in the folder, a served version or a copy of one, as `listing` gives it with all digests.
 
     Raises:
       EnvironmentProblem: if something in the folder cannot be read.
     """
-    faults = list(_of_statement(statement))
-    wanted = manifest_of(statement)
-    found = _listed(folder)
-    faults += [Fault(what=MISSING, path=path, wanted=_told(wanted[path])) for path in wanted if path not in found]
-    faults += [Fault(what=EXTRA, path=path) for path in found if path not in wanted and path not in BESIDE]
-    for path in found:
-        if path in wanted or path in BESIDE:
-            faults += _of_file(folder / path, path, wanted.get(path))
+    for path, one in seen.items():
+        if one.kind.startswith(UNREADABLE):
+            raise EnvironmentProblem("cannot read", where=path, got=one.kind)
+        if one.sha256 is not None:
+            one.sha256.result()
+    beside = [path for path in BESIDE if path in seen]
+    faults = [*_of_statement(statement)]
+    faults += [_replaced(path, seen[path], None) for path in beside if seen[path].kind != FILE]
+    model = {path: one for path, one in seen.items() if path not in BESIDE}
+    faults += [_fault(difference) for difference in compare(manifest_of(statement), model)]
     return tuple(sorted(faults, key=lambda fault: (fault.path, fault.what)))
 
 
-def _of_statement(statement: Mapping[str, Any]) -> Iterable[Fault]:
-    """Yields what is wrong with the statement's own list of files."""
+def _fault(difference: Difference) -> Fault:
+    wanted, seen, path = difference.recorded, difference.seen, difference.path
+    if wanted is None or seen is None:
+        return Fault(what=difference.kind, path=path, wanted=None if wanted is None else _told(wanted))
+    if difference.kind == REPLACED:
+        return _replaced(path, seen, _told(wanted))
+    found = {"sha256": digest_or_problem(seen), "bytes": seen.bytes}
+    return Fault(what=CHANGED, path=path, wanted=_told(wanted), found=_told(found))
+
+
+def _replaced(path: str, seen: Seen, wanted: str | None) -> Fault:
+    if seen.kind.startswith(LINK):
+        found = f"a link to {seen.kind.removeprefix(LINK)}"
+        return Fault(what=SYMLINK, path=path, wanted=wanted, found=found)
+    return Fault(what=SPECIAL, path=path, wanted=wanted)
+
+
+def _told(file: Mapping[str, Any]) -> str:
+    return f"SHA-256 {file['sha256']} of {file.get('bytes')} bytes"
+
+
+def _of_statement(statement: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what is wrong with the statement's own list of files."""
     names = [item["name"] for item in statement["subject"]]
     for name, times in Counter(names).items():
         if times > 1:
@@ -90,35 +143,3 @@ def _of_statement(statement: Mapping[str, Any]) -> Iterable[Fault]:
             yield Fault(what=NAME, path=name)
     if (found := manifest_digest(files)) != (told := digest_of(statement)):
         yield Fault(what=STATEMENT, path=".", wanted=f"tree digest {told}", found=found)
-
-
-def _of_file(path: Path, name: str, wanted: Mapping[str, Any] | None) -> list[Fault]:
-    """Returns the fault of one file, if any; with `wanted` None its bytes do not matter."""
-    told = None if wanted is None else _told(wanted)
-    try:
-        mode = os.lstat(path).st_mode
-        if stat.S_ISLNK(mode):
-            return [Fault(what=LINK, path=name, wanted=told, found=f"a link to {os.readlink(path)}")]
-        if not stat.S_ISREG(mode):
-            return [Fault(what=SPECIAL, path=name, wanted=told)]
-        found = wanted if wanted is None else file_entry(path)
-    except OSError as err:
-        raise EnvironmentProblem("cannot read", where=path, got=err.strerror) from err
-    return [] if found == wanted else [Fault(what=CHANGED, path=name, wanted=told, found=_told(found or {}))]
-
-
-def _told(file: Mapping[str, Any]) -> str:
-    return f"SHA-256 {file['sha256']} of {file.get('bytes')} bytes"
-
-
-def _listed(folder: Path) -> list[str]:
-    """Returns everything below `folder` that is not a folder, as relative paths; a folder that cannot be read raises."""
-
-    def fail(err: OSError) -> None:
-        raise EnvironmentProblem("cannot read", where=err.filename, got=err.strerror) from err
-
-    found = []
-    for inside, folders, files in os.walk(folder, onerror=fail):
-        links = [name for name in folders if os.path.islink(os.path.join(inside, name))]
-        found += [Path(inside, name).relative_to(folder).as_posix() for name in (*files, *links)]
-    return found

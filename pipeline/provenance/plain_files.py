@@ -1,7 +1,7 @@
-"""Paths -> what lies there, hashed in threads; a link is never followed and nothing but a plain file is ever opened.
+"""Reading, listing and hashing of files that nobody vouches for, in threads.
 
-`components.digest` makes the digests of what was just written; an audit cannot trust what it reads, so a link, a FIFO
-or a device in the place of a file is an answer here and not something to open.
+`components.digest` makes the digests of what was just written. Whoever checks a folder cannot trust what is in it, so a
+link, a FIFO or a device in the place of a file is an answer here, and never followed or opened.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,9 @@ SMALL: Final = 64 << 20
 
 THREADS: Final = 2
 """hashlib gives up the interpreter's lock; two threads already outrun a disk and leave time to the main one."""
+
+LINK: Final = "symlink to "
+UNREADABLE: Final = "a folder that cannot be read"
 
 _KINDS: Final = (
     (stat.S_ISLNK, "symlink"),
@@ -59,16 +62,6 @@ class Seen:
     sha256: concurrent.futures.Future[str] | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Mismatch:
-    """A file that is not as recorded."""
-
-    path: str
-    what: str
-    wanted: str | None = None
-    got: str | None = None
-
-
 class Hasher:
     """Hashes files in threads, each path once; a context manager.
 
@@ -92,14 +85,14 @@ class Hasher:
         self._pool.shutdown(cancel_futures=True)
 
     def start(self, path: str) -> concurrent.futures.Future[str]:
-        """Returns the SHA-256 of a plain file, to be known later; raises `NotPlain` then if it is none."""
+        """Return the SHA-256 of a plain file, to be known later; raises `NotPlain` then if it is none."""
         if path not in self._known:
             self.files += 1
             self._known[path] = self._pool.submit(self._digest, path)
         return self._known[path]
 
     def start_payload(self, path: Path, limit: int) -> concurrent.futures.Future[str]:
-        """Returns the SHA-256 of a data file's payload, to be known later; `payload_digest` says what it may raise."""
+        """Return the SHA-256 of a data file's payload, to be known later; `payload_digest` says what it may raise."""
         key = (str(path), limit)
         if key not in self._payloads:
             if str(path) not in self._known:
@@ -108,7 +101,7 @@ class Hasher:
         return self._payloads[key]
 
     def wait(self) -> None:
-        """Waits for all that was started, so that `bytes` counts it whether or not anybody asked for its digest."""
+        """Wait for all that was started, so that `bytes` counts it whether or not anybody asked for its digest."""
         concurrent.futures.wait([*self._known.values(), *self._payloads.values()])
 
     def _payload(self, path: Path, limit: int) -> str:
@@ -135,7 +128,7 @@ class Hasher:
 
 
 def open_plain(path: str | Path) -> int:
-    """Opens a plain file for reading and returns its descriptor.
+    """Open a plain file for reading and returns its descriptor.
 
     Raises:
       NotPlain: if it is missing, unreadable, or something else.
@@ -155,7 +148,7 @@ def open_plain(path: str | Path) -> int:
 
 
 def read_plain(path: str | Path) -> bytes:
-    """Returns the bytes of a plain file of sensible size.
+    """Return the bytes of a plain file of sensible size.
 
     Raises:
       NotPlain: as `open_plain`, and if it is larger than `SMALL`.
@@ -174,7 +167,7 @@ def read_plain(path: str | Path) -> bytes:
 
 
 def kind_of(path: str | Path) -> str | None:
-    """Returns what lies at a path: `file`, or another word; None if nothing does."""
+    """Return what lies at a path: `file`, or another word; None if nothing does."""
     try:
         return _kind(os.lstat(path).st_mode, path)
     except OSError:
@@ -182,7 +175,7 @@ def kind_of(path: str | Path) -> str | None:
 
 
 def link_on_the_way(root: Path, relative: str) -> str | None:
-    """Returns the first part of `relative`, a path below `root`, that is a symlink; None if none is."""
+    """Return the first part of `relative`, a path below `root`, that is a symlink; None if none is."""
     place = ""
     for name in relative.split("/"):
         place = f"{place}/{name}" if place else name
@@ -194,14 +187,14 @@ def link_on_the_way(root: Path, relative: str) -> str | None:
 def listing(
     folder: Path, hasher: Hasher | None = None, recorded: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Seen]:
-    """Returns {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
+    """Return {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
 
     A folder that is not there, or is a link, has nothing in it; a file in its place goes by its own name.
 
     Args:
       folder: its path.
       hasher: hashes the files; None if nothing is to be hashed.
-      recorded: what `compare` will be asked about; a file of another size, however large, need not be hashed for it.
+      recorded: what it will be compared with; a file of another size, however large, need not be hashed for that.
     """
     found: dict[str, Seen] = {}
     kind = kind_of(folder)
@@ -214,7 +207,7 @@ def listing(
         try:
             entries = _entries(folder / inside)
         except OSError as err:
-            found[inside or "."] = Seen(f"a folder that cannot be read ({err.strerror})")
+            found[inside or "."] = Seen(f"{UNREADABLE} ({err.strerror})")
             continue
         for entry in entries:
             path = f"{inside}/{entry.name}" if inside else entry.name
@@ -225,19 +218,8 @@ def listing(
     return dict(sorted(found.items()))
 
 
-def compare(recorded: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Seen]) -> Iterator[Mismatch]:
-    """Yields how files differ from what was recorded, in the order of their paths; waits for their digests."""
-    for path in sorted(recorded.keys() | seen.keys()):
-        if path not in recorded:
-            yield Mismatch(path=path, what="was added", wanted="no such file", got=_described(seen[path]))
-        elif path not in seen:
-            yield Mismatch(path=path, what="is missing", wanted=_wanted(recorded[path]), got="nothing")
-        else:
-            yield from _compare_file(path, recorded[path], seen[path])
-
-
 def digest_or_problem(seen: Seen) -> str:
-    """Returns a file's SHA-256, or in words what stands in the way."""
+    """Return a file's SHA-256, or in words what stands in the way."""
     if seen.kind != FILE or seen.sha256 is None:
         return seen.kind
     try:
@@ -246,37 +228,13 @@ def digest_or_problem(seen: Seen) -> str:
         return f"{err.what}: {err.got}"
 
 
-def _compare_file(path: str, recorded: Mapping[str, Any], seen: Seen) -> Iterator[Mismatch]:
-    if "sha256" not in recorded:
-        if seen.kind != f"symlink to {recorded.get('symlink')}":
-            yield Mismatch(path=path, what="was replaced", wanted=_wanted(recorded), got=_described(seen))
-    elif seen.kind != FILE:
-        yield Mismatch(path=path, what="was replaced", wanted=_wanted(recorded), got=seen.kind)
-    elif seen.bytes != recorded.get("bytes"):
-        yield Mismatch(
-            path=path, what="has another size", wanted=f"{recorded.get('bytes')} bytes", got=f"{seen.bytes} bytes"
-        )
-    elif (got := digest_or_problem(seen)) != recorded["sha256"]:
-        yield Mismatch(path=path, what="was changed", wanted=f"SHA-256 {recorded['sha256']}", got=got)
-
-
-def _wanted(recorded: Mapping[str, Any]) -> str:
-    if "sha256" in recorded:
-        return f"a file of {recorded.get('bytes')} bytes, SHA-256 {recorded['sha256']}"
-    return f"symlink to {recorded.get('symlink')}"
-
-
-def _described(seen: Seen) -> str:
-    return f"a file of {seen.bytes} bytes" if seen.kind == FILE else seen.kind
-
-
 def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return list(entries)
 
 
 def _seen(entry: os.DirEntry[str], hasher: Hasher | None, size: int | None) -> Seen:
-    """Returns what a folder's entry is, being hashed if it is a file of the given size, or of any with None."""
+    """Return what a folder's entry is, being hashed if it is a file of the given size, or of any with None."""
     status = entry.stat(follow_symlinks=False)
     kind = _kind(status.st_mode, entry.path)
     is_wanted = kind == FILE and size in (None, status.st_size)

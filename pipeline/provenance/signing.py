@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from pipeline.provenance import file_check, keys
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.file_check import ENVELOPE, Fault
 from pipeline.provenance.keys import PrivateKey, PublicKey
+from pipeline.provenance.plain_files import Hasher, Seen, listing
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import PREDICATE_TYPE, digest_of, manifest_of, parse_statement, statement_bytes
 from pipeline.root.paths import RunPaths
@@ -115,7 +117,7 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     """
     data = _read(folder, PROVENANCE)
     _clear(folder / ENVELOPE)
-    if faults := file_check.compare(_statement(data), folder):
+    if faults := file_check.check(_statement(data), _seen(folder)):
         found = "; ".join(map(str, faults))
         raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
     if not _has_signed(folder, key.public, data):
@@ -123,12 +125,13 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     return folder / ENVELOPE
 
 
-def verify(folder: Path, public_key: Path) -> SignatureCheck:
+def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = None) -> SignatureCheck:
     """Checks a served version, or a copy of it anywhere, against a public key.
 
     Args:
       folder: it alone is read, no records and no root.
       public_key: PEM file.
+      seen: what is in the folder, if it has been hashed already.
 
     Raises:
       BadInput: if there is no such folder, or no such key.
@@ -142,9 +145,16 @@ def verify(folder: Path, public_key: Path) -> SignatureCheck:
     except _Unverified as err:
         return SignatureCheck(path=folder, keyid=key.keyid, signed=False, digest=None, faults=(err.fault,))
     statement = _statement(signed)
-    faults = (*_beside(folder, signed), *file_check.compare(statement, folder))
+    faults = (*_beside(folder, signed), *file_check.check(statement, _seen(folder) if seen is None else seen))
     digest = digest_of(statement)
     return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults)
+
+
+def _seen(folder: Path) -> dict[str, Seen]:
+    with Hasher() as hasher:
+        seen = listing(folder, hasher)
+        hasher.wait()
+    return seen
 
 
 class _Unverified(Exception):

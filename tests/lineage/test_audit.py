@@ -17,13 +17,13 @@ from lineage.audited_root import ROWS, Builder, build
 from lineage.saved_model_bytes import saved_model
 
 from components.errors import BadInput, MnistTfxError
-from pipeline.audit import files, policy
+from pipeline.audit import policy
 from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
 from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS, exit_code
 from pipeline.cli.lineage.audit import audit as audit_command
 from pipeline.cli.lineage.head import head as head_command
 from pipeline.metadata.address import SqliteFile
-from pipeline.provenance import keys, signing
+from pipeline.provenance import keys, plain_files, signing
 from pipeline.provenance.ledger import Event, Head, read_ledger
 from pipeline.root.paths import RunPaths
 
@@ -415,6 +415,15 @@ def test_a_policy_may_ask_for_an_anchor(root):
     assert audit_version(root, None, kept).verdicts == ALL_PASS
 
 
+def test_a_signature_costs_no_second_hash_of_the_files(root, tmp_path, monkeypatch):
+    pair = keys.generate(tmp_path / "signer")
+    signing.sign(root / "serving" / "2", keys.load_private(pair.private, lambda: None))
+    hashers, new = [], plain_files.Hasher.__init__
+    monkeypatch.setattr(plain_files.Hasher, "__init__", lambda self: (hashers.append(self), new(self))[1])
+    assert audit_version(root, 2, AuditOptions(key=pair.public)).anchor.kind == "signature"
+    assert len(hashers) == 1
+
+
 def test_a_signature_is_an_anchor_and_a_wrong_one_a_finding(root, tmp_path):
     pairs = [keys.generate(tmp_path / name) for name in ("mine", "theirs")]
     signing.sign(root / "serving/2", keys.load_private(pairs[0].private, lambda: None))
@@ -443,8 +452,8 @@ def test_a_link_is_not_followed_and_a_fifo_is_not_waited_for(root, tmp_path):
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
 def test_what_is_no_plain_file_is_not_read(tmp_path, make):
     make(tmp_path / "x")
-    with pytest.raises(files.NotPlain, match="no plain file"):
-        files.read_plain(tmp_path / "x")
+    with pytest.raises(plain_files.NotPlain, match="no plain file"):
+        plain_files.read_plain(tmp_path / "x")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from pipeline.audit.evidence import Evidence
-from pipeline.audit.files import Hasher
 from pipeline.audit.ledger_check import push_behind
 from pipeline.audit.served import look_at
 from pipeline.cli.lineage.trace import trace as command
@@ -22,6 +21,7 @@ from pipeline.lineage.show import show
 from pipeline.lineage.trace import trace
 from pipeline.lineage.versions import recorded
 from pipeline.provenance import records
+from pipeline.provenance.plain_files import Hasher
 from pipeline.provenance.record_store import RecordChanged, RecordMissing
 from pipeline.provenance.serving_directory import ServingDirectory
 

@@ -19,8 +19,8 @@ from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import source
 from components.ingest.payload import payload_digest
 from components.untrusted import parse_object
-from pipeline.audit import files
 from pipeline.kubeflow.gather import mirror
+from pipeline.provenance import plain_files
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
 
@@ -50,7 +50,7 @@ def bring(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[s
             continue
         own = lineage.get(record.node)
         earlier = [folder for task, folder in mirror.folders(paths.root, record.run_id) if task == record.node]
-        found = [folder for folder in (own, *earlier) if folder is not None and files.kind_of(folder / name)]
+        found = [folder for folder in (own, *earlier) if folder is not None and plain_files.kind_of(folder / name)]
         if found and not any(_taken(folder, paths, name) for folder in found):
             raise EnvironmentProblem("the copy is not what was recorded", where=found[0] / name, hint=HINT)
 
@@ -70,7 +70,7 @@ def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
         shutil.copytree(origin / name, stage / name, symlinks=True)
         if not _holds(stage, name):
             return False
-        if files.kind_of(target) is not None:
+        if plain_files.kind_of(target) is not None:
             target.rename(stage / "old")
         (stage / name).rename(target)
     except OSError as err:
@@ -81,8 +81,8 @@ def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
 
 
 def _is_plain(place: Path, name: str) -> bool:
-    kinds = {one.kind for one in files.listing(place / name).values()}
-    return files.link_on_the_way(place, name) is None and kinds == {files.FILE}
+    kinds = {one.kind for one in plain_files.listing(place / name).values()}
+    return plain_files.link_on_the_way(place, name) is None and kinds == {plain_files.FILE}
 
 
 def _holds(place: Path, name: str) -> bool:
@@ -92,7 +92,7 @@ def _holds(place: Path, name: str) -> bool:
     folder = place / name
     check = _holds_schema if folder.name.startswith(_SCHEMA_PREFIX) else _holds_data
     try:
-        return check(folder, set(files.listing(folder)))
+        return check(folder, set(plain_files.listing(folder)))
     except (MnistTfxError, OSError, KeyError, TypeError):
         return False
 
@@ -120,6 +120,6 @@ def _holds_data(folder: Path, seen: set[str]) -> bool:
 def _notes_hold(file: Path) -> bool:
     """Whether the note on where the files came from can be read at all; nothing vouches for what it says."""
     try:
-        return isinstance(parse_object(files.read_plain(file), where=file).get("sources"), list)
+        return isinstance(parse_object(plain_files.read_plain(file), where=file).get("sources"), list)
     except BadInput:
         return False
