@@ -21,7 +21,7 @@ def asked(root):
         "payload_digests": DATA,
         "settings": {node: {"salt": ""} for node in nodes},
         "code": dict.fromkeys(nodes, CODE),
-        "schema": {"schema": made["schema"][0].sha256},
+        "schema": {channel: entries[0].sha256 for channel, entries in made.items()},
     }
 
 

@@ -93,6 +93,7 @@ def test_the_dependencies_are_what_went_into_the_model(provenance):
         "ExampleGen/examples",
         "StatisticsGen/statistics",
         "ReviewedSchema/schema",
+        "ReviewedSchema/reference",
         "ExampleValidator/anomalies",
         "SchemaGate/schema",
         "Transform/transform_graph",
