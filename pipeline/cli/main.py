@@ -1,6 +1,6 @@
 """The command line `mnist-tfx`: finds the command, turns known errors into one line and an exit code.
 
-Commands live in `pipeline.commands` and are imported when they are called: `--help` needs none of them.
+Commands live in modules of their own and are imported when they are called: `--help` needs none of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from typing import Any, Final, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from components.errors import ExitCode, MnistTfxError
 from pipeline.cli.parsing import Group
@@ -44,6 +45,14 @@ class LazyGroup(Group):
             command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, from the declaration, and the group's own options."""
+        named = [
+            CompletionItem(name, help=text) for name, (_, text) in self._lazy.items() if name.startswith(incomplete)
+        ]
+        # Not click.Group's, which imports every command for its line of help: four seconds instead of a third of one.
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands from the declaration, without importing them."""
         del ctx
@@ -62,6 +71,7 @@ COMMANDS: Final = {
     "kubeflow": ("pipeline.cli.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
     "report": ("pipeline.cli.report:report", "Write a page about a run, or about two side by side."),
     "doctor": ("pipeline.cli.doctor:doctor", "Check interpreter, packages, devices and disk."),
+    "completion": ("pipeline.cli.completion:completion", "Print the script that completes commands in a shell."),
 }
 
 

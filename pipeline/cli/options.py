@@ -68,7 +68,7 @@ def beam(command: Command) -> Command:
     """Adds `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
     engine = click.option(
         "--beam",
-        type=Checked(describe, name="engine", as_given=True),
+        type=Checked(describe, name="engine", as_given=True, usual=ENGINES),
         metavar="ENGINE",
         default=DIRECT,
         show_default=True,
@@ -115,7 +115,7 @@ def device(command: Command) -> Command:
     """Adds `--device`, `--strategy` and `--workers`: what the Trainers run on."""
     seen = click.option(
         "--device",
-        type=Checked(Device.parse, name="device", as_given=True),
+        type=Checked(Device.parse, name="device", as_given=True, usual=("auto", "cpu", "gpu")),
         metavar="auto|cpu|gpu|gpu:N",
         default=AUTO,
         show_default=True,
@@ -136,7 +136,7 @@ def device(command: Command) -> Command:
 
 
 def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    if HELP in given:
+    if HELP in given and not context.resilient_parsing:
         said = context.get_parameter_source("beam") is not click.core.ParameterSource.DEFAULT
         click.echo(describe(context.params["beam"] if said else None))
         context.exit()

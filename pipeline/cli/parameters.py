@@ -10,11 +10,12 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from components.errors import BadInput
 from components.ingest import spans
@@ -39,6 +40,8 @@ class Parameter(click.ParamType[Any], Generic[Value]):
     """What a parameter takes: text that `read` turns into a value, or refuses with the parameter's name."""
 
     name = "text"
+    files: str | None = None
+    """What a shell completes paths with, in click's words: `file`, which includes folders, or `dir`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Reads text; a default that is a value already stays as it is."""
@@ -55,6 +58,16 @@ class Parameter(click.ParamType[Any], Generic[Value]):
           BadInput: if it stands for none.
         """
         raise NotImplementedError
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what a shell may offer: the names that begin so, or else whatever kind of file the parameter takes."""
+        del ctx, param
+        names = [CompletionItem(name) for name in self.completions() if name.lower().startswith(incomplete.lower())]
+        return names or [CompletionItem(incomplete, type=self.files)] if self.files else names
+
+    def completions(self) -> Iterable[str]:
+        """Return the names that a shell offers."""
+        return ()
 
     def _text(self, text: str, where: str | None) -> str:
         if not text.strip():
@@ -102,15 +115,27 @@ class Checked(Parameter[Any]):
       name: of what it reads.
       as_given: whether the command takes the text itself, and the function only checks it.
       secret: whether the text may hold a password, and is never repeated.
+      usual: values that a shell offers; there may be others.
     """
 
     def __init__(
-        self, function: Callable[[str], Any], *, name: str, as_given: bool = False, secret: bool = False
+        self,
+        function: Callable[[str], Any],
+        *,
+        name: str,
+        as_given: bool = False,
+        secret: bool = False,
+        usual: Iterable[str] = (),
     ) -> None:
         self.function = function
         self.name = name
         self.as_given = as_given
         self.secret = secret
+        self.usual = usual
+
+    def completions(self) -> Iterable[str]:
+        """Return the usual values."""
+        return self.usual
 
     def read(self, text: str, where: str | None) -> Any:
         """Returns what the function makes of the text, or the text."""
@@ -135,6 +160,10 @@ class OneOf(Parameter[str]):
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = tuple(names)
+
+    def completions(self) -> Iterable[str]:
+        """Return the choices."""
+        return self.names
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the name as it is known."""
@@ -252,6 +281,7 @@ def _key_of(text: str) -> str:
 
 class _Path(Parameter[Path]):
     name = "path"
+    files = "file"
 
 
 class InputFile(_Path):
@@ -272,6 +302,7 @@ class InputFolder(_Path):
     """A folder that is there and can be read."""
 
     name = "folder"
+    files = "dir"
 
     def read(self, text: str, where: str | None) -> Path:
         """Returns its path, with all links resolved."""
@@ -331,6 +362,7 @@ class NewFolder(_Path):
     """A folder that is there, or can be made."""
 
     name = "folder"
+    files = "dir"
 
     def read(self, text: str, where: str | None) -> Path:
         """Returns its path, with all links resolved."""
@@ -369,9 +401,14 @@ class VersionOrFolder(Parameter[str]):
     """A served version by its number, or a folder that holds one."""
 
     name = "version or folder"
+    files = "dir"
 
     def __init__(self, *names: str) -> None:
         self.names = names
+
+    def completions(self) -> Iterable[str]:
+        """Return the names."""
+        return self.names
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the number as it is given, one of the names, or the folder's absolute path."""
@@ -390,6 +427,7 @@ class FileOrDigest(Parameter[str]):
     """A file or folder, or a SHA-256."""
 
     name = "file, folder or digest"
+    files = "file"
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the path, or the digest in lower case."""
@@ -408,6 +446,7 @@ class MetadataStore(Parameter[str]):
     """
 
     name = "URL or file"
+    files = "file"
 
     def __init__(self, *, new: bool) -> None:
         self.new = new
@@ -433,6 +472,13 @@ class Recipe(Parameter[str]):
     """A recipe's name, or its file."""
 
     name = "recipe"
+    files = "file"
+
+    def completions(self) -> Iterable[str]:
+        """Return the recipes that come with the package."""
+        from pipeline.config.recipe import recipe_names
+
+        return recipe_names()
 
     def read(self, text: str, where: str | None) -> str:
         """Returns the name, or the file's path."""

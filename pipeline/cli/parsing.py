@@ -133,6 +133,8 @@ class Group(click.Group):
           BadInput: if there is none.
         """
         known = self.list_commands(ctx)
+        if ctx.resilient_parsing:  # a shell completes a line: there is nobody to tell
+            return super().resolve_command(ctx, args)
         if args[0] not in known and not args[0].startswith("-"):
             hint = did_you_mean(closest(args[0], known, str.lower)) or f"`{ctx.command_path} --help` lists them"
             raise BadInput(f"No such command '{printable(args[0])}'; {hint}")

@@ -45,7 +45,7 @@ class _Verbs(LazyGroup):
         Raises:
           BadInput: if there is none, or none any more.
         """
-        if args[0] in MOVED:
+        if args[0] in MOVED and not ctx.resilient_parsing:
             raise BadInput(f"No such command '{args[0]}'; `{ctx.command_path} {MOVED[args[0]]}` answers that now")
         return super().resolve_command(ctx, args)
 
