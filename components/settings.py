@@ -66,7 +66,12 @@ class Section(BaseModel):
 
 
 class HashSplit(Section):
-    """Shares of the training part that the hash of the pixels moves to validation, and to test where none is official."""
+    """A split by the hash of the pixels, which puts equal images on the same side.
+
+    Attributes:
+      validation: share of the training part that becomes validation.
+      test: share that becomes test, where the data bring no test part.
+    """
 
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     test: Fraction = 0.2
@@ -99,7 +104,8 @@ class DataSettings(Section):
       pixel_max: the largest value a pixel may have (255 for bytes, 16 for UCI optdigits).
       label_count: number of classes; labels are 0 to label_count - 1.
       label: where a CSV row has its label: `auto` (the end column that can be one), `first`, `last`, or a header's name.
-      split: how rows become train, validation and test.
+      split: how rows become train, validation and test: `tail:N` makes the last N training rows validation, `rows:A,B`
+        takes A rows for train and validation and the next B for test; a section cuts by the hash of the pixels.
     """
 
     shape: Annotated[tuple[Side, Side], Field(description="[height, width]")]
@@ -131,9 +137,16 @@ class TransformSettings(Section):
 
 
 class OptimizerSettings(Section):
-    """An optimiser by its Keras name, with its learning-rate schedule.
+    """An optimiser of Keras, with its learning-rate schedule.
 
-    `cosine` decays to zero over the whole training; `warmup_epochs` of linear rise come first.
+    Attributes:
+      name: of the optimiser, as Keras has it.
+      learning_rate: the highest of the training.
+      schedule: `cosine` decays to zero over the whole training.
+      warmup_epochs: of linear rise, before the schedule.
+      weight_decay: decoupled from the gradients, as Keras applies it.
+      momentum: of `sgd` and `rmsprop`.
+      clip_norm: largest norm of all gradients together; null clips nothing.
     """
 
     name: Literal["adam", "adamw", "adadelta", "adagrad", "sgd", "rmsprop", "nadam"] = "adam"
@@ -155,6 +168,9 @@ class TrainingSettings(Section):
     """What both trainings share.
 
     Attributes:
+      optimizer: the optimiser and its schedule.
+      batch: rows of a step, of all devices together.
+      epochs: passes over the training rows.
       min_steps: of the optimiser; where `epochs` give fewer, there are more epochs, so that a small part of the data
         is trained on for as long as all of it.
       patience: epochs without a better validation loss before training stops; null never stops early.
@@ -189,7 +205,16 @@ class TrainingSettings(Section):
 
 
 class AutoencoderSettings(TrainingSettings):
-    """A symmetric dense autoencoder: `layers` down to `latent`, and the same widths in reverse up again."""
+    """A symmetric dense autoencoder: `layers` down to `latent`, and the same widths in reverse up again.
+
+    Attributes:
+      layers: widths of the encoder's layers, from the pixels down.
+      latent: width of the bottleneck.
+      activation: of `layers`, in both halves.
+      latent_activation: of the bottleneck.
+      output_activation: of the reconstruction; scaled pixels are from 0 to 1 with `minmax` alone.
+      loss: of the reconstruction against the scaled image.
+    """
 
     layers: Annotated[tuple[Width, ...], Field(max_length=100)] = (128,)
     latent: Width = 32
@@ -253,6 +278,7 @@ class ClassifierSettings(TrainingSettings):
       dropout: after each dense layer.
       output_activation: `softmax` gives probabilities; the outputs of `tanh` are fitted to one-hot labels by `mse`.
       loss: `clipped_crossentropy` counts each label's probability and its complement, kept away from 0 and 1.
+      label_smoothing: share of each one-hot label that is spread over all classes.
       augmentation: of the training images; null moves nothing.
       retrain: whether, after the choice on validation, the network is trained anew on train and validation together,
         for the number of epochs that was kept.
@@ -299,6 +325,12 @@ class DriftThresholds(Section):
     """Largest allowed distance of a split from the reviewed reference profile (see `components.schema_gate`).
 
     Null takes the threshold that was calibrated for the geometry and is stored beside its schema.
+
+    Attributes:
+      rows: between the means of an image row.
+      columns: between the means of an image column.
+      pixels: between the means of a pixel.
+      classes: between the shares of a class.
     """
 
     rows: Distance | None = None
@@ -308,7 +340,16 @@ class DriftThresholds(Section):
 
 
 class GateSettings(Section):
-    """Policies of the schema gate: each count either stops the run, is shown as a warning, or is not looked at."""
+    """Policies of the schema gate: each count either stops the run, is shown as a warning, or is not looked at.
+
+    Attributes:
+      drift: distance of a split from the reviewed reference.
+      skew: distance of two splits from each other.
+      conflicts: equal images with different labels.
+      leaks: images of the test split that are in train or validation as well.
+      duplicates: equal rows within a split.
+      thresholds: of drift, in place of the calibrated ones.
+    """
 
     drift: Action = "refuse"
     skew: Action = "refuse"
@@ -342,8 +383,21 @@ SHARED: Final = ("seed", "deterministic", "strategy", "precision", "jit")
 class Settings(Section):
     """All sections of one resolved recipe, profile and overrides applied.
 
-    What `SHARED` names is, at the top, the default of both trainings' own. Where `autoencoder` is null, the graph
-    has no such node, and the classifier sees the scaled images.
+    Attributes:
+      version: of this format.
+      name: of the pipeline; one root holds one.
+      seed: default of both trainings' own.
+      deterministic: default of both trainings' own.
+      strategy: default of both trainings' own.
+      precision: default of both trainings' own.
+      jit: default of both trainings' own.
+      data: what the files hold.
+      transform: how pixels are scaled.
+      autoencoder: the first network; where it is null, the graph has no such node, and the classifier sees the scaled
+        images.
+      classifier: the second network.
+      gates: what stops a run before anything is trained.
+      evaluation: what a model has to reach.
     """
 
     version: Literal[1] = 1

@@ -37,6 +37,8 @@ class Shown:
     text: str
     marks: frozenset[str]
     exit_code: int
+    output: tuple[str, ...] = ()
+    """What the page says that it printed; `...` stands for more lines."""
 
     @property
     def arguments(self) -> list[str]:
@@ -75,11 +77,13 @@ class Block:
         if self.language not in ("sh", "console"):
             return
         joined = self.text.replace("\\\n", "")
-        for line in joined.splitlines():
-            command = line if self.language == "sh" else line.removeprefix("$ ") if line.startswith("$ ") else ""
+        parts = re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:] if self.language == "console" else joined.splitlines()
+        for part in parts:
+            command, *output = part.splitlines() or [""]
             if command.strip() and not command.startswith("#"):
                 found = EXIT.search(command)
-                yield Shown(self.page, self.line, command, self.marks, int(found[1]) if found else 0)
+                code = int(found[1]) if found else 0
+                yield Shown(self.page, self.line, command, self.marks, code, tuple(filter(str.strip, output)))
 
 
 def pages() -> list[Path]:

@@ -128,11 +128,12 @@ def _section(name: str, section: type[Section]) -> str:
     about, _, _ = inspect.cleandoc(section.__doc__ or "").partition("\nAttributes:\n")
     meanings = _attributes(section)
     schema = section.model_json_schema()
-    rows = "".join(
-        f"| `{f'{name}.{key}'.lstrip('.')}` | {_type(schema['properties'][key], schema)} | {_default(schema, key)} | "
-        f"{meanings.get(key, '')} |\n"
-        for key in section.model_fields
-    )
+    rows = ""
+    for key in section.model_fields:
+        dotted = f"{name}.{key}".lstrip(".")
+        section_of_it = f"[a section](#{dotted.replace('.', '')})"
+        value = _type(schema["properties"][key], schema).replace("a section", section_of_it)
+        rows += f"| `{dotted}` | {value} | {_default(schema, key)} | {meanings.get(key, '')} |\n"
     heading = f"`{name}`" if name else "Top level"
     return f"\n## {heading}\n\n{about.strip()}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}"
 

@@ -10,6 +10,7 @@ from pipeline.cli.parameters import OneOf
 from pipeline.stages import STAGES
 
 README_LINES = 120
+LARGEST_PICTURE = 100_000
 COMMANDS = [(path, command) for path, command in reference.commands() if not isinstance(command, click.Group)]
 SHOWN = [shown for page in pages.pages() for block in pages.blocks(page) for shown in block.commands()]
 OURS = [shown for shown in SHOWN if shown.text.startswith("mnist-tfx ")]
@@ -39,6 +40,12 @@ def test_every_recipe_key_is_in_the_reference():
     text = (reference.FOLDER / "recipe-keys.md").read_text()
     assert [key for key in reference.recipe_keys() if f"\n| `{key}` | " not in text] == []
     assert "classifier.convolutions.kernel" in reference.recipe_keys()
+
+
+def test_every_recipe_key_has_a_meaning():
+    assert [
+        line for line in reference.recipe_keys_page().splitlines() if line.startswith("| `") and "|  |" in line
+    ] == []
 
 
 @by_page
@@ -90,6 +97,7 @@ def test_the_readme_is_short_and_shows_both_pages():
     assert len(text.splitlines()) <= README_LINES
     for picture in ("flow.svg", "report.png", "lineage.png"):
         assert f"docs/pictures/{picture}" in text
+        assert (PROJECT / "docs" / "pictures" / picture).stat().st_size < LARGEST_PICTURE
 
 
 def test_every_page_of_the_documents_is_linked_from_their_index():
