@@ -136,6 +136,12 @@ def test_a_version_and_itself_are_the_same_bytes(served):
     assert found.sections == ()
 
 
+def test_another_baseline_is_a_fact_by_itself_and_neither_a_setting_nor_a_cause(served):
+    found = compared(served, Baseline=replaced(parameters={"baseline_digest": "f" * 64}))
+    assert [(change.key, change.new) for change in section(found, "baseline").changes] == [("sha256", "f" * 64)]
+    assert causes(found) == []
+
+
 def test_other_versions_of_the_same_bytes_are_called_so(served):
     found = compared(served, salt="bytes of 2")
     assert found.same_bytes

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from pipeline import stages
 from pipeline.provenance import parameters
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.stages import CLASSIFIER, INGEST, REVIEWED_SCHEMA
@@ -16,7 +17,7 @@ FILES, GIT, BASELINE = "files", "git", "baseline"
 _NOT_SETTINGS: Final = frozenset(
     {f"{INGEST}.{name}" for name in ("input_base", "input_fingerprint", "source", "form", "span")}
     | {f"{REVIEWED_SCHEMA}.{name}" for name in ("schema_sha256", "source", "geometry")}
-    | {f"{BASELINE}.baseline_digest"}
+    | {f"{stages.BASELINE}.baseline_digest"}
 )
 """Properties that stand for data, schema and baseline, which are compared by themselves."""
 
@@ -47,7 +48,7 @@ def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
         yield from ((SCHEMA, path, file["sha256"]) for path, file in _files(record).items() if "sha256" in file)
     if record.node == CLASSIFIER:
         yield from ((GIT, k, v) for k, v in dataclasses.asdict(record.git).items())
-    if record.node == BASELINE:
+    if record.node == stages.BASELINE:
         yield BASELINE, "sha256", record.parameters.get("baseline_digest")
 
 
