@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 LARGEST: Final = 255
 """Of a byte: what image files, unlike some data files, scale white to."""
 
-_TURNS: Final = (
-    ("", 0, False),
-    ("transposed", 1, True),
-    ("turned by 90 degrees", 1, False),
-    ("turned by 180 degrees", 2, False),
-    ("turned by 270 degrees", 3, False),
-    ("mirrored", 0, True),
-    ("upside down", 2, True),
-    ("transposed and turned by 180 degrees", 3, True),
-)
-"""What is done to a picture: quarter turns, anticlockwise, of the picture or of its mirror image."""
+_TURNS: Final = {
+    "transposed": "transposed (columns written as rows)",
+    "turned by 90 degrees": "turned by 90 degrees to the left",
+    "turned by 180 degrees": "turned by 180 degrees",
+    "turned by 270 degrees": "turned by 90 degrees to the right",
+    "mirrored": "mirrored left to right",
+    "upside down": "mirrored top to bottom",
+    "transposed and turned by 180 degrees": "transposed and turned by 180 degrees",
+}
+"""{how an answer says it: name of the turn in `components.schema_gate.cause`}."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,12 @@ class Lookalike:
         return f"not these pixels, but the same {self.how} are in the data: {self.occurrence}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         return {"how": self.how, "rows_digest": self.rows_digest, **self.occurrence.to_dict()}
 
 
 def find(indexes: Sequence[tuple[RowIndex, int]], pictures: Sequence[Picture]) -> list[Lookalike]:
-    """Returns the first row that each picture is another form of; a picture of one value is passed over.
+    """Return the first row that each picture is another form of; a picture of one value is passed over.
 
     Args:
       indexes: of data sets with the pictures' size, each with its largest pixel value.
@@ -76,13 +75,16 @@ def find(indexes: Sequence[tuple[RowIndex, int]], pictures: Sequence[Picture]) -
 
 
 def _forms(values: NDArray[np.uint8], pixel_max: int) -> Iterator[tuple[str, Picture]]:
-    import numpy as np
+    from components.schema_gate.cause import MIRRORS, TURNS  # brings numpy
 
+    turns = {how: {**MIRRORS, **TURNS}[name] for how, name in _TURNS.items()}
     for tone, toned in _tones(values, pixel_max):
-        for turn, quarters, mirrored in _TURNS:
-            turned = np.rot90(np.fliplr(toned) if mirrored else toned, quarters)
-            if turned.shape == values.shape and (tone or turn):
-                yield ", ".join(filter(None, (tone, turn))), Picture.of(turned)
+        if tone:
+            yield tone, Picture.of(toned)
+        for how, turn in turns.items():
+            turned = turn(toned)
+            if turned.shape == values.shape:
+                yield f"{tone}, {how}" if tone else how, Picture.of(turned)
 
 
 def _tones(values: NDArray[np.uint8], pixel_max: int) -> Iterator[tuple[str, NDArray[Any]]]:
