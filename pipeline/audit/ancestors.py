@@ -1,4 +1,4 @@
-"""The records behind a version -> every way in which they, the artifacts and the data copies differ from one another."""
+"""The check of what is behind a version: records, artifacts and data copies against one another."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class Folder:
 
 
 def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
-    """Returns the artifacts that the records made; their files are still being hashed."""
+    """Return the artifacts that the records made; their files are still being hashed."""
     made = [entry for record in known.values() for entries in record.outputs.values() for entry in entries]
     return tuple(_folder(root, ARTIFACT, entry.path, entry.files, hasher) for entry in made)
 
 
 def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
-    """Returns the copies of data and schema that the records read; their files are still being hashed.
+    """Return the copies of data and schema that the records read; their files are still being hashed.
 
     The records behind the version bind payloads, not the files that hold them, so every payload is digested again.
     A run's record would tell the files' digests, but nothing binds it: whoever can write to the ledger can append one.
@@ -88,7 +88,7 @@ def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
 
 
 def check_records(known: Known) -> Iterator[Finding]:
-    """Yields where a record contradicts itself or the one that made what it read."""
+    """Yield where a record contradicts itself or the one that made what it read."""
     for hash_, record in known.items():
         where = f"{record_path(hash_)} ({record.node})"
         for what, wanted, got in _contradictions(record):
@@ -98,7 +98,7 @@ def check_records(known: Known) -> Iterator[Finding]:
 
 
 def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
-    """Yields what pods did more than once in a run that is on the path: an attempt is told, anything else is wrong.
+    """Yield what pods did more than once in a run that is on the path: an attempt is told, anything else is wrong.
 
     A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
     record on the path says what has to lie, and is compared with that one alone.
@@ -125,7 +125,7 @@ def _stray(where: str, node: str, counting: str) -> Finding:
 
 
 def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
-    """Yields the files of artifacts that are not as recorded; waits for the hashing."""
+    """Yield the files of artifacts that are not as recorded; waits for the hashing."""
     for folder in folders:
         if folder.linked is not None:
             yield _linked(folder)
@@ -135,7 +135,7 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
-    """Yields the copies of data and schema that are not what was recorded; waits for the hashing."""
+    """Yield the copies of data and schema that are not what was recorded; waits for the hashing."""
     for folder in folders:
         if folder.linked is not None:
             yield _linked(folder)
@@ -193,7 +193,7 @@ def _broken_edges(record: ExecutionRecord, known: Known) -> Iterator[tuple[str, 
 
 
 def _inputs_of(record: ExecutionRecord) -> str | None:
-    """Returns the folder of copies that an execution read, relative to the root."""
+    """Return the folder of copies that an execution read, relative to the root."""
     asked = record.parameters.get("input_base" if DATA in record.extra else "source")
     is_reader = DATA in record.extra or "schema_sha256" in record.parameters
     try:
@@ -203,7 +203,7 @@ def _inputs_of(record: ExecutionRecord) -> str | None:
 
 
 def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
-    """Returns {name: entry}: payload and size of a data file; an imported schema's as its artifacts have it."""
+    """Return {name: entry}: payload and size of a data file; an imported schema's as its artifacts have it."""
     data = record.extra.get(DATA)
     if data is None:
         made = [entry for entries in record.outputs.values() for entry in entries]
@@ -229,7 +229,7 @@ def _data_mismatch(
 
 
 def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
-    """Compares the note on where the copies came from; its paths are for people, and nothing vouches for them."""
+    """Compare the note on where the copies came from; its paths are for people, and nothing vouches for them."""
     try:
         told = parse_object(plain_files.read_plain(folder / SOURCES), where=SOURCES, error=plain_files.NotPlain)
         noted = _NOTES.read(told, what="cannot be read", where=SOURCES, error=plain_files.NotPlain)["sources"]

@@ -1,4 +1,4 @@
-"""A served directory or version -> its audit; this is where the checks are put in order."""
+"""The audit of a served directory or version: the checks, in order."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ DEFAULTS = AuditOptions()
 
 
 def audit_version(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Audit:
-    """Audits a served version of a root, by default the newest.
+    """Audit a served version of a root, by default the newest.
 
     Raises:
       BadInput: if it is not there.
@@ -92,7 +92,7 @@ def audit_version(root: Path, version: int | None = None, options: AuditOptions 
 
 
 def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
-    """Audits every version in the serving directory; what several of them share is read and hashed once.
+    """Audit every version in the serving directory; what several of them share is read and hashed once.
 
     The metadata store is compared with all records that the ledger commits, not with those behind the versions alone.
 
@@ -111,7 +111,7 @@ def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader 
 
 
 def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
-    """Audits a served directory: with its root if it lies in one, and else by its manifest alone.
+    """Audit a served directory: with its root if it lies in one, and else by its manifest alone.
 
     Raises:
       BadInput: if it is no directory.
@@ -130,7 +130,7 @@ def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
 
 
 def _versions(paths: RunPaths) -> list[ServedVersion]:
-    """Returns whatever TF Serving may take for a version: folders, and links, behind which nothing is read.
+    """Return whatever TF Serving may take for a version: folders, and links, behind which nothing is read.
 
     Raises:
       BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
@@ -142,7 +142,7 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
 
 
 def _missing(paths: RunPaths) -> tuple[int, ...]:
-    """Returns the versions that were pushed and are not there, as far as the ledger can be read."""
+    """Return the versions that were pushed and are not there, as far as the ledger can be read."""
     try:
         return ServingDirectory.of(paths).missing
     except EnvironmentProblem:
@@ -150,7 +150,7 @@ def _missing(paths: RunPaths) -> tuple[int, ...]:
 
 
 def _foreign_alone(paths: RunPaths) -> Audit:
-    """Returns the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
+    """Return the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
     found = foreign.strangers(paths)
     open_verdicts: tuple[str, ...] = (COMPLETENESS, POLICY)
     if not found:
@@ -161,7 +161,7 @@ def _foreign_alone(paths: RunPaths) -> Audit:
 
 
 def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = None) -> Audit | None:
-    """Returns the audit of a version, by default in the serving directory, that lies behind a symlink; None if none.
+    """Return the audit of a version, by default in the serving directory, that lies behind a symlink; None if none.
 
     Nothing behind a link is read: neither versions nor bytes.
     """
@@ -311,7 +311,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
 def _compared_with_store(
     session: _Session, known: ancestors.Known
 ) -> tuple[metadata_check.Compared, tuple[Finding, ...]]:
-    """Returns how the store compares with the records behind a version, and what it says otherwise of all others."""
+    """Return how the store compares with the records behind a version, and what it says otherwise of all others."""
     if session.others is None:
         stored = session.witness.check(known)
         elsewhere = "other executions in the metadata store"
@@ -338,7 +338,7 @@ def _scopes(counts: Counts, policy: Policy, left_out: str | None) -> dict[str, S
 
 
 def _check_baselines(evidence: Evidence, artifacts: tuple[ancestors.Folder, ...], hasher: Hasher) -> Iterator[Finding]:
-    """Yields where the manifest that came along with a baseline is not the one it was served with.
+    """Yield where the manifest that came along with a baseline is not the one it was served with.
 
     The artifact's record covers the model alone; the manifest follows from records of its own.
     """
@@ -380,7 +380,7 @@ def _audit_alone(folder: Path, options: AuditOptions) -> Audit:
 def _anchor(
     evidence: Evidence, served: Served, push: Push | None, options: AuditOptions
 ) -> tuple[Anchor, tuple[Finding, ...]]:
-    """Returns the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
+    """Return the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
     anchor, findings = _signature(served, options)
     if options.head is None:
         return anchor, findings
@@ -446,7 +446,7 @@ def _recorded(paths: RunPaths) -> Address | None:
 
 
 def _damaged_identity(paths: RunPaths) -> Iterator[Finding]:
-    """Yields what is wrong with a `root.json`; a root without one, such as a cluster's volume, is audited all the same."""
+    """Yield what is wrong with a `root.json`; a root without one, such as a cluster's volume, is audited all the same."""
     if not os.path.lexists(paths.identity):
         return
     try:
@@ -456,6 +456,6 @@ def _damaged_identity(paths: RunPaths) -> Iterator[Finding]:
 
 
 def _places(paths: RunPaths) -> tuple[str, ...]:
-    """Returns where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
+    """Return where the root lies and, if it was moved since a run last wrote to it, where it lay then."""
     noted = identity.place(paths.identity)
     return tuple(dict.fromkeys(str(place) for place in (paths.root, noted) if place is not None))

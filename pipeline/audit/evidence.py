@@ -1,7 +1,8 @@
-"""A root -> its witnesses: the ledger's lines and the records by hash, read once, with what is wrong with them.
+"""The witnesses of a root: the ledger's lines and the records by hash, read once, with what is wrong with them.
 
-A broken link must not hide the others. So nothing here raises: a line or record that does not hold is a finding, and
-what can still be read is read.
+A broken link must not hide the others. So nothing here raises, and records and ledger are not read by `record_store` and
+`read_ledger`, which stop at what they cannot trust and follow a link: a line or record that does not hold is a finding,
+and what can still be read is read.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LEDGER, RECORD = "ledger", "record"
 
 
 def record_path(known: str) -> str:
-    """Returns a record's file relative to the root."""
+    """Return a record's file relative to the root."""
     return f"records/{known}.json"
 
 
@@ -52,36 +53,36 @@ class Evidence:
         return self.paths.root
 
     def record(self, known: str) -> Record | Finding:
-        """Returns the record that goes by a hash, or why there is none."""
+        """Return the record that goes by a hash, or why there is none."""
         if known not in self._records:
             self._records[known] = _read_record(self.paths.records, known)
         return self._records[known]
 
     def records(self, hashes: Iterable[str]) -> Iterator[tuple[str, Record]]:
-        """Yields those of the records that can be read."""
+        """Yield those of the records that can be read."""
         for known in dict.fromkeys(hashes):
             record = self.record(known)
             if not isinstance(record, Finding):
                 yield known, record
 
     def runs(self) -> Iterator[tuple[str, RunRecord]]:
-        """Yields the runs that the ledger names, oldest first."""
+        """Yield the runs that the ledger names, oldest first."""
         named = [line.record for line in self.chain.lines if line.event == Event.RUN and line.record is not None]
         yield from ((known, record) for known, record in self.records(named) if isinstance(record, RunRecord))
 
     def committed(self) -> dict[str, ExecutionRecord]:
-        """Returns the executions that the ledger commits, oldest first, as far as their records can be read."""
+        """Return the executions that the ledger commits, oldest first, as far as their records can be read."""
         named = [line.record for line in self.chain.lines if line.event == Event.COMMIT and line.record is not None]
         return {known: record for known, record in self.records(named) if isinstance(record, ExecutionRecord)}
 
     def collected(self) -> frozenset[str]:
-        """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
+        """Return the paths of the artifacts that were removed on purpose, relative to the root."""
         lines = [line for line in self.chain.lines if line.event == Event.COLLECTED]
         named = [line.details.get("paths") for line in lines]
         return frozenset(path for paths in named if isinstance(paths, list) for path in paths if isinstance(path, str))
 
     def version_of(self, sha256: str) -> int | None:
-        """Returns the newest version that was pushed with a model digest."""
+        """Return the newest version that was pushed with a model digest."""
         pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
         found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
         return found[-1] if found and isinstance(found[-1], int) else None
@@ -160,7 +161,7 @@ def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
 
 
 def _readable(data: bytes) -> tuple[Line, ...]:
-    """Returns what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
+    """Return what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
     found = []
     for text in data.split(b"\n"):
         with contextlib.suppress(EnvironmentProblem):

@@ -1,4 +1,4 @@
-"""What an audit found -> verdicts, and the words and JSON that say so."""
+"""Findings and verdicts of an audit, and the words and JSON that say so."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Finding:
         return printable(text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the finding as JSON values."""
+        """Return the finding as JSON values."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def of(err: MnistTfxError, verdict: str, link: str, where: str) -> Finding:
-        """Returns what a known error says, about `where`."""
+        """Return what a known error says, about `where`."""
         wanted, got = (None if value is None else str(value) for value in (err.wanted, err.got))
         return Finding(verdict=verdict, link=link, where=where, what=err.what, wanted=wanted, got=got)
 
@@ -134,7 +134,7 @@ class Audit:
         return {verdict: _verdict(f.level for f in self.findings if f.verdict == verdict) for verdict in VERDICTS}
 
     def first(self, verdict: str) -> Finding | None:
-        """Returns the first broken link of a verdict."""
+        """Return the first broken link of a verdict."""
         broken = [finding for finding in self.findings if finding.verdict == verdict]
         return next((finding for finding in broken if finding.level == FAIL), next(iter(broken), None))
 
@@ -148,7 +148,7 @@ class Audit:
         return self.result == PASS or (allow_unknown and self.result == UNKNOWN)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the answer as JSON values."""
+        """Return the answer as JSON values."""
         return {
             "version": self.version,
             "path": self.path,
@@ -163,7 +163,7 @@ class Audit:
 
 
 def exit_code(audits: Iterable[Audit], *, allow_unknown: bool = False) -> ExitCode:
-    """Returns how an audit of several versions ends: any FAIL is a finding, and else any UNKNOWN is no answer."""
+    """Return how an audit of several versions ends: any FAIL is a finding, and else any UNKNOWN is no answer."""
     found = {audit.result for audit in audits}
     if FAIL in found:
         return ExitCode.FINDINGS

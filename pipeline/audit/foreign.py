@@ -1,4 +1,4 @@
-"""A serving directory -> findings about what TF Serving would take for a version and no push made, and about what is gone.
+"""Findings about what TF Serving would take for a version and no push made, and about what is gone.
 
 Somebody may have unpacked 10,000 folders there: each kind is looked at once for all audits of a root, a few entries are
 named, and the others are counted.

@@ -1,4 +1,4 @@
-"""Ledger and records -> every way in which they disagree about what was done, in which order, and what is served."""
+"""The check of the ledger: what was done, in which order, and what is served, against the records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _UNFINISHED: Final = ".new-"
 
 
 def reused(evidence: Evidence) -> Mapping[str, frozenset[str]]:
-    """Returns {record: runs that had its outputs cached}."""
+    """Return {record: runs that had its outputs cached}."""
     found: dict[str, set[str]] = collections.defaultdict(set)
     for _, run in evidence.runs():
         for node in run.nodes:
@@ -45,7 +45,7 @@ def reused(evidence: Evidence) -> Mapping[str, frozenset[str]]:
 
 
 def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:
-    """Yields that the ledger no longer holds a head that was kept elsewhere: its tail was cut, or it was rewritten."""
+    """Yield that the ledger no longer holds a head that was kept elsewhere: its tail was cut, or it was rewritten."""
     try:
         evidence.chain.expect(head)
     except LedgerBroken as err:
@@ -54,7 +54,7 @@ def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:
 
 
 def push_behind(evidence: Evidence, served: Served, pushes: tuple[Push, ...]) -> Push | None:
-    """Returns the push that what is served came from, by what its manifest says; None if there was no push.
+    """Return the push that what is served came from, by what its manifest says; None if there was no push.
 
     A number can be in the ledger more than once: of a push of bytes that are served already, or of one to a serving
     volume that has been replaced since.
@@ -71,7 +71,7 @@ def push_behind(evidence: Evidence, served: Served, pushes: tuple[Push, ...]) ->
 def check_push(
     evidence: Evidence, version: int, served: Served, pushes: tuple[Push, ...], push: Push | None
 ) -> Iterator[Finding]:
-    """Yields where the ledger's pushes and what is served disagree: nothing recorded, or another version's bytes."""
+    """Yield where the ledger's pushes and what is served disagree: nothing recorded, or another version's bytes."""
     if push is None:
         yield Finding(
             verdict=COMPLETENESS,
@@ -91,7 +91,7 @@ def check_push(
 
 
 def check_run(version: int, pushes: tuple[Push, ...], push: Push | None, wanted: str) -> Iterator[Finding]:
-    """Yields that a version came from other bytes than one certain push, whose record has the hash `wanted`."""
+    """Yield that a version came from other bytes than one certain push, whose record has the hash `wanted`."""
     own = [one for one in pushes if one.record == wanted]
     if push is not None and push.sha256 not in [one.sha256 for one in own]:
         yield Finding(
@@ -105,7 +105,7 @@ def check_run(version: int, pushes: tuple[Push, ...], push: Push | None, wanted:
 
 
 def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], push: Push) -> Iterator[Finding]:
-    """Yields that a number was given to different bytes.
+    """Yield that a number was given to different bytes.
 
     A local root has one serving directory, in which no number is given out twice: something was rewritten. Pods push to
     a volume, which may be another one at the same path the next time, and nothing that they record tells the two apart.
@@ -132,7 +132,7 @@ def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], pu
 
 
 def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> Iterator[Finding]:
-    """Yields where the record of the push is not about this version, these bytes, or this manifest."""
+    """Yield where the record of the push is not about this version, these bytes, or this manifest."""
     record = behind.records.get(str(push.record))
     if record is None:
         return  # said already
@@ -157,9 +157,9 @@ def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> It
 
 
 def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
-    """Yields that the manifest is not the one that follows from the records behind it.
+    """Yield that the manifest is not the one that follows from the records behind it.
 
-    It follows from them byte for byte (`manifest.statement`), so that an edit anywhere in it shows.
+    It follows from them byte for byte (`build_statement`), so that an edit anywhere in it shows.
     """
     if not served.statement or behind.findings:
         return  # said already, or nothing to derive it from
@@ -196,7 +196,7 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
 
 
 def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
-    """Yields the records behind the version that no line commits, and commits that are about something else."""
+    """Yield the records behind the version that no line commits, and commits that are about something else."""
     commits = {line.record: line for line in evidence.chain.lines if line.event == Event.COMMIT}
     lines = {line.sequence: line for line in evidence.chain.lines}
     for hash_, record in behind.records.items():
@@ -211,7 +211,7 @@ def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
 
 
 def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Behind) -> Iterator[Finding]:
-    """Yields the nodes and edges of the pipeline that are not on the path, by the run that pushed the version."""
+    """Yield the nodes and edges of the pipeline that are not on the path, by the run that pushed the version."""
     ended_with = [(known, run) for known, run in evidence.runs() if run.version == version]
     # A later run may end with the same version, and with other records: of its own push of the same bytes.
     runs = [(known, run) for known, run in ended_with if push and push.record in [node.record for node in run.nodes]]
@@ -232,7 +232,7 @@ def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Beh
 
 
 def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
-    """Yields what is wrong with the ledger's other records, and the files among them that the ledger does not know."""
+    """Yield what is wrong with the ledger's other records, and the files among them that the ledger does not know."""
     if evidence.ledger_findings:
         return  # the ledger cannot tell then
     named = {line.record: line for line in evidence.chain.lines if line.record is not None}
@@ -307,7 +307,7 @@ def _disagrees(where: str, what: str, wanted: str, got: str) -> Finding:
 
 
 def _first_difference(wanted: Any, found: Any, place: str = "") -> str | None:
-    """Returns the place where two JSON values first differ, such as `predicate.buildDefinition.buildType`."""
+    """Return the place where two JSON values first differ, such as `predicate.buildDefinition.buildType`."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         keys = sorted(wanted.keys() | found.keys())
         pairs = [(f"{place}.{key}" if place else key, wanted.get(key), found.get(key)) for key in keys]

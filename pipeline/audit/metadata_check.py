@@ -1,4 +1,4 @@
-"""ML Metadata and the records -> every way in which the store does not say what the records say.
+"""The check of ML Metadata: every way in which the store does not say what the records say.
 
 The store is a witness, not the source: records, ledger and manifest are enough to audit with. Of what was executed on
 Kubeflow it need not know anything, but what it knows has to agree. What the records know of an execution is looked for
@@ -60,21 +60,21 @@ class _Stored:
     name: str
 
     def at(self, path: str) -> list[Artifact]:
-        """Returns the artifacts whose URI is a path below the root."""
+        """Return the artifacts whose URI is a path below the root."""
         return [found for place in self.places for found in self.snapshot.artifacts.get(f"{place}/{path}", ())]
 
     def makers(self, made: set[int]) -> list[Execution]:
-        """Returns the executions that gave one of these artifacts, made or cached, oldest first."""
+        """Return the executions that gave one of these artifacts, made or cached, oldest first."""
         givers = {execution for artifact in made for execution in self._givers.get(artifact, ())}
         return [self.snapshot.executions[id_] for id_ in sorted(givers & self.snapshot.executions.keys())]
 
     def edges(self, execution: Execution, side: str) -> set[Edge]:
-        """Returns the edges of an execution on one side."""
+        """Return the edges of an execution on one side."""
         events = [event for event in self.events_of(execution) if event.type == side]
         return {(event.channel, event.index, self._path(event.artifact)) for event in events}
 
     def events_of(self, execution: Execution) -> list[Event]:
-        """Returns the events of an execution."""
+        """Return the events of an execution."""
         return self._events.get(execution.id, [])
 
     @functools.cached_property
@@ -146,7 +146,7 @@ class Witness:
         return self.path.name if self.elsewhere is None else str(self.elsewhere)
 
     def check(self, known: Known) -> Compared:
-        """Compares records with the store; those that it has been asked about before are not asked about again."""
+        """Compare records with the store; those that it has been asked about before are not asked about again."""
         from_pods = bool(known) and not any(record.in_store for record in known.values())
         if from_pods and self.elsewhere is None and not os.path.lexists(self.path):
             return Compared(left_out="no metadata store of this root's: executions were not compared")
@@ -169,7 +169,7 @@ class Witness:
         return Compared(findings=findings, agreeing=sum(not one for one in seen), left_out=left_out)
 
     def _look(self) -> None:
-        """Raises EnvironmentProblem if there can be no store at the address."""
+        """Raise EnvironmentProblem if there can be no store at the address."""
         if not isinstance(self._address, SqliteFile):
             return
         file = self._address.path
@@ -198,7 +198,7 @@ class Witness:
         return SqliteFile(path=self.path) if self.elsewhere is None else self.elsewhere
 
     def _ask_about(self, known: Known) -> None:
-        """Answers for each record: the findings, None for one that the store never saw."""
+        """Answer for each record: the findings, None for one that the store never saw."""
         if not known:
             return
         try:
@@ -241,7 +241,7 @@ class Witness:
                 yield _about(f"{where}, execution {execution.id}", what, wanted=wanted, got=got)
 
     def _state_differences(self, makers: list[Execution], hash_: str) -> Iterator[tuple[str, str, str]]:
-        """Yields where states do not say which execution made the outputs, and which runs had them cached."""
+        """Yield where states do not say which execution made the outputs, and which runs had them cached."""
         cached = [execution for execution in makers if execution.state == CACHED]
         others = len(makers) - len(cached)
         if others != 1:
@@ -315,7 +315,7 @@ def _event_differences(events: list[Event], record: ExecutionRecord) -> Iterator
 
 
 def _context_differences(execution: Execution, record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
-    """Yields the contexts that an execution lacks, or is in without a reason; TFX has others of its own."""
+    """Yield the contexts that an execution lacks, or is in without a reason; TFX has others of its own."""
     runs = sorted(name for kind, name in execution.contexts if kind == PIPELINE_RUN)
     if execution.state == CACHED and len(runs) != 1:
         yield f"{PIPELINE_RUN} context", "1", ", ".join(runs) or "none"
@@ -334,7 +334,7 @@ def _contexts(record: ExecutionRecord, run: str) -> set[tuple[str, str]]:
 
 
 def _published_differences(told: Mapping[str, Any], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
-    """Yields where what TFX itself noted when it published contradicts the record; it need not have noted it."""
+    """Yield where what TFX itself noted when it published contradicts the record; it need not have noted it."""
     wanted = {
         "tfx_version": record.environment.packages.get("tfx"),
         "is_external": 0,
@@ -347,7 +347,7 @@ def _published_differences(told: Mapping[str, Any], record: ExecutionRecord) -> 
 
 
 def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
-    """Yields that the splits which TFX reads from an artifact are not those that it has folders for."""
+    """Yield that the splits which TFX reads from an artifact are not those that it has folders for."""
     for name in sorted(artifact.declared.keys() - SPLIT_TYPES.get(entry.type, {}).keys()):
         yield f"property {name}", "none that its type declares", _short(artifact.declared[name])
     if entry.type in SPLIT_TYPES:
@@ -358,7 +358,7 @@ def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tup
 
 
 def _differences(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields (name, wanted, found) of properties that differ, are missing, or are there without a reason."""
+    """Yield (name, wanted, found) of properties that differ, are missing, or are there without a reason."""
     for name in sorted(wanted.keys() | told.keys()):
         if name not in wanted or name not in told or not _same(wanted[name], told[name]):
             yield name, _short(wanted.get(name)), _short(told.get(name))

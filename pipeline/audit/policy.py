@@ -1,4 +1,4 @@
-"""A policy file -> which rules an audit asks, and whether a broken one fails it, is a warning, or is not asked at all.
+"""The policy of an audit: which rules it applies, and whether a broken one fails it, is a warning, or is ignored.
 
     version: 1
     rules:
@@ -65,12 +65,12 @@ class Policy:
     levels: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the policy as a policy file holds it."""
+        """Return the policy as a policy file holds it."""
         return {"version": VERSION, "rules": dict(self.levels)}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any], where: object = "policy") -> Policy:
-        """Restores what `to_dict` returned; rules that are not named keep their default.
+        """Restore what `to_dict` returned; rules that are not named keep their default.
 
         Raises:
           BadInput: on an unknown rule, key or level, naming those there are.
@@ -91,12 +91,12 @@ class Policy:
 
 
 def default() -> Policy:
-    """Returns the policy that holds without a file."""
+    """Return the policy that holds without a file."""
     return Policy(levels={name: rule.level for name, rule in RULES.items()})
 
 
 def read(path: Path) -> Policy:
-    """Returns the policy in a YAML file.
+    """Return the policy in a YAML file.
 
     Raises:
       BadInput: if it is no regular file of a sensible size, no YAML mapping, or `Policy.from_dict` refuses it.

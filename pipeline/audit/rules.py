@@ -1,4 +1,4 @@
-"""The records behind a version and a policy -> the rules that do not hold, each with the record or file that breaks it.
+"""The rules of a policy, each with the check that names the record or file that breaks it.
 
 A rule whose question cannot be answered, because what it reads is missing or was changed, is UNKNOWN and not broken.
 """
@@ -79,7 +79,7 @@ class Subject:
         return self.behind.records.get(str(self.push.record)) if self.push is not None else None
 
     def maker(self, reader: ExecutionRecord | None, channel: str) -> tuple[str, ExecutionRecord] | None:
-        """Returns the record behind one input of another, and its hash."""
+        """Return the record behind one input of another, and its hash."""
         refs = reader.inputs.get(channel, ()) if reader is not None else ()
         for ref in refs:
             if ref.record in self.behind.records:
@@ -96,14 +96,14 @@ class Subject:
 
 
 def check(subject: Subject, policy: Policy) -> Iterator[Finding]:
-    """Yields what breaks the policy, rule by rule."""
+    """Yield what breaks the policy, rule by rule."""
     for name, level in policy.levels.items():
         if level != OFF:
             yield from (_finding(name, level, broken) for broken in ASKED[name](subject))
 
 
 def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
-    """Yields what breaks the one rule that needs no root."""
+    """Yield what breaks the one rule that needs no root."""
     if policy.levels["ops"] != OFF:
         yield from (_finding("ops", policy.levels["ops"], broken) for broken in _ops(served))
 
@@ -203,7 +203,7 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
 
 
 def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> list[tuple[int, str]]:
-    """Returns version and digest of every push before an execution.
+    """Return version and digest of every push before an execution.
 
     The local runner writes the ledger as things happen. Lines about pods are written when somebody gathers them, in
     whatever order the runs were asked for; but the versions of a serving directory only ever grow. So there the numbers
@@ -259,7 +259,7 @@ def _leaks(subject: Subject) -> Iterator[Broken]:
 
 
 def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[bytes] | None:
-    """Returns the pixels digests of a split, by the row index; the same image counts whatever its label."""
+    """Return the pixels digests of a split, by the row index; the same image counts whatever its label."""
     found: set[bytes] = set()
     for ref in reader.inputs.get("examples", ()):
         maker = subject.behind.records.get(str(ref.record))
@@ -274,7 +274,7 @@ def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[
 
 
 def _rows(data: bytes) -> Iterator[bytes] | None:
-    """Returns the pixels digests in an .npy file of version 1 (https://numpy.org/neps/nep-0001-npy-format.html).
+    """Return the pixels digests in an .npy file of version 1 (https://numpy.org/neps/nep-0001-npy-format.html).
 
     Read without numpy, whose import takes longer than the rest of the rule.
     """
@@ -302,7 +302,7 @@ def _same_lock(subject: Subject) -> Iterator[Broken]:
 
 
 def _odd_ones(subject: Subject, what: str, wanted: str, found: Mapping[str, str]) -> Iterator[Broken]:
-    """Yields the first record whose value is another one; the others are named after it."""
+    """Yield the first record whose value is another one; the others are named after it."""
     odd = [hash_ for hash_, value in found.items() if value != wanted]
     if odd:
         nodes = ", ".join(subject.behind.records[hash_].node for hash_ in odd)
@@ -333,7 +333,7 @@ def _untold(subject: Subject, what: str) -> Broken:
 
 
 def _recorded(subject: Subject, path: str, recorded: Mapping[str, Any] | None) -> bytes | None:
-    """Returns a file of an artifact, if it is there and no link is on the way to it."""
+    """Return a file of an artifact, if it is there and no link is on the way to it."""
     if recorded is None or plain_files.link_on_the_way(subject.evidence.root, path):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The bytes of a saved_model.pb -> the ops in it that a served model has no business with; nothing is loaded.
+"""The ops in a saved_model.pb that a served model has no business with; nothing is loaded.
 
 A SavedModel is a program: ReadFile and WriteFile run when it is loaded or asked. So its graphs are read from the
 protobuf wire format (https://protobuf.dev/programming-guides/encoding/) and every op that is not on the list below is a
@@ -76,7 +76,7 @@ class _Node:
 
 
 def scan(data: bytes) -> tuple[ForbiddenOp, ...]:
-    """Returns the ops of a saved_model.pb that are not on the list, sorted.
+    """Return the ops of a saved_model.pb that are not on the list, sorted.
 
     Raises:
       NotASavedModel: if the bytes do not parse, or hold no graph.
@@ -113,14 +113,14 @@ def _scan_metagraph(metagraph: bytes) -> Iterator[ForbiddenOp]:
 
 
 def _saver_nodes(metagraph: bytes) -> frozenset[str]:
-    """Returns the main graph's nodes that SaverDef names: one saves, one restores."""
+    """Return the main graph's nodes that SaverDef names: one saves, one restores."""
     savers = _all(metagraph, 3)
     names = [text for saver in savers for number in (2, 3) for text in [_text(saver, number)]]
     return frozenset(name.partition(":")[0] for name in names if name)
 
 
 def _saver_functions(bodies: Mapping[str, list[_Node]], savers: frozenset[str]) -> set[str]:
-    """Returns the functions that saving and restoring alone reach; what a signature calls too is not among them."""
+    """Return the functions that saving and restoring alone reach; what a signature calls too is not among them."""
     main = bodies[MAIN]
     by_saver = _reached(bodies, (call for node in main if node.name in savers for call in node.calls))
     by_others = _reached(bodies, (call for node in main if node.name not in savers for call in (*node.calls, node.op)))
@@ -168,7 +168,7 @@ def _message(value: bytes | int) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Yields (field number, value) of one message; groups, which none of these have, are refused."""
+    """Yield (field number, value) of one message; groups, which none of these have, are refused."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _varint(data, position)

@@ -1,4 +1,4 @@
-"""A served directory -> its manifest, and every way in which its files differ from it."""
+"""The check of a served directory against its own statement."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Served:
 
 
 def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
-    """Returns what lies in a served directory; its files are still being hashed."""
+    """Return what lies in a served directory; its files are still being hashed."""
     seen = plain_files.listing(folder, hasher)
     statement: dict[str, Any] = {}
     data, findings = b"", tuple[Finding, ...]()
@@ -77,7 +77,7 @@ def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
 
 
 def check_served(served: Served) -> Iterator[Finding]:
-    """Yields how the files differ from the manifest, and how the manifest contradicts itself."""
+    """Yield how the files differ from the manifest, and how the manifest contradicts itself."""
     yield from served.findings
     yield from _smuggled(served)
     if not served.statement:
@@ -100,7 +100,7 @@ def check_served(served: Served) -> Iterator[Finding]:
 
 
 def _smuggled(served: Served) -> Iterator[Finding]:
-    """Yields what the model's digest leaves out by name and is no provenance either."""
+    """Yield what the model's digest leaves out by name and is no provenance either."""
     for path, seen in served.seen.items():
         if is_provenance(path) and not (path in BESIDE and seen.kind == plain_files.FILE):
             where = f"{served.name}/{path}"

@@ -1,4 +1,4 @@
-"""Where something was recognised in the records -> everything downstream of it, and its part in each model reached.
+"""The propagation of content downstream, from where it was recognised to its part in each model that it reached.
 
 The walk has no limit and does not recurse. What it carries along says which way it came: rows that were learned from
 are told apart from rows that were measured on, and what came through an autoencoder from what went in directly.
@@ -64,7 +64,7 @@ class Reach:
 
 
 def spread(history: History, found: Iterable[Found]) -> Reach:
-    """Walks downstream from everywhere that something was recognised."""
+    """Walk downstream from everywhere that something was recognised."""
     state: dict[str, int] = {}
     waiting: deque[tuple[str, int, str | None]] = deque()
     origins = set()
@@ -91,7 +91,7 @@ def spread(history: History, found: Iterable[Found]) -> Reach:
 
 
 def _first(one: Found) -> int:
-    """Returns the bits with which a walk starts from a step that used or read something."""
+    """Return the bits with which a walk starts from a step that used or read something."""
     if one.splits is None:
         return REACHED | USED
     trained = TRAINED_ON if one.splits & {TRAIN, VALIDATION} else 0
@@ -99,7 +99,7 @@ def _first(one: Found) -> int:
 
 
 def _onward(node: str, bits: int) -> int:
-    """Returns the bits of what a node makes, when it was reached with `bits`."""
+    """Return the bits of what a node makes, when it was reached with `bits`."""
     used = bits & (USED | TRAINED_ON | _INSIDE)
     if node == AUTOENCODER:
         return REACHED | (IN_AUTOENCODER if used else 0)
@@ -109,7 +109,7 @@ def _onward(node: str, bits: int) -> int:
 
 
 def _arriving(node: str, channel: str, bits: int) -> int:
-    """Returns the bits that arrive at a node over one of its channels."""
+    """Return the bits that arrive at a node over one of its channels."""
     if channel == "model" and node in EXAMINERS:
         return REACHED
     kept = bits & (REACHED | USED | _INSIDE)

@@ -57,7 +57,7 @@ class Model:
     shared: Overlap | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "shared"}
         rows: dict[str, Any] = {"shared_rows": None, "shared_rows_by_split": None}
         if self.shared is not None:
@@ -131,7 +131,7 @@ class Impact:
         return tuple({proof.root: proof for one in self.compared for proof in one.proofs}.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         found = [{"record": f.step.record, "node": f.step.node, "match": f.match, "what": f.what} for f in self.found]
         return {
             "answer": self.answer,
@@ -154,7 +154,7 @@ class Impact:
 
 
 def impact(history: History, given: Sequence[str], show: Show = given_rows.in_silence) -> Impact:
-    """Returns everything downstream of a digest, of files, of a folder or of pictures.
+    """Return everything downstream of a digest, of files, of a folder or of pictures.
 
     Args:
       history: of the root.
@@ -170,7 +170,7 @@ def impact(history: History, given: Sequence[str], show: Show = given_rows.in_si
 
 
 def impact_of_picture(history: History, picture: Picture, name: str) -> Impact:
-    """Returns everything downstream of one image.
+    """Return everything downstream of one image.
 
     Raises:
       BadInput: if it has another size than any data here.
@@ -209,7 +209,7 @@ def _impact(history: History, known: Sequence[DataSet], given: Given) -> Impact:
 
 
 def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
-    """Compares the rows, in the first way of reading them that finds some of them."""
+    """Compare the rows, in the first way of reading them that finds some of them."""
     first: Impact | None = None
     for rows in start.given.readings() if start.given.readings is not None else ():
         compared = tuple(compare(known, rows, start.given.name))
@@ -223,7 +223,7 @@ def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
 
 
 def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator[str]:
-    """Yields why what was not found may be there all the same."""
+    """Yield why what was not found may be there all the same."""
     if it.rows is not None:
         yield from (f"{one.data_set.name} was not compared: {one.why_not}" for one in it.compared if not one.overlap)
         if not known:
@@ -239,21 +239,21 @@ def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator
 
 
 def _other_scale(it: Impact, rows: GivenRows) -> Iterator[str]:
-    """Yields that pixels are too large for the data: how they were scaled, and rounded or clipped, cannot be undone."""
+    """Yield that pixels are too large for the data: how they were scaled, and rounded or clipped, cannot be undone."""
     limits = [one.data_set.settings.pixel_max for one in it.compared if one.data_set.settings is not None]
     if limits and rows.highest > max(limits):
         yield f"its pixels go up to {rows.highest}, and those of the data here to {max(limits)}: it is on another scale"
 
 
 def _remarks(it: Impact) -> Iterator[str]:
-    """Yields where labels differ."""
+    """Yield where labels differ."""
     if it.rows is not None and it.rows.rows is not None:
         relabelled = [one for one in it.compared if one.match == PIXELS and one.overlap is not None]
         yield from (f"its images are in {one.data_set.name} under other labels" for one in relabelled if one.splits)
 
 
 def _versions_not_on_record(history: History) -> Iterator[str]:
-    """Yields the versions in the serving directory that were made from what no record tells."""
+    """Yield the versions in the serving directory that were made from what no record tells."""
     models = {made.sha256 for step in history.steps.values() if step.node == CLASSIFIER for made in step.makes}
     for push in history.pushes:
         if push.digest not in models:
@@ -271,7 +271,7 @@ def _answer(history: History, start: Impact) -> Impact:
 
 
 def _basis(it: Impact) -> Iterator[str]:
-    """Yields what shows that something went into no model."""
+    """Yield what shows that something went into no model."""
     if it.found:
         where = ", ".join(dict.fromkeys(one.what for one in it.found))
         yield f"it is on record ({where}), and no model on record was made from that"
@@ -331,12 +331,12 @@ def _uses(history: History, found: Sequence[Found]) -> Mapping[str, tuple[str, .
 
 
 def pushed_as(history: History, digest: str) -> Sequence[Push | None]:
-    """Returns the versions that a model was pushed as; one None if no push of it is recorded."""
+    """Return the versions that a model was pushed as; one None if no push of it is recorded."""
     return history.pushed.get(digest) or [None]
 
 
 def _near(history: History, makers: Sequence[str]) -> Iterator[str]:
-    """Yields the records behind what classifiers, their autoencoders and their evaluations read directly."""
+    """Yield the records behind what classifiers, their autoencoders and their evaluations read directly."""
     for maker in makers:
         judges = [step for step, read in history.readers.get(maker, ()) if read.channel == "model"]
         for step in (history.steps[maker], *judges):

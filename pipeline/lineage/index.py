@@ -1,4 +1,4 @@
-"""A root -> its history: every execution on record as a light `Step`, who read what it made, and what was pushed.
+"""The index of a root: every execution on record, who read what it made, and what was pushed.
 
 Each record is checked against its hash, and most of it is let go again: what stays is what walks and look-ups need. So
 a question about a store of 100,000 artifacts reads it once, and is answered from memory.
@@ -163,7 +163,7 @@ class History:
         return tuple(step for step in self.steps.values() if step.data is not None)
 
     def push(self, version: int | None) -> Push:
-        """Returns a version, by default the newest in the serving directory.
+        """Return a version, by default the newest in the serving directory.
 
         Raises:
           BadInput: if there is none, or no such one.
@@ -190,7 +190,7 @@ class History:
 
 
 def open_history(root: Path) -> History:
-    """Returns the history of a root, every record and every line of the ledger checked.
+    """Return the history of a root, every record and every line of the ledger checked.
 
     Raises:
       BadInput: if no pipeline has run there.
@@ -307,7 +307,7 @@ def _files(files: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
-    """Returns what the folders of inputs know about the files that the copies were made from."""
+    """Return what the folders of inputs know about the files that the copies were made from."""
     found: list[dict[str, Any]] = []
     for path in sorted(inputs.glob("*/sources.json")):
         try:
@@ -343,7 +343,7 @@ def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Pu
 
 
 def _present(root: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
-    """Returns {version: provenance}, and {version: why there is none}; a folder without a model is no version."""
+    """Return {version: provenance}, and {version: why there is none}; a folder without a model is no version."""
     present, unreadable = {}, {}
     for found in serving.versions(RunPaths(root).serving):
         try:

@@ -1,4 +1,4 @@
-"""A served version -> its lineage: the manifest beside its bytes, the records it names, the data files they read."""
+"""The lineage of a served version: the statement beside its bytes, the records it names, the data files they read."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class ServedLineage:
         return f"version:{self.version}"
 
     def state(self, node: Node) -> str:
-        """Returns whether the run that pushed it `executed` a node or had it `cached`."""
+        """Return whether the run that pushed it `executed` a node or had it `cached`."""
         return "executed" if node.run_id == self.run_id else "cached"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the lineage as JSON values."""
+        """Return the lineage as JSON values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "graph"}
         drawn = self.graph.to_dict()
         states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
@@ -64,7 +64,7 @@ class ServedLineage:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> ServedLineage:
-        """Restores what `to_dict` returned."""
+        """Restore what `to_dict` returned."""
         nodes = [{key: value for key, value in node.items() if key != "state"} for node in fields["nodes"]]
         drawn = Graph.from_dict({"nodes": nodes, "edges": fields["edges"]})
         names = [f.name for f in dataclasses.fields(ServedLineage) if f.name != "graph"]
@@ -72,7 +72,7 @@ class ServedLineage:
 
 
 def show(root: Path, version: int | None = None) -> ServedLineage:
-    """Returns the lineage of a served version, by default the newest that was pushed.
+    """Return the lineage of a served version, by default the newest that was pushed.
 
     Raises:
       BadInput: if it is not there.
@@ -113,7 +113,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
 
 
 def read_provenance(root: Path, version: int) -> dict[str, Any]:
-    """Returns the statement that is served with a version.
+    """Return the statement that is served with a version.
 
     Raises:
       EnvironmentProblem: if there is none, or it is no statement.
@@ -142,7 +142,7 @@ def _push(version: int, ledger: Chain, records: Records) -> tuple[str, Execution
 
 
 def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
-    """Returns the graph with data files under the names by which the run that ingested them was given them."""
+    """Return the graph with data files under the names by which the run that ingested them was given them."""
     ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == DATA_CHANNEL}
     runs = [run_record(ledger, records, run_id) for run_id in ingests if run_id is not None]
     names = {f"data:{source.payload_digest}": source.name for run in runs if run is not None for source in run.sources}

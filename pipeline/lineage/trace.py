@@ -1,4 +1,4 @@
-"""A version -> everything upstream of it: executions and data files, nearest first, complete however deep or wide."""
+"""Everything upstream of a version: executions and data files, nearest first, complete however deep or wide."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Trace:
         return self.steps[-1][0] if self.steps else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         push = self.push._asdict()
         return {
             **{name: push[name] for name in ("version", "digest", "run_id", "recorded", "served")},
@@ -62,7 +62,7 @@ class Trace:
 
 
 def trace(history: History, version: int | None = None) -> Trace:
-    """Returns everything upstream of a version, by default the newest that is served.
+    """Return everything upstream of a version, by default the newest that is served.
 
     Raises:
       BadInput: if there is no such version.

@@ -1,4 +1,4 @@
-"""A version's number -> the records behind it, even where its directory or its artifacts are gone.
+"""The records behind a version, even where its directory or its artifacts are gone.
 
 The ledger says which push made it; without a recorded push, the provenance that is served with it does.
 """
@@ -74,7 +74,7 @@ class RecordedVersion:
 
 
 def recorded(root: Path, version: int) -> RecordedVersion:
-    """Returns what is recorded about a version.
+    """Return what is recorded about a version.
 
     Raises:
       BadInput: if neither ledger nor serving directory knows it.
@@ -103,7 +103,7 @@ def recorded(root: Path, version: int) -> RecordedVersion:
 
 
 def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | None:
-    """Returns what is recorded about the model that was trained last, served or not; None if there is none.
+    """Return what is recorded about the model that was trained last, served or not; None if there is none.
 
     Args:
       root: of its pipeline.

@@ -1,4 +1,4 @@
-"""A root -> less of it: the files that nothing behind a served version or a recent run refers to.
+"""Garbage collection: removal of the files that nothing behind a served version or a recent run refers to.
 
 Records and ledger lines stay for ever, and nothing in the serving directory that TF Serving could see is touched. A
 `collected` line goes before an artifact does, so that an audit can tell what was removed from what is missing.
@@ -39,7 +39,7 @@ from pipeline.root.writable import check_places, check_removable
 
 KEEP_RUNS: Final = 5
 HALF_WRITTEN: Final = ".new-*"
-"""Records whose writer was killed; `record_files` writes under such a name first."""
+"""Records whose writer was killed; `record_store` writes under such a name first."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Garbage:
 def collect(
     root: Path, say: Callable[[str], None], *, keep_runs: int = KEEP_RUNS, dry_run: bool = False
 ) -> tuple[Garbage, ...]:
-    """Removes what nothing refers to, or says what would be removed.
+    """Remove what nothing refers to, or say what would be removed.
 
     Args:
       root: of the pipeline.
@@ -88,7 +88,7 @@ def collect(
 
 
 def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
-    """Returns the records behind what is served and behind the last runs, by hash.
+    """Return the records behind what is served and behind the last runs, by hash.
 
     Raises:
       RecordMissing: if one of them is gone: then nobody can say what else stays.
@@ -115,7 +115,7 @@ def _heads(survey: Survey, version: int, *, has_provenance: bool) -> list[str | 
 
 
 def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int) -> Iterator[Garbage]:
-    """Returns what neither the records `kept` nor the last runs refer to."""
+    """Return what neither the records `kept` nor the last runs refer to."""
     paths = survey.paths
     makers = _makers(survey)
     used = {entry.path for record in kept.values() for made in record.outputs.values() for entry in made}
@@ -137,7 +137,7 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
 
 
 def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
-    """Yields what matches a pattern below the root; a glob enters links, and what lies behind one is not ours."""
+    """Yield what matches a pattern below the root; a glob enters links, and what lies behind one is not ours."""
     for path in sorted(paths.root.glob(pattern)):
         folders = path.relative_to(paths.root).parents
         if not any((paths.root / folder).is_symlink() for folder in folders):
@@ -178,7 +178,7 @@ def _remove(found: tuple[Garbage, ...], survey: Survey, say: Callable[[str], Non
 
 
 def _note(found: tuple[Garbage, ...], survey: Survey) -> None:
-    """Writes what is about to go into the ledger, one line for each record that loses something."""
+    """Write what is about to go into the ledger, one line for each record that loses something."""
     noted = survey.ledger.collected()
     ledger = Ledger.open(survey.paths.ledger)
     lost: dict[str, list[Garbage]] = {}
@@ -197,7 +197,7 @@ def _note(found: tuple[Garbage, ...], survey: Survey) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or folder; a link goes, what it points at stays.
+    """Remove a file or folder; a link goes, what it points at stays.
 
     Raises:
       EnvironmentProblem: if the system does not let it.

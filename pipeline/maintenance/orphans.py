@@ -1,4 +1,4 @@
-"""A root -> what lies in it without its counterpart: served, recorded, running or stored, and nothing else refers to it."""
+"""The survey of a root, and what in it lacks its counterpart: served, recorded, running or stored alone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Survey:
 
     @staticmethod
     def of(paths: RunPaths) -> Survey:
-        """Reads a root.
+        """Read a root.
 
         Raises:
           EnvironmentProblem: if the ledger is broken.
@@ -108,21 +108,21 @@ class Survey:
         return None
 
     def read(self, known: str) -> Record | None:
-        """Returns a record, or None where the audit has something to say about it."""
+        """Return a record, or None where the audit has something to say about it."""
         try:
             return self.records[known]
         except MnistTfxError:
             return None
 
     def key_of(self, line: Line) -> str | None:
-        """Returns the node key that an intent, or the line that settles one, was written for."""
+        """Return the node key that an intent, or the line that settles one, was written for."""
         intent = next((i for i in self.ledger.lines if i.sequence == line.details.get("intent")), line)
         key = intent.details.get("key")
         return None if key is None else str(key)
 
 
 def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
-    """Returns what is orphaned in a root.
+    """Return what is orphaned in a root.
 
     Raises:
       BadInput: if no pipeline has run here.
@@ -252,7 +252,7 @@ def _stages(paths: RunPaths) -> Iterator[Orphan]:
 
 
 def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
-    """Returns the ids of the last runs that executed something or ended, by the ledger's order."""
+    """Return the ids of the last runs that executed something or ended, by the ledger's order."""
     seen = dict.fromkeys(
         line.run_id for line in reversed(ledger.lines) if line.event in (Event.INTENT, Event.COMMIT, Event.RUN)
     )
@@ -260,7 +260,7 @@ def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
 
 
 def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
-    """Returns the keys of the work that these runs began and that nothing has committed: it may be resumed."""
+    """Return the keys of the work that these runs began and that nothing has committed: it may be resumed."""
     began = set(runs)
     asked = {survey.key_of(line) for line in survey.ledger.lines if line.event == Event.INTENT and line.run_id in began}
     done = {record.key for record in survey.committed.values()}
@@ -268,36 +268,36 @@ def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
 
 
 def inputs_of(records: Iterable[ExecutionRecord]) -> frozenset[str]:
-    """Returns the names of the input folders that records mention in their parameters."""
+    """Return the names of the input folders that records mention in their parameters."""
     texts = (value for record in records for value in record.parameters.values() if isinstance(value, str))
     return frozenset(name for text in texts for name in _INPUT.findall(text))
 
 
 def artifact_folders(paths: RunPaths) -> list[Path]:
-    """Returns every `artifacts/<node>/<channel>/<execution>`, recorded or not; TFX's own `.system` folders are left out."""
+    """Return every `artifacts/<node>/<channel>/<execution>`, recorded or not; TFX's own `.system` folders are left out."""
     channels = (channel for node in children(paths.artifacts) for channel in children(node))
     return [execution for channel in channels for execution in children(channel)]
 
 
 def input_folders(paths: RunPaths) -> list[Path]:
-    """Returns every folder of copied data or schema files."""
+    """Return every folder of copied data or schema files."""
     return children(paths.inputs)
 
 
 def children(folder: Path) -> list[Path]:
-    """Returns what lies in a folder by name, hidden files left out; a link to a folder is not entered."""
+    """Return what lies in a folder by name, hidden files left out; a link to a folder is not entered."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def size(path: Path) -> int:
-    """Returns the bytes that removing a file or folder would free: what is linked elsewhere too does not count."""
+    """Return the bytes that removing a file or folder would free: what is linked elsewhere too does not count."""
     found = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
     files = (one.lstat() for one in found if one.is_symlink() or one.is_file())
     return sum(status.st_size for status in files if status.st_nlink == 1)
 
 
 def as_dicts(found: Iterable[Any]) -> list[dict[str, Any]]:
-    """Returns frozen values as JSON objects."""
+    """Return frozen values as JSON objects."""
     return [dataclasses.asdict(one) for one in found]

@@ -1,4 +1,4 @@
-"""Records and ledger -> a metadata store again (`past` says what there was, `store_writer` fills it)."""
+"""The metadata store of a root, written again from records and ledger."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Rebuilt:
     events: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
+        """Return the fields as JSON values."""
         fields = dataclasses.asdict(self)
         return {**fields, "path": str(self.path), "kept": None if self.kept is None else str(self.kept)}
 
 
 def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
-    """Makes the store of a root again.
+    """Make the store of a root again.
 
     Args:
       root: of the pipeline.

@@ -91,7 +91,7 @@ def recover_first(paths: RunPaths, say: Callable[[str], None]) -> None:
 
 
 def blessed(survey: Survey, digest: str) -> Origin | None:
-    """Returns what a push of the model with this digest would read: the newest model with both blessings, if any."""
+    """Return what a push of the model with this digest would read: the newest model with both blessings, if any."""
     for record in reversed(survey.committed.values()):
         model = next(iter(record.inputs.get(MODEL, ())), None)
         if model is None or model.sha256 != digest:
@@ -143,7 +143,7 @@ class _Recovery:
             self._survey = Survey.of(self._paths)
 
     def _published(self, intent: Line) -> str | None:
-        """Returns the record that an intent came to, if store and files bear it out."""
+        """Return the record that an intent came to, if store and files bear it out."""
         for known, record in self._survey.uncommitted.items():
             asked = isinstance(record, ExecutionRecord) and (record.run_id, record.node) == (intent.run_id, intent.node)
             if asked and isinstance(record, ExecutionRecord) and record.key == intent.details.get("key"):
@@ -202,7 +202,7 @@ class _Recovery:
         yield from self._note_run(push.run_id, known, self._settings(served))
 
     def _settings(self, served: ServedVersion) -> Mapping[str, Any]:
-        """Returns the sections of the recipe that the nodes had, as the provenance of a version tells them."""
+        """Return the sections of the recipe that the nodes had, as the provenance of a version tells them."""
         try:
             told = read_provenance(self._paths.root, served.version)["predicate"]["buildDefinition"]
             return dict(told["externalParameters"]["settings"])
@@ -210,7 +210,7 @@ class _Recovery:
             return {}
 
     def _note_run(self, run_id: str, known: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
-        """Writes the record of the run that a push belongs to, which did not live to write it."""
+        """Write the record of the run that a push belongs to, which did not live to write it."""
         if self._ledger is None or self._survey.ledger.run_record(run_id) is not None:
             return
         record = self._run_record(run_id, closure(self._survey.records, [known]), settings)

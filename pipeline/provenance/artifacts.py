@@ -1,4 +1,4 @@
-"""A path below the root -> what lies there: type, digest, bytes, files; and what changed since it was recorded.
+"""Artifacts as records name them: type, digest, size and files; and how their files differ from that.
 
 An `ArtifactEntry` is written by the execution that made the artifact, an `ArtifactRef` by each execution that read it.
 """
@@ -40,7 +40,7 @@ _USUAL: Final = re.compile(f"(?:{_NAME}/)*{_NAME}")
 
 
 def checked_path(path: str) -> str:
-    """Returns `path` if it is a plain relative POSIX path that stays below the folder it is joined to.
+    """Return `path` if it is a plain relative POSIX path that stays below the folder it is joined to.
 
     Raises:
       BadInput: if it is empty or absolute, holds `.`, `..`, a backslash or a control character, or a name too long.
@@ -114,12 +114,12 @@ class ArtifactEntry:
             checked_path(path)
 
     def ref(self, record: str | None) -> ArtifactRef:
-        """Returns how a reader names it, `record` being the hash of its maker's record."""
+        """Return how a reader names it, `record` being the hash of its maker's record."""
         return ArtifactRef(type=self.type, path=self.path, sha256=self.sha256, bytes=self.bytes, record=record)
 
 
 def measure(root: Path, path: str, *, type_name: str, properties: Mapping[str, Any] | None = None) -> ArtifactEntry:
-    """Returns the entry of the artifact at `root`/`path`, reading and hashing every byte of it.
+    """Return the entry of the artifact at `root`/`path`, reading and hashing every byte of it.
 
     Raises:
       EnvironmentProblem: if nothing is there.
@@ -136,7 +136,7 @@ def measure(root: Path, path: str, *, type_name: str, properties: Mapping[str, A
 
 
 def without_root(value: Any, root: str) -> Any:
-    """Returns JSON values with the absolute path `root` written as `ROOT_MARK` wherever a text holds it."""
+    """Return JSON values with the absolute path `root` written as `ROOT_MARK` wherever a text holds it."""
     if isinstance(value, str):
         # Not where the root's name only begins another one.
         return re.sub(re.escape(root) + r"(?![\w.-])", lambda _: ROOT_MARK, value)
@@ -146,12 +146,12 @@ def without_root(value: Any, root: str) -> Any:
 
 
 def artifact_digest(type_name: str, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns an artifact's digest from its manifest; a Model's covers what lies in `MODEL_FOLDER`, if anything does."""
+    """Return an artifact's digest from its manifest; a Model's covers what lies in `MODEL_FOLDER`, if anything does."""
     return manifest_digest((type_name == "Model" and saved_model(files)) or files)
 
 
 def saved_model(files: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Returns the part of a Model's manifest that is its SavedModel, by paths inside that."""
+    """Return the part of a Model's manifest that is its SavedModel, by paths inside that."""
     return {path.removeprefix(MODEL_FOLDER): file for path, file in files.items() if path.startswith(MODEL_FOLDER)}
 
 
@@ -172,7 +172,7 @@ class Difference:
 
 
 def difference(root: Path, entry: ArtifactEntry) -> Difference:
-    """Returns how the bytes at `root` differ from `entry`; an artifact that is gone misses every file."""
+    """Return how the bytes at `root` differ from `entry`; an artifact that is gone misses every file."""
     try:
         found = _manifest(root, entry.path)
     except EnvironmentProblem:

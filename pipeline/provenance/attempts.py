@@ -15,7 +15,7 @@ Known = Mapping[str, ExecutionRecord]
 
 
 def are_attempts(one: ExecutionRecord, other: ExecutionRecord) -> bool:
-    """Returns whether pods made both records for one task of one run: the same inputs read, the same places written.
+    """Return whether pods made both records for one task of one run: the same inputs read, the same places written.
 
     The key need not be the same: what a Baseline resolves, the newest served version, may change in between.
     """
@@ -23,7 +23,7 @@ def are_attempts(one: ExecutionRecord, other: ExecutionRecord) -> bool:
 
 
 def superseded(known: Known) -> dict[str, str]:
-    """Returns {hash of an attempt: hash of the attempt that counts}.
+    """Return {hash of an attempt: hash of the attempt that counts}.
 
     That is the one that another record read; where none was read, as of a Pusher, the last.
     """
@@ -39,7 +39,7 @@ def superseded(known: Known) -> dict[str, str]:
 
 
 def by_node(known: Known, run_id: str) -> dict[str, str]:
-    """Returns {node: hash of its record}, as a run saw its nodes: its own execution, else the one that it reused."""
+    """Return {node: hash of its record}, as a run saw its nodes: its own execution, else the one that it reused."""
     gone = superseded(known)
     left = {hash_: record for hash_, record in known.items() if hash_ not in gone}
     own = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A candidate and the records behind it -> statement and signature, where the Pusher's executor looks for them."""
+"""The statement and the signature of a candidate, written where the Pusher's executor looks for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.provenance.statement import build_statement, served_files, stateme
 
 
 def write(folder: Path, model: ArtifactEntry, records: Records, heads: Sequence[str], key: PrivateKey | None) -> None:
-    """Writes what goes into the served version beside the model.
+    """Write what goes into the served version beside the model.
 
     Args:
       folder: the executor's temporary folder, made if need be.

@@ -1,4 +1,4 @@
-"""Module names and the lock's digest -> the digest of all project code that these modules can run.
+"""The digest of all project code that a stage can run, by the imports of its modules.
 
 Imports are followed in the syntax tree, nothing is imported: absolute and relative ones, those inside functions, the
 `__init__` of every package on the way, and modules that are only named in a string, as TFX names executors and
@@ -52,7 +52,7 @@ class _Sources:
     folders: Mapping[str, Path]
 
     def resolve(self, name: str) -> list[tuple[str, Path]]:
-        """Returns (module, file) of `name` and of the packages above it; names of attributes are left out."""
+        """Return (module, file) of `name` and of the packages above it; names of attributes are left out."""
         top, *rest = name.split(".")
         found: list[tuple[str, Path]] = []
         if top not in self.folders:
@@ -69,7 +69,7 @@ class _Sources:
         return found
 
     def key(self, file: Path) -> str:
-        """Returns the file's path from the folder that holds its package, with forward slashes."""
+        """Return the file's path from the folder that holds its package, with forward slashes."""
         top, folder = next((t, f) for t, f in self.folders.items() if file.is_relative_to(f))
         return f"{top}/{file.relative_to(folder).as_posix()}"
 
@@ -77,7 +77,7 @@ class _Sources:
 def code_files(
     modules: str | Iterable[str], packages: Sequence[str] = PACKAGES, *, base: Path | None = None
 ) -> dict[str, str]:
-    """Returns {path: SHA-256} of the modules and of all that they import from `packages`, directly or not.
+    """Return {path: SHA-256} of the modules and of all that they import from `packages`, directly or not.
 
     Args:
       modules: dotted names; `package.module.attribute` counts as its module.
@@ -106,13 +106,13 @@ def code_files(
 def code_of(
     modules: str | Iterable[str], lock_sha256: str, packages: Sequence[str] = PACKAGES, *, base: Path | None = None
 ) -> Code:
-    """Returns the files behind `modules` (see `code_files`) and the digest over them and the lock."""
+    """Return the files behind `modules` (see `code_files`) and the digest over them and the lock."""
     files = code_files(modules, packages, base=base)
     return Code(digest=sha256_bytes(canonical_json({"files": files, "lock": lock_sha256})), files=files)
 
 
 def code_digest(modules: str | Iterable[str], lock_sha256: str) -> str:
-    """Returns the digest of the code behind `modules` and of the lock, whose SHA-256 is `lock_sha256`."""
+    """Return the digest of the code behind `modules` and of the lock, whose SHA-256 is `lock_sha256`."""
     return code_of(modules, lock_sha256).digest
 
 
@@ -151,7 +151,7 @@ def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[t
 
 @functools.lru_cache(maxsize=1024)
 def references(source: bytes, package: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Returns what a module's source refers to: dotted names, and names of scripts that may lie beside it.
+    """Return what a module's source refers to: dotted names, and names of scripts that may lie beside it.
 
     Args:
       source: the module's bytes.
@@ -183,11 +183,11 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def lock_file() -> Path | None:
-    """Returns the lock that came with this code."""
+    """Return the lock that came with this code."""
     return next((place for place in LOCK_PLACES if place.is_file()), None)
 
 
 def lock_digest() -> str:
-    """Returns the SHA-256 of the lock that came with this code; empty if none did."""
+    """Return the SHA-256 of the lock that came with this code; empty if none did."""
     lock = lock_file()
     return "" if lock is None else sha256_file(lock)

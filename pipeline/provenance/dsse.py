@@ -1,4 +1,4 @@
-"""Bytes and a key -> a signed envelope, and back: DSSE v1.0, from its specification.
+"""Signed envelopes after DSSE v1.0, implemented from its specification.
 
 https://github.com/secure-systems-lab/dsse/blob/master/protocol.md says what is signed, envelope.md how it is written.
 The library that implements it, securesystemslib, loads every cloud client that is installed before it signs anything;
@@ -55,13 +55,13 @@ class Envelope:
         return any(key.verifies(signature.sig, self.pae) for signature in self.signatures)
 
     def countersigned(self, key: PrivateKey) -> Envelope:
-        """Returns the envelope with one signature more; an earlier one of the same key makes room."""
+        """Return the envelope with one signature more; an earlier one of the same key makes room."""
         others = tuple(signature for signature in self.signatures if signature.keyid != key.public.keyid)
         signature = Signature(key.public.keyid, key.sign(self.pae))
         return dataclasses.replace(self, signatures=(*others, signature))
 
     def to_bytes(self) -> bytes:
-        """Returns the envelope's file: canonical JSON."""
+        """Return the envelope's file: canonical JSON."""
         signatures = [{"keyid": one.keyid, "sig": _encoded(one.sig)} for one in self.signatures]
         return canonical_json(
             {"payload": _encoded(self.payload), "payloadType": self.payload_type, "signatures": signatures}
@@ -69,7 +69,7 @@ class Envelope:
 
     @staticmethod
     def from_bytes(data: bytes) -> Envelope:
-        """Restores an envelope that any implementation wrote.
+        """Restore an envelope that any implementation wrote.
 
         Raises:
           NotAnEnvelope: if it is something else.

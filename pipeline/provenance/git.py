@@ -1,4 +1,4 @@
-"""The project's folder -> commit, clean or dirty, and a digest of what is not committed.
+"""The state of the project's Git checkout: commit, clean or dirty, and a digest of what is not committed.
 
 Asks `git` about the folder that the packages lie in, never about the current one. Without git, or installed from a
 wheel, the answer comes from the environment, where an image's build may have put it, or is `none`.
@@ -43,7 +43,7 @@ class GitState:
 
 
 def git_state(folder: Path = PROJECT, environ: Mapping[str, str] | None = None) -> GitState:
-    """Returns the state of the checkout that holds `folder`.
+    """Return the state of the checkout that holds `folder`.
 
     Raises:
       BadInput: if the baked-in commit or tree is not one.
@@ -62,7 +62,7 @@ def git_state(folder: Path = PROJECT, environ: Mapping[str, str] | None = None) 
 
 
 def baked_in(environ: Mapping[str, str]) -> GitState:
-    """Returns the state that an image's build left in the environment, or that nothing is known.
+    """Return the state that an image's build left in the environment, or that nothing is known.
 
     Raises:
       BadInput: if the variables hold something else.

@@ -1,4 +1,4 @@
-"""A folder -> a pair of signing keys in PEM; a PEM file -> the key in it.
+"""Key pairs for signatures, in PEM files.
 
 Keys are what every other tool reads: PKCS #8 and SubjectPublicKeyInfo, so that OpenSSL can check a signature as well.
 A key goes by the SHA-256 of its public half in DER, whatever file it was read from.
@@ -68,7 +68,7 @@ class PrivateKey:
     public: PublicKey
 
     def sign(self, data: bytes) -> bytes:
-        """Returns the signature over `data`."""
+        """Return the signature over `data`."""
         signature: bytes = self.key.sign(data, *_ecdsa(self.key))
         return signature
 
@@ -89,7 +89,7 @@ class KeyPair:
 
 
 def generate(folder: Path, *, algorithm: str = ECDSA, passphrase: str | None = None) -> KeyPair:
-    """Makes a pair of keys; nothing is ever replaced.
+    """Make a pair of keys; nothing is ever replaced.
 
     Args:
       folder: made if need be, closed to others.
@@ -117,7 +117,7 @@ def generate(folder: Path, *, algorithm: str = ECDSA, passphrase: str | None = N
 
 
 def load_private(path: Path, passphrase: Passphrase) -> PrivateKey:
-    """Returns the private key in a file.
+    """Return the private key in a file.
 
     Args:
       path: PEM file.
@@ -142,7 +142,7 @@ def load_private(path: Path, passphrase: Passphrase) -> PrivateKey:
 
 
 def load_public(path: Path) -> PublicKey:
-    """Returns the public key in a file.
+    """Return the public key in a file.
 
     Raises:
       BadInput: if it holds no such key.
@@ -174,7 +174,7 @@ def _checked(key: Any, path: Path) -> PublicKey:
 
 
 def _ecdsa(key: Any) -> tuple[Any, ...]:
-    """Returns what `sign` and `verify` of a key want to know besides the bytes: the hash, if they are ECDSA."""
+    """Return what `sign` and `verify` of a key want to know besides the bytes: the hash, if they are ECDSA."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -202,7 +202,7 @@ def _private_pem(private_key: Any, passphrase: str | None) -> bytes:
 
 
 def _write_pair(paths: tuple[Path, Path], contents: tuple[bytes, bytes]) -> None:
-    """Writes private and public half; a half without the other is taken away again."""
+    """Write private and public half; a half without the other is taken away again."""
     _create(paths[0], contents[0], 0o600)
     try:
         _create(paths[1], contents[1], 0o644)

@@ -1,4 +1,4 @@
-"""The bytes of a ledger -> its verified lines; one canonical JSON object per line, each chained to the one before.
+"""The ledger: one canonical JSON object to a line, each chained to the one before by its digest.
 
 A line's `digest` is the SHA-256 of its other fields' canonical JSON, and `previous` is the digest of the line before,
 so that an edited, inserted, deleted or reordered line is found and named. A cut tail leaves a shorter chain that is
@@ -60,7 +60,7 @@ class Head:
 
     @staticmethod
     def from_str(text: str) -> Head:
-        """Restores what `str` wrote.
+        """Restore what `str` wrote.
 
         Raises:
           BadInput: if it is something else.
@@ -106,12 +106,12 @@ class Line:
         return sha256_bytes(canonical_json(self._fields()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the line as JSON values."""
+        """Return the line as JSON values."""
         return {**self._fields(), DIGEST: self.digest}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Line:
-        """Restores what `to_dict` returned; the digest is not checked here.
+        """Restore what `to_dict` returned; the digest is not checked here.
 
         Raises:
           LedgerBroken: if a field is missing, or of the wrong kind for its event.
@@ -124,7 +124,7 @@ class Line:
         return line
 
     def to_bytes(self) -> bytes:
-        """Returns the line as it stands in the file."""
+        """Return the line as it stands in the file."""
         return canonical_json(self.to_dict()) + b"\n"
 
     def _fields(self) -> dict[str, Any]:
@@ -219,19 +219,19 @@ class Chain:
         return tuple(line.record for line in self.lines if line.event == Event.COMMIT and line.record is not None)
 
     def unsettled(self) -> tuple[Line, ...]:
-        """Returns the intents that nothing has committed or given up."""
+        """Return the intents that nothing has committed or given up."""
         settled = {line.details.get("intent") for line in self.lines if line.event in (Event.COMMIT, Event.LOST)}
         return tuple(line for line in self.lines if line.event == Event.INTENT and line.sequence not in settled)
 
     def unfinished(self) -> dict[str, str]:
-        """Returns {node key: the newest run that began this work} of the work that no commit ever ended."""
+        """Return {node key: the newest run that began this work} of the work that no commit ever ended."""
         begun = [(line.details.get("key"), line) for line in self.lines if line.event == Event.INTENT]
         committed = {line.details.get("intent") for line in self.lines if line.event == Event.COMMIT}
         done = {key for key, line in begun if line.sequence in committed}
         return {key: line.run_id for key, line in begun if isinstance(key, str) and key not in done}
 
     def collected(self) -> frozenset[str]:
-        """Returns the paths of the artifacts that were removed on purpose, relative to the root."""
+        """Return the paths of the artifacts that were removed on purpose, relative to the root."""
         removed = (line.details["paths"] for line in self.lines if line.event == Event.COLLECTED)
         return frozenset(path for paths in removed for path in paths)
 
@@ -284,7 +284,7 @@ class Chain:
         return {line.run_id: str(line.record) for line in ended}
 
     def expect(self, head: Head) -> None:
-        """Checks that the chain still holds a head that was kept elsewhere.
+        """Check that the chain still holds a head that was kept elsewhere.
 
         Raises:
           LedgerBroken: if its tail was cut, or the line rewritten.
@@ -297,7 +297,7 @@ class Chain:
 
 
 def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:
-    """Returns the chain in `data`, a file's bytes or what follows the line `after`.
+    """Return the chain in `data`, a file's bytes or what follows the line `after`.
 
     Raises:
       LedgerBroken: naming the first line that is not what was written.
@@ -313,10 +313,10 @@ def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "led
 
 
 def read_ledger(path: Path) -> Chain:
-    """Returns the chain in a ledger, without locking or repairing it; a file that is not there has no lines.
+    """Return the chain in a ledger, without locking or repairing it; a file that is not there has no lines.
 
     Raises:
-      LedgerBroken: as `parse`.
+      LedgerBroken: as `parse_ledger`.
       EnvironmentProblem: if it cannot be read.
     """
     if not os.path.lexists(path):
@@ -330,7 +330,7 @@ def read_ledger(path: Path) -> Chain:
 
 
 def checked(text: bytes, head: Head, where: object) -> Line:
-    """Returns the line in `text`, without its newline, if it is whole and follows `head`.
+    """Return the line in `text`, without its newline, if it is whole and follows `head`.
 
     Raises:
       LedgerBroken: if not.

@@ -1,4 +1,4 @@
-"""Events of a run -> lines of `ledger.jsonl`, appended under a lock and on disk before the next thing happens.
+"""The writer of the ledger: lines are appended under a lock, and are on disk before the next thing happens.
 
 An intent is written before a node executes and a commit after its outputs are published, so that a crash leaves an
 intent which nothing settles; the next run settles it from the metadata store, or marks it lost.
@@ -45,7 +45,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
-        """Returns the ledger at `path`, verified from its first line, a torn last line repaired.
+        """Return the ledger at `path`, verified from its first line, a torn last line repaired.
 
         Raises:
           LedgerBroken: naming the first bad line.
@@ -63,7 +63,7 @@ class Ledger:
         return self._chain
 
     def verify(self) -> Head:
-        """Reads the whole file again and returns its head.
+        """Read the whole file again and return its head.
 
         Raises:
           LedgerBroken: naming the first bad line, or that lines which this process knows are gone.
@@ -74,37 +74,37 @@ class Ledger:
         return chain.head
 
     def unsettled(self) -> tuple[Line, ...]:
-        """Returns the intents that nothing has committed or given up."""
+        """Return the intents that nothing has committed or given up."""
         return self._chain.unsettled()
 
     def intent(self, *, node: str, run_id: str, **details: Any) -> Line:
-        """Appends that a node is about to execute; on disk when this returns."""
+        """Append that a node is about to execute; on disk when this returns."""
         return self._append(Event.INTENT, node=node, run_id=run_id, record=None, details=details)
 
     def commit(self, intent: Line, *, record: str, **details: Any) -> Line:
-        """Appends that an intent was published, with the hash of its record."""
+        """Append that an intent was published, with the hash of its record."""
         return self._settle(Event.COMMIT, intent, record, details)
 
     def lost(self, intent: Line, *, why: str, **details: Any) -> Line:
-        """Appends that an intent came to nothing."""
+        """Append that an intent came to nothing."""
         return self._settle(Event.LOST, intent, None, {"why": why, **details})
 
     def run(self, *, run_id: str, record: str, **details: Any) -> Line:
-        """Appends that a run ended, with the hash of its record."""
+        """Append that a run ended, with the hash of its record."""
         return self._append(Event.RUN, node=None, run_id=run_id, record=record, details=details)
 
     def pushed(self, *, node: str, run_id: str, version: int, digest: str, **details: Any) -> Line:
-        """Appends that the model with the tree digest `digest` became a served version."""
+        """Append that the model with the tree digest `digest` became a served version."""
         details = {"version": version, "sha256": digest, **details}
         return self._append(Event.PUSHED, node=node, run_id=run_id, record=None, details=details)
 
     def collected(self, *, node: str, run_id: str, record: str, paths: Sequence[str], **details: Any) -> Line:
-        """Appends that artifacts of a record are about to be removed; an audit then calls them collected, not missing."""
+        """Append that artifacts of a record are about to be removed; an audit then calls them collected, not missing."""
         details = {"paths": list(paths), **details}
         return self._append(Event.COLLECTED, node=node, run_id=run_id, record=record, details=details)
 
     def pruned(self, *, run_id: str, version: int, digest: str | None, **details: Any) -> Line:
-        """Appends that a served version, the model with the tree digest `digest`, is about to be removed."""
+        """Append that a served version, the model with the tree digest `digest`, is about to be removed."""
         details = {"version": version, "sha256": digest, **details}
         return self._append(Event.PRUNED, node=None, run_id=run_id, record=None, details=details)
 
@@ -138,7 +138,7 @@ class Ledger:
         return line
 
     def _catch_up(self, descriptor: int) -> None:
-        """Reads what other processes appended, and repairs what one of them left half written."""
+        """Read what other processes appended, and repairs what one of them left half written."""
         size = os.fstat(descriptor).st_size
         if size < self._size:
             raise LedgerBroken("its tail was cut", where=self.path, wanted=f"{self._size} bytes", got=size)
@@ -194,7 +194,7 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def require_ledger(paths: RunPaths, chain: Chain) -> None:
-    """Checks that the ledger has not been lost: a new one would start again from version 1, and prove nothing.
+    """Check that the ledger has not been lost: a new one would start again from version 1, and prove nothing.
 
     Raises:
       EnvironmentProblem: if records tell of executions and the ledger of none.

@@ -14,7 +14,7 @@ VARIABLE: Final = "MNIST_TFX_KEY_PASSPHRASE"
 
 
 def passphrase() -> str:
-    """Returns the passphrase of a key that is encrypted.
+    """Return the passphrase of a key that is encrypted.
 
     Raises:
       BadInput: if it is not in the environment and nobody can be asked.
@@ -23,7 +23,7 @@ def passphrase() -> str:
 
 
 def new_passphrase() -> str:
-    """Returns the passphrase for a new key, typed twice if it is typed; raises as `passphrase` does."""
+    """Return the passphrase for a new key, typed twice if it is typed; raises as `passphrase` does."""
     return _asked(twice=True)
 
 

@@ -1,4 +1,4 @@
-"""A folder of immutable files <-> records: each file is canonical JSON, named by the SHA-256 of its own bytes."""
+"""The store of records: a folder of immutable files of canonical JSON, each named by the SHA-256 of its own bytes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Records(Mapping[str, Record]):
 
 
 def scan(folder: Path) -> Records:
-    """Returns the records of `folder`, which need not exist; none is read yet."""
+    """Return the records of `folder`, which need not exist; none is read yet."""
     return Records(folder)
 
 
@@ -99,7 +99,7 @@ def read_record_bytes(folder: Path, known: str) -> bytes:
 
 
 def write(folder: Path, record: Record) -> str:
-    """Writes a record and returns its hash; nothing is ever replaced, and the file is on disk when this returns.
+    """Write a record and return its hash; nothing is ever replaced, and the file is on disk when this returns.
 
     Raises:
       RecordChanged: if another file already goes by its hash.

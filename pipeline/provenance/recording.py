@@ -65,7 +65,7 @@ def execution_record(
     started: float,
     seconds: float,
 ) -> ExecutionRecord:
-    """Returns the record of an execution that has succeeded.
+    """Return the record of an execution that has succeeded.
 
     Args:
       work: what was asked for.
@@ -107,7 +107,7 @@ def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
 
 
 def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """Returns what the outputs themselves say: which data was read, how the training went."""
+    """Return what the outputs themselves say: which data was read, how the training went."""
     found: dict[str, Any] = {}
     if EXAMPLES in folders:
         found[records.DATA] = read_object(folders[EXAMPLES] / DATA_FILE, error=EnvironmentProblem)

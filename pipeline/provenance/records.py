@@ -1,7 +1,7 @@
-"""What was run -> frozen records, and back: one per node execution, one per run.
+"""Records of what was run: one for each execution, one for each run, frozen and readable again.
 
 A record names its inputs by the hash of the record that made them, so that the records of a root form a hash DAG: whoever
-knows the last hash knows everything behind it. `record_files` keeps them on disk. Nothing in a record is an absolute
+knows the last hash knows everything behind it. `record_store` keeps them on disk. Nothing in a record is an absolute
 path, so a root can be moved.
 """
 
@@ -85,7 +85,7 @@ class Environment:
 
     @staticmethod
     def here(device: str) -> Environment:
-        """Returns the environment of this process."""
+        """Return the environment of this process."""
         installed = {name: _installed_version(name) for name in PACKAGES}
         versions = {name: version for name, version in installed.items() if version is not None}
         return Environment(
@@ -188,12 +188,12 @@ class ExecutionRecord:
     extra: Annotated[Mapping[str, Any], ReadAs(_Extra)] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the record as JSON values."""
+        """Return the record as JSON values."""
         return _to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ExecutionRecord:
-        """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
+        """Restore what `to_dict` returned; raises as `from_dict` of this module does."""
         return _read(_EXECUTION, fields)
 
     @property
@@ -282,12 +282,12 @@ class RunRecord:
             checked_path(self.serving_path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the record as JSON values."""
+        """Return the record as JSON values."""
         return _to_dict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunRecord:
-        """Restores what `to_dict` returned; raises as `from_dict` of this module does."""
+        """Restore what `to_dict` returned; raises as `from_dict` of this module does."""
         return _read(_RUN, fields)
 
 
@@ -309,7 +309,7 @@ def _read(shape: Shape[_Any], fields: Mapping[str, Any]) -> _Any:
 
 
 def from_dict(fields: Mapping[str, Any]) -> Record:
-    """Restores the record that `to_dict` of its class returned.
+    """Restore the record that `to_dict` of its class returned.
 
     Raises:
       EnvironmentProblem: if it is of another release, or fields are missing, unknown or of the wrong kind.
@@ -331,7 +331,7 @@ def from_dict(fields: Mapping[str, Any]) -> Record:
 
 
 def from_bytes(data: bytes) -> Record:
-    """Restores the record that `to_bytes` wrote.
+    """Restore the record that `to_bytes` wrote.
 
     Raises:
       EnvironmentProblem: as `from_dict`, and if `data` is not a JSON object.
@@ -340,19 +340,19 @@ def from_bytes(data: bytes) -> Record:
 
 
 def to_bytes(record: Record) -> bytes:
-    """Returns a record's file: canonical JSON, whose SHA-256 is its name."""
+    """Return a record's file: canonical JSON, whose SHA-256 is its name."""
     return canonical_json(record.to_dict())
 
 
 def record_hash(record: Record) -> str:
-    """Returns the hash that a record goes by: the SHA-256 of its file's bytes."""
+    """Return the hash that a record goes by: the SHA-256 of its file's bytes."""
     return sha256_bytes(to_bytes(record))
 
 
 def node_key(
     node: str, executor: str, parameters: Mapping[str, Scalar], inputs: Mapping[str, Iterable[ArtifactRef]]
 ) -> str:
-    """Returns the identity of a piece of work: equal for two executions that were asked for the same.
+    """Return the identity of a piece of work: equal for two executions that were asked for the same.
 
     Args:
       node: node id.
@@ -376,12 +376,12 @@ def has_autoencoder(nodes: Iterable[str]) -> bool | None:
 
 
 def without_root(parameters: Mapping[str, Scalar], root: str) -> dict[str, Scalar]:
-    """Returns `parameters` with the absolute path `root` written as `artifacts.ROOT_MARK` wherever a text holds it."""
+    """Return `parameters` with the absolute path `root` written as `artifacts.ROOT_MARK` wherever a text holds it."""
     return {name: artifacts.without_root(value, root) for name, value in parameters.items()}
 
 
 def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple[str, ExecutionRecord] | None:
-    """Returns the newest execution with a node key, and its hash.
+    """Return the newest execution with a node key, and its hash.
 
     Args:
       records: by hash.
@@ -396,18 +396,18 @@ def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple
 
 
 def utc(timestamp: float) -> str:
-    """Returns seconds since the epoch as UTC, ISO 8601 with milliseconds and `Z`."""
+    """Return seconds since the epoch as UTC, ISO 8601 with milliseconds and `Z`."""
     moment = dt.datetime.fromtimestamp(timestamp, tz=dt.timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def timestamp(utc_time: str) -> float:
-    """Returns what `utc` was given, to the millisecond."""
+    """Return what `utc` was given, to the millisecond."""
     return dt.datetime.fromisoformat(utc_time.replace("Z", "+00:00")).timestamp()
 
 
 def require_time(text: str, *, where: object) -> None:
-    """Checks that a text is a time as `utc` writes it.
+    """Check that a text is a time as `utc` writes it.
 
     Raises:
       EnvironmentProblem: if it is not.

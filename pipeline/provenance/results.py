@@ -63,7 +63,7 @@ _PUSHED: Final = Shape(_Push)
 
 
 def require(node: str, root: Path, record: ExecutionRecord) -> None:
-    """Checks that a node did not refuse the candidate.
+    """Check that a node did not refuse the candidate.
 
     Raises:
       Refused: with every reason.
@@ -80,7 +80,7 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
 
 
 def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:
-    """Returns what the schema gate let through with a warning, a sentence to each."""
+    """Return what the schema gate let through with a warning, a sentence to each."""
     path = _artifact(root, record, "report") / "gate.json"
     report = _GATE.read(_json(path), what="not a report of the gate", where=path, error=EnvironmentProblem)
     warned = [check for check in report["checks"] if not check["passed"] and check["action"] == "warn"]
@@ -97,7 +97,7 @@ def still_served(root: Path, record: ExecutionRecord) -> bool:
 
 
 def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
-    """Returns what a Pusher's execution put into the serving directory, or None.
+    """Return what a Pusher's execution put into the serving directory, or None.
 
     The number is the record's: whoever can write to the artifact could name another version there.
     """

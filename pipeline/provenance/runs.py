@@ -15,7 +15,7 @@ from pipeline.root.paths import RunPaths
 
 
 def runs(root: Path) -> list[RunRecord]:
-    """Returns the records of all runs, in the ledger's order.
+    """Return the records of all runs, in the ledger's order.
 
     Raises:
       BadInput: if there is no pipeline at `root`.
@@ -44,7 +44,7 @@ def new_run_id(kind: str = "") -> str:
 
 
 def find(root: Path, run_id: str | None) -> RunRecord:
-    """Returns one run, the last one if none is named; an id may be cut short where that is unambiguous.
+    """Return one run, the last one if none is named; an id may be cut short where that is unambiguous.
 
     Raises:
       BadInput: if there is no such run, or several.
@@ -90,7 +90,7 @@ def _without_record(root: Path, run_id: str) -> list[CannotTell]:
 
 
 def _begun(root: Path, run_id: str) -> list[str]:
-    """Returns the ids of runs that executed something, by how they begin."""
+    """Return the ids of runs that executed something, by how they begin."""
     lines = read_ledger(RunPaths(root.absolute()).ledger).lines
     begun = dict.fromkeys(line.run_id for line in lines if line.event == Event.INTENT)
     return [known for known in begun if known.startswith(run_id)]

@@ -58,7 +58,7 @@ class ServingDirectory:
 
     @staticmethod
     def of(paths: RunPaths) -> ServingDirectory:
-        """Reads the ledger of a root, which may have none.
+        """Read the ledger of a root, which may have none.
 
         Raises:
           EnvironmentProblem: if the ledger is broken or cannot be read, or the directory itself is a link.
@@ -151,7 +151,7 @@ class ServingDirectory:
             return False
 
     def require_ours(self, say: Callable[[str], None]) -> None:
-        """Refuses to work towards a push that TF Serving would not load, before the work is done.
+        """Refuse to work towards a push that TF Serving would not load, before the work is done.
 
         Args:
           say: is told of entries that are in nobody's way.

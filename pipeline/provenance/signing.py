@@ -1,4 +1,4 @@
-"""A served version and a private key -> a signed statement beside it; a copy of it and the public key -> a verdict.
+"""Signatures over served versions: how one is made, and how a copy is verified with the public key alone.
 
 The signature is a DSSE envelope (https://github.com/secure-systems-lab/dsse/blob/master/envelope.md) that holds the
 bytes of `assets.extra/provenance.json`, an in-toto statement naming every file of the model. Checking needs the folder
@@ -63,13 +63,13 @@ class SignatureCheck:
         return self.signed and not self.faults
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the check as JSON values."""
+        """Return the check as JSON values."""
         faults = [dataclasses.asdict(fault) for fault in self.faults]
         return {**dataclasses.asdict(self), "path": str(self.path), "faults": faults, "ok": self.ok}
 
 
 def target(root: Path, asked: str | None) -> Path:
-    """Returns the folder of a served version: of the newest that was pushed, of a number in a root, or the folder itself.
+    """Return the folder of a served version: of the newest that was pushed, of a number in a root, or the folder itself.
 
     Raises:
       BadInput: if it is not there.
@@ -88,7 +88,7 @@ def target(root: Path, asked: str | None) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Checks that a signature can be put into a folder, before anybody types a passphrase.
+    """Check that a signature can be put into a folder, before anybody types a passphrase.
 
     Raises:
       EnvironmentProblem: naming the folder that cannot be written.
@@ -99,12 +99,12 @@ def check_writable(folder: Path) -> None:
 
 
 def envelope_bytes(statement: bytes, key: PrivateKey) -> bytes:
-    """Returns the envelope over a statement's bytes, as the Pusher lays it beside them before its rename."""
+    """Return the envelope over a statement's bytes, as the Pusher lays it beside them before its rename."""
     return Envelope(payload=statement, payload_type=PAYLOAD_TYPE).countersigned(key).to_bytes()
 
 
 def sign(folder: Path, key: PrivateKey) -> Path:
-    """Signs what is served in a folder, atomically; the signatures of other keys over the same statement stay.
+    """Sign what is served in a folder, atomically; the signatures of other keys over the same statement stay.
 
     It compares the files first: nobody should vouch for bytes that are not those that were pushed.
 
@@ -126,7 +126,7 @@ def sign(folder: Path, key: PrivateKey) -> Path:
 
 
 def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = None) -> SignatureCheck:
-    """Checks a served version, or a copy of it anywhere, against a public key.
+    """Check a served version, or a copy of it anywhere, against a public key.
 
     Args:
       folder: it alone is read, no records and no root.
@@ -166,7 +166,7 @@ class _Unverified(Exception):
 
 
 def _signed(folder: Path, key: PublicKey) -> bytes:
-    """Returns the statement that the key signed, out of the envelope; nothing in it is parsed before that is sure."""
+    """Return the statement that the key signed, out of the envelope; nothing in it is parsed before that is sure."""
     envelope = _envelope(folder)
     if envelope.payload_type != PAYLOAD_TYPE:
         raise _Unverified("another payload type", wanted=PAYLOAD_TYPE, found=envelope.payload_type[:200])
@@ -197,7 +197,7 @@ def _envelope(folder: Path) -> Envelope:
 
 
 def _statement(data: bytes) -> dict[str, Any]:
-    """Returns a statement that was written as `manifest.to_bytes` writes it, with nothing said twice.
+    """Return a statement that was written as `statement_bytes` writes it, with nothing said twice.
 
     Raises:
       EnvironmentProblem: if it is another kind of statement.
@@ -214,7 +214,7 @@ def _statement(data: bytes) -> dict[str, Any]:
 
 
 def _beside(folder: Path, payload: bytes) -> tuple[Fault, ...]:
-    """Compares `provenance.json`, which other tools read, with what was signed."""
+    """Compare `provenance.json`, which other tools read, with what was signed."""
     if not os.path.lexists(folder / PROVENANCE):
         return (Fault(what=file_check.MISSING, path=PROVENANCE),)
     same = (folder / PROVENANCE).is_symlink() or _read(folder, PROVENANCE) == payload
@@ -222,7 +222,7 @@ def _beside(folder: Path, payload: bytes) -> tuple[Fault, ...]:
 
 
 def _countersigned(folder: Path, statement: bytes, key: PrivateKey) -> bytes:
-    """Returns the envelope that is there with one signature more, or a new one if it is over something else."""
+    """Return the envelope that is there with one signature more, or a new one if it is over something else."""
     new = Envelope(payload=statement, payload_type=PAYLOAD_TYPE)
     try:
         known = _envelope(folder)
@@ -252,7 +252,7 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def _clear(path: Path) -> None:
-    """Takes away what a `sign` that was killed left behind."""
+    """Take away what a `sign` that was killed left behind."""
     try:
         for left in path.parent.glob(f"{path.name}{_NEW}*"):
             left.unlink()

@@ -1,4 +1,4 @@
-"""A model's files and the records behind them -> the provenance that is served with it.
+"""The provenance statement that is served with a model.
 
 An in-toto Statement v1 (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md) with a SLSA v1
 provenance predicate (https://slsa.dev/spec/v1.0/provenance). It lists every record by hash, so that an audit can
@@ -106,7 +106,7 @@ _SHAPE: Final = Shape(_Statement)
 def build_statement(
     model_manifest: Mapping[str, Mapping[str, Any]], records: Mapping[str, Record], heads: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns the provenance of a model; the same arguments give the same statement.
+    """Return the provenance of a model; the same arguments give the same statement.
 
     Args:
       model_manifest: `digest.tree_manifest` of the SavedModel.
@@ -142,17 +142,17 @@ def build_statement(
 
 
 def served_files(model: ArtifactEntry) -> dict[str, Mapping[str, Any]]:
-    """Returns the manifest of the SavedModel in a recorded Model, as `statement` takes it."""
+    """Return the manifest of the SavedModel in a recorded Model, as `statement` takes it."""
     return saved_model(model.files)
 
 
 def statement_bytes(provenance: Mapping[str, Any]) -> bytes:
-    """Returns the statement's file: canonical JSON."""
+    """Return the statement's file: canonical JSON."""
     return canonical_json(provenance)
 
 
 def parse_statement(data: bytes) -> dict[str, Any]:
-    """Restores what `to_bytes` wrote.
+    """Restore what `to_bytes` wrote.
 
     Raises:
       EnvironmentProblem: if it is something else.
@@ -180,7 +180,7 @@ def parse_statement(data: bytes) -> dict[str, Any]:
 
 
 def read_statement(path: Path) -> dict[str, Any]:
-    """Returns the statement in a file.
+    """Return the statement in a file.
 
     Raises:
       EnvironmentProblem: if it cannot be read, or is something else.
@@ -189,25 +189,25 @@ def read_statement(path: Path) -> dict[str, Any]:
 
 
 def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the hashes of the records behind what the push read."""
+    """Return the hashes of the records behind what the push read."""
     return tuple(provenance["predicate"]["buildDefinition"]["internalParameters"]["heads"])
 
 
 def records_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the hashes of all records behind the model, each after the ones it was made from."""
+    """Return the hashes of all records behind the model, each after the ones it was made from."""
     byproducts = provenance["predicate"]["runDetails"]["byproducts"]
     named = [item for item in byproducts if item["name"].startswith(RECORDS)]
     return tuple(item["digest"][SHA256] for item in named if SHA256 in item["digest"])
 
 
 def manifest_of(provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the model's manifest, as `digest.tree_manifest` gave it."""
+    """Return the model's manifest, as `digest.tree_manifest` gave it."""
     files = [item for item in provenance["subject"] if SHA256 in item["digest"]]
     return {item["name"]: {**item.get("annotations", {}), "sha256": item["digest"][SHA256]} for item in files}
 
 
 def digest_of(provenance: Mapping[str, Any]) -> str:
-    """Returns the model's tree digest, as the statement tells it."""
+    """Return the model's tree digest, as the statement tells it."""
     return str(next(item["digest"][TREE] for item in provenance["subject"] if TREE in item["digest"]))
 
 
@@ -251,7 +251,7 @@ def _executions(known: Known) -> list[dict[str, Any]]:
 
 
 def _dependencies(behind: Known) -> list[Resource]:
-    """Returns what went into the model, directly or through what its maker read."""
+    """Return what went into the model, directly or through what its maker read."""
     found = []
     consumed = {(ref.record, ref.path) for record in behind.values() for refs in record.inputs.values() for ref in refs}
     for hash_, record in behind.items():

@@ -1,4 +1,4 @@
-"""Two served versions -> what changed between them: causes, the smallest set first, then what came of them.
+"""The difference between two served versions: causes, the smallest set first, then what came of them.
 
 Everything is read from records, and of the data from the row indexes beside the examples. What is gone is named under
 `unknown`; nothing is guessed.
@@ -92,7 +92,7 @@ class Section:
         return self.causes > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         return {**dataclasses.asdict(self), "count": self.count, "is_cause": self.is_cause}
 
 
@@ -150,7 +150,7 @@ class VersionDiff:
         return "nothing that is recorded" + ("" if reproducible else ": training was not set to be deterministic")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         sides = {
             name: {"version": side.version, "sha256": side.sha256, "run_id": side.run_id}
             for name, side in (("before", self.before), ("after", self.after))
@@ -168,7 +168,7 @@ class VersionDiff:
 
 
 def diff(root: Path, before: int, after: int) -> VersionDiff:
-    """Compares two served versions of a root.
+    """Compare two served versions of a root.
 
     Raises:
       BadInput: if there is no such version.
@@ -185,7 +185,7 @@ def diff(root: Path, before: int, after: int) -> VersionDiff:
 
 
 def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
-    """Compares what is recorded about two versions; of the data, what is left of it is read."""
+    """Compare what is recorded about two versions; of the data, what is left of it is read."""
     upstream = after.model_nodes
     old, new = facts(before.executions), facts(after.executions)
     changes = [change for kind in old.keys() | new.keys() for change in _changed(kind, old, new, upstream)]
@@ -209,7 +209,7 @@ def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
 
 
 def _rank(section: Section) -> tuple[bool, bool, int]:
-    """Orders causes before the rest and the smallest first; metrics are what came of it all."""
+    """Order causes before the rest and the smallest first; metrics are what came of it all."""
     return section.kind == METRICS, not section.is_cause, section.causes or section.count
 
 
@@ -220,7 +220,7 @@ def _of_kind(kind: str, changes: Iterable[tuple[str, Change]]) -> tuple[Change, 
 
 
 def _changed(kind: tuple[str, str], old: Facts, new: Facts, upstream: frozenset[str]) -> Iterator[tuple[str, Change]]:
-    """Yields a fact's changes: nodes in which it changed alike are told together."""
+    """Yield a fact's changes: nodes in which it changed alike are told together."""
     before, after = old.get(kind, {}), new.get(kind, {})
     groups: dict[str, tuple[Any, Any, list[str]]] = {}
     for node in sorted(before.keys() | after.keys()):
@@ -289,7 +289,7 @@ def _tensors(version: RecordedVersion) -> dict[str, Tensor]:
 
 
 def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
-    """Returns a version's metrics from the record of its run, or from the evaluation itself; None if both are gone."""
+    """Return a version's metrics from the record of its run, or from the evaluation itself; None if both are gone."""
     if version.metrics is not None or EVALUATOR not in version.executions:
         return version.metrics
     from components.evaluation.results import read_metrics
@@ -302,7 +302,7 @@ def measured(version: RecordedVersion) -> Mapping[str, Any] | None:
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the candidate's own figures: what is beside them is its baseline's, or follows from them."""
+    """Return the candidate's own figures: what is beside them is its baseline's, or follows from them."""
     own = {key: value for key, value in metrics.items() if key not in ("baseline", "confusion_matrix")}
     return parameters.flatten_keys(own)
 

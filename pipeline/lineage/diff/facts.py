@@ -1,4 +1,4 @@
-"""The records behind a version -> facts, each by kind and key, with the value it had in each node that it is about."""
+"""The facts behind a version that a diff compares, by kind and key, with the value in each node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Facts = dict[tuple[str, str], dict[str, Any]]
 
 
 def facts(executions: Mapping[str, ExecutionRecord]) -> Facts:
-    """Returns what is recorded of the executions {node id: record} behind a version."""
+    """Return what is recorded of the executions {node id: record} behind a version."""
     found: Facts = {}
     for node, record in executions.items():
         for kind, key, value in _facts_of(record):

@@ -1,4 +1,4 @@
-"""The row indexes of two ingests -> rows added, removed, relabelled and moved, split by split.
+"""The difference between the rows of two ingests: added, removed, relabelled and moved, split by split.
 
 A row is known by its digest alone, so that it does not matter in which files, in what form or order rows were given.
 """
@@ -82,12 +82,12 @@ class Ingest:
     record: ExecutionRecord
 
     def digests(self) -> dict[str, tuple[int, str]]:
-        """Returns {split: (rows, Merkle root over them)}, as recorded."""
+        """Return {split: (rows, Merkle root over them)}, as recorded."""
         splits = self.record.extra.get(DATA, {}).get("splits", {})
         return {split: (part["rows"], part["rows_digest"]) for split, part in splits.items()}
 
     def rows(self, split: str) -> Rows:
-        """Returns a split's rows.
+        """Return a split's rows.
 
         Raises:
           LookupError: saying why they cannot be known.
@@ -108,7 +108,7 @@ class Ingest:
 
 
 def row_changes(before: Ingest, after: Ingest) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
-    """Returns the splits that differ, and in words what could not be found out about them.
+    """Return the splits that differ, and in words what could not be found out about them.
 
     A split whose recorded digests are equal is not read.
     """
@@ -141,7 +141,7 @@ def _compared(
 
 
 def _taken_by_others(split: str, removed: Rows, added: Mapping[str, Rows]) -> list[RowChange]:
-    """Takes out of `removed` what another split got, and out of that split's `added` too."""
+    """Take out of `removed` what another split got, and out of that split's `added` too."""
     moved = []
     for other, rows in added.items():
         if other != split:
@@ -153,7 +153,7 @@ def _taken_by_others(split: str, removed: Rows, added: Mapping[str, Rows]) -> li
 
 
 def _relabelled(removed: Rows, added: Rows) -> list[RowChange]:
-    """Takes out of both the rows of which the pixels stayed and the label did not."""
+    """Take out of both the rows of which the pixels stayed and the label did not."""
     by_pixels: dict[bytes, list[bytes]] = {}
     for row in sorted(added.elements()):
         by_pixels.setdefault(row[32:64], []).append(row)
@@ -180,12 +180,12 @@ def _label(row: bytes) -> int:
 
 
 def _counted(npy: bytes) -> Rows:
-    """Returns the rows of a `.npy` file; numpy itself would take longer to import than this takes to read 70,000."""
+    """Return the rows of a `.npy` file; numpy itself would take longer to import than this takes to read 70,000."""
     # The header's length stands at byte 8 (format 1.0, which numpy writes for such a type); rows follow it.
     start = 10 + int.from_bytes(npy[8:10], "little")
     return Rows(npy[place : place + ROW_BYTES] for place in range(start, len(npy), ROW_BYTES))
 
 
 def total(changes: Iterable[SplitChange]) -> int:
-    """Returns how many rows changed in all."""
+    """Return how many rows changed in all."""
     return sum(change.count for change in changes)

@@ -1,4 +1,4 @@
-"""A SavedModel's `variables/` -> one digest per tensor, without TensorFlow and without loading the model.
+"""Digests of a SavedModel's tensors, read without TensorFlow and without loading the model.
 
 Two trainings that end in the same weights write different SavedModel bytes, since the graph holds generated names; the
 tensors are what can be compared. They lie in a TensorBundle: `variables.index` is a table in LevelDB's format
@@ -75,7 +75,7 @@ class _Entry:
 
 
 def tensors(saved_model: Path) -> dict[str, Tensor]:
-    """Returns a SavedModel's variables by name.
+    """Return a SavedModel's variables by name.
 
     Raises:
       EnvironmentProblem: if its variables are missing, cut short or not a TensorBundle.
@@ -91,7 +91,7 @@ def tensors(saved_model: Path) -> dict[str, Tensor]:
 
 
 def _bundle(index: bytes) -> tuple[int, dict[str, _Entry]]:
-    """Returns the number of data files and the entries by tensor name; the table's first key, empty, is its header."""
+    """Return the number of data files and the entries by tensor name; the table's first key, empty, is its header."""
     table = dict(_table(index))
     header = _numbers(table.pop(b""))
     entries = {key.decode(errors="backslashreplace"): _entry(value) for key, value in table.items()}
@@ -126,7 +126,7 @@ def _digested(index: Path, shards: int, entry: _Entry) -> Tensor:
 
 
 def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields key and value of every entry of a table, in order."""
+    """Yield key and value of every entry of a table, in order."""
     footer = data[-_FOOTER_BYTES:]
     if len(footer) != _FOOTER_BYTES or struct.unpack("<Q", footer[-8:])[0] != _MAGIC:
         raise ValueError("no table: its last 8 bytes are not the magic number")
@@ -170,7 +170,7 @@ def _messages(data: bytes, wanted: int) -> list[bytes]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yields number and value of each field of a serialised protocol buffer message."""
+    """Yield number and value of each field of a serialised protocol buffer message."""
     place = 0
     while place < len(data):
         tag, place = _varint(data, place)
@@ -200,5 +200,5 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def differing(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Returns the names of the tensors that are not the same in both, sorted; those in one alone are among them."""
+    """Return the names of the tensors that are not the same in both, sorted; those in one alone are among them."""
     return tuple(sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)))

@@ -1,4 +1,4 @@
-"""The lineage of a served version -> a document that other tools read; a format is a name and the function that writes it.
+"""Exports of the lineage of a served version for other tools: a format is a name and the function that writes it.
 
 `evidence` gathers what the served statement and the records behind it say. `slsa`, `openlineage`, `cyclonedx` and `prov`
 each tell all of its digests, in the words of their standard; `drawn` has the pictures. No clock and no random number
@@ -28,7 +28,7 @@ FORMATS: Final[Mapping[str, str]] = {
 
 
 def export(root: Path, version: int | None, name: str) -> tuple[int, str]:
-    """Returns the lineage of a served version, by default the newest, in a format, and the version's number.
+    """Return the lineage of a served version, by default the newest, in a format, and the version's number.
 
     Raises:
       BadInput: if the version is not there.
@@ -40,7 +40,7 @@ def export(root: Path, version: int | None, name: str) -> tuple[int, str]:
 
 
 def writer(name: str) -> Callable[[Evidence], str]:
-    """Returns the function of a format."""
+    """Return the function of a format."""
     module, attribute = FORMATS[name].split(":")
     function: Callable[[Evidence], str] = getattr(importlib.import_module(module), attribute)
     return function

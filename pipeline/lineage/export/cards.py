@@ -1,4 +1,4 @@
-"""A lineage and an audit's findings -> what every picture says of each node, and which links are broken."""
+"""The text of each node in a picture of a lineage, and which links an audit found broken."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Picture:
 
 
 def picture(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> Picture:
-    """Returns what is to be drawn of a lineage.
+    """Return what is to be drawn of a lineage.
 
     A finding about a node breaks the links that leave it; one about the version breaks those that lead to it.
     """
@@ -98,13 +98,13 @@ def picture(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> Picture
 
 
 def elsewhere(shown: Picture, findings: Iterable[Finding]) -> tuple[str, ...]:
-    """Returns the messages of the findings that concern no node of the picture."""
+    """Return the messages of the findings that concern no node of the picture."""
     told = {problem for card in shown.cards.values() for problem in card.problems}
     return tuple(dict.fromkeys(finding.message for finding in findings if finding.message not in told))
 
 
 def moment(time: str | None) -> str:
-    """Returns an ISO 8601 time as `2026-11-20 22:46:36`, or nothing for none."""
+    """Return an ISO 8601 time as `2026-11-20 22:46:36`, or nothing for none."""
     return time[:19].replace("T", " ") if time else ""
 
 

@@ -1,4 +1,4 @@
-"""Evidence -> a CycloneDX 1.6 bill of materials of the model (ML-BOM), as JSON.
+"""The export as a CycloneDX 1.6 bill of materials of the model (ML-BOM), in JSON.
 
 https://cyclonedx.org/docs/1.6/json/. The model is the component described; data, artifacts, code and packages are the
 components it was made from, and the formulation says by which tasks. A `hash` in CycloneDX is that of a file's bytes, so
@@ -25,7 +25,7 @@ MODEL_REF: Final = "model"
 
 
 def cyclonedx(evidence: Evidence) -> str:
-    """Returns the bill of materials; the library writes it, but for two parts that it has no classes for yet."""
+    """Return the bill of materials; the library writes it, but for two parts that it has no classes for yet."""
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
@@ -115,7 +115,7 @@ def _ref(item: Item) -> str:
 
 
 def _edges(evidence: Evidence) -> dict[str, list[str]]:
-    """Returns {what was made: what it was made from}, by reference."""
+    """Return {what was made: what it was made from}, by reference."""
     edges: dict[str, dict[str, None]] = {}
     for known, record in evidence.executions.items():
         sources = [_ref(item) for _, item in evidence.used(record)]

@@ -1,4 +1,4 @@
-"""A root and a lineage -> what only the records know: parameters, outputs, rows, metrics."""
+"""The figures of a lineage that only the records hold: parameters, outputs, rows, metrics."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Details:
 
 
 def gather(root: Path, lineage: ServedLineage) -> Details:
-    """Returns what the records of `root` know about a lineage; a record that is missing there is left out.
+    """Return what the records of `root` know about a lineage; a record that is missing there is left out.
 
     Raises:
       EnvironmentProblem: if a record or the ledger cannot be read.

@@ -1,4 +1,4 @@
-"""The lineage of a served version -> Graphviz DOT (https://graphviz.org/doc/info/lang.html), left to right."""
+"""The export as Graphviz DOT (https://graphviz.org/doc/info/lang.html), left to right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BROKEN: Final = 'color="#c62828", fontcolor="#c62828", style=dashed'
 
 
 def dot(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> str:
-    """Returns the graph; what is broken is red and dashed, what came from the cache has a dashed border."""
+    """Return the graph; what is broken is red and dashed, what came from the cache has a dashed border."""
     shown = picture(lineage, findings)
     numbers = {id_: f"n{number}" for number, id_ in enumerate(shown.cards)}
     lines = [
@@ -30,7 +30,7 @@ def dot(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> str:
 
 
 def quoted(text: str) -> str:
-    """Returns a DOT string that shows `text`, whatever it holds: no escape in it is left to be interpreted."""
+    """Return a DOT string that shows `text`, whatever it holds: no escape in it is left to be interpreted."""
     # In a label `\N` is the node's name and `\n` a new line, so a backslash has to be doubled; control characters are
     # no part of the language.
     plain = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""Evidence -> a picture of its graph, as text: DOT, Mermaid, or a page that needs no network."""
+"""The exports that draw the graph: DOT, Mermaid, and a page that needs no network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def dot(evidence: Evidence) -> str:
-    """Returns the graph for Graphviz."""
+    """Return the graph for Graphviz."""
     from pipeline.lineage.export import details
     from pipeline.lineage.export.dot import dot as draw
 
@@ -20,7 +20,7 @@ def dot(evidence: Evidence) -> str:
 
 
 def mermaid(evidence: Evidence) -> str:
-    """Returns the graph for Mermaid."""
+    """Return the graph for Mermaid."""
     from pipeline.lineage.export import details
     from pipeline.lineage.export.mermaid import mermaid as draw
 
@@ -28,7 +28,7 @@ def mermaid(evidence: Evidence) -> str:
 
 
 def html(evidence: Evidence) -> str:
-    """Returns one page with the graph drawn, and what is recorded of each node."""
+    """Return one page with the graph drawn, and what is recorded of each node."""
     from pipeline.lineage.export import details
     from pipeline.lineage.export.page import page
 
@@ -37,7 +37,7 @@ def html(evidence: Evidence) -> str:
 
 
 def _broken(evidence: Evidence, known: Details) -> tuple[Mark, ...]:
-    """Audits the version, so that a broken link is drawn as one."""
+    """Audit the version, so that a broken link is drawn as one."""
     from pipeline.audit.audit import audit_version
     from pipeline.lineage.export.marks import marks
 

@@ -1,4 +1,4 @@
-"""A served version -> all that an export tells: its statement, item by item, and the executions that join the items.
+"""The items of a statement and the executions that join them, as all exports read them.
 
 What is told is what the statement beside the model vouches for. The push came after it was written, so that no export
 has the push itself.
@@ -118,7 +118,7 @@ class Evidence:
         return found
 
     def used(self, record: ExecutionRecord) -> list[tuple[str, Item]]:
-        """Returns what an execution read, each with the channel it came by: artifacts, data files, code, lock."""
+        """Return what an execution read, each with the channel it came by: artifacts, data files, code, lock."""
         refs = [(channel, ref) for channel, read in sorted(record.inputs.items()) for ref in read]
         made = [(channel, self._item(*self._maker(ref.record, ref.path, channel), ref.sha256)) for channel, ref in refs]
         files = [("data", self._find(f"{DATA}{source.name}", source.payload_digest)) for source in record.sources]
@@ -129,7 +129,7 @@ class Evidence:
         return made + [(channel, item) for channel, item in files + built if item is not None]
 
     def made(self, known: str) -> list[tuple[str, Item]]:
-        """Returns what the execution with a record's hash made, each with its channel: artifacts, rows, its record."""
+        """Return what the execution with a record's hash made, each with its channel: artifacts, rows, its record."""
         record = self.executions[known]
         outputs = [(channel, entry.sha256) for channel, made in sorted(record.outputs.items()) for entry in made]
         found = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
@@ -142,7 +142,7 @@ class Evidence:
         ]
 
     def uuid(self, *words: str) -> uuid.UUID:
-        """Returns the identifier that stands for `words`, the same every time."""
+        """Return the identifier that stands for `words`, the same every time."""
         return uuid.uuid5(uuid.NAMESPACE_URL, ":".join(("urn:mnist-tfx", *words)))
 
     @functools.cached_property
@@ -168,7 +168,7 @@ class Evidence:
         return known or Item(name=f"{node}/{channel}", algorithm=TREE, digest=sha256, role=DEPENDENCY)
 
     def _maker(self, known: str | None, path: str, channel: str) -> tuple[str, str]:
-        """Returns node and output channel of an artifact by its maker's record and its path."""
+        """Return node and output channel of an artifact by its maker's record and its path."""
         record = self.executions.get(known or "")
         outputs = record.outputs.items() if record is not None else ()
         for name, made in outputs:
@@ -178,7 +178,7 @@ class Evidence:
 
 
 def collect(root: Path, version: int | None) -> Evidence:
-    """Returns what is known of a served version, by default the newest; raises as `exports.export`."""
+    """Return what is known of a served version, by default the newest; raises as `export`."""
     lineage = show.show(root, version)
     data = statement_bytes(show.read_provenance(root, lineage.version))
     records = scan(RunPaths(root).records)
@@ -201,7 +201,7 @@ def _listed(statement: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _metrics(root: Path, records: Records, executions: Mapping[str, ExecutionRecord]) -> dict[str, float]:
-    """Returns the plain numbers that the run of the evaluation recorded."""
+    """Return the plain numbers that the run of the evaluation recorded."""
     runs = {record.run_id for record in executions.values() if record.node == EVALUATOR}
     ledger = read_ledger(RunPaths(root).ledger)
     for run_id in sorted(runs):

@@ -1,4 +1,4 @@
-"""Boxes and links -> where each stands, left to right, and which way each link goes.
+"""The layout of a graph from left to right: where each box stands, and which way each link goes.
 
 A layered drawing (Sugiyama, Tagawa and Toda, 1981): the rank of a box is its longest path from a source; within a rank
 boxes are ordered by the barycentre of their neighbours; heights are the least-squares fit to the neighbours' that keeps
@@ -65,7 +65,7 @@ class Layout:
 
 
 def lay_out(boxes: Sequence[Box], links: Iterable[Pair], *, gap: Point) -> Layout:
-    """Returns the drawing of `boxes`; `gap` is the least distance between two ranks, and between two boxes of one.
+    """Return the drawing of `boxes`; `gap` is the least distance between two ranks, and between two boxes of one.
 
     Raises:
       ValueError: if the links go round in a circle.
@@ -93,7 +93,7 @@ def lay_out(boxes: Sequence[Box], links: Iterable[Pair], *, gap: Point) -> Layou
 
 
 def ranks(ids: Iterable[str], links: Iterable[Pair]) -> dict[str, int]:
-    """Returns the longest path to each id from a source; a source stands right before the first that reads it.
+    """Return the longest path to each id from a source; a source stands right before the first that reads it.
 
     Raises:
       ValueError: if the links go round in a circle.
@@ -193,7 +193,7 @@ def _heights(columns: Sequence[Sequence[Cell]], sides: _Sides, size: Callable[[C
 
 
 def _apart(wanted: Sequence[float], sizes: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """Returns the centres nearest to `wanted`, by weighted squares, of which none comes closer than the sizes allow.
+    """Return the centres nearest to `wanted`, by weighted squares, of which none comes closer than the sizes allow.
 
     Without the sizes' offsets this is a monotone regression, which pooling adjacent violators solves exactly.
     """
@@ -215,7 +215,7 @@ def _apart(wanted: Sequence[float], sizes: Sequence[float], weights: Sequence[fl
 def _spans(
     columns: Sequence[Sequence[Cell]], sizes: Mapping[str, Box], rank: Mapping[str, int], gap: float
 ) -> list[Point]:
-    """Returns the left and right side of each rank."""
+    """Return the left and right side of each rank."""
     spans: list[Point] = []
     for place, column in enumerate(columns):
         left = spans[-1][1] + gap if spans else 0.0

@@ -1,4 +1,4 @@
-"""What an audit found, by path -> the nodes of the graph that it is about."""
+"""The nodes of the graph that the findings of an audit are about, by path."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Mark:
 def marks(
     lineage: ServedLineage, records: Mapping[str, ExecutionRecord], findings: Iterable[AuditFinding]
 ) -> tuple[Mark, ...]:
-    """Returns a mark for every finding that failed.
+    """Return a mark for every finding that failed.
 
     Args:
       lineage: what is drawn.

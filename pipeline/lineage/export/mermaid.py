@@ -1,4 +1,4 @@
-"""The lineage of a served version -> a Mermaid flowchart, as Markdown on GitHub and GitLab draws it, left to right."""
+"""The export as a Mermaid flowchart, as Markdown on GitHub and GitLab draws it, left to right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN: Final = frozenset(" .,:+-_/()")
 
 
 def mermaid(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> str:
-    """Returns the flowchart; what is broken is red and dashed, what came from the cache has a dashed border."""
+    """Return the flowchart; what is broken is red and dashed, what came from the cache has a dashed border."""
     shown = picture(lineage, findings)
     numbers = {id_: f"n{number}" for number, id_ in enumerate(shown.cards)}
     lines = ["flowchart LR"]
@@ -33,7 +33,7 @@ def mermaid(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> str:
 
 
 def escaped(text: str) -> str:
-    """Returns `text` with all but letters, digits and a few signs as entity codes, so that none of it is syntax or HTML.
+    """Return `text` with all but letters, digits and a few signs as entity codes, so that none of it is syntax or HTML.
 
     The codes are those of https://mermaid.js.org/syntax/flowchart.html#entity-codes-to-escape-characters.
     """

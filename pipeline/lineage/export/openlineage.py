@@ -1,4 +1,4 @@
-"""Evidence -> OpenLineage run events, one JSON object to a line, as its transports send them.
+"""The export as OpenLineage run events, one JSON object to a line, as its transports send them.
 
 https://openlineage.io/docs/spec/object-model. Each execution is a run that starts and completes; artifacts are datasets,
 their version is their digest. The core facets have no place for digests, so a facet of our own carries them
@@ -23,7 +23,7 @@ _NOT_DATASETS: Final = ("code", "lock", "record", ROWS)
 
 
 def openlineage(evidence: Evidence) -> str:
-    """Returns the events, each execution's after those of what it read."""
+    """Return the events, each execution's after those of what it read."""
     from openlineage.client.serde import Serde
 
     events = [event for known in evidence.executions for event in _events(evidence, known)]
@@ -84,7 +84,7 @@ def _job(evidence: Evidence, record: ExecutionRecord) -> Job:
 
 
 def _dataset(evidence: Evidence, item: Item, rows: Iterable[Item] = ()) -> dict[str, Any]:
-    """Returns the fields of a dataset; Examples tell the Merkle roots over their rows, the model its files."""
+    """Return the fields of a dataset; Examples tell the Merkle roots over their rows, the model its files."""
     from openlineage.client.facet_v2 import dataset_version_dataset
 
     from pipeline.lineage.export.openlineage_facets import DatasetDigests

@@ -1,4 +1,4 @@
-"""The digests of a dataset, a job and a run -> facets of OpenLineage; imported only where events are written."""
+"""OpenLineage facets for the digests of a dataset, a job and a run; imported only where events are written."""
 
 from __future__ import annotations
 

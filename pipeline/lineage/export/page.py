@@ -1,4 +1,4 @@
-"""The lineage of a served version -> one HTML page: the graph, and under it every digest in full.
+"""The export as an HTML page: the graph, and under it every digest in full.
 
 The page has no script and asks nothing of the network, which its Content-Security-Policy states: only the one style
 element, by its hash. Jinja escapes every value, so that a file name with markup in it is text.
@@ -60,7 +60,7 @@ class File:
 
 
 def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: Details | None = None) -> str:
-    """Returns the page.
+    """Return the page.
 
     Args:
       lineage: what is drawn.

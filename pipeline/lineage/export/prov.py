@@ -1,4 +1,4 @@
-"""Evidence -> PROV-JSON: entities with their digests, the activities that used and generated them, the agent.
+"""The export as PROV-JSON: entities with their digests, the activities that used and generated them, the agent.
 
 https://www.w3.org/TR/prov-dm/ and https://www.w3.org/submissions/prov-json/. The code of a node is the plan that its
 execution followed.
@@ -21,7 +21,7 @@ AGENT: Final = f"{PREFIX}:runner"
 
 
 def prov(evidence: Evidence) -> str:
-    """Returns the document, sorted by key."""
+    """Return the document, sorted by key."""
     from prov.model import ProvDocument
 
     document = ProvDocument()
@@ -46,7 +46,7 @@ def _agent(document: ProvDocument, evidence: Evidence) -> None:
 
 
 def _activity(document: ProvDocument, evidence: Evidence, known: str) -> None:
-    """Adds an execution with all that it used and generated; every relation has a name, or it would get a number."""
+    """Add an execution with all that it used and generated; every relation has a name, or it would get a number."""
     record = evidence.executions[known]
     activity = f"{PREFIX}:execution/{record.node}/{known[:16]}"
     told = {"prov:label": record.node, f"{PREFIX}:run": record.run_id, f"{PREFIX}:device": record.environment.device}

@@ -1,4 +1,4 @@
-"""Evidence -> the statement as it is served: in-toto v1 with SLSA provenance v1, byte for byte what a signature covers."""
+"""The export as the statement itself: in-toto v1 with SLSA provenance v1, byte for byte what a signature covers."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pipeline.lineage.export.evidence import Evidence
 
 
 def slsa(evidence: Evidence) -> str:
-    """Returns the statement, one line of JSON without a line feed at its end."""
+    """Return the statement, one line of JSON without a line feed at its end."""
     return evidence.data.decode()

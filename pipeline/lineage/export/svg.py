@@ -1,4 +1,4 @@
-"""A picture -> where each card and each curve of the inline SVG goes; text is cut to what fits, the rest is a tooltip."""
+"""The geometry of the inline SVG: cards, curves, and text that is cut to what fits, with the rest as a tooltip."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Drawing:
 
 
 def draw(shown: Picture) -> Drawing:
-    """Returns the drawing of a picture."""
+    """Return the drawing of a picture."""
     boxes = [
         Box(id=card.id, width=_width(card), height=HEIGHTS.get(card.kind, HEIGHT)) for card in shown.cards.values()
     ]
@@ -87,7 +87,7 @@ def draw(shown: Picture) -> Drawing:
 
 
 def curve(points: Iterable[Point]) -> str:
-    """Returns an SVG path through `points`: level along the lanes, bent in the gaps between ranks."""
+    """Return an SVG path through `points`: level along the lanes, bent in the gaps between ranks."""
     (x, y), *rest = [(x + MARGIN, y + MARGIN) for x, y in points]
     path = f"M{x:.1f} {y:.1f}"
     for number, ((left, above), (right, below)) in enumerate(pairwise([(x, y), *rest])):
@@ -98,7 +98,7 @@ def curve(points: Iterable[Point]) -> str:
 
 
 def cut(title: str, room: float) -> str:
-    """Returns what fits of a title, its middle left out: names of files differ at both ends."""
+    """Return what fits of a title, its middle left out: names of files differ at both ends."""
     kept, shown = len(title), title
     while length(shown) > room and kept > 1:
         kept -= 1
@@ -107,7 +107,7 @@ def cut(title: str, room: float) -> str:
 
 
 def length(title: str) -> float:
-    """Returns the width of a title in pixels."""
+    """Return the width of a title in pixels."""
     return SIZE * sum(WIDTHS.get(letter, _width_class(letter)) for letter in title)
 
 

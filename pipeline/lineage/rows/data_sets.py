@@ -89,7 +89,7 @@ class Comparison:
         return frozenset(split for split, count in shared.items() if count)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values; proofs are for the answer as a whole to list."""
+        """Return it as JSON values; proofs are for the answer as a whole to list."""
         data_set, settings = self.data_set, self.data_set.settings
         return {
             "records": [step.record for step in data_set.steps],
@@ -104,7 +104,7 @@ class Comparison:
 
 
 def data_sets(history: History) -> Iterator[DataSet]:
-    """Yields the data sets of a root."""
+    """Yield the data sets of a root."""
     for steps in same_rows(history.ingests).values():
         try:
             settings = settings_of(steps[-1])
@@ -118,7 +118,7 @@ def data_sets(history: History) -> Iterator[DataSet]:
 
 
 def same_rows(ingests: Sequence[Step]) -> Mapping[tuple[str, ...], Sequence[Step]]:
-    """Returns executions of ExampleGen grouped by the rows digests of their splits."""
+    """Return executions of ExampleGen grouped by the rows digests of their splits."""
     groups: dict[tuple[str, ...], list[Step]] = defaultdict(list)
     for step in ingests:
         # An old record may know no digests of rows: then it is like no other.
@@ -128,7 +128,7 @@ def same_rows(ingests: Sequence[Step]) -> Mapping[tuple[str, ...], Sequence[Step
 
 
 def settings_of(step: Step) -> DataSettings:
-    """Returns the settings under which an execution of ExampleGen read its data.
+    """Return the settings under which an execution of ExampleGen read its data.
 
     Raises:
       EnvironmentProblem: if they are not on record.
@@ -140,12 +140,12 @@ def settings_of(step: Step) -> DataSettings:
 
 
 def shapes(known: Sequence[DataSet]) -> list[tuple[int, int]]:
-    """Returns the sizes that images ever had here."""
+    """Return the sizes that images ever had here."""
     return list(dict.fromkeys(one.settings.shape for one in known if one.settings is not None))
 
 
 def compare(known: Sequence[DataSet], given: GivenRows, name: str) -> list[Comparison]:
-    """Compares rows with every data set of images of their size.
+    """Compare rows with every data set of images of their size.
 
     Args:
       known: all data sets of the root.
@@ -182,7 +182,7 @@ def _compared(data_set: DataSet, given: GivenRows) -> Comparison:
 
 
 def other_forms(compared: Sequence[Comparison], given: GivenRows) -> list[Lookalike]:
-    """Returns rows that are the given pictures inverted, rescaled, turned or mirrored; of many, the first are tried."""
+    """Return rows that are the given pictures inverted, rescaled, turned or mirrored; of many, the first are tried."""
     indexes = [
         (one.data_set.index, one.data_set.settings.pixel_max)
         for one in compared
@@ -193,7 +193,7 @@ def other_forms(compared: Sequence[Comparison], given: GivenRows) -> list[Lookal
 
 
 def found_in(compared: Sequence[Comparison], given: GivenRows) -> Iterator[Found]:
-    """Yields the executions that read some of the rows."""
+    """Yield the executions that read some of the rows."""
     noun = "rows" if given.rows is not None else "images"
     for one in compared:
         if one.overlap is not None and one.overlap.total:
@@ -205,7 +205,7 @@ def found_in(compared: Sequence[Comparison], given: GivenRows) -> Iterator[Found
 
 
 def uses(history: History, steps: Sequence[Step], splits: frozenset[str]) -> Mapping[str, frozenset[str]]:
-    """Returns {model digest: splits as which the model used rows that lie in these splits of one data set}."""
+    """Return {model digest: splits as which the model used rows that lie in these splits of one data set}."""
     found: dict[str, set[str]] = defaultdict(set)
     for split in SPLITS:
         if split in splits:

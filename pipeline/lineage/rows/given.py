@@ -57,7 +57,7 @@ class Given:
 
 
 def look_at(given: Sequence[str], known: Sequence[DataSettings], show: Show = given_rows.in_silence) -> Given:
-    """Returns what the command line names.
+    """Return what the command line names.
 
     Args:
       given: a digest; or one file or folder; or an IDX images file and its labels file; or several data files or
@@ -87,7 +87,7 @@ def _digest(text: str) -> Given:
 
 
 def of_picture(picture: Picture, name: str) -> Given:
-    """Returns the question about one image that is at hand already."""
+    """Return the question about one image that is at hand already."""
     return Given(name=name, kind=Kind.PICTURE.value, readings=lambda: iter([_rows_of([picture])]))
 
 

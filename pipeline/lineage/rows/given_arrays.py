@@ -39,7 +39,7 @@ Arrays = Mapping[str, "NDArray[Any]"]
 
 
 def read_arrays(path: Path, shapes: Sequence[tuple[int, int]], show: Show) -> GivenRows:
-    """Returns the rows in a file of arrays.
+    """Return the rows in a file of arrays.
 
     Args:
       path: `.npy` or `.npz`, by content.
@@ -101,7 +101,7 @@ def _gather(
 
 
 def _flat(path: Path, images: NDArray[Any], shapes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], NDArray[Any]]:
-    """Returns size of the images and the array as [n, height * width]."""
+    """Return size of the images and the array as [n, height * width]."""
     sides = images.shape[1:]
     if len(sides) == 3 and 1 in (sides[0], sides[-1]):
         sides = sides[:2] if sides[-1] == 1 else sides[1:]
@@ -135,7 +135,7 @@ def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _labels(labels: NDArray[Any], count: int) -> NDArray[np.int64] | None:
-    """Returns labels int64 [n]; None if they are of another kind, so that the images are known by their pixels."""
+    """Return labels int64 [n]; None if they are of another kind, so that the images are known by their pixels."""
     import numpy as np
 
     flat = labels.reshape(-1)

@@ -56,7 +56,7 @@ _WORDS: Final = {
 
 
 def recognise(path: Path) -> tuple[Kind, str]:
-    """Returns the kind of a raw or gzip file, and what it is in words.
+    """Return the kind of a raw or gzip file, and what it is in words.
 
     Raises:
       BadInput: if its compression is broken.

@@ -38,7 +38,7 @@ _BLOCK: Final = 1 << 22
 
 
 def in_silence(doing: str, done: int, total: int) -> None:
-    """Shows nothing."""
+    """Show nothing."""
     del doing, done, total
 
 
@@ -83,7 +83,7 @@ class Gathering:
         self._highest = 0
 
     def add(self, shape: tuple[int, int], pixels: NDArray[np.uint8], labels: NDArray[np.integer[Any]] | None) -> None:
-        """Takes a block.
+        """Take a block.
 
         Args:
           shape: height and width.
@@ -109,7 +109,7 @@ class Gathering:
         self._show("rows", len(self._pixels), self._total)
 
     def rows(self, cut: str | None = None) -> GivenRows:
-        """Returns what was collected.
+        """Return what was collected.
 
         Raises:
           CannotTell: if that is nothing.
@@ -129,7 +129,7 @@ class Gathering:
 
 
 def read_images(path: Path, show: Show = in_silence) -> GivenRows:
-    """Reads an IDX file of images alone, as far as it can be read.
+    """Read an IDX file of images alone, as far as it can be read.
 
     Raises:
       CannotTell: if none of it can.
@@ -140,7 +140,7 @@ def read_images(path: Path, show: Show = in_silence) -> GivenRows:
 
 
 def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], show: Show) -> Iterator[GivenRows]:
-    """Yields the rows of the parts of a data set, once for each way in which they can be read, the likeliest first.
+    """Yield the rows of the parts of a data set, once for each way in which they can be read, the likeliest first.
 
     Args:
       parts: each is an IDX images file and its labels file, or a CSV.
@@ -216,7 +216,7 @@ def _table_blocks(tables: Sequence[Path], data: DataSettings, label: int) -> Ite
 def _readings(
     tables: Sequence[Path], known: Sequence[DataSettings], *, guess: bool = True
 ) -> Iterator[tuple[DataSettings, int]]:
-    """Yields every pair of settings and label column that some row can be read by.
+    """Yield every pair of settings and label column that some row can be read by.
 
     Args:
       tables: CSV files.
@@ -267,7 +267,7 @@ def _refuse_columns(table: Path, columns: int, known: Sequence[DataSettings]) ->
 
 
 def of_another_size(given: str, known: Iterable[tuple[int, int]], got: tuple[int, int] | None) -> BadInput:
-    """Returns the refusal of a question about images of a size that this root's data never had."""
+    """Return the refusal of a question about images of a size that this root's data never had."""
     sizes = " or ".join(sorted(map(_size, known)))
     return BadInput(
         f"this root's images are {sizes}", where=given, got=_size(got), hint="ask the root whose images have that size"
@@ -279,7 +279,7 @@ def _size(shape: tuple[int, int] | None) -> str:
 
 
 def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) -> Picture:
-    """Returns row `number`, from 0, of an IDX images file, of one with its labels file, or of a CSV.
+    """Return row `number`, from 0, of an IDX images file, of one with its labels file, or of a CSV.
 
     Raises:
       BadInput: if there is no such row, or the images have another size than any data here.
@@ -296,7 +296,7 @@ def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) 
 
 
 def in_pairs(files: Sequence[Path]) -> tuple[Path, ...]:
-    """Returns an IDX pair with the images first, whatever the files are called; anything else as it is."""
+    """Return an IDX pair with the images first, whatever the files are called; anything else as it is."""
     return tuple(sorted(files, key=lambda path: _magic(path) == _LABELS)) if len(files) == 2 else tuple(files)
 
 
@@ -318,7 +318,7 @@ def _magic(path: Path) -> bytes:
 
 
 def settings_of(ingests: Iterable[Step]) -> list[DataSettings]:
-    """Returns the distinct settings under which executions of ExampleGen read their data, splits left out.
+    """Return the distinct settings under which executions of ExampleGen read their data, splits left out.
 
     Raises:
       EnvironmentProblem: if this release cannot read them.

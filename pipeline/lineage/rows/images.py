@@ -47,23 +47,23 @@ class Picture:
         return pixels_digest(row_prefix(self.height, self.width), self.pixels)
 
     def row_digest(self, label: int) -> bytes:
-        """Returns the digest of the image with a label."""
+        """Return the digest of the image with a label."""
         return row_digest(row_prefix(self.height, self.width), self.pixels, label)
 
     def values(self) -> NDArray[np.uint8]:
-        """Returns the pixels as uint8 [height, width]."""
+        """Return the pixels as uint8 [height, width]."""
         import numpy as np
 
         return np.frombuffer(self.pixels, np.uint8).reshape(self.height, self.width)
 
     @staticmethod
     def of(values: NDArray[Any], label: int | None = None) -> Picture:
-        """Makes a picture of uint8 [height, width]."""
+        """Make a picture of uint8 [height, width]."""
         height, width = values.shape
         return Picture(height=height, width=width, pixels=values.tobytes(), label=label)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns size and digest as JSON values."""
+        """Return size and digest as JSON values."""
         return {"height": self.height, "width": self.width, "pixels_digest": self.digest.hex()}
 
 
@@ -81,7 +81,7 @@ class Decoded:
 
 
 def decode(path: Path) -> Decoded:
-    """Decodes an image file of any common format.
+    """Decode an image file of any common format.
 
     Raises:
       BadInput: if it is no image, or damaged.
@@ -97,7 +97,7 @@ def decode(path: Path) -> Decoded:
 
 
 def exact(path: Path) -> Picture:
-    """Returns the picture in a file whose grey values are exact.
+    """Return the picture in a file whose grey values are exact.
 
     Raises:
       BadInput: if it is no image, or damaged.
@@ -132,7 +132,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _grey(image: Image.Image) -> tuple[NDArray[np.uint8] | None, str | None]:
-    """Returns uint8 [height, width] and what is doubtful about them, at least one of the two."""
+    """Return uint8 [height, width] and what is doubtful about them, at least one of the two."""
     import numpy as np
 
     if image.mode in _DEEP:

@@ -1,4 +1,4 @@
-"""An execution of ExampleGen -> the row index that it left: which rows its splits hold, by digest.
+"""The row index that an execution of ExampleGen left: which rows its splits hold, by digest.
 
 An index is compared with the digest on record before anything is read from it.
 """
@@ -48,7 +48,7 @@ class Occurrence:
         return f"{self.split} row {self.index}, label {self.label}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         return {
             "split": self.split,
             "label": self.label,
@@ -91,7 +91,7 @@ class RowIndex:
         return sum(len(rows) for rows in self.splits.values())
 
     def overlap(self, digests: NDArray[np.bytes_], field: Field) -> Overlap:
-        """Returns how many of the given rows are in each split, and in all.
+        """Return how many of the given rows are in each split, and in all.
 
         Args:
           digests: `S32` [n].
@@ -104,7 +104,7 @@ class RowIndex:
         return Overlap(total=_shared(digests, everything), splits=shared)
 
     def known(self, pixels: Iterable[bytes]) -> list[bytes]:
-        """Returns those of many pixels digests that are there, in their order."""
+        """Return those of many pixels digests that are there, in their order."""
         import numpy as np
 
         given = list(pixels)
@@ -113,7 +113,7 @@ class RowIndex:
         return [digest for digest, here in zip(given, np.isin(texts, held).tolist(), strict=True) if here]
 
     def occurrences(self, digest: bytes, field: Field = "pixels") -> list[Occurrence]:
-        """Returns where the image with this digest is: under whatever label if it is that of its pixels."""
+        """Return where the image with this digest is: under whatever label if it is that of its pixels."""
         found = []
         for split, rows in self.splits.items():
             for index in (_texts(rows[field]) == digest.rstrip(b"\0")).nonzero()[0].tolist():
@@ -123,7 +123,7 @@ class RowIndex:
         return found
 
     def tree(self, split: str) -> Tree:
-        """Returns the tree over a split's row digests, or over `ALL`.
+        """Return the tree over a split's row digests, or over `ALL`.
 
         Raises:
           EnvironmentProblem: if its root is not the one on record.
@@ -137,14 +137,14 @@ class RowIndex:
 
 
 def root_of(step: Step, split: str) -> str:
-    """Returns the recorded Merkle root over a split's row digests, or over `ALL`; "" if none was recorded."""
+    """Return the recorded Merkle root over a split's row digests, or over `ALL`; "" if none was recorded."""
     data: Mapping[str, Any] = step.data or {}
     part = data if split == ALL else data.get("splits", {}).get(split, {})
     return str(part.get("rows_digest", ""))
 
 
 def open_index(root: Path, step: Step) -> RowIndex:
-    """Returns the row index that an execution of ExampleGen left.
+    """Return the row index that an execution of ExampleGen left.
 
     Raises:
       EnvironmentProblem: if it is gone, or is not what was recorded.
@@ -160,7 +160,7 @@ def open_index(root: Path, step: Step) -> RowIndex:
 
 
 def open_any(root: Path, steps: Sequence[Step]) -> RowIndex:
-    """Returns the row index of one of several executions that ingested equal rows.
+    """Return the row index of one of several executions that ingested equal rows.
 
     Raises:
       EnvironmentProblem: if none of them can be read, as `open_index`.

@@ -13,7 +13,7 @@ from pipeline.lineage.rows.index import ALL, Field, root_of
 
 
 def known_as(history: History, digest: str) -> Iterator[Found]:
-    """Yields every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
+    """Yield every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
     payloads, raw = (digest, history.containers.get(digest, digest)), bytes.fromhex(digest)
     code = {known: path for known, files in history.code.items() for path, sha in files.items() if sha == digest}
     for step in history.steps.values():
@@ -35,7 +35,7 @@ def known_as(history: History, digest: str) -> Iterator[Found]:
 
 
 def known_as_row(data_sets: Sequence[DataSet], digest: str) -> Iterator[Found]:
-    """Yields every execution that read a row with this digest, be it of pixels and label or of the pixels alone."""
+    """Yield every execution that read a row with this digest, be it of pixels and label or of the pixels alone."""
     raw = bytes.fromhex(digest)
     fields: tuple[Field, ...] = ("row", "pixels")
     for data_set in data_sets:

@@ -1,4 +1,4 @@
-"""Leaves in order -> an RFC 6962 tree, and proofs about it that are checked with nothing but its root.
+"""RFC 6962 Merkle trees, and proofs about them that are checked with nothing but the root.
 
 Audit paths are those of RFC 9162 section 2.1.3, over the tree whose root `components.digest.merkle_root` gives. The RFC
 leaves the number of leaves to a signed tree head; here a root stands alone, so `SizeProof` shows it as well. Absence
@@ -53,12 +53,12 @@ class Inclusion:
         return last == 0 and node == root
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         return {"leaf": self.leaf.hex(), "index": self.index, "path": _texts(self.path)}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Inclusion:
-        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        """Restore what `to_dict` returned; raises BadInput if it is something else."""
         _require(fields, {"leaf", "index", "path"})
         if type(fields["index"]) is not int:
             raise BadInput("not an index", where="proof", got=repr(fields["index"])[:80])
@@ -91,12 +91,12 @@ class Absence:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         return {name: end and end.to_dict() for name, end in (("before", self.before), ("after", self.after))}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Absence:
-        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        """Restore what `to_dict` returned; raises BadInput if it is something else."""
         _require(fields, {"before", "after"})
         before, after = (
             None if fields[end] is None else Inclusion.from_dict(fields[end]) for end in ("before", "after")
@@ -136,13 +136,13 @@ class SizeProof:
         return depths == sorted(set(depths)) and node == root
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Return it as JSON values."""
         subtrees = [{"first": first.hex(), "path": _texts(path)} for first, path in self.subtrees]
         return {"last": self.last.hex(), "subtrees": subtrees}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> SizeProof:
-        """Restores what `to_dict` returned; raises BadInput if it is something else."""
+        """Restore what `to_dict` returned; raises BadInput if it is something else."""
         _require(fields, {"last", "subtrees"})
         for subtree in items(fields["subtrees"]):
             _require(subtree, {"first", "path"})
@@ -177,7 +177,7 @@ class Tree:
         return self._levels[-1][0]
 
     def inclusion(self, index: int) -> Inclusion:
-        """Returns the proof that leaf number `index` is there."""
+        """Return the proof that leaf number `index` is there."""
         path, position = [], index
         for level in self._levels[:-1]:
             if position ^ 1 < len(level):
@@ -186,7 +186,7 @@ class Tree:
         return Inclusion(leaf=self.leaves[index], index=index, path=tuple(path))
 
     def absence(self, digest: bytes) -> Absence:
-        """Returns the proof that `digest` is no leaf; the leaves must be in ascending order.
+        """Return the proof that `digest` is no leaf; the leaves must be in ascending order.
 
         Raises:
           ValueError: if it is one.
@@ -198,7 +198,7 @@ class Tree:
         return Absence(before=before, after=self.inclusion(index) if index < self.size else None)
 
     def size_proof(self) -> SizeProof:
-        """Returns the proof of the number of leaves."""
+        """Return the proof of the number of leaves."""
         subtrees, start = [], self.size - 1
         for depth in range(start.bit_length()):
             if start >> depth & 1:
@@ -209,24 +209,24 @@ class Tree:
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    """Returns the hash of a leaf (RFC 6962 section 2.1)."""
+    """Return the hash of a leaf (RFC 6962 section 2.1)."""
     return hashlib.sha256(b"\0" + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Returns the hash of an inner node (RFC 6962 section 2.1)."""
+    """Return the hash of an inner node (RFC 6962 section 2.1)."""
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
 def items(value: Any) -> list[Any]:
-    """Returns `value` if it is a list of plausible length; raises BadInput if not."""
+    """Return `value` if it is a list of plausible length; raises BadInput if not."""
     if not isinstance(value, list) or len(value) > 1 << 16:
         raise BadInput("not a list", where="proof", got=repr(value)[:80])
     return value
 
 
 def digest_bytes(text: object) -> bytes:
-    """Returns the 32 bytes that 64 hex digits stand for; raises BadInput for anything else."""
+    """Return the 32 bytes that 64 hex digits stand for; raises BadInput for anything else."""
     return _raw(text)
 
 

@@ -1,4 +1,4 @@
-"""An image and a data set's row index -> a proof that the image is among its rows, or that it is not; and its check.
+"""Proofs that an image is, or is not, among the rows of a data set, and their check.
 
 A proof stands on one Merkle root: that of a split (was it trained on?) or of all rows (was it used at all?). A served
 version's provenance carries these roots as `merkleSha256`. Whoever checks a proof needs the file and the root alone.
@@ -57,7 +57,7 @@ class RowProof:
     rows: Mapping[int, tuple[bytes, Inclusion | Absence]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the proof as JSON values: what its file holds."""
+        """Return the proof as JSON values: what its file holds."""
         return {
             "format": FORMAT,
             "claim": self.claim,
@@ -74,7 +74,7 @@ class RowProof:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> RowProof:
-        """Restores what `to_dict` returned; whether it proves anything is for `faults` to say.
+        """Restore what `to_dict` returned; whether it proves anything is for `faults` to say.
 
         Raises:
           BadInput: if it is something else.
@@ -113,7 +113,7 @@ class RowProof:
 
 
 def prove(index: RowIndex, picture: Picture, split: str, labels: int) -> RowProof:
-    """Returns the proof that an image is among a split's rows, or is not.
+    """Return the proof that an image is among a split's rows, or is not.
 
     Args:
       index: of the data set.
@@ -146,7 +146,7 @@ def prove(index: RowIndex, picture: Picture, split: str, labels: int) -> RowProo
 
 
 def faults(proof: RowProof, root: bytes, picture: Picture | None = None) -> Iterator[str]:
-    """Yields why a proof does not hold; nothing if it does.
+    """Yield why a proof does not hold; nothing if it does.
 
     Args:
       proof: to check.
@@ -181,7 +181,7 @@ def _of_another(proof: RowProof, picture: Picture) -> Iterator[str]:
 
 
 def read(path: Path) -> RowProof:
-    """Returns the proof in a file.
+    """Return the proof in a file.
 
     Raises:
       BadInput: if it cannot be read, or holds something else.
@@ -194,7 +194,7 @@ def read(path: Path) -> RowProof:
 
 
 def write(path: Path, proof: RowProof) -> None:
-    """Writes a proof as a file.
+    """Write a proof as a file.
 
     Raises:
       EnvironmentProblem: if that is impossible.

@@ -39,7 +39,7 @@ class Asked:
 
 
 def find_picture(history: History, asked: Asked) -> Picture:
-    """Returns the image that is asked about.
+    """Return the image that is asked about.
 
     Raises:
       BadInput: if it is not named in exactly one way, or is not there.
@@ -56,7 +56,7 @@ def find_picture(history: History, asked: Asked) -> Picture:
 
 
 def data_behind(history: History, version: int | None, rows_digest: str | None = None) -> Step:
-    """Returns the execution that ingested the data of a version.
+    """Return the execution that ingested the data of a version.
 
     Raises:
       BadInput: if there is no such version, or it was made from several data sets and none of them is named.
@@ -71,7 +71,7 @@ def data_behind(history: History, version: int | None, rows_digest: str | None =
 
 
 def require_size(step: Step, picture: Picture, where: object) -> None:
-    """Refuses a question about an image of another size than those of a data set.
+    """Refuse a question about an image of another size than those of a data set.
 
     Raises:
       BadInput: if it has another size.
@@ -82,7 +82,7 @@ def require_size(step: Step, picture: Picture, where: object) -> None:
 
 
 def index_of(history: History, step: Step) -> RowIndex:
-    """Returns the rows of the data set that an execution ingested, of whichever execution that ingested the same.
+    """Return the rows of the data set that an execution ingested, of whichever execution that ingested the same.
 
     Raises:
       CannotTell: if no row index of them is as it was recorded.
