@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.lineage.impact import impact
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.trace import trace
 from pipeline.provenance import record_store
 from pipeline.provenance.artifacts import measure as measure_artifact
@@ -199,7 +199,7 @@ def large_store(generations: int = 2250, runs: int = 3) -> list[tuple[str, str]]
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-bench-") as folder:
         built = many_records.build(Path(folder) / "root", generations=generations, runs=runs)
         started = time.monotonic()
-        history = open_history(built.root)
+        history = open_lineage(built.root)
         opened = time.monotonic()
         traced = trace(history)
         after_trace = time.monotonic()

@@ -27,7 +27,7 @@ from pipeline.config.recipe import RECIPES, load_recipe
 from pipeline.kubeflow import document
 from pipeline.kubeflow.compiler import cluster
 from pipeline.kubeflow.lint.check import lint
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import proofs
 from pipeline.lineage.rows.merkle import Tree
 from pipeline.metadata.address import recorded_address
@@ -240,9 +240,9 @@ def test_an_audit_of_a_root_with_a_changed_file_answers(target, tmp_path):
     data = path.read_bytes()
     for number in range(COUNT // 10):
         path.write_bytes(mutated(data, number))
-        for ask in (audit_all, open_history):
+        for ask in (audit_all, open_lineage):
             found, _ = timed(ask, paths.root)
-            assert isinstance(found, MnistTfxError) or ask is open_history or all(map(str, found[-1].findings))
+            assert isinstance(found, MnistTfxError) or ask is open_lineage or all(map(str, found[-1].findings))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -253,7 +253,7 @@ def test_an_audit_waits_for_no_fifo_and_reads_no_device(target, tmp_path):
         path.unlink()
         make(path)
         assert audit_all(paths.root)
-        found, seconds = timed(open_history, paths.root)
+        found, seconds = timed(open_lineage, paths.root)
         assert seconds < 10 * SOON or isinstance(found, MnistTfxError)
 
 

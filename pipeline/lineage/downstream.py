@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage.index import History, Read, Step
+from pipeline.lineage.index import ExecutionSummary, InputRef, LineageIndex
 from pipeline.stages import AUTOENCODER, CLASSIFIER, EVALUATOR, STAGES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAYLOAD, ROWS, PIXELS, DIGEST = "payload", "rows", "pixels", "digest"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
+class Match:
     """How something was recognised in one execution.
 
     Attributes:
@@ -42,7 +42,7 @@ class Found:
       artifact: digest of the artifact that it is or lies in, if the step made it.
     """
 
-    step: Step
+    step: ExecutionSummary
     match: str
     what: str
     splits: frozenset[str] | None = None
@@ -51,7 +51,7 @@ class Found:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reach:
+class Reachability:
     """What a walk came to.
 
     Attributes:
@@ -63,7 +63,7 @@ class Reach:
     roles: Mapping[tuple[str, str], frozenset[str]]
 
 
-def spread(history: History, found: Iterable[Found]) -> Reach:
+def propagate(lineage: LineageIndex, found: Iterable[Match]) -> Reachability:
     """Walk downstream from everywhere that something was recognised."""
     state: dict[str, int] = {}
     waiting: deque[tuple[str, int, str | None]] = deque()
@@ -77,7 +77,7 @@ def spread(history: History, found: Iterable[Found]) -> Reach:
             origins.add((known, one.artifact))
             state.setdefault(known, REACHED)
             waiting.append((known, _onward(one.step.node, REACHED | USED), one.artifact))
-    readers = history.readers
+    readers = lineage.readers
     while waiting:
         record, carried, artifact = waiting.popleft()
         for reader, read in readers.get(record, ()):
@@ -87,10 +87,10 @@ def spread(history: History, found: Iterable[Found]) -> Reach:
                 if bits != known_bits:
                     state[reader.record] = bits
                     waiting.append((reader.record, _onward(reader.node, bits), None))
-    return Reach(visited=frozenset(state), roles=_roles(history, state, origins))
+    return Reachability(visited=frozenset(state), roles=_roles(lineage, state, origins))
 
 
-def _first(one: Found) -> int:
+def _first(one: Match) -> int:
     """Return the bits with which a walk starts from a step that used or read something."""
     if one.splits is None:
         return REACHED | USED
@@ -120,11 +120,11 @@ def _arriving(node: str, channel: str, bits: int) -> int:
 
 
 def _roles(
-    history: History, state: Mapping[str, int], origins: set[tuple[str, str]]
+    lineage: LineageIndex, state: Mapping[str, int], origins: set[tuple[str, str]]
 ) -> dict[tuple[str, str], frozenset[str]]:
     roles: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record, bits in state.items():
-        step = history.steps[record]
+        step = lineage.steps[record]
         if step.node == CLASSIFIER:
             for made in step.makes:
                 own = {"itself"} if (record, made.sha256) in origins else _within(bits)
@@ -132,7 +132,7 @@ def _roles(
                     roles[record, made.sha256] |= own
         elif step.node in EXAMINERS and bits & (USED | TESTED_ON | _INSIDE):
             role = "evaluation" if step.node == EVALUATOR else "publication"
-            for read in _judged(history, step):
+            for read in _judged(lineage, step):
                 roles[str(read.maker), read.sha256].add(role)
     return {model: _telling(some) for model, some in roles.items()}
 
@@ -142,9 +142,9 @@ def _telling(some: set[str]) -> frozenset[str]:
     return frozenset(some if len(some) == 1 else some - {"publication"})
 
 
-def _judged(history: History, step: Step) -> Iterator[Read]:
+def _judged(lineage: LineageIndex, step: ExecutionSummary) -> Iterator[InputRef]:
     for read in step.reads:
-        maker = history.steps.get(read.maker or "")
+        maker = lineage.steps.get(read.maker or "")
         if read.channel == "model" and maker is not None and maker.node == CLASSIFIER:
             yield read
 

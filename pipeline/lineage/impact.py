@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import BadInput, CannotTell
 from components.features import SPLITS
-from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, Found, Reach, spread
-from pipeline.lineage.index import History, Push
+from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, Match, Reachability, propagate
+from pipeline.lineage.index import IndexedVersion, LineageIndex
 from pipeline.lineage.rows import given_rows
 from pipeline.lineage.rows.data_sets import Comparison, DataSet, compare, data_sets, found_in, other_forms, uses
 from pipeline.lineage.rows.given import Given, look_at, of_picture
@@ -84,7 +84,7 @@ class Impact:
 
     given: Given
     rows: GivenRows | None = None
-    found: tuple[Found, ...] = ()
+    found: tuple[Match, ...] = ()
     models: tuple[Model, ...] = ()
     compared: tuple[Comparison, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
@@ -153,36 +153,36 @@ class Impact:
         }
 
 
-def impact(history: History, given: Sequence[str], show: Show = given_rows.in_silence) -> Impact:
+def impact(lineage: LineageIndex, given: Sequence[str], show: Show = given_rows.in_silence) -> Impact:
     """Return everything downstream of a digest, of files, of a folder or of pictures.
 
     Args:
-      history: of the root.
+      lineage: of the root.
       given: as `look_at` takes it.
       show: is told how far it has come.
 
     Raises:
       BadInput: if it is nothing that can be looked at, or its images have another size than any data here.
     """
-    known = tuple(data_sets(history))
+    known = tuple(data_sets(lineage))
     settings = list(dict.fromkeys(one.settings for one in known if one.settings is not None))
-    return _impact(history, known, look_at(given, settings, show))
+    return _impact(lineage, known, look_at(given, settings, show))
 
 
-def impact_of_picture(history: History, picture: Picture, name: str) -> Impact:
+def impact_of_picture(lineage: LineageIndex, picture: Picture, name: str) -> Impact:
     """Return everything downstream of one image.
 
     Raises:
       BadInput: if it has another size than any data here.
     """
-    return _impact(history, tuple(data_sets(history)), of_picture(picture, name))
+    return _impact(lineage, tuple(data_sets(lineage)), of_picture(picture, name))
 
 
-def _impact(history: History, known: Sequence[DataSet], given: Given) -> Impact:
-    by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(history, text)}
+def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Impact:
+    by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(lineage, text)}
     if not by_bytes and given.readings is None and given.digests:
         by_bytes = {(one.step.record, one.what): one for one in known_as_row(known, given.digests[0])}
-    start = Impact(given=given, notes=tuple(history.unreadable.values()))
+    start = Impact(given=given, notes=tuple(lineage.unreadable.values()))
     unknown = [] if by_bytes else list(given.doubts)
     try:
         start = _compared(known, start)
@@ -202,10 +202,10 @@ def _impact(history: History, known: Sequence[DataSet], given: Given) -> Impact:
         unknown.append(
             "its digest occurs in no record and in no row index of this root, and another form has another digest"
         )
-    unknown += _unknown(history, known, start)
+    unknown += _unknown(lineage, known, start)
     notes = (*start.notes, *_remarks(start))
     start = dataclasses.replace(start, found=found, unknown=tuple(unknown), notes=notes)
-    return _answer(history, start)
+    return _answer(lineage, start)
 
 
 def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
@@ -222,7 +222,7 @@ def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
     return dataclasses.replace(first, lookalikes=tuple(other_forms(first.compared, first.rows)))
 
 
-def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator[str]:
+def _unknown(lineage: LineageIndex, known: Sequence[DataSet], it: Impact) -> Iterator[str]:
     """Yield why what was not found may be there all the same."""
     if it.rows is not None:
         yield from (f"{one.data_set.name} was not compared: {one.why_not}" for one in it.compared if not one.overlap)
@@ -235,7 +235,7 @@ def _unknown(history: History, known: Sequence[DataSet], it: Impact) -> Iterator
             yield f"so it is with {len(it.lookalikes)} of its first {len(it.rows.first)} images"
         if not it.lookalikes:
             yield from _other_scale(it, it.rows)
-    yield from _versions_not_on_record(history)
+    yield from _versions_not_on_record(lineage)
 
 
 def _other_scale(it: Impact, rows: GivenRows) -> Iterator[str]:
@@ -252,19 +252,19 @@ def _remarks(it: Impact) -> Iterator[str]:
         yield from (f"its images are in {one.data_set.name} under other labels" for one in relabelled if one.splits)
 
 
-def _versions_not_on_record(history: History) -> Iterator[str]:
+def _versions_not_on_record(lineage: LineageIndex) -> Iterator[str]:
     """Yield the versions in the serving directory that were made from what no record tells."""
-    models = {made.sha256 for step in history.steps.values() if step.node == CLASSIFIER for made in step.makes}
-    for push in history.pushes:
+    models = {made.sha256 for step in lineage.steps.values() if step.node == CLASSIFIER for made in step.makes}
+    for push in lineage.pushes:
         if push.digest not in models:
             yield f"version {push.version}: no record here says how its model was made"
-    recorded = {push.version for push in history.pushes}
-    yield from (text for number, text in history.unreadable.items() if number not in recorded)
+    recorded = {push.version for push in lineage.pushes}
+    yield from (text for number, text in lineage.unreadable.items() if number not in recorded)
 
 
-def _answer(history: History, start: Impact) -> Impact:
-    reach = spread(history, start.found)
-    models = tuple(_models(history, start, reach))
+def _answer(lineage: LineageIndex, start: Impact) -> Impact:
+    reach = propagate(lineage, start.found)
+    models = tuple(_models(lineage, start, reach))
     visited = 1 + len(reach.visited) + len(models)
     start = dataclasses.replace(start, models=models, nodes_visited=visited)
     return start if start.answer != NO else dataclasses.replace(start, basis=tuple(_basis(start)))
@@ -287,21 +287,21 @@ def _basis(it: Impact) -> Iterator[str]:
             yield f"compared by {how} with all {one.data_set.rows} rows of {one.data_set.name}"
 
 
-def _models(history: History, start: Impact, reach: Reach) -> list[Model]:
+def _models(lineage: LineageIndex, start: Impact, reach: Reachability) -> list[Model]:
     makers: dict[str, list[str]] = defaultdict(list)
     roles: dict[str, set[str]] = defaultdict(set)
     for (record, digest), some in reach.roles.items():
         makers[digest].append(record)
         roles[digest] |= some
     overlaps = {one.step.record: one for one in start.found if one.overlap is not None}
-    used = _uses(history, start.found)
+    used = _uses(lineage, start.found)
     models = []
     for digest, part in roles.items():
-        nearest = next((overlaps[near] for near in _near(history, makers[digest]) if near in overlaps), None)
+        nearest = next((overlaps[near] for near in _near(lineage, makers[digest]) if near in overlaps), None)
         shared, match = (None, start.found[0].match) if nearest is None else (nearest.overlap, nearest.match)
         whole = len(start.rows or ()) == shared.total if shared is not None else match == PAYLOAD or None
         role = tuple(name for name in ROLES if name in part)
-        for push in pushed_as(history, digest):
+        for push in pushed_as(lineage, digest):
             version, served = (None, False) if push is None else (push.version, push.served)
             models.append(
                 Model(
@@ -318,30 +318,30 @@ def _models(history: History, start: Impact, reach: Reach) -> list[Model]:
     return sorted(models, key=lambda model: (model.version is None, model.version or 0, model.digest))
 
 
-def _uses(history: History, found: Sequence[Found]) -> Mapping[str, tuple[str, ...]]:
-    by_splits: dict[frozenset[str], list[Found]] = defaultdict(list)
+def _uses(lineage: LineageIndex, found: Sequence[Match]) -> Mapping[str, tuple[str, ...]]:
+    by_splits: dict[frozenset[str], list[Match]] = defaultdict(list)
     for one in found:
         if one.splits is not None and (one.overlap is not None or one.match in (DIGEST, PIXELS)):
             by_splits[one.splits].append(one)
     some: dict[str, set[str]] = defaultdict(set)
     for splits, group in by_splits.items():
-        for digest, splits_of in uses(history, [one.step for one in group], splits).items():
+        for digest, splits_of in uses(lineage, [one.step for one in group], splits).items():
             some[digest] |= splits_of
     return {digest: tuple(split for split in SPLITS if split in splits) for digest, splits in some.items()}
 
 
-def pushed_as(history: History, digest: str) -> Sequence[Push | None]:
+def pushed_as(lineage: LineageIndex, digest: str) -> Sequence[IndexedVersion | None]:
     """Return the versions that a model was pushed as; one None if no push of it is recorded."""
-    return history.pushed.get(digest) or [None]
+    return lineage.pushed.get(digest) or [None]
 
 
-def _near(history: History, makers: Sequence[str]) -> Iterator[str]:
+def _near(lineage: LineageIndex, makers: Sequence[str]) -> Iterator[str]:
     """Yield the records behind what classifiers, their autoencoders and their evaluations read directly."""
     for maker in makers:
-        judges = [step for step, read in history.readers.get(maker, ()) if read.channel == "model"]
-        for step in (history.steps[maker], *judges):
+        judges = [step for step, read in lineage.readers.get(maker, ()) if read.channel == "model"]
+        for step in (lineage.steps[maker], *judges):
             for read in step.reads:
                 if read.maker is not None:
                     yield read.maker
                     if read.channel == "base_model":
-                        yield from (inner.maker for inner in history.steps[read.maker].reads if inner.maker)
+                        yield from (inner.maker for inner in lineage.steps[read.maker].reads if inner.maker)

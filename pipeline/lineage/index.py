@@ -47,7 +47,7 @@ class _Noted(TypedDict):
 _NOTED: Final = Shape(_Noted)
 
 
-class Read(NamedTuple):
+class InputRef(NamedTuple):
     """An artifact that a step read: over which channel, of which type and digest, and the record of its maker."""
 
     channel: str
@@ -56,7 +56,7 @@ class Read(NamedTuple):
     maker: str | None
 
 
-class Made(NamedTuple):
+class OutputRef(NamedTuple):
     """An artifact that a step made; `files` are the SHA-256 of its files, 32 bytes each, one after the other."""
 
     channel: str
@@ -66,7 +66,7 @@ class Made(NamedTuple):
     files: bytes
 
 
-class Step(NamedTuple):
+class ExecutionSummary(NamedTuple):
     """One execution.
 
     Attributes:
@@ -87,14 +87,14 @@ class Step(NamedTuple):
     run_id: str
     started: str
     code: str
-    reads: tuple[Read, ...]
-    makes: tuple[Made, ...]
+    reads: tuple[InputRef, ...]
+    makes: tuple[OutputRef, ...]
     mentions: bytes
     data: Mapping[str, Any] | None
     parameters: Mapping[str, Any] | None
 
 
-class Push(NamedTuple):
+class IndexedVersion(NamedTuple):
     """A version: its number, its model's digest, the records behind it, and what is known of it.
 
     Attributes:
@@ -115,7 +115,7 @@ class Push(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class History:
+class LineageIndex:
     """What a root has on record.
 
     Attributes:
@@ -130,18 +130,18 @@ class History:
     """
 
     root: Path
-    steps: Mapping[str, Step]
+    steps: Mapping[str, ExecutionSummary]
     code: Mapping[str, Mapping[str, str]]
     names: Mapping[str, str]
     containers: Mapping[str, str]
-    pushes: tuple[Push, ...]
+    pushes: tuple[IndexedVersion, ...]
     newest: int | None = None
     unreadable: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
-    def readers(self) -> Mapping[str, Sequence[tuple[Step, Read]]]:
+    def readers(self) -> Mapping[str, Sequence[tuple[ExecutionSummary, InputRef]]]:
         """{record hash: who read what that execution made}."""
-        found: dict[str, list[tuple[Step, Read]]] = defaultdict(list)
+        found: dict[str, list[tuple[ExecutionSummary, InputRef]]] = defaultdict(list)
         for step in self.steps.values():
             for read in step.reads:
                 if read.maker is not None:
@@ -149,20 +149,20 @@ class History:
         return found
 
     @functools.cached_property
-    def pushed(self) -> Mapping[str, Sequence[Push]]:
+    def pushed(self) -> Mapping[str, Sequence[IndexedVersion]]:
         """{model digest: recorded pushes of it, by version}."""
-        found: dict[str, list[Push]] = defaultdict(list)
+        found: dict[str, list[IndexedVersion]] = defaultdict(list)
         for push in self.pushes:
             if push.recorded:
                 found[push.digest].append(push)
         return found
 
     @functools.cached_property
-    def ingests(self) -> tuple[Step, ...]:
+    def ingests(self) -> tuple[ExecutionSummary, ...]:
         """The executions that read data files."""
         return tuple(step for step in self.steps.values() if step.data is not None)
 
-    def push(self, version: int | None) -> Push:
+    def push(self, version: int | None) -> IndexedVersion:
         """Return a version, by default the newest in the serving directory.
 
         Raises:
@@ -189,8 +189,8 @@ class History:
         return CannotTell("what it was made from is not known", where=f"version {version}", got=got, hint=hint)
 
 
-def open_history(root: Path) -> History:
-    """Return the history of a root, every record and every line of the ledger checked.
+def open_lineage(root: Path) -> LineageIndex:
+    """Return the lineage of a root, every record and every line of the ledger checked.
 
     Raises:
       BadInput: if no pipeline has run there.
@@ -212,7 +212,7 @@ def open_history(root: Path) -> History:
     present, unreadable = _present(root)
     pushes = _pushes(ledger, present)
     newest = ServingDirectory(paths, ledger).newest
-    history = History(
+    lineage = LineageIndex(
         root=root,
         steps=steps,
         code=code,
@@ -222,8 +222,8 @@ def open_history(root: Path) -> History:
         newest=None if newest is None else newest.version,
         unreadable=unreadable,
     )
-    _ = history.readers  # part of opening: every question downstream needs them
-    return history
+    _ = lineage.readers  # part of opening: every question downstream needs them
+    return lineage
 
 
 @contextmanager
@@ -242,8 +242,8 @@ def _uncollected() -> Iterator[None]:
 
 def _read_all(
     paths: RunPaths,
-) -> tuple[dict[str, Step], dict[str, dict[str, str]], list[tuple[str, list[dict[str, Any]]]]]:
-    steps: dict[str, Step] = {}
+) -> tuple[dict[str, ExecutionSummary], dict[str, dict[str, str]], list[tuple[str, list[dict[str, Any]]]]]:
+    steps: dict[str, ExecutionSummary] = {}
     code: dict[str, dict[str, str]] = {}
     sources = []
     for known in record_store.scan(paths.records):
@@ -268,21 +268,21 @@ def _fields(folder: Path, known: str) -> dict[str, Any]:
     return fields
 
 
-def _step(known: str, fields: Mapping[str, Any]) -> Step:
+def _step(known: str, fields: Mapping[str, Any]) -> ExecutionSummary:
     text = str.__str__  # raises TypeError for anything else, and interns nothing that stands once
     same = sys.intern  # a digest stands in the record of its maker and in those of all its readers
     data = fields["extra"].get(DATA)
     if data is not None:  # what others of a record are read for is digests, of which any text will do
         records.from_dict(fields)
     other = f"{fields['parameters']} {fields['key']} {fields['lock_digest']} {'' if data else fields['extra']}"
-    return Step(
+    return ExecutionSummary(
         record=same(known),
         node=same(fields["node"]),
         run_id=same(fields["run_id"]),
         started=text(fields["started"]),
         code=same(fields["code"]["digest"]),
         reads=tuple(
-            Read(
+            InputRef(
                 same(channel),
                 same(ref["type"]),
                 same(ref["sha256"]),
@@ -292,7 +292,9 @@ def _step(known: str, fields: Mapping[str, Any]) -> Step:
             for ref in refs
         ),
         makes=tuple(
-            Made(same(channel), same(entry["type"]), text(entry["path"]), same(entry["sha256"]), _files(entry["files"]))
+            OutputRef(
+                same(channel), same(entry["type"]), text(entry["path"]), same(entry["sha256"]), _files(entry["files"])
+            )
             for channel, entries in fields["outputs"].items()
             for entry in entries
         ),
@@ -326,7 +328,7 @@ def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) 
     return [source for _, given in ordered for source in given]
 
 
-def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Push, ...]:
+def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[IndexedVersion, ...]:
     found = []
     for version in sorted({*ledger.versions, *present}):
         push, provenance = ledger.push(version), present.get(version)
@@ -334,11 +336,11 @@ def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[Pu
             named = () if provenance is None else heads_of(provenance)
             heads = named if push.record is None else (push.record,)
             served = provenance is not None and digest_of(provenance) == push.sha256
-            found.append(Push(version, push.sha256, push.run_id, heads, recorded=True, served=served))
+            found.append(IndexedVersion(version, push.sha256, push.run_id, heads, recorded=True, served=served))
         elif provenance is not None:
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
             heads, digest = heads_of(provenance), digest_of(provenance)
-            found.append(Push(version, digest, run_id, heads, recorded=False, served=False))
+            found.append(IndexedVersion(version, digest, run_id, heads, recorded=False, served=False))
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from components.errors import EnvironmentProblem
-from pipeline.lineage.index import History, Push, Step
+from pipeline.lineage.index import ExecutionSummary, IndexedVersion, LineageIndex
 from pipeline.provenance.ancestry import reachable
 from pipeline.provenance.record_store import RecordMissing
 from pipeline.root.paths import RunPaths
@@ -33,8 +33,8 @@ class Trace:
       edges: artifacts that went from one execution to another.
     """
 
-    push: Push
-    steps: tuple[tuple[int, Step], ...]
+    push: IndexedVersion
+    steps: tuple[tuple[int, ExecutionSummary], ...]
     data: tuple[DataFile, ...]
     edges: int
 
@@ -61,7 +61,7 @@ class Trace:
         }
 
 
-def trace(history: History, version: int | None = None) -> Trace:
+def trace(lineage: LineageIndex, version: int | None = None) -> Trace:
     """Return everything upstream of a version, by default the newest that is served.
 
     Raises:
@@ -69,26 +69,26 @@ def trace(history: History, version: int | None = None) -> Trace:
       RecordMissing: if a record behind it is gone, naming it and its reader.
       EnvironmentProblem: if nothing is known about where the version came from.
     """
-    push = history.push(version)
+    push = lineage.push(version)
     if not push.heads:
-        where = RunPaths(history.root).serving / str(push.version)
+        where = RunPaths(lineage.root).serving / str(push.version)
         raise EnvironmentProblem("neither its push nor its provenance is on record", where=where)
 
     def makers(known: str) -> list[str]:
-        if known not in history.steps:
+        if known not in lineage.steps:
             where = f"version {push.version}"
             raise RecordMissing("a record behind it is missing", where=where, wanted=f"{known}.json")
-        return [read.maker for read in history.steps[known].reads if read.maker is not None]
+        return [read.maker for read in lineage.steps[known].reads if read.maker is not None]
 
-    steps = [(1 + distance, history.steps[known]) for known, distance in reachable(push.heads, makers).items()]
+    steps = [(1 + distance, lineage.steps[known]) for known, distance in reachable(push.heads, makers).items()]
     edges = sum(len(step.reads) for _, step in steps)
-    return Trace(push=push, steps=tuple(steps), data=tuple(_data(history, steps)), edges=edges)
+    return Trace(push=push, steps=tuple(steps), data=tuple(_data(lineage, steps)), edges=edges)
 
 
-def _data(history: History, steps: list[tuple[int, Step]]) -> list[DataFile]:
+def _data(lineage: LineageIndex, steps: list[tuple[int, ExecutionSummary]]) -> list[DataFile]:
     return [
         DataFile(
-            name=history.names.get(file["payload_digest"], file["name"]),
+            name=lineage.names.get(file["payload_digest"], file["name"]),
             payload_digest=file["payload_digest"],
             rows=file.get("rows"),
             reader=step.record,
@@ -99,7 +99,7 @@ def _data(history: History, steps: list[tuple[int, Step]]) -> list[DataFile]:
     ]
 
 
-def _fields(depth: int, step: Step) -> dict[str, Any]:
+def _fields(depth: int, step: ExecutionSummary) -> dict[str, Any]:
     return {
         "record": step.record,
         "node": step.node,

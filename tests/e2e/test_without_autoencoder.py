@@ -9,7 +9,7 @@ from command_line import PROJECT, mnist_tfx
 
 from components.serving import PROVENANCE
 from pipeline.lineage.impact import impact_of_picture
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import usage
 from pipeline.provenance.statement import parse_statement
 from pipeline.stages import STAGES
@@ -67,7 +67,7 @@ def test_rows_that_were_chosen_on_and_then_trained_on_are_said_to_be_both(plain,
     assert answer.code == 0, answer.err + answer.out
 
     def uses(root):
-        history = open_history(root)
+        history = open_lineage(root)
         pictures = (usage.find_picture(history, usage.Asked(index=row)) for row in range(40))
         return {impact_of_picture(history, picture, "a row").models[0].uses for picture in pictures}
 

@@ -17,7 +17,7 @@ from components.errors import BadInput
 from components.ingest import idx
 from pipeline.cli.lineage.impact import impact as command
 from pipeline.lineage.impact import impact
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import open_index
 
@@ -33,7 +33,7 @@ def roles(found):
 
 @pytest.fixture
 def history(root):
-    return open_history(root.path)
+    return open_lineage(root.path)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_same_code_file_reaches_every_node_that_runs_it(root, history):
 def test_models_that_were_never_pushed_or_are_no_longer_served_are_said_to_be(root):
     root.execute("Classifier", salt="unpushed")
     shutil.rmtree(root.paths.serving / "1")
-    found = impact(open_history(root.path), [root.known["Autoencoder"][0]])
+    found = impact(open_lineage(root.path), [root.known["Autoencoder"][0]])
     assert [(model.version, model.served) for model in found.models] == [(1, False), (None, False)]
 
 
@@ -97,7 +97,7 @@ def test_a_model_that_is_served_again_is_named_by_both_versions(root):
     shutil.copytree(root.paths.serving / "1", root.paths.serving / "2")
     model = root.known["Classifier"][1].outputs["model"][0]
     root.ledger.pushed(node="Pusher", run_id="run-1", version=2, digest=model.sha256)
-    assert [m.version for m in impact(open_history(root.path), [root.known["Autoencoder"][0]]).models] == [1, 2]
+    assert [m.version for m in impact(open_lineage(root.path), [root.known["Autoencoder"][0]]).models] == [1, 2]
 
 
 @pytest.mark.parametrize("given", [["no such file"], ["abc"], ["0" * 63]])
@@ -167,7 +167,7 @@ def test_a_served_version_of_unknown_origin_leaves_every_no_open(root, tmp_path,
         digest = root.known["Classifier"][1].outputs["model"][0].sha256
         provenance.write_text(provenance.read_text().replace(digest, "0" * 64))
     (tmp_path / "a.py").write_text("import os\n")
-    answer = impact(open_history(root.path), [str(tmp_path / "a.py")])
+    answer = impact(open_lineage(root.path), [str(tmp_path / "a.py")])
     assert answer.answer == "cannot-tell"
     assert "7" in answer.unknown[0]
 
@@ -175,12 +175,12 @@ def test_a_served_version_of_unknown_origin_leaves_every_no_open(root, tmp_path,
 def test_a_folder_without_a_model_is_no_version_and_leaves_nothing_open(root, tmp_path):
     (root.paths.serving / "99").mkdir()
     (tmp_path / "a.py").write_text("import os\n")
-    assert impact(open_history(root.path), [str(tmp_path / "a.py")]).answer == "no"
+    assert impact(open_lineage(root.path), [str(tmp_path / "a.py")]).answer == "no"
 
 
 def test_every_model_downstream_of_the_first_file_is_found_in_a_deep_and_wide_store(tmp_path):
     many = many_records.build(tmp_path / "root", generations=130, runs=3)
-    found = impact(open_history(many.root), [many.first_payload])
+    found = impact(open_lineage(many.root), [many.first_payload])
     assert len(found.models) == many.versions - (many.runs - 1)
     assert found.models[0].role == ("autoencoder", "classifier", "evaluation")
     assert {model.role for model in found.models[1:]} == {("autoencoder",)}
@@ -205,7 +205,7 @@ def digits(pair):
 
 @pytest.fixture(scope="module")
 def ran(first_run):
-    return open_history(first_run[0])
+    return open_lineage(first_run[0])
 
 
 def as_csv(path, images, labels, *, label_first):
@@ -316,7 +316,7 @@ def test_a_packed_file_that_is_cut_short_is_one_line(ran, pair, tmp_path):
 def test_without_its_row_index_a_file_is_found_by_its_payload_and_it_is_said(first_run, pair, tmp_path):
     root = shutil.copytree(first_run[0], tmp_path / "root", symlinks=True)
     shutil.rmtree(root / "artifacts" / "ExampleGen")
-    found = impact(open_history(root), [str(pair[0])])
+    found = impact(open_lineage(root), [str(pair[0])])
     assert roles(found) == [(1, ALL_ROLES)]
     assert "was not compared" in found.unknown[0]
 
@@ -328,7 +328,7 @@ def test_without_a_row_index_it_cannot_be_told_and_never_a_no(first_run, digits,
     for index in (root / "artifacts" / "ExampleGen").rglob("row_index/train.npy"):
         index.unlink() if damage == "gone" else index.write_bytes(index.read_bytes()[:-1] + b"x")
     idx.write_images(tmp_path / "some", digits[0][:9])
-    answer = impact(open_history(root), [str(tmp_path / "some")])
+    answer = impact(open_lineage(root), [str(tmp_path / "some")])
     assert (answer.answer, answer.basis) == ("cannot-tell", ())
     assert "was not compared" in answer.unknown[0]
     assert "run again" in answer.hint

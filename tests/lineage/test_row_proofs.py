@@ -19,12 +19,12 @@ from components.digest import merkle_root
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.ingest import idx
 from pipeline.lineage.impact import impact_of_picture
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import proofs
 from pipeline.lineage.rows.images import Picture, exact
 from pipeline.lineage.rows.index import ALL, open_index
 from pipeline.lineage.rows.merkle import Absence, Inclusion, SizeProof, Tree
-from pipeline.lineage.rows.usage import Asked, find_picture, index_of
+from pipeline.lineage.rows.usage import ImageQuery, find_picture, index_of
 from pipeline.lineage.trace import trace
 
 LARGEST = 200
@@ -204,7 +204,7 @@ def digits(digits_folder):
 
 @pytest.fixture(scope="module")
 def history(first_run):
-    return open_history(first_run[0])
+    return open_lineage(first_run[0])
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def as_png(image, path, mode="L"):
 @pytest.mark.e2e
 @pytest.mark.parametrize("number", [0, 17, 1796])
 def test_an_image_of_the_data_is_found_with_its_split_label_and_proof(history, digits, number):
-    answer = impact_of_picture(history, find_picture(history, Asked(index=number)), "it")
+    answer = impact_of_picture(history, find_picture(history, ImageQuery(index=number)), "it")
     [data_set], [model], [proof] = answer.compared, answer.models, answer.proofs
     [found] = data_set.occurrences
     assert answer.answer == "yes"
@@ -313,7 +313,7 @@ def test_a_proof_of_absence_that_leaves_a_label_out_does_not_hold(index):
 
 @pytest.mark.e2e
 def test_a_changed_row_index_is_not_read(run_root):
-    history = open_history(run_root)
+    history = open_lineage(run_root)
     [step] = history.ingests
     [path] = (run_root / "artifacts" / "ExampleGen").rglob("row_index/train.npy")
     data = bytearray(path.read_bytes())
@@ -335,25 +335,25 @@ def test_a_changed_copy_of_the_data_is_not_asked_for_rows(run_root):
     data[-1] ^= 1
     copy_.write_bytes(data)
     with pytest.raises(CannotTell, match="the copy of the data was changed"):
-        find_picture(open_history(run_root), Asked(index=0))
+        find_picture(open_lineage(run_root), ImageQuery(index=0))
 
 
 @pytest.mark.e2e
 def test_an_index_counts_in_the_files_that_are_named(history, digits, digits_folder, tmp_path):
     images, labels = sorted(digits_folder.iterdir())
-    with_label = find_picture(history, Asked(index=3, data=(labels, images)))
+    with_label = find_picture(history, ImageQuery(index=3, data=(labels, images)))
     assert with_label == replace(picture_of(digits[0][3]), label=int(digits[1][3]))
-    assert find_picture(history, Asked(index=3, data=(images,))) == picture_of(digits[0][3])
+    assert find_picture(history, ImageQuery(index=3, data=(images,))) == picture_of(digits[0][3])
     csv = tmp_path / "some.csv"
     rows = [
         ",".join(map(str, [*image.ravel(), label])) for image, label in zip(digits[0][:9], digits[1][:9], strict=True)
     ]
     csv.write_text("\n".join(rows))
-    assert find_picture(history, Asked(index=8, data=(csv,))).pixels == picture_of(digits[0][8]).pixels
+    assert find_picture(history, ImageQuery(index=8, data=(csv,))).pixels == picture_of(digits[0][8]).pixels
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("asked", [Asked(), Asked(index=1797), Asked(index=0, version=9)])
+@pytest.mark.parametrize("asked", [ImageQuery(), ImageQuery(index=1797), ImageQuery(index=0, version=9)])
 def test_what_names_no_image_is_refused(history, asked):
     with pytest.raises(BadInput):
         find_picture(history, asked)

@@ -18,7 +18,7 @@ from pipeline.cli.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
 from pipeline.lineage.downstream import PIXELS
 from pipeline.lineage.impact import CANNOT_TELL, NO, YES
-from pipeline.lineage.index import History, open_history
+from pipeline.lineage.index import LineageIndex, open_lineage
 from pipeline.lineage.rows import usage
 
 LONG: Final = 100_000
@@ -66,7 +66,7 @@ def impact(  # noqa: PLR0913  # one argument to each option
         raise BadInput("which one is meant?", wanted="either files, a folder or a digest, or --index")
     if index is None and (data or version is not None):
         raise BadInput("--data and --version say where --index counts", wanted="--index with them")
-    history = open_history(root.absolute())
+    history = open_lineage(root.absolute())
     found = _row(history, index, data, version) if index is not None else _given(history, given)
     reason = "; ".join(found.unknown) if found.answer == CANNOT_TELL else None
     if as_json:
@@ -77,13 +77,13 @@ def impact(  # noqa: PLR0913  # one argument to each option
     return ExitCode.OK if reason is None else ExitCode.CANNOT_TELL
 
 
-def _given(history: History, given: tuple[str, ...]) -> impacts.Impact:
+def _given(history: LineageIndex, given: tuple[str, ...]) -> impacts.Impact:
     with progress.bars(LONG) as show:
         return impacts.impact(history, given, show)
 
 
-def _row(history: History, index: int, data: tuple[Path, ...], version: int | None) -> impacts.Impact:
-    asked = usage.Asked(index=index, data=data, version=version)
+def _row(history: LineageIndex, index: int, data: tuple[Path, ...], version: int | None) -> impacts.Impact:
+    asked = usage.ImageQuery(index=index, data=data, version=version)
     picture = usage.find_picture(history, asked)
     place = " and ".join(path.name for path in data) or "the train part"
     return impacts.impact_of_picture(history, picture, f"row {index} of {place}")

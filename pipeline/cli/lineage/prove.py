@@ -10,7 +10,7 @@ from components.features import SPLITS
 from pipeline.cli import options
 from pipeline.cli.lineage import named_image
 from pipeline.cli.parameters import Checked, OneOf, OutputFile
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import proofs, usage
 from pipeline.lineage.rows.data_sets import settings_of
 from pipeline.lineage.rows.index import ALL
@@ -69,8 +69,8 @@ def prove(  # noqa: PLR0913  # one argument to each option
     """
     if version is None:
         options.warn_of_foreign(root)
-    history = open_history(root.absolute())
-    asked = usage.Asked(image=image, index=index, data=data, version=version)
+    history = open_lineage(root.absolute())
+    asked = usage.ImageQuery(image=image, index=index, data=data, version=version)
     picture = usage.find_picture(history, asked)
     step = usage.data_behind(history, version, rows_digest)
     usage.require_size(step, picture, image or f"row {index}")

@@ -12,7 +12,7 @@ from rich.text import Text
 from pipeline.cli import options
 from pipeline.cli.parameters import Version
 from pipeline.lineage import trace as tracing
-from pipeline.lineage.index import open_history
+from pipeline.lineage.index import open_lineage
 
 MOST_ROWS = 500
 """In the table; --json has all of them."""
@@ -34,7 +34,7 @@ def trace(version: int | None, root: Path, as_json: bool) -> None:
     """
     if version is None:
         options.warn_of_foreign(root)
-    found = tracing.trace(open_history(root.absolute()), version)
+    found = tracing.trace(open_lineage(root.absolute()), version)
     if as_json:
         options.print_json({"status": "ok", "error": None, **found.to_dict()})
         return

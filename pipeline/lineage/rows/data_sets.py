@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS, TRAIN, VALIDATION
-from pipeline.lineage.downstream import DIGEST, PIXELS, ROWS, Found, spread
-from pipeline.lineage.index import History, Step
+from pipeline.lineage.downstream import DIGEST, PIXELS, ROWS, Match, propagate
+from pipeline.lineage.index import ExecutionSummary, LineageIndex
 from pipeline.lineage.rows import given_rows, lookalikes
 from pipeline.lineage.rows.given_rows import GivenRows
 from pipeline.lineage.rows.index import ALL, Occurrence, Overlap, RowIndex, open_any, root_of
@@ -40,7 +40,7 @@ class DataSet:
       why_not: why there is no index, or no settings.
     """
 
-    steps: Sequence[Step]
+    steps: Sequence[ExecutionSummary]
     settings: DataSettings | None
     index: RowIndex | None
     why_not: str | None = None
@@ -103,23 +103,23 @@ class Comparison:
         }
 
 
-def data_sets(history: History) -> Iterator[DataSet]:
+def data_sets(lineage: LineageIndex) -> Iterator[DataSet]:
     """Yield the data sets of a root."""
-    for steps in same_rows(history.ingests).values():
+    for steps in same_rows(lineage.ingests).values():
         try:
             settings = settings_of(steps[-1])
         except EnvironmentProblem as err:
             yield DataSet(steps=steps, settings=None, index=None, why_not=str(err))
             continue
         try:
-            yield DataSet(steps=steps, settings=settings, index=open_any(history.root, steps))
+            yield DataSet(steps=steps, settings=settings, index=open_any(lineage.root, steps))
         except MnistTfxError as err:
             yield DataSet(steps=steps, settings=settings, index=None, why_not=str(err))
 
 
-def same_rows(ingests: Sequence[Step]) -> Mapping[tuple[str, ...], Sequence[Step]]:
+def same_rows(ingests: Sequence[ExecutionSummary]) -> Mapping[tuple[str, ...], Sequence[ExecutionSummary]]:
     """Return executions of ExampleGen grouped by the rows digests of their splits."""
-    groups: dict[tuple[str, ...], list[Step]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[ExecutionSummary]] = defaultdict(list)
     for step in ingests:
         # An old record may know no digests of rows: then it is like no other.
         roots = tuple(root_of(step, split) for split in SPLITS)
@@ -127,7 +127,7 @@ def same_rows(ingests: Sequence[Step]) -> Mapping[tuple[str, ...], Sequence[Step
     return groups
 
 
-def settings_of(step: Step) -> DataSettings:
+def settings_of(step: ExecutionSummary) -> DataSettings:
     """Return the settings under which an execution of ExampleGen read its data.
 
     Raises:
@@ -192,7 +192,7 @@ def other_forms(compared: Sequence[Comparison], given: GivenRows) -> list[Lookal
     return lookalikes.find(indexes, given.first)
 
 
-def found_in(compared: Sequence[Comparison], given: GivenRows) -> Iterator[Found]:
+def found_in(compared: Sequence[Comparison], given: GivenRows) -> Iterator[Match]:
     """Yield the executions that read some of the rows."""
     noun = "rows" if given.rows is not None else "images"
     for one in compared:
@@ -201,23 +201,25 @@ def found_in(compared: Sequence[Comparison], given: GivenRows) -> Iterator[Found
             if one.match == PIXELS and given.rows is not None:
                 what += ", under other labels"
             for step in one.data_set.steps:
-                yield Found(step=step, match=one.match, what=what, splits=one.splits, overlap=one.overlap)
+                yield Match(step=step, match=one.match, what=what, splits=one.splits, overlap=one.overlap)
 
 
-def uses(history: History, steps: Sequence[Step], splits: frozenset[str]) -> Mapping[str, frozenset[str]]:
+def uses(
+    lineage: LineageIndex, steps: Sequence[ExecutionSummary], splits: frozenset[str]
+) -> Mapping[str, frozenset[str]]:
     """Return {model digest: splits as which the model used rows that lie in these splits of one data set}."""
     found: dict[str, set[str]] = defaultdict(set)
     for split in SPLITS:
         if split in splits:
-            held = [Found(step=step, match=DIGEST, what=split, splits=frozenset({split})) for step in steps]
-            for record, digest in spread(history, held).roles:
+            held = [Match(step=step, match=DIGEST, what=split, splits=frozenset({split})) for step in steps]
+            for record, digest in propagate(lineage, held).roles:
                 found[digest].add(split)
-                if split == VALIDATION and _was_retrained(history, record):
+                if split == VALIDATION and _was_retrained(lineage, record):
                     found[digest].add(TRAIN)
     return {digest: frozenset(some) for digest, some in found.items()}
 
 
-def _was_retrained(history: History, record: str) -> bool:
+def _was_retrained(lineage: LineageIndex, record: str) -> bool:
     """Whether a Classifier's execution, once it had chosen on validation, trained on those rows as well."""
-    execution = record_store.read(RunPaths(history.root).records, record)
+    execution = record_store.read(RunPaths(lineage.root).records, record)
     return isinstance(execution, ExecutionRecord) and bool(parameters.flatten(execution).get("classifier.retrain"))

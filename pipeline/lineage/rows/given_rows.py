@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.settings import DataSettings
-    from pipeline.lineage.index import Step
+    from pipeline.lineage.index import ExecutionSummary
 
 Show = Callable[[str, int, int], None]
 """Is told what is being done, how far it has come, and how far it has to go (0 where that is not known)."""
@@ -317,7 +317,7 @@ def _magic(path: Path) -> bytes:
         return reader.read(4)
 
 
-def settings_of(ingests: Iterable[Step]) -> list[DataSettings]:
+def settings_of(ingests: Iterable[ExecutionSummary]) -> list[DataSettings]:
     """Return the distinct settings under which executions of ExampleGen read their data, splits left out.
 
     Raises:

@@ -14,7 +14,7 @@ from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
 from components.untrusted import LARGEST_ARRAYS, read_bytes
-from pipeline.lineage.index import Step
+from pipeline.lineage.index import ExecutionSummary
 from pipeline.lineage.rows.merkle import Tree
 from pipeline.provenance import record_store
 from pipeline.provenance.records import ExecutionRecord
@@ -79,7 +79,7 @@ class RowIndex:
       splits: {split: rows sorted by row digest}.
     """
 
-    step: Step
+    step: ExecutionSummary
     splits: Mapping[str, Rows]
 
     @property
@@ -136,14 +136,14 @@ class RowIndex:
         return tree
 
 
-def root_of(step: Step, split: str) -> str:
+def root_of(step: ExecutionSummary, split: str) -> str:
     """Return the recorded Merkle root over a split's row digests, or over `ALL`; "" if none was recorded."""
     data: Mapping[str, Any] = step.data or {}
     part = data if split == ALL else data.get("splits", {}).get(split, {})
     return str(part.get("rows_digest", ""))
 
 
-def open_index(root: Path, step: Step) -> RowIndex:
+def open_index(root: Path, step: ExecutionSummary) -> RowIndex:
     """Return the row index that an execution of ExampleGen left.
 
     Raises:
@@ -159,7 +159,7 @@ def open_index(root: Path, step: Step) -> RowIndex:
     return RowIndex(step=step, splits=splits)
 
 
-def open_any(root: Path, steps: Sequence[Step]) -> RowIndex:
+def open_any(root: Path, steps: Sequence[ExecutionSummary]) -> RowIndex:
     """Return the row index of one of several executions that ingested equal rows.
 
     Raises:

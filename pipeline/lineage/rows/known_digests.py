@@ -6,35 +6,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.features import SPLITS, TEST
-from pipeline.lineage.downstream import DIGEST, PAYLOAD, Found
-from pipeline.lineage.index import History, Step
+from pipeline.lineage.downstream import DIGEST, PAYLOAD, Match
+from pipeline.lineage.index import ExecutionSummary, LineageIndex
 from pipeline.lineage.rows.data_sets import DataSet
 from pipeline.lineage.rows.index import ALL, Field, root_of
 
 
-def known_as(history: History, digest: str) -> Iterator[Found]:
+def known_as(lineage: LineageIndex, digest: str) -> Iterator[Match]:
     """Yield every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
-    payloads, raw = (digest, history.containers.get(digest, digest)), bytes.fromhex(digest)
-    code = {known: path for known, files in history.code.items() for path, sha in files.items() if sha == digest}
-    for step in history.steps.values():
+    payloads, raw = (digest, lineage.containers.get(digest, digest)), bytes.fromhex(digest)
+    code = {known: path for known, files in lineage.code.items() for path, sha in files.items() if sha == digest}
+    for step in lineage.steps.values():
         if step.data is not None and (data := _data(step, step.data, payloads)) is not None:
             yield data
         for made in step.makes:
             if made.sha256 == digest:
                 what = f"{made.type} of {step.node}"
-                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
+                yield Match(step=step, match=DIGEST, what=what, artifact=made.sha256)
             elif _holds(made.files, raw):
                 what = f"file in {made.type} of {step.node}"
-                yield Found(step=step, match=DIGEST, what=what, artifact=made.sha256)
+                yield Match(step=step, match=DIGEST, what=what, artifact=made.sha256)
         if step.record == digest:
-            yield Found(step=step, match=DIGEST, what=f"record of {step.node}")
+            yield Match(step=step, match=DIGEST, what=f"record of {step.node}")
         elif step.code in code or step.code == digest:
-            yield Found(step=step, match=DIGEST, what=f"code of {step.node}: {code.get(step.code, 'all files')}")
+            yield Match(step=step, match=DIGEST, what=f"code of {step.node}: {code.get(step.code, 'all files')}")
         elif _holds(step.mentions, raw):
-            yield Found(step=step, match=DIGEST, what=f"execution property, key or lock file of {step.node}")
+            yield Match(step=step, match=DIGEST, what=f"execution property, key or lock file of {step.node}")
 
 
-def known_as_row(data_sets: Sequence[DataSet], digest: str) -> Iterator[Found]:
+def known_as_row(data_sets: Sequence[DataSet], digest: str) -> Iterator[Match]:
     """Yield every execution that read a row with this digest, be it of pixels and label or of the pixels alone."""
     raw = bytes.fromhex(digest)
     fields: tuple[Field, ...] = ("row", "pixels")
@@ -44,10 +44,10 @@ def known_as_row(data_sets: Sequence[DataSet], digest: str) -> Iterator[Found]:
             if here:
                 what = f"{field} digest of {here[0]}"
                 splits = frozenset(one.split for one in here)
-                yield from (Found(step=step, match=DIGEST, what=what, splits=splits) for step in data_set.steps)
+                yield from (Match(step=step, match=DIGEST, what=what, splits=splits) for step in data_set.steps)
 
 
-def _data(step: Step, data: Mapping[str, Any], digests: Sequence[str]) -> Found | None:
+def _data(step: ExecutionSummary, data: Mapping[str, Any], digests: Sequence[str]) -> Match | None:
     everything = frozenset(SPLITS)
     official = any(file["name"].startswith(TEST) for file in data["files"])
     learned = everything - {TEST} if official else everything
@@ -58,7 +58,7 @@ def _data(step: Step, data: Mapping[str, Any], digests: Sequence[str]) -> Found 
         of_test = file["name"].startswith(TEST)
         known[file["payload_digest"]] = (f"data file {file['name']}", frozenset({TEST}) if of_test else learned)
     what, splits = next((known[digest] for digest in digests if digest in known), (None, everything))
-    return None if what is None else Found(step=step, match=PAYLOAD, what=what, splits=splits)
+    return None if what is None else Match(step=step, match=PAYLOAD, what=what, splits=splits)
 
 
 def _holds(digests: bytes, raw: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage.index import History, Step
+from pipeline.lineage.index import ExecutionSummary, LineageIndex
 from pipeline.lineage.rows import given_rows, images
 from pipeline.lineage.rows.data_sets import same_rows, settings_of
 from pipeline.lineage.rows.images import Picture
@@ -22,7 +22,7 @@ USES: Final = {TRAIN: "trained on", VALIDATION: "validated on", TEST: "tested on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
+class ImageQuery:
     """How an image was named.
 
     Attributes:
@@ -38,7 +38,7 @@ class Asked:
     version: int | None = None
 
 
-def find_picture(history: History, asked: Asked) -> Picture:
+def find_picture(lineage: LineageIndex, asked: ImageQuery) -> Picture:
     """Return the image that is asked about.
 
     Raises:
@@ -51,26 +51,26 @@ def find_picture(history: History, asked: Asked) -> Picture:
         return images.exact(asked.image)
     number = asked.index or 0
     if asked.data:
-        return given_rows.read_row(asked.data, number, given_rows.settings_of(history.ingests))
-    return _row_of_train_part(history, data_behind(history, asked.version), number)
+        return given_rows.read_row(asked.data, number, given_rows.settings_of(lineage.ingests))
+    return _row_of_train_part(lineage, data_behind(lineage, asked.version), number)
 
 
-def data_behind(history: History, version: int | None, rows_digest: str | None = None) -> Step:
+def data_behind(lineage: LineageIndex, version: int | None, rows_digest: str | None = None) -> ExecutionSummary:
     """Return the execution that ingested the data of a version.
 
     Raises:
       BadInput: if there is no such version, or it was made from several data sets and none of them is named.
     """
-    found = {str(step.data["rows_digest"]): step for _, step in trace(history, version).steps if step.data is not None}
+    found = {str(step.data["rows_digest"]): step for _, step in trace(lineage, version).steps if step.data is not None}
     if rows_digest is not None:
         found = {digest: step for digest, step in found.items() if digest == rows_digest}
     if len(found) != 1:
         hint = "name one with --rows-digest" if found else None
-        raise BadInput("not one data set behind the version", where=history.root, got=list(found) or "none", hint=hint)
+        raise BadInput("not one data set behind the version", where=lineage.root, got=list(found) or "none", hint=hint)
     return next(iter(found.values()))
 
 
-def require_size(step: Step, picture: Picture, where: object) -> None:
+def require_size(step: ExecutionSummary, picture: Picture, where: object) -> None:
     """Refuse a question about an image of another size than those of a data set.
 
     Raises:
@@ -81,29 +81,29 @@ def require_size(step: Step, picture: Picture, where: object) -> None:
         raise given_rows.of_another_size(str(where), [shape], (picture.height, picture.width))
 
 
-def index_of(history: History, step: Step) -> RowIndex:
+def index_of(lineage: LineageIndex, step: ExecutionSummary) -> RowIndex:
     """Return the rows of the data set that an execution ingested, of whichever execution that ingested the same.
 
     Raises:
       CannotTell: if no row index of them is as it was recorded.
     """
-    groups = same_rows(history.ingests).values()
+    groups = same_rows(lineage.ingests).values()
     same = next(steps for steps in groups if any(one.record == step.record for one in steps))
     try:
-        return open_any(history.root, same)
+        return open_any(lineage.root, same)
     except EnvironmentProblem as err:
         hint = "bring back the artifact of ExampleGen, or run again with the same data, which ingests it again"
         raise CannotTell(f"nothing can be proven: {err.what}", where=err.where, got=err.got, hint=hint) from err
 
 
-def _row_of_train_part(history: History, step: Step, number: int) -> Picture:
+def _row_of_train_part(lineage: LineageIndex, step: ExecutionSummary, number: int) -> Picture:
     from components.ingest.payload import payload_digest
 
     given: Mapping[str, Any] = step.parameters or {}
     recorded = {file["name"]: file for file in (step.data or {})["files"]}
     left = number
     for part in parameters.parts(given.get("source"), where="record of ExampleGen"):
-        files = [history.root / file for file in part["files"]]
+        files = [lineage.root / file for file in part["files"]]
         rows = recorded[files[0].name]["rows"]
         if part["split"] != TRAIN or left >= rows:
             left -= rows if part["split"] == TRAIN else 0
@@ -115,4 +115,4 @@ def _row_of_train_part(history: History, step: Step, number: int) -> Picture:
             if (found := payload_digest(file).payload) != (wanted := recorded[file.name]["payload_digest"]):
                 raise CannotTell("the copy of the data was changed", where=file, wanted=wanted, got=found, hint=hint)
         return given_rows.read_row(files, left, [settings_of(step)])
-    raise BadInput("no such row in the train part", where=history.root, got=number, hint="rows are counted from 0")
+    raise BadInput("no such row in the train part", where=lineage.root, got=number, hint="rows are counted from 0")
