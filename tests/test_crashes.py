@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 RUN = """
 import sys
 from pathlib import Path
-from pipeline import scratch
-from pipeline.isolation import StageProcesses
+from pipeline.process import scratch
+from pipeline.process.forkserver_client import StageProcesses
 with scratch.temporary_folder(), StageProcesses(Path(sys.argv[1])) as processes:
     processes.call("stage_functions:working", {"note": sys.argv[2]}, {})
 """

@@ -142,7 +142,7 @@ def test_a_signal_just_before_a_system_call_that_waits_is_not_slept_through():
     """The C part of the handler has run, Python's has not, and the call below would wait for ever."""
     script = """
 import os, signal, threading, time
-from pipeline.interruption import Interrupted, PROCESS
+from pipeline.process.signals import Interrupted, PROCESS
 PROCESS.install()
 reader, writer = os.pipe()
 real = PROCESS._arrived

@@ -12,12 +12,12 @@ pytestmark = [pytest.mark.e2e]
 COMPILE = """
 import hashlib, sys
 from pathlib import Path
-from pipeline import lean_imports
-from pipeline.configure import Request, configure, settings_and_paths
+from pipeline.process import lean_imports
+from pipeline.config.request import Request, configure, settings_and_paths
 request = Request(data=(Path(sys.argv[1]),), root=Path("/tmp/nowhere-at-all"))
 config = configure(request, *settings_and_paths(request))
 with lean_imports.orchestrating():
-    from pipeline.nodes import compile_pipeline
+    from pipeline.runner.compiled import compile_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 proto = compile_pipeline(config, "run").proto
 deployment = pipeline_pb2.IntermediateDeploymentConfig()

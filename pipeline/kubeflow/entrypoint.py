@@ -21,7 +21,7 @@ from pipeline.config.beam import engine_of
 from pipeline.kubeflow import places, termination
 from pipeline.kubeflow.pod import invocation
 from pipeline.process import lean_imports, lifeline
-from pipeline.process.forkserver_client import ENGINE_ENV
+from pipeline.process.child import ENGINE_ENV
 from pipeline.process.signals import PROCESS, Interrupted
 
 

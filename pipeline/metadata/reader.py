@@ -7,12 +7,12 @@ import dataclasses
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import EnvironmentProblem
 from pipeline.metadata.address import Address, SqliteFile
+from pipeline.process import child
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -110,9 +110,8 @@ class StoreReader:
     def start(self) -> None:
         """Starts the process, so that it imports ml_metadata while something else is done."""
         if self._process is None:
-            command = [sys.executable, "-m", PROCESS]
             pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
+            self._process = child.start(PROCESS, env={}, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
 
     def ask(self, address: Address, made: Sequence[str], read: Sequence[str]) -> Snapshot:
         """Returns what a store knows.

@@ -169,7 +169,3 @@ def _value(value: Any, kind: str | None) -> Any:
     if kind == "proto_value":
         return str(value.proto_value)
     return None if kind is None else getattr(value, kind)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,7 +21,7 @@ from components.serving import PROVENANCE, ServedVersion, versions
 from components.settings import DataSettings
 from components.wording import validated
 from pipeline.lineage.show import read_provenance
-from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
+from pipeline.process.child import CPU_ONLY, ENGINE_ENV
 from pipeline.process.output import output_to
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths

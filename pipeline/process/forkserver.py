@@ -54,7 +54,6 @@ PRELOAD_LATER: Final = (
 
 def main() -> None:
     """Serve requests from the socket on file descriptor 0 until it closes, then end every child."""
-    lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = socket.socket(fileno=os.dup(0))
     lean_imports.install(lean_imports.COMPONENTS)
@@ -196,7 +195,3 @@ def _execute_node(request: Mapping[str, Any]) -> bytes:
     invocation = execution_invocation_pb2.ExecutionInvocation.FromString(base64.b64decode(request["invocation"]))
     output = operator.run_executor(data_types.ExecutionInfo.from_proto(invocation))
     return bytes(output.SerializeToString())
-
-
-if __name__ == "__main__":
-    main()

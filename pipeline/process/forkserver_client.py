@@ -9,29 +9,20 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import Self
 
 from components.errors import EnvironmentProblem, MnistTfxError
-from components.training.device import VISIBLE, cuda_environment
-from pipeline.process import lifeline
+from components.training.device import cuda_environment
+from pipeline.process import child
+from pipeline.process.child import ENGINE_ENV
 from pipeline.process.signals import PROCESS
 
 Progress = Callable[[Mapping[str, Any]], None]
-
-ENGINE_ENV: Final = {
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    # tf.keras is what TFX's own libraries use, and they are tested with Keras 2 there; our models use `import keras`.
-    "TF_USE_LEGACY_KERAS": "1",
-    "KERAS_BACKEND": "tensorflow",
-    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
-}
-CPU_ONLY: Final = {VISIBLE: "-1"}
 
 
 class _NotStarted(EnvironmentProblem):
@@ -58,14 +49,9 @@ class StageProcesses:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         # A signal between the process's start and the end of the assignment would leave it to itself.
         with PROCESS.held_back(), theirs, self._log.open("ab") as log:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.process.forkserver"],
-                stdin=theirs.fileno(),
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **cuda_environment(os.environ), **ENGINE_ENV, **lifeline.environment()},
-                # `-m` puts the working folder first on the path: it must be ours, not the user's.
-                cwd=_project_folder(),
+            env = {**cuda_environment(os.environ), **ENGINE_ENV}
+            self._server = child.start(
+                "pipeline.process.forkserver", env=env, stdin=theirs.fileno(), stdout=log, stderr=log
             )
 
     def run(self, node: str, request: Mapping[str, Any], env: Mapping[str, str], progress: Progress) -> bytes:
@@ -164,10 +150,6 @@ class StageProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _project_folder() -> str:
-    return str(Path(__file__).resolve().parents[2])
 
 
 def _error(node: str, fields: dict[str, Any], log: Path) -> MnistTfxError:

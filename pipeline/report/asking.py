@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +13,7 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.files import PART_PATTERN, replacing
 from components.serving import FORMAT_SERVING
+from pipeline.process import child
 from pipeline.report import model_answers
 from pipeline.report.model_answers import Arrays, Question
 from pipeline.report.run_data import Evidence, NotThereError
@@ -72,22 +70,12 @@ def own_process(question: Mapping[str, Any]) -> bytes:
     Raises:
       EnvironmentProblem: if it fails.
     """
-    # Imported by whoever asks alone: a report on a finished run needs no fork server.
-    from pipeline.process import lifeline
-    from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.report.model_answers_process"],
-        input=canonical_json(dict(question)),
-        capture_output=True,
-        env={**os.environ, **ENGINE_ENV, **CPU_ONLY, **lifeline.environment()},
-        cwd=Path(__file__).resolve().parents[2],
-        check=False,
-    )
+    env = {**child.ENGINE_ENV, **child.CPU_ONLY}
+    done = child.run("pipeline.report.model_answers_process", env=env, input=canonical_json(dict(question)))
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise EnvironmentProblem("the model cannot be asked", where="report", got=last)
-    return done.stdout
+    return bytes(done.stdout)
 
 
 def _forget_old(folder: Path) -> None:

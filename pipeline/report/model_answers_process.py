@@ -6,12 +6,9 @@ import json
 import os
 import sys
 
-from pipeline.process import lifeline
-
 
 def main() -> None:
     """Answers one question."""
-    lifeline.die_with_parent()
     from pipeline.report.model_answers import answer
 
     # What TensorFlow prints must not get into the file.
@@ -21,7 +18,3 @@ def main() -> None:
     out.flush()
     out.close()
     os._exit(0)  # TensorFlow's threads take a second to end
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ from typing import Final
 from typing_extensions import Self
 
 from components.errors import EnvironmentProblem
-from pipeline.process.forkserver_client import CPU_ONLY, ENGINE_ENV
+from pipeline.process.child import CPU_ONLY, ENGINE_ENV, PROJECT
 from pipeline.process.signals import PROCESS
 
 START_S: Final = 120.0
@@ -49,6 +49,7 @@ class JobService:
         self._ended.enter_context(self._control)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self._log.open("ab") as log:
+            # No `process.child`: what ends it has to end its workers too, and removes the folder that they share.
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.runner.beam_job_service_start", scratch],
                 stdin=theirs.fileno(),
@@ -96,5 +97,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _search_path() -> str:
     """Returns where workers find our packages: not in their working folder, which is an empty one."""
-    project = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (project, os.environ.get("PYTHONPATH"))))
+    return os.pathsep.join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))

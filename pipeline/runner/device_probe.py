@@ -52,7 +52,3 @@ def _loads(library: str) -> bool:
     except OSError:
         return False
     return True
-
-
-if __name__ == "__main__":
-    main()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from components.errors import EnvironmentProblem
 from components.training.device import LIBRARY_PATH, VISIBLE, Device, cuda_environment, wheel_libraries
+from pipeline.process import child
 from pipeline.runner import device_probe
 
 TIMEOUT_S: Final = 120
@@ -52,15 +52,8 @@ def look(*, quick: bool = False) -> Devices:
 
 
 def _probe(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", device_probe.__name__, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-        env={**os.environ, **cuda_environment(os.environ), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=Path(__file__).resolve().parents[2],  # `-m` puts the working folder first on the path: it must be ours
-    )
+    env = {**cuda_environment(os.environ), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return child.run(device_probe.__name__, *arguments, env=env, text=True, timeout=TIMEOUT_S)
 
 
 def judge(found: dict[str, object]) -> Devices:

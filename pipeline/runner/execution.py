@@ -27,7 +27,8 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 from components import disk
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
 from pipeline.config.pipeline_config import PipelineConfig
-from pipeline.process.forkserver_client import CPU_ONLY, Progress, StageProcesses
+from pipeline.process.child import CPU_ONLY
+from pipeline.process.forkserver_client import Progress, StageProcesses
 from pipeline.provenance import record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
 from pipeline.provenance.git import GitState

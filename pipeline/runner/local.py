@@ -22,7 +22,8 @@ from pipeline.config.request import Request, chosen_device, configure, settings_
 from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
 from pipeline.process import lean_imports
-from pipeline.process.forkserver_client import CPU_ONLY, StageProcesses
+from pipeline.process.child import CPU_ONLY
+from pipeline.process.forkserver_client import StageProcesses
 from pipeline.process.output import output_to
 from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave

@@ -11,7 +11,7 @@ from command_line import PROJECT
 from dockerfile_rules import Recipe
 
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
-from pipeline.process.forkserver_client import ENGINE_ENV
+from pipeline.process.child import ENGINE_ENV
 
 FOLDER = PROJECT / "kubeflow"
 
