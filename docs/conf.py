@@ -5,8 +5,8 @@ copyright = "the mnist-tfx authors"  # noqa: A001 - Sphinx's name
 extensions = ["myst_parser"]
 root_doc = "docs/index"
 # Pages beside docs/ belong to it as well: what links to them is checked alike.
-include_patterns = ["docs/**", "CONTRIBUTING.md", "CHANGELOG.md", "kubeflow/README.md", "schema/README.md"]
-exclude_patterns = [".*", "build", "components", "data", "pipeline", "runs", "tests"]
+include_patterns = ["docs/**", "CONTRIBUTING.md", "CHANGELOG.md", "*/README.md"]
+exclude_patterns = [".*", "build", "components", "pipeline", "runs", "tests"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "mnist-tfx"

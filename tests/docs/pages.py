@@ -89,7 +89,7 @@ class Block:
 def pages() -> list[Path]:
     """Return every page that a reader may open."""
     top = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    beside = [PROJECT / "kubeflow" / "README.md", PROJECT / "schema" / "README.md"]
+    beside = [PROJECT / folder / "README.md" for folder in ("data", "kubeflow", "schema")]
     return [*top, *beside, *sorted((PROJECT / "docs").rglob("*.md"))]
 
 

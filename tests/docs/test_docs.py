@@ -1,5 +1,7 @@
 """The documentation: nothing of the command line or of a recipe is missing in it, and nothing shown or linked is wrong."""
 
+import re
+
 import click
 import pytest
 from docs.pages import PROJECT
@@ -64,6 +66,12 @@ def test_every_mark_of_a_block_is_known(page):
     for block in pages.blocks(page):
         words = block.info[1:]
         assert set(words) <= pages.MARKS | ({block.file} if block.language not in ("sh", "console") else set()), block
+
+
+@by_page
+def test_commands_stand_in_fenced_blocks(page):
+    rest = pages.FENCE.sub("", page.read_text())
+    assert re.findall(r"^ {4,}.*\bmnist-tfx .*$", rest, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("shown", OURS, ids=lambda shown: f"{shown.page}:{shown.line}")
