@@ -50,7 +50,7 @@ def test_an_outer_git_does_not_answer_for_the_project(project, tmp_path):
 CHANGES = {
     "edited": lambda p: (p / "components" / "digest.py").write_text("edited"),
     "staged": lambda p: ((p / "components" / "digest.py").write_text("staged"), git(p, "add", ".")),
-    "deleted": lambda p: (p / "pipeline" / "runner.py").unlink(),
+    "deleted": lambda p: (p / "pipeline" / "runner" / "run.py").unlink(),
     "lock edited": lambda p: (p / "requirements.lock").write_text("other"),
     "untracked helper": lambda p: (p / "components" / "new.py").write_text("x = 1"),
 }

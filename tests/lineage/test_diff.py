@@ -253,9 +253,8 @@ def test_a_changed_schema_names_its_file(served):
     def reviewed_again(record):
         [entry] = record.outputs["schema"]
         files = {"schema.pbtxt": {"sha256": "e" * 64, "bytes": 1}}
-        return dataclasses.replace(
-            record, outputs={**record.outputs, "schema": (dataclasses.replace(entry, files=files),)}
-        )
+        outputs = {**record.outputs, "schema": (dataclasses.replace(entry, files=files),)}
+        return dataclasses.replace(record, outputs=outputs)
 
     found = compared(served, ReviewedSchema=reviewed_again)
     assert causes(found) == ["schema"]
