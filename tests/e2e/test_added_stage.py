@@ -64,12 +64,17 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with_a_stage")
     for name in ("components", "pipeline", "schema"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "requirements.lock", folder)
+    for name in ("requirements.lock", ".gitignore"):
+        shutil.copy(PROJECT / name, folder)
     (folder / "components" / "row_count.py").write_text(COMPONENT)
     table = folder / "pipeline" / "stages.py"
     rows = table.read_text()
     assert rows.count(BEFORE) == 1
     table.write_text(rows.replace(BEFORE, ROW + BEFORE))
+    # The audit's policy asks for the commit behind a model.
+    who = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "a stage"]):
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True)
     return folder
 
 
