@@ -62,6 +62,7 @@ setup(
             "config/recipes/*.yaml",
             "lineage/export/*.css",
             "lineage/export/*.j2",
+            "lineage/export/shell/*",
             "report/templates/*",
         ],
         "components": ["py.typed"],

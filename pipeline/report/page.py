@@ -1,23 +1,19 @@
-"""Evidence and answers -> one HTML page, everything inside it.
+"""The HTML page of a run, everything inside it; `pipeline.lineage.export.html` has its shell.
 
-It has no script and asks nothing of the network, which its Content-Security-Policy states: the one style element, by
-its hash, and pictures as data: URIs. Jinja escapes every value. A part that has nothing to show says why, and so does
-one that cannot be made: after a refusal or a damaged artifact, the rest is wanted the most.
+A part that has nothing to show says why, and so does one that cannot be made: after a refusal or a damaged artifact, the
+rest is wanted the most.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
-
 from components.errors import MnistTfxError
 from components.features import TEST, TRAIN, VALIDATION
+from pipeline.lineage.export import html
 from pipeline.report import example_rows
 from pipeline.report.model_answers import TEST_ROWS, Arrays
 from pipeline.report.run_data import Evidence, NotThereError
@@ -128,11 +124,9 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
 
 
 def rendered(template: str, **values: Any) -> str:
-    """Returns a template of this package with the page's style and its policy."""
+    """Return a template of this package with the report's style."""
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The style is not escaped: it is a file of ours.
-    return _environment().get_template(template).render(style=style, style_digest=digest, **values)
+    return html.rendered(FOLDER / template, style=style, pictures=True, **values)
 
 
 def _chapter(id_: str, title: str, made: Callable[[], Any]) -> Chapter:
@@ -156,35 +150,3 @@ def _rows(evidence: Evidence) -> Mapping[str, ImageRows]:
         except (OSError, ValueError, IndexError, KeyError):  # noqa: PERF203  # three splits
             continue  # the parts that need it say so
     return found
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Callable[[Any], str]] = {"figure": figure, "share": _share, "moment": _moment}
-    environment.filters |= filters
-    return environment
-
-
-def figure(value: Any) -> str:
-    """Returns a value as a table has it: four significant figures, whole numbers whole, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        if value == int(value) and abs(value) >= 1:
-            return f"{value:,.0f}"
-        return f"{value:.4f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.2e}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")

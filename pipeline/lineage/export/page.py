@@ -1,29 +1,25 @@
 """The export as an HTML page: the graph, and under it every digest in full.
 
-The page has no script and asks nothing of the network, which its Content-Security-Policy states: only the one style
-element, by its hash. Jinja escapes every value, so that a file name with markup in it is text.
+`html` has its shell.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import jinja2
+from typing import Final
 
 from pipeline.lineage.export.cards import Card, Finding, Picture, elsewhere, moment, picture
 from pipeline.lineage.export.details import Details
+from pipeline.lineage.export.html import rendered
 from pipeline.lineage.export.svg import Drawing, draw
 from pipeline.lineage.show import ServedLineage
 from pipeline.provenance import parameters
 from pipeline.provenance.ancestry import DATA, EXECUTION, Edge
 from pipeline.provenance.records import ExecutionRecord
 
-FOLDER: Final = Path(__file__).parent
+TEMPLATE: Final = Path(__file__).with_name("page.html.j2")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,12 +66,11 @@ def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: D
     known = details or Details()
     shown = picture(lineage, findings)
     drawing = draw(shown)
-    style = _style(drawing)
-    return _template().render(
+    return rendered(
+        TEMPLATE,
+        style=_style(drawing),
         lineage=lineage,
         drawing=drawing,
-        style=style,  # not escaped: our own file, and two numbers
-        style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         pushed=moment(lineage.graph.nodes[lineage.id].time),
         problems=[(card, problem) for card in shown.cards.values() for problem in card.problems],
         elsewhere=elsewhere(shown, findings),
@@ -87,22 +82,10 @@ def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: D
     )
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": _figure, "size": _size}
-    return environment.get_template("page.html.j2")
-
-
 def _style(drawing: Drawing) -> str:
     # Digests in the drawing are 9.6 pixels high: never much less than that, rather scroll inside the frame.
     sizes = f"\n.graph {{ min-width: {0.88 * drawing.width:.0f}px; max-width: {1.3 * drawing.width:.0f}px; }}\n"
-    return (FOLDER / "page.css").read_text(encoding="utf-8") + sizes
+    return TEMPLATE.with_name("page.css").read_text(encoding="utf-8") + sizes
 
 
 def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Details) -> list[Step]:
@@ -155,15 +138,3 @@ def _files(shown: Picture, drawing: Drawing, known: Details) -> list[File]:
                 File(card=card, anchor=drawing.anchors[card.id], bytes=file.get("bytes"), rows=file.get("rows"))
             )
     return sorted(found, key=lambda file: file.card.title)
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return ""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"

@@ -1,0 +1,62 @@
+"""The shell of our HTML pages: a page is one file with one style, without a script, and asks nothing of the network.
+
+Its Content-Security-Policy says so: it allows the one style element, by its hash, and pictures as data: URIs where the
+page has any. Jinja escapes every value, so that a file name with markup in it is text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+
+from pipeline.lineage.export.cards import moment
+
+SHELL: Final = Path(__file__).parent / "shell"
+
+
+def rendered(template: Path, *, style: str, pictures: bool = False, **values: Any) -> str:
+    """Return a page.
+
+    Args:
+      template: of the page, which extends `shell.html.j2` by its blocks `title` and `body`; it may include its neighbours.
+      style: CSS of the page, not escaped: ours.
+      pictures: whether it shows pictures as data: URIs.
+      values: of the template.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader((template.parent, SHELL)),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "moment": moment, "share": _share, "size": _size}
+    whole = (SHELL / "shell.css").read_text(encoding="utf-8") + style
+    digest = base64.b64encode(hashlib.sha256(whole.encode()).digest()).decode()
+    page = environment.get_template(template.name)
+    return page.render(style=whole, style_digest=digest, pictures=pictures, **values)
+
+
+def figure(value: Any) -> str:
+    """Return a value as a table has it: four significant figures, whole numbers whole, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if value == int(value) and abs(value) >= 1:
+            return f"{value:,.0f}"
+        return f"{value:.4f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.2e}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
