@@ -243,7 +243,7 @@ def _witness(evidence: Evidence, options: AuditOptions, reader: StoreReader) -> 
         elsewhere=options.metadata or _recorded(paths),
         reused=ledger_check.reused(evidence),
         runs=frozenset(run.run_id for _, run in evidence.runs()),
-        collected=evidence.collected(),
+        collected=evidence.chain.collected(),
         places=_places(paths),
         reader=reader,
     )

@@ -72,20 +72,14 @@ class Evidence:
 
     def committed(self) -> dict[str, ExecutionRecord]:
         """Return the executions that the ledger commits, oldest first, as far as their records can be read."""
-        named = [line.record for line in self.chain.lines if line.event == Event.COMMIT and line.record is not None]
-        return {known: record for known, record in self.records(named) if isinstance(record, ExecutionRecord)}
-
-    def collected(self) -> frozenset[str]:
-        """Return the paths of the artifacts that were removed on purpose, relative to the root."""
-        lines = [line for line in self.chain.lines if line.event == Event.COLLECTED]
-        named = [line.details.get("paths") for line in lines]
-        return frozenset(path for paths in named if isinstance(paths, list) for path in paths if isinstance(path, str))
+        records = self.records(self.chain.order)
+        return {known: record for known, record in records if isinstance(record, ExecutionRecord)}
 
     def version_of(self, sha256: str) -> int | None:
         """Return the newest version that was pushed with a model digest."""
         pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
-        found = [line.details.get("version") for line in pushed if line.details.get("sha256") == sha256]
-        return found[-1] if found and isinstance(found[-1], int) else None
+        found = [int(line.details["version"]) for line in pushed if line.details["sha256"] == sha256]
+        return found[-1] if found else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

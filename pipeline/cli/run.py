@@ -196,7 +196,7 @@ def _not_run(error: MnistTfxError | Interrupted, *, as_json: bool) -> int:
 
 def _private_key(path: Path) -> PrivateKey:
     from pipeline.provenance import keys
-    from pipeline.provenance.passphrase import passphrase
+    from pipeline.provenance.keys import passphrase
 
     return keys.load_private(path, passphrase)
 

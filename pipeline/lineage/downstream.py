@@ -134,12 +134,8 @@ def _roles(
             role = "evaluation" if step.node == EVALUATOR else "publication"
             for read in _judged(lineage, step):
                 roles[str(read.maker), read.sha256].add(role)
-    return {model: _telling(some) for model, some in roles.items()}
-
-
-def _telling(some: set[str]) -> frozenset[str]:
     # Whatever has a part in a model has one in its publication.
-    return frozenset(some if len(some) == 1 else some - {"publication"})
+    return {model: frozenset(some if len(some) == 1 else some - {"publication"}) for model, some in roles.items()}
 
 
 def _judged(lineage: LineageIndex, step: ExecutionSummary) -> Iterator[InputRef]:

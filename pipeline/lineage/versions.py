@@ -16,7 +16,7 @@ from pipeline.lineage.show import read_provenance
 from pipeline.provenance.ancestry import closure, reachable
 from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.ledger import Chain, read_ledger
-from pipeline.provenance.record_store import Records, scan
+from pipeline.provenance.record_store import scan
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import digest_of, heads_of
@@ -91,6 +91,7 @@ def recorded(root: Path, version: int) -> RecordedVersion:
         provenance = _provenance(root, version, ledger)
         heads, sha256 = heads_of(provenance), digest_of(provenance)
         run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
+    run = run_record(ledger, records, run_id)
     return RecordedVersion(
         root=root,
         version=version,
@@ -98,7 +99,7 @@ def recorded(root: Path, version: int) -> RecordedVersion:
         run_id=run_id,
         # A record comes after those it was made from, so of several executions of one node the nearest stays.
         executions={record.node: record for record in closure(records, heads).values()},
-        metrics=_metrics(run_id, ledger, records),
+        metrics=None if run is None else run.metrics,
     )
 
 
@@ -134,8 +135,3 @@ def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
             hint = None if known else "no version was ever served here: mnist-tfx run makes one"
             raise BadInput("no such version", where=root, wanted=wanted, got=version, hint=hint)
     return read_provenance(root, version)
-
-
-def _metrics(run_id: str, ledger: Chain, records: Records) -> Mapping[str, Any] | None:
-    run = run_record(ledger, records, run_id)
-    return run.metrics if run is not None else None

@@ -232,7 +232,16 @@ class _Recovery:
             settings=settings,
             status="interrupted",
             error={"kind": "Interrupted", "what": "ended after its model was served: recorded by lineage repair"},
-            nodes=[_outcome(hash_, one, run_id) for hash_, one in behind.items()],
+            nodes=[
+                NodeOutcome(
+                    id=one.node,
+                    state="executed" if one.run_id == run_id else "cached",
+                    seconds=one.seconds,
+                    why="as recorded",
+                    record=hash_,
+                )
+                for hash_, one in behind.items()
+            ],
             sources=[source for one in behind.values() for source in one.sources],
             started=min(one.started for one in behind.values() if one.run_id == run_id),
             finished=pusher.finished,
@@ -256,11 +265,6 @@ class _Recovery:
         for served in self._survey.serving.half_pruned:
             why = "the ledger says that it was pruned, and it is served: `mnist-tfx serving prune` removes it"
             yield Repair(kind="left", where=self._paths.relative(served.path), why=why)
-
-
-def _outcome(known: str, record: ExecutionRecord, run_id: str) -> NodeOutcome:
-    state = "executed" if record.run_id == run_id else "cached"
-    return NodeOutcome(id=record.node, state=state, seconds=record.seconds, why="as recorded", record=known)
 
 
 def _name(intent: Line) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,9 @@ WANTED: Final = "an ECDSA key on P-256 or an Ed25519 key, in PEM"
 
 LIMIT: Final = 64 << 10
 """Bytes; a PEM file of such a key has some hundred."""
+
+VARIABLE: Final = "MNIST_TFX_KEY_PASSPHRASE"
+"""A passphrase comes from here or from the terminal, never from the command line, where other users could read it."""
 
 Passphrase = Callable[[], str]
 
@@ -227,3 +231,30 @@ def _create(path: Path, data: bytes, mode: int) -> None:
 
 def _read(path: Path) -> bytes:
     return untrusted.read_bytes(path, limit=LIMIT)
+
+
+def passphrase() -> str:
+    """Return the passphrase of a key that is encrypted.
+
+    Raises:
+      BadInput: if it is not in the environment and nobody can be asked.
+    """
+    return _enter(twice=False)
+
+
+def new_passphrase() -> str:
+    """Return the passphrase for a new key, typed twice if it is typed; raises as `passphrase` does."""
+    return _enter(twice=True)
+
+
+def _enter(*, twice: bool) -> str:
+    if (known := os.environ.get(VARIABLE)) is not None:
+        return known
+    if not sys.stdin.isatty():
+        raise BadInput(
+            "the key needs a passphrase", wanted=f"{VARIABLE} in the environment, or a terminal to ask on"
+        )
+    import click  # of the command line alone
+
+    entered: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+    return entered

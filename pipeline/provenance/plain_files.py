@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -205,7 +205,8 @@ def listing(
     while waiting:
         inside = waiting.pop()
         try:
-            entries = _entries(folder / inside)
+            with os.scandir(folder / inside) as found_here:
+                entries = list(found_here)
         except OSError as err:
             found[inside or "."] = Seen(f"{UNREADABLE} ({err.strerror})")
             continue
@@ -226,11 +227,6 @@ def digest_or_problem(seen: Seen) -> str:
         return seen.sha256.result()
     except NotPlain as err:
         return f"{err.what}: {err.got}"
-
-
-def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
 
 
 def _seen(entry: os.DirEntry[str], hasher: Hasher | None, size: int | None) -> Seen:

@@ -120,7 +120,7 @@ def build_statement(
     known = closure(records, heads)
     tree = manifest_digest(model_manifest)
     maker = _maker(known, tree)
-    behind = closure(records, [maker])
+    behind, made_in = closure(records, [maker]), known[maker].environment
     return {
         "_type": STATEMENT_TYPE,
         "subject": _subject(model_manifest, tree),
@@ -133,7 +133,7 @@ def build_statement(
                 "resolvedDependencies": _dependencies(behind),
             },
             "runDetails": {
-                "builder": _builder(known[maker]),
+                "builder": {"id": BUILDER, "version": {"python": made_in.python, **made_in.packages}},
                 "metadata": _metadata(known, maker),
                 "byproducts": _byproducts(known, behind),
             },
@@ -294,10 +294,6 @@ def _outputs(record: ExecutionRecord) -> list[tuple[str, ArtifactEntry]]:
 def _artifact(record: ExecutionRecord, channel: str, entry: ArtifactEntry) -> Resource:
     properties = {"properties": dict(entry.properties)} if entry.properties else {}
     return _resource(f"{record.node}/{channel}", TREE, entry.sha256, path=entry.path, type=entry.type, **properties)
-
-
-def _builder(record: ExecutionRecord) -> dict[str, Any]:
-    return {"id": BUILDER, "version": {"python": record.environment.python, **record.environment.packages}}
 
 
 def _metadata(known: Known, maker: str) -> dict[str, str]:

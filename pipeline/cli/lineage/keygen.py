@@ -9,7 +9,7 @@ import click
 from pipeline.cli import options
 from pipeline.cli.parameters import NewFolder, OneOf
 from pipeline.provenance import keys
-from pipeline.provenance.passphrase import new_passphrase
+from pipeline.provenance.keys import new_passphrase
 
 
 @options.command()

@@ -12,7 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.parameters import InputFile, VersionOrFolder
 from pipeline.cli.parsing import checked_by
 from pipeline.provenance import keys, signing
-from pipeline.provenance.passphrase import passphrase
+from pipeline.provenance.keys import passphrase
 
 
 def _needs_root(given: Mapping[str, Any]) -> None:

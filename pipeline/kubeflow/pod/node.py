@@ -308,6 +308,6 @@ def _require_blessed(known: Upstream) -> None:
 
 
 def _private_key(path: Path | None) -> PrivateKey | None:
-    from pipeline.provenance.passphrase import passphrase
+    from pipeline.provenance.keys import passphrase
 
     return None if path is None else keys.load_private(path, passphrase)

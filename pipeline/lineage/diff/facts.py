@@ -44,13 +44,10 @@ def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
         yield FILES, "form", record.parameters.get("form")
         yield FILES, "span", record.parameters.get("span")
     if record.node == REVIEWED_SCHEMA:
+        files = [item for made in record.outputs.values() for entry in made for item in entry.files.items()]
         yield SCHEMA, "geometry", record.parameters.get("geometry")
-        yield from ((SCHEMA, path, file["sha256"]) for path, file in _files(record).items() if "sha256" in file)
+        yield from ((SCHEMA, path, file["sha256"]) for path, file in files if "sha256" in file)
     if record.node == CLASSIFIER:
         yield from ((GIT, k, v) for k, v in dataclasses.asdict(record.git).items())
     if record.node == stages.BASELINE:
         yield BASELINE, "sha256", record.parameters.get("baseline_digest")
-
-
-def _files(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
-    return {path: file for made in record.outputs.values() for entry in made for path, file in entry.files.items()}

@@ -14,7 +14,6 @@ from typing import Final
 from components.digest import sha256_bytes
 from components.errors import BadInput, printable
 from components.untrusted import LARGEST_ARRAYS, read_bytes
-from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.records import DATA, ExecutionRecord
 
 EXAMPLES_SHOWN: Final = 5
@@ -92,7 +91,7 @@ class Ingest:
         Raises:
           LookupError: saying why they cannot be known.
         """
-        entry = self._examples()
+        entry = self.record.outputs["examples"][0]
         name = f"row_index/{split}.npy"
         path = self.root / entry.path / name
         try:
@@ -102,9 +101,6 @@ class Ingest:
         if entry.files.get(name, {}).get("sha256") != sha256_bytes(data):
             raise LookupError(f"{printable(path)} of {self.name} is not what was recorded")
         return _counted(data)
-
-    def _examples(self) -> ArtifactEntry:
-        return self.record.outputs["examples"][0]
 
 
 def row_changes(before: Ingest, after: Ingest) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:

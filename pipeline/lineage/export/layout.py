@@ -77,7 +77,7 @@ def lay_out(boxes: Sequence[Box], links: Iterable[Pair], *, gap: Point) -> Layou
     columns = _ordered(columns, sides)
     heights = _heights(columns, sides, lambda cell: _height(cell, sizes, rank) + gap[1])
     spans = _spans(columns, sizes, rank, gap[0])
-    top = _highest(heights, sizes, rank)
+    top = min((middle - _height(cell, sizes, rank) / 2 for cell, middle in heights.items()), default=0.0)
     middles = {cell: height - top for cell, height in heights.items()}
     places = {
         id_: Place(x=left, y=middles[id_, rank[id_]] - box.height / 2, width=right - left, height=box.height)
@@ -230,10 +230,6 @@ def _route(
     start, end = rank[source], rank[target]
     lanes = [(side, middles[source, place]) for place in range(start + 1, end) for side in spans[place]]
     return ((spans[start][1], middles[source, start]), *lanes, (spans[end][0], middles[target, end]))
-
-
-def _highest(heights: Mapping[Cell, float], sizes: Mapping[str, Box], rank: Mapping[str, int]) -> float:
-    return min((middle - _height(cell, sizes, rank) / 2 for cell, middle in heights.items()), default=0.0)
 
 
 def _height(cell: Cell, sizes: Mapping[str, Box], rank: Mapping[str, int]) -> float:

@@ -68,7 +68,13 @@ def draw(shown: Picture) -> Drawing:
     layout = lay_out(boxes, [(link.edge.source, link.edge.target) for link in shown.links], gap=GAP)
     anchors = {id_: f"n{number}" for number, id_ in enumerate(shown.cards)}
     shapes = [
-        Shape(card=card, place=_moved(place), title=title, length=length(title), anchor=anchors[id_])
+        Shape(
+            card=card,
+            place=dataclasses.replace(place, x=place.x + MARGIN, y=place.y + MARGIN),
+            title=title,
+            length=length(title),
+            anchor=anchors[id_],
+        )
         for id_, card in shown.cards.items()
         for place in [layout.places[id_]]
         for title in [cut(card.title, place.width - 2 * PADDING)]
@@ -119,10 +125,6 @@ def _width_class(letter: str) -> float:
 
 def _width(card: Card) -> float:
     return min(WIDE, max(NARROW, length(card.title) + 2 * PADDING))
-
-
-def _moved(place: Place) -> Place:
-    return dataclasses.replace(place, x=place.x + MARGIN, y=place.y + MARGIN)
 
 
 def _words(link: Link, shown: Picture) -> str:

@@ -65,7 +65,8 @@ def recognise(path: Path) -> tuple[Kind, str]:
     with PayloadReader(path) as reader:
         head = reader.read(_HEAD)
     kind, what = _of(head, path)
-    packed = _is_packed(path)
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP_MAGIC
     if packed and kind in (Kind.PICTURE, Kind.ARRAYS):
         return Kind.ARCHIVE, f"{what} in a gzip file"
     return kind, what
@@ -121,8 +122,3 @@ def _zip(path: Path) -> tuple[Kind, str]:
     if names and all(name.endswith(".npy") for name in names):
         return Kind.ARRAYS, Kind.ARRAYS.value
     return Kind.ARCHIVE, "a zip archive"
-
-
-def _is_packed(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == GZIP_MAGIC
