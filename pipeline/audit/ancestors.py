@@ -44,13 +44,13 @@ _NOTES: Final = Shape(_Notes)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A folder below the root and what a record says lies in it.
+    """A folder below the root and what a record says is in it.
 
     Attributes:
       link: `artifact` or `data copy`.
       path: relative to the root.
       recorded: {file: manifest entry}.
-      seen: what lies there, hashed.
+      seen: what is there, hashed.
       linked: the part of the path that is a symlink; None if none is.
       payloads: {file: digest of its payload}, being digested, of the data files.
     """
@@ -98,7 +98,7 @@ def check_records(known: Known) -> Iterator[Finding]:
 
 
 def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
-    """Yield what pods did more than once in a run that is on the path: an attempt is told, anything else is wrong.
+    """Yield what pods did more than once in a run that is on the path: an attempt is a warning, anything else is wrong.
 
     A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
     record on the path says what has to lie, and is compared with that one alone.

@@ -193,7 +193,7 @@ class _Session:
       hasher: hashes each file once.
       witness: the metadata store, asked about each record once.
       others: what the store is compared with beside the records behind a version; None if with nothing.
-      beside: findings about what else lies in the serving directory, and about what is gone from it,
+      beside: findings about what else is in the serving directory, and about what is gone from it,
         and about a damaged root.json.
     """
 

@@ -26,7 +26,7 @@ class Finding:
       what: what is wrong.
       wanted: what was recorded.
       got: what was found.
-      level: `FAIL`, `UNKNOWN` where it could not be told, or `WARN`.
+      level: `FAIL`, `UNKNOWN` where nobody can tell, or `WARN`.
     """
 
     verdict: str
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anchor:
-    """What the audit stands on, besides the root itself.
+    """What vouches for the root from outside it.
 
     Attributes:
       kind: `none`, `head` or `signature`.
@@ -112,11 +112,11 @@ class Audit:
       version: its number; None for a directory that is no version of the root.
       path: of the directory.
       sha256: the model's tree digest as its manifest tells it; None if there is none to read.
-      anchor: what it stands on.
+      anchor: what vouches for the root from outside.
       findings: along the path, nearest to the served bytes first.
       counts: how much was looked at.
       scopes: {verdict: what it is about}.
-      autoencoder: whether one stands behind the version; None where the records do not tell.
+      autoencoder: whether one is behind the version; None where the records do not tell.
     """
 
     version: int | None

@@ -41,7 +41,7 @@ def strangers(paths: RunPaths, own: Path | None = None) -> tuple[Finding, ...]:
     """Return the children that TF Serving would serve although the pipeline makes none such; but for `own`, if given."""
     found = [path for path in serving.strangers(paths.serving) if path != own]
     more = found[NAMED:]
-    return (*(_stranger(paths, path) for path in found[:NAMED]), *((_counted(paths, more),) if more else ()))
+    return (*(_stranger(paths, path) for path in found[:NAMED]), *((_summarize(paths, more),) if more else ()))
 
 
 def _stranger(paths: RunPaths, path: Path) -> Finding:
@@ -60,7 +60,7 @@ def _stranger(paths: RunPaths, path: Path) -> Finding:
     )
 
 
-def _counted(paths: RunPaths, more: Sequence[Path]) -> Finding:
+def _summarize(paths: RunPaths, more: Sequence[Path]) -> Finding:
     what = f"{len(more)} more entries that TF Serving would serve and no push made"
     return Finding(verdict=INTEGRITY, link=SERVED, where=paths.relative(paths.serving), what=what, got=_few(more))
 
@@ -90,7 +90,7 @@ def _may_be_ours(one: ServedVersion, pushed: frozenset[int]) -> bool:
 def counted_folders(paths: RunPaths, counted: Sequence[ServedVersion]) -> Audit:
     """Return one audit for all folders that are not audited one by one."""
     what = "entries that no push made are counted, and not audited one by one"
-    finding = _counted(paths, [one.path for one in counted])
+    finding = _summarize(paths, [one.path for one in counted])
     return nothing_compared(paths, (finding,), (COMPLETENESS, POLICY), what)
 
 
@@ -114,7 +114,7 @@ def gone(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def nothing_compared(paths: RunPaths, findings: Iterable[Finding], unknown: Iterable[str], what: str) -> Audit:
-    """Return the audit of a serving directory itself, with verdicts that could not be told for a reason."""
+    """Return the audit of a serving directory itself, with the reason why its verdicts are unknown."""
     name = paths.relative(paths.serving)
     unasked = (Finding(verdict=one, link="root", where=name, what=what, level=UNKNOWN) for one in unknown)
     return Audit(

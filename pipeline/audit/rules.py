@@ -63,7 +63,7 @@ class Subject:
       version: its number.
       push: how it came there; None if nothing tells.
       behind: the records behind it.
-      anchor: what the audit stands on.
+      anchor: what vouches for the root from outside.
     """
 
     evidence: Evidence

@@ -25,9 +25,9 @@ class Served:
     """A served directory.
 
     Attributes:
-      folder: where it lies.
+      folder: its path.
       name: how findings call it: relative to the root, or as it was given.
-      seen: all that lies in it, hashed.
+      seen: everything in it, hashed.
       statement: its provenance; empty if there is none to read.
       data: the provenance's bytes.
       findings: what is wrong with the manifest itself.
@@ -52,7 +52,7 @@ class Served:
 
     @property
     def found_sha256(self) -> str:
-        """The tree digest of what really lies there; waits for the hashing."""
+        """The tree digest of the files that are there; waits for the hashing."""
         model = {path: seen for path, seen in self.seen.items() if not is_provenance(path)}
         return manifest_digest({path: _entry(seen) for path, seen in model.items()})
 
@@ -63,7 +63,7 @@ class Served:
 
 
 def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
-    """Return what lies in a served directory; its files are still being hashed."""
+    """Return what is in a served directory; its files are still being hashed."""
     seen = plain_files.listing(folder, hasher)
     statement: dict[str, Any] = {}
     data, findings = b"", tuple[Finding, ...]()

@@ -71,26 +71,26 @@ def propagate(lineage: LineageIndex, found: Iterable[Match]) -> Reachability:
     for one in found:
         known = one.step.record
         if one.artifact is None:
-            state[known] = state.get(known, 0) | _first(one)
-            waiting.append((known, _onward(one.step.node, state[known]), None))
+            state[known] = state.get(known, 0) | _initial_bits(one)
+            waiting.append((known, _output_bits(one.step.node, state[known]), None))
         else:
             origins.add((known, one.artifact))
             state.setdefault(known, REACHED)
-            waiting.append((known, _onward(one.step.node, REACHED | USED), one.artifact))
+            waiting.append((known, _output_bits(one.step.node, REACHED | USED), one.artifact))
     readers = lineage.readers
     while waiting:
         record, carried, artifact = waiting.popleft()
         for reader, read in readers.get(record, ()):
             if artifact is None or read.sha256 == artifact:
                 known_bits = state.get(reader.record, 0)
-                bits = known_bits | _arriving(reader.node, read.channel, carried)
+                bits = known_bits | _input_bits(reader.node, read.channel, carried)
                 if bits != known_bits:
                     state[reader.record] = bits
-                    waiting.append((reader.record, _onward(reader.node, bits), None))
+                    waiting.append((reader.record, _output_bits(reader.node, bits), None))
     return Reachability(visited=frozenset(state), roles=_roles(lineage, state, origins))
 
 
-def _first(one: Match) -> int:
+def _initial_bits(one: Match) -> int:
     """Return the bits with which a walk starts from a step that used or read something."""
     if one.splits is None:
         return REACHED | USED
@@ -98,7 +98,7 @@ def _first(one: Match) -> int:
     return REACHED | trained | (TESTED_ON if TEST in one.splits else 0)
 
 
-def _onward(node: str, bits: int) -> int:
+def _output_bits(node: str, bits: int) -> int:
     """Return the bits of what a node makes, when it was reached with `bits`."""
     used = bits & (USED | TRAINED_ON | _INSIDE)
     if node == AUTOENCODER:
@@ -108,7 +108,7 @@ def _onward(node: str, bits: int) -> int:
     return bits
 
 
-def _arriving(node: str, channel: str, bits: int) -> int:
+def _input_bits(node: str, channel: str, bits: int) -> int:
     """Return the bits that arrive at a node over one of its channels."""
     if channel == "model" and node in EXAMINERS:
         return REACHED
@@ -127,24 +127,24 @@ def _roles(
         step = lineage.steps[record]
         if step.node == CLASSIFIER:
             for made in step.makes:
-                own = {"itself"} if (record, made.sha256) in origins else _within(bits)
+                own = {"itself"} if (record, made.sha256) in origins else _training_roles(bits)
                 if made.type == "Model" and own:
                     roles[record, made.sha256] |= own
         elif step.node in EXAMINERS and bits & (USED | TESTED_ON | _INSIDE):
             role = "evaluation" if step.node == EVALUATOR else "publication"
-            for read in _judged(lineage, step):
+            for read in _examined_models(lineage, step):
                 roles[str(read.maker), read.sha256].add(role)
     # Whatever has a part in a model has one in its publication.
     return {model: frozenset(some if len(some) == 1 else some - {"publication"}) for model, some in roles.items()}
 
 
-def _judged(lineage: LineageIndex, step: ExecutionSummary) -> Iterator[InputRef]:
+def _examined_models(lineage: LineageIndex, step: ExecutionSummary) -> Iterator[InputRef]:
     for read in step.reads:
         maker = lineage.steps.get(read.maker or "")
         if read.channel == "model" and maker is not None and maker.node == CLASSIFIER:
             yield read
 
 
-def _within(bits: int) -> set[str]:
+def _training_roles(bits: int) -> set[str]:
     through = {"autoencoder"} if bits & IN_AUTOENCODER else set()
     return through | ({"classifier"} if bits & (USED | TRAINED_ON | IN_CLASSIFIER) else set())

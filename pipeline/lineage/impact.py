@@ -67,7 +67,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Impact:
-    """What lies downstream.
+    """Everything downstream of what a question is about.
 
     Attributes:
       given: what the question is about.
@@ -159,7 +159,7 @@ def impact(lineage: LineageIndex, given: Sequence[str], show: Show = given_rows.
     Args:
       lineage: of the root.
       given: as `look_at` takes it.
-      show: is told how far it has come.
+      show: called with the progress.
 
     Raises:
       BadInput: if it is nothing that can be looked at, or its images have another size than any data here.
@@ -185,7 +185,7 @@ def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Im
     start = Impact(given=given, notes=tuple(lineage.unreadable.values()))
     unknown = [] if by_bytes else list(given.doubts)
     try:
-        start = _compared(known, start)
+        start = _compare_rows(known, start)
     except (BadInput, CannotTell) as err:
         # What is on record by its own digest need not be readable row by row.
         if not by_bytes and not given.doubts and isinstance(err, BadInput):
@@ -208,7 +208,7 @@ def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Im
     return _answer(lineage, start)
 
 
-def _compared(known: Sequence[DataSet], start: Impact) -> Impact:
+def _compare_rows(known: Sequence[DataSet], start: Impact) -> Impact:
     """Compare the rows, in the first way of reading them that finds some of them."""
     first: Impact | None = None
     for rows in start.given.readings() if start.given.readings is not None else ():
@@ -297,7 +297,7 @@ def _models(lineage: LineageIndex, start: Impact, reach: Reachability) -> list[M
     used = _uses(lineage, start.found)
     models = []
     for digest, part in roles.items():
-        nearest = next((overlaps[near] for near in _near(lineage, makers[digest]) if near in overlaps), None)
+        nearest = next((overlaps[near] for near in _nearby_records(lineage, makers[digest]) if near in overlaps), None)
         shared, match = (None, start.found[0].match) if nearest is None else (nearest.overlap, nearest.match)
         whole = len(start.rows or ()) == shared.total if shared is not None else match == PAYLOAD or None
         role = tuple(name for name in ROLES if name in part)
@@ -335,7 +335,7 @@ def pushed_as(lineage: LineageIndex, digest: str) -> Sequence[IndexedVersion | N
     return lineage.pushed.get(digest) or [None]
 
 
-def _near(lineage: LineageIndex, makers: Sequence[str]) -> Iterator[str]:
+def _nearby_records(lineage: LineageIndex, makers: Sequence[str]) -> Iterator[str]:
     """Yield the records behind what classifiers, their autoencoders and their evaluations read directly."""
     for maker in makers:
         judges = [step for step, read in lineage.readers.get(maker, ()) if read.channel == "model"]

@@ -1,4 +1,4 @@
-"""The index of a root: every execution on record, who read what it made, and what was pushed.
+"""The index of a root: every execution on record, who read what each one made, and what was pushed.
 
 Each record is checked against its hash, and most of it is let go again: what stays is what walks and look-ups need. So
 a question about a store of 100,000 artifacts reads it once, and is answered from memory.
@@ -103,7 +103,7 @@ class IndexedVersion(NamedTuple):
       run_id: the run that pushed or, if no push is recorded, trained it.
       heads: the record of the push or, if there is none, those that the provenance names.
       recorded: whether the ledger knows of the push.
-      served: whether it lies in the serving directory with the digest that was pushed.
+      served: whether it is in the serving directory with the digest that was pushed.
     """
 
     version: int

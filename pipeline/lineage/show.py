@@ -79,7 +79,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
       RecordMissing: if a record behind it is gone.
       EnvironmentProblem: if its manifest, a record or the ledger cannot be read.
     """
-    number = _chosen(root, version)
+    number = _choose_version(root, version)
     provenance = read_provenance(root, number)
     records = scan(RunPaths(root).records)
     ledger = read_ledger(RunPaths(root).ledger)
@@ -122,7 +122,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
     return read_statement(path)
 
 
-def _chosen(root: Path, version: int | None) -> int:
+def _choose_version(root: Path, version: int | None) -> int:
     directory = ServingDirectory.of(RunPaths(root))
     if version is None:
         if directory.newest is None:

@@ -24,7 +24,7 @@ class DataFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What lies behind a version.
+    """Everything upstream of a version.
 
     Attributes:
       push: the version.

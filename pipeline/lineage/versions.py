@@ -52,7 +52,7 @@ class RecordedVersion:
     @property
     def model_nodes(self) -> frozenset[str]:
         """The nodes that the model was made by or from; what the others do decides whether it is served."""
-        made_by = {entry.path: node for node, made in self._made() for entry in made}
+        made_by = {entry.path: node for node, made in self._outputs() for entry in made}
 
         def makers(node: str) -> list[str]:
             inputs = self.executions[node].inputs if node in self.executions else {}
@@ -63,12 +63,12 @@ class RecordedVersion:
     @property
     def model_folder(self) -> Path | None:
         """Where its SavedModel lies: as it is served, else as it was trained; None if both are gone."""
-        entries = [entry for _, made in self._made() for entry in made if entry.type == "Model"]
+        entries = [entry for _, made in self._outputs() for entry in made if entry.type == "Model"]
         trained = [self.root / entry.path / FORMAT_SERVING for entry in entries if entry.sha256 == self.sha256]
         places = [RunPaths(self.root).serving / str(self.version), *trained]
         return next((place for place in places if (place / SAVED_MODEL).is_file()), None)
 
-    def _made(self) -> Iterator[tuple[str, tuple[ArtifactEntry, ...]]]:
+    def _outputs(self) -> Iterator[tuple[str, tuple[ArtifactEntry, ...]]]:
         for node, record in self.executions.items():
             yield from ((node, made) for made in record.outputs.values())
 

@@ -66,7 +66,7 @@ def collect(
 
     Args:
       root: of the pipeline.
-      say: told when another process has the store locked.
+      say: called when another process has the store locked.
       keep_runs: number of last runs whose files stay, whether they were served or not.
       dry_run: whether to remove nothing.
 

@@ -285,7 +285,7 @@ def input_folders(paths: RunPaths) -> list[Path]:
 
 
 def children(folder: Path) -> list[Path]:
-    """Return what lies in a folder by name, hidden files left out; a link to a folder is not entered."""
+    """Return the entries of a folder by name, hidden files left out; a link to a folder is not entered."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -74,9 +74,9 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
         directory = ServingDirectory.of(paths)
         whole = [served for served in directory.recorded if directory.is_as_recorded(served)]
         found = Pruning(
-            pruned=tuple(_pruned(paths, served) for served in (*directory.half_pruned, *whole[:-keep])),
+            pruned=tuple(_describe(paths, served) for served in (*directory.half_pruned, *whole[:-keep])),
             kept=tuple(served.version for served in whole[-keep:]),
-            left=tuple(_left(directory)),
+            left=tuple(_remarks(directory)),
         )
         if found.pruned and not dry_run:
             check_places(paths, paths.ledger, paths.serving)
@@ -86,12 +86,12 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
     return found
 
 
-def _pruned(paths: RunPaths, served: ServedVersion) -> Pruned:
+def _describe(paths: RunPaths, served: ServedVersion) -> Pruned:
     path = paths.relative(served.path)
     return Pruned(version=served.version, path=path, digest=served.digest, bytes=size(served.path))
 
 
-def _left(directory: ServingDirectory) -> Iterator[str]:
+def _remarks(directory: ServingDirectory) -> Iterator[str]:
     relative = directory.paths.relative
     yield from map(str, directory.foreign)
     for served in directory.unrecorded:

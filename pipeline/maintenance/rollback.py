@@ -68,7 +68,7 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
     with exclusive_lock(root) as paths:
         recover_first(paths, say)
         survey = Survey.of(paths)
-        old, highest = _chosen(survey.serving, version)
+        old, highest = _choose_versions(survey.serving, version)
         survey.serving.require_ours(say)
         check_places(paths, *WRITTEN_BY_A_PUSH)
         pushed, record = _recorded_push(survey, old)
@@ -108,7 +108,7 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
     return done
 
 
-def _chosen(directory: ServingDirectory, version: int) -> tuple[ServedVersion, ServedVersion]:
+def _choose_versions(directory: ServingDirectory, version: int) -> tuple[ServedVersion, ServedVersion]:
     found, where = {served.version: served for served in directory.ours}, directory.paths.serving
     if version not in found:
         foreign = next((entry for entry in directory.foreign if entry.number == version), None)
@@ -139,7 +139,7 @@ def _run_again(run: RunRecord, done: Rollback, started: float) -> RunRecord:
     return dataclasses.replace(
         run,
         run_id=done.run_id,
-        nodes=tuple(_reused(node, run.run_id, done.record) for node in run.nodes),
+        nodes=tuple(_reuse(node, run.run_id, done.record) for node in run.nodes),
         version=done.version,
         serving_path=done.path,
         started=utc(started),
@@ -157,7 +157,7 @@ def _others(survey: Survey, run: RunRecord) -> dict[str, tuple[str, ExecutionRec
     return found
 
 
-def _reused(node: NodeOutcome, before: str, pusher: str) -> NodeOutcome:
+def _reuse(node: NodeOutcome, before: str, pusher: str) -> NodeOutcome:
     if node.id == PUSHER:
         return dataclasses.replace(node, state="executed", seconds=0.0, why="rollback", record=pusher)
     return dataclasses.replace(node, state="cached", seconds=0.0, why=f"as in run {before}")

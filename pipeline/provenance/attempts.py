@@ -1,4 +1,4 @@
-"""Executions that an orchestrator repeated within one run, told from records that have no business there.
+"""Executions that an orchestrator repeated within one run, and how they differ from records that do not belong there.
 
 A pod that fails after its upload is started again with the same inputs, and writes to the same places. Both attempts
 leave a record, the second one leaves the bytes.

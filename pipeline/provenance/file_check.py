@@ -99,7 +99,7 @@ def check(statement: Mapping[str, Any], seen: Mapping[str, Seen]) -> tuple[Fault
         if one.sha256 is not None:
             one.sha256.result()
     beside = [path for path in BESIDE if path in seen]
-    faults = [*_of_statement(statement)]
+    faults = [*_statement_faults(statement)]
     faults += [_replaced(path, seen[path], None) for path in beside if seen[path].kind != FILE]
     model = {path: one for path, one in seen.items() if path not in BESIDE}
     faults += [_fault(difference) for difference in compare(manifest_of(statement), model)]
@@ -109,11 +109,11 @@ def check(statement: Mapping[str, Any], seen: Mapping[str, Seen]) -> tuple[Fault
 def _fault(difference: Difference) -> Fault:
     wanted, seen, path = difference.recorded, difference.seen, difference.path
     if wanted is None or seen is None:
-        return Fault(what=difference.kind, path=path, wanted=None if wanted is None else _told(wanted))
+        return Fault(what=difference.kind, path=path, wanted=None if wanted is None else _described(wanted))
     if difference.kind == REPLACED:
-        return _replaced(path, seen, _told(wanted))
+        return _replaced(path, seen, _described(wanted))
     found = {"sha256": digest_or_problem(seen), "bytes": seen.bytes}
-    return Fault(what=CHANGED, path=path, wanted=_told(wanted), found=_told(found))
+    return Fault(what=CHANGED, path=path, wanted=_described(wanted), found=_described(found))
 
 
 def _replaced(path: str, seen: Seen, wanted: str | None) -> Fault:
@@ -123,11 +123,11 @@ def _replaced(path: str, seen: Seen, wanted: str | None) -> Fault:
     return Fault(what=SPECIAL, path=path, wanted=wanted)
 
 
-def _told(file: Mapping[str, Any]) -> str:
+def _described(file: Mapping[str, Any]) -> str:
     return f"SHA-256 {file['sha256']} of {file.get('bytes')} bytes"
 
 
-def _of_statement(statement: Mapping[str, Any]) -> Iterator[Fault]:
+def _statement_faults(statement: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with the statement's own list of files."""
     names = [item["name"] for item in statement["subject"]]
     for name, times in Counter(names).items():

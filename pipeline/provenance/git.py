@@ -29,7 +29,7 @@ CLEAN, DIRTY, NONE = "clean", "dirty", "none"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GitState:
-    """Which commit the code stands on.
+    """The commit that the code is at.
 
     Attributes:
       commit: 40 or 64 hex digits; None if unknown.

@@ -251,9 +251,7 @@ def _enter(*, twice: bool) -> str:
     if (known := os.environ.get(VARIABLE)) is not None:
         return known
     if not sys.stdin.isatty():
-        raise BadInput(
-            "the key needs a passphrase", wanted=f"{VARIABLE} in the environment, or a terminal to ask on"
-        )
+        raise BadInput("the key needs a passphrase", wanted=f"{VARIABLE} in the environment, or a terminal to ask on")
     import click  # of the command line alone
 
     entered: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)

@@ -124,7 +124,7 @@ class Line:
         return line
 
     def to_bytes(self) -> bytes:
-        """Return the line as it stands in the file."""
+        """Return the line as it is in the file."""
         return canonical_json(self.to_dict()) + b"\n"
 
     def _fields(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class NotPlain(EnvironmentProblem):
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What lies at a path.
+    """What is at a path.
 
     Attributes:
       kind: `file`, or what it is instead, such as `symlink to /etc` or `FIFO`.
@@ -167,7 +167,7 @@ def read_plain(path: str | Path) -> bytes:
 
 
 def kind_of(path: str | Path) -> str | None:
-    """Return what lies at a path: `file`, or another word; None if nothing does."""
+    """Return what is at a path: `file`, or another word; None if nothing does."""
     try:
         return _kind(os.lstat(path).st_mode, path)
     except OSError:
@@ -187,7 +187,7 @@ def link_on_the_way(root: Path, relative: str) -> str | None:
 def listing(
     folder: Path, hasher: Hasher | None = None, recorded: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Seen]:
-    """Return {path relative to `folder`: what lies there} of all that is not a folder, and starts hashing the files.
+    """Return {path relative to `folder`: what is there} of all that is not a folder, and starts hashing the files.
 
     A folder that is not there, or is a link, has nothing in it; a file in its place goes by its own name.
 
@@ -215,12 +215,12 @@ def listing(
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
                 continue
-            found[path] = _seen(entry, hasher, None if recorded is None else recorded.get(path, {}).get("bytes", -1))
+            found[path] = _look_at(entry, hasher, None if recorded is None else recorded.get(path, {}).get("bytes", -1))
     return dict(sorted(found.items()))
 
 
 def digest_or_problem(seen: Seen) -> str:
-    """Return a file's SHA-256, or in words what stands in the way."""
+    """Return a file's SHA-256, or in words why there is none."""
     if seen.kind != FILE or seen.sha256 is None:
         return seen.kind
     try:
@@ -229,7 +229,7 @@ def digest_or_problem(seen: Seen) -> str:
         return f"{err.what}: {err.got}"
 
 
-def _seen(entry: os.DirEntry[str], hasher: Hasher | None, size: int | None) -> Seen:
+def _look_at(entry: os.DirEntry[str], hasher: Hasher | None, size: int | None) -> Seen:
     """Return what a folder's entry is, being hashed if it is a file of the given size, or of any with None."""
     status = entry.stat(follow_symlinks=False)
     kind = _kind(status.st_mode, entry.path)

@@ -68,13 +68,13 @@ def execution_record(
     """Return the record of an execution that has succeeded.
 
     Args:
-      work: what was asked for.
+      work: the execution before it ran.
       outputs: {channel: what was made}.
-      folders: {channel: where it lies now}, which is not always where it will.
+      folders: {channel: where it is now}, which is not always where it will be.
       started: seconds since the epoch.
       seconds: wall time.
     """
-    extra = {**work.extra, **_told(folders)}
+    extra = {**work.extra, **_read_extra(folders)}
     return ExecutionRecord(
         pipeline=work.pipeline,
         run_id=work.run_id,
@@ -106,7 +106,7 @@ def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
     }
 
 
-def _told(folders: Mapping[str, Path]) -> dict[str, Any]:
+def _read_extra(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Return what the outputs themselves say: which data was read, how the training went."""
     found: dict[str, Any] = {}
     if EXAMPLES in folders:

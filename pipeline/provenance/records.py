@@ -40,7 +40,7 @@ ORCHESTRATOR: Final = "orchestrator"
 """Key of `ExecutionRecord.extra` under which it is recorded who had the node executed; absent, it was the local runner."""
 
 KUBEFLOW: Final = "kubeflow"
-"""Such an execution left no line in a ledger and nothing in a metadata store of ours: its record stands alone."""
+"""Such an execution left no line in a ledger and nothing in a metadata store of ours: there is its record alone."""
 
 """Ids of the nodes that train; a recipe may do without the first."""
 
@@ -155,12 +155,12 @@ class ExecutionRecord:
       pipeline: recipe name.
       run_id: the run that executed it; a later run that reuses its outputs writes no record.
       node: node id, such as `Classifier`.
-      key: `node_key` of what was asked for.
+      key: `node_key` of node, executor, parameters and inputs.
       parameters: execution properties as resolved, the root's path written as `artifacts.ROOT_MARK`.
       code: the node's code and its digest.
       lock_digest: SHA-256 of the lock file.
       environment: where it ran.
-      git: which commit the code stood on.
+      git: the commit that the code was checked out at.
       inputs: {channel: artifacts read}.
       outputs: {channel: artifacts made}.
       started: UTC time, ISO 8601 with `Z`, for people: order comes from the ledger.
@@ -352,7 +352,7 @@ def record_hash(record: Record) -> str:
 def node_key(
     node: str, executor: str, parameters: Mapping[str, Scalar], inputs: Mapping[str, Iterable[ArtifactRef]]
 ) -> str:
-    """Return the identity of a piece of work: equal for two executions that were asked for the same.
+    """Return the identity of a piece of work: equal for two executions of the same node with the same parameters and inputs.
 
     Args:
       node: node id.

@@ -51,10 +51,10 @@ def find(root: Path, run_id: str | None) -> RunRecord:
       CannotTell: if it began, and was killed before it could record what became of it.
     """
     known = runs(root)
-    if not known and not _begun(root, ""):
+    if not known and not _begun_runs(root, ""):
         raise BadInput("no run has ended here yet", where=root)
     matching = known[-1:] if run_id is None else [run for run in known if run.run_id.startswith(run_id)]
-    if not matching and (begun := _begun(root, run_id or "")):
+    if not matching and (begun := _begun_runs(root, run_id or "")):
         what = "it began and left no record of how it ended: it is still at work, or it was killed"
         hint = "mnist-tfx lineage show and trace know what it made; mnist-tfx lineage repair settles what it left"
         raise CannotTell(what, where=f"run {begun[-1]}", hint=hint)
@@ -89,7 +89,7 @@ def _without_record(root: Path, run_id: str) -> list[CannotTell]:
     return []
 
 
-def _begun(root: Path, run_id: str) -> list[str]:
+def _begun_runs(root: Path, run_id: str) -> list[str]:
     """Return the ids of runs that executed something, by how they begin."""
     lines = read_ledger(RunPaths(root.absolute()).ledger).lines
     begun = dict.fromkeys(line.run_id for line in lines if line.event == Event.INTENT)

@@ -154,7 +154,7 @@ class ServingDirectory:
         """Refuse to work towards a push that TF Serving would not load, before the work is done.
 
         Args:
-          say: is told of entries that are in nobody's way.
+          say: called with a warning for each entry that does no harm.
 
         Raises:
           EnvironmentProblem: naming the entry: a link under a number, which may become anything at any time, or

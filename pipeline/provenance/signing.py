@@ -117,7 +117,7 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     """
     data = _read(folder, PROVENANCE)
     _clear(folder / ENVELOPE)
-    if faults := file_check.check(_statement(data), _seen(folder)):
+    if faults := file_check.check(_statement(data), _hash_files(folder)):
         found = "; ".join(map(str, faults))
         raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
     if not _has_signed(folder, key.public, data):
@@ -145,12 +145,12 @@ def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = Non
     except _Unverified as err:
         return SignatureCheck(path=folder, keyid=key.keyid, signed=False, digest=None, faults=(err.fault,))
     statement = _statement(signed)
-    faults = (*_beside(folder, signed), *file_check.check(statement, _seen(folder) if seen is None else seen))
+    faults = (*_beside(folder, signed), *file_check.check(statement, _hash_files(folder) if seen is None else seen))
     digest = digest_of(statement)
     return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults)
 
 
-def _seen(folder: Path) -> dict[str, Seen]:
+def _hash_files(folder: Path) -> dict[str, Seen]:
     with Hasher() as hasher:
         seen = listing(folder, hasher)
         hasher.wait()

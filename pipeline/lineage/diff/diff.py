@@ -36,7 +36,7 @@ from pipeline.stages import EVALUATOR, INGEST
 ROWS, NODES, METRICS = "data", "nodes", "metrics"
 CAUSES: Final = (ROWS, SCHEMA, CODE, SETTINGS, ENVIRONMENT, LOCK, NODES)
 """What can make a model another one. Equal rows give equal bytes in whatever files they come, and a commit without
-other code is a name: `files`, `git` and `baseline` are told, but are no causes."""
+other code is a name: `files`, `git` and `baseline` are listed, but are no causes."""
 
 SAME_FIGURE: Final = 1e-9
 """Relative difference below which a metric is the same: sums of equal terms differ that much by their order."""
@@ -194,7 +194,7 @@ def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
     measured, unmeasured = _metrics(before, after)
     changes += [(METRICS, change) for change in measured]
     sections = [
-        Section(kind=kind, changes=_of_kind(kind, changes), rows=rows if kind == ROWS else ())
+        Section(kind=kind, changes=_sort_changes(kind, changes), rows=rows if kind == ROWS else ())
         for kind in (*CAUSES, FILES, GIT, BASELINE, METRICS)
     ]
     weights, unweighed = _weights(before, after)
@@ -213,14 +213,14 @@ def _rank(section: Section) -> tuple[bool, bool, int]:
     return section.kind == METRICS, not section.is_cause, section.causes or section.count
 
 
-def _of_kind(kind: str, changes: Iterable[tuple[str, Change]]) -> tuple[Change, ...]:
+def _sort_changes(kind: str, changes: Iterable[tuple[str, Change]]) -> tuple[Change, ...]:
     return tuple(
         sorted((change for of, change in changes if of == kind), key=lambda change: (change.key, change.nodes))
     )
 
 
 def _changed(kind: tuple[str, str], old: Facts, new: Facts, upstream: frozenset[str]) -> Iterator[tuple[str, Change]]:
-    """Yield a fact's changes: nodes in which it changed alike are told together."""
+    """Yield a fact's changes: nodes in which it changed alike are one change."""
     before, after = old.get(kind, {}), new.get(kind, {})
     groups: dict[str, tuple[Any, Any, list[str]]] = {}
     for node in sorted(before.keys() | after.keys()):

@@ -100,7 +100,7 @@ class Ingest:
             raise LookupError(f"{printable(path)} of {self.name} is gone") from err
         if entry.files.get(name, {}).get("sha256") != sha256_bytes(data):
             raise LookupError(f"{printable(path)} of {self.name} is not what was recorded")
-        return _counted(data)
+        return _count_rows(data)
 
 
 def row_changes(before: Ingest, after: Ingest) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
@@ -117,10 +117,10 @@ def row_changes(before: Ingest, after: Ingest) -> tuple[tuple[SplitChange, ...],
     except LookupError as err:
         unread = tuple(SplitChange(split=s, before=b, after=a, counts=None) for s, (b, a) in sizes.items())
         return unread, (f"which rows changed: {err.args[0]}",)
-    return _compared(gone, come, sizes), ()
+    return _compare_split(gone, come, sizes), ()
 
 
-def _compared(
+def _compare_split(
     old: Mapping[str, Rows], new: Mapping[str, Rows], sizes: Mapping[str, tuple[int, int]]
 ) -> tuple[SplitChange, ...]:
     removed = {split: old[split] - new[split] for split in sizes}
@@ -175,7 +175,7 @@ def _label(row: bytes) -> int:
     return int.from_bytes(row[64:], "little", signed=True)
 
 
-def _counted(npy: bytes) -> Rows:
+def _count_rows(npy: bytes) -> Rows:
     """Return the rows of a `.npy` file; numpy itself would take longer to import than this takes to read 70,000."""
     # The header's length stands at byte 8 (format 1.0, which numpy writes for such a type); rows follow it.
     start = 10 + int.from_bytes(npy[8:10], "little")

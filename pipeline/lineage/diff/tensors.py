@@ -65,7 +65,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """Where a tensor lies: file number, first byte and length in it."""
+    """The place of a tensor: file number, first byte and length in it."""
 
     dtype: int
     shape: tuple[int, ...]

@@ -88,7 +88,7 @@ class Evidence:
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:
         """Everything that has a digest, each once, the model first."""
-        return tuple(dict.fromkeys((*_listed(self.statement), *self._read_besides)))
+        return tuple(dict.fromkeys((*_list_items(self.statement), *self._read_besides)))
 
     @property
     def model(self) -> Item:
@@ -142,12 +142,12 @@ class Evidence:
         ]
 
     def uuid(self, *words: str) -> uuid.UUID:
-        """Return the identifier that stands for `words`, the same every time."""
+        """Return the identifier of `words`, the same every time."""
         return uuid.uuid5(uuid.NAMESPACE_URL, ":".join(("urn:mnist-tfx", *words)))
 
     @functools.cached_property
     def _index(self) -> dict[tuple[str, str], Item]:
-        return {(item.name, item.digest): item for item in _listed(self.statement)}
+        return {(item.name, item.digest): item for item in _list_items(self.statement)}
 
     @property
     def _read_besides(self) -> Iterator[Item]:
@@ -186,7 +186,7 @@ def collect(root: Path, version: int | None) -> Evidence:
     return Evidence(root, lineage, data, executions, _metrics(root, records, executions))
 
 
-def _listed(statement: Mapping[str, Any]) -> Iterator[Item]:
+def _list_items(statement: Mapping[str, Any]) -> Iterator[Item]:
     predicate = statement["predicate"]
     parts = (
         (SUBJECT, statement["subject"]),

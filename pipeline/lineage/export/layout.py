@@ -1,4 +1,4 @@
-"""The layout of a graph from left to right: where each box stands, and which way each link goes.
+"""The layout of a graph from left to right: the place of each box, and the way of each link.
 
 A layered drawing (Sugiyama, Tagawa and Toda, 1981): the rank of a box is its longest path from a source; within a rank
 boxes are ordered by the barycentre of their neighbours; heights are the least-squares fit to the neighbours' that keeps
@@ -38,7 +38,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a box stands; it is as wide as the widest of its rank."""
+    """The place of a box; it is as wide as the widest of its rank."""
 
     x: float
     y: float
@@ -53,7 +53,7 @@ class Layout:
     Attributes:
       width: of all of it.
       height: of all of it.
-      places: {id: where the box stands}.
+      places: {id: the box's place}.
       routes: {link: points from the source's right side to the target's left side; each pair of points is the way
         across the gap between two ranks}.
     """
@@ -93,7 +93,7 @@ def lay_out(boxes: Sequence[Box], links: Iterable[Pair], *, gap: Point) -> Layou
 
 
 def ranks(ids: Iterable[str], links: Iterable[Pair]) -> dict[str, int]:
-    """Return the longest path to each id from a source; a source stands right before the first that reads it.
+    """Return the longest path to each id from a source; a source is placed right before the first that reads it.
 
     Raises:
       ValueError: if the links go round in a circle.

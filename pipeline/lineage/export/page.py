@@ -103,7 +103,7 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Deta
                 seconds="" if record is None else f"{record.seconds:.1f} s",
                 device="" if record is None else record.environment.device,
                 reads=_parts(lineage.graph.incoming.get(card.id, ()), "source", shown),
-                made=_made(lineage, known, shown, card),
+                made=_output_parts(lineage, known, shown, card),
                 parameters={} if record is None else _parameters(record),
             )
         )
@@ -115,7 +115,7 @@ def _parameters(record: ExecutionRecord) -> dict[str, str]:
     return {name: str(value) for name, value in told.items() if value not in ("", None, [], {})}
 
 
-def _made(lineage: ServedLineage, known: Details, shown: Picture, card: Card) -> tuple[Part, ...]:
+def _output_parts(lineage: ServedLineage, known: Details, shown: Picture, card: Card) -> tuple[Part, ...]:
     record = known.records.get(card.id)
     if record is None:
         return _parts(lineage.graph.outgoing.get(card.id, ()), "target", shown)

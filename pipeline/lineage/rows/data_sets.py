@@ -157,10 +157,10 @@ def compare(known: Sequence[DataSet], given: GivenRows, name: str) -> list[Compa
     """
     if (sizes := shapes(known)) and given.shape not in sizes and all(one.settings for one in known):
         raise given_rows.of_another_size(name, sizes, given.shape)
-    return [_compared(one, given) for one in known]
+    return [_compare_one(one, given) for one in known]
 
 
-def _compared(data_set: DataSet, given: GivenRows) -> Comparison:
+def _compare_one(data_set: DataSet, given: GivenRows) -> Comparison:
     if data_set.settings is not None and data_set.settings.shape != given.shape:
         size = "x".join(map(str, data_set.settings.shape))
         # Not a doubt: what has another size is not in there.

@@ -63,7 +63,7 @@ def look_at(given: Sequence[str], known: Sequence[DataSettings], show: Show = gi
       given: a digest; or one file or folder; or an IDX images file and its labels file; or several data files or
         pictures, as one collection of rows.
       known: settings under which data was ever read here.
-      show: is told how far it has come.
+      show: called with the progress.
 
     Raises:
       BadInput: if it is neither a file nor 64 hex digits, is damaged, or is of several kinds.

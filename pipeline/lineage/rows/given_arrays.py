@@ -44,7 +44,7 @@ def read_arrays(path: Path, shapes: Sequence[tuple[int, int]], show: Show) -> Gi
     Args:
       path: `.npy` or `.npz`, by content.
       shapes: sizes of images that flat rows can have.
-      show: is told how far it has come.
+      show: called with the progress.
 
     Raises:
       BadInput: if the images have another size than any data here.

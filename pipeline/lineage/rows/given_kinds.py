@@ -52,7 +52,7 @@ _WORDS: Final = {
     "Zstandard": Kind.ARCHIVE,
     "gzip": Kind.ARCHIVE,
 }
-"""A word in what `foreign_kind` says, and the kind that it stands for."""
+"""A word in what `foreign_kind` says, and the kind that it means."""
 
 
 def recognise(path: Path) -> tuple[Kind, str]:

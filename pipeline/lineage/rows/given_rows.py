@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.lineage.index import ExecutionSummary
 
 Show = Callable[[str, int, int], None]
-"""Is told what is being done, how far it has come, and how far it has to go (0 where that is not known)."""
+"""Called with what is being done, how much of it is done, and how much there is (0 where that is not known)."""
 
 SAMPLE: Final = 256
 """Pictures of a file that are kept, to look for other forms of them where none is found as it is."""
@@ -70,7 +70,7 @@ class Gathering:
     """Collects the digests of rows, block by block.
 
     Args:
-      show: is told how many rows there are so far.
+      show: called with the number of rows so far.
       total: rows to come; 0 where that is not known.
     """
 
@@ -145,7 +145,7 @@ def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], s
     Args:
       parts: each is an IDX images file and its labels file, or a CSV.
       known: settings under which data was ever read here.
-      show: is told how far it has come.
+      show: called with the progress.
 
     Raises:
       BadInput: if their images have another size than any data here.

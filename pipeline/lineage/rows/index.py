@@ -37,7 +37,7 @@ Field = Literal["row", "pixels"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Occurrence:
-    """Where an image stands: its split, its label there, its row digest, and its number among the split's leaves."""
+    """The place of an image: its split, its label there, its row digest, and its number among the split's leaves."""
 
     split: str
     label: int

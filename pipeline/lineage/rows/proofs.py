@@ -44,7 +44,7 @@ class RowProof:
       height: of the image.
       width: of the image.
       pixels: digest of its pixels.
-      rows: {label: (row digest, proof)}: for `included` the labels that it stands under, for `absent` all labels.
+      rows: {label: (row digest, proof)}: for `included` the labels that it has there, for `absent` all labels.
     """
 
     claim: str
