@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
-from pipeline.metadata.executions import Past
+from pipeline.metadata.executions import PastExecution
 from pipeline.metadata.store import Store, explained
 from pipeline.provenance import record_store, recording, records
 from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, measure
@@ -71,7 +71,7 @@ class PushRecorder:
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
-        one = Past(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
+        one = PastExecution(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
         with explained(self._store.path):
             self._number = writer.begin(
                 self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
@@ -105,7 +105,9 @@ class PushRecorder:
         pipeline = self._origin.pipeline
         with explained(self._store.path):
             for node, (known, record) in nodes.items():
-                one = Past(node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=known, record=record)
+                one = PastExecution(
+                    node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=known, record=record
+                )
                 writer.put_cached(self._store.raw, one, stored_root(self._paths))
 
     def give_up(self, why: str) -> None:
@@ -147,7 +149,7 @@ class PushRecorder:
     def _publish(self, known: str, record: ExecutionRecord) -> None:
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
-        one = Past(
+        one = PastExecution(
             node=PUSHER, run_id=self.run_id, pipeline=record.pipeline, state="COMPLETE", hash=known, record=record
         )
         with explained(self._store.path):

@@ -1,4 +1,4 @@
-"""Ledger and records -> the executions there were, in the order of their numbers.
+"""The executions of a root as ledger and records tell them, in the order of their numbers.
 
 MLMD numbers executions itself, and TFX names output folders by that number. So what is not on record leaves a failed
 execution in its place, and the next number is one that no folder bears.
@@ -20,8 +20,8 @@ UNNUMBERED: Final = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Past:
-    """An execution as it can be told from records and ledger.
+class PastExecution:
+    """An execution that records and ledger tell of.
 
     Attributes:
       node: node id; None where nothing is known.
@@ -40,8 +40,8 @@ class Past:
     record: ExecutionRecord | None = None
 
 
-def past(ledger: Chain, records: Records) -> list[Past]:
-    """Returns the executions of the ledger: committed, given up, and those that reused another's outputs.
+def past_executions(ledger: Chain, records: Records) -> list[PastExecution]:
+    """Return the executions of the ledger: committed, given up, and those that reused another's outputs.
 
     Raises:
       EnvironmentProblem: if a record is missing or changed.
@@ -55,14 +55,14 @@ def past(ledger: Chain, records: Records) -> list[Past]:
             found.append(_completed(line, record))
         elif line.event == Event.LOST and line.details.get("intent") in intents:
             name = names.get(line.run_id) or next(iter(names.values()), "")
-            found.append(Past(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
+            found.append(PastExecution(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
         elif line.event == Event.RUN and isinstance(record, RunRecord):
             found += _cached(record, records)
     return found
 
 
-def _completed(line: Line, record: ExecutionRecord) -> Past:
-    return Past(
+def _completed(line: Line, record: ExecutionRecord) -> PastExecution:
+    return PastExecution(
         node=line.node,
         run_id=line.run_id,
         pipeline=record.pipeline,
@@ -79,44 +79,44 @@ def _runs(ledger: Chain, records: Records) -> Iterator[RunRecord]:
             yield record
 
 
-def _cached(run: RunRecord, records: Records) -> Iterator[Past]:
+def _cached(run: RunRecord, records: Records) -> Iterator[PastExecution]:
     for node in run.nodes:
         record = records[node.record] if node.state == "cached" and node.record is not None else None
         if isinstance(record, ExecutionRecord):
-            yield Past(
+            yield PastExecution(
                 node=node.id, run_id=run.run_id, pipeline=run.recipe, state="CACHED", hash=node.record, record=record
             )
 
 
-def in_old_order(pasts: Iterable[Past], highest: int) -> list[Past]:
-    """Returns the executions so that each stands where its output folders' number says, the first one at 1.
+def in_old_order(past: Iterable[PastExecution], highest: int) -> list[PastExecution]:
+    """Return the executions so that each stands where its output folders' number says, the first one at 1.
 
     Args:
-      pasts: in the ledger's order.
+      past: in the ledger's order.
       highest: number that the list must reach at least.
     """
-    numbered: dict[int, Past] = {}
+    numbered: dict[int, PastExecution] = {}
     others = []
-    for one in pasts:
+    for one in past:
         number = _number(one)
         if number is None or number in numbered:
             others.append(one)
         else:
             numbered[number] = one
     waiting = iter(others)
-    nothing = Past(node=None, run_id="", pipeline="", state="FAILED")
+    nothing = PastExecution(node=None, run_id="", pipeline="", state="FAILED")
     reached = max([highest, *numbered])
     placed = [numbered.get(number) or next(waiting, nothing) for number in range(1, reached + 1)]
     return placed + list(waiting)
 
 
-def _number(one: Past) -> int | None:
+def _number(one: PastExecution) -> int | None:
     made = one.record.outputs if one.record is not None and one.state == "COMPLETE" else {}
     names = [entry.path.rsplit("/", 1)[-1] for entries in made.values() for entry in entries]
     return next((int(name) for name in names if name.isdecimal() and 0 < int(name) < UNNUMBERED), None)
 
 
 def highest_number(artifacts: Path) -> int:
-    """Returns the highest number that an output folder bears, 0 if there is none."""
+    """Return the highest number that an output folder bears, 0 if there is none."""
     names = [path.name for path in artifacts.glob("*/*/*") if path.parent.name != ".system"]
     return max((int(name) for name in names if name.isdecimal() and int(name) < UNNUMBERED), default=0)

@@ -1,4 +1,4 @@
-"""Past executions -> an empty ML Metadata store, filled in a handful of calls; or one more execution in a store in use."""
+"""The writer of executions: all of them into an empty ML Metadata store in a few calls, or one more into one in use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.metadata import entries
-from pipeline.metadata.executions import Past
+from pipeline.metadata.executions import PastExecution
 from pipeline.metadata.types import NODE, PIPELINE, PIPELINE_RUN
 from pipeline.provenance.artifacts import ArtifactRef
 
@@ -19,30 +19,30 @@ UNKNOWN: Final = "pipeline.lineage.past.Unknown"
 """Type of an execution that left a folder behind and nothing else."""
 
 
-def write(raw: Any, pasts: Sequence[Past], collected: frozenset[str], root: Path) -> dict[str, int]:
+def write(raw: Any, past: Sequence[PastExecution], collected: frozenset[str], root: Path) -> dict[str, int]:
     """Fills a store and returns how much of what it holds.
 
     Args:
       raw: ml_metadata's store, empty.
-      pasts: in the order of their numbers.
+      past: in the order of their numbers.
       collected: paths of artifacts that were removed on purpose.
       root: absolute path of the root.
     """
-    executions = _put_executions(raw, pasts, root)
-    artifacts = _put_artifacts(raw, pasts, collected, root)
-    contexts = _put_contexts(raw, pasts)
-    events = [event for one, number in zip(pasts, executions, strict=True) for event in _events(one, number, artifacts)]
+    executions = _put_executions(raw, past, root)
+    artifacts = _put_artifacts(raw, past, collected, root)
+    contexts = _put_contexts(raw, past)
+    events = [event for one, number in zip(past, executions, strict=True) for event in _events(one, number, artifacts)]
     if events:
         raw.put_events(events)
-    _put_links(raw, pasts, executions, contexts, events)
+    _put_links(raw, past, executions, contexts, events)
     runs = sum(1 for kind, _ in contexts if kind == PIPELINE_RUN)
     return {"runs": runs, "executions": len(executions), "artifacts": len(artifacts), "events": len(events)}
 
 
-def _put_executions(raw: Any, pasts: Sequence[Past], root: Path) -> list[int]:
+def _put_executions(raw: Any, past: Sequence[PastExecution], root: Path) -> list[int]:
     types: dict[str, int] = {}
     made = []
-    for one in pasts:
+    for one in past:
         parameters = one.record.parameters if one.record is not None else {}
         kind = pb.ExecutionType(name=UNKNOWN) if one.node is None else entries.execution_type(one.node, parameters)
         if kind.name not in types:
@@ -51,7 +51,7 @@ def _put_executions(raw: Any, pasts: Sequence[Past], root: Path) -> list[int]:
     return list(raw.put_executions(made)) if made else []
 
 
-def _put_artifacts(raw: Any, pasts: Sequence[Past], collected: frozenset[str], root: Path) -> dict[str, int]:
+def _put_artifacts(raw: Any, past: Sequence[PastExecution], collected: frozenset[str], root: Path) -> dict[str, int]:
     types: dict[str, int] = {}
 
     def type_id(name: str) -> int:
@@ -60,7 +60,7 @@ def _put_artifacts(raw: Any, pasts: Sequence[Past], collected: frozenset[str], r
         return types[name]
 
     made: dict[str, pb.Artifact] = {}
-    for one in pasts:
+    for one in past:
         if one.record is None or one.hash is None:
             continue
         for entry in (entry for channel in one.record.outputs.values() for entry in channel):
@@ -68,13 +68,13 @@ def _put_artifacts(raw: Any, pasts: Sequence[Past], collected: frozenset[str], r
                 made[entry.path] = entries.artifact(type_id(entry.type), entry, one.hash, one.record, root)
                 if entry.path in collected and not (root / entry.path).exists():
                     made[entry.path].state = pb.Artifact.DELETED
-    for ref in (ref for one in pasts if one.record for refs in one.record.inputs.values() for ref in refs):
+    for ref in (ref for one in past if one.record for refs in one.record.inputs.values() for ref in refs):
         if ref.path not in made:
             made[ref.path] = entries.unrecorded_artifact(type_id(ref.type), ref, root)
     return dict(zip(made, raw.put_artifacts(list(made.values())), strict=True)) if made else {}
 
 
-def context_names(one: Past) -> list[tuple[str, str]]:
+def context_names(one: PastExecution) -> list[tuple[str, str]]:
     """Returns (type, name) of the contexts that an execution is in."""
     if one.node is None:
         return []
@@ -85,15 +85,15 @@ def context_names(one: Past) -> list[tuple[str, str]]:
     ]
 
 
-def _put_contexts(raw: Any, pasts: Sequence[Past]) -> dict[tuple[str, str], int]:
-    wanted = list(dict.fromkeys(name for one in pasts for name in context_names(one)))
+def _put_contexts(raw: Any, past: Sequence[PastExecution]) -> dict[tuple[str, str], int]:
+    wanted = list(dict.fromkeys(name for one in past for name in context_names(one)))
     if not wanted:
         return {}
     kinds = (PIPELINE, PIPELINE_RUN, NODE)
     types = {kind: raw.put_context_type(pb.ContextType(name=kind)) for kind in kinds}
     ids = raw.put_contexts([pb.Context(type_id=types[kind], name=name) for kind, name in wanted])
     contexts = dict(zip(wanted, ids, strict=True))
-    parents = {one.run_id: one.pipeline for one in pasts if one.node is not None}
+    parents = {one.run_id: one.pipeline for one in past if one.node is not None}
     raw.put_parent_contexts(
         [
             pb.ParentContext(child_id=contexts[PIPELINE_RUN, run], parent_id=contexts[PIPELINE, pipeline])
@@ -103,7 +103,7 @@ def _put_contexts(raw: Any, pasts: Sequence[Past]) -> dict[tuple[str, str], int]
     return contexts
 
 
-def _events(one: Past, number: int, artifacts: Mapping[str, int]) -> Iterable[pb.Event]:
+def _events(one: PastExecution, number: int, artifacts: Mapping[str, int]) -> Iterable[pb.Event]:
     if one.record is None:
         return
     read = {channel: [ref.path for ref in refs] for channel, refs in one.record.inputs.items()}
@@ -116,13 +116,13 @@ def _events(one: Past, number: int, artifacts: Mapping[str, int]) -> Iterable[pb
 
 def _put_links(
     raw: Any,
-    pasts: Sequence[Past],
+    past: Sequence[PastExecution],
     executions: Sequence[int],
     contexts: Mapping[tuple[str, str], int],
     events: Iterable[pb.Event],
 ) -> None:
     around = {
-        number: [contexts[name] for name in context_names(one)] for one, number in zip(pasts, executions, strict=True)
+        number: [contexts[name] for name in context_names(one)] for one, number in zip(past, executions, strict=True)
     }
     associations = [
         pb.Association(execution_id=number, context_id=context) for number, found in around.items() for context in found
@@ -133,7 +133,7 @@ def _put_links(
         raw.put_attributions_and_associations(attributions, associations)
 
 
-def begin(raw: Any, one: Past, parameters: Mapping[str, Any], inputs: Inputs, root: Path) -> int:
+def begin(raw: Any, one: PastExecution, parameters: Mapping[str, Any], inputs: Inputs, root: Path) -> int:
     """Puts a running execution with its inputs, as the Launcher does before an executor starts.
 
     Args:
@@ -154,7 +154,7 @@ def begin(raw: Any, one: Past, parameters: Mapping[str, Any], inputs: Inputs, ro
     return int(number)
 
 
-def put_cached(raw: Any, one: Past, root: Path) -> None:
+def put_cached(raw: Any, one: PastExecution, root: Path) -> None:
     """Put an execution that reused what its record made, unless its run has one already."""
     if one.record is None:
         raise ValueError("nothing to reuse")
@@ -169,7 +169,7 @@ def put_cached(raw: Any, one: Past, root: Path) -> None:
     raw.put_execution(cached, events, _contexts_of(raw, one), reuse_context_if_already_exist=True)
 
 
-def _has_reused(raw: Any, one: Past, kind: int) -> bool:
+def _has_reused(raw: Any, one: PastExecution, kind: int) -> bool:
     run = raw.get_context_by_type_and_name(PIPELINE_RUN, one.run_id)
     executions = raw.get_executions_by_context(run.id) if run is not None else []
     return any(found.type_id == kind and found.last_known_state == pb.Execution.CACHED for found in executions)
@@ -184,7 +184,7 @@ def _known(raw: Any, kind: int, channels: Mapping[str, list[str]], root: Path) -
     return found
 
 
-def publish(raw: Any, number: int, one: Past, root: Path) -> None:
+def publish(raw: Any, number: int, one: PastExecution, root: Path) -> None:
     """Completes an execution that `begin` put, with the outputs of its record."""
     if one.record is None or one.hash is None:
         raise ValueError("nothing to publish")
@@ -199,7 +199,7 @@ def publish(raw: Any, number: int, one: Past, root: Path) -> None:
     raw.put_execution(running, made, _contexts_of(raw, one), reuse_context_if_already_exist=True)
 
 
-def _contexts_of(raw: Any, one: Past) -> list[pb.Context]:
+def _contexts_of(raw: Any, one: PastExecution) -> list[pb.Context]:
     return [
         pb.Context(type_id=raw.put_context_type(pb.ContextType(name=kind)), name=name)
         for kind, name in context_names(one)

@@ -12,7 +12,7 @@ from components.errors import EnvironmentProblem, Refused
 from pipeline.audit.audit import audit_version
 from pipeline.cli.lineage.rebuild import rebuild as command
 from pipeline.maintenance.rebuild import opens, rebuild
-from pipeline.metadata.executions import Past, highest_number, in_old_order, past
+from pipeline.metadata.executions import PastExecution, highest_number, in_old_order, past_executions
 from pipeline.metadata.store import connect
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
@@ -103,7 +103,7 @@ def test_a_changed_record_ends_it_with_nothing_written(paths):
 def test_an_intent_that_came_to_nothing_is_a_failed_execution(paths):
     ledger = Ledger.open(paths.ledger)
     ledger.lost(ledger.intent(node="Evaluator", run_id="run-4", key="k"), why="killed")
-    found = past(read_ledger(paths.ledger), scan(paths.records))
+    found = past_executions(read_ledger(paths.ledger), scan(paths.records))
     assert [(one.node, one.state, one.pipeline) for one in found if one.run_id == "run-4"] == [
         ("Evaluator", "FAILED", "digits")
     ]
@@ -113,11 +113,11 @@ def _at(make_execution, number, node="Transform"):
     fields = make_execution(node=node).to_dict()
     output = {"type": "Model", "path": f"artifacts/{node}/model/{number}", "sha256": "0" * 64, "bytes": 1, "files": {}}
     record = from_dict({**fields, "outputs": {"model": [{**output, "properties": {}}]}, "started": utc(0)})
-    return Past(node=node, run_id="run-1", pipeline="digits", state="COMPLETE", hash="0" * 64, record=record)
+    return PastExecution(node=node, run_id="run-1", pipeline="digits", state="COMPLETE", hash="0" * 64, record=record)
 
 
 def test_executions_get_their_old_numbers_and_gaps_are_filled(make_execution):
-    cached = Past(node="Pusher", run_id="run-1", pipeline="digits", state="CACHED")
+    cached = PastExecution(node="Pusher", run_id="run-1", pipeline="digits", state="CACHED")
     ordered = in_old_order([_at(make_execution, 5), cached, _at(make_execution, 2)], highest=7)
     assert [one.node for one in ordered] == ["Pusher", "Transform", None, None, "Transform", None, None]
     assert {one.state for one in ordered if one.node is None} == {"FAILED"}
