@@ -195,7 +195,7 @@ def candidates(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
     return sorted(folders, key=lambda one: (one.version, not one.plainly_named, one.path.name))
 
 
-def strangers(serving_dir: str | os.PathLike[str]) -> list[Path]:
+def foreign_entries(serving_dir: str | os.PathLike[str]) -> list[Path]:
     """Returns the children that TF Serving may take for versions and that no push can have made, sorted.
 
     Their names are not the plain number, such as `02`, `+2` or `2 `, or they are no folders: files, and links to
@@ -206,7 +206,7 @@ def strangers(serving_dir: str | os.PathLike[str]) -> list[Path]:
 
 
 def oddity(path: Path) -> str:
-    """Returns what is odd about one of the `strangers`, in words."""
+    """Returns what is odd about one of the `foreign_entries`, in words."""
     if path.is_symlink():
         return f"a link to {os.readlink(path)}"
     if not _is_folder(path):
@@ -224,7 +224,7 @@ def refuse_strangers(serving_dir: str | os.PathLike[str], following: int) -> Non
     Raises:
       EnvironmentProblem: for a link, whatever its number, and for any other stranger whose number is not lower.
     """
-    for path in strangers(serving_dir):
+    for path in foreign_entries(serving_dir):
         if path.is_symlink() or (number_of(path.name) or 0) >= following:
             raise in_the_way(path, oddity(path))
 

@@ -12,12 +12,12 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import (
     candidates,
     claim,
+    foreign_entries,
     highest_claimed,
     locate,
     locked,
     number_of,
     raise_floor,
-    strangers,
     versions,
 )
 
@@ -73,7 +73,7 @@ def test_numbers_not_written_plainly_and_numbers_of_files_are_strangers(tmp_path
         put(tmp_path, name)
     (tmp_path / "77").write_text("a file")
     (tmp_path / "78").symlink_to(tmp_path / "1")
-    assert [path.name for path in strangers(tmp_path)] == [" 3", "+2", "-1", "02", "1 ", "77", "78"]
+    assert [path.name for path in foreign_entries(tmp_path)] == [" 3", "+2", "-1", "02", "1 ", "77", "78"]
     assert [found.path.name for found in candidates(tmp_path)] == ["1", "1 ", "2", "+2", "02", " 3", "78"]
     assert [found.path.name for found in versions(tmp_path)] == ["1", "2"]
 

@@ -136,7 +136,7 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
       BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
     """
     found = serving.candidates(paths.serving)
-    if not found and not serving.strangers(paths.serving) and not _missing(paths):
+    if not found and not serving.foreign_entries(paths.serving) and not _missing(paths):
         raise ServingDirectory.of(paths).nothing_served()
     return found
 
@@ -151,7 +151,7 @@ def _missing(paths: RunPaths) -> tuple[int, ...]:
 
 def _foreign_alone(paths: RunPaths) -> Audit:
     """Return the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
-    found = foreign.strangers(paths)
+    found = foreign.foreign_entries(paths)
     open_verdicts: tuple[str, ...] = (COMPLETENESS, POLICY)
     if not found:
         lost = f"{named_versions(_missing(paths))} pushed and not pruned, and no version is there"
@@ -224,7 +224,7 @@ def _audits(
             witness=_witness(evidence, options, reader),
             others=evidence.committed() if whole else None,
             beside=(
-                *foreign.strangers(evidence.paths),
+                *foreign.foreign_entries(evidence.paths),
                 *(foreign.gone(evidence) if whole else ()),
                 *_damaged_identity(evidence.paths),
             ),
@@ -253,7 +253,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     evidence, options, hasher = session.evidence, session.options, session.hasher
     paths, version = evidence.paths, chosen.version
     if (linked := _linked(paths, version, chosen.path)) is not None:
-        return dataclasses.replace(linked, findings=(*linked.findings, *foreign.strangers(paths, chosen.path)))
+        return dataclasses.replace(linked, findings=(*linked.findings, *foreign.foreign_entries(paths, chosen.path)))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = look_at(chosen.path, name, hasher)

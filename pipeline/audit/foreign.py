@@ -37,9 +37,9 @@ NAMED: Final = 5
 """Entries of a kind that are named one by one."""
 
 
-def strangers(paths: RunPaths, own: Path | None = None) -> tuple[Finding, ...]:
+def foreign_entries(paths: RunPaths, own: Path | None = None) -> tuple[Finding, ...]:
     """Return the children that TF Serving would serve although the pipeline makes none such; but for `own`, if given."""
-    found = [path for path in serving.strangers(paths.serving) if path != own]
+    found = [path for path in serving.foreign_entries(paths.serving) if path != own]
     more = found[NAMED:]
     return (*(_stranger(paths, path) for path in found[:NAMED]), *((_summarize(paths, more),) if more else ()))
 

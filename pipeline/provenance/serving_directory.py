@@ -111,7 +111,7 @@ class ServingDirectory:
         folders = [(one.path, one.version, self._why_foreign(one)) for one in self._folders if one.path not in ours]
         others = [
             (path, number, serving.oddity(path))
-            for path in serving.strangers(self.paths.serving)
+            for path in serving.foreign_entries(self.paths.serving)
             if (number := serving.number_of(path.name)) is not None
         ]
         return tuple(
