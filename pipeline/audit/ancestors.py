@@ -16,7 +16,7 @@ from components.shapes import Shape
 from components.untrusted import parse_object
 from pipeline.audit.evidence import RECORD, Evidence, record_path
 from pipeline.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
-from pipeline.audit.mismatches import Mismatch, mismatches
+from pipeline.audit.mismatches import mismatch, mismatches
 from pipeline.provenance import attempts, plain_files
 from pipeline.provenance.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.provenance.file_check import BESIDE
@@ -130,8 +130,10 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
         if folder.linked is not None:
             yield _linked(folder)
             continue
-        seen = {path: one for path, one in folder.seen.items() if not _goes_along(path, one)}
-        yield from (_finding(folder, mismatch) for mismatch in mismatches(folder.recorded, seen))
+        # The provenance came along with a served version; no digest of a model covers it.
+        beside = {path for path in folder.seen if path.removeprefix(MODEL_FOLDER) in BESIDE}
+        seen = {path: one for path, one in folder.seen.items() if path not in beside or one.kind != plain_files.FILE}
+        yield from mismatches(folder.link, folder.path, folder.recorded, seen)
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
@@ -142,14 +144,15 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
             continue
         payloads = {name: file for name, file in folder.recorded.items() if PAYLOAD in file}
         plain = {name: file for name, file in folder.recorded.items() if PAYLOAD not in file}
-        described = {SOURCES} if payloads else set()
-        seen = {name: found for name, found in folder.seen.items() if name not in payloads.keys() | described}
-        found = [*mismatches(plain, {name: found for name, found in seen.items() if not _torn(name)})]
+        elsewhere = payloads.keys() | ({SOURCES} if payloads else set())
+        # A copy that a crash cut short is removed by the next run, and nothing reads it.
+        torn = {name for name in folder.seen if name.startswith(".") and name.endswith(".part")}
+        seen = {name: found for name, found in folder.seen.items() if name not in elsewhere | torn}
+        yield from mismatches(folder.link, folder.path, plain, seen)
         for name, file in payloads.items():
-            found += _data_mismatch(name, file, folder.seen.get(name), folder.payloads.get(name))
+            yield from _check_payload(folder, name, str(file[PAYLOAD]))
         if payloads:
-            found += _sources_mismatch(evidence.root / folder.path, payloads)
-        yield from (_finding(folder, mismatch) for mismatch in found)
+            yield from _check_sources(folder, evidence.root / folder.path, payloads)
 
 
 def _folder(root: Path, link: str, path: str, recorded: Mapping[str, Mapping[str, Any]], hasher: Hasher) -> Folder:
@@ -214,46 +217,36 @@ def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
     return {**payloads, CONTENTS: {"sha256": sha256_bytes(text), "bytes": len(text)}}
 
 
-def _data_mismatch(
-    name: str, recorded: Mapping[str, Any], seen: Seen | None, payload: Future[str] | None
-) -> list[Mismatch]:
-    wanted = f"payload {recorded[PAYLOAD]}"
-    if seen is None or payload is None:
-        what = "is missing" if seen is None else "was replaced"
-        return [Mismatch(path=name, what=what, wanted=wanted, got="nothing" if seen is None else seen.kind)]
+def _check_payload(folder: Folder, name: str, payload: str) -> Iterator[Finding]:
+    where, wanted = f"{folder.path}/{name}", f"payload {payload}"
+    seen, hashed = folder.seen.get(name), folder.payloads.get(name)
+    if seen is None:
+        yield mismatch(folder.link, where, "is missing", wanted=wanted, got="nothing")
+    elif hashed is None:
+        yield mismatch(folder.link, where, "was replaced", wanted=wanted, got=seen.kind)
+    elif (got := _result(hashed)) != payload:
+        yield mismatch(folder.link, where, "was changed", wanted=wanted, got=got)
+
+
+def _result(hashed: Future[str]) -> str:
     try:
-        found = payload.result()
+        return hashed.result()
     except (MnistTfxError, OSError) as err:
-        found = str(err)
-    return [] if found == recorded[PAYLOAD] else [Mismatch(path=name, what="was changed", wanted=wanted, got=found)]
+        return str(err)
 
 
-def _sources_mismatch(folder: Path, payloads: Mapping[str, Mapping[str, Any]]) -> list[Mismatch]:
+def _check_sources(folder: Folder, place: Path, payloads: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Compare the note on where the copies came from; its paths are for people, and nothing vouches for them."""
+    where = f"{folder.path}/{SOURCES}"
     try:
-        told = parse_object(plain_files.read_plain(folder / SOURCES), where=SOURCES, error=plain_files.NotPlain)
-        noted = _NOTES.read(told, what="cannot be read", where=SOURCES, error=plain_files.NotPlain)["sources"]
+        fields = parse_object(plain_files.read_plain(place / SOURCES), where=SOURCES, error=plain_files.NotPlain)
+        noted = _NOTES.read(fields, what="cannot be read", where=SOURCES, error=plain_files.NotPlain)["sources"]
     except plain_files.NotPlain as err:
-        return [Mismatch(path=SOURCES, what="cannot be read", got=str(err))]
+        yield mismatch(folder.link, where, "cannot be read", got=str(err))
+        return
     wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
-    return [Mismatch(path=SOURCES, what="names another payload", got=", ".join(map(str, wrong)))] if wrong else []
-
-
-def _goes_along(path: str, seen: Seen) -> bool:
-    """Whether a file is the provenance that came with a served version; no digest of a model covers it."""
-    return path.removeprefix(MODEL_FOLDER) in BESIDE and seen.kind == plain_files.FILE
-
-
-def _torn(name: str) -> bool:
-    """Whether a file is a copy that a crash cut short; the next run removes it, and nothing reads it."""
-    return name.startswith(".") and name.endswith(".part")
-
-
-def _finding(folder: Folder, mismatch: Mismatch) -> Finding:
-    where = f"{folder.path}/{mismatch.path}"
-    return Finding(
-        verdict=INTEGRITY, link=folder.link, where=where, what=mismatch.what, wanted=mismatch.wanted, got=mismatch.got
-    )
+    if wrong:
+        yield mismatch(folder.link, where, "names another payload", got=", ".join(map(str, wrong)))
 
 
 def _linked(folder: Folder) -> Finding:

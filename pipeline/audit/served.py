@@ -11,7 +11,7 @@ from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.audit.findings import INTEGRITY, Finding
-from pipeline.audit.mismatches import mismatches
+from pipeline.audit.mismatches import mismatch, mismatches
 from pipeline.provenance import plain_files
 from pipeline.provenance.file_check import BESIDE
 from pipeline.provenance.plain_files import Hasher, Seen
@@ -83,31 +83,20 @@ def check_served(served: Served) -> Iterator[Finding]:
     if not served.statement:
         return
     model = {path: seen for path, seen in served.seen.items() if not is_provenance(path)}
-    for mismatch in mismatches(served.recorded, model):
-        where = f"{served.name}/{mismatch.path}"
-        yield Finding(
-            verdict=INTEGRITY, link=SERVED, where=where, what=mismatch.what, wanted=mismatch.wanted, got=mismatch.got
-        )
+    yield from mismatches(SERVED, served.name, served.recorded, model)
     if (found := manifest_digest(served.recorded)) != served.sha256:
-        yield Finding(
-            verdict=INTEGRITY,
-            link=MANIFEST,
-            where=f"{served.name}/{PROVENANCE}",
-            what="its files do not give its tree digest",
-            wanted=served.sha256,
-            got=found,
-        )
+        where, what = f"{served.name}/{PROVENANCE}", "its files do not give its tree digest"
+        yield mismatch(MANIFEST, where, what, wanted=served.sha256, got=found)
 
 
 def _smuggled(served: Served) -> Iterator[Finding]:
     """Yield what the model's digest leaves out by name and is no provenance either."""
     for path, seen in served.seen.items():
         if is_provenance(path) and not (path in BESIDE and seen.kind == plain_files.FILE):
-            where = f"{served.name}/{path}"
-            yield Finding(verdict=INTEGRITY, link=SERVED, where=where, what="was added or replaced", got=seen.kind)
+            yield mismatch(SERVED, f"{served.name}/{path}", "was added or replaced", got=seen.kind)
 
 
 def _entry(seen: Seen) -> dict[str, Any]:
-    if seen.kind.startswith("symlink to "):
-        return {"symlink": seen.kind.removeprefix("symlink to ")}
+    if seen.kind.startswith(plain_files.LINK):
+        return {"symlink": seen.kind.removeprefix(plain_files.LINK)}
     return {"sha256": plain_files.digest_or_problem(seen), "bytes": seen.bytes}

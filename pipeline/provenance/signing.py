@@ -30,8 +30,6 @@ from pipeline.provenance.statement import PREDICATE_TYPE, digest_of, manifest_of
 from pipeline.root.paths import RunPaths
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-ENVELOPE_FILE: Final = "provenance.dsse.json"
-"""Name of the envelope in the Pusher's temporary folder, beside `provenance.json`."""
 
 SIGNATURE: Final = "signature"
 _NEW: Final = ".new-"
