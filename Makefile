@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all test-lane2 lint lock bench seeds docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 dist lint lock bench seeds docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test-all: test  ## Then the slow ones: fault injection, wheels, stock defects, t
 
 test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
 	$(BIN)/python tests/second_lane.py
+
+dist: $(STAMP)  ## Build sdist and wheel into dist/, the wheel from the sdist.
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	@ls dist
 
 lint: $(STAMP)  ## ruff, mypy --strict, import contracts.
 	$(BIN)/ruff format --check .

@@ -1,11 +1,12 @@
-"""The built wheel, installed in an environment of its own and run from another folder."""
+"""Sdist and wheel: that no file is forgotten, and the pipeline from a wheel in an environment that holds nothing else."""
 
 import json
 import os
 import subprocess
 import sys
-import sysconfig
-import venv
+import tarfile
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,40 @@ from command_line import PROJECT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
+UV = PROJECT / ".tools" / "bin" / "uv"
+
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The console script of an installed wheel; the locked packages are seen, this checkout is not."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(PROJECT)]
+def built(tmp_path_factory):
+    """A folder with an sdist, and the wheel that was built from the sdist alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(PROJECT)]
     subprocess.run(build, check=True, capture_output=True)
-    venv.create(folder / "venv", with_pip=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    [path] = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The console script in an environment into which the wheel alone was installed, as docs/how-to/install.md says."""
+    if not UV.exists():
+        pytest.skip("no .tools/bin/uv: `make install` brings it")
+    folder = tmp_path_factory.mktemp("installed")
     python = folder / "venv" / "bin" / "python"
-    [wheel] = (folder / "dist").glob("*.whl")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    # A line of a .pth file adds a folder but not the .pth files in it, so the editable install stays out of sight.
-    (Path(site) / "locked.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    _uv("venv", "--python", Path(sys.executable).resolve(), folder / "venv")
+    _uv("pip", "install", "--python", python, "--constraints", PROJECT / "requirements.lock", wheel)
+    _uv("pip", "check", "--python", python)
     return folder / "venv" / "bin" / "mnist-tfx"
+
+
+def _uv(*arguments):
+    done = subprocess.run([UV, "--quiet", *arguments], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
 
 
 def _run(script, *arguments, cwd, wanted=(0,)):
@@ -45,22 +59,61 @@ def _run(script, *arguments, cwd, wanted=(0,)):
     return done.stdout
 
 
+def _tracked(*folders):
+    listed = ["git", "-C", PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *folders]
+    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
+    return {name for name in names if name and (PROJECT / name).is_file()}
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
+    files = set(zipfile.ZipFile(wheel).namelist())
+    packages = {name for name in files if not name.startswith("mnist_tfx-")}
+    assert packages == _tracked("components", "pipeline")
+    assert {"components/py.typed", "pipeline/py.typed"} <= packages
+    shared = {name.partition("/share/mnist-tfx/")[2] for name in files if "/share/mnist-tfx/" in name}
+    assert shared == _tracked("schema") | {"requirements.lock"}
+
+
+def test_the_sdist_holds_what_a_wheel_is_built_from_and_no_tests(built):
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    assert _tracked("components", "pipeline", "schema", "README.md", "LICENSE", "requirements.*") <= files
+    assert [name for name in files if name.startswith(("tests", "docs", "data", "runs"))] == []
+
+
+def test_the_version_is_the_same_wherever_it_is_said(wheel, installed, tmp_path):
+    version = metadata.version("mnist-tfx")
+    assert wheel.name.split("-")[1] == version
+    assert _run(installed, "--version", cwd=tmp_path) == f"mnist-tfx, version {version}\n"
+    assert f"\n## {version}" in (PROJECT / "CHANGELOG.md").read_text()
+    said = [name for name in _tracked("*.py", "*.toml") if f'"{version}"' in (PROJECT / name).read_text()]
+    assert said == ["setup.py"]
+
+
 def test_an_installed_wheel_runs_the_pipeline_from_another_folder(installed, digits_folder, tmp_path):
     answer = json.loads(_run(installed, "run", "--data", digits_folder, "--root", "mine", "--json", cwd=tmp_path))
-    assert answer["version"] == 1
+    assert '"version": 1' in json.dumps(answer)
     assert (tmp_path / "mine" / "serving" / "1" / "saved_model.pb").is_file()
     [record] = [r for r in _records(tmp_path / "mine") if r.get("node") == "Transform"]
     assert record["lock_digest"]
     assert "components/preprocessing.py" in record["code"]["files"]
+    said = _run(installed, "lineage", "audit", "--root", "mine", cwd=tmp_path, wanted=(0, 1))
+    assert "INTEGRITY     PASS" in said
+    assert "COMPLETENESS  PASS" in said
 
 
 def _records(root):
     return [json.loads(path.read_text()) for path in (root / "records").glob("*.json")]
 
 
-def test_doctor_of_an_installed_wheel_knows_the_lock(installed, tmp_path):
-    # pip and setuptools are the new environment's own, and doctor says so.
-    answer = json.loads(_run(installed, "doctor", "--no-devices", "--json", cwd=tmp_path, wanted=(0, 4)))
-    found = {finding["check"]: finding["wrong"] for finding in answer["findings"]}
-    assert found["tfx"] is None
-    assert "differ from the lock" in (found["other packages"] or "differ from the lock")
+def test_an_installed_wheel_completes_in_bash(installed, tmp_path):
+    assert "complete -o nosort -F _mnist_tfx_completion mnist-tfx" in _run(
+        installed, "completion", "bash", cwd=tmp_path
+    )
+
+
+def test_doctor_of_an_installed_wheel_finds_all_as_the_lock_has_it(installed, tmp_path):
+    said = _run(installed, "doctor", "--no-devices", cwd=tmp_path)
+    assert "in the lock" in said
+    assert "wrong" not in said
