@@ -30,7 +30,7 @@ def killed(*arguments, **options):
     publish(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
 components.publish.publish = killed
-from pipeline.cli import main
+from pipeline.cli.main import main
 main()
 """
 

@@ -69,7 +69,7 @@ def test_a_root_among_the_files_of_another_one_is_refused(root, inner):
 def test_a_root_of_another_recipe_is_refused_before_anything_is_imported(root, tmp_path):
     recipe = tmp_path / "other.yaml"
     recipe.write_text(
-        (PROJECT / "pipeline" / "recipes" / "digits.yaml").read_text().replace("name: digits", "name: other")
+        (PROJECT / "pipeline" / "config" / "recipes" / "digits.yaml").read_text().replace("name: digits", "name: other")
     )
     answer = mnist_tfx("run", "--recipe", recipe, "--root", root)
     assert (answer.code, answer.err.count("\n")) == (2, 1)
