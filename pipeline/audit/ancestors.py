@@ -15,8 +15,8 @@ from components.errors import BadInput, MnistTfxError
 from components.shapes import Shape
 from components.untrusted import parse_object
 from pipeline.audit.evidence import RECORD, Evidence, record_path
-from pipeline.audit.findings import COMPLETENESS, INTEGRITY, WARN, Finding
-from pipeline.audit.mismatches import mismatch, mismatches
+from pipeline.audit.findings import WARN, Finding, completeness, integrity
+from pipeline.audit.mismatches import mismatches
 from pipeline.provenance import attempts, plain_files
 from pipeline.provenance.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.provenance.file_check import BESIDE
@@ -92,9 +92,9 @@ def check_records(known: Known) -> Iterator[Finding]:
     for hash_, record in known.items():
         where = f"{record_path(hash_)} ({record.node})"
         for what, wanted, got in _contradictions(record):
-            yield Finding(verdict=INTEGRITY, link=RECORD, where=where, what=what, wanted=wanted, got=got)
+            yield integrity(RECORD, where, what, wanted=wanted, got=got)
         for what, wanted, got in _broken_edges(record, known):
-            yield Finding(verdict=COMPLETENESS, link=EDGE, where=where, what=what, wanted=wanted, got=got)
+            yield completeness(EDGE, where, what, wanted=wanted, got=got)
 
 
 def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
@@ -114,14 +114,14 @@ def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
             if hash_ not in known:
                 became = "superseded" if (record.started, counting) > tries[number - 1] else "of which nothing was read"
                 what = f"attempt {number} of {record.node}, {became}"
-                yield Finding(verdict=COMPLETENESS, link=ATTEMPT, where=record_path(hash_), what=what, level=WARN)
+                yield completeness(ATTEMPT, record_path(hash_), what, level=WARN)
         for hash_ in beside.keys() - {one for _, one in tries} - known.keys():
             yield _stray(record_path(hash_), record.node, record_path(counting))
 
 
 def _stray(where: str, node: str, counting: str) -> Finding:
     what = f"{node} ran, but is not on the path, and is no attempt at what is: it read or wrote something else"
-    return Finding(verdict=COMPLETENESS, link=ATTEMPT, where=where, what=what, wanted=counting, got=where)
+    return completeness(ATTEMPT, where, what, wanted=counting, got=where)
 
 
 def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
@@ -221,11 +221,11 @@ def _check_payload(folder: Folder, name: str, payload: str) -> Iterator[Finding]
     where, wanted = f"{folder.path}/{name}", f"payload {payload}"
     seen, hashed = folder.seen.get(name), folder.payloads.get(name)
     if seen is None:
-        yield mismatch(folder.link, where, "is missing", wanted=wanted, got="nothing")
+        yield integrity(folder.link, where, "is missing", wanted=wanted, got="nothing")
     elif hashed is None:
-        yield mismatch(folder.link, where, "was replaced", wanted=wanted, got=seen.kind)
+        yield integrity(folder.link, where, "was replaced", wanted=wanted, got=seen.kind)
     elif (got := _result(hashed)) != payload:
-        yield mismatch(folder.link, where, "was changed", wanted=wanted, got=got)
+        yield integrity(folder.link, where, "was changed", wanted=wanted, got=got)
 
 
 def _result(hashed: Future[str]) -> str:
@@ -242,13 +242,13 @@ def _check_sources(folder: Folder, place: Path, payloads: Mapping[str, Mapping[s
         fields = parse_object(plain_files.read_plain(place / SOURCES), where=SOURCES, error=plain_files.NotPlain)
         noted = _NOTES.read(fields, what="cannot be read", where=SOURCES, error=plain_files.NotPlain)["sources"]
     except plain_files.NotPlain as err:
-        yield mismatch(folder.link, where, "cannot be read", got=str(err))
+        yield integrity(folder.link, where, "cannot be read", got=str(err))
         return
     wrong = [e["name"] for e in noted if payloads.get(e["name"], {}).get(PAYLOAD) != e["payload_digest"]]
     if wrong:
-        yield mismatch(folder.link, where, "names another payload", got=", ".join(map(str, wrong)))
+        yield integrity(folder.link, where, "names another payload", got=", ".join(map(str, wrong)))
 
 
 def _linked(folder: Folder) -> Finding:
     what = f"{folder.path} lies behind a symlink, which is not followed"
-    return Finding(verdict=INTEGRITY, link=folder.link, where=str(folder.linked), what=what)
+    return integrity(folder.link, str(folder.linked), what)

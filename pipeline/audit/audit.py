@@ -26,6 +26,8 @@ from pipeline.audit.findings import (
     Counts,
     Finding,
     Scope,
+    completeness,
+    integrity,
 )
 from pipeline.audit.policy import Policy
 from pipeline.audit.served import SERVED, Served, check_served, look_at
@@ -156,7 +158,7 @@ def _foreign_alone(paths: RunPaths) -> Audit:
     if not found:
         lost = f"{named_versions(_missing(paths))} pushed and not pruned, and no version is there"
         name = paths.relative(paths.serving)
-        found, open_verdicts = (Finding(verdict=COMPLETENESS, link="push", where=name, what=lost),), VERDICTS
+        found, open_verdicts = (completeness("push", name, lost),), VERDICTS
     return foreign.nothing_compared(paths, found, open_verdicts, "no version is served")
 
 
@@ -171,7 +173,7 @@ def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = N
         return None
     what = f"was replaced by a {kind_of(paths.root / place)}"
     unasked = "lies behind a symlink, which is not followed"
-    replaced = Finding(verdict=INTEGRITY, link=SERVED, where=place, what=what)
+    replaced = integrity(SERVED, place, what)
     return Audit(
         version=version,
         path=name,
@@ -420,14 +422,7 @@ def _signature(served: Served, options: AuditOptions) -> tuple[Anchor, tuple[Fin
     if checked.ok:
         return Anchor(kind=SIGNATURE, detail=f"signed by key {checked.keyid}"), ()
     return Anchor(), tuple(
-        Finding(
-            verdict=INTEGRITY,
-            link=SIGNATURE,
-            where=f"{served.name}/{fault.path}",
-            what=fault.what,
-            wanted=fault.wanted,
-            got=fault.found,
-        )
+        integrity(SIGNATURE, f"{served.name}/{fault.path}", fault.what, wanted=fault.wanted, got=fault.found)
         for fault in checked.faults
     )
 

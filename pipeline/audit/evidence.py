@@ -17,7 +17,7 @@ from typing import Final
 from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.untrusted import parse_object
-from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding
+from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding, completeness, integrity
 from pipeline.provenance import plain_files
 from pipeline.provenance.ancestry import makers_first
 from pipeline.provenance.ledger import Chain, Event, Line, parse_ledger
@@ -145,12 +145,12 @@ def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
     except EnvironmentProblem as err:
         return Chain(_readable(data)), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
     if not whole.lines:
-        finding = Finding(verdict=COMPLETENESS, link=LEDGER, where=path.name, what="is empty")
+        finding = completeness(LEDGER, path.name, "is empty")
         return whole, (finding,)
     if whole.torn:
         where = f"{path.name} line {len(whole.lines) + 1}"
         got = f"{len(whole.torn)} bytes without a line end"
-        return whole, (Finding(verdict=INTEGRITY, link=LEDGER, where=where, what="is torn", got=got),)
+        return whole, (integrity(LEDGER, where, "is torn", got=got),)
     return whole, ()
 
 

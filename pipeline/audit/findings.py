@@ -56,6 +56,20 @@ class Finding:
         return Finding(verdict=verdict, link=link, where=where, what=err.what, wanted=wanted, got=got)
 
 
+def integrity(  # noqa: PLR0913  # the fields of a finding
+    link: str, where: str, what: str, *, wanted: str | None = None, got: str | None = None, level: str = FAIL
+) -> Finding:
+    """Return the finding that something is not what was recorded."""
+    return Finding(verdict=INTEGRITY, link=link, where=where, what=what, wanted=wanted, got=got, level=level)
+
+
+def completeness(  # noqa: PLR0913  # the fields of a finding
+    link: str, where: str, what: str, *, wanted: str | None = None, got: str | None = None, level: str = FAIL
+) -> Finding:
+    """Return the finding that something is missing, or that two witnesses disagree."""
+    return Finding(verdict=COMPLETENESS, link=link, where=where, what=what, wanted=wanted, got=got, level=level)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anchor:
     """What vouches for the root from outside it.

@@ -17,7 +17,6 @@ from pipeline.audit.evidence import Evidence
 from pipeline.audit.findings import (
     COMPLETENESS,
     FAIL,
-    INTEGRITY,
     POLICY,
     UNKNOWN,
     VERDICTS,
@@ -27,6 +26,8 @@ from pipeline.audit.findings import (
     Counts,
     Finding,
     Scope,
+    completeness,
+    integrity,
 )
 from pipeline.audit.served import SERVED
 from pipeline.provenance.plain_files import kind_of
@@ -50,11 +51,10 @@ def _stranger(paths: RunPaths, path: Path) -> Finding:
     what = f"TF Serving would serve this as version {number}"
     if not plain and os.path.lexists(path.parent / str(number)):
         what += ", a second one of that number"
-    return Finding(
-        verdict=INTEGRITY,
-        link=SERVED,
-        where=f"{paths.relative(paths.serving)}/{path.name}",
-        what=what,
+    return integrity(
+        SERVED,
+        f"{paths.relative(paths.serving)}/{path.name}",
+        what,
         wanted="a folder" if plain else "a plain number",
         got=kind_of(path) if plain else repr(path.name),
     )
@@ -62,7 +62,7 @@ def _stranger(paths: RunPaths, path: Path) -> Finding:
 
 def _summarize(paths: RunPaths, more: Sequence[Path]) -> Finding:
     what = f"{len(more)} more entries that TF Serving would serve and no push made"
-    return Finding(verdict=INTEGRITY, link=SERVED, where=paths.relative(paths.serving), what=what, got=_few(more))
+    return integrity(SERVED, paths.relative(paths.serving), what, got=_few(more))
 
 
 def _few(found: Iterable[Path]) -> str:
@@ -102,11 +102,10 @@ def gone(evidence: Evidence) -> tuple[Finding, ...]:
     directory = ServingDirectory(evidence.paths, evidence.chain)
     newest = max((one.version for one in directory.recorded), default=0)
     return tuple(
-        Finding(
-            verdict=COMPLETENESS,
-            link="push",
-            where=f"{evidence.paths.serving.name}/{version}",
-            what="was pushed and not pruned, and is not there",
+        completeness(
+            "push",
+            f"{evidence.paths.serving.name}/{version}",
+            "was pushed and not pruned, and is not there",
             level=FAIL if version > newest else WARN,
         )
         for version in directory.missing

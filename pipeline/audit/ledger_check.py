@@ -11,7 +11,7 @@ from components.digest import sha256_bytes
 from components.errors import MnistTfxError
 from components.serving import PROVENANCE
 from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, record_path
-from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, UNKNOWN, WARN, Finding
+from pipeline.audit.findings import FAIL, INTEGRITY, UNKNOWN, WARN, Finding, completeness, integrity
 from pipeline.audit.served import MANIFEST, SERVED, Served
 from pipeline.provenance import plain_files
 from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line, Push
@@ -73,11 +73,10 @@ def check_push(
 ) -> Iterator[Finding]:
     """Yield where the ledger's pushes and what is served disagree: nothing recorded, or another version's bytes."""
     if push is None:
-        yield Finding(
-            verdict=COMPLETENESS,
-            link=PUSH,
-            where=served.name,
-            what="is served but no push of it is recorded",
+        yield completeness(
+            PUSH,
+            served.name,
+            "is served but no push of it is recorded",
             wanted=f"a line `pushed` with version {version} in ledger.jsonl",
             got="none",
         )
@@ -87,18 +86,17 @@ def check_push(
     yield from _check_number(evidence, version, pushes, push)
     if push.record is None:
         what = f"no line commits the push of version {version}"
-        yield Finding(verdict=COMPLETENESS, link=PUSH, where=push.where, what=what)
+        yield completeness(PUSH, push.where, what)
 
 
 def check_run(version: int, pushes: tuple[Push, ...], push: Push | None, wanted: str) -> Iterator[Finding]:
     """Yield that a version came from other bytes than one certain push, whose record has the hash `wanted`."""
     own = [one for one in pushes if one.record == wanted]
     if push is not None and push.sha256 not in [one.sha256 for one in own]:
-        yield Finding(
-            verdict=INTEGRITY,
-            link=PUSH,
-            where=push.where,
-            what=f"version {version} is not what {record_path(wanted)} pushed",
+        yield integrity(
+            PUSH,
+            push.where,
+            f"version {version} is not what {record_path(wanted)} pushed",
             wanted=own[0].sha256 if own else "a line `pushed` that goes with that record",
             got=push.sha256,
         )
@@ -120,11 +118,10 @@ def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], pu
     for other in list(others.values())[::-1]:
         replaced = {push.record, other.record} <= by_pods
         what = f"version {version} was pushed twice with different bytes"
-        yield Finding(
-            verdict=INTEGRITY,
-            link=PUSH,
-            where=other.where,
-            what=f"{what}: to another serving volume, or a number was used again" if replaced else what,
+        yield integrity(
+            PUSH,
+            other.where,
+            f"{what}: to another serving volume, or a number was used again" if replaced else what,
             wanted=push.sha256,
             got=other.sha256,
             level=WARN if replaced else FAIL,
@@ -146,13 +143,8 @@ def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> It
         yield _disagrees(where, "read another model than was pushed", push.sha256, ", ".join(models))
     if served.statement and set(served.heads) != set(record.input_records):
         wanted, got = (", ".join(sorted(hashes)) for hashes in (record.input_records, served.heads))
-        yield Finding(
-            verdict=INTEGRITY,
-            link=MANIFEST,
-            where=f"{served.name}/{PROVENANCE}",
-            what="names other records than the push read",
-            wanted=wanted,
-            got=got,
+        yield integrity(
+            MANIFEST, f"{served.name}/{PROVENANCE}", "names other records than the push read", wanted=wanted, got=got
         )
 
 
@@ -166,11 +158,10 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
     where = f"{served.name}/{PROVENANCE}"
     built = served.statement["predicate"]["buildDefinition"].get("buildType")
     if built != BUILD_TYPE:
-        yield Finding(
-            verdict=INTEGRITY,
-            link=MANIFEST,
-            where=where,
-            what="is of another release, which cannot be compared with the records",
+        yield integrity(
+            MANIFEST,
+            where,
+            "is of another release, which cannot be compared with the records",
             wanted=BUILD_TYPE,
             got=str(built),
             level=UNKNOWN,
@@ -180,16 +171,15 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
         wanted = build_statement(served.recorded, behind.records, served.heads)
     except (MnistTfxError, KeyError) as err:
         what = "does not follow from the records that it names"
-        yield Finding(verdict=INTEGRITY, link=MANIFEST, where=where, what=what, got=str(err))
+        yield integrity(MANIFEST, where, what, got=str(err))
         return
     text = statement_bytes(wanted)
     if text != served.data:
         place = _first_difference(wanted, served.statement) or "its bytes"
-        yield Finding(
-            verdict=INTEGRITY,
-            link=MANIFEST,
-            where=where,
-            what=f"does not follow from the records that it names: {place}",
+        yield integrity(
+            MANIFEST,
+            where,
+            f"does not follow from the records that it names: {place}",
             wanted=f"SHA-256 {sha256_bytes(text)}",
             got=sha256_bytes(served.data),
         )
@@ -203,7 +193,7 @@ def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
         where, line = f"{record_path(hash_)} ({record.node})", commits.get(hash_)
         if line is None:
             what = "is not committed in the ledger"
-            yield Finding(verdict=COMPLETENESS, link=LEDGER, where=where, what=what)
+            yield completeness(LEDGER, where, what)
             continue
         for name, wanted, got in _differences(record, line, lines.get(line.details.get("intent", 0))):
             what = f"ledger.jsonl line {line.sequence} commits another {name}"
@@ -217,18 +207,16 @@ def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Beh
     runs = [(known, run) for known, run in ended_with if push and push.record in [node.record for node in run.nodes]]
     if not runs:
         where, what = evidence.paths.ledger.name, f"no run is recorded that ended with this push of version {version}"
-        yield Finding(verdict=COMPLETENESS, link=NODE, where=where, what=what, level=UNKNOWN)
+        yield completeness(NODE, where, what, level=UNKNOWN)
     for known, run in runs[:1]:
         for node in run.nodes:
             if node.record not in behind.records and node.id not in _NOT_BEHIND_A_PUSH:
                 what = f"{node.id} ran, but is not on the path to version {version}"
-                yield Finding(
-                    verdict=COMPLETENESS, link=NODE, where=record_path(known), what=what, wanted=node.record, got="none"
-                )
+                yield completeness(NODE, record_path(known), what, wanted=node.record, got="none")
     for hash_, record in behind.records.items():
         for channel in sorted(_REQUIRED.get(record.node, frozenset()) - record.inputs.keys()):
             what = f"{record.node} has no edge {channel}"
-            yield Finding(verdict=COMPLETENESS, link=NODE, where=record_path(hash_), what=what)
+            yield completeness(NODE, record_path(hash_), what)
 
 
 def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
@@ -251,7 +239,7 @@ def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
         if name.startswith(_UNFINISHED) and seen.kind == plain_files.FILE:
             continue  # a crash leaves one behind, and nothing reads it
         if not _RECORD_FILE.fullmatch(name) or seen.kind != plain_files.FILE:
-            yield Finding(verdict=INTEGRITY, link=RECORD, where=f"records/{name}", what="is no record", got=seen.kind)
+            yield integrity(RECORD, f"records/{name}", "is no record", got=seen.kind)
         elif (known := name.removesuffix(".json")) not in named:
             yield from _unknown_to_the_ledger(evidence, known)
 
@@ -262,7 +250,7 @@ def _unknown_to_the_ledger(evidence: Evidence, known: str) -> Iterator[Finding]:
         yield record
     elif not _left_by_a_crash(evidence, record):
         what = "is not in the ledger, and no crash explains it"
-        yield Finding(verdict=COMPLETENESS, link=LEDGER, where=record_path(known), what=what)
+        yield completeness(LEDGER, record_path(known), what)
 
 
 def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) -> bool:
@@ -281,13 +269,8 @@ def _other_bytes(evidence: Evidence, version: int, served: Served, push: Push, f
     others = [evidence.version_of(digest) for digest in (found, served.sha256 or "")]
     other = next((number for number in others if number not in (None, version)), None)
     belongs = f": digest belongs to version {other}" if other is not None else ""
-    return Finding(
-        verdict=INTEGRITY,
-        link=SERVED,
-        where=served.name,
-        what=f"these are not the bytes that {push.where} pushed{belongs}",
-        wanted=push.sha256,
-        got=found,
+    return integrity(
+        SERVED, served.name, f"these are not the bytes that {push.where} pushed{belongs}", wanted=push.sha256, got=found
     )
 
 
@@ -303,7 +286,7 @@ def _differences(record: ExecutionRecord, commit: Line, intent: Line | None) -> 
 
 
 def _disagrees(where: str, what: str, wanted: str, got: str) -> Finding:
-    return Finding(verdict=COMPLETENESS, link=RECORD, where=where, what=what, wanted=wanted, got=got)
+    return completeness(RECORD, where, what, wanted=wanted, got=got)
 
 
 def _first_difference(wanted: Any, found: Any, place: str = "") -> str | None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from components.errors import EnvironmentProblem
 from pipeline.audit.evidence import record_path
-from pipeline.audit.findings import COMPLETENESS, FAIL, UNKNOWN, Finding
+from pipeline.audit.findings import FAIL, UNKNOWN, Finding, completeness
 from pipeline.metadata import store
 from pipeline.metadata.address import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
 from pipeline.metadata.reader import Artifact, BrokeDown, Event, Execution, Snapshot, StoreReader, Unasked
@@ -393,4 +393,4 @@ def _short(value: Any) -> str:
 
 
 def _about(where: str, what: str, *, wanted: str | None = None, got: str | None = None, level: str = FAIL) -> Finding:
-    return Finding(verdict=COMPLETENESS, link=STORE, where=where, what=what, wanted=wanted, got=got, level=level)
+    return completeness(STORE, where, what, wanted=wanted, got=got, level=level)

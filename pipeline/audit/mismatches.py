@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.audit.findings import INTEGRITY, Finding
+from pipeline.audit.findings import Finding, integrity
 from pipeline.provenance.file_check import EXTRA, MISSING, REPLACED, Difference, Files, compare
 from pipeline.provenance.plain_files import FILE, Seen, digest_or_problem
 
@@ -14,12 +14,7 @@ def mismatches(link: str, folder: str, recorded: Files, seen: Mapping[str, Seen]
     """Yield how the files of a folder differ from what was recorded, in the order of their paths; waits for digests."""
     for found in compare(recorded, seen):
         what, wanted, got = _in_words(found)
-        yield mismatch(link, f"{folder}/{found.path}", what, wanted=wanted, got=got)
-
-
-def mismatch(link: str, where: str, what: str, *, wanted: str | None = None, got: str | None = None) -> Finding:
-    """Return the finding about one file."""
-    return Finding(verdict=INTEGRITY, link=link, where=where, what=what, wanted=wanted, got=got)
+        yield integrity(link, f"{folder}/{found.path}", what, wanted=wanted, got=got)
 
 
 def _in_words(found: Difference) -> tuple[str, str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.audit.findings import INTEGRITY, Finding
-from pipeline.audit.mismatches import mismatch, mismatches
+from pipeline.audit.findings import INTEGRITY, Finding, integrity
+from pipeline.audit.mismatches import mismatches
 from pipeline.provenance import plain_files
 from pipeline.provenance.file_check import BESIDE
 from pipeline.provenance.plain_files import Hasher, Seen
@@ -86,14 +86,14 @@ def check_served(served: Served) -> Iterator[Finding]:
     yield from mismatches(SERVED, served.name, served.recorded, model)
     if (found := manifest_digest(served.recorded)) != served.sha256:
         where, what = f"{served.name}/{PROVENANCE}", "its files do not give its tree digest"
-        yield mismatch(MANIFEST, where, what, wanted=served.sha256, got=found)
+        yield integrity(MANIFEST, where, what, wanted=served.sha256, got=found)
 
 
 def _smuggled(served: Served) -> Iterator[Finding]:
     """Yield what the model's digest leaves out by name and is no provenance either."""
     for path, seen in served.seen.items():
         if is_provenance(path) and not (path in BESIDE and seen.kind == plain_files.FILE):
-            yield mismatch(SERVED, f"{served.name}/{path}", "was added or replaced", got=seen.kind)
+            yield integrity(SERVED, f"{served.name}/{path}", "was added or replaced", got=seen.kind)
 
 
 def _entry(seen: Seen) -> dict[str, Any]:

@@ -42,8 +42,6 @@ ORCHESTRATOR: Final = "orchestrator"
 KUBEFLOW: Final = "kubeflow"
 """Such an execution left no line in a ledger and nothing in a metadata store of ours: there is its record alone."""
 
-"""Ids of the nodes that train; a recipe may do without the first."""
-
 NAMES_ONLY: Final[Mapping[str, int]] = {"span": 0}
 """Parameters that only say where data lay, and what a node key holds in their place.
 
