@@ -12,6 +12,7 @@ from pipeline.audit import ledger_check, rules
 from pipeline.audit.evidence import Behind, Evidence
 from pipeline.audit.findings import Anchor
 from pipeline.provenance import record_store, records
+from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord
@@ -102,6 +103,15 @@ def test_the_first_version_of_a_new_serving_volume_was_compared_with_none(paths:
     made = with_baseline(new, "none", "0")
     listed(paths, *(run.pusher[1] for run in old), *made)
     assert broken(paths, 1, made) == []
+
+
+def test_a_push_is_noted_once_whoever_comes_across_it(paths: RunPaths) -> None:
+    run, ledger = PushedRun(paths, "run", 1), Ledger.open(paths.ledger)
+    for record in (run.pusher[1], run.model[1], run.pusher[1]):
+        note_push(record, ledger)
+    again = dataclasses.replace(run.pusher[1], run_id="another run")
+    note_push(again, Ledger.open(paths.ledger))
+    assert [push.run_id for push in read_ledger(paths.ledger).pushes(1)] == ["run", "another run"]
 
 
 def found_about(paths: RunPaths, run: PushedRun, heads: tuple[str, ...]) -> list[tuple[str, str]]:
