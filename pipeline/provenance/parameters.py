@@ -14,7 +14,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.shapes import Shape
 from components.untrusted import parse_json
 from pipeline.provenance.artifacts import checked_path
-from pipeline.provenance.records import ExecutionRecord, has_autoencoder
+from pipeline.provenance.records import ExecutionRecord, Scalar, has_autoencoder
 from pipeline.stages import SECTIONS
 
 
@@ -39,7 +39,12 @@ _CODE_DIGEST: Final = "code_digest"
 
 def unpack(record: ExecutionRecord) -> dict[str, Any]:
     """Return a node's properties, JSON texts as values, what `custom_config` holds beside the others, no code digest."""
-    found = {name: _value(text) for name, text in record.parameters.items()}
+    return unpack_parameters(record.parameters)
+
+
+def unpack_parameters(given: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return properties as `unpack` does, of an execution that has no record yet."""
+    found = {name: _value(text) for name, text in given.items()}
     custom = found.pop(_CUSTOM, None)
     if isinstance(custom, dict):
         found |= {name: _value(text) for name, text in custom.items()}

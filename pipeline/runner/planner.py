@@ -8,16 +8,14 @@ exists. One decider serves `run` and `--dry-run` alike.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.declaration import CODE_DIGEST
-from components.errors import BadInput, EnvironmentProblem
-from components.untrusted import parse_json, parse_object
 from pipeline.provenance import records
 from pipeline.provenance.artifacts import ArtifactRef, difference
+from pipeline.provenance.parameters import flatten_keys, unpack_parameters
 from pipeline.provenance.records import ExecutionRecord, Scalar
 from pipeline.provenance.results import still_served
 from pipeline.root.paths import RunPaths
@@ -166,12 +164,10 @@ def _differences(
         yield f"code changed: {', '.join(changed)}"
     elif last.parameters.get(CODE_DIGEST) != parameters.get(CODE_DIGEST):
         yield "requirements.lock changed"
-    for name in sorted(last.parameters.keys() | parameters.keys()):
-        old, new = last.parameters.get(name), parameters.get(name)
-        if old != new and name not in (CODE_DIGEST, "custom_config"):
-            yield from _parameter_difference(name, old, new)
-        elif old != new and name == "custom_config":
-            yield from _parameter_difference(name, _without_code(old), _without_code(new))
+    old, new = _by_key(last.parameters), _by_key(parameters)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key} changed: {_short(old.get(key))} -> {_short(new.get(key))}"
     others = [
         producer
         for channel, (producer, _) in node.inputs.items()
@@ -182,32 +178,10 @@ def _differences(
         yield f"new input from {' and '.join(dict.fromkeys(others))}"
 
 
-def _parameter_difference(name: str, old: Scalar, new: Scalar) -> Iterator[str]:
-    try:
-        before, now = (_flat(parse_json(str(value), where=name)) for value in (old, new))
-    except BadInput:
-        yield f"{name} changed: {_short(old)} -> {_short(new)}"
-        return
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            yield f"{key or name} changed: {_short(before.get(key))} -> {_short(now.get(key))}"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, str) and value.startswith("{"):  # a section inside custom_config is JSON in JSON
-        value = parse_json(value, where=prefix)
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        name = key if key in ("settings", "data") else f"{prefix}.{key}" if prefix else key
-        flat.update(_flat(inner, "" if key in ("settings", "data") else name))
-    return flat
-
-
-def _without_code(config: Scalar) -> str:
-    fields = parse_object(str(config), where="custom_config", error=EnvironmentProblem) if config else {}
-    return json.dumps({name: value for name, value in fields.items() if name != CODE_DIGEST})
+def _by_key(given: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return parameters by the keys of the recipe, without the section that the node is about anyway."""
+    flat = flatten_keys(unpack_parameters(given))
+    return {key.removeprefix("settings.").removeprefix("data."): value for key, value in flat.items()}
 
 
 def _short(value: object) -> str:
