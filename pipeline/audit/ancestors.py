@@ -65,7 +65,7 @@ class Folder:
 
 def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
     """Return the artifacts that the records made; their files are still being hashed."""
-    made = [entry for record in known.values() for entries in record.outputs.values() for entry in entries]
+    made = [entry for record in known.values() for entry in record.artifacts]
     return tuple(_folder(root, ARTIFACT, entry.path, entry.files, hasher) for entry in made)
 
 
@@ -190,8 +190,8 @@ def _broken_edges(record: ExecutionRecord, known: Known) -> Iterator[tuple[str, 
             maker = known.get(ref.record) if ref.record is not None else None
             if ref.record is None:
                 yield f"nobody recorded who made its {channel}", "a record", "none"
-            elif maker is not None and ref not in [e.ref(ref.record) for es in maker.outputs.values() for e in es]:
-                made = ", ".join(entry.sha256 for entries in maker.outputs.values() for entry in entries)
+            elif maker is not None and ref not in [e.ref(ref.record) for e in maker.artifacts]:
+                made = ", ".join(entry.sha256 for entry in maker.artifacts)
                 yield f"its {channel} was not made by {maker.node}", f"{ref.path} with {ref.sha256}", made
 
 
@@ -209,7 +209,7 @@ def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
     """Return {name: entry}: payload and size of a data file; an imported schema's as its artifacts have it."""
     data = record.extra.get(DATA)
     if data is None:
-        made = [entry for entries in record.outputs.values() for entry in entries]
+        made = record.artifacts
         return {name: file for entry in made for name, file in entry.files.items()}
     given = [{name: file[name] for name in ("name", "payload_digest", "bytes")} for file in data["files"]]
     text = canonical_json(given)

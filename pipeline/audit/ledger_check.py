@@ -134,7 +134,7 @@ def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> It
     if record is None:
         return  # said already
     where = f"{record_path(str(push.record))} ({record.node})"
-    made = [entry.properties for entries in record.outputs.values() for entry in entries]
+    made = [entry.properties for entry in record.artifacts]
     told = {str(properties["pushed_version"]) for properties in made if "pushed_version" in properties}
     if told and told != {str(version)}:
         yield _disagrees(where, "pushed another version", str(version), ", ".join(sorted(told)))

@@ -180,7 +180,7 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
         return
     hash_, record = found
     where = f"{record_path(hash_)} ({record.node})"
-    told = next((entry.properties.get(BASELINE_PROPERTY) for es in record.outputs.values() for entry in es), None)
+    told = next((entry.properties.get(BASELINE_PROPERTY) for entry in record.artifacts), None)
     before = _served_before(subject, hash_, record)
     if told == NO_BASELINE:
         others = [f"version {version}" for version, sha256 in before if sha256 != subject.push.sha256]
@@ -195,7 +195,7 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
         )
         return
     asked = [record.parameters[name] for name in ("baseline_digest",) if name in record.parameters]
-    read = [*asked, *(entry.sha256 for es in record.outputs.values() for entry in es)]
+    read = [*asked, *(entry.sha256 for entry in record.artifacts)]
     wanted = next((sha256 for sha256 in known if {*read} == {sha256}), known[-1])
     for got in read:
         if got != wanted:
@@ -263,7 +263,7 @@ def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[
     found: set[bytes] = set()
     for ref in reader.inputs.get("examples", ()):
         maker = subject.behind.records.get(str(ref.record))
-        entries = [e for es in maker.outputs.values() for e in es if e.path == ref.path] if maker is not None else []
+        entries = [e for e in maker.artifacts if e.path == ref.path] if maker is not None else []
         name = f"row_index/{split}.npy"
         data = _recorded(subject, f"{ref.path}/{name}", entries[0].files.get(name)) if entries else None
         rows = None if data is None else _rows(data)

@@ -118,7 +118,7 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     """Return what neither the records `kept` nor the last runs refer to."""
     paths = survey.paths
     makers = _makers(survey)
-    used = {entry.path for record in kept.values() for made in record.outputs.values() for entry in made}
+    used = {entry.path for record in kept.values() for entry in record.artifacts}
     for folder in artifact_folders(paths):
         if (path := paths.relative(folder)) not in used:
             yield Garbage(kind="artifact", path=path, bytes=size(folder), record=makers.get(path))
@@ -145,12 +145,7 @@ def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
 
 
 def _makers(survey: Survey) -> dict[str, str]:
-    return {
-        entry.path: known
-        for known, record in survey.committed.items()
-        for made in record.outputs.values()
-        for entry in made
-    }
+    return {entry.path: known for known, record in survey.committed.items() for entry in record.artifacts}
 
 
 def _of(kind: str, paths: RunPaths, found: Iterable[Path]) -> Iterator[Garbage]:

@@ -170,7 +170,7 @@ def _gone(survey: Survey) -> Iterator[Orphan]:
 def _missing(survey: Survey) -> Iterator[Orphan]:
     collected = survey.ledger.collected()
     for known, record in survey.committed.items():
-        for entry in (entry for made in record.outputs.values() for entry in made):
+        for entry in record.artifacts:
             if entry.path not in collected and not (survey.paths.root / entry.path).exists():
                 why = f"recorded by {record.node} ({known[:12]}), but gone"
                 yield Orphan(kind="recorded-missing", where=entry.path, why=why, remedy=RUN_AGAIN)
@@ -218,7 +218,7 @@ def _unreadable(survey: Survey) -> Iterator[Orphan]:
 def _artifacts(survey: Survey) -> Iterator[Orphan]:
     if survey.unreadable:
         return
-    known = {e.path for record in survey.committed.values() for made in record.outputs.values() for e in made}
+    known = {e.path for record in survey.committed.values() for e in record.artifacts}
     for folder in artifact_folders(survey.paths):
         path = survey.paths.relative(folder)
         if path not in known:

@@ -106,7 +106,7 @@ def blessed(survey: Survey, digest: str) -> Origin | None:
 def _blessing(survey: Survey, kind: str, model: ArtifactRef) -> ArtifactRef | None:
     for known, record in reversed(survey.committed.items()):
         if model in record.inputs.get(MODEL, ()):
-            made = (entry for entries in record.outputs.values() for entry in entries if entry.type == kind)
+            made = (entry for entry in record.artifacts if entry.type == kind)
             for entry in made:
                 # The newest verdict counts, whichever it is.
                 return entry.ref(known) if entry.properties.get("blessed") == 1 else None
@@ -147,7 +147,7 @@ class _Recovery:
         for known, record in self._survey.uncommitted.items():
             asked = isinstance(record, ExecutionRecord) and (record.run_id, record.node) == (intent.run_id, intent.node)
             if asked and isinstance(record, ExecutionRecord) and record.key == intent.details.get("key"):
-                entries = [entry for made in record.outputs.values() for entry in made]
+                entries = record.artifacts
                 whole = not any(difference(self._paths.root, entry) for entry in entries)
                 return known if whole and self._store.has_published(known) else None
         return None

@@ -201,6 +201,11 @@ class ExecutionRecord:
         return tuple(dict.fromkeys(ref.record for ref in refs if ref.record is not None))
 
     @property
+    def artifacts(self) -> tuple[ArtifactEntry, ...]:
+        """What it made, over all channels."""
+        return tuple(entry for channel in self.outputs.values() for entry in channel)
+
+    @property
     def in_store(self) -> bool:
         """Whether a metadata store of ours saw it."""
         return self.extra.get(ORCHESTRATOR) != KUBEFLOW

@@ -196,7 +196,7 @@ class ServingDirectory:
     def _trained(self) -> frozenset[str]:
         records = record_store.scan(self.paths.records)
         read = (_read(records, known) for known in self.ledger.order)
-        made = (entry for record in read if record is not None for made in record.outputs.values() for entry in made)
+        made = (entry for record in read if record is not None for entry in record.artifacts)
         return frozenset(entry.sha256 for entry in made if entry.type == "Model")
 
 

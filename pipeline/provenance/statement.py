@@ -223,7 +223,7 @@ def _subject(model_manifest: Mapping[str, Mapping[str, Any]], tree: str) -> list
 
 def _maker(known: Known, tree: str) -> str:
     for hash_, record in known.items():
-        if any(entry.sha256 == tree for made in record.outputs.values() for entry in made):
+        if any(entry.sha256 == tree for entry in record.artifacts):
             return hash_
     nodes = ", ".join(record.node for record in known.values())
     raise Refused("no record made these bytes", where="provenance", wanted=f"tree digest {tree}", got=nodes)

@@ -44,7 +44,7 @@ def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
         yield FILES, "form", record.parameters.get("form")
         yield FILES, "span", record.parameters.get("span")
     if record.node == REVIEWED_SCHEMA:
-        files = [item for made in record.outputs.values() for entry in made for item in entry.files.items()]
+        files = [item for entry in record.artifacts for item in entry.files.items()]
         yield SCHEMA, "geometry", record.parameters.get("geometry")
         yield from ((SCHEMA, path, file["sha256"]) for path, file in files if "sha256" in file)
     if record.node == CLASSIFIER:

@@ -54,7 +54,7 @@ def marks(
     """
     owners = {lineage.path: lineage.id}
     for id_, record in records.items():
-        owners |= {entry.path: id_ for made in record.outputs.values() for entry in made}
+        owners |= {entry.path: id_ for entry in record.artifacts}
         owners |= {path: id_ for path in map(str, record.parameters.values()) if path.startswith(INPUTS)}
     failed = [finding for finding in findings if finding.level == FAIL]
     return tuple(Mark(node=_owner(finding, owners), message=str(finding)) for finding in failed)
