@@ -1,4 +1,4 @@
-"""A request -> a finished local run, with everything that can be done beside the heavy imports done beside them."""
+"""Local runs, with everything that can be done beside the heavy imports done beside them."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
-        if reuse == Reuse() and (idle := _nothing_new(request, settings, paths, files, sign_key, leave)) is not None:
+        if reuse == Reuse() and (idle := _served_already(request, settings, paths, files, sign_key, leave)) is not None:
             return idle
     run_id = new_run_id()
     if verbose:
@@ -291,7 +291,7 @@ def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:
     return address.path if isinstance(address, SqliteFile) else None
 
 
-def _nothing_new(  # noqa: PLR0913  # what `run` knows
+def _served_already(  # noqa: PLR0913  # what `run` knows
     request: Request,
     settings: Settings,
     paths: RunPaths,
@@ -311,10 +311,10 @@ def _nothing_new(  # noqa: PLR0913  # what `run` knows
         with contextlib.ExitStack() as opened:
             opened.enter_context(output_to(Path(os.devnull)))
             with _leaving(opened, leave), lean_imports.orchestrating():
-                from pipeline.runner import nothing_new  # TFX: some seconds
+                from pipeline.runner import dry_run, run  # noqa: F401  # TFX: some seconds
 
             import_s = time.monotonic() - before
-            found = nothing_new.nothing_new(configure(request, settings, paths, files), files.spans)
+            found = up_to_date.served_already(configure(request, settings, paths, files), files.spans)
     except MnistTfxError:
         return None  # for the run to say, and to record
     if found is None:

@@ -1,16 +1,18 @@
-"""A serving directory and what a run would use -> whether the newest served version was made from exactly that.
+"""Whether there is anything to do: what is served was made from exactly what a run would use.
 
-Provenance alone is asked, so it works where nothing but the serving directory is at hand, as in a pod. `same_work` says
-no wherever it cannot say yes: a run too many is cheaper than data that nobody looks at. A local run knows more, and
-asks its planner (see `pipeline.runner.nothing_new`).
+A pod has nothing but the serving directory at hand, so `same_work` asks the statement in the newest version alone, and
+says no wherever it cannot say yes: a run too many is cheaper than data that nobody looks at. A local run knows more, and
+asks its planner (`served_already`). A schedule asks again and again, so neither leaves a trace: no run, no record, no
+line in the ledger and no log, which would all grow with every minute in which nothing happens.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import content_entry, manifest_digest
 from components.errors import MnistTfxError
@@ -18,7 +20,13 @@ from components.schema_files import PROFILE_NAME, SCHEMA_NAME, profile_file
 from components.serving import PROVENANCE, versions
 from components.settings import Settings
 from pipeline.provenance.statement import read_statement
-from pipeline.stages import SECTIONS
+from pipeline.stages import INGEST, PUSHER, SECTIONS
+
+if TYPE_CHECKING:
+    from components.ingest.spans import Span
+    from pipeline.config.pipeline_config import PipelineConfig
+    from pipeline.runner.planner import Done
+    from pipeline.runner.run import Outcome
 
 DATA: Final = "data/"
 CODE: Final = "code/"
@@ -35,6 +43,19 @@ class Newest:
 
     version: int
     provenance: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedAlready:
+    """Everything that was asked for is there.
+
+    Attributes:
+      outcome: as of a run that found every node cached; its record has no run id, and is not written.
+      why: what says so, in a line.
+    """
+
+    outcome: Outcome
+    why: str
 
 
 def newest_served(serving_dir: Path) -> Newest | None:
@@ -110,6 +131,36 @@ def schema_digests(schema: Path) -> dict[str, str]:
     }
 
 
+def served_already(config: PipelineConfig, spans: Sequence[Span]) -> ServedAlready | None:
+    """Asks the planner whether a run would execute anything: data, schema, settings, code, artifacts, served version.
+
+    Raises:
+      MnistTfxError: as a run, for unusable data or another pipeline's root.
+    """
+    # These import TFX, which a pod that asks `same_work` does without.
+    from pipeline.config.pipeline_config import Reuse
+    from pipeline.provenance import results
+    from pipeline.provenance.records import NodeOutcome
+    from pipeline.runner.dry_run import dry_run
+    from pipeline.runner.run import Outcome
+    from pipeline.runner.run_record import run_record
+
+    # The root is where the copies are already: nothing is written unless there is something to do.
+    plan = dry_run(config, Reuse(), config.paths.root)
+    done = {node: planned.reuse for node, planned in plan.nodes.items() if planned.reuse is not None}
+    if len(done) < len(plan.nodes):
+        return None
+    served = results.pushed(config.paths.root, done[PUSHER].record)
+    if served is None:
+        return None
+    nodes = [
+        NodeOutcome(id=node, state="cached", seconds=0.0, why=planned.why, record=done[node].hash)
+        for node, planned in plan.nodes.items()
+    ]
+    outcome = Outcome(record=run_record(config, "", nodes, done, None, time.time()), error=None, train_s=0.0)
+    return ServedAlready(outcome=outcome, why=_why(served.version, done[INGEST], spans))
+
+
 def _told(provenance: Mapping[str, Any], prefix: str) -> dict[str, str]:
     """Returns {name: digest} of the dependencies whose names begin with `prefix`; one with two digests is none."""
     found: dict[str, str] = {}
@@ -123,3 +174,10 @@ def _told(provenance: Mapping[str, Any], prefix: str) -> dict[str, str]:
 
 def _settings(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(provenance["predicate"]["buildDefinition"]["externalParameters"]["settings"])
+
+
+def _why(version: int, ingest: Done, spans: Sequence[Span]) -> str:
+    *others, last = [str(span.number) for span in spans]
+    numbers = f"spans {', '.join(others)} and {last}" if others else f"span {last}"
+    made_from = numbers if ingest.record.parameters["span"] == spans[-1].number else f"the same data as {numbers}"
+    return f"no new span: version {version} was made from {made_from}; nothing to do"

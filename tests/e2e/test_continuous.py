@@ -31,8 +31,8 @@ def write_span(digits_folder, where, number):
     idx.write_labels(folder / "train-labels-idx1-ubyte", labels[SPANS[number]])
 
 
-def run(where, root, *more):
-    return mnist_tfx("run", "--data", f"{where}/span-{{SPAN}}/", "--spans", 2, "--root", root, *more)
+def run(where, root, *more, spans=2):
+    return mnist_tfx("run", "--data", f"{where}/span-{{SPAN}}/", "--spans", spans, "--root", root, *more)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_without_a_new_span_nothing_is_done_and_nothing_written(served):
 
 def test_fewer_spans_than_asked_for_are_taken_and_it_is_said(served):
     where, root = served
-    answer = run(where, root, "--spans", 5)
+    answer = run(where, root, spans=5)
     assert "5 spans asked for, 2 there: taking those\nno new span" in answer.out
 
 
