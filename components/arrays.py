@@ -1,4 +1,4 @@
-"""NumPy files that somebody else may have written -> arrays of plain values, or one error of ours.
+"""Reader of NumPy files that somebody else may have written: arrays of plain values, or one error of ours.
 
 `numpy.load` allocates what a header asks for before it looks whether so much is there, and lets errors of zip, zlib and
 Python's own parser through. Here a header has to account for every byte that follows it, and nothing is unpickled.

@@ -1,4 +1,4 @@
-"""A model and its two blessings -> the next served version and its PushedModel, or a PushedModel that says not pushed.
+"""The Pusher: serves a model that has both blessings, and records the served version in its PushedModel.
 
 What is served is made by `components.publish`; this is its TFX node. The PushedModel artifact holds `pushed.json`
 (version, path, digest) and carries the stock Pusher's properties.

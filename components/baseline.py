@@ -1,4 +1,4 @@
-"""The candidate and the serving directory -> the model it must not be worse than, or an explicit "none".
+"""The baseline: the served model that the candidate must not be worse than, or an explicit "none".
 
 That is the highest version that was pushed and not changed since, and whose bytes differ from the candidate's: its own
 digest is the one that its provenance tells. A numbered folder of anybody else's is none. A Resolver would be no help: it makes an

@@ -1,4 +1,4 @@
-"""Bytes -> SHA-256 identities: files, directory trees, rows, and the Merkle root over them.
+"""SHA-256 identities of files, directory trees and rows, and the Merkle root over rows.
 
 A fifth, the digest of what a data file decompresses to, is streamed by `components.ingest.payload`.
 Tree hashing follows RFC 6962 section 2.1 (leaf prefix 0x00, node prefix 0x01), so a leaf can never pass for a node.

@@ -1,4 +1,4 @@
-"""Statistics and the reviewed schema -> anomalies: the stock executor; what to do about them is SchemaGate's part."""
+"""Anomalies by the stock executor; what to do about them is SchemaGate's part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw image and label tensors -> `image_xf`, scaled float32, and `label_xf`, one-hot float32; nothing else lives here.
+"""The `preprocessing_fn`: `image_xf`, scaled float32, and `label_xf`, one-hot float32; nothing else lives here.
 
 TFX imports this module by path and reloads it, so it holds functions only. What runs here becomes the transform
 graph, which both Trainers apply and the served model embeds: there is no second implementation of the scaling.

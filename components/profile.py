@@ -1,4 +1,4 @@
-"""uint8 images and labels -> the profile of a split: how many rows, how many of each class, and the sum image.
+"""The profile of a split: how many rows, how many of each class, and the sum image.
 
 Also the reviewed reference of a geometry: the profile that splits are held against, and how far they may be from it.
 

@@ -1,4 +1,4 @@
-"""A checked SavedModel -> the next version in a serving directory, all of it or none of it.
+"""Publication of a checked SavedModel as the next version of a serving directory, all of it or none of it.
 
 TF Serving takes any numbered folder for a version, whatever it holds. So a version is written under a name that is no
 number, synced, read back, and only then renamed; the number is claimed before, and never given out twice. Whoever is

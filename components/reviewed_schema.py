@@ -1,4 +1,4 @@
-"""The approved schema of a geometry -> a Schema artifact and its reference profile, imported by digest.
+"""The ReviewedSchema node: a geometry's approved schema and its reference profile, imported by digest.
 
 The digest over both files is an execution property: stock ImportSchemaGen knows its file by path alone and stays
 cached when the file is edited in place. The stock components that read a Schema artifact want exactly one file in it,

@@ -1,4 +1,4 @@
-"""What a model's signatures answered -> what is wrong with the answers; NumPy alone, no model and no TensorFlow."""
+"""Checks of what a model's signatures answered; NumPy alone, no model and no TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exported model and real test images -> InfraBlessing: does it answer, rightly shaped, without our code?
+"""The SavedModelCheck node: does the exported model answer real test images, rightly shaped, without our code?
 
 The model is loaded by `savedmodel_probe` in an interpreter of its own, which has TensorFlow and nothing of ours, as a
 model server has. What comes back is judged by `savedmodel_answers`. A crash, a hang or a wrong answer is no error of the

@@ -1,4 +1,4 @@
-"""A SavedModel and images -> what its signatures answer: a script for a bare interpreter, `python -I savedmodel_probe.py [PARENT]`.
+"""The probe of a SavedModel's signatures: a script for a bare interpreter, `python -I savedmodel_probe.py [PARENT]`.
 
 Writes the line `ready` once TensorFlow is imported: what goes wrong before it is no fault of any model, and what goes
 wrong after it is. Then reads one JSON line from standard input: `model` (path), `images` (array, uint8 [N, H, W])

@@ -1,4 +1,4 @@
-"""A geometry -> its reviewed schema and reference profile: found by name, read, and checked against the approval.
+"""Reviewed schemas and their reference profiles: found by geometry, read, and checked against the approval.
 
 A reviewed schema is two files in one folder: `<geometry>.pbtxt` (a TFMD Schema) and `<geometry>.profile.json` (the
 reference that splits are held against, see `components.profile`). `approved.json` beside them pins the digest of the

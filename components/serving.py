@@ -1,4 +1,4 @@
-"""A serving directory -> its versions, as TF Serving sees them, and the number the next one gets.
+"""A serving directory: its versions, as TF Serving sees them, and the number that the next one gets.
 
 Beside the numbered versions lie `.lock`, held by whoever changes the directory; `.versions`, one line for each number
 ever claimed; and `.stage-*`, versions in the making. TF Serving looks at none of them: their names are no numbers.

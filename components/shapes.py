@@ -1,4 +1,4 @@
-"""What somebody else wrote, as plain JSON values -> a checked value of a dataclass or TypedDict, or one error of ours.
+"""Validation of plain JSON values that somebody else wrote: a checked dataclass or TypedDict, or one error of ours.
 
 The annotation is the shape. Types are exact (`true` is no 1, and "1" no number), whole numbers fit 64 bits, and numbers
 are finite. A dataclass allows no other keys than its own; a TypedDict names those that are read, and leaves the rest.

@@ -1,4 +1,4 @@
-"""Raw Examples and the transform graph -> the autoencoder's Model."""
+"""The component that trains the autoencoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`AutoencoderSettings` -> the network to train, and from the trained one, what its Model exports."""
+"""The autoencoder's network, and what its Model exports of the trained one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw Examples and the transform graph -> the autoencoder's Model; TFX calls `run_fn`."""
+"""The autoencoder's training, whose `run_fn` TFX calls."""
 
 from __future__ import annotations
 

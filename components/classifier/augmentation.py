@@ -1,4 +1,4 @@
-"""Scaled images -> the same images, each shifted, turned and zoomed a little by chance; while training alone."""
+"""Augmentation: scaled images shifted, turned and zoomed a little by chance, while training alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw Examples, the transform graph and the autoencoder as `base_model` -> the served Model."""
+"""The component that trains the classifier, with the autoencoder as `base_model`."""
 
 from __future__ import annotations
 

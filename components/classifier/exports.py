@@ -1,4 +1,4 @@
-"""A trained classifier -> the same answers in other forms: Keras' own two files, and a graph without variables.
+"""Exports of the trained classifier in other forms: Keras' own two files, and a graph without variables.
 
 They lie beside the training's history, in `exports/` of the Trainer's model_run, whose record holds a digest of each.
 The served model knows nothing of them.

@@ -1,4 +1,4 @@
-"""`ClassifierSettings` -> the loss that is minimised, and whether a row is right; one value per row."""
+"""The loss that the classifier minimises, and whether a row is right; one value per row."""
 
 from __future__ import annotations
 

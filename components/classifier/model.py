@@ -1,4 +1,4 @@
-"""`ClassifierSettings` -> the network to train on reconstructions or scaled images, and what its outputs mean."""
+"""The classifier's network, for reconstructions or scaled images, and the meaning of its outputs."""
 
 from __future__ import annotations
 

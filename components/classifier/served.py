@@ -1,4 +1,4 @@
-"""Transform graph, autoencoder if there is one, and trained classifier -> the one SavedModel that is served.
+"""The served SavedModel: transform graph, autoencoder if there is one, and trained classifier in one.
 
 Raw pixels in, classes and probabilities out, with nothing of this project's code needed to load it. A TF Serving REST
 call is `{"instances": [[0, 12, ...]]}`.

@@ -1,4 +1,4 @@
-"""Raw Examples, the transform graph and the autoencoder if there is one -> the served Model; TFX calls `run_fn`."""
+"""The classifier's training, whose `run_fn` TFX calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With or without a baseline -> the `tfma.EvalConfig`, as JSON.
+"""The `tfma.EvalConfig`, with or without a baseline, as JSON.
 
 It says what is measured, and holds no threshold: the stock Evaluator would skip a change threshold without a word
 where no baseline is given (`rubber_stamp=True`). What is allowed is decided in `thresholds`.

@@ -1,4 +1,4 @@
-"""Batches of Examples -> one extract per batch and label, predictions attached: the Evaluator's `custom_extractors`.
+"""The Evaluator's `custom_extractors`: one extract per batch and label, with predictions attached.
 
 TFMA cuts batches into rows and hands every row to every metric and slice. The only slices here are labels, so the
 rows of a batch that share one can stay together. Functions alone: TFX reloads the module it finds the hook in.

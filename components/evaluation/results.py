@@ -1,4 +1,4 @@
-"""What TFMA measured -> metrics of the whole test split and of each class, as values and as metrics.json."""
+"""Results of TFMA: metrics of the whole test split and of each class, as values and as metrics.json."""
 
 from __future__ import annotations
 

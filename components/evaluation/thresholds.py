@@ -1,4 +1,4 @@
-"""Metrics of candidate and baseline, and the recipe's thresholds -> a verdict: blessed or not, and every reason.
+"""The Evaluator's verdict: blessed or not by the recipe's thresholds, and every reason.
 
 The blessing follows from this alone; TFMA's own thresholds are not used (see `eval_config`). A threshold that could
 not be asked is recorded as such (`passed` is null), never as passed.

@@ -1,1 +1,1 @@
-"""Pixels and labels in files -> Examples: parsers, discovery of the files, and the two ExampleGens."""
+"""Ingestion of pixels and labels in files: parsers, discovery of the files, and the two ExampleGens."""

@@ -1,4 +1,4 @@
-"""Resolved execution properties -> the Examples artifact.
+"""The Examples artifact, written from resolved execution properties.
 
     Split-<split>/data_tfrecord-<i>-of-<n>   Examples (`image`, `label`), uncompressed, sorted by row digest
     row_index/<split>.npy                    digests and label of each row, sorted by row digest

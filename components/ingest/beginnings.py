@@ -1,4 +1,4 @@
-"""The first bytes of all data files -> what is wrong with them, before any file is digested, copied or parsed.
+"""Checks of the first bytes of all data files, before any file is digested, copied or parsed.
 
 Headers say counts, shapes and columns, labels are few bytes, and rows out of range are mostly so from the first one on:
 an answer that needs no more than that should not come after a gigabyte was read, or after TensorFlow was imported.

@@ -1,4 +1,4 @@
-"""CSV files and the `label` setting -> the column that holds the labels, the same one in all files."""
+"""The label column of CSV files, the same one in all of them, by content and the `label` setting."""
 
 from __future__ import annotations
 

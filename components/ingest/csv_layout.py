@@ -1,4 +1,4 @@
-"""The first line of a CSV file -> delimiter, header and number of columns; a header -> which column is which pixel."""
+"""The layout of a CSV file by its first line: delimiter, header, and which column is which pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV bytes -> blocks of whole lines with their line numbers: no byte-order mark, LF at every end, no endless line."""
+"""Whole lines of a CSV file in blocks with their numbers: no byte-order mark, LF at every end, no endless line."""
 
 from __future__ import annotations
 

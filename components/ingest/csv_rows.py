@@ -1,4 +1,4 @@
-"""CSV bytes -> uint8 pixels and labels; label at either end or named, header or none, comma or tab, gzip by content.
+"""Parser of CSV rows; label at either end or named, header or none, comma or tab, gzip by content.
 
 An ordinary block of lines (digits, delimiters, line ends and nothing else) is parsed by arithmetic on its bytes as
 one array. Any other block is gone through line by line, which is slower and can say what is wrong where.

@@ -1,4 +1,4 @@
-"""What `--data` names -> which files are the train part, which the test part, and which are left aside.
+"""Discovery of data files: which ones are the train part, which the test part, and which are left aside.
 
 A folder is read by the names in it: IDX files win over CSV files as soon as two of them are a pair. Files given one by one go by the
 same names, and where a name says nothing, IDX goes by its magic. Nothing here reads more than a header.

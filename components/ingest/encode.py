@@ -1,4 +1,4 @@
-"""Pixels and labels -> tf.Example wire bytes -> TFRecord bytes; no protobuf object and no TensorFlow on the way.
+"""Encoder of tf.Examples and TFRecords from arrays, without a protobuf object and without TensorFlow.
 
 An Example here has two features of fixed kind, so its wire form is pixel bytes between two short fixed strings. Built
 through `example_pb2`, 60,000 rows of 784 pixels take 2.5 s; this way 0.4 s, framing included. The bytes are those of

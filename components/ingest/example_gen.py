@@ -1,4 +1,4 @@
-"""Data files -> Examples: the two ExampleGens, their driver and their executor.
+"""The two ExampleGens, their driver and their executor.
 
 `MnistIdxExampleGen` and `MnistCsvExampleGen` are FileBasedExampleGens whose driver goes by content (see
 `components.ingest.source`) and whose executor moves chunks of rows (see `components.ingest.artifact` for what it writes).

@@ -1,4 +1,4 @@
-"""Rows that cannot be used -> one error that names the first ten of them and counts them all."""
+"""The error about rows that cannot be used: it names the first ten of them and counts them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IDX bytes -> uint8 images and their labels, and back; big-endian, raw or gzip by content.
+"""Reader and writer of IDX files: uint8 images and labels, big-endian, raw or gzip by content.
 
 The format is the one of the MNIST pages: two zero bytes, a type byte, the number of dimensions, each dimension as a
 32-bit big-endian number, then the values, last dimension fastest. Unsigned bytes (type 0x08) of any height and width

@@ -1,4 +1,4 @@
-"""The first bytes of a payload -> what kind of file it is, where that is certain and it is no CSV and no IDX.
+"""Kinds of files by their first bytes, where those are certain and neither CSV nor IDX.
 
 What is downloaded under the name of a data file is now and then an archive, a picture or the page that says "log in":
 a reader of numbers would complain about its first byte, and this says what it is.

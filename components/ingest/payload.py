@@ -1,4 +1,4 @@
-"""A data file -> its payload, forward and in bounded memory; the payload of a gzip file is what it decompresses to.
+"""The payload of a data file, read forward in bounded memory; a gzip file's is what it decompresses to.
 
 Gzip is told by its first two bytes, never by the file's name. Several members in a row are one payload, as RFC 1952
 says; whatever else follows a member is refused, and so is a member that is cut short or fails its checksum.

@@ -1,4 +1,4 @@
-"""Chunks of rows -> rows with their digests, the split each belongs to, and the shard of that split.
+"""Rows with their digests, the split each belongs to, and the shard of that split.
 
 Everything here depends on what a row holds, and by choice of the recipe on its number in the file; never on the file's
 name, form or container. So the same data gives the same splits, shards and row index, however it was delivered.

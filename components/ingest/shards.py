@@ -1,4 +1,4 @@
-"""Files of pixels and labels -> sharded TFRecords and their row index, as a Beam pipeline.
+"""The Beam pipeline from files of pixels and labels to sharded TFRecords and their row index.
 
     file -> chunks -> rows with digests -> split -> shard -> sorted, encoded, written
 

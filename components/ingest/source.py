@@ -1,4 +1,4 @@
-"""Data files -> verified copies under `<root>/inputs/<digest>/`, and execution properties that hold content alone.
+"""Verified copies of data files under `<root>/inputs/<digest>/`, and execution properties that hold content alone.
 
 TFX's cache key holds the execution properties as they are. The stock driver puts the folder's name, and each file's
 size and time, into them; here they hold the digest of the decompressed bytes and names that follow from it. So a

@@ -1,4 +1,4 @@
-"""A path with `{SPAN}` or a date in it -> the newest spans there, oldest first: their numbers, and where each one lies.
+"""Spans of data: the newest at a path with `{SPAN}` or a date in it, oldest first, with numbers and places.
 
 The fields are those of TFX's ExampleGen (tfx/components/example_gen/utils.py): `{SPAN}` is a number, `{SPAN:4}` one of
 exactly four digits, and `{YYYY}`, `{MM}` and `{DD}` together are a day, numbered from 1970-01-01. What does not fit

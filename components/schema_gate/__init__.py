@@ -1,4 +1,4 @@
-"""Anomalies, statistics, profiles and the row index of each split, against a reviewed reference -> schema, or stop.
+"""SchemaGate: judges each split against a reviewed reference, and passes the schema on or stops the run.
 
 `evidence` reads the artifacts, `rules` judges them without touching a file, `cause` guesses what happened to images that
 drifted, `component` is the TFX node.

@@ -1,4 +1,4 @@
-"""Images that drifted -> a guess at what happened to them, by doing the same to the reference.
+"""Diagnosis of drift: a guess at what happened to the images, by doing the same to the reference.
 
 Inverting, turning, mirroring and shifting are linear, so the mean image of images so changed is the changed mean image.
 """

@@ -1,4 +1,4 @@
-"""Examples, statistics, reviewed schema, reference, anomalies -> the schema that may be used, or the run stops here.
+"""The SchemaGate node: the schema that may be used, or the run stops here.
 
 Also the node's report, `gate.json`: every check with its value, threshold, action and outcome.
 """

@@ -1,4 +1,4 @@
-"""Artifact folders -> what the gate judges by: for each split its profile, statistics, anomalies and row index.
+"""The gate's evidence: for each split its profile, statistics, anomalies and row index.
 
 Splits are those that ingest profiled, and anomalies come from `SchemaDiff.pb`. Neither is read from artifact
 properties, which Kubeflow hands over wrapped or not at all.

@@ -1,4 +1,4 @@
-"""Evidence and policies -> every check with its value and threshold; pure, so that a report can judge again.
+"""The gate's rules: every check with its value and threshold; pure, so that a report can judge again.
 
 Anomalies, presence, shape, range and the number of rows always stop the run. Drift, skew, conflicts, leaks and
 duplicates do what `GateSettings` says, and are counted whatever it says.

@@ -1,4 +1,4 @@
-"""A training's state after an epoch <-> one file, so that a killed training goes on where it was.
+"""Checkpoints of a training after each epoch, so that a killed training goes on where it was.
 
 Weights, optimiser, the seeds of noise and dropout, the history and the best weights so far: a training that resumes
 from it ends in the same weights as one that was never interrupted.

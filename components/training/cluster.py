@@ -1,4 +1,4 @@
-"""TF_CONFIG -> the processes of one multiworker training, and which of them this one is.
+"""The cluster of a multiworker training by TF_CONFIG, and which of its processes this one is.
 
     {"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}
 

@@ -1,4 +1,4 @@
-"""`auto`, `cpu`, `gpu` or `gpu:N` -> the environment that a Trainer's process sees its devices by.
+"""Devices: the environment by which a Trainer's process sees `auto`, `cpu`, `gpu` or `gpu:N`.
 
 Which device a training runs on is no setting: it is where, not what. What it ran on is in its record.
 """

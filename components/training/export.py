@@ -1,4 +1,4 @@
-"""Trained Keras layers -> plain TensorFlow ops on frozen variables, and SavedModels made of them.
+"""Exports of trained Keras layers as plain TensorFlow ops on frozen variables, in SavedModels.
 
 A SavedModel of Keras layers takes about twice as long to write and to load, which the check and the evaluation would
 pay for too. What is written here needs neither Keras nor any code of this project to be loaded.

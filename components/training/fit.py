@@ -1,4 +1,4 @@
-"""Rows, a Keras model and its settings -> trained weights and their history.
+"""The training loop: trained weights of a Keras model and their history.
 
 `keras.Model.fit` takes a second longer to start, its shuffling cannot be taken up again in the middle, and it fails
 under MultiWorkerMirroredStrategy (keras#20585). So: Keras layers, optimisers and schedules, and a loop of our own, one

@@ -1,4 +1,4 @@
-"""Raw Examples -> arrays: every row of a split once, through the transform graph, in large batches.
+"""Training input: every row of a split once, through the transform graph, in large batches.
 
 MNIST is trained on from memory (54,000 rows are 170 MB as float32), so there is no input pipeline beyond this: one pass
 of two seconds instead of one per epoch. What does not fit goes through a file (see `stored`).

@@ -1,4 +1,4 @@
-"""A network -> the kernel of its first layer at several moments of training, for the report's pictures.
+"""First-layer kernels at several moments of training, for the report's pictures.
 
 Keys are `step_<n>`, n being the optimiser's steps until then; arrays are float32 [inputs, units], or [height, width,
 channels, filters] of a convolution, of as many units as fit into `MAX_BYTES` together.

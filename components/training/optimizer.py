@@ -1,4 +1,4 @@
-"""`OptimizerSettings` -> a Keras 3 optimiser with its learning-rate schedule."""
+"""Keras 3 optimisers with their learning-rate schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task -> one `tf.function` for all batches of an epoch, and one for the validation rows.
+"""Passes over data: one `tf.function` for all batches of an epoch, and one for the validation rows.
 
 The loss of a batch is the mean over its rows, wherever they are: each replica adds up its share and divides by the size
 of the whole batch, so that the last, smaller one counts its rows like any other and the number of replicas is no matter.

@@ -1,4 +1,4 @@
-"""`TrainingSettings` and the environment -> where a training's replicas are, and what they do together.
+"""Placement of a training's replicas, and what they do together.
 
 `single` is one device, `mirrored` all devices that this process sees, `multiworker` one process per entry of TF_CONFIG.
 Whatever their number, a step is one batch of the settings' size: each replica takes its share of it.

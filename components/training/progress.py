@@ -1,4 +1,4 @@
-"""Epochs -> JSON lines for the runner's bar, and scalars for TensorBoard."""
+"""Progress of a training: JSON lines for the runner's bar, and scalars for TensorBoard."""
 
 from __future__ import annotations
 

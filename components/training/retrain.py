@@ -1,4 +1,4 @@
-"""A choice that was made on validation -> the same network trained anew, on train and validation together.
+"""Retraining of the network that validation chose, on train and validation together.
 
 Nothing is left to choose by then: the epochs are those that were kept, and the schedule is laid over them. The figures
 on validation that are noted along the way are of rows that are learned from.

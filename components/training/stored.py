@@ -1,4 +1,4 @@
-"""Rows that do not fit into memory -> a file that batches are read from, some of them ahead of their use.
+"""Batches of rows that do not fit into memory, read from a file, some of them ahead of their use.
 
 The file is the cache: transformed once, read by every epoch. It lies in $TMPDIR and has no name, so that it is gone with
 its process. Batches come in the order asked for, so that a training is the same as from memory.

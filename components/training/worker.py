@@ -1,6 +1,7 @@
-"""The fields of FnArgs as a JSON line on standard input -> one worker's part of a training; see `workers`.
+"""The process of one worker of a multiworker training; see `workers`.
 
-Its argument is the Trainer's module: `python -m components.training.worker components.classifier.trainer`.
+Standard input begins with the fields of FnArgs as a JSON line, and stays open as long as the chief lives. The argument is
+the Trainer's module: `python -m components.training.worker components.classifier.trainer`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Trainer's `run_fn` -> the same function as one of several workers, and the others started where nobody else has.
+"""Multiworker training on one machine: a Trainer's `run_fn` as one of several workers, and the others' processes.
 
 Where TF_CONFIG is set, whoever set it has started a process for each of its workers, with the same arguments: a pod each,
 say. Where $MNIST_TFX_WORKERS is set instead, the first process starts the others on this machine, on its CPU. Only the

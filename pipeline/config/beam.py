@@ -1,4 +1,4 @@
-"""An engine by name and `NAME=VALUE` options -> checked Beam arguments for the nodes that are Beam pipelines."""
+"""Beam engines and their options, as checked arguments for the nodes that are Beam pipelines."""
 
 from __future__ import annotations
 

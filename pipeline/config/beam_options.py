@@ -1,4 +1,4 @@
-"""One `NAME=VALUE` option of a Beam engine -> checked, and told to Beam by Beam's own name."""
+"""One `NAME=VALUE` option of a Beam engine, checked, under Beam's own name."""
 
 from __future__ import annotations
 

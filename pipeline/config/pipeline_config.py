@@ -1,4 +1,4 @@
-"""What one run was asked for -> a frozen configuration: settings, paths, data parts, schema, code digests."""
+"""The frozen configuration of one run: settings, paths, data parts, schema, code digests."""
 
 from __future__ import annotations
 

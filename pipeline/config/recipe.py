@@ -1,4 +1,4 @@
-"""Recipe name or YAML file, profile and overrides -> validated `Settings`.
+"""Recipes: name or YAML file, profile and overrides, validated as `Settings`.
 
 A recipe is a mapping with the sections of `components.settings.Settings`, and `profiles:`, overlays by name. The
 overlay of the chosen profile is applied first, then `--set key=value`, then `--seed` and `--strategy`.

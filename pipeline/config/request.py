@@ -1,4 +1,4 @@
-"""A request from the command line -> the configuration of a run: data found, recipe resolved, schema and code digested."""
+"""The configuration of a run by a request: data found, recipe resolved, schema and code digested."""
 
 from __future__ import annotations
 

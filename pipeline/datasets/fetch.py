@@ -1,4 +1,4 @@
-"""A folder -> real data in it: UCI digits out of scikit-learn, or MNIST from one of its public mirrors.
+"""Fetching of real data: UCI digits out of scikit-learn, or MNIST from one of its public mirrors.
 
 A file appears under its name only whole, synced and verified: it is written beside it under a temporary name first.
 What is there already and has the right content is kept; anything else of that name is never overwritten.

@@ -1,4 +1,4 @@
-"""Clean data of a geometry -> its reference profile, thresholds, and the false-alarm rate they were measured to have.
+"""Calibration of a geometry's reference profile and thresholds, and their measured false-alarm rate.
 
 The first source is the reference; the others are clean too, and are calibrated to pass. A threshold's floor (see
 `components.profile`) is the largest distance from the reference of a source or of either half of one: rows that follow

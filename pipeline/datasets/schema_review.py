@@ -1,4 +1,4 @@
-"""Clean data of a geometry -> a draft schema and reference profile; a draft against what is approved; approval.
+"""Drafts of schemas and reference profiles from clean data, their comparison with the approved ones, and approval.
 
 The library behind `mnist-tfx schema propose|diff|approve`. What is written holds sums, thresholds and digests, never
 a row of the data. Thresholds come from `pipeline.datasets.schema_calibration`.

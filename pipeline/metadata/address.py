@@ -1,4 +1,4 @@
-"""The text of `--metadata` -> where ML Metadata's store is: an SQLite file, a MySQL database or a gRPC service.
+"""Addresses of ML Metadata's store: an SQLite file, a MySQL database or a gRPC service.
 
 A password comes from the text or from the environment. No message and no `repr` carries it, so the text itself is
 never repeated in an error either: a misspelt address has its password in any place.

@@ -1,4 +1,4 @@
-"""An address and a root's ledger -> a connection to the metadata store for the runner, once it is the right one.
+"""The runner's connection to the metadata store, made once the store is known to be the root's.
 
 Left to itself, MLMD takes a lost store for a new one, waits minutes for a locked one without a word, and answers a
 wrong password with an empty message. So the file or the server is looked at before MLMD is, every opening waits for

@@ -1,4 +1,4 @@
-"""A record -> what ML Metadata holds of it: types, execution, artifacts and events, under the names that TFX gives them.
+"""Entries of ML Metadata for a record: types, execution, artifacts and events, under the names that TFX gives them.
 
 TFX names a type after the class of a component or an artifact. Nothing here imports those classes, which bring TFX
 along; an end-to-end test compares the names with a store that TFX has written.

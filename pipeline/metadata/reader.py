@@ -1,4 +1,4 @@
-"""The address of a metadata store and URIs -> what the store knows about them, asked in a process that may die over it."""
+"""Queries about URIs to a metadata store, sent to a process that may die over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of a metadata store on a server -> ml_metadata's own store, or one line that says why not; without TFX.
+"""ml_metadata's own store of a server, or one line that says why not; without TFX.
 
 MLMD waits without end for a server that does not answer, and says nothing about a wrong password.
 """

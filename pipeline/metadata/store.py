@@ -1,4 +1,4 @@
-"""`metadata.db` -> what it holds, without TFX; and the few changes that housekeeping makes to it.
+"""Contents of `metadata.db`, without TFX, and the few changes that maintenance makes to it.
 
 MLMD waits half a minute for a store that another process has locked, in silence and deep inside C++, and opens an
 empty file as a new store. So the file is looked at first: what it is, and who holds SQLite's locks on it.

@@ -1,4 +1,4 @@
-"""Images in the geometry of a served version -> what it answers, and how it reconstructs them.
+"""Answers of a served version about images in its geometry, and its reconstructions of them.
 
 The geometry is what the version's own provenance tells, and its signature has to agree. TensorFlow is imported when the
 version is loaded, and not before.

@@ -1,4 +1,4 @@
-"""A grey photograph -> the one digit on it, as the images were made that the model was trained on.
+"""Extraction of the one digit on a grey photograph, as the images were made that the model was trained on.
 
 MNIST's digits were fitted into 20x20 pixels with their aspect ratio kept, which gave them grey levels, and put into
 28x28 with their centre of mass in the middle (http://yann.lecun.com/exdb/mnist).

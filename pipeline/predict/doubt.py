@@ -1,4 +1,4 @@
-"""Pictures, their answers and a version's own data -> which answers are to be doubted, and why.
+"""Doubtful answers: which ones, and why, by a version's own data.
 
 A model gives probabilities for whatever it is shown. How much they mean is known of rows like those it was trained on,
 so each threshold is a quantile of rows held out from training. An answer is doubted for one of three reasons: it is less

@@ -1,4 +1,4 @@
-"""What the user named, files and folders -> the photographs to read, their true digits, and what was left out."""
+"""Photographs among the files and folders that the user named, their true digits, and what was left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grey photograph -> how much ink is on each pixel, whatever the paper, the light and the pen.
+"""Ink on each pixel of a grey photograph, whatever the paper, the light and the pen.
 
 Light falls unevenly: a quadratic surface through the paper takes away the slope, a morphological opening with a window
 wider than any stroke takes away shadows, hard edges included. What stands out of the noise that is left is ink.

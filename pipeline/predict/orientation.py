@@ -1,4 +1,4 @@
-"""The mean image of a version's training data -> how its images are stored, and a picture turned to be stored so.
+"""The orientation in which a version's training images are stored, and pictures turned to fit it.
 
 Some data sets are published with rows and columns swapped (EMNIST), or dark on light: a model of such data reads an
 upright picture as something else, and is sure of it. The mean image of digits is no more symmetric than they are, so it

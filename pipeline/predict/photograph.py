@@ -1,4 +1,4 @@
-"""An image file -> a grey array, float32 [H, W] from 0 (black) to 1 (white), and a small coloured picture of it.
+"""Image files as grey arrays, float32 [H, W] from 0 (black) to 1 (white), with a small coloured picture.
 
 8 or 16 bits, one bit, palette, grey, colour, transparent, turned by its EXIF tag: afterwards it makes no difference.
 """

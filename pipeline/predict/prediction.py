@@ -1,4 +1,4 @@
-"""Files and a served version -> a prediction for each file, and whether to doubt it: the way through this package."""
+"""Predictions for files by a served version, and whether to doubt them: the way through this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions -> one PNG: each file's photograph, what the model saw, its reconstruction of that, and the answer."""
+"""The sheet, one PNG: each file's photograph, what the model saw, its reconstruction of that, and the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where there is ink -> which of it is one digit, how many digits there are, and which of it is dirt.
+"""Strokes: which ink is one digit, how many digits there are, and which ink is dirt.
 
 A digit may be in several pieces (the bar of a 5, a stroke with gaps); two digits lie side by side.
 """

@@ -1,4 +1,4 @@
-"""A photograph with a table or a scanner's lid along its sides -> the same without it.
+"""Removal of a table or a scanner's lid along the sides of a photograph.
 
 What lies along a side is taken for paper otherwise, and the paper for ink.
 """

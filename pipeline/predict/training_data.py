@@ -1,4 +1,4 @@
-"""A served version -> the rows that it was trained on and those held out, as far as its root still has them."""
+"""Rows that a served version was trained on and those held out, as far as its root still has them."""
 
 from __future__ import annotations
 

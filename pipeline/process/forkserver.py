@@ -1,4 +1,4 @@
-"""Requests to run an executor -> a forked child each, from a process that has imported the engines already.
+"""The fork server: runs each executor in a forked child of a process that has imported the engines already.
 
 Importing TensorFlow and TFX's engines takes nine seconds; here it happens once, from the first second of a run and
 beside everything that does not need them. A fork then costs milliseconds, and gives every node a process of its own:

@@ -1,4 +1,4 @@
-"""An executor and what it is given -> its output, computed in a process of its own (see `pipeline.process.forkserver`)."""
+"""Executors in processes of their own, forked by `pipeline.process.forkserver`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stack prints, in Python or in C++, -> the log file; the terminal is left to us."""
+"""Redirection of the libraries' standard output and error, from Python and from C++, to the log file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's evidence -> its models' answers: those that were kept, or new ones from a process with TensorFlow."""
+"""Answers of a run's models: those that were kept, or new ones from a process with TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures -> SVG that takes its colours and its type from the page.
+"""Charts in SVG that take their colours and their type from the page.
 
 Matplotlib draws in colours that stand for roles; in the SVG they become the page's CSS variables, so that one picture
 serves light, dark and print. Style attributes become presentation attributes: the page's policy allows no inline style.

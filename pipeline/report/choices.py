@@ -1,4 +1,4 @@
-"""Labels and figures of rows -> which rows are worth showing."""
+"""Choices of rows that are worth showing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs of a root -> one page about what differs: settings, figures, curves, confusions, and images they disagree on."""
+"""The page that compares two runs: settings, figures, curves, confusions, and images they disagree on."""
 
 from __future__ import annotations
 

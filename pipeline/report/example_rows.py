@@ -1,4 +1,4 @@
-"""An Examples artifact -> raw pixels and labels of a split, or of a part of it, without TensorFlow.
+"""Raw pixels and labels of an Examples artifact, or of a part of a split, without TensorFlow.
 
 It reads what `components.ingest.encode` writes. Rows are sharded and sorted by the hash of their content, so the first
 ones are as good a sample as any, and always the same.

@@ -1,4 +1,4 @@
-"""A served SavedModel -> one differentiable function of its scaled or raw pixels, whatever network it holds.
+"""A served SavedModel as one differentiable function of its scaled or raw pixels, whatever network it holds.
 
 The signature takes bytes, through which no gradient passes. So the graph behind it is frozen, and cut where the pixels
 have just become floating point numbers: from there on it is the model as it is served, transform included.

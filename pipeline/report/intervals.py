@@ -1,4 +1,4 @@
-"""Successes of trials -> the interval in which the rate lies with 95 % confidence.
+"""Confidence intervals of a rate, by successes and trials, at 95 %.
 
 E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927): unlike the usual
 plus or minus, it stays within 0 and 1 and is right for 40 rows of which all are.

@@ -1,4 +1,4 @@
-"""Models and rows -> what the page wants to know of them, as arrays; for a process that has TensorFlow.
+"""What a report asks of models about rows, answered as arrays in a process that has TensorFlow.
 
 What depends on the models alone is asked once and kept (`asking`), so a run that reuses everything starts no TensorFlow.
 """

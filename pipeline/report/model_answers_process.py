@@ -1,4 +1,4 @@
-"""A `Question` as JSON on standard input -> the answers as an .npz file on standard output: a process for one report."""
+"""The process that answers one report: a `Question` as JSON on standard input, an .npz file on standard output."""
 
 from __future__ import annotations
 

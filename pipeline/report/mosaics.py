@@ -1,4 +1,4 @@
-"""Arrays of images -> one PNG: ink that takes the page's side, or signed values in two colours around nothing.
+"""Mosaics of images in one PNG: ink in the page's colours, or signed values in two colours around zero.
 
 Ink is black with the pixel's value as its opacity, so that nothing is the page itself, and a dark page turns it light.
 Signed values are blue below zero and orange above, with their size as the opacity: readable on either ground.

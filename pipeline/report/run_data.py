@@ -1,4 +1,4 @@
-"""A root and a run -> what the run left: its record, the records of its nodes, where their artifacts lie."""
+"""Data of a run: its record, the records of its nodes, and where their artifacts are."""
 
 from __future__ import annotations
 

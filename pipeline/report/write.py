@@ -1,4 +1,4 @@
-"""A root and a run -> its report as a file; what the commands and the end of a run call."""
+"""The report as a file: what the commands and the end of a run call."""
 
 from __future__ import annotations
 

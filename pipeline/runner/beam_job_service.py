@@ -1,4 +1,4 @@
-"""A run that asked for Beam's `portable` engine -> its job service and worker pool, which never outlive the run."""
+"""The job service and worker pool of Beam's `portable` engine, which never outlive the run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""A socket on standard input, open as long as the run lives -> Beam's Python job service and a pool of worker processes.
+"""The process of Beam's Python job service and of its pool of workers.
 
-Started by `pipeline.runner.beam_job_service` as `python -m pipeline.runner.beam_job_service_start SCRATCH`. It answers with one JSON line,
-{"job": address, "pool": address}, and serves until that module ends it and every worker. Workers are started where nothing of the run is: in an empty folder, from an interpreter
-that knows the installed packages and what Beam pickled, as on a machine of a cluster.
+Started by `pipeline.runner.beam_job_service` as `python -m pipeline.runner.beam_job_service_start SCRATCH`. It answers on
+standard input, a socket, with one JSON line, {"job": address, "pool": address}, and serves until that module ends it and
+every worker. Workers are started where nothing of the run is: in an empty folder, from an interpreter that knows the
+installed packages and what Beam pickled, as on a machine of a cluster.
 """
 
 from __future__ import annotations

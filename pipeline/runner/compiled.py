@@ -1,4 +1,4 @@
-"""The compiled pipeline -> the runner's view of each node: who feeds it, what it runs, which parameters it gets."""
+"""The compiled pipeline as the runner sees it: who feeds a node, what it runs, which parameters it gets."""
 
 from __future__ import annotations
 

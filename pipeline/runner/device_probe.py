@@ -1,4 +1,4 @@
-"""This machine's GPUs, as a bare process finds them -> one JSON line on standard output.
+"""The probe for this machine's GPUs, as a bare process sees them: one JSON line on standard output.
 
 Run by `pipeline.runner.devices` in a process of its own: asking a driver leaves its marks on the process that asks. With the
 argument `driver`, TensorFlow is imported only where the driver has a GPU to offer.

@@ -1,4 +1,4 @@
-"""This machine -> the GPUs that TensorFlow sees, and where there are none, which link of the chain is missing."""
+"""GPUs that TensorFlow sees, and where there are none, which link of the chain is missing."""
 
 from __future__ import annotations
 

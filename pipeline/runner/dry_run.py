@@ -1,4 +1,4 @@
-"""A configuration -> what a run would execute and why; nothing is written below the root."""
+"""Dry runs: what a run would execute and why; nothing is written below the root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One execution: the Launcher's call -> intent in the ledger, the executor's work, digests and record on its outputs.
+"""One execution: intent in the ledger, the executor's work, digests and record on its outputs.
 
 The operator below stands where TFX puts its own, so that the Launcher publishes `sha256` and `record` with each output
 artifact. Everything that identifies the work was settled by the planner; the record repeats it with what came out.

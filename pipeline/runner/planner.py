@@ -1,4 +1,4 @@
-"""A compiled node and the records so far -> whether its outputs can be reused, and why.
+"""The planner: whether a node's outputs can be reused, and why.
 
 The node key decides: the executor, the execution properties (settings, code digest, data digests) and the records of
 the inputs. A match counts only if every byte of the recorded outputs is still there; stock TFX asks whether the URI

@@ -1,4 +1,4 @@
-"""What happens in a run -> the live table on a terminal, or one line per node elsewhere."""
+"""Progress of a run: the live table on a terminal, or one line per node elsewhere."""
 
 from __future__ import annotations
 

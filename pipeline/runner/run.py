@@ -1,4 +1,4 @@
-"""A configuration -> a finished run: every node launched or reused, recorded, and accounted for in every outcome.
+"""One run: every node launched or reused, recorded, and accounted for in every outcome.
 
 It drives TFX's own Launcher, as TFX's LocalDagRunner does, and hands it an executor operator (`pipeline.runner.execution`), so
 that nothing of TFX is patched. One run at a time may write to a root; another one waits.

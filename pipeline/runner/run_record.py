@@ -1,4 +1,4 @@
-"""What became of the nodes -> the run's own record, in every outcome, without a path of this machine."""
+"""The record of a run, in every outcome, without a path of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers -> hidden activations of test rows, class by class: each class's fingerprint."""
+"""Hidden activations of test rows, class by class: each class's fingerprint."""
 
 from __future__ import annotations
 

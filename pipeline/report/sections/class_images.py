@@ -1,4 +1,4 @@
-"""Answers and rows -> the mean image of each class, and the input that excites each class the most."""
+"""The mean image of each class, and the input that excites each class the most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilities and labels of test rows -> confusion matrix, precision and recall, reliability, mistakes."""
+"""Confusion matrix, precision and recall, reliability and mistakes on test rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence and some rows -> what the data is: counts, classes, duplicates, digests, pictures, what the schema says."""
+"""The data sheet: counts, classes, duplicates, digests, pictures, and what the schema says."""
 
 from __future__ import annotations
 

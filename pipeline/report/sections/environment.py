@@ -1,4 +1,4 @@
-"""Evidence -> what the run was asked for, and what it ran on."""
+"""The settings of a run, and what it ran on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence -> the classifier's first-layer weights as images at several moments of training, where they were kept."""
+"""The classifier's first-layer weights as images at several moments of training, where they were kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence -> the graph of the run with times and what was cached, and its timeline."""
+"""The graph of a run with times and what was cached, and its timeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers -> where the classes lie in the plane of the latent codes' first two principal components."""
+"""The map of classes in the plane of the latent codes' first two principal components."""
 
 from __future__ import annotations
 

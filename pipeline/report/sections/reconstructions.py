@@ -1,4 +1,4 @@
-"""Answers and test rows -> the best, the median and the worst reconstruction of each class, with what went wrong."""
+"""The best, the median and the worst reconstruction of each class, with what went wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence and answers -> how both trainings went, epoch by epoch, beside what principal components reach."""
+"""Training curves, epoch by epoch, beside what principal components reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence -> how the run ended, and every question that gates, evaluation and check asked, with its answer."""
+"""The outcome of a run: every question of gates, evaluation and check, with its answer."""
 
 from __future__ import annotations
 

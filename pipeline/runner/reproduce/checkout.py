@@ -1,4 +1,4 @@
-"""The commit that a version's code stood on -> that code in a folder of its own, checked, and a run of it."""
+"""Checkouts of the commit that a version was made from, checked, and a run of that code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version's records -> what its run was given: recipe, data files and schema, put together in a working folder."""
+"""Inputs of a recorded run, put together in a working folder: recipe, data files and schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A served version -> a run of the same recipe, code and data in a fresh root, and how far it came to the same model.
+"""Reproduction of a served version: the same recipe, code and data in a fresh root, and how close the model comes.
 
 The bytes of a SavedModel are not stable, its tensors are: where both trainings were deterministic and nothing had to be
 taken from elsewhere, every one of them has to come out bit for bit. Otherwise the metrics have to agree within
