@@ -44,6 +44,7 @@ setup(
         "pipeline",
         "pipeline.audit",
         "pipeline.cli",
+        "pipeline.cli.answers",
         "pipeline.cli.kubeflow",
         "pipeline.cli.lineage",
         "pipeline.config",
@@ -72,7 +73,7 @@ setup(
     ],
     package_data={
         "pipeline": [
-            "cli/json_schemas/*.json",
+            "cli/answers.schema.json",
             "config/recipes/*.yaml",
             "py.typed",
             "lineage/export/*.css",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
@@ -17,26 +18,38 @@ LONGEST_SENTENCE: Final = 1000
 
 
 class ExitCode(enum.IntEnum):
-    """Every exit code of the command line; `docs/reference/exit-codes.md` is this table."""
+    """Every exit code of the command line, with the `status` of the answer that ends with it.
 
-    OK = 0, "done; of an audit: all verdicts are PASS"
-    FINDINGS = 1, "an audit or a check found something"
-    BAD_INPUT = 2, "unusable data, settings, paths or command line"
-    REFUSED = 3, "a gate, a check or the evaluation refused"
-    ENVIRONMENT = 4, "the machine, the disk, the metadata store or the installation is at fault"
-    CANNOT_TELL = 5, "the question has an answer, but not from what there is to read; never a guess"
-    OUTPUT_LOST = 6, "the work is done and recorded, but what was printed about it could not be written"
-    INTERRUPTED = 130, "ended by Ctrl-C (SIGINT), and settled"
-    TERMINATED = 143, "ended by SIGTERM, and settled"
+    `docs/reference/exit-codes.md` is this table.
+    """
 
+    OK = 0, "ok", "done; of an audit: all verdicts are PASS"
+    FINDINGS = 1, "findings", "an audit or a check found something"
+    BAD_INPUT = 2, "usage", "unusable data, settings, paths or command line"
+    REFUSED = 3, "refused", "a gate, a check or the evaluation refused"
+    ENVIRONMENT = 4, "environment", "the machine, the disk, the metadata store or the installation is at fault"
+    CANNOT_TELL = 5, "unknown", "the question has an answer, but not from what there is to read; never a guess"
+    OUTPUT_LOST = 6, "output_lost", "the work is done and recorded, but what was printed about it could not be written"
+    INTERRUPTED = 130, "interrupted", "ended by Ctrl-C (SIGINT), and settled"
+    TERMINATED = 143, "interrupted", "ended by SIGTERM, and settled"
+
+    status: str
     meaning: str
 
-    def __new__(cls, value: int, meaning: str) -> Self:
-        """Attaches the meaning to a code."""
+    def __new__(cls, value: int, status: str, meaning: str) -> Self:
+        """Attach status and meaning to a code."""
         member = int.__new__(cls, value)
         member._value_ = value
+        member.status = status
         member.meaning = meaning
         return member
+
+    @classmethod
+    def of(cls, status: str, signal_name: str | None = None) -> int:
+        """Return the exit code of an answer: 128 plus the signal's number if it was interrupted, as in a shell."""
+        if signal_name is not None:
+            return 128 + signal.Signals[signal_name]
+        return next(code for code in cls if code.status == status)
 
 
 def printable(value: object) -> str:
@@ -68,9 +81,11 @@ class MnistTfxError(Exception):
       got: what was found instead.
       hint: the likely cause, or what to do next.
       report: JSON values behind the refusal, such as every check of a gate; no part of the line.
+      problems: the errors that it stands for, where it stands for several.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.BAD_INPUT
+    problems: tuple[MnistTfxError, ...] = ()
 
     def __init__(  # noqa: PLR0913  # one argument to each part of the line, and what is behind it
         self,
@@ -106,9 +121,18 @@ class MnistTfxError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
-        fields = {k: None if v is None else str(v) for k, v in vars(self).items() if k != "report"}
+        fields = {k: None if v is None else str(v) for k, v in vars(self).items() if k not in ("report", "problems")}
         report = {} if self.report is None else {"report": self.report}
         return {"kind": type(self).__name__, **fields, **report}
+
+    @classmethod
+    def of_several(cls, problems: Sequence[MnistTfxError]) -> MnistTfxError:
+        """Return one error of this class that stands for several and says them all; a single one stays as it is."""
+        if len(problems) == 1:
+            return problems[0]
+        error = cls("; ".join(map(str, problems)))
+        error.problems = tuple(problems)
+        return error
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> MnistTfxError:
@@ -131,7 +155,7 @@ class SeveralProblems(BadInput):
       problems: one error each; its text is a line of the message.
     """
 
-    def __init__(self, problems: Sequence[BadInput]) -> None:
+    def __init__(self, problems: Sequence[MnistTfxError]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = tuple(problems)
 
@@ -147,7 +171,7 @@ class Problems:
     """Collects bad input, to be raised together once everything has been looked at."""
 
     def __init__(self) -> None:
-        self.found: list[BadInput] = []
+        self.found: list[MnistTfxError] = []
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:

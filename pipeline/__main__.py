@@ -25,10 +25,12 @@ def main() -> NoReturn:
 
 
 def _leave(error: Interrupted) -> NoReturn:
-    """End the process while the command line is imported, with what `cli.fail` would print."""
+    """End the process while the command line is imported, with what `pipeline.cli.main.leave` would print."""
     if "--json" in sys.argv:
-        answer = f'{{"schema_version": 1, "status": "interrupted", "error": "{error}"}}\n'
-        _write(1, answer)
+        nothing = '"where": null, "wanted": null, "got": null, "hint": null'
+        fields = f'{{"what": "{error}", {nothing}, "signal": "{error.signal}", "problems": []}}'
+        envelope = f'"schema_version": 1, "command": null, "status": "interrupted", "error": {fields}, "data": null'
+        _write(1, f"{{{envelope}}}\n")
     _write(2, f"mnist-tfx: {error}\n")
     os._exit(error.exit_code)
 

@@ -68,7 +68,8 @@ def measure(command: list[str]) -> Measured:
     sampler.join()
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}: {out[:500]}")
-    return Measured(json.loads(out), wall, peak[0])
+    answer = json.loads(out)
+    return Measured(answer.get("data", answer), wall, peak[0])  # the peer has no envelope
 
 
 def _memory_of_session(session: int) -> int:

@@ -8,8 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from components.errors import MnistTfxError
+from pipeline.cli.main import cli
+from pipeline.cli.output import PROGRAM
+
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared" / "data"
+
+
+SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "answers.schema.json").read_bytes())
+
+
+def validator(name: str | None = None) -> Draft202012Validator:
+    """Returns the validator of answers, or that of one model among them."""
+    return Draft202012Validator(SCHEMA if name is None else {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+
+
+def checked(envelope: dict[str, Any]) -> dict[str, Any]:
+    """Returns an answer that fits the committed schema."""
+    assert [error.message for error in validator().iter_errors(envelope)] == []
+    return envelope
+
+
+def error_text(envelope: dict[str, Any]) -> str | None:
+    """Returns the error of an answer as one line."""
+    if envelope["error"] is None:
+        return None
+    parts = ("what", "where", "wanted", "got", "hint")
+    return str(MnistTfxError(**{part: envelope["error"][part] for part in parts}))
 
 
 @dataclass(frozen=True)
@@ -21,8 +50,23 @@ class Answer:
     err: str
 
     @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
+    def envelope(self) -> dict[str, Any]:
+        """The whole answer of `--json`, which fits the committed schema."""
+        return checked(json.loads(self.out))
+
+    @property
+    def json(self) -> Any:
+        """The data of the answer."""
+        return self.envelope["data"]
+
+    @property
+    def status(self) -> str:
+        return self.envelope["status"]
+
+    @property
+    def error(self) -> str | None:
+        """The answer's error as one line."""
+        return error_text(self.envelope)
 
     def states(self) -> dict[str, str]:
         return {node["id"]: node["state"] for node in self.json["nodes"]}
@@ -44,3 +88,13 @@ def mnist_tfx(*arguments: object, env: dict[str, str] | None = None, cwd: Path |
         env={**os.environ, **(env or {})},
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def in_process(*arguments: object, env: dict[str, str | None] | None = None) -> Answer:
+    """Runs the command line in this process; a known error comes as its exit code and its line."""
+    result = CliRunner(env=env).invoke(cli, [*map(str, arguments)], standalone_mode=False, prog_name=PROGRAM)
+    if isinstance(result.exception, MnistTfxError):
+        return Answer(result.exception.exit_code, result.stdout, str(result.exception))
+    if result.exception is not None:
+        raise result.exception
+    return Answer(result.return_value or 0, result.stdout, result.stderr)

@@ -103,7 +103,7 @@ def answer(arguments: list[str]) -> dict:
     started = time.perf_counter()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         # `main` takes over signals and streams, once for a process.
-        code = int(cli._status())
+        code = int(cli.run())
     return {
         "code": code,
         "seconds": time.perf_counter() - started,

@@ -114,10 +114,10 @@ def run(row: Row, seed: int, *, again: bool) -> Figures:
     command += [] if row.profile is None else ["--profile", row.profile]
     command += ["--no-cache", "--rebuild"] if again else []
     out = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False).stdout
-    answer: dict[str, Any] = json.loads(out) if out else {"error": "it ended without an answer"}
-    if answer["error"] or not answer["blessed"]:
-        raise SystemExit(f"{row.name}, seed {seed}: {answer['error'] or 'not blessed'}")
-    return Figures(answer["metrics"], seconds_of(root, answer["run_id"]))
+    answer: dict[str, Any] = json.loads(out) if out else {"error": {"what": "it ended without an answer"}}
+    if answer["error"] or not answer["data"]["blessed"]:
+        raise SystemExit(f"{row.name}, seed {seed}: {(answer['error'] or {'what': 'not blessed'})['what']}")
+    return Figures(answer["data"]["metrics"], seconds_of(root, answer["data"]["run_id"]))
 
 
 def seconds_of(root: Path, run_id: str) -> float:

@@ -149,7 +149,7 @@ def test_help_lists_the_options_with_an_example_each(arguments):
 def test_what_an_engine_lacks_is_one_line_and_exit_code_2(tmp_path):
     answer = mnist_tfx("run", "--beam", "spark", "--root", tmp_path / "root", "--json")
     assert (answer.code, answer.err.count("\n")) == (2, 1)
-    assert answer.json["error"].startswith("--beam-option: spark needs spark_rest_url")
+    assert answer.error.startswith("--beam-option: spark needs spark_rest_url")
 
 
 @pytest.mark.parametrize(

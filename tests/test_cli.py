@@ -8,6 +8,7 @@ import click
 import pytest
 from command_line import PROJECT, mnist_tfx
 
+from components.errors import ExitCode
 from pipeline.cli.main import cli
 
 
@@ -68,9 +69,9 @@ def test_a_known_error_is_one_line_on_stderr_and_its_exit_code(arguments, code, 
 def test_json_comes_on_failure_too(command):
     answer = mnist_tfx(*command, "--root", "/proc/nowhere", "--json")
     assert answer.code in (2, 4)
-    assert answer.json["schema_version"] == 1
-    assert answer.json["status"] in ("error", "failed")
-    assert answer.json["error"]
+    assert answer.envelope["command"] == " ".join(command)
+    assert (ExitCode.of(answer.status), answer.json) == (answer.code, None)
+    assert answer.error
 
 
 def test_doctor_finds_nothing_wrong_in_the_locked_environment(tmp_path):

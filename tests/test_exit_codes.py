@@ -10,7 +10,7 @@ from command_line import PROJECT
 from components.errors import BadInput, CannotTell, EnvironmentProblem, ExitCode, Refused
 from pipeline.cli.main import cli
 
-ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 OTHERS = ["pipeline/__main__.py", "pipeline/process/forkserver.py", "pipeline/report/model_answers_process.py"]
 """The first may end before the enumeration can be imported; the others are children, of which nobody reads the code."""
@@ -18,8 +18,8 @@ OTHERS = ["pipeline/__main__.py", "pipeline/process/forkserver.py", "pipeline/re
 
 def test_the_table_in_the_documents_is_the_enumeration():
     text = (PROJECT / "docs" / "reference" / "exit-codes.md").read_text()
-    table = [(int(code), name, meaning) for code, name, meaning, _ in ROW.findall(text)]
-    assert table == [(int(code), code.name, code.meaning) for code in ExitCode]
+    table = [(int(code), name, status, meaning) for code, name, status, meaning, _ in ROW.findall(text)]
+    assert table == [(int(code), code.name, code.status, code.meaning) for code in ExitCode]
 
 
 def test_the_help_and_the_readme_point_at_the_table():

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, checked, mnist_tfx
 from lineage.audited_copy import audited_copy
 
 from components.schema_files import approvals, find_reviewed
@@ -45,7 +45,7 @@ def signalled(number, event, paths, *arguments, seed, node=None):
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in err
-    return process.returncode, json.loads(out) if out else None
+    return process.returncode, checked(json.loads(out))["data"] if out else None
 
 
 def served(paths):

@@ -11,8 +11,9 @@ import threading
 import time
 
 import pytest
-from command_line import PROJECT
+from command_line import PROJECT, checked
 
+from components.errors import ExitCode
 from pipeline.process.signals import Interrupted, Interruptions
 
 NOT_THERE = ("--root", "/nowhere")
@@ -53,9 +54,12 @@ def interrupted_at(module, number, *arguments):
 def test_a_signal_in_the_middle_of_an_import_is_one_line_and_its_exit_code(module, number, arguments):
     code, out, said = interrupted_at(module, number, *arguments, *NOT_THERE, "--json")
     assert (code, said) == (128 + number, [f"mnist-tfx: interrupted by {signal.Signals(number).name}"])
-    assert json.loads(out) == {
-        "schema_version": 1, "status": "interrupted", "error": f"interrupted by {signal.Signals(number).name}",
-    }  # fmt: skip
+    answer = checked(json.loads(out))
+    assert (answer["status"], answer["data"]) == ("interrupted", None)
+    assert answer["command"] in (None, arguments[0], " ".join(map(str, arguments[:2])))
+    name = signal.Signals(number).name
+    assert (answer["error"]["what"], answer["error"]["signal"]) == (f"interrupted by {name}", name)
+    assert ExitCode.of("interrupted", answer["error"]["signal"]) == code
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -73,8 +77,8 @@ def test_a_signal_while_tfx_is_imported_ends_a_run_at_once_with_its_whole_answer
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - sent < 10
     assert process.returncode == 128 + number
-    answer = json.loads(out)
-    assert (answer["status"], answer["version"], answer["nodes"]) == ("interrupted", None, [])
+    answer = checked(json.loads(out))
+    assert (answer["command"], answer["status"], answer["data"]) == ("run", "interrupted", None)
     assert "Traceback" not in err
     assert err.splitlines()[-1] == f"mnist-tfx: interrupted by {signal.Signals(number).name}"
     assert list(tmpdir.iterdir()) == []

@@ -1,12 +1,11 @@
 """Going back to a version, and removing old ones: numbers only grow, and what is served stays whole."""
 
-import json
 import os
 import shutil
 import subprocess
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 
 from components.digest import tree_digest
@@ -14,7 +13,6 @@ from components.errors import BadInput, EnvironmentProblem, Refused
 from components.publish import publish
 from components.serving import PROVENANCE, SIGNATURE, highest_claimed, versions
 from pipeline.audit.audit import audit_all, audit_version
-from pipeline.cli.serving import serving as commands
 from pipeline.lineage import show
 from pipeline.maintenance import rollback as rolling_back
 from pipeline.maintenance.orphans import Survey, orphans
@@ -261,13 +259,12 @@ def test_a_dry_run_removes_nothing(paths):
 
 def test_the_commands_say_what_they_did(paths):
     def run(*arguments):
-        command = [*arguments, "--root", str(paths.root)]
-        return CliRunner().invoke(commands, command, standalone_mode=False).output
+        return in_process("serving", *arguments, "--root", paths.root)
 
-    assert run("rollback", "1") == "version 3 serves what version 1 served, not 2 any more\n"
-    assert "serving/1" in run("prune", "--keep", "2")
-    assert json.loads(run("prune", "--keep", "1", "--json"))["pruned"][0]["version"] == 2
-    assert run("prune", "--keep", "1") == "nothing to remove\n"
+    assert run("rollback", "1").out == "version 3 serves what version 1 served, not 2 any more\n"
+    assert "serving/1" in run("prune", "--keep", "2").out
+    assert run("prune", "--keep", "1", "--json").json["pruned"][0]["version"] == 2
+    assert run("prune", "--keep", "1").out == "nothing to remove\n"
 
 
 FOREIGN = {
@@ -370,8 +367,7 @@ def test_the_number_of_a_foreign_folder_that_went_again_does_not_bring_back_an_o
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_the_list_names_what_is_foreign_and_follows_nothing(paths, kind):
     FOREIGN[kind](paths.serving)
-    answer = CliRunner().invoke(commands, ["list", "--root", str(paths.root), "--json"], standalone_mode=False)
-    listed = json.loads(answer.output)
+    listed = in_process("serving", "list", "--root", paths.root, "--json").json
     assert [one["version"] for one in listed["versions"]] == [1, 2]
     [foreign] = listed["foreign"]
     assert foreign["preferred"]
@@ -383,9 +379,8 @@ def test_pushed_is_when_the_ledger_says_so_and_not_the_folders_time(paths):
     for version in (1, 2, 3):
         os.utime(paths.serving / str(version), (0, 0))
     wanted = {x.details["version"]: x.time for x in read_ledger(paths.ledger).lines if x.event == Event.PUSHED}
-    asked = ["list", "--root", str(paths.root)]
-    listed = json.loads(CliRunner().invoke(commands, [*asked, "--json"], standalone_mode=False).output)["versions"]
+    listed = in_process("serving", "list", "--root", paths.root, "--json").json["versions"]
     assert {one["version"]: one["pushed"] for one in listed} == {**wanted, 3: None}
-    shown = CliRunner().invoke(commands, asked, standalone_mode=False).output
+    shown = in_process("serving", "list", "--root", paths.root).out
     assert "1970" not in shown
     assert "not recorded" in shown

@@ -84,4 +84,4 @@ def test_a_run_whose_reader_goes_away_ends_its_work(root, digits_folder):
     assert done.returncode == ExitCode.OUTPUT_LOST, done.stderr
     assert done.stdout.count("\n") == 1
     assert [line.event for line in read_ledger(root / "ledger.jsonl").lines[before:]][-1] == Event.RUN
-    assert mnist_tfx("runs", "show", "--root", root, "--json").json["status"] == "ok"
+    assert mnist_tfx("runs", "show", "--root", root, "--json").status == "ok"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from components.errors import ExitCode, MnistTfxError, printable
+from components.errors import MnistTfxError, printable
 
 INTEGRITY, COMPLETENESS, POLICY = "INTEGRITY", "COMPLETENESS", "POLICY"
 VERDICTS: Final = (INTEGRITY, COMPLETENESS, POLICY)
@@ -174,18 +174,6 @@ class Audit:
             "counts": dataclasses.asdict(self.counts),
             "autoencoder": self.autoencoder,
         }
-
-
-def exit_code(audits: Iterable[Audit], *, allow_unknown: bool = False) -> ExitCode:
-    """Return how an audit of several versions ends: any FAIL is a finding, and else any UNKNOWN is no answer."""
-    found = {audit.result for audit in audits}
-    if FAIL in found:
-        return ExitCode.FINDINGS
-    return ExitCode.CANNOT_TELL if UNKNOWN in found and not allow_unknown else ExitCode.OK
-
-
-STATUSES: Final = {ExitCode.OK: "ok", ExitCode.FINDINGS: "findings", ExitCode.CANNOT_TELL: "cannot-tell"}
-"""{exit code: `status` of the JSON answer}."""
 
 
 def _verdict(levels: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import click
 
 from components.digest import sha256_file
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import NewFolder, OneOf
 from pipeline.cli.parsing import Group
 from pipeline.datasets import fetch as fetching
@@ -37,7 +38,7 @@ def fetch(name: str, to: Path, form: str, as_json: bool) -> None:
     """
     files = fetching.fetch_mnist(to) if name == "mnist" else fetching.fetch_digits(to, form)  # type: ignore[arg-type]  # click has checked the choice
     if as_json:
-        options.print_json({"status": "ok", "files": [{"path": str(f), "sha256": sha256_file(f)} for f in files]})
+        print_answer(Answer(data={"files": [{"path": str(f), "sha256": sha256_file(f)} for f in files]}))
         return
     for file in files:
         click.echo(file)

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import ExitCode
+from components.errors import EnvironmentProblem
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.provenance import code
 from pipeline.runner import devices
 
@@ -148,15 +149,17 @@ def doctor(root: Path, devices: bool, as_json: bool) -> int:
       mnist-tfx doctor --no-devices
     """
     findings = list(examine(root, with_devices=devices))
-    wrong = [finding for finding in findings if finding.wrong]
+    wrong = [EnvironmentProblem(one.wrong, where=one.check, got=one.found) for one in findings if one.wrong]
+    answer = Answer(
+        data={"findings": [dataclasses.asdict(finding) for finding in findings]},
+        error=EnvironmentProblem.of_several(wrong) if wrong else None,
+    )
     if as_json:
-        options.print_json(
-            {"status": "wrong" if wrong else "ok", "findings": [dataclasses.asdict(finding) for finding in findings]}
-        )
-        return ExitCode.ENVIRONMENT if wrong else ExitCode.OK
+        print_answer(answer)
+        return answer.exit_code
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = Text("wrong", "bold red") if finding.wrong else Text("ok", "green")
         table.add_row(mark, Text(finding.check), Text(finding.found + (f": {finding.wrong}" if finding.wrong else "")))
     Console(markup=False).print(table)
-    return ExitCode.ENVIRONMENT if wrong else ExitCode.OK
+    return answer.exit_code

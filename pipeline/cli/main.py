@@ -1,4 +1,4 @@
-"""The command line `mnist-tfx`: finds the command, turns known errors into one line and an exit code.
+"""Command line `mnist-tfx`: the table of commands, and what a command ends with.
 
 Commands live in modules of their own and are imported when they are called: `--help` needs none of them.
 """
@@ -6,7 +6,6 @@ Commands live in modules of their own and are imported when they are called: `--
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from typing import Any, Final, NoReturn
@@ -14,12 +13,12 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from components.errors import ExitCode, MnistTfxError
-from pipeline.cli.parsing import Group
+from components.errors import BadInput, EnvironmentProblem, ExitCode, MnistTfxError
+from pipeline.cli.output import PROGRAM, Answer, print_answer, print_error
+from pipeline.cli.parsing import Group, set_command
 from pipeline.process import standard_streams
 from pipeline.process.signals import PROCESS, Interrupted
 
-PROGRAM: Final = "mnist-tfx"
 DEBUG: Final = "MNIST_TFX_DEBUG"
 
 
@@ -36,10 +35,10 @@ class LazyGroup(Group):
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports the module of a command and returns the command."""
-        del ctx
+        """Import the module of a command and return the command."""
         if cmd_name not in self._lazy:
             return None
+        set_command(f"{ctx.command_path} {cmd_name}")
         module, attribute = self._lazy[cmd_name][0].split(":")
         with PROCESS.leaving(leave):
             command: click.Command = getattr(importlib.import_module(module), attribute)
@@ -100,68 +99,61 @@ def main() -> NoReturn:
     """
     PROCESS.install()
     standard_streams.install()
-    status = _status()
+    exit_code = run()
     PROCESS.close()
-    if not status and (stopped := PROCESS.arrived) is not None:
+    if not exit_code and (stopped := PROCESS.arrived) is not None:
         # A library has swallowed it, or it was held back until the work was recorded.
-        status = _told(stopped)
-    sys.exit(_checked(status))
+        exit_code = _fail(stopped)
+    sys.exit(_checked(exit_code))
 
 
-def _status() -> int:
-    """Call the command that was asked for and return its exit code; whatever stops it is told in one line."""
+def run() -> int:
+    """Run the command that the arguments name, and return its exit code; whatever stops it is printed in one line."""
     try:
-        status = cli.main(prog_name=PROGRAM, standalone_mode=False)
+        exit_code = cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as err:
         click.echo(err.format_message())
         return ExitCode.OK
     except Exception as err:
         if os.environ.get(DEBUG) and not isinstance(err, (click.ClickException, MnistTfxError, Interrupted)):
             raise
-        return _told(err)
-    return status if isinstance(status, int) else ExitCode.OK
+        return _fail(PROCESS.arrived or _known(err))  # a signal explains whatever else it led to
+    return exit_code if isinstance(exit_code, int) else ExitCode.OK
 
 
-def _told(err: Exception) -> int:
-    """Print what stopped a command and return the exit code; a signal explains whatever else it led to."""
-    stopped = PROCESS.arrived or err
-    if isinstance(stopped, Interrupted):
-        return fail(str(stopped), stopped.exit_code, "interrupted")
-    if isinstance(err, MnistTfxError):
-        return fail(str(err), err.exit_code)
+def _known(err: Exception) -> MnistTfxError | Interrupted:
+    if isinstance(err, (MnistTfxError, Interrupted)):
+        return err
     if isinstance(err, click.ClickException):
-        return fail(" ".join(err.format_message().split()), err.exit_code)
+        return BadInput(" ".join(err.format_message().split()))
     if isinstance(err, click.Abort):
-        return fail("a question got no answer: standard input has ended", ExitCode.BAD_INPUT)
+        return BadInput("a question got no answer: standard input has ended")
     what = " ".join(str(err).split())[:500]
-    return fail(f"{type(err).__name__}: {what}: not foreseen; {DEBUG}=1 shows where", ExitCode.ENVIRONMENT)
+    return EnvironmentProblem(f"{type(err).__name__}: {what}: not foreseen", hint=f"{DEBUG}=1 shows where")
 
 
-def _checked(status: int) -> int:
+def _checked(exit_code: int) -> int:
     """Return the exit code, which is another one where the work is done and what was printed about it is lost."""
     lost = standard_streams.loss_of_output()
     if lost is None:
-        return status
-    done = "the work is done, its output is lost" if status == ExitCode.OK else "output is lost"
-    click.echo(f"{PROGRAM}: standard output: {lost}: {done}", err=True)
-    return status or ExitCode.OUTPUT_LOST
+        return exit_code
+    done = "the work is done, its output is lost" if exit_code == ExitCode.OK else "output is lost"
+    print_error(f"standard output: {lost}: {done}")
+    return exit_code or ExitCode.OUTPUT_LOST
 
 
-def fail(message: str, exit_code: int, status: str = "error") -> int:
-    """Print an error as one line, and as an object where `--json` was asked for and has not come; return the exit code."""
-    if "--json" in sys.argv and not _has_answered():
-        print(json.dumps({"schema_version": 1, "status": status, "error": message}))  # noqa: T201  # the answer itself
-    click.echo(f"{PROGRAM}: {message}", err=True)
-    return exit_code
-
-
-def _has_answered() -> bool:
+def _fail(error: MnistTfxError | Interrupted) -> int:
+    """Print what stopped a command, as an answer too if `--json` was given and none has come; return the exit code."""
+    answer = Answer(error=error)
     standard_streams.flush()
-    return standard_streams.OUTPUT.written
+    if "--json" in sys.argv and not standard_streams.OUTPUT.written:
+        print_answer(answer)
+    print_error(error)
+    return answer.exit_code
 
 
 def leave(error: Interrupted) -> NoReturn:
-    """End the process at once, in the middle of a command's import: nothing is open yet."""
-    fail(str(error), error.exit_code, "interrupted")
+    """End the process at once, in the middle of an import: nothing is open any more, or yet."""
+    exit_code = _fail(error)
     standard_streams.flush()
-    os._exit(error.exit_code)
+    os._exit(exit_code)

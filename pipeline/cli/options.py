@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from components.errors import printable
 from components.settings import MOST_SEED, Strategy
 from components.training.device import AUTO, Device
+from pipeline.cli.output import say
 from pipeline.cli.parameters import (
     AnyRoot,
     Checked,
@@ -26,7 +25,6 @@ from pipeline.cli.parameters import (
 from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 from pipeline.config.beam import HELP, describe
 from pipeline.config.beam_engines import DIRECT, ENGINES
-from pipeline.stages import AUTOENCODER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -161,28 +159,3 @@ def warn_of_foreign(root: Path) -> None:
     for entry in ServingDirectory.of(RunPaths(root.absolute())).foreign:
         if entry.preferred:
             say(f"warning: {entry}")
-
-
-def say(message: str) -> None:
-    """Tells the user something that is no part of the answer, such as what is being waited for."""
-    click.echo(printable(message), err=True)
-
-
-def figure(value: float | None) -> str:
-    """Returns a metric to four places; records hold null for what is no finite number."""
-    return "not a number" if value is None else f"{value:.4f}"
-
-
-def figures(metrics: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the metrics of the test split in one line; without an autoencoder there is none of reconstructions."""
-    names = ["accuracy", "loss"]
-    reconstructs = any(node["id"] == AUTOENCODER for node in nodes)
-    shown = [*names, "reconstruction_mse"] if reconstructs else names
-    return "   ".join(
-        [f"{name} {figure(metrics[name])}" for name in shown] + ([] if reconstructs else ["no autoencoder"])
-    )
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """Prints a command's answer as JSON, with the schema's version first."""
-    click.echo(json.dumps({"schema_version": 1, **value}, indent=2))

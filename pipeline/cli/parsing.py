@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +12,16 @@ from typing import Any, Final, TypeVar
 import click
 from click.core import UNSET, iter_params_for_processing  # type: ignore[attr-defined]  # the mark of what is not given
 
-from components.errors import EMPTY, BadInput, Problems, printable
+from components.errors import EMPTY, BadInput, MnistTfxError, Problems, printable
 from components.suggestions import closest, did_you_mean
 
 Check = Callable[[Mapping[str, Any]], None]
 """Checks several parameters together; those that are wrong themselves or were not given are None. Raises `BadInput`."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+COMMAND: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("command", default=None)
+"""What is being run, such as `lineage audit`; a group's name until its command is known, None before that."""
 
 _CHECKS: Final = "__checks__"
 
@@ -39,11 +43,17 @@ def checked_by(*checks: Check) -> Callable[[Function], Function]:
     return add
 
 
+def set_command(path: str) -> None:
+    """Remember the command of a context's path, which begins with the program's name."""
+    COMMAND.set(path.partition(" ")[2] or None)
+
+
 class Command(click.Command):
     """A command that raises all problems of its parameters together, before it does any work."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Checks every parameter, and the command's checks of several; then parses as click does."""
+        """Check every parameter, and the command's checks of several; then parse as click does."""
+        set_command(ctx.command_path)
         if not ctx.resilient_parsing:
             problems = Problems()
             known = self._without_unknown_options(ctx, args, problems)
@@ -124,6 +134,11 @@ class Group(click.Group):
 
     command_class = Command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does."""
+        set_command(ctx.command_path)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -141,7 +156,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _wrong_values(ctx: click.Context, parameter: click.Parameter, given: Any) -> list[BadInput]:
+def _wrong_values(ctx: click.Context, parameter: click.Parameter, given: Any) -> list[MnistTfxError]:
     """Return what is wrong with each of several values of one parameter; click itself stops at the first."""
     if not isinstance(given, (list, tuple)) or parameter.multiple == (parameter.nargs != 1):
         return []

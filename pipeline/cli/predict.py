@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from components.errors import BadInput, ExitCode, Refused, printable
+from components.errors import BadInput, MnistTfxError, Refused, printable
 from pipeline.cli import options, progress
+from pipeline.cli.output import Answer, figure, print_answer, print_error, say
 from pipeline.cli.parameters import InputPath, OneOf, OutputFile, Version
 from pipeline.cli.parsing import checked_by
 from pipeline.root.paths import require_no_pattern
@@ -89,7 +90,7 @@ def predict(  # noqa: PLR0913  # one argument to each option
     if version is None:
         options.warn_of_foreign(root)
     with progress.bars(MANY) as show:
-        found = ask(asked, options.say, show)
+        found = ask(asked, say, show)
     if sheet is not None:
         sheets.write(sheet, found)
     return _told(found, sheet, as_json=as_json)
@@ -97,19 +98,19 @@ def predict(  # noqa: PLR0913  # one argument to each option
 
 def _told(found: Predictions, sheet: Path | None, *, as_json: bool) -> int:
     """Prints what was found, what was not on standard error, and returns the exit code."""
-    unreadable = [str(BadInput(one.why, where=one.path)) for one in found.unreadable]
-    problems = [*unreadable, *([found.refusal] if found.refusal is not None else [])]
-    code = BadInput.exit_code if unreadable else Refused.exit_code if problems else ExitCode.OK
+    problems: list[MnistTfxError] = [BadInput(one.why, where=one.path) for one in found.unreadable]
+    if found.refusal is not None:
+        problems.append(Refused(found.refusal))
+    # The worse of the two kinds decides how it ends.
+    error = type(problems[0]).of_several(problems) if problems else None
+    answer = Answer(data={**found.to_dict(), "sheet": None if sheet is None else str(sheet)}, error=error)
     if as_json:
-        status = {ExitCode.OK: "ok", ExitCode.REFUSED: "refused"}.get(code, "error")
-        place = None if sheet is None else str(sheet)
-        error = "; ".join(problems) or None
-        options.print_json({"status": status, "error": error, **found.to_dict(), "sheet": place})
+        print_answer(answer)
     else:
         _print(found, sheet)
     for problem in problems:
-        options.say(f"mnist-tfx: {problem}")
-    return code
+        print_error(problem)
+    return answer.exit_code
 
 
 def _print(found: Predictions, sheet: Path | None) -> None:
@@ -157,7 +158,7 @@ def _figures(one: Prediction) -> tuple[str, ...]:
     if one.answer is None:
         return ()
     answer = one.answer
-    figures = options.figure(answer.probability), str(answer.second), options.figure(answer.second_probability)
+    figures = figure(answer.probability), str(answer.second), figure(answer.second_probability)
     return *figures, ", ".join(one.doubts)
 
 

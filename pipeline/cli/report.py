@@ -11,6 +11,7 @@ import click
 
 from components.errors import BadInput
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import OutputFile, Text
 from pipeline.cli.parsing import checked_by
 from pipeline.provenance import runs
@@ -58,10 +59,10 @@ def report(  # noqa: PLR0913  # one argument to each option
     if open_:
         webbrowser.open(Path(answer["path"]).absolute().as_uri())
     if as_json:
-        options.print_json({"status": "ok", "error": None, **answer})
+        print_answer(Answer(data=answer))
         return
     if answer["unanswered"]:
-        options.say(f"warning: without what the models answer: {answer['unanswered']}")
+        say(f"warning: without what the models answer: {answer['unanswered']}")
     click.echo(answer["path"])
 
 

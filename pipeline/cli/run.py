@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import yaml
@@ -14,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import ExitCode, MnistTfxError
+from components.errors import ExitCode
 from components.settings import Export
 from pipeline.cli import options
+from pipeline.cli.main import leave
+from pipeline.cli.output import Answer, print_answer, print_error, print_line, print_results, print_time, say
 from pipeline.cli.parameters import (
     Checked,
     Data,
@@ -30,12 +31,10 @@ from pipeline.cli.parameters import (
 )
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import checked_by
-from pipeline.cli.results_text import print_line, print_results, print_time
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, check
-from pipeline.process import standard_streams
 from pipeline.process.output import own_console
-from pipeline.process.signals import PROCESS, Interrupted
+from pipeline.process.signals import PROCESS
 from pipeline.runner.progress import STYLES, RunView
 from pipeline.stages import STAGES
 
@@ -167,31 +166,15 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
 
-    def leave(error: Interrupted) -> NoReturn:
-        code = _not_run(error, as_json=as_json)
-        standard_streams.flush()
-        os._exit(code)
-
-    try:
-        if dry_run:
-            _print_plan(local.plan(asked, reuse, options.say, leave=leave), console, as_json=as_json)
-            return ExitCode.OK
-        key = None if sign_key is None else _private_key(sign_key)
-        finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
-    except (MnistTfxError, Interrupted) as err:
-        return _not_run(PROCESS.arrived or err, as_json=as_json)
+    if dry_run:
+        _print_plan(local.plan(asked, reuse, say, leave=leave), console, as_json=as_json)
+        return ExitCode.OK
+    key = None if sign_key is None else _private_key(sign_key)
+    finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
+    answer = Answer(data=finished.to_dict(), error=finished.outcome.error)
     with PROCESS.held_back():
-        _print_end(finished, console, as_json=as_json)
-    return finished.outcome.exit_code
-
-
-def _not_run(error: MnistTfxError | Interrupted, *, as_json: bool) -> int:
-    from pipeline.runner import local
-
-    if as_json:
-        options.print_json(local.not_run(error))
-    click.echo(f"mnist-tfx: {error}", err=True)
-    return error.exit_code
+        _print_end(finished, answer, console, as_json=as_json)
+    return answer.exit_code
 
 
 def _private_key(path: Path) -> PrivateKey:
@@ -202,28 +185,28 @@ def _private_key(path: Path) -> PrivateKey:
 
 
 def _print_plan(plan: DryRun, console: Console, *, as_json: bool) -> None:
-    answer = plan.to_dict()
+    data = plan.to_dict()
     if as_json:
-        options.print_json(answer)
+        print_answer(Answer(data=data))
         return
-    console.print(Text(yaml.safe_dump(answer["settings"], sort_keys=False)))
+    console.print(Text(yaml.safe_dump(data["settings"], sort_keys=False)))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("node", "would be", "why"):
         table.add_column(heading)
-    for node in answer["nodes"]:
+    for node in data["nodes"]:
         shown = "cached" if node["state"] == "cached" else "executed"
         table.add_row(node["id"], Text(shown, STYLES[shown]), Text(node["why"], "dim"))
     console.print(table)
 
 
-def _print_end(finished: local.Finished, console: Console, *, as_json: bool) -> None:
-    answer = finished.to_dict()
+def _print_end(finished: local.Finished, answer: Answer, console: Console, *, as_json: bool) -> None:
     if as_json:
-        options.print_json(answer)
+        print_answer(answer)
     elif finished.nothing_to_do is not None:
         print_line(console, finished.nothing_to_do)
     else:
-        print_results(answer, finished.root, console)
-        print_time(answer, console)
-    if answer["error"] is not None:
-        click.echo(f"mnist-tfx: {answer['error']}", err=True)
+        data = finished.to_dict()
+        print_results(data, finished.root, console)
+        print_time(data, console)
+    if answer.error is not None:
+        print_error(answer.error)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli import options
+from pipeline.cli.output import Answer, figure, print_answer
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import Group
 from pipeline.provenance import runs as run_records
@@ -40,14 +41,14 @@ def list_(root: Path, as_json: bool) -> None:
     """
     found = run_records.runs(root)
     if as_json:
-        options.print_json({"status": "ok", "runs": [run.to_dict() for run in found]})
+        print_answer(Answer(data={"runs": [run.to_dict() for run in found]}))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("run", "status", "accuracy", "version", "executed"):
         table.add_column(heading)
     for run in found:
         executed = sum(node.state == "executed" for node in run.nodes)
-        accuracy = "" if run.metrics is None else options.figure(run.metrics["accuracy"])
+        accuracy = "" if run.metrics is None else figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
         table.add_row(run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
     Console(markup=False, highlight=False).print(table)
@@ -66,7 +67,7 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     """
     run = run_records.find(root, run_id)
     if as_json:
-        options.print_json({"status": "ok", "run": run.to_dict()})
+        print_answer(Answer(data={"run": run.to_dict()}))
         return
     console = Console(markup=False, highlight=False)
     console.print(Text(f"run {run.run_id} of {run.recipe}: {run.status}", "bold"))
@@ -74,7 +75,7 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     for source in run.sources:
         console.print(Text(f"data      {source.name}  sha256 {source.payload_digest}"))
     if run.metrics is not None:
-        accuracy = options.figure(run.metrics["accuracy"])
+        accuracy = figure(run.metrics["accuracy"])
         console.print(Text(f"test      accuracy {accuracy}   baseline {run.baseline}"))
     if run.version is not None:
         console.print(Text(f"served    version {run.version} at {run.serving_path}"))

@@ -12,6 +12,7 @@ from components.ingest import discovery
 from components.schema_files import schema_file
 from components.settings import DataSettings
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Text
 from pipeline.cli.parsing import Group
 
@@ -72,7 +73,7 @@ def propose(  # noqa: PLR0913  # one argument to each option
     settings = DataSettings(shape=found, pixel_max=pixel_max, label_count=labels, label=label)
     draft = schema_review.propose(schema_review.read_sources(files, settings), settings, to)
     if as_json:
-        options.print_json({"status": "ok", "draft": str(draft), "says": schema_review.describe(draft)})
+        print_answer(Answer(data={"draft": str(draft), "says": schema_review.describe(draft)}))
         return
     for sentence in schema_review.describe(draft):
         click.echo(sentence)
@@ -94,7 +95,7 @@ def diff(draft: Path, folder: Path | None, as_json: bool) -> None:
 
     changes = schema_review.diff(draft, _in_force(draft, folder or MINE))
     if as_json:
-        options.print_json({"status": "ok", "changes": changes})
+        print_answer(Answer(data={"changes": changes}))
         return
     for change in changes or ["no change"]:
         click.echo(change)
@@ -115,7 +116,7 @@ def approve(draft: Path, folder: Path, as_json: bool) -> None:
 
     digest = schema_review.approve(draft, folder)
     if as_json:
-        options.print_json({"status": "ok", "digest": digest, "folder": str(folder)})
+        print_answer(Answer(data={"digest": digest, "folder": str(folder)}))
         return
     click.echo(f"approved {draft.stem} in {folder}, sha256 {digest}")
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from components.errors import BadInput, EnvironmentProblem, printable
 from components.serving import ServedVersion
 from pipeline.cli import options
+from pipeline.cli.output import Answer, parts, print_answer, say
 from pipeline.cli.parameters import Integer, Version
 from pipeline.cli.parsing import Group
 from pipeline.maintenance import prune as pruning
@@ -53,17 +54,15 @@ def list_(root: Path, as_json: bool) -> None:
     if (problem := link_in_its_place(paths)) is not None:
         # The answer to what is there, and no failure; whatever works on the directory refuses it.
         if as_json:
-            options.print_json(
-                {"status": "ok", "versions": [], "foreign": [], "missing": [], "link": problem.to_dict()}
-            )
+            print_answer(Answer(data={"versions": [], "foreign": [], "missing": [], "link": parts(problem)}))
         else:
-            options.say(f"warning: {problem}")
+            say(f"warning: {problem}")
         return
     directory = ServingDirectory.of(paths)
     found = [_fields(directory, version) for version in directory.ours]
     if as_json:
-        answer = {"versions": found, "foreign": as_dicts(directory.foreign), "missing": directory.missing, "link": None}
-        options.print_json({"status": "ok", **answer})
+        shown = {"versions": found, "foreign": as_dicts(directory.foreign), "missing": directory.missing, "link": None}
+        print_answer(Answer(data=shown))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("version", "pushed (UTC)", "digest", "provenance", "path"):
@@ -76,11 +75,11 @@ def list_(root: Path, as_json: bool) -> None:
     # Paths are for copying: where the terminal is too narrow, it breaks the line, and nothing is cut off.
     Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
     for entry in directory.foreign:
-        options.say(f"warning: {entry}")
+        say(f"warning: {entry}")
     if directory.missing:
         there = "is not there" if len(directory.missing) == 1 else "are not there"
         gone = f"{named_versions(directory.missing)} pushed and not pruned, and {there}"
-        options.say(f"warning: {gone}: put back from a copy what is still needed")
+        say(f"warning: {gone}: put back from a copy what is still needed")
 
 
 @serving.command()
@@ -94,9 +93,9 @@ def rollback(version: int, root: Path, as_json: bool) -> None:
     Example:
       mnist-tfx serving rollback 3 --root runs/mnist
     """
-    done = rolling_back.rollback(root.absolute(), version, options.say)
+    done = rolling_back.rollback(root.absolute(), version, say)
     if as_json:
-        options.print_json({"status": "ok", "error": None, **dataclasses.asdict(done)})
+        print_answer(Answer(data=dataclasses.asdict(done)))
         return
     click.echo(
         f"version {done.version} serves what version {done.restored} served, not {done.rolled_back_from} any more"
@@ -121,15 +120,15 @@ def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
     done = pruning.prune(root.absolute(), keep, dry_run=dry_run)
     freed = sum(one.bytes for one in done.pruned)
     if as_json:
-        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed}
-        options.print_json({**answer, "pruned": as_dicts(done.pruned), "kept": done.kept, "left": done.left})
+        removed = {"pruned": as_dicts(done.pruned), "kept": done.kept, "left": done.left}
+        print_answer(Answer(data={"dry_run": dry_run, "bytes": freed, **removed}))
         return
     for one in done.pruned:
         click.echo(f"{one.path}: {one.bytes} bytes {'would be removed' if dry_run else 'removed'}")
     if not done.pruned:
         click.echo("nothing to remove")
     for line in done.left:
-        options.say(f"warning: left as it is: {line}")
+        say(f"warning: left as it is: {line}")
 
 
 def _fields(directory: ServingDirectory, version: ServedVersion) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from components.errors import BadInput, Problems
+from components.errors import BadInput, MnistTfxError, Problems
 from components.settings import Settings
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, parse_yaml, read_yaml
@@ -106,7 +106,7 @@ def load_recipe(
     return _validate(values, path)
 
 
-def _wrong(values: dict[str, Any], path: Path) -> list[BadInput]:
+def _wrong(values: dict[str, Any], path: Path) -> list[MnistTfxError]:
     problems = Problems()
     with problems.noted():
         _validate(values, path)

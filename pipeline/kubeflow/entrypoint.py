@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--executor_class_path", help="import path of the executor's class")
     parser.add_argument("--json_serialized_invocation_args", required=True, help="KFP's ExecutorInput")
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}", help="the component's inputs")
-    parser.add_argument("--root", help="URI of the pipeline root; named so that it is in KFP's cache key")
+    parser.add_argument("--pipeline-root", help="URI of the pipeline root; named so that it is in KFP's cache key")
     parser.add_argument("--serving", help="where the serving volume is mounted")
     parser.add_argument("--sign-key", help="private key to sign the served provenance with")
     return parser

@@ -18,7 +18,6 @@ from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
 
-SCHEMA_VERSION: Final = 1
 UNKNOWN: Final = "unknown"
 
 
@@ -59,8 +58,7 @@ class ServedLineage:
         drawn = self.graph.to_dict()
         states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
         nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
-        done = {"schema_version": SCHEMA_VERSION, "status": "ok", "error": None}
-        return {**done, **fields, "nodes": nodes, "edges": drawn["edges"]}
+        return {**fields, "nodes": nodes, "edges": drawn["edges"]}
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> ServedLineage:

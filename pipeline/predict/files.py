@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from components.errors import BadInput, EnvironmentProblem, Problems
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Problems
 from pipeline.predict.photograph import is_image, require_image
 
 DIGITS: Final = "0123456789"
@@ -76,7 +76,7 @@ def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tu
     return _labelled(sources) if labelled else sources, ignored
 
 
-def reason(err: BadInput) -> str:
+def reason(err: MnistTfxError) -> str:
     """Returns an error without the file's name."""
     return err.what if err.got is None else f"{err.what}: {err.got}"
 

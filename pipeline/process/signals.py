@@ -33,9 +33,11 @@ Leave = Callable[["Interrupted"], NoReturn]
 class Interrupted(Exception):
     """Somebody wants the command to end; an Exception, since TFX's Launcher settles an execution only for those."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
+    def __init__(self, number: int, hint: str | None = None) -> None:
+        self.signal = signal.Signals(number).name
+        super().__init__(f"interrupted by {self.signal}")
         self.number = number
+        self.hint = hint
         self.exit_code = 128 + number
 
 

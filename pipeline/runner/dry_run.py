@@ -27,12 +27,12 @@ class DryRun:
     nodes: dict[str, Planned]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the answer of `run --dry-run --json`, without its schema version."""
+        """Return the data of the answer of `run --dry-run`."""
         nodes = [
             {"id": node, "state": "cached" if planned.reuse else "execute", "why": planned.forecast}
             for node, planned in self.nodes.items()
         ]
-        return {"status": "ok", "error": None, "settings": self.settings, "nodes": nodes}
+        return {"settings": self.settings, "nodes": nodes}
 
 
 def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:

@@ -75,13 +75,10 @@ class Finished:
     report: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the answer of `run --json`, without its schema version."""
+        """Return the data of the answer of `run`."""
         record = self.outcome.record.to_dict()
         metrics = record["metrics"] or {}
-        error = self.outcome.error
         return {
-            "status": record["status"],
-            "error": None if error is None else str(error),
             "nothing_to_do": self.nothing_to_do,
             "run_id": record["run_id"] or None,
             "recipe": record["recipe"],
@@ -110,30 +107,6 @@ class Finished:
         return [
             str(self.root / run.path / name) for run in runs for name in sorted(run.files) if name.startswith(EXPORTS)
         ]
-
-
-def not_run(error: MnistTfxError | Interrupted) -> dict[str, Any]:
-    """Returns the answer of `run --json` where nothing could be started: every field, and why."""
-    return {
-        "status": "interrupted" if isinstance(error, Interrupted) else "failed",
-        "error": str(error),
-        "nothing_to_do": None,
-        "run_id": None,
-        "recipe": None,
-        "payload_digests": {},
-        "rows_digest": None,
-        "nodes": [],
-        "metrics": dict.fromkeys(("accuracy", "loss", "reconstruction_mse", "per_class")),
-        "blessed": None,
-        "baseline": None,
-        "version": None,
-        "serving_path": None,
-        "exports": [],
-        "report": None,
-        "import_s": 0.0,
-        "train_s": 0.0,
-        "total_s": round(process_age(), 3),
-    }
 
 
 def run(  # noqa: PLR0913  # one argument to each side of a run

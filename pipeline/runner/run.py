@@ -57,11 +57,6 @@ class Outcome:
     error: MnistTfxError | Interrupted | None
     train_s: float
 
-    @property
-    def exit_code(self) -> int:
-        """0, or that of what stopped it."""
-        return 0 if self.error is None else self.error.exit_code
-
 
 class Run:
     """One run of the local runner."""

@@ -98,7 +98,9 @@ def command(project):
 def root(command, tmp_path_factory):
     """A root in which the copy has run."""
     root = tmp_path_factory.mktemp("root") / "digits"
-    states = {node["id"]: node["state"] for node in json.loads(command("run", "--root", root, "--json"))["nodes"]}
+    states = {
+        node["id"]: node["state"] for node in json.loads(command("run", "--root", root, "--json"))["data"]["nodes"]
+    }
     assert states["RowCount"] == "executed"
     return root
 
@@ -109,7 +111,7 @@ def test_an_added_stage_runs_and_its_output_is_kept(root):
 
 
 def test_an_added_stage_is_cached_the_next_time(command, root):
-    again = json.loads(command("run", "--root", root, "--json"))
+    again = json.loads(command("run", "--root", root, "--json"))["data"]
     assert {node["id"]: node["state"] for node in again["nodes"]}["RowCount"] == "cached"
 
 
@@ -120,7 +122,7 @@ def test_an_added_stage_is_recorded_with_its_own_code(root):
 
 
 def test_an_added_stage_does_not_disturb_the_audit(command, root):
-    (audited,) = json.loads(command("lineage", "audit", "--root", root, "--json"))["audits"]
+    (audited,) = json.loads(command("lineage", "audit", "--root", root, "--json"))["data"]["audits"]
     assert {audited["verdicts"][name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
 
 
@@ -142,9 +144,9 @@ def test_an_added_stage_is_compiled_and_simulated(command, tmp_path):
     compiled = tmp_path / "digits.yaml"
     command(
         "kubeflow", "compile", "--target", "oss", "--image", "registry.example/mnist-tfx:1",
-        "--root", "minio://mlpipeline/digits", "-o", compiled,
+        "--pipeline-root", "minio://mlpipeline/digits", "-o", compiled,
     )  # fmt: skip
     command("kubeflow", "lint", compiled)
-    answer = json.loads(command("kubeflow", "simulate", compiled, "--root", tmp_path / "root", "--json"))
+    answer = json.loads(command("kubeflow", "simulate", compiled, "--root", tmp_path / "root", "--json"))["data"]
     assert {task["id"]: task["state"] for task in answer["nodes"]}["RowCount"] == "executed"
     assert answer["audit"]["verdicts"]["COMPLETENESS"] == "PASS"

@@ -1,13 +1,11 @@
 """Runs on a schedule: a new span is trained on, an old one is left alone, and a changed recipe is no excuse."""
 
-import json
 import shutil
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import mnist_tfx
 
 from components.digest import tree_digest
 from components.ingest import idx, source
@@ -64,9 +62,8 @@ def test_without_a_new_span_nothing_is_done_and_nothing_written(served):
     assert told.err == answer.err == ""
     assert tree_digest(root) == before
     assert answer.json["nothing_to_do"] == told.out.strip()
-    assert (answer.json["status"], answer.json["run_id"], answer.json["version"]) == ("ok", None, 1)
+    assert (answer.status, answer.json["run_id"], answer.json["version"]) == ("ok", None, 1)
     assert set(answer.states().values()) == {"cached"}
-    jsonschema.validate(answer.json, json.loads((PROJECT / "pipeline/cli/json_schemas/run.json").read_text()))
 
 
 def test_fewer_spans_than_asked_for_are_taken_and_it_is_said(served):
@@ -125,4 +122,4 @@ def test_a_newest_span_that_is_incomplete_stops_the_run(own):
     answer = run(where, root, "--json")
     assert answer.code == 2
     assert "span-3: no data files found" in answer.err
-    assert answer.json["status"] == "failed"
+    assert answer.status == "usage"

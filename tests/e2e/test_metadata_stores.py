@@ -11,7 +11,7 @@ import time
 
 import metadata_servers
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, checked, error_text, mnist_tfx
 from metadata_servers import HAS_MARIADB, NO_MARIADB, PASSWORD, PASSWORD_IN_URL
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -149,7 +149,7 @@ def test_a_server_that_does_not_know_the_root_is_not_taken_for_its_store(server,
     elsewhere = server if server.startswith("grpc") else server.replace("/lineage", "/another")
     answer = _run_on(elsewhere, root, digits_folder)
     assert answer.code == 4
-    assert "knows no run of this root" in answer.json["error"]
+    assert "knows no run of this root" in answer.error
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_wrong_password_is_one_line_and_exit_4(digits_folder, tmp_path):
     with metadata_servers.mariadb() as port:
         answer = _run_on(f"mysql://mlmd:hunter2@127.0.0.1:{port}/m", tmp_path / "r", digits_folder)
     assert answer.code == 4
-    assert "the server refused the user" in answer.json["error"]
+    assert "the server refused the user" in answer.error
     assert "hunter2" not in answer.out + answer.err
     assert "Traceback" not in answer.err
 
@@ -169,7 +169,7 @@ def test_a_server_that_is_not_there_is_one_line_and_nothing_is_written(digits_fo
     answer = _run_on(address, tmp_path / "r", digits_folder)
     assert time.monotonic() - started < 60
     assert answer.code == 4
-    assert answer.json["error"].startswith(f"{address}: cannot be reached")
+    assert answer.error.startswith(f"{address}: cannot be reached")
     assert "Traceback" not in answer.err
     assert not (tmp_path / "r").exists()
 
@@ -237,7 +237,7 @@ def test_a_root_whose_runs_wrote_to_another_file_is_audited_against_it(digits_fo
     assert mnist_tfx("lineage", "orphans", "--root", root).code == 0
     unnamed = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert unnamed.code == 4
-    assert f"--metadata {kept}" in unnamed.json["error"]
+    assert f"--metadata {kept}" in unnamed.error
 
 
 def test_a_truncated_store_is_refused_untouched_and_can_be_rebuilt(root, digits_folder):
@@ -246,8 +246,8 @@ def test_a_truncated_store_is_refused_untouched_and_can_be_rebuilt(root, digits_
     store.write_bytes(cut)
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert answer.code == 4
-    assert "was cut off" in answer.json["error"]
-    assert f"mnist-tfx lineage rebuild --root {root}" in answer.json["error"]
+    assert "was cut off" in answer.error
+    assert f"mnist-tfx lineage rebuild --root {root}" in answer.error
     assert store.read_bytes() == cut
     assert mnist_tfx("lineage", "rebuild", "--root", root).code == 0
     again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
@@ -276,7 +276,7 @@ def test_a_lost_ledger_is_never_silently_started_anew(root, digits_folder):
     for _ in range(2):
         answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
         assert answer.code == 4
-        assert "ledger.jsonl: the ledger is missing or empty" in answer.json["error"]
+        assert "ledger.jsonl: the ledger is missing or empty" in answer.error
         assert not (root / "ledger.jsonl").exists()
 
 
@@ -299,7 +299,7 @@ def test_a_locked_store_is_waited_for_with_a_message_and_then_given_up(root, dig
         answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert answer.code == 4
     assert f"metadata.db is locked by process {holder.pid}: waiting for it" in answer.err
-    assert answer.json["error"].startswith(f"{root / 'metadata.db'}: locked by process {holder.pid}")
+    assert answer.error.startswith(f"{root / 'metadata.db'}: locked by process {holder.pid}")
     assert (root / "metadata.db").read_bytes() == before
     assert Ledger.open(root / "ledger.jsonl").unsettled() == ()
     again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
@@ -331,7 +331,7 @@ def test_a_store_locked_while_a_node_works_leaves_no_half_record(root, digits_fo
     with _held(root / "metadata.db"):
         out, err = process.communicate(timeout=200)
     assert process.returncode == 4, err
-    assert "metadata.db: locked by process" in json.loads(out)["error"]
+    assert "metadata.db: locked by process" in error_text(checked(json.loads(out)))
     assert "Traceback" not in err
     chain = read_ledger(root / "ledger.jsonl")
     assert [line.event for line in chain.lines[known:]] == ["intent", "lost", "run"]

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, checked, error_text, mnist_tfx
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
@@ -44,11 +44,11 @@ def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_fol
     inverted = _copy_digits(digits_folder, tmp_path / "inverted", images=lambda pixels: 16 - pixels)
     answer = mnist_tfx("run", "--data", inverted, "--root", served, "--json")
     assert answer.code == 3
-    assert answer.json["status"] == "refused"
+    assert answer.status == "refused"
     assert answer.states()["SchemaGate"] == "failed"
     assert answer.states()["Autoencoder"] == "skipped"
     assert answer.err.count("\n") - answer.err.count("executed") - answer.err.count("cached") <= 8
-    assert "SchemaGate" in answer.json["error"]
+    assert "SchemaGate" in answer.error
     report = json.loads((served / "logs" / f"{answer.json['run_id']}.gate.json").read_text())
     assert not report["passed"]
     assert {"drift", "duplicates", "leaks"} <= {check["rule"] for check in report["checks"]}
@@ -64,7 +64,7 @@ def test_shuffled_labels_stop_at_the_evaluators_floor(served, digits_folder, tmp
     assert answer.code == 3
     assert answer.json["blessed"] is False
     assert answer.states()["Pusher"] == "skipped"
-    assert "accuracy" in answer.json["error"]
+    assert "accuracy" in answer.error
 
 
 def test_unreadable_data_is_one_line_and_exit_2_before_anything_is_written(digits_folder, tmp_path):
@@ -83,14 +83,14 @@ def test_a_root_takes_no_second_pipeline(root, digits_folder):
         "run", "--data", digits_folder, "--root", root, "--set", "name=another", "--recipe", "digits", "--json"
     )
     assert answer.code == 2
-    assert "another pipeline lives in this root" in answer.json["error"]
+    assert "another pipeline lives in this root" in answer.error
 
 
 def test_a_root_below_a_file_is_a_path_that_cannot_be(digits_folder, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", tmp_path / "file" / "root", "--json")
     assert answer.code == 2
-    assert "file is no folder" in answer.json["error"]
+    assert "file is no folder" in answer.error
 
 
 def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, tmp_path):
@@ -111,7 +111,7 @@ def test_a_lost_metadata_store_is_never_silently_started_anew(root, digits_folde
     before = store.read_bytes() if store.exists() else None
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert answer.code == 4
-    assert "metadata.db" in answer.json["error"]
+    assert "metadata.db" in answer.error
     assert (store.read_bytes() if store.exists() else None) == before
 
 
@@ -170,7 +170,7 @@ def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_f
     assert _running(root) == []
     # A quick node may have been published before the signal came: then its intent is committed, otherwise given up.
     assert read_ledger(root / "ledger.jsonl").unsettled() == ()
-    assert mnist_tfx("lineage", "orphans", "--root", root, "--json").json["status"] in ("ok", "findings")
+    assert mnist_tfx("lineage", "orphans", "--root", root, "--json").status in ("ok", "findings")
 
 
 @pytest.mark.slow
@@ -188,7 +188,7 @@ def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root,
     assert killed, "the Trainer has a process of its own"
     out, err = process.communicate(timeout=120)
     assert process.returncode == 4
-    assert "its process was killed by SIGKILL" in json.loads(out)["error"]
+    assert "its process was killed by SIGKILL" in error_text(checked(json.loads(out)))
     assert "Traceback" not in err
     again = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert again.code == 0, again.err
@@ -202,7 +202,7 @@ def test_an_interrupted_run_leaves_nothing_running_and_no_lock(root, digits_fold
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert json.loads(out)["status"] == "interrupted"
+    assert checked(json.loads(out))["status"] == "interrupted"
     assert _running(root) == []
     assert mnist_tfx("run", "--data", digits_folder, "--root", root, "--json").code == 0
 
@@ -230,7 +230,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(digits_f
     try:
         full = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")
         assert full.code == 4
-        assert "no space left" in full.json["error"]
+        assert "no space left" in full.error
         assert not list((disk / "root").glob("serving/[0-9]*"))
         subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
         again = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")

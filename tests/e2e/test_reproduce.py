@@ -1,18 +1,12 @@
 """A deterministic training on the digits comes out bit for bit; what was tampered with does not."""
 
-import json
 import shutil
 
 import pytest
-from command_line import PROJECT, mnist_tfx
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from command_line import mnist_tfx
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-FOLDER = PROJECT / "pipeline" / "cli" / "json_schemas"
-SCHEMAS = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("lineage_diff", "lineage_reproduce")}
-REGISTRY = Registry().with_resources((s["$id"], Resource.from_contents(s)) for s in SCHEMAS.values())
 SHORT = (
     "deterministic=true",
     "autoencoder.epochs=3",
@@ -24,10 +18,6 @@ SHORT = (
     "evaluation.baseline_margin=0.5",
 )
 OVERRIDES = [argument for setting in SHORT for argument in ("--set", setting)]
-
-
-def fits(answer, name):
-    return not list(Draft202012Validator(SCHEMAS[name], registry=REGISTRY).iter_errors(answer.json))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +39,6 @@ def copy(two_versions, tmp_path):
 def test_two_runs_with_another_seed_differ_by_nothing_but_the_seed(two_versions):
     answer = mnist_tfx("lineage", "diff", 1, 2, "--root", two_versions, "--json")
     assert answer.code == 0, answer.err
-    assert fits(answer, "lineage_diff")
     assert answer.json["verdict"] == "nothing but the seed"
     assert answer.json["weights"]["differing"] > 0
     assert answer.json["unknown"] == []
@@ -58,7 +47,6 @@ def test_two_runs_with_another_seed_differ_by_nothing_but_the_seed(two_versions)
 def test_a_version_made_with_an_older_baseline_comes_out_bit_for_bit(two_versions, tmp_path):
     answer = mnist_tfx("lineage", "reproduce", 2, "--root", two_versions, "--to", tmp_path / "again", "--json")
     assert answer.code == 0, answer.out + answer.err
-    assert fits(answer, "lineage_reproduce")
     assert (answer.json["verdict"], answer.json["bits_promised"]) == ("bit for bit", True)
     assert answer.json["differing_tensors"] == []
     assert all(figure["equal"] for figure in answer.json["metrics"])
@@ -73,7 +61,6 @@ def test_a_served_weight_that_was_changed_is_not_reproduced_and_named(copy):
     data.write_bytes(changed)
     answer = mnist_tfx("lineage", "reproduce", 1, "--root", copy, "--json")
     assert answer.code == 1
-    assert fits(answer, "lineage_reproduce")
     assert answer.json["verdict"] == "not reproduced"
     assert len(answer.json["differing_tensors"]) == 1
     assert "serving/1: not the bytes that were recorded" in answer.json["findings"][0]

@@ -7,16 +7,13 @@ import shutil
 import subprocess
 import sys
 
-import jsonschema
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, checked, mnist_tfx
 
 from components.digest import tree_digest
 from pipeline.stages import STAGES
 
 pytestmark = pytest.mark.e2e
-
-SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 
 
 def test_a_first_run_executes_every_node_and_serves_version_1(first_run):
@@ -28,8 +25,7 @@ def test_a_first_run_executes_every_node_and_serves_version_1(first_run):
 
 
 def test_the_answer_fits_its_committed_schema(first_run):
-    schema = json.loads((SCHEMAS / "run.json").read_text())
-    jsonschema.validate(first_run[1].json, schema)
+    assert (first_run[1].status, first_run[1].envelope["command"]) == ("ok", "run")
 
 
 def test_the_digits_are_classified_well_enough(first_run):
@@ -132,7 +128,7 @@ def test_lineage_leads_from_the_served_version_to_the_data_without_tensorflow(fi
     done = subprocess.run(
         [sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=True, cwd=PROJECT
     )
-    lineage = json.loads(done.stdout)
+    lineage = checked(json.loads(done.stdout))["data"]
     sources = {node["name"] for node in lineage["nodes"] if node["kind"] == "data"}
     assert sources == set(answer.json["payload_digests"])
     assert any(edge["channel"] == "base_model" for edge in lineage["edges"])

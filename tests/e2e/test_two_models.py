@@ -32,7 +32,7 @@ def test_a_model_that_is_clearly_worse_than_the_served_one_is_not_served(root, d
     weak = ("--set", "classifier.epochs=1", "--set", "evaluation={accuracy: 0.1, class_accuracy: 0.0}")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, *weak, "--json")
     assert answer.code == 3
-    assert "accuracy less that of version 1" in answer.json["error"]
+    assert "accuracy less that of version 1" in answer.error
     assert [path.name for path in (root / "serving").iterdir() if path.name.isdecimal()] == ["1"]
 
 

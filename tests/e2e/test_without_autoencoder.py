@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import mnist_tfx
 
 from components.serving import PROVENANCE
 from pipeline.lineage.impact import impact_of_picture
@@ -16,7 +15,6 @@ from pipeline.stages import STAGES
 
 pytestmark = pytest.mark.e2e
 
-SCHEMAS = PROJECT / "pipeline" / "cli" / "json_schemas"
 WITHOUT = ("--set", "autoencoder=null", "--set", "evaluation.reconstruction_mse=null")
 QUICK = ("--set", "classifier.epochs=15", "--set", "evaluation.accuracy=0.8", "--set", "evaluation.baseline_margin=0.2")
 NODES = set(STAGES) - {"Autoencoder"}
@@ -35,15 +33,10 @@ def run(root, data, *more):
     return mnist_tfx("run", "--data", data, "--root", root, *QUICK, *more, "--json")
 
 
-def valid(answer, name):
-    jsonschema.validate(answer.json, json.loads((SCHEMAS / name).read_text()))
-    return answer.json
-
-
 def test_eleven_nodes_are_executed_and_a_model_is_served(plain):
     _, answer = plain
     assert set(answer.states()) == NODES
-    assert valid(answer, "run.json")["metrics"]["reconstruction_mse"] is None
+    assert answer.json["metrics"]["reconstruction_mse"] is None
     assert answer.json["version"] == 1
 
 
@@ -88,7 +81,7 @@ def test_exports_are_files_that_the_record_knows_by_digest(plain):
 
 def test_an_audit_passes_and_says_that_there_is_no_autoencoder(plain):
     audited = mnist_tfx("lineage", "audit", "--root", plain[0], "--json")
-    [audit] = valid(audited, "lineage_audit.json")["audits"]
+    [audit] = audited.json["audits"]
     assert (audit["verdicts"]["INTEGRITY"], audit["verdicts"]["COMPLETENESS"]) == ("PASS", "PASS")
     assert audit["autoencoder"] is False
     assert "no autoencoder" in mnist_tfx("lineage", "audit", "--root", plain[0]).out
@@ -131,7 +124,7 @@ def test_a_version_without_an_autoencoder_is_reproduced(digits_folder, tmp_path)
 @pytest.mark.slow
 def test_the_graph_is_compiled_linted_simulated_and_audited_on_kubeflow(tmp_path):
     file, root = tmp_path / "plain.yaml", tmp_path / "root"
-    image = ("--image", "registry.example/mnist-tfx:1", "--root", "minio://mlpipeline/m")
+    image = ("--image", "registry.example/mnist-tfx:1", "--pipeline-root", "minio://mlpipeline/m")
     compiled = mnist_tfx("kubeflow", "compile", "--target", "oss", *image, *WITHOUT, *QUICK, "-o", file)
     assert compiled.code == 0, compiled.err
     assert mnist_tfx("kubeflow", "lint", file).code == 0

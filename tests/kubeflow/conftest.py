@@ -19,7 +19,17 @@ def compiled_file(folder: Path, target: str, *options: object) -> Path:
     """Compiles the digits pipeline through the command line."""
     path = folder / f"digits{SUFFIXES[target]}"
     answer = mnist_tfx(
-        "kubeflow", "compile", "--target", target, "--image", IMAGE, "--root", ROOTS[target], *options, "-o", path
+        "kubeflow",
+        "compile",
+        "--target",
+        target,
+        "--image",
+        IMAGE,
+        "--pipeline-root",
+        ROOTS[target],
+        *options,
+        "-o",
+        path,
     )
     assert answer.code == 0, answer.err
     return path

@@ -15,7 +15,7 @@ from command_line import PROJECT, mnist_tfx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from kubeflow.cluster_command import QUICK, assert_fits, invoke
+from kubeflow.cluster_command import QUICK, invoke
 from kubeflow.cluster_files import run
 from kubeflow.kfp_server import HTML, Fault, KfpServer, serving
 
@@ -275,7 +275,6 @@ def test_a_token_in_the_clear_is_warned_of_without_showing_it(monkeypatch):
     answer = invoke(runs_command, "--host", "http://kfp.example", "--json", env={"MNIST_TFX_KFP_TOKEN": TOKEN})
     assert answer.err.startswith("warning: http://kfp.example: the token is sent in the clear")
     assert TOKEN not in answer.err + answer.out
-    assert_fits(answer.json, "kubeflow_runs")
 
 
 def test_a_look_that_fails_as_well_says_so():
@@ -307,7 +306,6 @@ def test_a_token_comes_from_the_environment_and_is_in_no_output(server):
     assert "credentials are wanted (401)" in answer.err
     assert answer.err.count("\n") == 1
     assert TOKEN not in answer.err + answer.out
-    assert_fits(answer.json, "kubeflow_runs")
 
 
 @pytest.mark.parametrize("verb", ["submit", "schedule", "runs", "audit"])

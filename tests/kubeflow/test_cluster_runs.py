@@ -2,7 +2,7 @@
 
 import kfp_server_api
 import pytest
-from kubeflow.cluster_command import QUICK, assert_fits, invoke
+from kubeflow.cluster_command import QUICK, invoke
 from kubeflow.cluster_files import run
 from kubeflow.kfp_server import Fault
 
@@ -28,7 +28,6 @@ def test_runs_come_newest_first_with_state_duration_and_schedule(server):
     server.add("runs", run("new", minutes=5, recurring_run_id="s-1"))
     server.add("runs", run("newest", minutes=9, recurring_run_id="gone"))
     answer = listed(server, "--json")
-    assert_fits(answer.json, "kubeflow_runs")
     found = answer.json["runs"]
     assert [one["name"] for one in found] == ["newest", "new", "old"]
     assert [one["schedule"] for one in found] == ["gone", "night", None]

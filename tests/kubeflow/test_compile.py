@@ -140,7 +140,7 @@ def test_the_root_is_where_each_target_looks_for_it():
 @TARGETS
 def test_the_root_is_in_every_containers_arguments_and_so_in_kfps_key(target):
     given = ROOTS[target]
-    told = arguments(compiled(target, root=f"{given}/"), "--root")
+    told = arguments(compiled(target, root=f"{given}/"), "--pipeline-root")
     assert set(told.values()) == {given}
 
 
@@ -329,9 +329,12 @@ def test_a_service_account_is_in_the_job_or_in_the_head_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"root": "http://b/k"}, "--root: no bucket that Kubeflow Pipelines can use"),
-        ({"root": "/local"}, "--root: no bucket"),
-        ({"target": "vertex", "root": "minio://b/m"}, "--root: no bucket that Vertex AI can use: wanted gs://"),
+        ({"root": "http://b/k"}, "--pipeline-root: no bucket that Kubeflow Pipelines can use"),
+        ({"root": "/local"}, "--pipeline-root: no bucket"),
+        (
+            {"target": "vertex", "root": "minio://b/m"},
+            "--pipeline-root: no bucket that Vertex AI can use: wanted gs://",
+        ),
         ({"target": "vertex", "data": "s3://b/m", "recipe": "digits"}, "--data: no bucket that Vertex AI can use"),
         ({"target": "vertex", "claim": "a"}, "serving.claim: Vertex AI has no volumes"),
         ({"data": "s3://b/k"}, "--recipe: no recipe for this data"),

@@ -1,39 +1,35 @@
 """`kubeflow compile` as a command: the bytes, suffixes and answers, and what it says beside them."""
 
-import json
-
-import jsonschema
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import mnist_tfx
 from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits
 
 from pipeline.kubeflow.compiler.warnings import doubts
 
-SCHEMA = PROJECT / "pipeline" / "cli" / "json_schemas" / "kubeflow_compile.json"
 TARGETS = pytest.mark.parametrize("target", ROOTS)
 
 
 @TARGETS
 def test_the_command_writes_the_same_bytes_with_lean_imports(target, tmp_path):
     file = tmp_path / ("p.yaml" if target == "oss" else "p.json")
-    asked = ("--target", target, "--image", IMAGE, "--root", ROOTS[target], "-o", file, "--json")
+    asked = ("--target", target, "--image", IMAGE, "--pipeline-root", ROOTS[target], "-o", file, "--json")
     answer = mnist_tfx("kubeflow", "compile", *asked, cwd=tmp_path)
     assert answer.code == 0, answer.err
-    jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
+    assert (answer.status, answer.json["file"]) == ("ok", str(file))
     assert file.read_text() == digits(target).to_text()
     assert list(tmp_path.iterdir()) == [file], "nothing else was written"
 
 
 def test_a_wrong_suffix_is_refused_before_anything_is_compiled(tmp_path):
-    asked = ("--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", tmp_path / "p.json", "--json")
+    asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", tmp_path / "p.json", "--json")
     answer = mnist_tfx("kubeflow", "compile", *asked)
     assert (answer.code, list(tmp_path.iterdir())) == (2, [])
     assert "wanted .yaml or .yml, got .json" in answer.err
-    jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
+    assert (answer.status, answer.json) == ("usage", None)
 
 
 def test_a_training_in_several_processes_is_refused_because_a_task_is_one_pod(tmp_path):
-    asked = ("--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
+    asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
     answer = mnist_tfx("kubeflow", "compile", *asked, "--set", "strategy=multiworker")
     assert (answer.code, list(tmp_path.iterdir())) == (2, [])
     assert "a task is one pod" in answer.err
@@ -41,12 +37,14 @@ def test_a_training_in_several_processes_is_refused_because_a_task_is_one_pod(tm
 
 def test_yml_is_yaml(tmp_path):
     file = tmp_path / "p.yml"
-    answer = mnist_tfx("kubeflow", "compile", "--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", file)
+    answer = mnist_tfx(
+        "kubeflow", "compile", "--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", file
+    )
     assert (answer.code, file.is_file()) == (0, True), answer.err
 
 
 def test_an_engine_whose_workers_are_elsewhere_is_passed_on_with_what_they_need(tmp_path):
-    asked = ("--target", "oss", "--image", IMAGE, "--root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
+    asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
     answer = mnist_tfx("kubeflow", "compile", *asked, "--beam", "flink", "--beam-option", "flink_master=host:8081")
     assert answer.code == 0
     assert "a worker of flink sees nothing of a pod but what both mount: TMPDIR" in answer.err
@@ -60,7 +58,17 @@ def test_what_vertex_leaves_to_others_is_said_once(tmp_path):
     assert volume.startswith("a PipelineJob mounts no volume: unless /serving is mounted")
     assert accelerator.startswith("NVIDIA_B200 is no accelerator that is known here")
     assert list(doubts(digits())) == []
-    asked = ("--target", "vertex", "--image", IMAGE, "--root", ROOTS["vertex"], "-o", tmp_path / "p.json", "--json")
+    asked = (
+        "--target",
+        "vertex",
+        "--image",
+        IMAGE,
+        "--pipeline-root",
+        ROOTS["vertex"],
+        "-o",
+        tmp_path / "p.json",
+        "--json",
+    )
     answer = mnist_tfx("kubeflow", "compile", *asked)
     assert (answer.code, answer.err) == (0, f"warning: {volume}\n")
-    assert answer.json["status"] == "ok"
+    assert answer.status == "ok"

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, checked, mnist_tfx
 from kubeflow.running_pods import pod_of
 
 from kubeflow import cluster_files
@@ -63,7 +63,8 @@ def test_the_id_of_a_run_that_was_started_during_a_signal_is_told(number, server
     code, out, said = signalled(number, server, "POST", "/runs", "submit", file, "--skip-lint", "--json")
     [made] = server.runs
     assert code == 128 + number
-    assert json.loads(out)["run"]["id"] == made.run_id
+    answer = checked(json.loads(out))
+    assert (answer["status"], answer["data"]["run"]["id"]) == ("interrupted", made.run_id)
     assert said == [interrupted(number)]
 
 
@@ -73,7 +74,7 @@ def test_a_run_that_was_started_during_a_signal_is_not_waited_for(number, server
     [made] = server.runs
     assert code == 128 + number
     assert made.run_id in out
-    assert said == ["no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it"]
+    assert said == [f"interrupted by {number.name}: the run goes on, and `mnist-tfx kubeflow runs` shows it"]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -91,7 +92,7 @@ def test_a_schedule_that_is_replaced_during_a_signal_has_replaced_the_old_one(nu
     code, out, said = signalled(number, server, "POST", "/recurringruns", *command)
     [new] = server.schedules
     assert (code, said) == (128 + number, [interrupted(number)])
-    answer = json.loads(out)
+    answer = checked(json.loads(out))["data"]
     assert [one["id"] for one in answer["schedules"]] == [new.recurring_run_id]
     assert [one["id"] for one in answer["replaced"]] == [old.recurring_run_id]
 
@@ -130,7 +131,7 @@ def push_signalled(number, root, file, victim):
 @pytest.mark.parametrize("victim", ["pod", "simulate"])
 def test_a_push_that_is_interrupted_in_its_pod_is_delivered_with_its_record(victim, number, lost, compiled):
     code, out, _ = push_signalled(number, lost, compiled["oss"], victim)
-    answer = json.loads(out)
+    answer = checked(json.loads(out))["data"]
     # 1: the audit misses version 1, and a clean checkout.
     assert (code, answer["version"]) == (1 if victim == "pod" else 128 + number, 2)
     assert [one.name for one in (lost / "serving").glob("[0-9]*")] == ["2"]

@@ -1,10 +1,7 @@
 """Lint: each rule on a compiled file that was broken on purpose, and the failures of TFX's own compiler's output."""
 
-import json
-
-import jsonschema
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import mnist_tfx
 from kubeflow.broken_files import (
     BROKEN,
     component,
@@ -21,8 +18,6 @@ from kubeflow.compiled_files import IMAGE, broken, compiled, digits, from_bucket
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.document import Document, read, write
 from pipeline.kubeflow.lint.check import RULES, lint
-
-SCHEMA = PROJECT / "pipeline" / "cli" / "json_schemas" / "kubeflow_lint.json"
 
 
 def rules(document, target=None, level="error"):
@@ -273,14 +268,13 @@ def files(tmp_path):
         (["good.yaml", "--target", "vertex"], 1, "findings"),
         (["job.yaml"], 1, "findings"),
         (["job.yaml", "--target", "vertex"], 0, "ok"),
-        (["none.yaml"], 2, "error"),
-        (["missing.yaml"], 2, "error"),
+        (["none.yaml"], 2, "usage"),
+        (["missing.yaml"], 2, "usage"),
     ],
 )
 def test_the_command_says_by_its_exit_code_what_it_found(files, arguments, code, status):
     answer = mnist_tfx("kubeflow", "lint", files / arguments[0], *arguments[1:], "--json")
-    assert (answer.code, answer.json["status"]) == (code, status)
-    jsonschema.validate(answer.json, json.loads(SCHEMA.read_text()))
+    assert (answer.code, answer.status) == (code, status)
 
 
 def test_findings_are_printed_one_to_a_line(files):

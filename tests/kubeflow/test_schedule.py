@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from kubeflow.cluster_command import assert_fits, invoke
+from kubeflow.cluster_command import invoke
 from kubeflow.cluster_files import compiled
 from kubeflow.kfp_server import Fault, KfpServer
 
@@ -32,7 +32,6 @@ def created(server: KfpServer, file: Path, *arguments: object):
 def test_a_schedule_runs_the_file_every_night_without_catching_up(server, file):
     answer = created(server, file, *NIGHTLY, "--param", "source=/data/[[ScheduledTime.20060102]]")
     assert answer.code == 0
-    assert_fits(answer.json, "kubeflow_schedule")
     (made,) = server.schedules
     assert (made.display_name, made.trigger.cron_schedule.cron) == ("digits", "0 0 2 * * *")
     assert (made.no_catchup, made.max_concurrency, made.status) == (True, "1", "ENABLED")
@@ -156,7 +155,6 @@ def test_a_schedule_is_replaced_after_the_new_one_is_there(server, file):
     assert [one.trigger.periodic_schedule.interval_second for one in server.schedules] == ["3600"]
     changes = [(method, path.rpartition("recurringruns")[2]) for method, path in server.asked if method != "GET"]
     assert changes[-3:] == [("POST", ""), ("POST", f"/{old}:disable"), ("DELETE", f"/{old}")]
-    assert_fits(answer.json, "kubeflow_schedule")
 
 
 def test_a_replacement_that_cannot_be_made_leaves_the_old_one(server, file):
@@ -207,7 +205,6 @@ def test_schedules_are_listed_and_deleted_by_name(server, file):
     created(server, file, "--every", "6h", "--name", "often")
     listed = scheduled(server, "--list")
     assert [one["name"] for one in listed.json["schedules"]] == ["digits", "often"]
-    assert_fits(listed.json, "kubeflow_schedule")
     deleted = scheduled(server, "--delete", "often", "--experiment", "digits")
     assert [one["name"] for one in deleted.json["schedules"]] == ["often"]
     assert [one.display_name for one in server.schedules] == ["digits"]

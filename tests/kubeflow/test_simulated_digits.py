@@ -48,7 +48,7 @@ def test_a_simulated_run_serves_a_version_whose_audit_passes_from_its_records_al
     first_simulation: tuple[Path, Answer],
 ) -> None:
     root, answer = first_simulation
-    assert answer.json["error"] is None, answer.err
+    assert answer.error is None, answer.err
     assert answer.json["version"] == 1
     assert {answer.json["audit"]["verdicts"][name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
     assert findings(root) == []
@@ -243,7 +243,7 @@ def test_a_pod_refuses_what_was_changed_in_the_bucket_since_it_was_recorded(
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", simulated, "--json")
     assert again.code in (3, 4), again.out
-    assert "changed" in again.json["error"]
+    assert "changed" in again.error
     assert [child.name for child in (simulated / "serving").iterdir() if child.name.isdecimal()] == ["1"]
 
 
@@ -251,7 +251,7 @@ def test_a_vertex_file_ends_with_the_same_version_as_an_open_source_one(
     tmp_path: Path, compiled: dict[str, Path], first_simulation: tuple[Path, Answer]
 ) -> None:
     answer = mnist_tfx("kubeflow", "simulate", compiled["vertex"], "--root", tmp_path / "v", "--json")
-    assert answer.json["error"] is None, answer.err
+    assert answer.error is None, answer.err
     assert findings(tmp_path / "v") == []
     oss = first_simulation[1].json
     assert answer.json["metrics"]["accuracy"] == pytest.approx(oss["metrics"]["accuracy"], abs=0.002)
@@ -295,7 +295,7 @@ def test_a_file_that_is_replaced_under_the_same_name_is_ingested_again(tmp_path:
     for change in (lambda: None, lambda: None, lambda: swap_two_labels(data)):
         change()
         answer = mnist_tfx(*simulate, "--json")
-        assert answer.json["error"] is None, answer.err
+        assert answer.error is None, answer.err
         states.append(answer.states()["ExampleGen"])
     assert states == ["executed", "cached", "executed"]
 
@@ -335,7 +335,7 @@ def test_an_image_with_other_code_than_was_compiled_is_refused(tmp_path: Path, c
     other.write_text(part.read_text().replace(digest["runtimeValue"]["constant"], "0" * 64))
     answer = mnist_tfx("kubeflow", "simulate", other, "--root", tmp_path / "root", "--json")
     assert answer.code == 3
-    assert "the image holds other code than the pipeline was compiled from" in answer.json["error"]
+    assert "the image holds other code than the pipeline was compiled from" in answer.error
 
 
 def test_a_candidate_that_is_not_blessed_is_refused_by_the_pusher_and_its_evaluation_is_kept(
@@ -343,17 +343,17 @@ def test_a_candidate_that_is_not_blessed_is_refused_by_the_pusher_and_its_evalua
 ) -> None:
     strict = compiled_file(tmp_path, "oss", "--set", "evaluation.accuracy=0.9999")
     answer = mnist_tfx("kubeflow", "simulate", strict, "--root", simulated, "--json")
-    assert (answer.code, answer.json["status"]) == (3, "refused"), answer.out
+    assert (answer.code, answer.status) == (3, "refused"), answer.out
     assert answer.states()["Evaluator"] == "executed"
     assert answer.states()["Pusher"] == "failed"
     assert answer.json["blessed"] is False
-    assert "Evaluator: not blessed" in answer.json["error"]
+    assert "Evaluator: not blessed" in answer.error
     assert [child.name for child in (simulated / "serving").iterdir() if child.name.isdecimal()] == ["1"]
 
 
 def test_a_pipeline_that_would_serve_from_a_bucket_is_refused_before_it_is_compiled(tmp_path: Path) -> None:
     answer = mnist_tfx(
-        "kubeflow", "compile", "--target", "oss", "--image", "i:1", "--root", "minio://b/m",
+        "kubeflow", "compile", "--target", "oss", "--image", "i:1", "--pipeline-root", "minio://b/m",
         "--serving", "gs://b/serving", "-o", tmp_path / "p.yaml",
     )  # fmt: skip
     assert answer.code == 2

@@ -6,18 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 
-import pipeline
 from components.digest import merkle_root
 from components.errors import BadInput, SeveralProblems
 from components.ingest.rows import INDEX
-from pipeline.cli.lineage.diff import diff as command
 from pipeline.cli.lineage.diff_text import diff_lines
 from pipeline.lineage.diff.diff import diff
 from pipeline.provenance.artifacts import measure
@@ -25,7 +21,6 @@ from pipeline.provenance.code import Code
 from pipeline.provenance.git import GitState
 from pipeline.provenance.records import Environment
 
-SCHEMA = json.loads((Path(pipeline.__file__).parent / "cli" / "json_schemas" / "lineage_diff.json").read_bytes())
 TRAINERS = ("Autoencoder", "Classifier")
 NODES = (
     "ExampleGen",
@@ -224,13 +219,10 @@ def test_diff_cannot_tell_where_nothing_changed_on_record_and_not_all_is_known(s
 
     for _ in range(2):
         served.serve(ExampleGen=without_digests)
-    given = ["3", "4", "--root", str(served.root.path), "--json"]
-    answer = CliRunner().invoke(command, given, standalone_mode=False)
-    fields = json.loads(answer.output)
-    jsonschema.validate(fields, SCHEMA)
-    assert (answer.return_value, fields["status"]) == (5, "cannot-tell")
-    assert fields["error"] == "rows of the data: an ingest without row digests, or none"
-    assert fields["verdict"] == "nothing that can still be told"
+    answer = in_process("lineage", "diff", "3", "4", "--root", served.root.path, "--json")
+    assert (answer.code, answer.status) == (5, "unknown")
+    assert answer.error == "rows of the data: an ingest without row digests, or none"
+    assert answer.json["verdict"] == "nothing that can still be told"
 
 
 def test_equal_rows_need_no_row_index(served):
@@ -341,10 +333,9 @@ def test_an_empty_root_says_how_to_get_a_version(tmp_path):
 def test_the_answer_fits_its_schema_and_text_shows_markup_as_text(served):
     rows = {**ROWS, "train": ("a0", "b7", "z1")}
     number = served.serve(rows=rows, Classifier=settings(note="[bold]x[/bold]"))
-    arguments = ["2", str(number), "--root", str(served.root.path)]
-    answer = CliRunner().invoke(command, [*arguments, "--json"], standalone_mode=False)
-    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(answer.output))
-    text = CliRunner().invoke(command, arguments, standalone_mode=False).output
+    arguments = ("lineage", "diff", "2", number, "--root", served.root.path)
+    assert in_process(*arguments, "--json").status == "ok"
+    text = in_process(*arguments).out
     assert "[bold]x[/bold]" in text
     assert "1 -> 7" in text
 

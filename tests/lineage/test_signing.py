@@ -11,8 +11,7 @@ import textwrap
 
 import pytest
 from click.testing import CliRunner
-from command_line import PROJECT, mnist_tfx
-from jsonschema import Draft202012Validator
+from command_line import mnist_tfx
 
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
@@ -533,22 +532,16 @@ def test_the_in_toto_library_reads_the_statement(served, other_python, script):
 # The command line
 
 
-def fits(answer, name):
-    schema = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / f"{name}.json").read_text())
-    assert [error.message for error in Draft202012Validator(schema).iter_errors(answer.json)] == []
-    return answer
-
-
 def test_keygen_sign_and_verify_from_the_command_line(root, tmp_path):
-    pair = fits(mnist_tfx("lineage", "keygen", "--to", tmp_path / "k", "--json"), "lineage_keygen").json
+    pair = mnist_tfx("lineage", "keygen", "--to", tmp_path / "k", "--json").json
     signed = mnist_tfx("lineage", "sign", "1", "--key", pair["private"], "--root", root.path, "--json")
-    assert fits(signed, "lineage_sign").json["keyid"] == pair["keyid"]
+    assert signed.json["keyid"] == pair["keyid"]
     copy = shutil.copytree(signed.json["path"], tmp_path / "copy")
     good = mnist_tfx("lineage", "verify", copy, "--key", pair["public"], "--json")
-    assert (good.code, fits(good, "lineage_verify").json["status"]) == (0, "ok")
+    assert (good.code, good.status) == (0, "ok")
     flip(copy)
     bad = mnist_tfx("lineage", "verify", copy, "--key", pair["public"], "--json")
-    assert (bad.code, fits(bad, "lineage_verify").json["status"]) == (1, "findings")
+    assert (bad.code, bad.status) == (1, "findings")
     assert bad.json["faults"][0]["path"] == "saved_model.pb"
     again = mnist_tfx("lineage", "verify", copy, "--key", pair["public"])
     assert (again.code, again.out.count("\n")) == (1, 1)

@@ -6,14 +6,13 @@ import socket
 import time
 
 import pytest
-from click.testing import CliRunner
+from command_line import in_process
 from lineage.audited_copy import audited_copy
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import EnvironmentProblem
 from pipeline.audit.audit import DEFAULTS, audit_version
 from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, UNKNOWN
-from pipeline.cli.lineage.audit import audit as audit_command
 from pipeline.maintenance.orphans import orphans
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.rollback import rollback
@@ -106,17 +105,11 @@ def test_where_it_is_not_to_be_had_the_audit_cannot_tell(paths, address):
 def test_the_option_overrides(paths):
     there = recorded_address(paths)
     point_to(paths, nobody())
-    result = CliRunner().invoke(
-        audit_command, ["--root", str(paths.root), "--metadata", there, "--json"], standalone_mode=False
-    )
-    assert result.return_value == 0, result.output
-    with pytest.raises(BadInput, match="no such kind of metadata store"):
-        CliRunner().invoke(
-            audit_command,
-            ["--root", str(paths.root), "--metadata", "ftp://x"],
-            standalone_mode=False,
-            catch_exceptions=False,
-        )
+    answer = in_process("lineage", "audit", "--root", paths.root, "--metadata", there, "--json")
+    assert (answer.code, answer.status) == (0, "ok"), answer.out
+    refused = in_process("lineage", "audit", "--root", paths.root, "--metadata", "ftp://x")
+    assert refused.code == 2
+    assert "no such kind of metadata store" in refused.err
 
 
 def test_housekeeping_asks_it(paths):

@@ -1,25 +1,16 @@
 """`mnist-tfx report` on a real root, and the reports that runs leave by themselves."""
 
-import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from command_line import PROJECT, mnist_tfx
-from jsonschema import Draft202012Validator
+from command_line import mnist_tfx
 
 from components.errors import BadInput
 from pipeline.cli.report import report
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.report import write
 from pipeline.root.paths import RunPaths
-
-SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "json_schemas" / "report.json").read_text())
-
-
-def test_the_schema_is_one_and_goes_by_its_name():
-    Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["$id"] == "urn:mnist-tfx:schema:report:1"
 
 
 def test_help_has_an_example():
@@ -50,7 +41,7 @@ def test_what_is_not_there_is_one_line(request, tmp_path, arguments, said):
     assert answer.code == 2
     assert said in answer.err
     assert answer.err.count("\n") == 1
-    assert answer.json["status"] == "error"
+    assert answer.status == "usage"
 
 
 def test_both_unknown_runs_are_said_at_once(tmp_path):
@@ -76,7 +67,6 @@ def test_a_first_run_leaves_its_report_and_what_its_models_answered(first_run):
 def test_a_report_is_rendered_again_without_tensorflow(first_run, tmp_path):
     answer = mnist_tfx("report", "--root", first_run[0], "-o", tmp_path / "r.html", "--json")
     assert answer.code == 0, answer.err
-    assert list(Draft202012Validator(SCHEMA).iter_errors(answer.json)) == []
     assert answer.json["bytes"] == (tmp_path / "r.html").stat().st_size < 4_000_000
     assert answer.json["runs"] == [first_run[1].json["run_id"]]
 
@@ -91,7 +81,6 @@ def test_a_refused_run_has_a_report_that_says_why_and_can_be_compared(root, digi
     both = (first_run[1].json["run_id"], refused.json["run_id"])
     compared = mnist_tfx("report", "--compare", *both, "--root", root, "--json")
     assert compared.code == 0, compared.err
-    assert list(Draft202012Validator(SCHEMA).iter_errors(compared.json)) == []
     text = Path(compared.json["path"]).read_text()
     assert "1 setting apart" in text
     assert "evaluation.accuracy" in text
@@ -104,7 +93,7 @@ def test_reports_that_cannot_be_written_are_found_before_any_work(root, digits_f
     (root / "reports").write_text("in the way")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--json")
     assert answer.code == 4
-    assert "/reports: cannot be written: wanted a folder, got a regular file" in answer.json["error"]
+    assert "/reports: cannot be written: wanted a folder, got a regular file" in answer.error
     assert (root / "ledger.jsonl").read_bytes() == before
 
 

@@ -25,7 +25,7 @@ def kubeflow() -> None:
 
     \b
     Example:
-      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --root minio://mlpipeline/mnist -o p.yaml
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root minio://mlpipeline/mnist -o p.yaml
       mnist-tfx kubeflow lint p.yaml
       mnist-tfx kubeflow simulate p.yaml --root runs/simulated
       mnist-tfx kubeflow submit p.yaml --host https://kubeflow.example

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.audit.findings import STATUSES, exit_code
 from pipeline.cli import audit_options, options
 from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.output import audit_answer, print_answer, print_audit, say
 from pipeline.cli.parameters import InputFolder, Text
-from pipeline.cli.verdicts_text import print_audit
 from pipeline.kubeflow.client.connection import Address
 
 
@@ -50,11 +49,11 @@ def audit(  # noqa: PLR0913  # one argument to each option
 
     asked = audit_options.chosen(policy_file, expect_head, key)
     told = None if address is None else auditing.succeeded(connect(address), run)
-    found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, options.say)
-    code = exit_code([found])
+    found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, say)
+    run_fields = None if told is None else told.to_dict()
+    answer = audit_answer([found], {"run": run_fields, "policy": asked.policy.to_dict(), "audits": [found.to_dict()]})
     if as_json:
-        answer = {"run": None if told is None else told.to_dict(), "policy": asked.policy.to_dict()}
-        options.print_json({"status": STATUSES[code], "error": None, **answer, "audits": [found.to_dict()]})
+        print_answer(answer)
     else:
         print_audit(found)
-    return code
+    return answer.exit_code

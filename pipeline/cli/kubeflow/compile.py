@@ -11,6 +11,7 @@ import click
 from components.digest import sha256_file
 from components.errors import Problems
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
 from pipeline.cli.parsing import checked_by
 from pipeline.config.beam import arguments
@@ -28,7 +29,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
     target = None if given["target"] is None else BY_NAME[given["target"]]
     with problems.noted():
         if target is not None and given["root"] is not None:
-            target.check_uri(given["root"], "--root")
+            target.check_uri(given["root"], "--pipeline-root")
     with problems.noted():
         if target is not None and given["output"] is not None:
             target.check_suffix(given["output"])
@@ -62,7 +63,12 @@ def _consistent(given: Mapping[str, Any]) -> None:
 )
 @click.option("--gpus", type=Integer(0, 16), help="GPUs of each Trainer; 0 trains on CPUs.  [default: 1]")
 @click.option(
-    "--root", required=True, type=_URI, metavar="URI", help="Bucket and prefix for artifacts: minio://, s3:// or gs://."
+    "--pipeline-root",
+    "root",
+    required=True,
+    type=_URI,
+    metavar="URI",
+    help="Bucket and prefix for artifacts: minio://, s3:// or gs://.",
 )
 @click.option(
     "--data",
@@ -123,9 +129,9 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
 
     \b
     Example:
-      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --root minio://mlpipeline/mnist -o p.yaml
-      mnist-tfx kubeflow compile --target vertex --image registry.example/mnist-tfx:1 --root gs://bucket/mnist -o p.json
-      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --root s3://bucket/mnist \\
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root minio://mlpipeline/mnist -o p.yaml
+      mnist-tfx kubeflow compile --target vertex --image registry.example/mnist-tfx:1 --pipeline-root gs://bucket/mnist -o p.json
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root s3://bucket/mnist \\
         --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
     """
     from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
@@ -136,20 +142,17 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
     document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
     write(document, output)
     for doubt in doubts(document):
-        options.say(f"warning: {doubt}")
+        say(f"warning: {doubt}")
     if as_json:
-        options.print_json(
-            {
-                "status": "ok",
-                "error": None,
-                "file": str(output),
-                "sha256": sha256_file(output),
-                "target": document.target,
-                "pipeline": document.name,
-                "root": document.root,
-                "parameters": document.values,
-                "tasks": [task.name for task in document.in_order()],
-            }
-        )
+        data = {
+            "file": str(output),
+            "sha256": sha256_file(output),
+            "target": document.target,
+            "pipeline": document.name,
+            "pipeline_root": document.root,
+            "parameters": document.values,
+            "tasks": [task.name for task in document.in_order()],
+        }
+        print_answer(Answer(data=data))
         return
     click.echo(f"{output}: pipeline {document.name} for {BY_NAME[document.target].title}, {len(document.tasks)} tasks")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import ExitCode, printable
+from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, OneOf
 from pipeline.kubeflow.compiler.targets import by_suffix
 from pipeline.kubeflow.document import TARGETS, read
@@ -37,25 +38,23 @@ def lint(file: Path, target: str | None, as_json: bool) -> int:
     meant_for = target or by_suffix(file) or document.target
     findings = findings_of(document, meant_for)
     errors = sum(finding.level == ERROR for finding in findings)
+    data = {
+        "file": str(file),
+        "target": meant_for,
+        "pipeline": document.name,
+        "errors": errors,
+        "warnings": len(findings) - errors,
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+    answer = Answer(data=data, findings=errors > 0)
     if as_json:
-        options.print_json(
-            {
-                "status": "findings" if errors else "ok",
-                "error": None,
-                "file": str(file),
-                "target": meant_for,
-                "pipeline": document.name,
-                "errors": errors,
-                "warnings": len(findings) - errors,
-                "findings": [dataclasses.asdict(finding) for finding in findings],
-            }
-        )
+        print_answer(answer)
     else:
         for finding in findings:
             click.echo(f"{click.style(finding.level, fg=COLORS.get(finding.level, 'yellow'))}  {printable(finding)}")
         counts = (_count(errors, "error"), _count(len(findings) - errors, "warning"))
         click.echo(f"{file}: {', '.join(counts)} in {_count(len(document.tasks), 'task')}")
-    return ExitCode.FINDINGS if errors else ExitCode.OK
+    return answer.exit_code
 
 
 def _count(number: int, noun: str) -> str:

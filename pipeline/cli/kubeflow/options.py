@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from components.errors import BadInput
-from pipeline.cli import options
+from pipeline.cli.output import say
 from pipeline.cli.parameters import Checked, InputFile, Pair, Seconds, Text
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
@@ -90,7 +90,7 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
                     patience=Patience(timeout=timeout),
                 )
                 if address.exposes_token:
-                    options.say(f"warning: {address.api}: the token is sent in the clear: https:// would protect it")
+                    say(f"warning: {address.api}: the token is sent in the clear: https:// would protect it")
             return command(address=address, **others)
 
         return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), with_address)
@@ -131,7 +131,7 @@ def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
     submission.check_places(work, name)
     warnings = submission.check(work.as_run, lint=not skip_lint)
     for warning in warnings:
-        options.say(f"warning: {warning.where}: {warning.what}")
+        say(f"warning: {warning.where}: {warning.what}")
     return warnings
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from components.errors import printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Integer, OneOf
 from pipeline.cli.parameters import Text as Name
 from pipeline.kubeflow.client import cluster_runs
@@ -34,7 +35,7 @@ def runs(address: Address, experiment: str | None, state: str | None, limit: int
     connection = connect(address)
     found = cluster_runs.listed(connection, experiment=experiment, state=state, limit=limit)
     if as_json:
-        options.print_json({"status": "ok", "error": None, "runs": [run.to_dict() for run in found]})
+        print_answer(Answer(data={"runs": [run.to_dict() for run in found]}))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("id", "name", "state", "created", "duration", "schedule"):

@@ -12,6 +12,7 @@ from rich.table import Table
 from components.errors import BadInput, printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Checked, InputFile, Integer, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import schedules, submission, timetable
@@ -85,8 +86,8 @@ def schedule(file: Path | None, address: Address, list_: bool, delete: str | Non
 
 def _tell(action: str, found: tuple[Schedule, ...], replaced: tuple[Schedule, ...], *, as_json: bool) -> None:
     if as_json:
-        answer = {"schedules": [one.to_dict() for one in found], "replaced": [one.to_dict() for one in replaced]}
-        options.print_json({"status": "ok", "error": None, "action": action, **answer})
+        shown = {"schedules": [one.to_dict() for one in found], "replaced": [one.to_dict() for one in replaced]}
+        print_answer(Answer(data={"action": action, **shown}))
     elif action == "listed":
         _print(found)
     else:

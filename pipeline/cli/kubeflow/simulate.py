@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
 
 from components.digest import sha256_file
-from components.errors import MnistTfxError
 from pipeline.cli import options
+from pipeline.cli.output import (
+    Answer,
+    audit_answer,
+    print_answer,
+    print_error,
+    print_line,
+    print_results,
+    print_time,
+    verdict_lines,
+)
 from pipeline.cli.parameters import InputFile, NewRoot, OneOf, Pair, PairWithFolder, Text
-from pipeline.cli.results_text import print_line, print_results, print_time
-from pipeline.cli.verdicts_text import verdict_lines
 from pipeline.kubeflow import document, run_parameters
 from pipeline.process.output import own_console
-from pipeline.process.signals import Interrupted
 from pipeline.runner.progress import RunView
 
 if TYPE_CHECKING:
@@ -89,47 +95,48 @@ def simulate(  # noqa: PLR0913  # one argument to each option
       mnist-tfx kubeflow simulate p.yaml --root runs/sim --param source=embedded
       mnist-tfx kubeflow simulate p.yaml --bucket minio://mlpipeline/data/mnist=~/mnist
     """
-    from pipeline.kubeflow.simulate import outcome, run
+    from pipeline.kubeflow.simulate import run
 
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
-    known: dict[str, Any] = {"file_sha256": None}
-    try:
-        compiled = document.read(file)
-        known = {"file_sha256": sha256_file(file)}
-        target = target or compiled.target
-        asked = run.Options(
-            root=root,
-            parameters=run_parameters.values(compiled, params, macros=()),
-            buckets=buckets,
-            volumes=volumes,
-            reuse=not no_cache,
-            run_id=run_id,
-            target=target,
-        )
-        finished = run.simulate(compiled, asked, RunView(console))
-    except (MnistTfxError, Interrupted) as err:
-        if as_json:
-            options.print_json({**outcome.not_simulated(err, target), **known})
-        click.echo(f"mnist-tfx: {err}", err=True)
-        return err.exit_code
+    compiled = document.read(file)
+    sha256 = sha256_file(file)
+    request = run.Options(
+        root=root,
+        parameters=run_parameters.values(compiled, params, macros=()),
+        buckets=buckets,
+        volumes=volumes,
+        reuse=not no_cache,
+        run_id=run_id,
+        target=target or compiled.target,
+    )
+    finished = run.simulate(compiled, request, RunView(console))
     if verbose:
         print_line(console, f"log: {finished.log}")
+    answer = _answer(finished, sha256)
     if as_json:
-        options.print_json({**finished.to_dict(), **known})
+        print_answer(answer)
     else:
         _print_summary(finished, console)
     if finished.error is not None:
-        click.echo(f"mnist-tfx: {finished.error}", err=True)
-    return finished.exit_code
+        print_error(finished.error)
+    return answer.exit_code
+
+
+def _answer(finished: Simulated, sha256: str) -> Answer:
+    """Return the answer: the audit's, where nothing went wrong before it."""
+    data = {**finished.to_dict(), "file_sha256": sha256}
+    if finished.error is not None:
+        return Answer(data=data, error=finished.error)
+    return audit_answer([] if finished.audit is None else [finished.audit], data)
 
 
 def _print_summary(finished: Simulated, console: Console) -> None:
-    answer = finished.to_dict()
-    print_results(answer, finished.root, console)
+    data = finished.to_dict()
+    print_results(data, finished.root, console)
     if finished.nothing_to_do is not None:
         print_line(console, f"\n{finished.nothing_to_do}")
     if finished.audit is not None:
         for line in verdict_lines(finished.audit):
             print_line(console, line)
-    print_time(answer, console)
+    print_time(data, console)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from components.errors import ExitCode, printable
+from components.errors import EnvironmentProblem, printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow import options as cluster_options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import InputFile, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
@@ -69,44 +71,46 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
         if not as_json:
             click.echo(printable(f"{run.name}  {run.id}"))
             click.echo(printable(link))
-        run, interrupted = _waited(connection, run, untold) if wait else (run, False)
-        status, error, code = _outcome(run, waited=wait, interrupted=interrupted)
+        run, interrupted = _waited(connection, run, untold) if wait else (run, None)
+        what = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
+        answer = Answer(data={"run": run.to_dict(), **what}, error=interrupted or (_failure(run) if wait else None))
         if as_json:
-            answer = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
-            options.print_json({"status": status, "error": error, "run": run.to_dict(), **answer})
+            print_answer(answer)
     if as_json:
-        return code
-    if error is not None:
-        options.say(error)
+        return answer.exit_code
+    if interrupted is not None:
+        say(f"{interrupted}: {interrupted.hint}")
+    elif answer.error is not None:
+        say(str(answer.error))
     elif wait:
         click.echo(f"{run.state} after {run.seconds or 0:.0f} s")
-    return code
+    return answer.exit_code
 
 
-def _waited(connection: Connection, run: ClusterRun, untold: contextlib.ExitStack) -> tuple[ClusterRun, bool]:
-    """Returns the run as it was last seen, and whether the wait was broken off, as by a signal that was held back."""
+def _waited(
+    connection: Connection, run: ClusterRun, untold: contextlib.ExitStack
+) -> tuple[ClusterRun, Interrupted | None]:
+    """Return the run as it was last seen, and what broke the wait off, such as a signal that was held back."""
     last = run
     with Console(markup=False, stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
 
         def seen(now: ClusterRun) -> None:
             nonlocal last
             if now.state != last.state:
-                options.say(f"{now.name}: {now.state}")
+                say(f"{now.name}: {now.state}")
             line.update(f"{now.name}: {now.state}, {now.seconds or 0:.0f} s")
             last = now
 
         try:
             untold.close()
             PROCESS.check()
-            return submission.wait(connection, run, seen), False
+            return submission.wait(connection, run, seen), None
         except (KeyboardInterrupt, Interrupted):
-            return last, True
+            number = signal.SIGINT if PROCESS.arrived is None else PROCESS.arrived.number
+            return last, Interrupted(number, hint="the run goes on, and `mnist-tfx kubeflow runs` shows it")
 
 
-def _outcome(run: ClusterRun, *, waited: bool, interrupted: bool) -> tuple[str, str | None, int]:
-    if interrupted:
-        code = ExitCode.INTERRUPTED if PROCESS.arrived is None else PROCESS.arrived.exit_code
-        return "interrupted", "no longer waited for, but the run goes on: mnist-tfx kubeflow runs shows it", code
-    if waited and run.state != SUCCEEDED:
-        return "failed", f"the run ended {run.state}{f': {run.error}' if run.error else ''}", ExitCode.ENVIRONMENT
-    return "ok", None, 0
+def _failure(run: ClusterRun) -> EnvironmentProblem | None:
+    if run.state == SUCCEEDED:
+        return None
+    return EnvironmentProblem(f"the run ended {run.state}{f': {run.error}' if run.error else ''}")

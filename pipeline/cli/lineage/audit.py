@@ -9,11 +9,11 @@ from typing import Any, Final
 import click
 
 from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
-from pipeline.audit.findings import STATUSES, Audit, exit_code
+from pipeline.audit.findings import Audit
 from pipeline.cli import audit_options, options
+from pipeline.cli.output import audit_answer, print_answer, print_audit, print_audited
 from pipeline.cli.parameters import MetadataStore, VersionOrFolder
 from pipeline.cli.parsing import checked_by
-from pipeline.cli.verdicts_text import print_audit, print_audited
 from pipeline.metadata.address import parse_address
 
 NEWEST: Final = "newest"
@@ -68,16 +68,16 @@ def audit(  # noqa: PLR0913  # one argument to each option
     store = None if metadata is None else parse_address(metadata)
     asked = audit_options.chosen(policy_file, expect_head, key, store)
     audits = _audits(served, root.absolute(), asked)
-    code = exit_code(audits, allow_unknown=allow_unknown)
+    data = {"policy": asked.policy.to_dict(), "audits": [found.to_dict() for found in audits]}
+    answer = audit_answer(audits, data, allow_unknown=allow_unknown)
     if as_json:
-        answers = [found.to_dict() for found in audits]
-        options.print_json({"status": STATUSES[code], "policy": asked.policy.to_dict(), "audits": answers})
+        print_answer(answer)
     else:
         for found in audits:
             print_audit(found)
         if served is None:
             print_audited(audits)
-    return code
+    return answer.exit_code
 
 
 def _audits(served: str | None, root: Path, asked: AuditOptions) -> Sequence[Audit]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import BadInput, ExitCode
+from components.errors import BadInput
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Checked, InputFile
 from pipeline.lineage.rows import proofs
 from pipeline.lineage.rows.merkle import digest_bytes
@@ -44,16 +45,12 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         picture = exact(image)
     proof = proofs.read(file)
     faults = list(proofs.faults(proof, root, picture))
+    whole = proof.to_dict()
+    claim = {name: whole[name] for name in ("claim", "split", "root", "size", "image")}
+    data = {"faults": faults, **claim, "labels": list(proof.rows), "image_checked": image is not None}
+    answer = Answer(data=data, findings=bool(faults))
     if as_json:
-        fields = {
-            name: value
-            for name, value in proof.to_dict().items()
-            if name in ("claim", "split", "root", "size", "image")
-        }
-        labels = {"labels": list(proof.rows), "image_checked": image is not None}
-        options.print_json(
-            {"status": "findings" if faults else "ok", "error": None, "faults": faults, **fields, **labels}
-        )
+        print_answer(answer)
     elif faults:
         click.echo("\n".join(f"does not hold: {fault}" for fault in faults))
     else:
@@ -61,4 +58,4 @@ def check_proof(file: Path, root_digest: str, image: Path | None, as_json: bool)
         shown = ", ".join(map(str, proof.rows))
         image_size = f"{proof.height}x{proof.width}"
         click.echo(f"holds: a {image_size} image is {proof.claim} in {rows} with root {root.hex()}, labels {shown}")
-    return ExitCode.FINDINGS if faults else ExitCode.OK
+    return answer.exit_code

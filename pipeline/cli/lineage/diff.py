@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from components.errors import ExitCode
+from components.errors import CannotTell
 from pipeline.cli import options
 from pipeline.cli.lineage.diff_text import diff_lines
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Version
 from pipeline.lineage.diff import diff as versions
 
@@ -30,11 +31,12 @@ def diff(before: int, after: int, root: Path, as_json: bool) -> int:
       mnist-tfx lineage diff 1 2 --root runs/mnist
     """
     found = versions.diff(root.absolute(), before, after)
+    unknown = [CannotTell(cause) for cause in found.unknown_causes] if found.is_open else []
+    answer = Answer(data=found.to_dict(), error=CannotTell.of_several(unknown) if unknown else None)
     if as_json:
-        status, error = ("cannot-tell", "; ".join(found.unknown_causes)) if found.is_open else ("ok", None)
-        options.print_json({"status": status, "error": error, **found.to_dict()})
+        print_answer(answer)
     else:
         console = Console(markup=False, highlight=False)
         for line in diff_lines(found):
             console.print(line, soft_wrap=True)  # paths are for copying: never broken
-    return ExitCode.CANNOT_TELL if found.is_open else ExitCode.OK
+    return answer.exit_code

@@ -10,6 +10,7 @@ from components.digest import sha256_bytes
 from components.errors import EnvironmentProblem
 from components.files import replacing
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import OneOf, OutputFile, Version
 from pipeline.lineage import export as exports
 
@@ -39,7 +40,7 @@ def export(version: int | None, name: str, output: Path | None, root: Path, as_j
     if as_json:
         fields = {"version": number, "format": name, "sha256": sha256_bytes(data), "bytes": len(data)}
         where = {"path": None if output is None else str(output), "document": document if output is None else None}
-        options.print_json({"status": "ok", **fields, **where})
+        print_answer(Answer(data={**fields, **where}))
     elif output is None:
         click.echo(data, nl=False)
     else:

@@ -9,6 +9,7 @@ from rich.filesize import decimal
 
 from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import Integer
 from pipeline.maintenance import gc as collection
 from pipeline.maintenance.orphans import as_dicts
@@ -34,11 +35,10 @@ def gc(root: Path, keep_runs: int, dry_run: bool, as_json: bool) -> None:
     Example:
       mnist-tfx lineage gc --root runs/mnist --keep-runs 3 --dry-run
     """
-    found = collection.collect(root.absolute(), options.say, keep_runs=keep_runs, dry_run=dry_run)
+    found = collection.collect(root.absolute(), say, keep_runs=keep_runs, dry_run=dry_run)
     freed = sum(one.bytes for one in found)
     if as_json:
-        answer = {"status": "ok", "error": None, "dry_run": dry_run, "bytes": freed, "removed": as_dicts(found)}
-        options.print_json(answer)
+        print_answer(Answer(data={"dry_run": dry_run, "bytes": freed, "removed": as_dicts(found)}))
         return
     for one in found:
         click.echo(printable(f"{one.kind:<20} {decimal(one.bytes):>9}  {one.path}"))

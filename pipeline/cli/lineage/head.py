@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import BadInput, ExitCode
+from components.errors import BadInput
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Checked
 from pipeline.provenance.ledger import Chain, Head, LedgerBroken, read_ledger
 from pipeline.root.paths import RunPaths
@@ -38,16 +39,15 @@ def head(expect_head: str | None, root: Path, as_json: bool) -> int:
     if not found.lines:
         raise BadInput("no run is recorded here", where=ledger, hint="mnist-tfx run records one")
     problem = _problem(found, expect_head)
+    fields = {"head": str(found.head), "lines": len(found.lines), "sha256": found.head.digest}
+    answer = Answer(data={**fields, "time": found.lines[-1].time, "problem": problem}, findings=problem is not None)
     if as_json:
-        status = "ok" if problem is None else "findings"
-        last = found.lines[-1]
-        answer = {"status": status, "head": str(found.head), "lines": len(found.lines), "sha256": found.head.digest}
-        options.print_json({**answer, "time": last.time, "problem": problem})
+        print_answer(answer)
     else:
         click.echo(found.head)
         if problem is not None:
             click.echo(problem, err=True)
-    return ExitCode.OK if problem is None else ExitCode.FINDINGS
+    return answer.exit_code
 
 
 def _problem(found: Chain, expect_head: str | None) -> str | None:

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import BadInput, ExitCode
+from components.errors import BadInput, CannotTell, MnistTfxError
 from pipeline.cli import options, progress
 from pipeline.cli.lineage import named_image
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
 from pipeline.lineage.downstream import PIXELS
@@ -68,13 +69,18 @@ def impact(  # noqa: PLR0913  # one argument to each option
         raise BadInput("--data and --version say where --index counts", wanted="--index with them")
     history = open_lineage(root.absolute())
     found = _row(history, index, data, version) if index is not None else _given(history, given)
-    reason = "; ".join(found.unknown) if found.answer == CANNOT_TELL else None
+    answer = Answer(data=found.to_dict(), error=_unknown(found) if found.answer == CANNOT_TELL else None)
     if as_json:
-        status = "ok" if reason is None else CANNOT_TELL
-        options.print_json({"status": status, "error": reason, **found.to_dict()})
+        print_answer(answer)
     else:
         _print(found)
-    return ExitCode.OK if reason is None else ExitCode.CANNOT_TELL
+    return answer.exit_code
+
+
+def _unknown(found: impacts.Impact) -> MnistTfxError:
+    error = CannotTell.of_several([CannotTell(reason) for reason in found.unknown])
+    error.hint = found.hint
+    return error
 
 
 def _given(history: LineageIndex, given: tuple[str, ...]) -> impacts.Impact:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import NewFolder, OneOf
 from pipeline.provenance import keys
 from pipeline.provenance.keys import new_passphrase
@@ -29,6 +30,6 @@ def keygen(folder: Path, algorithm: str, encrypted: bool, as_json: bool) -> None
     made = keys.generate(folder, algorithm=algorithm, passphrase=new_passphrase() if encrypted else None)
     if as_json:
         fields = {"keyid": made.keyid, "algorithm": algorithm, "encrypted": encrypted}
-        options.print_json({"status": "ok", **fields, "private": str(made.private), "public": str(made.public)})
+        print_answer(Answer(data={**fields, "private": str(made.private), "public": str(made.public)}))
         return
     click.echo(f"key {made.keyid}\n{made.private}  keep it secret\n{made.public}  give it to whoever checks")

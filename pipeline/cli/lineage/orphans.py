@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import ExitCode, printable
+from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.maintenance import orphans as search
 
 
@@ -21,14 +22,14 @@ def orphans(root: Path, as_json: bool) -> int:
     Example:
       mnist-tfx lineage orphans --root runs/mnist
     """
-    found = search.orphans(root.absolute(), options.say)
+    found = search.orphans(root.absolute(), say)
+    answer = Answer(data={"orphans": search.as_dicts(found)}, findings=bool(found))
     if as_json:
-        status = "findings" if found else "ok"
-        options.print_json({"status": status, "error": None, "orphans": search.as_dicts(found)})
+        print_answer(answer)
     else:
         for orphan in found:
             remedy = f": mnist-tfx {orphan.remedy}" if orphan.remedy else ""
             click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}{remedy}"))
         if not found:
             click.echo("nothing is orphaned")
-    return ExitCode.FINDINGS if found else ExitCode.OK
+    return answer.exit_code

@@ -9,6 +9,7 @@ import click
 from components.features import SPLITS
 from pipeline.cli import options
 from pipeline.cli.lineage import named_image
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Checked, OneOf, OutputFile
 from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import proofs, usage
@@ -77,7 +78,7 @@ def prove(  # noqa: PLR0913  # one argument to each option
     proof = proofs.prove(usage.index_of(history, step), picture, split, settings_of(step).label_count)
     proofs.write(output, proof)
     if as_json:
-        options.print_json({"status": "ok", "error": None, "file": str(output), "proof": proof.to_dict()})
+        print_answer(Answer(data={"file": str(output), "proof": proof.to_dict()}))
         return
     click.echo(f"{proof.claim}: {proof.split}, {proof.size_proof.size} rows, labels {', '.join(map(str, proof.rows))}")
     click.echo(f"{output}\ncheck it: mnist-tfx lineage check-proof {output} --root-digest {proof.root.hex()}")

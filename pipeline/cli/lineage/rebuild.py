@@ -8,6 +8,7 @@ import click
 
 from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import OutputFile
 from pipeline.maintenance import rebuild as making
 
@@ -31,7 +32,7 @@ def rebuild(root: Path, target: Path | None, as_json: bool) -> None:
     """
     made = making.rebuild(root.absolute(), target)
     if as_json:
-        options.print_json({"status": "ok", "error": None, **made.to_dict()})
+        print_answer(Answer(data=made.to_dict()))
         return
     if made.kept is not None:
         click.echo(printable(f"{made.kept}: the unreadable file that was there"))

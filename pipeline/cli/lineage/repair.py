@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import ExitCode, printable
+from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer, say
 from pipeline.maintenance import repair as settling
 from pipeline.maintenance.orphans import as_dicts
 
@@ -26,14 +27,14 @@ def repair(root: Path, dry_run: bool, as_json: bool) -> int:
     Example:
       mnist-tfx lineage repair --root runs/mnist --dry-run
     """
-    done = settling.repair(root.absolute(), options.say, dry_run=dry_run)
-    left = [one for one in done if not one.settled]
+    done = settling.repair(root.absolute(), say, dry_run=dry_run)
+    left = any(not one.settled for one in done)
+    answer = Answer(data={"dry_run": dry_run, "repairs": as_dicts(done)}, findings=left)
     if as_json:
-        status = "findings" if left else "ok"
-        options.print_json({"status": status, "error": None, "dry_run": dry_run, "repairs": as_dicts(done)})
+        print_answer(answer)
     else:
         for one in done:
             click.echo(printable(f"{'would be ' * (dry_run and one.settled)}{one.kind}: {one.where}: {one.why}"))
         if not done:
             click.echo("nothing to repair")
-    return ExitCode.FINDINGS if left else ExitCode.OK
+    return answer.exit_code

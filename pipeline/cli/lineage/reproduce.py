@@ -8,9 +8,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from components.errors import ExitCode
+from components.errors import CannotTell
 from pipeline.cli import options
 from pipeline.cli.lineage.diff_text import section_lines
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputPath, NewRoot, Version
 from pipeline.process.output import own_console
 from pipeline.runner.progress import RunView
@@ -48,14 +49,13 @@ def reproduce(version: int, root: Path, as_json: bool, **how: object) -> int:
     console = own_console(stderr=as_json)
     asked = Options(**how)  # type: ignore[arg-type]  # click has checked the types
     found = run_again(root.absolute(), version, asked, RunView(console))
+    unknown = None if found.unknown is None else CannotTell(found.unknown)
+    answer = Answer(data=found.to_dict(), error=unknown, findings=not found.reproduced)
     if as_json:
-        status = "ok" if found.reproduced else "findings" if found.unknown is None else "cannot-tell"
-        options.print_json({"status": status, "error": found.unknown, **found.to_dict()})
+        print_answer(answer)
     else:
         _print(found, console)
-    if found.unknown is not None:
-        return ExitCode.CANNOT_TELL
-    return ExitCode.OK if found.reproduced else ExitCode.FINDINGS
+    return answer.exit_code
 
 
 def _print(found: Reproduction, console: Console) -> None:

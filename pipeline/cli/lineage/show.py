@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.cli import options
 from pipeline.cli.lineage.tree import lineage_tree
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Version
 from pipeline.lineage import show as served
 
@@ -28,7 +29,7 @@ def show(version: int | None, root: Path, as_json: bool) -> None:
     if version is None:
         options.warn_of_foreign(root)
     if as_json:
-        options.print_json({"status": "ok", **found.to_dict()})
+        print_answer(Answer(data=found.to_dict()))
         return
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(lineage_tree(found, console.width if console.is_terminal else None))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, VersionOrFolder
 from pipeline.cli.parsing import checked_by
 from pipeline.provenance import keys, signing
@@ -51,6 +52,6 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
     envelope = signing.sign(folder, private_key)
     keyid = private_key.public.keyid
     if as_json:
-        options.print_json({"status": "ok", "path": str(folder), "envelope": str(envelope), "keyid": keyid})
+        print_answer(Answer(data={"path": str(folder), "envelope": str(envelope), "keyid": keyid}))
         return
     click.echo(f"{envelope}: signed by key {keyid}")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import Version
 from pipeline.lineage import trace as tracing
 from pipeline.lineage.index import open_lineage
@@ -36,7 +37,7 @@ def trace(version: int | None, root: Path, as_json: bool) -> None:
         options.warn_of_foreign(root)
     found = tracing.trace(open_lineage(root.absolute()), version)
     if as_json:
-        options.print_json({"status": "ok", "error": None, **found.to_dict()})
+        print_answer(Answer(data=found.to_dict()))
         return
     console = Console(markup=False, highlight=False)
     push = found.push

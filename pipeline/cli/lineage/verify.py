@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from components.errors import ExitCode, printable
+from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, InputFolder
 from pipeline.provenance import signing
 
@@ -27,10 +28,11 @@ def verify(path: Path, key: Path, as_json: bool) -> int:
       mnist-tfx lineage verify copies/mnist/2 --key public.pem
     """
     check = signing.verify(path, key)
+    answer = Answer(data=check.to_dict(), findings=not check.ok)
     if as_json:
-        options.print_json({"status": "ok" if check.ok else "findings", **check.to_dict()})
+        print_answer(answer)
     elif check.ok:
         click.echo(printable(f"{path}: all files as signed by key {check.keyid}, tree digest {check.digest}"))
     else:
         click.echo("\n".join(printable(f"{path}: {fault}") for fault in check.faults))
-    return ExitCode.OK if check.ok else ExitCode.FINDINGS
+    return answer.exit_code

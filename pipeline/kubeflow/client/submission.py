@@ -122,7 +122,7 @@ def check_places(work: Work, name: str | None = None) -> None:
             where="--pipeline-root",
             wanted=f"a place in {bucket(compiled_for)}",
             got=root,
-            hint="add --no-cache, or compile the file again with this --root",
+            hint="add --no-cache, or compile the file again with this --pipeline-root",
         )
     texts = {"the name": name, **{f"--param {one}": value for one, value in work.parameters.items()}}
     for where, text in texts.items():

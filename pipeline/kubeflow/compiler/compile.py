@@ -82,7 +82,7 @@ def compile_pipeline(request: CompileRequest) -> Document:
       BadInput: for an unusable recipe, root, source of data, image or cluster file.
     """
     target = TARGETS[request.target]
-    target.check_uri(request.root, "--root")
+    target.check_uri(request.root, "--pipeline-root")
     source = parse(request.data, request.spans, target)
     cluster = _cluster(request, target)
     wanted = pods(cluster, target, request.images)

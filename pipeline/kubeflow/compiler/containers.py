@@ -38,7 +38,7 @@ def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str,
         args = [
             *_what_to_run(node, stock),
             # KFP leaves URIs out of its key: without this, artifacts below another root would be handed out.
-            *("--root", root),
+            *("--pipeline-root", root),
             *_invocation(spec["components"][node]),
             *_mounted_files(node, cluster),
             # Only where they mean something: KFP's key holds the arguments.

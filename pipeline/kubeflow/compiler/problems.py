@@ -32,7 +32,7 @@ def _problems(document: Document) -> Iterator[BadInput]:
                 where=f"--data ({task.name})",
                 wanted=f"{buckets.bucket(document.root or '')}/...",
                 got=uri,
-                hint="copy the data there, or keep the root in the data's bucket with --root",
+                hint="copy the data there, or keep the root in the data's bucket with --pipeline-root",
             )
     for path, placeholder in argo_text.in_document(document):
         yield BadInput("a placeholder of Argo's", where=path, wanted=argo_text.WANTED, got=placeholder)

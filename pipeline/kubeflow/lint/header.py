@@ -62,7 +62,7 @@ def pipeline_name(document: Document, target: Target) -> Iterator[Fault]:
 def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
     """Writing YAML, TFX's compiler loses the root; a folder of the compiling machine is none for a cluster."""
     if document.root is None:
-        hint = "compile with --root, or name it when the run is submitted"
+        hint = "compile with --pipeline-root, or name it when the run is submitted"
         # A server of Kubeflow Pipelines has a root of its own for such files.
         level = {"level": WARNING} if target.name == OSS else {}
         yield Fault(where="pipeline root", what="missing", hint=hint, **level)

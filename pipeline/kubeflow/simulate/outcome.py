@@ -9,10 +9,10 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from components.errors import MnistTfxError, Refused
-from pipeline.audit.findings import Audit, exit_code
+from pipeline.audit.findings import Audit
 from pipeline.kubeflow import names
 from pipeline.kubeflow.document import Document
 from pipeline.kubeflow.simulate.buckets import Buckets
@@ -20,10 +20,8 @@ from pipeline.kubeflow.simulate.metadata import Execution, MetadataStore
 from pipeline.process.signals import Interrupted
 from pipeline.provenance.records import NodeOutcome, RunRecord
 from pipeline.root.paths import RunPaths
-from pipeline.runner.local import not_run, process_age
+from pipeline.runner.local import process_age
 from pipeline.stages import INGEST, PUSHER, TRAINERS
-
-FINDINGS: Final = "findings"
 
 Stopped = MnistTfxError | Interrupted | None
 
@@ -108,32 +106,23 @@ class Simulated:
         return RunPaths(self.root).log(self.ran.run_id)
 
     @property
-    def exit_code(self) -> int:
-        """Of the process: the audit's where nothing went wrong before it."""
-        if self.error is not None:
-            return self.error.exit_code
-        return exit_code([] if self.audit is None else [self.audit])
-
-    @property
     def nothing_to_do(self) -> str | None:
         """Why nothing was executed but the data's driver; None where something was."""
         waited = any(task.id == INGEST and task.state == "skipped" for task in self.ran.outcomes)
         return "no new span: the newest served version was made from it" if waited and self.error is None else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the answer of `kubeflow simulate --json`, without schema version and the file's digest."""
-        status = FINDINGS if self.exit_code == 1 else self.ran.status
+        """Return the data of the answer of `kubeflow simulate`, without the file's digest."""
         shown = [{"id": t.id, "state": t.state, "seconds": t.seconds, "why": t.why} for t in self.ran.outcomes]
         train_s = sum(t.seconds for t in self.ran.outcomes if t.id in TRAINERS and t.state == "executed")
         return {
-            **_empty(),
-            **({} if self.record is None else _results(self.record, self.root)),
-            "status": status,
+            **_results(self.record, self.root),
             "nothing_to_do": self.nothing_to_do,
-            "error": None if self.error is None else str(self.error),
             "run_id": self.ran.run_id,
             "nodes": shown,
+            "exports": [],
             "report": None if self.report is None else str(self.report),
+            "import_s": 0.0,
             "train_s": round(train_s, 3),
             "total_s": round(self.total_s, 3),
             "target": self.ran.target,
@@ -161,11 +150,6 @@ def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets
         for task, execution in done.items()
         if names.LINEAGE in execution.artifacts
     }
-
-
-def not_simulated(error: MnistTfxError | Interrupted, target: str | None) -> dict[str, Any]:
-    """Returns the answer where nothing could be started: every field, and why."""
-    return {**not_run(error), "target": target, "audit": None}
 
 
 def _gather(paths: RunPaths, ran: Ran) -> RunRecord:
@@ -198,21 +182,14 @@ def _audit(root: Path, version: int) -> Audit:
     return audit_version(root, version)
 
 
-def _empty() -> dict[str, Any]:
-    return {**not_run(Refused("")), "audit": None}
-
-
-def _results(record: RunRecord, root: Path) -> dict[str, Any]:
-    metrics = record.metrics or {}
+def _results(record: RunRecord | None, root: Path) -> dict[str, Any]:
+    metrics = {} if record is None or record.metrics is None else record.metrics
+    served = None if record is None else record.serving_path
     return {
-        "recipe": record.recipe,
-        "payload_digests": {source.name: source.payload_digest for source in record.sources},
-        "rows_digest": record.rows_digest,
+        **{name: getattr(record, name, None) for name in ("recipe", "rows_digest", "blessed", "baseline", "version")},
+        "payload_digests": {} if record is None else {one.name: one.payload_digest for one in record.sources},
         "metrics": {key: metrics.get(key) for key in ("accuracy", "loss", "reconstruction_mse", "per_class")},
-        "blessed": record.blessed,
-        "baseline": record.baseline,
-        "version": record.version,
-        "serving_path": None if record.serving_path is None else str(root / record.serving_path),
+        "serving_path": None if served is None else str(root / served),
     }
 
 

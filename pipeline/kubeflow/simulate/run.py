@@ -285,7 +285,7 @@ class Simulation:
                     f"the launcher would fail: {places_of.launcher_says(uri)}",
                     where=f"{task.name}, {uri}",
                     wanted=f"data in {places_of.bucket(self._run.root)}, the bucket of the pipeline root",
-                    hint="the launcher has credentials for no other one: copy the data, or compile with another --root",
+                    hint="the launcher has credentials for no other one: copy the data, or compile with another --pipeline-root",
                 )
             if not self._buckets.local(uri).exists():
                 raise BadInput("nothing lies where it imports from", where=f"{task.name}, {uri}")

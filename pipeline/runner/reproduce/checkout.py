@@ -71,8 +71,10 @@ def extracted(version: RecordedVersion, folder: Path) -> Path:
     return folder
 
 
-def run(code: Path, commit: str, request: Request) -> dict[str, Any]:
-    """Runs the code in a folder and returns the answer of its `run --json`; its table is drawn on standard error.
+def run(code: Path, commit: str, request: Request) -> Mapping[str, Any]:
+    """Run the code in a folder and return the answer of its `run --json`; its table is drawn on standard error.
+
+    Code from before there was an envelope prints `status`, `error` and the data side by side, the error as text.
 
     Raises:
       EnvironmentProblem: if it gives no answer.
@@ -95,7 +97,10 @@ def run(code: Path, commit: str, request: Request) -> dict[str, Any]:
     except ValueError as err:
         got = f"exit code {process.returncode}"
         raise EnvironmentProblem("the recorded code gave no answer", where=commit, got=got) from err
-    return dict(answer)
+    if "data" in answer:
+        return answer
+    error = None if answer["error"] is None else {"what": answer["error"]}
+    return {"status": answer["status"], "error": error, "data": answer}
 
 
 def _arguments(request: Request) -> list[str]:

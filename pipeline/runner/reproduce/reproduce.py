@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.digest import tree_digest
-from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request
 from pipeline.lineage.diff import diff
@@ -42,7 +42,6 @@ TOLERANCES: Final[Mapping[str, tuple[float, float]]] = {
 """{metric: (relative, absolute)}: how far trainings that differ in the last bits of every step may end apart."""
 
 BITS, TOLERANCE, NOT, CANNOT_TELL = "bit for bit", "within tolerance", "not reproduced", "cannot tell"
-_INTERRUPTED: Final = "interrupted"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,9 +180,9 @@ def reproduce(root: Path, version: int, options: Options, view: RunView) -> Repr
     with _working(options.to) as (work, fresh):
         prepared = recorded_inputs.prepare(wanted, work, options.data)
         request = dataclasses.replace(prepared.request, root=fresh)
-        answer = _run(wanted, request, work, options, view)
-        found = trained(fresh, answer["metrics"])
-        done = _compared(wanted, found, answer)
+        metrics, refusal = _run(wanted, request, work, options, view)
+        found = trained(fresh, metrics)
+        done = _compared(wanted, found, metrics, refusal)
     kept = None if options.to is None else fresh
     return dataclasses.replace(done, root=kept, notes=prepared.notes + done.notes)
 
@@ -197,24 +196,34 @@ def _working(to: Path | None) -> Iterator[tuple[Path, Path]]:
         yield Path(folder), Path(folder) / "root" if to is None else to.absolute()
 
 
-def _run(wanted: RecordedVersion, request: Request, work: Path, options: Options, view: RunView) -> Mapping[str, Any]:
-    """Runs, and returns the answer of `run --json`; a refused model is an answer as well."""
+def _run(
+    wanted: RecordedVersion, request: Request, work: Path, options: Options, view: RunView
+) -> tuple[Mapping[str, Any], str | None]:
+    """Run, and return the metrics, and what refused the model, if anything did: that is a result as well."""
     if options.at_commit:
         code = checkout.extracted(wanted, work / "code")
-        answer: Mapping[str, Any] = checkout.run(code, checkout.commit_of(wanted), request)
-        error: BaseException | None = None
+        answer = checkout.run(code, checkout.commit_of(wanted), request)
+        error, data = _error(answer), answer["data"]
     else:
         _warn_of_other_code(wanted, view)
         finished = local.run(request, Reuse(), view)
-        answer, error = finished.to_dict(), finished.outcome.error
-    if answer["status"] == _INTERRUPTED:
-        raise error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-    if answer["status"] not in ("ok", "refused"):
-        failed = error if isinstance(error, MnistTfxError) else EnvironmentProblem(str(answer["error"]))
-        if options.to is None:
-            failed.hint = "with --to DIR the log is kept"
-        raise failed
-    return answer
+        error, data = finished.outcome.error, finished.to_dict()
+    if data is not None and (error is None or isinstance(error, Refused)):
+        return data["metrics"], None if error is None else str(error)
+    if isinstance(error, MnistTfxError) and options.to is None:
+        error.hint = "with --to DIR the log is kept"
+    raise error or EnvironmentProblem("the run gave no answer")
+
+
+def _error(answer: Mapping[str, Any]) -> MnistTfxError | Interrupted | None:
+    """Return what the answer of a recorded commit says, whose statuses may be those of an older release."""
+    if answer["status"] == "ok":
+        return None
+    if answer["status"] == "interrupted":
+        return Interrupted(signal.SIGINT)
+    kind = Refused if answer["status"] == "refused" else EnvironmentProblem
+    parts = ("what", "where", "wanted", "got", "hint")
+    return kind(**{name: answer["error"].get(name) for name in parts})
 
 
 def _warn_of_other_code(wanted: RecordedVersion, view: RunView) -> None:
@@ -226,7 +235,9 @@ def _warn_of_other_code(wanted: RecordedVersion, view: RunView) -> None:
             view.say(f"  --checkout runs that of commit {checkout.commit_of(wanted)[:12]}")
 
 
-def _compared(wanted: RecordedVersion, found: RecordedVersion | None, answer: Mapping[str, Any]) -> Reproduction:
+def _compared(
+    wanted: RecordedVersion, found: RecordedVersion | None, metrics: Mapping[str, Any], refusal: str | None
+) -> Reproduction:
     changes = None if found is None else diff.compare(wanted, found)
     old, new = _tensors(wanted), _tensors(found)
     both = old is not None and new is not None
@@ -235,10 +246,10 @@ def _compared(wanted: RecordedVersion, found: RecordedVersion | None, answer: Ma
         root=None,
         tensors=tuple(sorted({**(old or {}), **(new or {})})) if both else None,
         differing=differing(old or {}, new or {}) if both else (),
-        metrics=_figures(wanted, answer["metrics"]),
+        metrics=_figures(wanted, metrics),
         unpinned=() if changes is None else tuple(section for section in changes.sections if section.is_cause),
         deterministic=diff.is_deterministic(wanted.executions),
-        findings=_findings(wanted, answer),
+        findings=_findings(wanted, refusal),
         notes=() if changes is None else tuple(_notes(changes, both=both)),
     )
 
@@ -254,14 +265,14 @@ def _figures(wanted: RecordedVersion, found: Mapping[str, Any] | None) -> tuple[
     return tuple(Figure(name=name, recorded=sides[0].get(name), found=sides[1].get(name)) for name in names)
 
 
-def _findings(wanted: RecordedVersion, answer: Mapping[str, Any]) -> tuple[str, ...]:
+def _findings(wanted: RecordedVersion, refusal: str | None) -> tuple[str, ...]:
     found = []
     folder = wanted.model_folder
     if folder is not None and (got := tree_digest(folder)) != wanted.sha256:
         shown = os.path.relpath(folder, wanted.root)
         found.append(f"{shown}: not the bytes that were recorded: wanted {wanted.sha256}, got {got}")
-    if answer["status"] == "refused":
-        found.append(f"the run ended with a refusal: {answer['error']}")
+    if refusal is not None:
+        found.append(f"the run ended with a refusal: {refusal}")
     return tuple(found)
 
 

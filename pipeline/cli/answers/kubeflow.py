@@ -1,0 +1,117 @@
+"""Models of the answers of `kubeflow`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.cli.answers.lineage import Audit, Policy, Verdicts
+from pipeline.cli.answers.model import Count, Digest, Model, Positive, Seconds, Text
+from pipeline.cli.answers.runs import RunResult
+
+Target = Literal["oss", "vertex"]
+
+
+class CompiledPipeline(Model):
+    """A file for a cluster."""
+
+    file: Text
+    sha256: Digest
+    target: Target
+    pipeline: Text
+    pipeline_root: Annotated[str, Field(pattern="^(minio|s3|gs)://")]
+    parameters: dict[str, str]
+    tasks: list[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9-]*$")]] = Field(min_length=1)
+
+
+class LintFinding(Model):
+    """What a cluster would refuse or get wrong."""
+
+    level: Literal["error", "warning"]
+    rule: Annotated[str, Field(pattern="^[a-z][a-z-]*$")]
+    where: Text
+    what: Text
+    hint: Text
+
+
+class Lint(Model):
+    """What the linter says of a compiled file."""
+
+    file: Text
+    target: Target
+    pipeline: str
+    errors: Count
+    warnings: Count
+    findings: list[LintFinding]
+
+
+class ShortAudit(Model):
+    """Verdicts on the version that a simulated run pushed."""
+
+    verdicts: Verdicts
+    findings: Count
+
+
+class Simulation(RunResult):
+    """How far a simulated run got."""
+
+    target: Target
+    file_sha256: Digest
+    audit: ShortAudit | None
+
+
+class ClusterRun(Model):
+    """A run on a cluster, as its server tells."""
+
+    id: Text
+    name: str
+    state: Text
+    created: str | None
+    seconds: Seconds | None
+    experiment_id: str | None
+    schedule: str | None
+    error: str | None
+
+
+class ClusterRuns(Model):
+    """Runs on a cluster, newest first."""
+
+    runs: list[ClusterRun]
+
+
+class Submission(Model):
+    """A run that was started on a cluster."""
+
+    run: ClusterRun
+    experiment: Text
+    parameters: dict[str, Any]
+    link: Text
+
+
+class Schedule(Model):
+    """A schedule on a cluster."""
+
+    id: Text
+    name: str
+    due: Text
+    enabled: bool
+    max_concurrency: Positive | None
+    catch_up: bool
+    experiment_id: str | None
+
+
+class Schedules(Model):
+    """Schedules that were created, listed or deleted."""
+
+    action: Literal["created", "listed", "deleted"]
+    schedules: list[Schedule]
+    replaced: list[Schedule]
+
+
+class ClusterAudit(Model):
+    """Verdicts on the version that a run on a cluster pushed."""
+
+    run: ClusterRun | None
+    policy: Policy
+    audits: list[Audit] = Field(min_length=1, max_length=1)

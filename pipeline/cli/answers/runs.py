@@ -1,0 +1,277 @@
+"""Models of the answers about runs, data, schemas, served versions and predictions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.cli.answers.model import Count, Digest, Model, Positive, Problem, Seconds, Text, Version
+from pipeline.cli.answers.records import RunRecord, State
+
+
+class Node(Model):
+    """What became of a node or task."""
+
+    id: Text
+    state: State
+    seconds: Seconds
+    why: str
+
+
+class Metrics(Model):
+    """Figures of the test split; null where there are none, or for what is no finite number."""
+
+    accuracy: float | None
+    loss: float | None
+    reconstruction_mse: float | None
+    per_class: dict[str, Any] | None
+
+
+class RunResult(Model):
+    """How far a run got, whatever ended it."""
+
+    nothing_to_do: str | None
+    """Why nothing was executed; null where something was."""
+    run_id: str | None
+    recipe: str | None
+    payload_digests: dict[str, Digest]
+    rows_digest: Digest | None
+    nodes: list[Node]
+    metrics: Metrics
+    blessed: bool | None
+    baseline: str | None
+    version: int | None
+    serving_path: str | None
+    exports: list[str]
+    report: str | None
+    import_s: float
+    train_s: float
+    total_s: float
+
+
+class PlannedNode(Model):
+    """What a run would do with a node."""
+
+    id: str
+    state: Literal["cached", "execute"]
+    why: Text
+
+
+class DryRun(Model):
+    """`run --dry-run`: the resolved recipe and what would execute."""
+
+    settings: dict[str, Any]
+    nodes: list[PlannedNode]
+
+
+class Runs(Model):
+    """All runs of a root, oldest first."""
+
+    runs: list[RunRecord]
+
+
+class Run(Model):
+    """One run of a root."""
+
+    run: RunRecord
+
+
+class Page(Model):
+    """The page that was written about one or two runs."""
+
+    runs: list[str] = Field(min_length=1, max_length=2)
+    path: str
+    bytes: Annotated[int, Field(ge=1, le=4_000_000)]
+    """Of the page, pictures and all."""
+    unanswered: str | None
+    """Why the models could not be asked; null if they were, or there are none."""
+
+
+class Check(Model):
+    """Something that `doctor` looked at."""
+
+    check: str
+    found: str
+    wrong: str | None
+
+
+class Diagnosis(Model):
+    """All that `doctor` looked at."""
+
+    findings: list[Check]
+
+
+class DataFile(Model):
+    """A file of data."""
+
+    path: str
+    sha256: Digest
+
+
+class FetchedData(Model):
+    """The files that were written."""
+
+    files: list[DataFile]
+
+
+class SchemaDraft(Model):
+    """A proposed schema, in words as well."""
+
+    draft: str
+    says: list[str]
+
+
+class SchemaChanges(Model):
+    """What approving a draft would change."""
+
+    changes: list[str]
+
+
+class ApprovedSchema(Model):
+    """A schema that is in force now."""
+
+    digest: Digest
+    folder: str
+
+
+class ServedVersion(Model):
+    """A version in the serving directory."""
+
+    version: Version
+    pushed: Text | None
+    digest: Digest
+    complete: bool
+    provenance: bool
+    path: str
+
+
+class ForeignEntry(Model):
+    """What TensorFlow Serving may take for a version, and nobody pushed."""
+
+    path: Text
+    number: int
+    what: Text
+    preferred: bool
+    remedy: Text
+
+
+class ServedVersions(Model):
+    """What the serving directory holds."""
+
+    versions: list[ServedVersion]
+    foreign: list[ForeignEntry]
+    missing: list[Version]
+    """Versions that were pushed, not pruned, and are not there."""
+    link: Problem | None
+    """What is wrong with the directory itself, where it is a link, which nothing follows."""
+
+
+class Rollback(Model):
+    """An old version that is served again, under a new number."""
+
+    version: Version
+    path: Text
+    digest: Digest
+    restored: Version
+    rolled_back_from: Version
+    record: Digest
+    run_id: Text
+
+
+class PrunedVersion(Model):
+    """A version that was removed."""
+
+    version: Version
+    path: Text
+    digest: Digest
+    bytes: Count
+
+
+class Pruning(Model):
+    """What was removed from the serving directory, or would be."""
+
+    dry_run: bool
+    bytes: Count
+    pruned: list[PrunedVersion]
+    kept: list[Version]
+    left: list[Text]
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Photograph(Model):
+    """What is on one photograph."""
+
+    path: str
+    dark_on_light: bool
+    truth: Annotated[int, Field(ge=0, le=9)] | None
+    right: bool | None
+
+
+class Answered(Photograph):
+    """A photograph of one digit, and which one the model takes it for."""
+
+    state: Literal["read"]
+    digits: Literal[1]
+    label: Count = Field(alias="class")
+    probability: Probability
+    second: Count
+    second_probability: Probability
+    doubts: list[Literal["unsure", "near another class", "unlike the training data"]]
+    """Why the answer is doubtful; empty also where `held_out` is null, and nobody can tell."""
+
+
+class Unanswered(Photograph):
+    """A photograph of no digit, or of several."""
+
+    state: Literal["empty", "several"]
+    digits: Count
+    """How many are on the photograph."""
+    label: None = Field(alias="class")
+    probability: None
+    second: None
+    second_probability: None
+    doubts: Annotated[list[str], Field(max_length=0)]
+
+
+class LeftOut(Model):
+    """A file that was not read."""
+
+    path: str
+    why: str
+
+
+class HeldOut(Model):
+    """How often answers to rows held out from training are doubted."""
+
+    rows: Positive
+    doubted: Probability
+    wrong: Count
+    wrong_doubted: Count
+
+
+class Predictions(Model):
+    """What a served version reads from photographs."""
+
+    version: Version
+    path: str
+    """The folder of the served version."""
+    digest: Digest
+    shape: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    """Height and width of the model's images."""
+    pixel_max: Annotated[int, Field(ge=1, le=255)]
+    files: list[Answered | Unanswered] = Field(min_length=1)
+    ignored: list[LeftOut]
+    unreadable: list[LeftOut]
+    """Files that were named and are no photographs; the status is then usage, and all others are there."""
+    orientation: str | None
+    """How the version's data are stored, and pictures were turned for it; null where that is not known."""
+    inverted: bool
+    """Whether its data are dark on light."""
+    held_out: HeldOut | None
+    """Null where answers are not judged."""
+    notes: list[str]
+    accuracy: Probability | None
+    sheet: str | None
