@@ -34,7 +34,7 @@ _ZIP_FAULTS: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, Runti
 
 
 def parse_npy(data: bytes, *, where: object, error: type[MnistTfxError] = BadInput) -> npt.NDArray[Any]:
-    """Returns the array in the bytes of an `.npy` file.
+    """Return the array in the bytes of an `.npy` file.
 
     Args:
       data: the file.
@@ -67,12 +67,12 @@ def parse_npy(data: bytes, *, where: object, error: type[MnistTfxError] = BadInp
 def read_npy(
     path: str | os.PathLike[str], *, limit: int = LARGEST_ARRAYS, error: type[MnistTfxError] = BadInput
 ) -> npt.NDArray[Any]:
-    """Reads the array of an `.npy` file; see `components.untrusted.read_bytes` and `parse_npy`."""
+    """Read the array of an `.npy` file; see `components.untrusted.read_bytes` and `parse_npy`."""
     return parse_npy(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
 def parse_npz(data: bytes, *, where: object, error: type[MnistTfxError] = BadInput) -> dict[str, npt.NDArray[Any]]:
-    """Returns {name: array} of the bytes of an `.npz` file; see `parse_npy`.
+    """Return {name: array} of the bytes of an `.npz` file; see `parse_npy`.
 
     Args:
       data: the file.
@@ -101,5 +101,5 @@ def parse_npz(data: bytes, *, where: object, error: type[MnistTfxError] = BadInp
 def read_npz(
     path: str | os.PathLike[str], *, limit: int = LARGEST_ARRAYS, error: type[MnistTfxError] = BadInput
 ) -> dict[str, npt.NDArray[Any]]:
-    """Reads the arrays of an `.npz` file; see `components.untrusted.read_bytes` and `parse_npz`."""
+    """Read the arrays of an `.npz` file; see `components.untrusted.read_bytes` and `parse_npz`."""
     return parse_npz(read_bytes(path, limit=limit, error=error), where=path, error=error)

@@ -50,7 +50,7 @@ class AtomicPusherExecutor(Executor):
     """Pushes what both blessings allow."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Runs the push.
+        """Run the push.
 
         Raises:
           BadInput: if the serving directory is a bucket.
@@ -82,7 +82,7 @@ class AtomicPusherExecutor(Executor):
 
 
 def record(pushed_model: Any, made: Publication, serving_dir: str) -> None:
-    """Fills a PushedModel: the stock Pusher's properties, and pushed.json with the path below the root."""
+    """Fill a PushedModel: the stock Pusher's properties, and pushed.json with the path below the root."""
     pushed_model.set_int_custom_property("pushed", 1)
     pushed_model.set_string_custom_property("pushed_destination", str(made.path))
     pushed_model.set_string_custom_property("pushed_version", str(made.version))

@@ -45,12 +45,12 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # tfx has no 
         output_dict: Mapping[str, Sequence[Any]],
         exec_properties: Mapping[str, Any],
     ) -> None:
-        """Executes the node, as TFX calls it."""
+        """Execute the node, as TFX calls it."""
         self.execute(_single(input_dict), _single(output_dict), exec_properties)
 
     @abc.abstractmethod
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Executes the node.
+        """Execute the node.
 
         Args:
           inputs: {channel: artifact}; an optional channel that nothing feeds is not there.
@@ -69,10 +69,10 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):  # type: 
 
     @abc.abstractmethod
     def resolved(self, execution_info: Any) -> Mapping[str, Any]:
-        """Returns the execution properties that cache key and executor get; None leaves one out."""
+        """Return the execution properties that cache key and executor get; None leaves one out."""
 
     def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
-        """Returns the resolved execution properties, as TFX's Launcher asks for them."""
+        """Return the resolved execution properties, as TFX's Launcher asks for them."""
         result = driver_output_pb2.DriverOutput()
         for name, value in self.resolved(execution_info).items():
             if value is not None:
@@ -81,7 +81,7 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):  # type: 
 
 
 def root_of(artifact_uri: str) -> Path:
-    """Returns the root of the pipeline that an artifact belongs to.
+    """Return the root of the pipeline that an artifact belongs to.
 
     The layout is `<root>/artifacts/<node>/<channel>/<execution id>`, of which TFX decides the last three.
     """

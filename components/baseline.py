@@ -30,7 +30,7 @@ NONE_FILE: Final = "none.json"
 
 
 def baseline_version(serving_dir: Path, candidate_digest: str | None) -> ServedVersion | None:
-    """Returns the highest version, as it was pushed, with another digest than the candidate's, or None.
+    """Return the highest version, as it was pushed, with another digest than the candidate's, or None.
 
     Args:
       serving_dir: the serving directory; it may be missing.
@@ -48,7 +48,7 @@ class BaselineDriver(Driver):
     def resolve(
         parameters: Mapping[str, Any], root: Path, digests: Mapping[str, Sequence[str | None]]
     ) -> dict[str, Any]:
-        """Returns the execution properties with `baseline_digest` filled in; reads, and changes nothing.
+        """Return the execution properties with `baseline_digest` filled in; read, and changes nothing.
 
         Args:
           parameters: as declared.
@@ -60,7 +60,7 @@ class BaselineDriver(Driver):
         return {**parameters, BASELINE_DIGEST: NO_BASELINE if served is None else served.digest}
 
     def resolved(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
-        """Resolves for TFX's own launcher, which hands over artifacts and no digests."""
+        """Resolve for TFX's own launcher, which hands over artifacts and no digests."""
         model = artifact_utils.get_single_instance(execution_info.input_dict["model"])
         output = artifact_utils.get_single_instance(execution_info.output_dict["baseline"])
         properties = execution_info.exec_properties
@@ -86,7 +86,7 @@ class BaselineExecutor(Executor):
     """Copies the version that the driver chose."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Writes the baseline artifact.
+        """Write the baseline artifact.
 
         Raises:
           EnvironmentProblem: if the chosen version is gone or has changed since.

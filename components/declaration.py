@@ -23,7 +23,7 @@ OWN_PARAMETERS: Final = {
 
 
 def custom_config(settings: str, data: str, code_digest: str) -> str:
-    """Returns the parameter in which stock Transform and Trainer hand the user's function what it may know.
+    """Return the parameter in which stock Transform and Trainer hand the user's function what it may know.
 
     Args:
       settings: the node's section of the recipe, as canonical JSON.

@@ -31,12 +31,12 @@ ROW_DOMAIN: Final = b"mnist-tfx row v1\0"
 
 
 def sha256_bytes(data: bytes) -> str:
-    """Returns the SHA-256 of `data` as 64 hex digits."""
+    """Return the SHA-256 of `data` as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of a file's bytes as 64 hex digits; memory is bounded by `CHUNK`."""
+    """Return the SHA-256 of a file's bytes as 64 hex digits; memory is bounded by `CHUNK`."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(CHUNK):
@@ -45,7 +45,7 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Returns the one JSON text of `value`: sorted keys, no white space, UTF-8, no NaN.
+    """Return the one JSON text of `value`: sorted keys, no white space, UTF-8, no NaN.
 
     Raises:
       ValueError: on NaN or an infinity, which JSON does not have.
@@ -54,7 +54,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def tree_files(root: str | os.PathLike[str]) -> list[str]:
-    """Returns the relative POSIX paths of everything below `root` that is not a directory, sorted as strings.
+    """Return the relative POSIX paths of everything below `root` that is not a directory, sorted as strings.
 
     Raises:
       OSError: when `root` is missing, or a folder in it cannot be read.
@@ -72,7 +72,7 @@ def _raise(err: OSError) -> None:
 
 
 def file_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns one manifest entry of what has the name `path`; neither links nor special files are opened.
+    """Return one manifest entry of what has the name `path`; neither links nor special files are opened.
 
     Returns:
       `sha256` and `bytes` of a regular file, `symlink` with the target of a link, or `special` with the kind of
@@ -90,12 +90,12 @@ def file_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def content_entry(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns `sha256` and `bytes` of a file, of a link's target where `path` is a link."""
+    """Return `sha256` and `bytes` of a file, of a link's target where `path` is a link."""
     return {"sha256": sha256_file(path), "bytes": os.path.getsize(path)}
 
 
 def tree_manifest(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Returns {relative path: `file_entry`} of every file below `root`, provenance files left out.
+    """Return {relative path: `file_entry`} of every file below `root`, provenance files left out.
 
     A `root` that is itself a file gives one entry named after it.
 
@@ -109,17 +109,17 @@ def tree_manifest(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 
 
 def is_provenance(path: str) -> bool:
-    """Whether a relative path inside any artifact or served version is a provenance file (also below `Format-Serving/`)."""
+    """Return whether a relative path inside any artifact or served version is a provenance file (also below `Format-Serving/`)."""
     return path.removeprefix("Format-Serving/").startswith(PROVENANCE_PREFIX)
 
 
 def manifest_digest(manifest: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the digest of a tree from its manifest: SHA-256 of the manifest's canonical JSON."""
+    """Return the digest of a tree from its manifest: SHA-256 of the manifest's canonical JSON."""
     return sha256_bytes(canonical_json(manifest))
 
 
 def tree_digest(root: str | os.PathLike[str]) -> str:
-    """Returns the digest of a file or directory tree: names, sizes and bytes, without times and modes.
+    """Return the digest of a file or directory tree: names, sizes and bytes, without times and modes.
 
     Raises:
       OSError: as `tree_manifest`.
@@ -128,12 +128,12 @@ def tree_digest(root: str | os.PathLike[str]) -> str:
 
 
 def row_prefix(height: int, width: int) -> bytes:
-    """Returns what precedes the pixels of a `height` x `width` image in `pixels_digest` and `row_digest`."""
+    """Return what precedes the pixels of a `height` x `width` image in `pixels_digest` and `row_digest`."""
     return ROW_DOMAIN + struct.pack(">II", height, width)
 
 
 def pixels_digest(prefix: bytes, pixels: bytes) -> bytes:
-    """Returns the 32-byte digest of one image alone: `row_prefix` and uint8 pixels in row order.
+    """Return the 32-byte digest of one image alone: `row_prefix` and uint8 pixels in row order.
 
     It decides the split of a row, so that equal images stay on one side.
     """
@@ -141,12 +141,12 @@ def pixels_digest(prefix: bytes, pixels: bytes) -> bytes:
 
 
 def row_digest(prefix: bytes, pixels: bytes, label: int) -> bytes:
-    """Returns the 32-byte digest of one labelled image: `row_prefix`, uint8 pixels in row order, label as int64."""
+    """Return the 32-byte digest of one labelled image: `row_prefix`, uint8 pixels in row order, label as int64."""
     return hashlib.sha256(prefix + pixels + struct.pack(">q", label)).digest()
 
 
 def merkle_root(leaves: Iterable[bytes]) -> str:
-    """Returns the RFC 6962 Merkle tree hash over `leaves`, in the order given, as 64 hex digits.
+    """Return the RFC 6962 Merkle tree hash over `leaves`, in the order given, as 64 hex digits.
 
     Callers sort row digests first, so that the root names a multiset of rows: IDX, CSV, gzip and re-sharded files of
     the same rows agree. No leaves give the SHA-256 of nothing, as the RFC says.

@@ -25,14 +25,14 @@ AGAIN: Final = "make room there, then run the same command again: what is finish
 
 
 def is_full(error: BaseException | str) -> bool:
-    """Returns whether an error, or its text, means that a disk is full."""
+    """Return whether an error, or its text, means that a disk is full."""
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     return any(said in str(error) for said in SAID)
 
 
 def no_space(where: object, need: int | None = None, *, hint: str = AGAIN) -> EnvironmentProblem:
-    """Returns the error that names a full disk.
+    """Return the error that names a full disk.
 
     Args:
       where: what could not be written.
@@ -46,13 +46,13 @@ def no_space(where: object, need: int | None = None, *, hint: str = AGAIN) -> En
 
 
 def of_error(error: BaseException) -> EnvironmentProblem:
-    """Returns the error that names the full disk which some library met, by the path that it names, if any."""
+    """Return the error that names the full disk which some library met, by the path that it names, if any."""
     named = getattr(error, "filename", None) or next(iter(_PATH.findall(str(error))), None)
     return no_space(named) if named else EnvironmentProblem("no space left", hint=AGAIN)
 
 
 def problem(error: OSError, what: str, *, where: object, need: int | None = None) -> EnvironmentProblem:
-    """Returns a failed write as one line: of a full disk in the words of `no_space`, of anything else as `what`.
+    """Return a failed write as one line: of a full disk in the words of `no_space`, of anything else as `what`.
 
     Args:
       error: of the operating system.
@@ -68,12 +68,12 @@ def problem(error: OSError, what: str, *, where: object, need: int | None = None
 
 
 def _quota(free: int, need: int | None) -> str:
-    """Returns what explains that a disk with room is full: a quota, or no inode left."""
+    """Return what explains that a disk with room is full: a quota, or no inode left."""
     return ", so that a quota or the number of files is used up" if need is not None and free > need else ""
 
 
 def _free(place: Path) -> int | None:
-    """Returns the bytes free on the file system of the nearest folder that is there."""
+    """Return the bytes free on the file system of the nearest folder that is there."""
     for folder in (place, *place.absolute().parents):
         if os.path.isdir(folder):
             try:

@@ -53,12 +53,12 @@ class ExitCode(enum.IntEnum):
 
 
 def printable(value: object) -> str:
-    """Returns `value` as text with control characters escaped, so that a file name cannot forge a second line."""
+    """Return `value` as text with control characters escaped, so that a file name cannot forge a second line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
 
 
 def shortened(value: object, longest: int = LONGEST) -> str:
-    """Returns `value` as printable text of at most `longest` characters: beginning, how much is left out, end."""
+    """Return `value` as printable text of at most `longest` characters: beginning, how much is left out, end."""
     text = str(value)
     if len(text) <= longest:
         # Escapes can lengthen it again; that is bounded, at ten characters for one.
@@ -120,7 +120,7 @@ class MnistTfxError(Exception):
         return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
+        """Return the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
         fields = {k: None if v is None else str(v) for k, v in vars(self).items() if k not in ("report", "problems")}
         report = {} if self.report is None else {"report": self.report}
         return {"kind": type(self).__name__, **fields, **report}
@@ -136,7 +136,7 @@ class MnistTfxError(Exception):
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> MnistTfxError:
-        """Rebuilds an error that crossed a process boundary as `to_dict` wrote it."""
+        """Rebuild an error that crossed a process boundary as `to_dict` wrote it."""
         fields = dict(fields)
         kind = {c.__name__: c for c in (BadInput, Refused, EnvironmentProblem, CannotTell)}[fields.pop("kind")]
         return kind(fields.pop("what"), **fields)
@@ -163,7 +163,7 @@ class SeveralProblems(BadInput):
         return "\n  ".join((f"{len(self.problems)} problems, and nothing was done", *map(str, self.problems)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields of one `BadInput` that says it all in one line."""
+        """Return the fields of one `BadInput` that says it all in one line."""
         return BadInput(self.what).to_dict()
 
 
@@ -175,7 +175,7 @@ class Problems:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Keeps the `BadInput` that ends the block, and goes on after it."""
+        """Keep the `BadInput` that ends the block, and goes on after it."""
         try:
             yield
         except SeveralProblems as several:
@@ -184,7 +184,7 @@ class Problems:
             self.found.append(one)
 
     def raise_any(self) -> None:
-        """Raises what was found.
+        """Raise what was found.
 
         Raises:
           BadInput: if it is one problem.

@@ -16,7 +16,7 @@ from components.settings import DataSettings, TransformSettings
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, str]) -> dict[str, tf.Tensor]:
-    """Builds the transform graph.
+    """Build the transform graph.
 
     Args:
       inputs: `image` int64 [N, pixels] and `label` int64 [N, 1].

@@ -66,7 +66,7 @@ class Distance:
 
 
 def profile(pixels: NDArray[np.uint8], labels: NDArray[np.int64], data: DataSettings) -> dict[str, Any]:
-    """Returns the profile of a split as JSON values.
+    """Return the profile of a split as JSON values.
 
     Args:
       pixels: uint8 [N, H*W], rows of an image one after the other.
@@ -99,7 +99,7 @@ def _sum_image(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def merged(profiles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the profile of all rows of `profiles` together: what one pass over them all would give.
+    """Return the profile of all rows of `profiles` together: what one pass over them all would give.
 
     Raises:
       ValueError: on no profiles, or on profiles of different geometries.
@@ -114,13 +114,13 @@ def merged(profiles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def geometry(profile: Mapping[str, Any]) -> str:
-    """Returns the name of the profile's geometry, as `DataSettings.geometry` spells it."""
+    """Return the name of the profile's geometry, as `DataSettings.geometry` spells it."""
     height, width = profile["shape"]
     return f"{height}x{width}-max{profile['pixel_max']}-labels{len(profile['classes'])}"
 
 
 def means(profile: Mapping[str, Any], aspect: str) -> NDArray[np.float64]:
-    """Returns float64 means of one of `ASPECTS`, each 0 to 1: [H], [W], [H*W] or [label_count].
+    """Return float64 means of one of `ASPECTS`, each 0 to 1: [H], [W], [H*W] or [label_count].
 
     Raises:
       ValueError: for a profile without rows, which has no means.
@@ -137,7 +137,7 @@ def means(profile: Mapping[str, Any], aspect: str) -> NDArray[np.float64]:
 
 
 def distance(seen: Mapping[str, Any], expected: Mapping[str, Any], aspect: str) -> Distance:
-    """Returns how far `seen` is from `expected` in one of `ASPECTS`; see the module's formula.
+    """Return how far `seen` is from `expected` in one of `ASPECTS`; see the module's formula.
 
     Raises:
       ValueError: when the geometries differ, or one of the profiles has no rows.
@@ -162,11 +162,11 @@ class Threshold:
     scale: float
 
     def drift(self, rows: int) -> float:
-        """Returns the largest distance allowed between a split of `rows` rows and the reference."""
+        """Return the largest distance allowed between a split of `rows` rows and the reference."""
         return self.floor + self.scale / math.sqrt(rows)
 
     def skew(self, rows: int, others: int) -> float:
-        """Returns the largest distance allowed between two splits of so many rows each."""
+        """Return the largest distance allowed between two splits of so many rows each."""
         return self.floor + self.scale * math.sqrt(1 / rows + 1 / others)
 
 
@@ -190,7 +190,7 @@ class Reference:
         return geometry(self.profile)
 
     def to_json(self) -> str:
-        """Returns the text of a `.profile.json`, a line to a part; `from_json` restores an equal value."""
+        """Return the text of a `.profile.json`, a line to a part; `from_json` restores an equal value."""
         parts = {
             "version": VERSION,
             "profile": self.profile,
@@ -202,7 +202,7 @@ class Reference:
 
     @classmethod
     def from_json(cls, text: str) -> Reference:
-        """Restores a reference from `to_json`'s text.
+        """Restore a reference from `to_json`'s text.
 
         Raises:
           ValueError: when the text is no JSON, of another version, or lacks a part.
@@ -221,7 +221,7 @@ class Reference:
 
 
 def require_profile(found: Mapping[str, Any]) -> None:
-    """Checks that a profile is one: counts for each class, and sums for each pixel of its shape.
+    """Check that a profile is one: counts for each class, and sums for each pixel of its shape.
 
     Raises:
       ValueError: if it is not.

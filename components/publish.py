@@ -54,7 +54,7 @@ class Publication:
 def publish(
     saved_model: Path, serving_dir: Path, provenance: Path, digest: str, *, signature: Path | None = None
 ) -> Publication:
-    """Serves a SavedModel.
+    """Serve a SavedModel.
 
     Args:
       saved_model: its folder.
@@ -81,7 +81,7 @@ def publish(
 
 
 def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str) -> Publication:
-    """Makes the next version, with a rename as the last thing that can fail; the lock is held."""
+    """Make the next version, with a rename as the last thing that can fail; the lock is held."""
     refuse_strangers(serving_dir, highest_claimed(serving_dir) + 1)
     # What cannot be removed is for `lineage gc` to report: it is no reason not to push.
     clear_stages(serving_dir)
@@ -172,7 +172,7 @@ def _verify(stage: Path, saved_model: Path, digest: str) -> None:
 
 @contextlib.contextmanager
 def _explained(saved_model: Path, serving_dir: Path) -> Iterator[None]:
-    """Turns the operating system's errors into one line that names the path and, where space ran out, the bytes."""
+    """Turn the operating system's errors into one line that names the path and, where space ran out, the bytes."""
     try:
         yield
     except OSError as err:

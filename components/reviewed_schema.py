@@ -42,12 +42,12 @@ SOURCE: Final = "source"
 
 
 def input_folder(schema_sha256: str) -> str:
-    """Returns the path of an imported schema's copy, relative to the root."""
+    """Return the path of an imported schema's copy, relative to the root."""
     return f"inputs/schema-{schema_sha256}"
 
 
 def resolve(exec_properties: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Copies the schema below the root and returns the execution properties that point there.
+    """Copy the schema below the root and return the execution properties that point there.
 
     What a driver does before the cache is asked: afterwards the key holds the digest and a path relative to the root,
     and the run no longer depends on the folder that the schema came from.
@@ -79,7 +79,7 @@ def _is_intact(folder: Path, wanted: str) -> bool:
 
 
 def _copy_pair(schema: Path, target: Path, wanted: str) -> None:
-    """Puts a schema and its profile into a new folder `target`, which is complete as soon as it is there."""
+    """Put a schema and its profile into a new folder `target`, which is complete as soon as it is there."""
     contents = {SCHEMA_NAME: _read(schema), PROFILE_NAME: _read(profile_file(schema))}
     stage = target.with_name(f".stage-{uuid.uuid4().hex}")
     try:
@@ -106,7 +106,7 @@ def _read(source: Path) -> bytes:
 
 @contextlib.contextmanager
 def _writing(target: Path) -> Iterator[None]:
-    """Turns a full disk or a missing permission below the root into one line."""
+    """Turn a full disk or a missing permission below the root into one line."""
     try:
         yield
     except OSError as err:
@@ -133,7 +133,7 @@ class ReviewedSchemaExecutor(Executor):
     """Copies the pair into the two artifacts, if it is still the pair that was approved."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Imports the schema.
+        """Import the schema.
 
         Raises:
           BadInput: when it is missing, unreadable, or has another digest than `schema_sha256`.
@@ -162,7 +162,7 @@ class ReviewedSchemaDriver(Driver):
     """Copies the schema below the root before the cache is looked up; see `resolve`."""
 
     def resolved(self, execution_info: Any) -> Mapping[str, Any]:
-        """Returns the properties with the copy's path in place of the folder's."""
+        """Return the properties with the copy's path in place of the folder's."""
         return resolve(execution_info.exec_properties, root_of(execution_info.output_dict["schema"][0].uri))
 
 

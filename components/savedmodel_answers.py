@@ -37,7 +37,7 @@ class Finding:
 
 
 def judge(answer: Mapping[str, Any], rows: int, data: DataSettings, *, reconstructs: bool) -> list[Finding]:
-    """Compares answers with what `components.features` promises.
+    """Compare answers with what `components.features` promises.
 
     Args:
       answer: the probe's.

@@ -72,7 +72,7 @@ class Probe:
     def ask(
         self, request: Mapping[str, Any], timeout: float = TIMEOUT, ready_timeout: float = READY_TIMEOUT
     ) -> dict[str, Any]:
-        """Puts the one question.
+        """Put the one question.
 
         Args:
           request: as `savedmodel_probe` describes it.
@@ -99,7 +99,7 @@ class Probe:
             self.kill()
 
     def kill(self) -> None:
-        """Ends the interpreter, whatever it is doing."""
+        """End the interpreter, whatever it is doing."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -140,7 +140,7 @@ _warm: list[Probe] = []
 
 
 def prewarm() -> None:
-    """Starts the bare interpreter for the check to come; returns at once, and does nothing the second time."""
+    """Start the bare interpreter for the check to come; return at once, and does nothing the second time."""
     if not _warm:
         _warm.append(Probe())
 
@@ -150,7 +150,7 @@ def _take_probe() -> Probe:
 
 
 def first_records(split: Path, count: int) -> list[bytes]:
-    """Returns the first `count` records of a split's uncompressed TFRecord files; checksums are TensorFlow's to check."""
+    """Return the first `count` records of a split's uncompressed TFRecord files; checksums are TensorFlow's to check."""
     found: list[bytes] = []
     for path in sorted(split.iterdir()):
         with path.open("rb") as file:
@@ -162,7 +162,7 @@ def first_records(split: Path, count: int) -> list[bytes]:
 
 
 def request_for(model: Path, examples: list[bytes], data: DataSettings) -> dict[str, Any]:
-    """Returns the question about one model; images are uint8 [N, H, W]."""
+    """Return the question about one model; images are uint8 [N, H, W]."""
     rows = [example_pb2.Example.FromString(example).features.feature[IMAGE].int64_list.value for example in examples]
     images = np.array(rows, np.uint8).reshape(-1, *data.shape)
     return {
@@ -177,7 +177,7 @@ def request_for(model: Path, examples: list[bytes], data: DataSettings) -> dict[
 
 
 def read_check(uri: str | Path) -> dict[str, Any]:
-    """Returns the content of an InfraBlessing's check.json: `blessed`, `rows`, `reasons`, `tensorflow`, `load_s`.
+    """Return the content of an InfraBlessing's check.json: `blessed`, `rows`, `reasons`, `tensorflow`, `load_s`.
 
     Raises:
       EnvironmentProblem: if there is none.
@@ -204,7 +204,7 @@ class SavedModelCheckExecutor(Executor):
     """Asks the probe, judges, and blesses or does not."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Runs the check; a model that fails it is no error here, but a blessing that says no.
+        """Run the check; a model that fails it is no error here, but a blessing that says no.
 
         Raises:
           EnvironmentProblem: if no interpreter could be got ready to look at the model.

@@ -37,7 +37,7 @@ class _Block(importlib.abc.MetaPathFinder):
 
 
 def main() -> None:
-    """Answers one request and ends; ends without one when standard input closes, or whoever started it ends."""
+    """Answer one request and end; end without one when standard input closes, or whoever started it ends."""
     _die_with_parent()
     # TensorFlow and whatever a model prints must not get between the answer and its reader.
     answer = os.fdopen(os.dup(1), "w")

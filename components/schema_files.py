@@ -68,12 +68,12 @@ class Reviewed:
 
 
 def schema_folders() -> tuple[Path, ...]:
-    """Returns where schemas are shipped: beside the packages in a clone, below `share/` in an installed wheel."""
+    """Return where schemas are shipped: beside the packages in a clone, below `share/` in an installed wheel."""
     return Path(__file__).resolve().parents[1] / "schema", Path(sys.prefix) / "share" / "mnist-tfx" / "schema"
 
 
 def schema_file(geometry: str, folder: Path | None = None) -> Path:
-    """Returns the path of a geometry's reviewed schema: in the user's `folder`, or without one among those shipped.
+    """Return the path of a geometry's reviewed schema: in the user's `folder`, or without one among those shipped.
 
     Whoever names a folder means what is in it, so nothing shipped takes the place of a schema that is not there.
 
@@ -97,19 +97,19 @@ def schema_file(geometry: str, folder: Path | None = None) -> Path:
 
 
 def _held(folder: Path) -> str:
-    """Returns which schemas a folder holds, in words."""
+    """Return which schemas a folder holds, in words."""
     if not folder.is_dir():
         return "no such folder"
     return ", ".join(sorted(path.name for path in folder.glob("*.pbtxt"))) or "no schemas"
 
 
 def profile_file(schema: Path) -> Path:
-    """Returns the path of the reference profile that lies beside a schema."""
+    """Return the path of the reference profile that lies beside a schema."""
     return schema.with_name(PROFILE_NAME if schema.name == SCHEMA_NAME else f"{schema.stem}.profile.json")
 
 
 def schema_digest(schema: Path | str) -> str:
-    """Returns the SHA-256 over a schema and its reference profile, whatever the two files are called.
+    """Return the SHA-256 over a schema and its reference profile, whatever the two files are called.
 
     Links are followed, as they are when the files are read: some installers link what they install.
 
@@ -128,7 +128,7 @@ def schema_digest(schema: Path | str) -> str:
 
 
 def find_reviewed(geometry: str, folder: Path | None = None) -> Reviewed:
-    """Returns the approved schema of a geometry.
+    """Return the approved schema of a geometry.
 
     Args:
       geometry: `DataSettings.geometry`.
@@ -152,7 +152,7 @@ def find_reviewed(geometry: str, folder: Path | None = None) -> Reviewed:
 
 
 def require_digest(schema: Path, wanted: str, *, where: Path) -> None:
-    """Compares the digest of a schema and its profile with the one that was approved.
+    """Compare the digest of a schema and its profile with the one that was approved.
 
     Raises:
       BadInput: when it is another; the error names `where`, the file to look at.
@@ -163,7 +163,7 @@ def require_digest(schema: Path, wanted: str, *, where: Path) -> None:
 
 
 def approvals(folder: Path) -> dict[str, dict[str, str]]:
-    """Returns {geometry: {"digest", "date"}} of a folder's `approved.json`; no file means no approvals.
+    """Return {geometry: {"digest", "date"}} of a folder's `approved.json`; no file means no approvals.
 
     Raises:
       BadInput: when the file is there and is not what `mnist-tfx schema approve` writes.
@@ -180,7 +180,7 @@ def approvals(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def read_schema(path: Path) -> schema_pb2.Schema:
-    """Returns the TFMD Schema of a text proto.
+    """Return the TFMD Schema of a text proto.
 
     Raises:
       BadInput: when it cannot be read or parsed.
@@ -202,7 +202,7 @@ def _no_schema(path: Path, got: str) -> BadInput:
 
 
 def _in_words(error: Exception) -> str:
-    """Returns why a text cannot be parsed, without the name of protobuf's class and with the line called one."""
+    """Return why a text cannot be parsed, without the name of protobuf's class and with the line called one."""
     if not isinstance(error, text_format.ParseError):
         return "bytes that are no UTF-8" if isinstance(error, UnicodeDecodeError) else "messages within messages"
     line, what = error.GetLine(), str(error).partition(" : ")[2] or str(error)
@@ -211,7 +211,7 @@ def _in_words(error: Exception) -> str:
 
 
 def read_reference(path: Path) -> Reference:
-    """Returns the reference profile of a file.
+    """Return the reference profile of a file.
 
     Raises:
       BadInput: when it cannot be read or parsed.

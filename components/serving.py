@@ -89,17 +89,17 @@ class ServedVersion:
 
     @property
     def plainly_named(self) -> bool:
-        """Whether its folder goes by the number as the pipeline writes it; TF Serving takes `02` and `+2` as well."""
+        """Return whether its folder goes by the number as the pipeline writes it; TF Serving takes `02` and `+2` as well."""
         return self.path.name == str(self.version)
 
     @property
     def complete(self) -> bool:
-        """Whether it holds a SavedModel; TF Serving would try to load it either way."""
+        """Return whether it holds a SavedModel; TF Serving would try to load it either way."""
         return (self.path / SAVED_MODEL).is_file()
 
     @property
     def has_provenance(self) -> bool:
-        """Whether it holds its provenance manifest."""
+        """Return whether it holds its provenance manifest."""
         return (self.path / PROVENANCE).is_file()
 
     @cached_property
@@ -126,7 +126,7 @@ class ServedVersion:
 
     @property
     def as_pushed(self) -> bool:
-        """Whether it holds a SavedModel whose bytes are those that its provenance tells: pushed here, and not changed.
+        """Return whether it holds a SavedModel whose bytes are those that its provenance tells: pushed here, and not changed.
 
         Half a version, one that somebody else put there, and one that was tampered with or cannot be read are not.
         """
@@ -143,7 +143,7 @@ class ServedVersion:
 
 
 def locate(serving_dir: str, artifact_uri: str) -> Path:
-    """Finds the serving directory of the pipeline that an artifact belongs to.
+    """Find the serving directory of the pipeline that an artifact belongs to.
 
     Args:
       serving_dir: absolute, or relative to the root.
@@ -164,7 +164,7 @@ def locate(serving_dir: str, artifact_uri: str) -> Path:
 
 
 def number_of(name: str) -> int | None:
-    """Returns the number for which TF Serving may take a child's name, None if it is none.
+    """Return the number for which TF Serving may take a child's name, None if it is none.
 
     Its parser allows white space on both sides, a sign and leading zeros.
     """
@@ -176,7 +176,7 @@ def number_of(name: str) -> int | None:
 
 
 def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
-    """Returns what may have been pushed there, lowest number first: real folders that go by a plain number.
+    """Return what may have been pushed there, lowest number first: real folders that go by a plain number.
 
     A link is never followed, whatever it is called. Which of the folders were pushed, the ledger knows, and where there
     is none, their provenance (`ServedVersion.as_pushed`).
@@ -185,7 +185,7 @@ def versions(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
 
 
 def candidates(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
-    """Returns every folder that TF Serving may take for a version, links to folders and odd names among them.
+    """Return every folder that TF Serving may take for a version, links to folders and odd names among them.
 
     Lowest number first, and of those with the same number the one with the plain name. This is for the audit: what
     reads, counts or removes versions asks `versions`.
@@ -196,7 +196,7 @@ def candidates(serving_dir: str | os.PathLike[str]) -> list[ServedVersion]:
 
 
 def foreign_entries(serving_dir: str | os.PathLike[str]) -> list[Path]:
-    """Returns the children that TF Serving may take for versions and that no push can have made, sorted.
+    """Return the children that TF Serving may take for versions and that no push can have made, sorted.
 
     Their names are not the plain number, such as `02`, `+2` or `2 `, or they are no folders: files, and links to
     whatever it may be.
@@ -206,7 +206,7 @@ def foreign_entries(serving_dir: str | os.PathLike[str]) -> list[Path]:
 
 
 def oddity(path: Path) -> str:
-    """Returns what is odd about one of the `foreign_entries`, in words."""
+    """Return what is odd about one of the `foreign_entries`, in words."""
     if path.is_symlink():
         return f"a link to {os.readlink(path)}"
     if not _is_folder(path):
@@ -215,7 +215,7 @@ def oddity(path: Path) -> str:
 
 
 def refuse_strangers(serving_dir: str | os.PathLike[str], following: int) -> None:
-    """Refuses to push where TF Serving would load something else than what is pushed.
+    """Refuse to push where TF Serving would load something else than what is pushed.
 
     Args:
       serving_dir: the directory.
@@ -230,7 +230,7 @@ def refuse_strangers(serving_dir: str | os.PathLike[str], following: int) -> Non
 
 
 def in_the_way(path: Path, what: str) -> EnvironmentProblem:
-    """Returns the refusal that names an entry of a serving directory and says how to clear it."""
+    """Return the refusal that names an entry of a serving directory and says how to clear it."""
     return EnvironmentProblem(
         "TensorFlow Serving may load this instead of what is pushed here",
         where=path,
@@ -241,13 +241,13 @@ def in_the_way(path: Path, what: str) -> EnvironmentProblem:
 
 
 def move_away(path: Path) -> str:
-    """Returns a shell command that takes an entry out of its serving directory; of a link, it moves the link itself."""
+    """Return a shell command that takes an entry out of its serving directory; of a link, it moves the link itself."""
     target = path.parent.parent / f"not-served-{path.name.strip()}"
     return f"mv -- {shlex.quote(str(path))} {shlex.quote(str(target))}"
 
 
 def clear_stages(serving_dir: str | os.PathLike[str]) -> list[OSError]:
-    """Removes what killed pushes left behind; with the lock held, no stage has an owner.
+    """Remove what killed pushes left behind; with the lock held, no stage has an owner.
 
     Returns:
       Why some could not be removed. They are in nobody's way: TF Serving does not see them.
@@ -256,7 +256,7 @@ def clear_stages(serving_dir: str | os.PathLike[str]) -> list[OSError]:
 
 
 def stages(serving_dir: str | os.PathLike[str]) -> list[Path]:
-    """Returns what killed pushes left in a serving directory, sorted: `.stage-*`, of whatever kind."""
+    """Return what killed pushes left in a serving directory, sorted: `.stage-*`, of whatever kind."""
     folder = Path(serving_dir)
     names = os.listdir(folder) if folder.is_dir() else []
     return sorted(folder / name for name in names if name.startswith(STAGE_PREFIX))
@@ -287,7 +287,7 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def highest_claimed(serving_dir: str | os.PathLike[str]) -> int:
-    """Returns the highest number ever claimed there or seen there, 0 if none; a pruned version still counts.
+    """Return the highest number ever claimed there or seen there, 0 if none; a pruned version still counts.
 
     A folder of somebody else's counts too, lest its number be given out a second time; its other claims do not.
     """
@@ -331,7 +331,7 @@ def _number(digits: str) -> int:
 
 
 def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
-    """Notes, durably, that `version` is taken; the lock must be held.
+    """Note, durably, that `version` is taken; the lock must be held.
 
     A line torn by a crash runs into the next one, and the two read as a larger number: a gap, but no number twice.
     """
@@ -343,7 +343,7 @@ def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
 
 
 def raise_floor(serving_dir: str | os.PathLike[str], recorded: int) -> None:
-    """Makes sure that no number up to `recorded`, the highest in the lineage records, is given out again."""
+    """Make sure that no number up to `recorded`, the highest in the lineage records, is given out again."""
     # What somebody else put there may be gone tomorrow: the claims alone are for ever.
     if recorded > _claimed(Path(serving_dir)):
         with locked(serving_dir):
@@ -352,7 +352,7 @@ def raise_floor(serving_dir: str | os.PathLike[str], recorded: int) -> None:
 
 @contextlib.contextmanager
 def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Holds the directory's lock, which the kernel releases when its holder dies; makes the directory if need be.
+    """Hold the directory's lock, which the kernel releases when its holder dies; make the directory if need be.
 
     Args:
       serving_dir: the directory.

@@ -52,12 +52,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> str:
-        """Returns the section as canonical JSON; `from_json` restores an equal value."""
+        """Return the section as canonical JSON; `from_json` restores an equal value."""
         return canonical_json(self.model_dump(mode="json")).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Restores a section from `to_json`'s text.
+        """Restore a section from `to_json`'s text.
 
         Raises:
           EnvironmentProblem: if this release does not know such settings.
@@ -250,7 +250,7 @@ class Convolution(Section):
     dropout: Fraction = 0.0
 
     def output_size(self, size: int) -> int:
-        """Returns how many pixels are left of `size` in one direction; below 1 where there is nothing to look at."""
+        """Return how many pixels are left of `size` in one direction; below 1 where there is nothing to look at."""
         return (size if self.padding == "same" else size - self.kernel + 1) // self.pool
 
 
@@ -420,7 +420,7 @@ class Settings(Section):
 
     @property
     def multiworker(self) -> bool:
-        """Whether a training is to be shared by several processes."""
+        """Return whether a training is to be shared by several processes."""
         trainings: tuple[TrainingSettings | None, ...] = (self.autoencoder, self.classifier)
         return any(training is not None and training.strategy == MULTIWORKER for training in trainings)
 
@@ -479,7 +479,7 @@ class Settings(Section):
         return self
 
     def _convolved(self) -> tuple[list[tuple[int, int]], int]:
-        """Returns (weights, outputs) of each convolution, and how many values are left for the dense layers."""
+        """Return (weights, outputs) of each convolution, and how many values are left for the dense layers."""
         height, width, depth = *self.data.shape, 1
         sizes = []
         for convolution in self.classifier.convolutions:
@@ -491,12 +491,12 @@ class Settings(Section):
 
 
 def _dense(widths: list[int]) -> list[tuple[int, int]]:
-    """Returns (weights, outputs) of each dense layer between these widths."""
+    """Return (weights, outputs) of each dense layer between these widths."""
     return [((before + 1) * after, after) for before, after in itertools.pairwise(widths)]
 
 
 def _require_memory(network: str, layers: list[tuple[int, int]], batch: int) -> None:
-    """Refuses a network that no ordinary machine has the memory for: it would be killed in the middle of a run."""
+    """Refuse a network that no ordinary machine has the memory for: it would be killed in the middle of a run."""
     if (weights := sum(weights for weights, _ in layers)) > MOST_PARAMETERS:
         raise ValueError(f"{network} has {weights:,} weights, more than {MOST_PARAMETERS:,}: make its layers smaller")
     if (values := batch * max(outputs for _, outputs in layers)) > MOST_VALUES:
@@ -507,6 +507,6 @@ def _require_memory(network: str, layers: list[tuple[int, int]], batch: int) -> 
 
 
 def parse_split(split: str) -> tuple[str, tuple[int, ...]]:
-    """Splits `tail:10000` into ("tail", (10000,)) and `rows:7500,2500` into ("rows", (7500, 2500))."""
+    """Split `tail:10000` into ("tail", (10000,)) and `rows:7500,2500` into ("rows", (7500, 2500))."""
     kind, _, numbers = split.partition(":")
     return kind, tuple(int(number) for number in numbers.split(","))

@@ -48,7 +48,7 @@ class Shape(Generic[T]):
         self.form = form
 
     def read(self, values: Any, *, what: str, where: object, error: type[MnistTfxError] = BadInput) -> T:
-        """Returns `values` as a value of the shape.
+        """Return `values` as a value of the shape.
 
         Args:
           values: as a parser gives them.

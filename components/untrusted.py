@@ -43,7 +43,7 @@ _INFINITE: Final = (float("inf"), float("-inf"))
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfxError] = BadInput) -> bytes:
-    """Reads a regular file of at most `limit` bytes; a link to one is followed.
+    """Read a regular file of at most `limit` bytes; a link to one is followed.
 
     Args:
       path: the file.
@@ -77,7 +77,7 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
 
 
 def _content(descriptor: int, size: int, limit: int) -> bytes:
-    """Returns the bytes of an open file, or a few more than `limit` of them; nothing where it says that it has more."""
+    """Return the bytes of an open file, or a few more than `limit` of them; nothing where it says that it has more."""
     if size > limit:
         return b""
     # One call for the usual file: a file object takes as long again, and there can be 80,000 records.
@@ -92,7 +92,7 @@ def _content(descriptor: int, size: int, limit: int) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """Returns what a file with this `st_mode` is, in words."""
+    """Return what a file with this `st_mode` is, in words."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO",
@@ -107,7 +107,7 @@ def kind_of(mode: int) -> str:
 def parse_json(
     data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput, any_number: bool = False
 ) -> Any:
-    """Parses JSON as RFC 8259 has it: UTF-8 without lone surrogates, no NaN, at most 200 levels deep.
+    """Parse JSON as RFC 8259 has it: UTF-8 without lone surrogates, no NaN, at most 200 levels deep.
 
     Args:
       data: the document.
@@ -133,14 +133,14 @@ def parse_json(
 
 
 def read_json(path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: type[MnistTfxError] = BadInput) -> Any:
-    """Reads and parses a JSON file; see `read_bytes` and `parse_json`."""
+    """Read and parses a JSON file; see `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
 def parse_object(
     data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput, any_number: bool = False
 ) -> dict[str, Any]:
-    """Parses a JSON object; see `parse_json`, which takes any value."""
+    """Parse a JSON object; see `parse_json`, which takes any value."""
     found = parse_json(data, where=where, error=error, any_number=any_number)
     if not isinstance(found, dict):
         raise error("not a JSON object", where=where, got=type(found).__name__)
@@ -150,12 +150,12 @@ def parse_object(
 def read_object(
     path: str | os.PathLike[str], *, limit: int = 16 * MIB, error: type[MnistTfxError] = BadInput
 ) -> dict[str, Any]:
-    """Reads and parses a JSON object; see `read_bytes` and `parse_json`."""
+    """Read and parses a JSON object; see `read_bytes` and `parse_json`."""
     return parse_object(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
 def parse_yaml(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> Any:
-    """Parses one YAML document, with the plain values of YAML 1.2 and aliases within reason.
+    """Parse one YAML document, with the plain values of YAML 1.2 and aliases within reason.
 
     A date, `on`, `yes` and `1:30` are text; `1e-3` is a number. PyYAML alone has the rules of YAML 1.1 there.
 
@@ -175,7 +175,7 @@ def parse_yaml(data: bytes | str, *, where: object, error: type[MnistTfxError] =
 
 
 def parse_yaml_documents(data: bytes | str, *, where: object, error: type[MnistTfxError] = BadInput) -> list[Any]:
-    """Parses every YAML document of a file; see `parse_yaml`."""
+    """Parse every YAML document of a file; see `parse_yaml`."""
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
         _bound_yaml(text, where, error)
@@ -193,12 +193,12 @@ def parse_yaml_documents(data: bytes | str, *, where: object, error: type[MnistT
 
 
 def read_yaml(path: str | os.PathLike[str], *, limit: int = MIB, error: type[MnistTfxError] = BadInput) -> Any:
-    """Reads and parses a YAML file; see `read_bytes` and `parse_yaml`."""
+    """Read and parses a YAML file; see `read_bytes` and `parse_yaml`."""
     return parse_yaml(read_bytes(path, limit=limit, error=error), where=path, error=error)
 
 
 def _bound_yaml(text: str, where: object, error: type[MnistTfxError]) -> None:
-    """Refuses a document that is nested too deeply or grows too large, before anything is built from it."""
+    """Refuse a document that is nested too deeply or grows too large, before anything is built from it."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor and nodes so far, the document itself first
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -227,7 +227,7 @@ class _Loader(yaml.CSafeLoader):
     """The safe loader with the plain values of YAML 1.2's core schema, and without keys that hide one another."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a mapping whose keys are different texts; what `<<` brings along may be overridden."""
+        """Build a mapping whose keys are different texts; what `<<` brings along may be overridden."""
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode) or key.tag not in (_TEXT, _MERGE):
@@ -241,7 +241,7 @@ class _Loader(yaml.CSafeLoader):
         return built
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Returns a decimal number, or an octal or hexadecimal one with its prefix."""
+        """Return a decimal number, or an octal or hexadecimal one with its prefix."""
         text = self.construct_scalar(node)
         if len(text) > LONGEST_INTEGER:
             raise yaml.constructor.ConstructorError(None, None, f"a number of {len(text)} digits", node.start_mark)
@@ -277,7 +277,7 @@ def _as_written(node: yaml.Node) -> str:
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
-    """Yields the numbers in JSON values, which `parse_json` has bounded in depth."""
+    """Yield the numbers in JSON values, which `parse_json` has bounded in depth."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -295,7 +295,7 @@ def _remember(sizes: dict[str, int], anchor: str | None, size: int) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Returns whether a path names a regular file; never raises for a name that no file can have."""
+    """Return whether a path names a regular file; never raises for a name that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -78,7 +78,7 @@ _NOTHING: Final = object()
 def problems(
     form: Any, values: Any, errors: Iterable[Mapping[str, Any]], *, where: object = None, beside: Sequence[str] = ()
 ) -> list[BadInput]:
-    """Returns what is wrong, a problem to a key, in the order of the form.
+    """Return what is wrong, a problem to a key, in the order of the form.
 
     Args:
       form: what the values were to be.
@@ -105,7 +105,7 @@ def problems(
 def refusal(
     form: Any, values: Any, errors: Iterable[Mapping[str, Any]], *, where: object, beside: Sequence[str] = ()
 ) -> BadInput:
-    """Returns the error that names all problems, of at most `MOST_PROBLEMS` lines.
+    """Return the error that names all problems, of at most `MOST_PROBLEMS` lines.
 
     Args:
       form: what the values were to be.
@@ -118,7 +118,7 @@ def refusal(
 
 
 def validated(form: type[M], values: Any, *, where: object) -> M:
-    """Returns recorded settings as a pydantic model of this release.
+    """Return recorded settings as a pydantic model of this release.
 
     Args:
       form: the model.
@@ -137,7 +137,7 @@ def validated(form: type[M], values: Any, *, where: object) -> M:
 
 
 def joined(found: Sequence[BadInput], *, where: object) -> BadInput:
-    """Returns one error for several problems, of at most `MOST_PROBLEMS` lines."""
+    """Return one error for several problems, of at most `MOST_PROBLEMS` lines."""
     if len(found) == 1:
         return found[0]
     left = len(found) - MOST_PROBLEMS
@@ -146,12 +146,12 @@ def joined(found: Sequence[BadInput], *, where: object) -> BadInput:
 
 
 def in_one_line(found: Sequence[MnistTfxError]) -> str:
-    """Returns several problems as one line, for an error of another class."""
+    """Return several problems as one line, for an error of another class."""
     return "; ".join(str(problem) for problem in found[:MOST_PROBLEMS])
 
 
 def described(form: Any) -> str:
-    """Returns in words what a form takes, such as `a whole number from 1 to 255, or null`."""
+    """Return in words what a form takes, such as `a whole number from 1 to 255, or null`."""
     if told := _description(form):
         return f"{told}, {described(typing.get_args(form)[0])}" if _is_list(_bare(form)) else told
     if typing.get_origin(form) is Annotated:
@@ -166,14 +166,14 @@ def described(form: Any) -> str:
 
 
 def as_written(value: Any) -> str:
-    """Returns a value as a file has it, cut to a readable length."""
+    """Return a value as a file has it, cut to a readable length."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     return shortened(repr(list(value) if isinstance(value, tuple) else value), LONGEST_VALUE)
 
 
 def keys(form: Any) -> list[str]:
-    """Returns the keys that a section may have, sorted."""
+    """Return the keys that a section may have, sorted."""
     return sorted({name for member in _members(_bare(form)) for name in _fields(member)})
 
 
@@ -198,13 +198,13 @@ def _problem(place: _Place, error: Mapping[str, Any], beside: Sequence[str]) -> 
 
 
 def _is_scalar_or_section(place: _Place) -> bool:
-    """Whether a mapping may stand at a place that something else may stand at as well."""
+    """Return whether a mapping may stand at a place that something else may stand at as well."""
     members = _members(_bare(place.form))
     return len([member for member in members if member is not type(None)]) > 1 and any(map(_fields, members))
 
 
 def _find(form: Any, values: Any, steps: Sequence[str | int], *, unknown: bool) -> _Place:
-    """Returns the place of an error; steps that only say which member of a union was tried lead nowhere."""
+    """Return the place of an error; steps that only say which member of a union was tried lead nowhere."""
     place = _Place("", form, values, form)
     for number, step in enumerate(steps):
         following = _step(place, step)
@@ -246,7 +246,7 @@ def _joined(key: str, step: str | int) -> str:
 
 
 def _fields(form: Any) -> dict[str, Any]:
-    """Returns {key: form} of a section, and nothing of anything else."""
+    """Return {key: form} of a section, and nothing of anything else."""
     if hasattr(form, "model_fields"):
         return {field.alias or name: Annotated[field.annotation, field] for name, field in form.model_fields.items()}
     if dataclasses.is_dataclass(form) or is_typeddict(form):
@@ -257,7 +257,7 @@ def _fields(form: Any) -> dict[str, Any]:
 
 
 def _members(form: Any) -> list[Any]:
-    """Returns the members of a union, those of unions in it among them; of anything else itself."""
+    """Return the members of a union, those of unions in it among them; of anything else itself."""
     if typing.get_origin(form) in (Required, NotRequired):
         return _members(typing.get_args(form)[0])
     if typing.get_origin(form) in (Union, types.UnionType):
@@ -266,7 +266,7 @@ def _members(form: Any) -> list[Any]:
 
 
 def _bare(form: Any) -> Any:
-    """Returns a form without what `Annotated` says of it."""
+    """Return a form without what `Annotated` says of it."""
     while typing.get_origin(form) in (Annotated, Required, NotRequired):
         form, *metadata = typing.get_args(form)
         form = next((one.form for one in metadata if isinstance(one, ReadAs)), form)

@@ -33,7 +33,7 @@ class Autoencoder:
 
 
 def build_autoencoder(settings: AutoencoderSettings, pixels: int) -> Autoencoder:
-    """Builds the symmetric dense network: `layers` down to `latent`, the same widths in reverse up to `pixels`."""
+    """Build the symmetric dense network: `layers` down to `latent`, the same widths in reverse up to `pixels`."""
     dense = keras.layers.Dense
     encoder = keras.Sequential(
         [
@@ -63,7 +63,7 @@ class ExportedAutoencoder(tf.Module):  # type: ignore[misc]  # tensorflow has no
         self.decoder = FrozenLayers(trained.decoder.layers)
 
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
-        """Returns `encode` and `reconstruct_xf` (see `components.features`)."""
+        """Return `encode` and `reconstruct_xf` (see `components.features`)."""
         image_xf = [tf.TensorSpec([None, self.pixels], tf.float32, IMAGE_XF)]
         return {
             ENCODE: tf.function(self._encode, input_signature=image_xf),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @on_all_workers
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains an autoencoder to give back its input, and exports it.
+    """Train an autoencoder to give back its input, and exports it.
 
     Args:
       fn_args: from TFX's Trainer; `custom_config` has `settings`, an `AutoencoderSettings`, and `data`, a

@@ -27,7 +27,7 @@ class RandomMoves(keras.layers.Layer):  # type: ignore[misc]  # keras has no ann
         self._seeds = keras.random.SeedGenerator(seed)
 
     def call(self, images: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """Returns the moved images float32 [N, pixels]; the images themselves unless `training`."""
+        """Return the moved images float32 [N, pixels]; the images themselves unless `training`."""
         if not training:
             return images
         square = tf.reshape(images, [-1, *self._shape, 1])
@@ -46,7 +46,7 @@ class RandomMoves(keras.layers.Layer):  # type: ignore[misc]  # keras has no ann
         return input_shape
 
     def _transforms(self, rows: tf.Tensor) -> tf.Tensor:
-        """Returns projections float32 [N, 8], which map each pixel of the result to where it comes from."""
+        """Return projections float32 [N, 8], which map each pixel of the result to where it comes from."""
         wanted = self._settings
         turn = self._drawn(rows, math.radians(wanted.rotation))
         size = 1.0 + self._drawn(rows, wanted.zoom)

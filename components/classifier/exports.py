@@ -30,7 +30,7 @@ FROZEN_NAMES: Final = "classifier.pb.json"
 
 
 def write_exports(folder: Path, kinds: Iterable[Export], model: keras.Model, served: ServedClassifier) -> None:
-    """Writes the trained model in further forms.
+    """Write the trained model in further forms.
 
     Args:
       folder: made where it is missing.
@@ -47,7 +47,7 @@ def write_exports(folder: Path, kinds: Iterable[Export], model: keras.Model, ser
 
 
 def keras_model(transform: TransformGraph, layers: Iterable[keras.layers.Layer], data: DataSettings) -> keras.Model:
-    """Returns a network of Keras' own layers: raw pixels [N, pixels] -> probabilities [N, label_count].
+    """Return a network of Keras' own layers: raw pixels [N, pixels] -> probabilities [N, label_count].
 
     Args:
       transform: its scaling becomes the first layer.

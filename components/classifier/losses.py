@@ -14,7 +14,7 @@ CLIPPED = (1e-10, 0.9999999)
 
 
 def build_loss(settings: ClassifierSettings) -> PerRow:
-    """Returns the loss of one-hot labels float32 [N, label_count] and a network's outputs of the same shape."""
+    """Return the loss of one-hot labels float32 [N, label_count] and a network's outputs of the same shape."""
     if settings.loss == "clipped_crossentropy":
         return _clipped_crossentropy
     if settings.loss == "mse":
@@ -28,7 +28,7 @@ def build_loss(settings: ClassifierSettings) -> PerRow:
 
 
 def is_right(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns 1.0 where the largest output is the label's, else 0.0."""
+    """Return 1.0 where the largest output is the label's, else 0.0."""
     return tf.cast(tf.argmax(outputs, axis=1) == tf.argmax(labels, axis=1), tf.float32)
 
 

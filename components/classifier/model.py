@@ -15,7 +15,7 @@ LEAST: float = 1e-6
 
 
 def build_classifier(settings: ClassifierSettings, data: DataSettings) -> keras.Sequential:
-    """Builds the network: image_xf [N, pixels] -> outputs [N, label_count], see `probabilities`.
+    """Build the network: image_xf [N, pixels] -> outputs [N, label_count], see `probabilities`.
 
     Noise, dropout and augmentation, where the settings have them, act while training alone. Softmax is applied where
     probabilities are wanted: the loss is more exact, and cheaper, on logits.
@@ -26,7 +26,7 @@ def build_classifier(settings: ClassifierSettings, data: DataSettings) -> keras.
 
 
 def probabilities(settings: ClassifierSettings, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns the probabilities float32 [N, label_count] that a network's outputs stand for.
+    """Return the probabilities float32 [N, label_count] that a network's outputs stand for.
 
     What is fitted to one-hot labels by least squares estimates their probabilities, but is not bound to be one: so it
     is cut off at `LEAST` and divided by its sum.

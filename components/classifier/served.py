@@ -50,7 +50,7 @@ class FrozenAutoencoder:
 
     @classmethod
     def load(cls, folder: str, pixels: int) -> FrozenAutoencoder:
-        """Loads the SavedModel in `folder`.
+        """Load the SavedModel in `folder`.
 
         Raises:
           BadInput: when it has no `reconstruct_xf` for images of `pixels` pixels.
@@ -73,12 +73,12 @@ class FrozenAutoencoder:
         return tuple(self.saved_model.signatures[RECONSTRUCT_XF].variables)
 
     def layers(self) -> list[keras.layers.Layer]:
-        """Returns its layers as Keras', for a file of Keras' own."""
+        """Return its layers as Keras', for a file of Keras' own."""
         described = (self.folder / LAYERS_FILE).read_text()
         return rebuild(described, (self.saved_model.encoder, self.saved_model.decoder))
 
     def reconstruct(self, image_xf: tf.Tensor) -> tf.Tensor:
-        """Returns the reconstructions float32 [N, pixels] of `image_xf` float32 [N, pixels]."""
+        """Return the reconstructions float32 [N, pixels] of `image_xf` float32 [N, pixels]."""
         return self.saved_model.signatures[RECONSTRUCT_XF](**{IMAGE_XF: image_xf})[IMAGE_XF]
 
 
@@ -97,7 +97,7 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
         self.classifier = classifier
 
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
-        """Returns the signatures that `components.features` describes, to be saved with this module."""
+        """Return the signatures that `components.features` describes, to be saved with this module."""
         flat = tf.TensorSpec([None, self._data.pixels], tf.uint8, IMAGES)
         square = tf.TensorSpec([None, *self._data.shape], tf.uint8, IMAGES)
         serialised = tf.TensorSpec([None], tf.string, EXAMPLES)
@@ -117,11 +117,11 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
         return {**self._answers(seen), **self._measured(scaled, seen)}
 
     def _seen(self, scaled: tf.Tensor) -> tf.Tensor:
-        """Returns what the classifier is given: float32 [N, pixels]."""
+        """Return what the classifier is given: float32 [N, pixels]."""
         return scaled
 
     def _measured(self, scaled: tf.Tensor, seen: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns further outputs for Examples."""
+        """Return further outputs for Examples."""
         del scaled, seen
         return {}
 
@@ -152,7 +152,7 @@ class ServedReconstructions(ServedClassifier):
         self._black, self._white = tf.unstack(transform.scale(tf.tile(probes, [1, data.pixels])))
 
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
-        """Returns the signatures of every classifier, and `reconstruct`."""
+        """Return the signatures of every classifier, and `reconstruct`."""
         flat = tf.TensorSpec([None, self._data.pixels], tf.uint8, IMAGES)
         return {**super().signatures(), RECONSTRUCT: tf.function(self._reconstruct, input_signature=[flat])}
 

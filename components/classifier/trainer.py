@@ -38,34 +38,34 @@ class _Stages:
     placement: Placement
 
     def network(self) -> keras.Sequential:
-        """Returns the network as it is before training, the same at every call."""
+        """Return the network as it is before training, the same at every call."""
         seed_everything(self.settings)
         with self.placement.scope():
             return build_classifier(self.settings, self.data)
 
     def seen(self, rows: Rows) -> Pairs:
-        """Returns what the classifier is given of `rows`, and their labels."""
+        """Return what the classifier is given of `rows`, and their labels."""
         if self.autoencoder is None:
             return Pairs(rows.images, rows.labels)
         # The autoencoder is frozen, so one pass through it serves every epoch.
         return Pairs(in_batches(self.autoencoder.reconstruct, rows.images), rows.labels)
 
     def served(self, trained: keras.Sequential) -> ServedClassifier:
-        """Returns all stages as one module."""
+        """Return all stages as one module."""
         layers = FrozenLayers(trained.layers)
         if self.autoencoder is None:
             return ServedClassifier(self.transform, layers, self.settings, self.data)
         return ServedReconstructions(self.transform, self.autoencoder, layers, self.settings, self.data)
 
     def as_keras(self, trained: keras.Sequential) -> keras.Model:
-        """Returns all stages as one network of Keras' own layers."""
+        """Return all stages as one network of Keras' own layers."""
         before = [] if self.autoencoder is None else self.autoencoder.layers()
         return exports.keras_model(self.transform, [*before, *trained.layers], self.data)
 
 
 @on_all_workers
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains a classifier, and exports it with the stages before it as one SavedModel.
+    """Train a classifier, and exports it with the stages before it as one SavedModel.
 
     Args:
       fn_args: from TFX's Trainer; `base_model` is the autoencoder whose reconstructions are learned from, None where
@@ -110,7 +110,7 @@ def _task(stages: _Stages, fn_args: FnArgs) -> Task:
 def _trained(
     stages: _Stages, task: Task, checkpoint: Checkpoint, log_folder: str
 ) -> tuple[keras.Sequential, Training, Training | None]:
-    """Returns the trained network, its training, and with `retrain` the one after the choice."""
+    """Return the trained network, its training, and with `retrain` the one after the choice."""
     training = fit(task, stages.settings, checkpoint=checkpoint, log_folder=log_folder)
     if not stages.settings.retrain:
         return task.model, training, None

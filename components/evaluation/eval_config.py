@@ -21,7 +21,7 @@ PREDICTED: Final = "predicted"
 
 
 def eval_config(*, baseline: bool) -> str:
-    """Returns the JSON of a `tfma.EvalConfig` for the candidate, and for the served model beside it if `baseline`.
+    """Return the JSON of a `tfma.EvalConfig` for the candidate, and for the served model beside it if `baseline`.
 
     Slices: overall, and one per raw integer label.
     """

@@ -32,7 +32,7 @@ class MnistEvaluatorExecutor(executor.Executor):  # type: ignore[misc]  # tfx ha
     def Do(  # noqa: N802  # TFX's name
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """Evaluates; a refused candidate is no error here, but a blessing that says no."""
+        """Evaluate; a refused candidate is no error here, but a blessing that says no."""
         served = _baseline_of(input_dict)
         # TFMA 0.52 leaves its protos out of `sdk.__all__`, and TFX 1.21 asks for this one where 0.47 had it.
         tfma.EvalConfig = config_pb2.EvalConfig
@@ -62,7 +62,7 @@ class MnistEvaluatorExecutor(executor.Executor):  # type: ignore[misc]  # tfx ha
 
 
 def _baseline_of(input_dict: Mapping[str, list[Any]]) -> str:
-    """Names the baseline; an artifact that does not say what it is must not pass for none."""
+    """Name the baseline; an artifact that does not say what it is must not pass for none."""
     found = input_dict.get(BASELINE_MODEL)
     if not found:
         return NO_BASELINE
@@ -83,7 +83,7 @@ def _measured(uri: Path, *, compared: bool) -> tuple[Measured, Measured | None]:
 
 
 def _bless(blessing: Any, verdict: Verdict, input_dict: Mapping[str, list[Any]]) -> None:
-    """Writes the blessing as stock consumers expect it, and names the baseline."""
+    """Write the blessing as stock consumers expect it, and names the baseline."""
     model = artifact_utils.get_single_instance(input_dict[MODEL])
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)

@@ -31,7 +31,7 @@ def custom_extractors(eval_shared_model: Any, eval_config: Any, tensor_adapter_c
 
 
 def group_by_label(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Cuts one batch into a group per label, each in the overall slice and in its label's.
+    """Cut one batch into a group per label, each in the overall slice and in its label's.
 
     Args:
       extracts: TFMA's batch of N rows; labels and predictions are arrays [N, ...], or nested dictionaries of such

@@ -34,7 +34,7 @@ _TOTALS: Final = 5
 
 
 def sums_of(labels: npt.ArrayLike, probabilities: npt.ArrayLike, errors: npt.ArrayLike | None) -> Sums:
-    """Adds up what the metrics of some rows are made of.
+    """Add up what the metrics of some rows are made of.
 
     Args:
       labels: class numbers, [N] or [N, 1].
@@ -61,7 +61,7 @@ def sums_of(labels: npt.ArrayLike, probabilities: npt.ArrayLike, errors: npt.Arr
 
 
 def means_of(sums: Sums) -> dict[str, Any]:
-    """Returns {metric name: value} of added `Sums`; `PREDICTED` is an array of rows per predicted class.
+    """Return {metric name: value} of added `Sums`; `PREDICTED` is an array of rows per predicted class.
 
     Without rows that were reconstructed there is no error of reconstructions.
     """

@@ -43,7 +43,7 @@ class SliceMetrics:
         return {name: value for name, value in known.items() if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns rows and metrics as JSON values; what is not finite, or not there, becomes null."""
+        """Return rows and metrics as JSON values; what is not finite, or not there, becomes null."""
         finite = {name: value for name, value in self.values.items() if math.isfinite(value)}
         return {**dict.fromkeys(("accuracy", "loss", "reconstruction_mse")), **finite, "rows": self.rows}
 
@@ -66,7 +66,7 @@ class Measured:
         return [list(self.per_class[label].predicted if label in self.per_class else empty) for label in range(columns)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         per_class = {str(label): metrics.to_dict() for label, metrics in sorted(self.per_class.items())}
         return {
             **self.overall.to_dict(),
@@ -76,7 +76,7 @@ class Measured:
 
 
 def read_measured(slices: Iterable[Any], model_name: str) -> Measured:
-    """Reads one model's metrics out of TFMA's `MetricsForSlice` protos (`tfma.load_metrics`).
+    """Read one model's metrics out of TFMA's `MetricsForSlice` protos (`tfma.load_metrics`).
 
     Args:
       slices: all protos of one evaluation.
@@ -114,14 +114,14 @@ def _slice_metrics(values: Mapping[str, Any]) -> SliceMetrics:
 
 
 def write_metrics(uri: Path, candidate: Measured, baseline: Measured | None, baseline_name: str) -> None:
-    """Writes metrics.json: the candidate's metrics, and under `baseline` the served model's, or "none"."""
+    """Write metrics.json: the candidate's metrics, and under `baseline` the served model's, or "none"."""
     beside: Any = NO_BASELINE if baseline is None else {"model": baseline_name, **baseline.to_dict()}
     text = json.dumps({**candidate.to_dict(), "baseline": beside}, indent=1, allow_nan=False)
     (uri / METRICS_FILE).write_text(text + "\n")
 
 
 def read_metrics(uri: str | Path) -> dict[str, Any]:
-    """Returns the content of an evaluation artifact's metrics.json.
+    """Return the content of an evaluation artifact's metrics.json.
 
     Raises:
       EnvironmentProblem: if there is none.

@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def blessed(self) -> bool:
-        """Whether no question was answered with no."""
+        """Return whether no question was answered with no."""
         return all(check.passed is not False for check in self.checks)
 
     @property
@@ -65,14 +65,14 @@ class Verdict:
         return [check.reason for check in self.checks if check.passed is False]
 
     def to_json(self) -> str:
-        """Returns the text of verdict.json; `from_json` restores an equal value."""
+        """Return the text of verdict.json; `from_json` restores an equal value."""
         checks = [dataclasses.asdict(check) for check in self.checks]
         verdict = {"blessed": self.blessed, "baseline": self.baseline, "checks": checks}
         return json.dumps(verdict, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        """Restores a verdict; `blessed` follows from the checks, whatever the text says.
+        """Restore a verdict; `blessed` follows from the checks, whatever the text says.
 
         Raises:
           EnvironmentProblem: if it is none.
@@ -83,7 +83,7 @@ class Verdict:
 
 
 def read_verdict(uri: str | Path) -> Verdict:
-    """Reads the verdict in an evaluation artifact.
+    """Read the verdict in an evaluation artifact.
 
     Raises:
       EnvironmentProblem: if there is none.
@@ -102,7 +102,7 @@ def judge(
     baseline: Measured | None = None,
     baseline_name: str = NO_BASELINE,
 ) -> Verdict:
-    """Decides whether a candidate may be served.
+    """Decide whether a candidate may be served.
 
     Args:
       settings: the recipe's thresholds.

@@ -41,7 +41,7 @@ ROWS_DIGEST: Final = "rows_digest"
 def write_artifact(
     folder: Path, exec_properties: Mapping[str, Any], root: Path, make_pipeline: Callable[[], beam.Pipeline]
 ) -> None:
-    """Writes the artifact.
+    """Write the artifact.
 
     Args:
       folder: where to, an existing folder.
@@ -83,7 +83,7 @@ def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
 
 
 def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
-    """Joins what the shards left into row index, profile and description, and removes the rest."""
+    """Join what the shards left into row index, profile and description, and remove the rest."""
     partial = folder / PARTIAL
     indexes = {split: _index(partial, split) for split in SPLITS}
     written, taken = sum(map(len, indexes.values())), job.assignment.taken()
@@ -115,7 +115,7 @@ def _json(path: Path) -> Any:
 
 
 def describe(indexes: Mapping[str, Rows], job: Job, contents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns `data.json`: facts of content alone, so that equal files under any names give equal bytes.
+    """Return `data.json`: facts of content alone, so that equal files under any names give equal bytes.
 
     Args:
       indexes: row index by split.
@@ -135,5 +135,5 @@ def describe(indexes: Mapping[str, Rows], job: Job, contents: list[dict[str, Any
 
 
 def rows_digest(index: Rows) -> str:
-    """Returns the identity of a set of rows, sorted by digest: the Merkle root over their row digests."""
+    """Return the identity of a set of rows, sorted by digest: the Merkle root over their row digests."""
     return merkle_root(digest.tobytes() for digest in index["row"])

@@ -33,7 +33,7 @@ LOOKED_AT: Final = 1 << 20
 
 
 def check_beginnings(parts: Sequence[Part], *, form: str, data: DataSettings) -> None:
-    """Refuses data that cannot be read as one set of labelled images, as far as the first bytes tell.
+    """Refuse data that cannot be read as one set of labelled images, as far as the first bytes tell.
 
     Args:
       parts: the parts of the data; an IDX part is an images file and its labels file.
@@ -125,7 +125,7 @@ class _Look:
 
 
 def _look(path: Path, layout: csv_rows.CsvLayout, label: int | None, data: DataSettings) -> _Look:
-    """Returns what the first lines say; lines out of the ordinary, which take longer to read, are not judged.
+    """Return what the first lines say; lines out of the ordinary, which take longer to read, are not judged.
 
     Raises:
       BadInput: for a file without a row.

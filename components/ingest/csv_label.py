@@ -24,7 +24,7 @@ _ORDINARY: Final = b"0123456789.-, \t\n"
 
 
 def label_column(path: Path, layout: CsvLayout, setting: str) -> int | None:
-    """Returns the label's column where `setting` or the header names it, None where only the values can tell.
+    """Return the label's column where `setting` or the header names it, None where only the values can tell.
 
     Args:
       path: the file, for the error.
@@ -53,7 +53,7 @@ def label_column(path: Path, layout: CsvLayout, setting: str) -> int | None:
 
 
 def resolve_label(paths: Sequence[Path], data: DataSettings) -> int:
-    """Returns the label's column, from 0, of all `paths` together, so that train and test are read alike.
+    """Return the label's column, from 0, of all `paths` together, so that train and test are read alike.
 
     Raises:
       BadInput: when the files disagree, or neither or both end columns of all their rows could be labels.
@@ -77,7 +77,7 @@ def resolve_label(paths: Sequence[Path], data: DataSettings) -> int:
 
 
 def _require_no_index(path: Path, layout: CsvLayout, label: int) -> None:
-    """Refuses a label column that by its name numbers the rows."""
+    """Refuse a label column that by its name numbers the rows."""
     if layout.header is not None and (name := layout.header[label]).lower() in INDEX_NAMES:
         raise BadInput(
             "has no label: the column that could hold it numbers the rows",
@@ -88,7 +88,7 @@ def _require_no_index(path: Path, layout: CsvLayout, label: int) -> None:
 
 
 def _require_one_order(layouts: dict[Path, CsvLayout], label: int, data: DataSettings) -> None:
-    """Refuses files of one data set where a header puts the columns into another order, and another file has none."""
+    """Refuse files of one data set where a header puts the columns into another order, and another file has none."""
     bare = [path for path, layout in layouts.items() if layout.header is None]
     for path, layout in layouts.items() if bare else ():
         order = pixel_columns(path, layout, label, data)

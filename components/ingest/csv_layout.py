@@ -65,7 +65,7 @@ class CsvLayout:
 
 
 def sniff(path: Path) -> CsvLayout:
-    """Returns the layout that the first line gives that is not blank.
+    """Return the layout that the first line gives that is not blank.
 
     A line is a header when it holds names and, beside them, nothing but numbers counted up (the names that pandas
     gives to unnamed columns), or nothing but such numbers, or a row that pandas took for a header and made unique
@@ -96,7 +96,7 @@ def sniff(path: Path) -> CsvLayout:
 
 
 def require_columns(path: Path, layout: CsvLayout, data: DataSettings) -> None:
-    """Refuses a file whose first line has not one field for each pixel and one for the label.
+    """Refuse a file whose first line has not one field for each pixel and one for the label.
 
     Raises:
       BadInput: with both numbers; or for a first line of few numbers that may be a header and may be a row.
@@ -118,7 +118,7 @@ def require_columns(path: Path, layout: CsvLayout, data: DataSettings) -> None:
 
 
 def row_fields(path: Path, number: int, line: bytes, layout: CsvLayout) -> list[str]:
-    """Returns the fields of one line of data, quotes taken off.
+    """Return the fields of one line of data, quotes taken off.
 
     Raises:
       BadInput: for a line that is no text, has more or fewer fields than the first one, or is the header once more.
@@ -135,12 +135,12 @@ def row_fields(path: Path, number: int, line: bytes, layout: CsvLayout) -> list[
 
 
 def repeated_header(path: Path, number: int) -> BadInput:
-    """Returns the error for a header amid the rows, as joining two files leaves one."""
+    """Return the error for a header amid the rows, as joining two files leaves one."""
     return bad_line(path, number, "is a header amid the rows", hint="delete the line, or give the files one by one")
 
 
 def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings) -> NDArray[np.int64]:
-    """Returns the columns of pixel 0, 1, 2 ... in row order, [height * width].
+    """Return the columns of pixel 0, 1, 2 ... in row order, [height * width].
 
     Numbered names are put into the order of their numbers, whatever order the columns have.
 
@@ -167,7 +167,7 @@ def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings)
 
 
 def odd_name(header: Sequence[str]) -> int | None:
-    """Returns the one column whose name is unlike those of all others once numbers are left out; None without one."""
+    """Return the one column whose name is unlike those of all others once numbers are left out; None without one."""
     kinds = [_NUMBERS.sub("0", name.strip().lower()) for name in header]
     counts = Counter(kinds)
     alone = [column for column, kind in enumerate(kinds) if counts[kind] == 1]
@@ -175,7 +175,7 @@ def odd_name(header: Sequence[str]) -> int | None:
 
 
 def counted_numbers(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Returns the whole numbers that `names` are (`0`, `1.0`), if together they count up without a gap; else None."""
+    """Return the whole numbers that `names` are (`0`, `1.0`), if together they count up without a gap; else None."""
     try:
         values = [float(name) for name in names]
     except ValueError:
@@ -206,7 +206,7 @@ def _is_header(names: list[str]) -> bool:
 
 
 def _is_row_made_unique(names: Sequence[str]) -> bool:
-    """Whether pandas wrote these names: it took a row for a header, and made of `0,0,0` the names `0,0.1,0.2`."""
+    """Return whether pandas wrote these names: it took a row for a header, and made of `0,0,0` the names `0,0.1,0.2`."""
     seen: Counter[str] = Counter()
     for name in names:
         base, point, copy = name.partition(".")
@@ -257,13 +257,13 @@ def _column_hint(path: Path, layout: CsvLayout, data: DataSettings) -> str | Non
 
 
 def _may_have(layout: CsvLayout, data: DataSettings, others: int) -> bool:
-    """Whether a row may be an image, of the wanted size or of any square one, and `others` columns beside it."""
+    """Return whether a row may be an image, of the wanted size or of any square one, and `others` columns beside it."""
     pixels = layout.columns - others
     return pixels == data.pixels or (pixels > 0 and math.isqrt(pixels) ** 2 == pixels)
 
 
 def _first_rows(path: Path, layout: CsvLayout) -> Iterator[list[str]]:
-    """Yields the fields of the first few rows, whatever they hold."""
+    """Yield the fields of the first few rows, whatever they hold."""
     blocks = line_blocks(path, start=layout.first_line)
     lines = ((number, line) for block in blocks for number, line in block.lines())
     for number, line in islice(lines, _LOOKED_AT):

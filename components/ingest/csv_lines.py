@@ -40,7 +40,7 @@ class LineBlock:
     text: bytes
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yields number and bytes of each line that is not blank, without its LF."""
+        """Yield number and bytes of each line that is not blank, without its LF."""
         number, at = self.first, 0
         # From one visible character to the next: a million empty lines cost what as many bytes do.
         while (shown := _VISIBLE.search(self.text, at)) is not None:
@@ -52,12 +52,12 @@ class LineBlock:
 
 
 def longest_line(columns: int) -> int:
-    """Returns how many bytes a line of so many numbers may have: far more than they need, far less than a file."""
+    """Return how many bytes a line of so many numbers may have: far more than they need, far less than a file."""
     return 1 << 16 | 32 * columns
 
 
 def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE) -> Iterator[LineBlock]:
-    """Yields the lines of a raw or gzip text file in blocks.
+    """Yield the lines of a raw or gzip text file in blocks.
 
     Args:
       path: the file.
@@ -82,7 +82,7 @@ def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE
 
 
 def first_line(path: Path) -> tuple[int, bytes]:
-    """Returns number, from 1, and bytes of the first line that is not blank.
+    """Return number, from 1, and bytes of the first line that is not blank.
 
     Raises:
       BadInput: if there is none, or it does not end.
@@ -102,7 +102,7 @@ class _BlankLimit:
         self._visible = 0
 
     def __call__(self, block: bytes) -> None:
-        """Takes the next block of the payload.
+        """Take the next block of the payload.
 
         Raises:
           BadInput: if hardly any of what was seen is visible.
@@ -132,7 +132,7 @@ class LineLimit:
         self._blanks = _BlankLimit(path)
 
     def __call__(self, block: bytes) -> None:
-        """Takes the next block of the payload.
+        """Take the next block of the payload.
 
         Raises:
           BadInput: for a line that does not end, or for blanks alone.
@@ -146,7 +146,7 @@ class LineLimit:
 
 
 def fields(path: Path, number: int, line: bytes, delimiter: str) -> list[str]:
-    """Splits one line, quotes taken off.
+    """Split one line, quotes taken off.
 
     Raises:
       BadInput: for a line that is no UTF-8 text, holds a NUL byte or a lone carriage return, or has quotes that do
@@ -169,7 +169,7 @@ def fields(path: Path, number: int, line: bytes, delimiter: str) -> list[str]:
 def bad_line(  # noqa: PLR0913  # one argument to each part of the error
     path: Path, number: int, what: str, *, wanted: str | None = None, got: str | None = None, hint: str | None = None
 ) -> BadInput:
-    """Returns the error for a line that is at fault as a whole."""
+    """Return the error for a line that is at fault as a whole."""
     return BadInput(f"line {number} {what}", where=path, wanted=wanted, got=got, hint=hint)
 
 

@@ -43,7 +43,7 @@ _MOST_DIGITS = 9  # more would not fit the int32 that unusual rows are gathered 
 
 
 def iter_chunks(path: Path, data: DataSettings, *, rows: int, label: int | None = None) -> Iterator[Chunk]:
-    """Yields the rows of one file in its order.
+    """Yield the rows of one file in its order.
 
     Args:
       path: a raw or gzip file.
@@ -76,7 +76,7 @@ class _Parser:
         self.faults = RowFaults(path, data, "line")
 
     def parsed(self) -> Iterator[_Rows]:
-        """Yields pixels uint8 [n, height * width] and labels int64 [n] of each block, until there are faults."""
+        """Yield pixels uint8 [n, height * width] and labels int64 [n] of each block, until there are faults."""
         longest = longest_line(self.layout.columns)
         for block in line_blocks(self.path, start=self.layout.first_line, longest=longest):
             values = parse_ordinary(block.text, self.layout.delimiter, self.layout.columns)
@@ -121,7 +121,7 @@ class _Parser:
 
 
 def parse_ordinary(text: bytes, delimiter: str, columns: int) -> NDArray[np.uint16] | None:
-    """Parses lines that hold nothing but numbers of one to three digits.
+    """Parse lines that hold nothing but numbers of one to three digits.
 
     Args:
       text: whole lines, each ended by LF.
@@ -152,7 +152,7 @@ def parse_ordinary(text: bytes, delimiter: str, columns: int) -> NDArray[np.uint
 
 
 def counted_row(values: NDArray[np.uint16]) -> int | None:
-    """Returns the first row whose numbers count the columns up, as a header's do and no image's; None without one.
+    """Return the first row whose numbers count the columns up, as a header's do and no image's; None without one.
 
     Labels stand at either end, so a few columns beside it say nearly always that there is none, at hardly any cost.
     """

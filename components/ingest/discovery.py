@@ -96,7 +96,7 @@ class _Candidate:
 
 
 def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
-    """Finds the parts of the data.
+    """Find the parts of the data.
 
     Args:
       paths: one folder, or files.
@@ -119,7 +119,7 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
 
 
 def discover_spans(spans: Sequence[Span], *, form: str | None = None) -> DataFiles:
-    """Finds the parts of several spans, and makes one data set of them: their parts, oldest span first.
+    """Find the parts of several spans, and make one data set of them: their parts, oldest span first.
 
     Args:
       spans: at least one, oldest first.
@@ -151,7 +151,7 @@ def _kind(files: DataFiles) -> str:
 
 
 def geometry(files: DataFiles) -> tuple[int, int] | None:
-    """Returns height and width of the images: read from an IDX header, but only guessed for CSV (see `square_guess`).
+    """Return height and width of the images: read from an IDX header, but only guessed for CSV (see `square_guess`).
 
     Raises:
       BadInput: when the first file cannot be read.
@@ -164,7 +164,7 @@ def geometry(files: DataFiles) -> tuple[int, int] | None:
 
 
 def square_guess(columns: int) -> tuple[int, int] | None:
-    """Guesses that a CSV row of so many fields is a label and a square image; None where no square fits."""
+    """Guess that a CSV row of so many fields is a label and a square image; None where no square fits."""
     side = math.isqrt(columns - 1)
     return (side, side) if side and side * side == columns - 1 else None
 
@@ -223,7 +223,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder; that is known from its folder's listing, and of 100,000 files none is asked."""
+    """Return whether an entry is a folder; that is known from its folder's listing, and of 100,000 files none is asked."""
     try:
         return entry.is_dir()
     except OSError:  # links in a loop
@@ -231,7 +231,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _raw_before_gzip(files: Iterable[_Candidate]) -> list[_Candidate]:
-    """Leaves aside `x.gz` where `x` lies beside it, as after `gunzip --keep`."""
+    """Leave aside `x.gz` where `x` lies beside it, as after `gunzip --keep`."""
     files = list(files)
     raw = {file.path.name for file in files}
     return [file for file in files if not file.path.name.endswith(".gz") or file.path.name[:-3] not in raw]
@@ -262,7 +262,7 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
 
 
 def _content(folder: Path) -> str:
-    """Says what a folder holds that has no data files: the first few files, and what those are whose bytes say so."""
+    """Say what a folder holds that has no data files: the first few files, and what those are whose bytes say so."""
     listing = _listing(folder)
     if not listing:
         folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -301,7 +301,7 @@ def _one_of_each(folder: Path, parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _csv_parts(files: Sequence[_Candidate]) -> tuple[Part, ...]:
-    """Makes each file a part; what no name calls test is train, and so is a single file whatever its name."""
+    """Make each file a part; what no name calls test is train, and so is a single file whatever its name."""
     splits: list[PartName] = ["train" if len(files) == 1 else file.split or "train" for file in files]
     parts = [Part(split=split, files=(file.path,)) for split, file in zip(splits, files, strict=True)]
     return _train_first(parts, where=files[0].path.parent)

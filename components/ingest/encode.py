@@ -34,7 +34,7 @@ FIELD_3: Final = b"\x1a"
 
 
 def encode(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> list[bytes]:
-    """Returns one serialised Example per row: `image` with H*W int64 values, `label` with one.
+    """Return one serialised Example per row: `image` with H*W int64 values, `label` with one.
 
     Args:
       pixels: uint8 [N, H*W], H*W at least 1.
@@ -51,7 +51,7 @@ def encode(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> list[bytes]:
 
 
 def _packed(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns the varints of all rows, one after the other, and their number of bytes by row.
+    """Return the varints of all rows, one after the other, and their number of bytes by row.
 
     The varint of a byte below 128 is itself; of one above, itself (its top bit says "more") and then a 1.
     """
@@ -66,7 +66,7 @@ def _packed(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.in
 
 @functools.lru_cache(maxsize=1 << 14)
 def _head(values: int, tail: int) -> bytes:
-    """Returns what precedes `values` bytes of packed pixels in an Example that ends with `tail` bytes."""
+    """Return what precedes `values` bytes of packed pixels in an Example that ends with `tail` bytes."""
     head = b""
     for opening in (FIELD_1, FIELD_3, _entry_opening(IMAGE), FIELD_1):
         head = opening + varint(len(head) + values) + head
@@ -75,7 +75,7 @@ def _head(values: int, tail: int) -> bytes:
 
 @functools.lru_cache(maxsize=1 << 12)
 def _label_entry(label: int) -> bytes:
-    """Returns the whole map entry of a label, with the tag that makes it a member of Features."""
+    """Return the whole map entry of a label, with the tag that makes it a member of Features."""
     entry = varint(label)
     for opening in (FIELD_1, FIELD_3, _entry_opening(LABEL), FIELD_1):
         entry = opening + varint(len(entry)) + entry
@@ -87,7 +87,7 @@ def _entry_opening(name: str) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """Returns an int64 as protobuf's base-128 varint, 1 to 10 bytes; negative numbers as their 64-bit complement."""
+    """Return an int64 as protobuf's base-128 varint, 1 to 10 bytes; negative numbers as their 64-bit complement."""
     rest, digits = value & 0xFFFF_FFFF_FFFF_FFFF, bytearray()
     while rest >= 0x80:
         digits.append(rest & 0x7F | 0x80)
@@ -97,7 +97,7 @@ def varint(value: int) -> bytes:
 
 
 def tfrecord(records: Iterable[bytes]) -> bytes:
-    """Returns the records as one uncompressed TFRecord file: length, its masked CRC, data, its masked CRC."""
+    """Return the records as one uncompressed TFRecord file: length, its masked CRC, data, its masked CRC."""
     parts: list[bytes] = []
     for record in records:
         parts += (_length(len(record)), record, struct.pack("<I", masked_crc(record)))
@@ -111,6 +111,6 @@ def _length(length: int) -> bytes:
 
 
 def masked_crc(data: bytes) -> int:
-    """Returns the CRC-32C (Castagnoli) of `data`, rotated right by 15 bits plus a constant, as TFRecord wants it."""
+    """Return the CRC-32C (Castagnoli) of `data`, rotated right by 15 bits plus a constant, as TFRecord wants it."""
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + CRC_MASK) & 0xFFFF_FFFF

@@ -33,7 +33,7 @@ class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tf
     """Replaces names, sizes and times in the execution properties by digests, after copying the data below the root."""
 
     def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
-        """Resolves the data of one execution, as TFX's Launcher asks for it."""
+        """Resolve the data of one execution, as TFX's Launcher asks for it."""
         examples = execution_info.output_dict[standard_component_specs.EXAMPLES_KEY][0]
         self._root = root_of(examples.uri)
         return super().run(execution_info)
@@ -44,7 +44,7 @@ class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tf
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
     ) -> dict[str, Any]:
-        """Returns the properties that the cache key and the executor get."""
+        """Return the properties that the cache key and the executor get."""
         del pipeline_info, component_info  # the stock `run` passes empty ones
         # The stock `run` looks for a version and leaves None out again.
         return {**resolve(exec_properties, self._root), "version": None}
@@ -54,7 +54,7 @@ class MnistExampleGenExecutor(Executor, base_beam_executor.BaseBeamExecutor):  #
     """Writes the Examples artifact from the inputs that the driver resolved."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Runs the Beam pipeline and completes the artifact.
+        """Run the Beam pipeline and completes the artifact.
 
         Raises:
           BadInput: when the data is unusable, under the names it was given by.
@@ -87,7 +87,7 @@ class _MnistExampleGen(BeamComponent, component.FileBasedExampleGen):  # type: i
     FORM: str
 
     def __init__(self, *, source: str, settings: str, code_digest: str) -> None:
-        """Declares the node.
+        """Declare the node.
 
         Args:
           source: JSON list of parts, [{"split": "train" or "test", "files": [...]}], paths absolute or relative to

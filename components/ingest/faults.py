@@ -59,7 +59,7 @@ class RowFaults:
         return bool(self._labels.rows or self._pixels.rows)
 
     def label(self, number: int, value: object) -> None:
-        """Notes the label of one row.
+        """Note the label of one row.
 
         Raises:
           BadInput: when there are more than `MOST`.
@@ -68,7 +68,7 @@ class RowFaults:
         self._raise_if_too_many(self._labels)
 
     def pixel(self, number: int, column: int, value: object, *, scaled: bool = False) -> None:
-        """Notes the first bad pixel of one row; `column` counts from 1.
+        """Note the first bad pixel of one row; `column` counts from 1.
 
         Raises:
           BadInput: when there are more than `MOST`.
@@ -88,7 +88,7 @@ class RowFaults:
         numbers: range,
         columns: NDArray[np.int64],
     ) -> None:
-        """Notes each row of a run whose label or pixels are out of range.
+        """Note each row of a run whose label or pixels are out of range.
 
         Args:
           pixels: [n, height * width] of any unsigned type.
@@ -104,7 +104,7 @@ class RowFaults:
             self.pixel(numbers[i], int(columns[first]), pixels[i, first])
 
     def raise_if_any(self) -> None:
-        """Raises what was noted.
+        """Raise what was noted.
 
         Raises:
           BadInput: naming the file, the first ten rows at fault and how many there are.
@@ -119,7 +119,7 @@ class RowFaults:
 
 
 def lines_text(lines: Iterable[int]) -> str:
-    """Returns "line 4" or "lines 4, 9, 11"."""
+    """Return "line 4" or "lines 4, 9, 11"."""
     numbers = [str(line) for line in lines]
     return f"line{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
@@ -135,6 +135,6 @@ def _fault(path: Path, noun: str, tally: _Tally, wanted: str, hint: str | None) 
 
 
 def quoted(value: object) -> str:
-    """Returns a value as an error shows it: in quotes, and cut where it is long."""
+    """Return a value as an error shows it: in quotes, and cut where it is long."""
     text = str(value)
     return repr(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "...")

@@ -83,7 +83,7 @@ class IdxHeader:
 
 
 def read_header(path: Path, *, dimensions: Literal[1, 3]) -> IdxHeader:
-    """Reads and checks the header of an images (`IMAGES`) or labels (`LABELS`) file.
+    """Read and check the header of an images (`IMAGES`) or labels (`LABELS`) file.
 
     Raises:
       BadInput: for a wrong magic, with the likely cause; for an impossible count or size, or one that the file is too
@@ -94,7 +94,7 @@ def read_header(path: Path, *, dimensions: Literal[1, 3]) -> IdxHeader:
 
 
 def read_headers(images_path: Path, labels_path: Path, data: DataSettings | None = None) -> tuple[IdxHeader, IdxHeader]:
-    """Returns the headers of a pair that fit each other, the files' sizes and, where given, the shape of `data`.
+    """Return the headers of a pair that fit each other, the files' sizes and, where given, the shape of `data`.
 
     Raises:
       BadInput: when they do not, from the first bytes alone.
@@ -104,7 +104,7 @@ def read_headers(images_path: Path, labels_path: Path, data: DataSettings | None
 
 
 def check(images_path: Path, labels_path: Path, data: DataSettings | None = None) -> IdxHeader:
-    """Checks headers, sizes and counts of a pair without looking at its values.
+    """Check headers, sizes and counts of a pair without looking at its values.
 
     Args:
       images_path: the images file.
@@ -127,7 +127,7 @@ def check(images_path: Path, labels_path: Path, data: DataSettings | None = None
 def iter_chunks(
     images_path: Path, labels_path: Path, *, rows: int, data: DataSettings | None = None
 ) -> Iterator[Chunk]:
-    """Yields the rows of a pair in the order of the files.
+    """Yield the rows of a pair in the order of the files.
 
     Args:
       images_path: the images file.
@@ -159,14 +159,14 @@ def iter_chunks(
 
 
 def write_images(path: Path, images: NDArray[np.uint8]) -> None:
-    """Writes uint8 images [N, height, width], as gzip when the name ends in `.gz`; equal images give equal bytes."""
+    """Write uint8 images [N, height, width], as gzip when the name ends in `.gz`; equal images give equal bytes."""
     if images.dtype != np.uint8 or images.ndim != IMAGES:
         raise ValueError(f"wanted uint8 [N, height, width], got {images.dtype} {images.shape}")
     _write(path, images)
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]]) -> None:
-    """Writes labels [N] from 0 to 255, as gzip when the name ends in `.gz`; equal labels give equal bytes."""
+    """Write labels [N] from 0 to 255, as gzip when the name ends in `.gz`; equal labels give equal bytes."""
     narrow = labels.astype(np.uint8)
     if labels.ndim != LABELS or not np.array_equal(narrow, labels):
         raise ValueError(f"wanted labels [N] from 0 to 255, got {labels.dtype} {labels.shape}")
@@ -248,7 +248,7 @@ def _likely_cause(head: bytes, dimensions: int) -> str | None:
 
 
 def _other_values(head: bytes, dimensions: int) -> str:
-    """Says what a sound IDX header describes that is neither images nor labels as they are read here."""
+    """Say what a sound IDX header describes that is neither images nor labels as they are read here."""
     kind, count = _OTHER_TYPES.get(head[2], "unsigned bytes"), head[3]
     known = 0 < count <= _MOST_DIMENSIONS and len(head) >= 4 + 4 * count
     sizes = struct.unpack(f">{count}I", head[4 : 4 + 4 * count]) if known else ()
@@ -266,7 +266,7 @@ def _other_values(head: bytes, dimensions: int) -> str:
 
 
 def _require_possible(header: IdxHeader, path: Path, *, swapped: tuple[int, ...]) -> None:
-    """Refuses what no file of this size can hold, before anything of that size is allocated."""
+    """Refuse what no file of this size can hold, before anything of that size is allocated."""
     bound = payload_size_bound(path)
     if not all(header.shape):
         raise BadInput("is empty", where=path, wanted="at least one value in each dimension", got=str(header))

@@ -47,7 +47,7 @@ _PICKLES: Final = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 def foreign_kind(head: bytes) -> str | None:
-    """Returns what a payload that begins with `head` is, such as "a Parquet file"; None where that is not certain.
+    """Return what a payload that begins with `head` is, such as "a Parquet file"; None where that is not certain.
 
     Args:
       head: the first `HEAD` bytes, fewer where there are no more.
@@ -68,7 +68,7 @@ def foreign_kind(head: bytes) -> str | None:
 
 
 def idx_kind(head: bytes) -> str | None:
-    """Returns what an IDX file holds, such as "an IDX file of 3 dimensions"; None for anything else."""
+    """Return what an IDX file holds, such as "an IDX file of 3 dimensions"; None for anything else."""
     types = {0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E}
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in types or not head[3]:
         return None

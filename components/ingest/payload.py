@@ -80,7 +80,7 @@ class PayloadReader:
         self._blocks.close()
 
     def read(self, size: int) -> bytes:
-        """Returns the next `size` bytes, fewer only at the end of the payload."""
+        """Return the next `size` bytes, fewer only at the end of the payload."""
         pieces, missing = [], size
         while missing and (block := self._rest or next(self._blocks, b"")):
             pieces.append(block[:missing])
@@ -93,7 +93,7 @@ class PayloadReader:
 def payload_digest(
     path: Path, *, limit: int | None = None, watch: Callable[[bytes], object] | None = None
 ) -> PayloadDigest:
-    """Digests payload and container in one pass.
+    """Digest payload and container in one pass.
 
     Args:
       path: a raw or gzip file.
@@ -125,7 +125,7 @@ def payload_digest(
 
 
 def read_payload(path: Path, limit: int | None = None) -> bytes:
-    """Returns the whole payload.
+    """Return the whole payload.
 
     Raises:
       BadInput: when the file cannot be decompressed, or its payload goes on after `limit` bytes.
@@ -137,14 +137,14 @@ def read_payload(path: Path, limit: int | None = None) -> bytes:
 
 
 def payload_size_bound(path: Path) -> int:
-    """Returns the payload's size for a raw file, and the most it can be for a gzip one, without decompressing."""
+    """Return the payload's size for a raw file, and the most it can be for a gzip one, without decompressing."""
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         return size * GZIP_RATIO if file.read(2) == GZIP_MAGIC else size
 
 
 def payload_blocks(path: Path, *, observe: Callable[[bytes], object] | None = None) -> Generator[bytes, None, None]:
-    """Yields the payload in blocks of at most 1 MiB, none of them empty.
+    """Yield the payload in blocks of at most 1 MiB, none of them empty.
 
     Args:
       path: a raw or gzip file.

@@ -36,17 +36,17 @@ CHUNK_PIXELS: Final = 1 << 22
 
 
 def row_type(pixels: int) -> np.dtype[Any]:
-    """Returns the type of a row with its digests: an `INDEX` entry and `pixels` bytes."""
+    """Return the type of a row with its digests: an `INDEX` entry and `pixels` bytes."""
     return np.dtype([*INDEX.descr, ("image", "u1", (pixels,))])
 
 
 def chunk_rows(data: DataSettings) -> int:
-    """Returns how many rows a parser should hand over at a time."""
+    """Return how many rows a parser should hand over at a time."""
     return max(1, CHUNK_PIXELS // data.pixels)
 
 
 def digested(chunk: Chunk, data: DataSettings) -> Rows:
-    """Returns the rows of a chunk with their digests, in the chunk's order."""
+    """Return the rows of a chunk with their digests, in the chunk's order."""
     prefix = row_prefix(*data.shape)
     images = [image.tobytes() for image in chunk.pixels]
     labels = chunk.labels.tolist()
@@ -62,13 +62,13 @@ def _raw(digests: Iterable[bytes]) -> NDArray[np.void]:
 
 
 def by_digest(rows: Rows) -> Rows:
-    """Returns the rows sorted by row digest; equal digests are equal rows, so there is but one such order."""
+    """Return the rows sorted by row digest; equal digests are equal rows, so there is but one such order."""
     # numpy has no order for raw bytes ("V"); at a fixed width its byte strings ("S") compare as memcmp does.
     return rows[np.argsort(np.ascontiguousarray(rows["row"]).view("S32"), kind="stable")]
 
 
 def check_split(split: Split, parts: Collection[str]) -> None:
-    """Refuses a split by row number that does not fit the parts at hand.
+    """Refuse a split by row number that does not fit the parts at hand.
 
     Args:
       split: the recipe's split.
@@ -97,7 +97,7 @@ def check_split(split: Split, parts: Collection[str]) -> None:
 
 
 def check_totals(totals: Mapping[str, int], split: Split) -> None:
-    """Refuses a split by row number for which the parts have too few rows.
+    """Refuse a split by row number for which the parts have too few rows.
 
     Args:
       totals: rows by part of the data.
@@ -134,7 +134,7 @@ class Assignment:
     totals: Mapping[str, int]
 
     def expected(self) -> dict[str, int]:
-        """Returns how many rows each split has, or has on average: by hash, it is known before the rows are."""
+        """Return how many rows each split has, or has on average: by hash, it is known before the rows are."""
         rows = self.totals[TRAIN]
         if isinstance(self.split, HashSplit):
             share = self.split.validation, 0.0 if TEST in self.totals else self.split.test
@@ -149,13 +149,13 @@ class Assignment:
         return {split: max(0, round(size)) for split, size in sizes.items()}
 
     def taken(self) -> int:
-        """Returns how many rows get a split at all: a recipe that counts rows leaves the rest out."""
+        """Return how many rows get a split at all: a recipe that counts rows leaves the rest out."""
         if isinstance(self.split, HashSplit) or parse_split(self.split)[0] == "tail":
             return sum(self.totals.values())
         return min(self.totals[TRAIN], sum(parse_split(self.split)[1]))
 
     def codes(self, rows: Rows, part: str, start: int) -> NDArray[np.intp]:
-        """Returns the split of each row, [n], as its number in `SPLITS`; -1 for a row that no split takes.
+        """Return the split of each row, [n], as its number in `SPLITS`; -1 for a row that no split takes.
 
         Args:
           rows: rows of one part, neighbours in it.
@@ -187,7 +187,7 @@ def _by_hash(rows: Rows, *, validation: float, test: float) -> NDArray[np.intp]:
 
 
 def _first_words(digests: NDArray[np.void]) -> NDArray[np.uint64]:
-    """Returns the first 8 bytes of each digest, big-endian: a uniform position in 0 to 2**64 - 1."""
+    """Return the first 8 bytes of each digest, big-endian: a uniform position in 0 to 2**64 - 1."""
     return np.ascontiguousarray(digests).view(">u8").reshape(-1, 4)[:, 0].astype(np.uint64)
 
 
@@ -196,18 +196,18 @@ def _words_below(share: float) -> np.uint64:
 
 
 def shard_count(rows: int, data: DataSettings) -> int:
-    """Returns into how many files a split of so many rows goes: known from the number and the geometry alone."""
+    """Return into how many files a split of so many rows goes: known from the number and the geometry alone."""
     return max(1, -(-rows * data.pixels // SHARD_PIXELS))
 
 
 def shard_numbers(rows: Rows, shards: int) -> NDArray[np.intp]:
-    """Returns the shard of each row, [n]: the prefix of its digest, so that shards in order are rows in order."""
+    """Return the shard of each row, [n]: the prefix of its digest, so that shards in order are rows in order."""
     # 32 bits of the digest times the count stay within 64 bits.
     return ((_first_words(rows["row"]) >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32)).astype(np.intp)
 
 
 def check_counts(counts: Mapping[str, int], split: Split) -> None:
-    """Refuses data of which a split got no rows, or fewer than the recipe says.
+    """Refuse data of which a split got no rows, or fewer than the recipe says.
 
     Args:
       counts: rows by split.

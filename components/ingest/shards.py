@@ -105,7 +105,7 @@ class Job:
         return Assignment(split=self.data.split, totals=dict(totals))
 
     def chunks(self, unit: Unit) -> Iterator[Chunk]:
-        """Parses one unit."""
+        """Parse one unit."""
         files, data = [Path(file) for file in unit.files], self.data
         if self.form == "idx":
             return idx.iter_chunks(files[0], files[1], rows=chunk_rows(data), data=data)
@@ -113,7 +113,7 @@ class Job:
 
 
 def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Job:
-    """Counts rows and finds the label's column, so that every chunk can be dealt with by itself.
+    """Count rows and finds the label's column, so that every chunk can be dealt with by itself.
 
     Args:
       parts: the input, one unit each.
@@ -137,7 +137,7 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
 
 
 def row_count(path: Path, form: str) -> int:
-    """Returns how many rows a file has: by an IDX header, or a CSV's lines below its header that are not blank."""
+    """Return how many rows a file has: by an IDX header, or a CSV's lines below its header that are not blank."""
     if form == "idx":
         return idx.read_header(path, dimensions=idx.IMAGES).count
     blocks = line_blocks(path, start=csv_rows.sniff(path).first_line)
@@ -145,7 +145,7 @@ def row_count(path: Path, form: str) -> int:
 
 
 def write_examples(pipeline: beam.Pipeline, job: Job) -> None:
-    """Adds all stages to `pipeline`; `WriteShard` says what they write."""
+    """Add all stages to `pipeline`; `WriteShard` says what they write."""
     _ = (
         pipeline
         | "Units" >> beam.Create(job.units)
@@ -163,7 +163,7 @@ class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         self.job = job
 
     def process(self, unit: Unit) -> Iterator[tuple[str, int, Rows]]:
-        """Parses and digests one unit."""
+        """Parse and digests one unit."""
         data, count = self.job.data, 0
         with carrying():
             for chunk in self.job.chunks(unit):
@@ -183,7 +183,7 @@ class Shard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         self.job = job
 
     def process(self, element: tuple[str, int, Rows]) -> Iterator[tuple[tuple[str, int, int], bytes]]:
-        """Deals out one chunk."""
+        """Deal out one chunk."""
         part, start, rows = element
         assignment, data = self.job.assignment, self.job.data
         codes, expected = assignment.codes(rows, part, start), assignment.expected()
@@ -202,7 +202,7 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         self.job = job
 
     def process(self, element: tuple[tuple[str, int, int], Iterable[bytes]]) -> None:
-        """Writes one shard."""
+        """Write one shard."""
         (split, shard, shards), blocks = element
         data = self.job.data
         rows: Rows = by_digest(np.frombuffer(b"".join(blocks), dtype=row_type(data.pixels)))
@@ -218,7 +218,7 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
 
 
 def index_of(rows: Rows) -> Rows:
-    """Returns the rows without their pixels, as they stand in the row index."""
+    """Return the rows without their pixels, as they stand in the row index."""
     index = np.empty(len(rows), dtype=INDEX)
     for field in INDEX.fields or ():
         index[field] = rows[field]
@@ -226,7 +226,7 @@ def index_of(rows: Rows) -> Rows:
 
 
 def keep(folder: Path, name: str, content: bytes) -> None:
-    """Writes a file of the artifact in one step: a bundle that is tried again finds a whole file or none.
+    """Write a file of the artifact in one step: a bundle that is tried again finds a whole file or none.
 
     Raises:
       EnvironmentProblem: when there is no room for it, naming file and size.
@@ -246,7 +246,7 @@ _CARRIED: Final = re.compile(r"<mnist-tfx:([A-Za-z0-9+/=]+)>")
 
 @contextlib.contextmanager
 def carrying() -> Iterator[None]:
-    """Turns a known failure into one whose text carries it: Beam's runners pass on a worker's text, not its exception."""
+    """Turn a known failure into one whose text carries it: Beam's runners pass on a worker's text, not its exception."""
     try:
         yield
     except MnistTfxError as err:
@@ -255,6 +255,6 @@ def carrying() -> Iterator[None]:
 
 
 def carried(err: BaseException) -> MnistTfxError | None:
-    """Returns the known failure that came over with `err`, if there is one."""
+    """Return the known failure that came over with `err`, if there is one."""
     found = _CARRIED.search(str(err))
     return MnistTfxError.from_dict(json.loads(base64.b64decode(found[1]))) if found else None

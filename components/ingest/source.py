@@ -111,7 +111,7 @@ class Input:
 
 
 def parts_from_json(text: str, root: Path) -> list[Part]:
-    """Reads the execution property `source`; relative paths are taken from `root`.
+    """Read the execution property `source`; relative paths are taken from `root`.
 
     Raises:
       BadInput: if it is none.
@@ -125,7 +125,7 @@ def _told_parts(text: str) -> list[_Part]:
 
 
 def parts_to_json(parts: Sequence[Part]) -> str:
-    """Returns the execution property `source`: absolute paths and, for spans, their numbers and how to name the files."""
+    """Return the execution property `source`: absolute paths and, for spans, their numbers and how to name the files."""
     return json.dumps([_part_fields(part) for part in parts])
 
 
@@ -143,7 +143,7 @@ def _newest_span(exec_properties: Mapping[str, Any]) -> int:
 
 
 def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns execution properties that name the content of the data, after copying it below `root`.
+    """Return execution properties that name the content of the data, after copying it below `root`.
 
     Needs no metadata store, changes nothing that is right already, and gives its own result back when called on it.
 
@@ -177,7 +177,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
 
 
 def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> list[Input]:
-    """Returns the files of all parts, digested, under their canonical names.
+    """Return the files of all parts, digested, under their canonical names.
 
     Several files of one part keep their order where the recipe counts rows. Otherwise they are taken in the order of
     their digests, so that renaming them cannot shuffle them.
@@ -207,7 +207,7 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
 
 
 def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
-    """Refuses a test part with the rows of the training part: its answers would be those that were learnt."""
+    """Refuse a test part with the rows of the training part: its answers would be those that were learnt."""
     rows = [one for one in inputs if form == "csv" or one.name.startswith(f"{one.split}{ROLES[form][0]}")]
     train = {one.digest.payload: one.path for one in rows if one.split == TRAIN}
     for one in rows:
@@ -222,7 +222,7 @@ def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
 
 
 def _units(part: Part, form: str) -> list[tuple[Path, ...]]:
-    """Returns what is parsed in one go: an IDX part's pair of files, each CSV by itself."""
+    """Return what is parsed in one go: an IDX part's pair of files, each CSV by itself."""
     return [part.files] if form == "idx" else [(file,) for file in part.files]
 
 
@@ -234,7 +234,7 @@ def _digested(unit: Sequence[Path], form: str, data: DataSettings) -> list[tuple
 
 
 def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
-    """Digests an IDX pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
+    """Digest an IDX pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
     headers = idx.read_headers(images, labels, data)
     try:
         # The header's size is the limit, so that a gzip bomb ends there.
@@ -251,12 +251,12 @@ def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tu
 
 
 def contents_digest(contents: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the digest of a data set: of the list of its canonical names and payload digests."""
+    """Return the digest of a data set: of the list of its canonical names and payload digests."""
     return sha256_bytes(canonical_json([[entry["name"], entry["payload_digest"]] for entry in contents]))
 
 
 def read_contents(folder: Path) -> list[dict[str, Any]]:
-    """Returns `contents.json` of a folder of inputs: name, payload digest and bytes of each file.
+    """Return `contents.json` of a folder of inputs: name, payload digest and bytes of each file.
 
     Raises:
       EnvironmentProblem: when it is missing, or is not what the folder's name says.
@@ -275,7 +275,7 @@ def read_contents(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_sources(path: Path) -> list[dict[str, Any]]:
-    """Returns the notes on where the files of a folder of inputs came from, the latest last.
+    """Return the notes on where the files of a folder of inputs came from, the latest last.
 
     Raises:
       EnvironmentProblem: when there is no such list.
@@ -296,7 +296,7 @@ def _canonical_source(inputs: Sequence[Input], form: str, digest: str) -> str:
 
 @contextlib.contextmanager
 def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
-    """Makes the folder and holds the lock of all inputs; a full disk or a missing permission becomes one line."""
+    """Make the folder and holds the lock of all inputs; a full disk or a missing permission becomes one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locks.locked(folder.parent / ".lock", math.inf):
@@ -313,7 +313,7 @@ def _keep(one: Input, target: Path) -> None:
 
 
 def _holds(target: Path, wanted: PayloadDigest) -> bool:
-    """Whether the copy is there and has the wanted payload, in whatever container."""
+    """Return whether the copy is there and has the wanted payload, in whatever container."""
     if target.is_symlink() or not target.is_file():
         return False
     # Equal containers are the usual case, and comparing them saves decompressing the copy.
@@ -342,7 +342,7 @@ def _write(target: Path, text: bytes) -> None:
 
 
 def _note_sources(inputs: Sequence[Input], target: Path) -> None:
-    """Adds where the files came from, once for each path and container, the latest last."""
+    """Add where the files came from, once for each path and container, the latest last."""
     known: list[dict[str, Any]] = []
     with contextlib.suppress(EnvironmentProblem):
         known = read_sources(target)
@@ -362,7 +362,7 @@ def _note_sources(inputs: Sequence[Input], target: Path) -> None:
 
 
 def under_original_names(err: MnistTfxError, folder: Path) -> MnistTfxError:
-    """Returns the error with the copy it names replaced by the file that the copy was made from."""
+    """Return the error with the copy it names replaced by the file that the copy was made from."""
     with contextlib.suppress(EnvironmentProblem):
         for entry in reversed(read_sources(folder / SOURCES)):
             if err.where is not None:

@@ -49,17 +49,17 @@ class Span:
     folder: Path
 
     def name_of(self, file: Path) -> str:
-        """Returns how a record names one of its files: every span has a `train-images`."""
+        """Return how a record names one of its files: every span has a `train-images`."""
         return self.name if file == self.folder else f"{self.name}/{file.name}"
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a path stands for spans; unknown fields are for `newest` to refuse, unless a file has just that name."""
+    """Return whether a path stands for spans; unknown fields are for `newest` to refuse, unless a file has just that name."""
     return _FIELD.search(text) is not None or (re.search("[{}]", text) is not None and not os.path.lexists(text))
 
 
 def resolve(text: str, count: int = 1) -> tuple[Span, ...]:
-    """Returns the newest `count` spans of a pattern, oldest first; none for a plain path.
+    """Return the newest `count` spans of a pattern, oldest first; none for a plain path.
 
     Raises:
       BadInput: as `newest`, and if spans are asked for of a plain path.
@@ -74,7 +74,7 @@ def resolve(text: str, count: int = 1) -> tuple[Span, ...]:
 
 
 def newest(pattern: str, count: int = 1) -> tuple[Span, ...]:
-    """Returns the newest `count` spans, oldest first; fewer, where there are no more.
+    """Return the newest `count` spans, oldest first; fewer, where there are no more.
 
     Args:
       pattern: path of a folder or a file, with fields in it.
@@ -100,7 +100,7 @@ def newest(pattern: str, count: int = 1) -> tuple[Span, ...]:
 
 
 def require_fields(pattern: str) -> None:
-    """Checks that the fields of a pattern make one span; asks no disk.
+    """Check that the fields of a pattern make one span; asks no disk.
 
     Raises:
       BadInput: if one is unknown, missing or there twice.
@@ -114,19 +114,19 @@ def require_fields(pattern: str) -> None:
 
 
 def base_of(pattern: str) -> Path:
-    """Returns the longest folder at the start of a pattern without a field in it."""
+    """Return the longest folder at the start of a pattern without a field in it."""
     return _divided(pattern)[0]
 
 
 def _divided(pattern: str) -> tuple[Path, tuple[str, ...]]:
-    """Returns the folder without fields, and the names below it."""
+    """Return the folder without fields, and the names below it."""
     names = Path(pattern).parts
     plain = next(number for number, name in enumerate(names) if "{" in name)
     return Path(*names[:plain]), names[plain:]
 
 
 def _matches(folder: Path, rest: Sequence[str]) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yields what fits the names in `rest`, and the digits that stand for each field."""
+    """Yield what fits the names in `rest`, and the digits that stand for each field."""
     if not any("{" in name for name in rest):
         # Not asked whether it is there: a span whose folder lacks what it should hold is no older span.
         yield folder.joinpath(*rest), {}
@@ -139,7 +139,7 @@ def _matches(folder: Path, rest: Sequence[str]) -> Iterator[tuple[Path, dict[str
 
 
 def _expression(name: str) -> re.Pattern[str]:
-    """Returns what a name has to match; not `\\d`, which takes the digits of every script."""
+    """Return what a name has to match; not `\\d`, which takes the digits of every script."""
     text, end = "", 0
     for field in _FIELD.finditer(name):
         kind = field[1].partition(":")[0]

@@ -37,7 +37,7 @@ TURNS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 
 
 def likely_cause(seen: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
-    """Returns `the images look inverted` or the like; None where no guess explains half of the distance."""
+    """Return `the images look inverted` or the like; None where no guess explains half of the distance."""
     shape = tuple(reference["shape"])
     image, mean = (means(profile, "pixels").reshape(shape) for profile in (seen, reference))
     left = {name: float(np.abs(image - guess).max()) for name, guess in _guesses(mean)}

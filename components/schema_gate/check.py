@@ -37,17 +37,17 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within the threshold; NaN is not."""
+        """Return whether the value is within the threshold; NaN is not."""
         return self.value <= self.threshold
 
     @property
     def stops(self) -> bool:
-        """Whether the run ends here."""
+        """Return whether the run ends here."""
         return self.action == "refuse" and not self.passed
 
     @property
     def warns(self) -> bool:
-        """Whether the run goes on and says so."""
+        """Return whether it failed without stopping the run."""
         return self.action == "warn" and not self.passed
 
     def __str__(self) -> str:
@@ -57,5 +57,5 @@ class Check:
         return f"{self.feature} in {self.split}, {self.rule} of {self.aspect}: {self.detail}, {apart}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
+        """Return the fields as JSON values."""
         return {**asdict(self), "passed": self.passed}

@@ -57,7 +57,7 @@ class SchemaGateExecutor(Executor):
     """Judges the evidence; passes the schema on, or refuses."""
 
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Runs the gate.
+        """Run the gate.
 
         Raises:
           Refused: when a check fails whose action is `refuse`; its `report` is what `gate.json` would have held.
@@ -74,7 +74,7 @@ class SchemaGateExecutor(Executor):
 
 
 def require(checks: Sequence[Check]) -> None:
-    """Lets checks pass, or stops the run.
+    """Let checks pass, or stops the run.
 
     Raises:
       Refused: with all findings in one line, the first `IN_FULL` of them in full, and every check in its report.
@@ -98,7 +98,7 @@ def require(checks: Sequence[Check]) -> None:
 
 
 def write_outputs(checks: Sequence[Check], schema: Path, *, approved: Any, report: Any) -> None:
-    """Copies the schema into its artifact and writes `gate.json` into the report's."""
+    """Copy the schema into its artifact and write `gate.json` into the report's."""
     for artifact in (approved, report):
         Path(artifact.uri).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(schema / SCHEMA_NAME, Path(approved.uri) / SCHEMA_NAME)
@@ -108,7 +108,7 @@ def write_outputs(checks: Sequence[Check], schema: Path, *, approved: Any, repor
 
 
 def report_of(checks: Sequence[Check]) -> dict[str, Any]:
-    """Returns what `gate.json` holds: `version`, whether the gate opened (`passed`), and every check under `checks`."""
+    """Return what `gate.json` holds: `version`, whether the gate opened (`passed`), and every check under `checks`."""
     return {
         "version": REPORT_VERSION,
         "passed": not any(check.stops for check in checks),
@@ -117,7 +117,7 @@ def report_of(checks: Sequence[Check]) -> dict[str, Any]:
 
 
 def report_json(checks: Sequence[Check]) -> str:
-    """Returns the text of `gate.json`, a line to each check."""
+    """Return the text of `gate.json`, a line to each check."""
     report = report_of(checks)
     lines = ",\n".join(json.dumps(check, sort_keys=True) for check in report["checks"])
     return f'{{"version": {report["version"]}, "passed": {json.dumps(report["passed"])}, "checks": [\n{lines}\n]}}\n'

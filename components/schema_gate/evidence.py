@@ -72,7 +72,7 @@ class Evidence:
 
 
 def read_evidence(examples: Path, statistics: Path, reference: Path, anomalies: Path | None = None) -> Evidence:
-    """Reads the folders of the four artifacts.
+    """Read the folders of the four artifacts.
 
     Raises:
       EnvironmentProblem: when a file that its node should have written is missing or damaged.

@@ -36,7 +36,7 @@ FEATURES: Final = {"rows": IMAGE, "columns": IMAGE, "pixels": IMAGE, "classes": 
 
 
 def judge(evidence: Evidence, gates: GateSettings, data: DataSettings) -> list[Check]:
-    """Returns every check of every split, the gravest rules first.
+    """Return every check of every split, the gravest rules first.
 
     Raises:
       BadInput: when the reference is of another geometry than `data`.
@@ -60,7 +60,7 @@ def judge(evidence: Evidence, gates: GateSettings, data: DataSettings) -> list[C
 
 
 def anomaly_checks(split: str, found: SplitEvidence) -> Iterator[Check]:
-    """Yields one failed check for each anomaly that TFDV found, or one passed check."""
+    """Yield one failed check for each anomaly that TFDV found, or one passed check."""
     if found.anomalies is None:
         return
     infos = sorted(found.anomalies.anomaly_info.items())
@@ -74,7 +74,7 @@ def anomaly_checks(split: str, found: SplitEvidence) -> Iterator[Check]:
 
 
 def statistics_checks(split: str, found: SplitEvidence, data: DataSettings) -> Iterator[Check]:
-    """Yields checks of presence, shape and range by the statistics, and of the number of rows by all that count them."""
+    """Yield checks of presence, shape and range by the statistics, and of the number of rows by all that count them."""
     rows = {
         "statistics": found.statistics.num_examples,
         "profile": found.profile["rows"],
@@ -108,7 +108,7 @@ def _feature_checks(
 
 
 def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:
-    """Returns how far each split is from the reviewed reference, and which classes it lacks.
+    """Return how far each split is from the reviewed reference, and which classes it lacks.
 
     Args:
       profiles: {split: profile}, each with rows.
@@ -137,7 +137,7 @@ def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference
 
 
 def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:
-    """Returns how far each two splits are from each other, by thresholds tighter than those of drift together."""
+    """Return how far each two splits are from each other, by thresholds tighter than those of drift together."""
     return [
         Check(
             rule="skew",
@@ -154,7 +154,7 @@ def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference,
 
 
 def _apart(apart: Distance, aspect: str, other: str) -> dict[str, Any]:
-    """Returns the fields `value` and `detail` of a check of a distance."""
+    """Return the fields `value` and `detail` of a check of a distance."""
     place = f"{PLACES[aspect]} {apart.place}"
     detail = f"{place} has mean {apart.seen:.4f}, {other} {apart.expected:.4f}"
     return {"value": apart.value, "detail": detail}
@@ -172,7 +172,7 @@ def _missing_classes(split: str, found: Mapping[str, Any], reference: Reference,
 
 
 def row_checks(indexes: Mapping[str, NDArray[np.void]], gates: GateSettings) -> list[Check]:
-    """Returns counts of duplicates in each split, of images with two labels anywhere, and of test rows seen in training.
+    """Return counts of duplicates in each split, of images with two labels anywhere, and of test rows seen in training.
 
     Args:
       indexes: {split: structured array with `row` and `pixels` (32-byte digests) and `label`}.

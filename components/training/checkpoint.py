@@ -60,7 +60,7 @@ class Snapshot:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Snapshot | None:
-        """Restores a snapshot from `to_bytes`'s content, or returns None where it is nothing readable."""
+        """Restore a snapshot from `to_bytes`'s content, or return None where it is nothing readable."""
         if not content:
             return None
         try:
@@ -71,13 +71,13 @@ class Snapshot:
             return None
 
     def to_bytes(self) -> bytes:
-        """Returns the snapshot as a NumPy archive."""
+        """Return the snapshot as a NumPy archive."""
         file = io.BytesIO()
         np.savez(file, **_to_arrays(self))
         return file.getvalue()
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Whether the variables have these shapes, and the best ones those of the first of them."""
+        """Return whether the variables have these shapes, and the best ones those of the first of them."""
         best = [array.shape for array in self.best]
         return [array.shape for array in self.variables] == list(shapes) and best == list(shapes)[: len(best)]
 
@@ -90,12 +90,12 @@ class Checkpoint:
 
     @classmethod
     def from_environment(cls) -> Checkpoint:
-        """Takes the folder from $MNIST_TFX_CHECKPOINTS; of several workers, the chief alone has one."""
+        """Take the folder from $MNIST_TFX_CHECKPOINTS; of several workers, the chief alone has one."""
         folder = os.environ.get(CHECKPOINTS) if Cluster.from_environment().is_chief else None
         return cls(Path(folder) if folder else None)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Replaces what was kept; a kill at any moment leaves the old file or the new one."""
+        """Replace what was kept; a kill at any moment leaves the old file or the new one."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ class Checkpoint:
             file.write(snapshot.to_bytes())
 
     def content(self) -> bytes:
-        """Returns what was kept, for `Snapshot.from_bytes`; nothing where there is nothing."""
+        """Return what was kept, for `Snapshot.from_bytes`; nothing where there is nothing."""
         if self.folder is None or not os.path.lexists(self.folder / _FILE):
             return b""
         try:
@@ -114,11 +114,11 @@ class Checkpoint:
             return b""
 
     def load(self) -> Snapshot | None:
-        """Returns what was kept, or None where there is nothing or nothing readable."""
+        """Return what was kept, or None where there is nothing or nothing readable."""
         return Snapshot.from_bytes(self.content())
 
     def discard(self) -> None:
-        """Forgets what was kept: the training is over, and a forced rerun has to train again."""
+        """Forget what was kept: the training is over, and a forced rerun has to train again."""
         if self.folder is not None:
             (self.folder / _FILE).unlink(missing_ok=True)
             remove_parts(self.folder)

@@ -53,7 +53,7 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Cluster:
-        """Reads $TF_CONFIG.
+        """Read $TF_CONFIG.
 
         Raises:
           EnvironmentProblem: where it is set and does not describe this process as one of some workers.
@@ -83,16 +83,16 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process keeps what the training leaves."""
+        """Return whether this process keeps what the training leaves."""
         return self.index == 0
 
     def to_json(self) -> str:
-        """Returns the text of TF_CONFIG."""
+        """Return the text of TF_CONFIG."""
         task = {"type": "worker", "index": self.index}
         return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
 
     def require_workers(self) -> None:
-        """Checks that there are workers at all.
+        """Check that there are workers at all.
 
         Raises:
           BadInput: where neither TF_CONFIG nor `--workers` names any.

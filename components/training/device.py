@@ -38,7 +38,7 @@ class Device:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `auto`, `cpu`, `gpu` or `gpu:N`.
+        """Read `auto`, `cpu`, `gpu` or `gpu:N`.
 
         Raises:
           BadInput: for anything else.
@@ -52,7 +52,7 @@ class Device:
         return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
     def environment(self, outer: Mapping[str, str]) -> dict[str, str]:
-        """Returns the variables of a Trainer's process, `outer` being those of the process that asks for it."""
+        """Return the variables of a Trainer's process, `outer` being those of the process that asks for it."""
         if self.kind == CPU:
             return {DEVICE: str(self), VISIBLE: "-1"}
         if self.index is None:
@@ -65,7 +65,7 @@ class Device:
 
 
 def cuda_environment(outer: Mapping[str, str]) -> dict[str, str]:
-    """Returns what lets a process find CUDA in NVIDIA's wheels; empty where they are not installed.
+    """Return what lets a process find CUDA in NVIDIA's wheels; empty where they are not installed.
 
     The loader reads its path when a process starts, so this is for whoever starts one. TensorFlow 2.16.1 does not look
     into the wheels by itself (tensorflow#63362), and XLA wants the compiler's folder named.
@@ -82,7 +82,7 @@ def cuda_environment(outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def wheel_libraries() -> tuple[str, ...]:
-    """Returns the folders of shared libraries that NVIDIA's wheels have installed, sorted."""
+    """Return the folders of shared libraries that NVIDIA's wheels have installed, sorted."""
     spec = importlib.util.find_spec("nvidia")
     places = (spec and spec.submodule_search_locations) or ()
     return tuple(sorted(folder for place in places for folder in glob.glob(f"{place}/*/lib")))

@@ -40,14 +40,14 @@ class FrozenLayers(tf.Module):  # type: ignore[misc]  # tensorflow has no annota
         self._steps = [_weighted(layer, *next(weights)) if layer in weighted else _shaping(layer) for layer in used]
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
-        """Returns the last layer's outputs float32 [N, units] for `rows` float32 [N, inputs]."""
+        """Return the last layer's outputs float32 [N, units] for `rows` float32 [N, inputs]."""
         for step in self._steps:
             rows = step(rows)
         return rows
 
 
 def describe(layers: Iterable[keras.layers.Layer]) -> str:
-    """Returns dense layers without their weights as JSON, in the order in which `FrozenLayers` keeps those."""
+    """Return dense layers without their weights as JSON, in the order in which `FrozenLayers` keeps those."""
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
     return json.dumps(
         [{"units": one.units, "activation": keras.activations.serialize(one.activation)} for one in dense]
@@ -55,7 +55,7 @@ def describe(layers: Iterable[keras.layers.Layer]) -> str:
 
 
 def rebuild(described: str, frozen: Iterable[FrozenLayers]) -> list[keras.layers.Layer]:
-    """Returns the layers that `describe` described, with the weights of the stacks that were made of them."""
+    """Return the layers that `describe` described, with the weights of the stacks that were made of them."""
     stacks = list(frozen)
     weights = [pair for stack in stacks for pair in zip(stack.kernels, stack.biases, strict=True)]
     layers = [keras.layers.Dense(**options) for options in json.loads(described)]
@@ -66,7 +66,7 @@ def rebuild(described: str, frozen: Iterable[FrozenLayers]) -> list[keras.layers
 
 
 def save(module: tf.Module, folder: str, signatures: Mapping[str, Callable[..., tf.Tensor]]) -> None:
-    """Writes `module` with `signatures`, each a `tf.function` with an input signature."""
+    """Write `module` with `signatures`, each a `tf.function` with an input signature."""
     tf.saved_model.save(module, folder, signatures=dict(signatures))
 
 

@@ -51,7 +51,7 @@ class Training:
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the history and what it comes to, as JSON values."""
+        """Return the history and what it comes to, as JSON values."""
         return {
             "epochs_run": len(self.epochs),
             "kept_epoch": self.kept_epoch,
@@ -61,7 +61,7 @@ class Training:
         }
 
     def write(self, folder: str, settings: TrainingSettings, *, retrained: Training | None = None) -> None:
-        """Writes `training.json` into `folder`, and in it what a `components.training.retrain` came to.
+        """Write `training.json` into `folder`, and in it what a `components.training.retrain` came to.
 
         The first layer's kernels go beside it, as `weights.npz`: those of the training that ended in what is served.
         """
@@ -78,7 +78,7 @@ class Training:
         kernels.write((retrained or self).kernels, Path(folder))
 
     def in_short(self) -> dict[str, Any]:
-        """Returns what the execution's record says of a retraining; it has the history by its digest alone."""
+        """Return what the execution's record says of a retraining; it has the history by its digest alone."""
         return {
             f"retrained_{name}": value
             for name, value in self.to_dict().items()
@@ -87,14 +87,14 @@ class Training:
 
 
 def seed_everything(settings: TrainingSettings) -> None:
-    """Seeds weights, noise and dropout; to be called before the model is built. Affects the whole process."""
+    """Seed weights, noise and dropout; to be called before the model is built. Affects the whole process."""
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
 def fit(task: Task, settings: TrainingSettings, *, checkpoint: Checkpoint, log_folder: str) -> Training:
-    """Trains `task.model` in place, from the checkpoint if there is one.
+    """Train `task.model` in place, from the checkpoint if there is one.
 
     Args:
       task: the model and what it learns from.
@@ -152,7 +152,7 @@ def _fit(
 
 
 def in_batches(function: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
-    """Returns `function` of all `rows`, computed `INFERENCE_BATCH` rows at a time; on disk if they are there."""
+    """Return `function` of all `rows`, computed `INFERENCE_BATCH` rows at a time; on disk if they are there."""
     starts = range(0, len(rows), INFERENCE_BATCH)
     results = (function(tf.convert_to_tensor(rows[start : start + INFERENCE_BATCH])) for start in starts)
     if stored.is_stored(rows):

@@ -50,16 +50,16 @@ class TransformGraph:
 
     @classmethod
     def load(cls, artifact: str) -> TransformGraph:
-        """Loads the graph from a TransformGraph artifact's directory."""
+        """Load the graph from a TransformGraph artifact's directory."""
         return cls(tf.saved_model.load(f"{artifact}/transform_fn"))
 
     def apply(self, images: tf.Tensor, labels: tf.Tensor) -> Rows:
-        """Transforms raw `images` int64 [N, pixels] and `labels` int64 [N, 1]."""
+        """Transform raw `images` int64 [N, pixels] and `labels` int64 [N, 1]."""
         outputs = self.saved_model.transform_fn({IMAGE: images, LABEL: labels})
         return Rows(outputs[IMAGE_XF], outputs[LABEL_XF])
 
     def scale(self, images: tf.Tensor) -> tf.Tensor:
-        """Transforms raw `images` int64 [N, pixels] alone into float32 [N, pixels]."""
+        """Transform raw `images` int64 [N, pixels] alone into float32 [N, pixels]."""
         # The graph's signature wants a label. The image never depends on it, so the optimiser prunes it from what is
         # served; tensorflow_transform's own layer stands in for missing features in the same way.
         return self.apply(images, tf.zeros([tf.shape(images)[0], 1], tf.int64)).images
@@ -68,7 +68,7 @@ class TransformGraph:
 def read_rows(
     patterns: Sequence[str], transform: TransformGraph, data: DataSettings, *, in_memory: int = stored.IN_MEMORY_BYTES
 ) -> Rows:
-    """Reads all shards of a split.
+    """Read all shards of a split.
 
     Args:
       patterns: of TFRecord files, uncompressed, as TFX's `FnArgs` names them.

@@ -23,7 +23,7 @@ Kernels: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
 
 
 def with_kernel(before: Kernels, model: keras.Model, step: int) -> Kernels:
-    """Returns `before` and the first kernel of `model` as it is now; unchanged for a model without one."""
+    """Return `before` and the first kernel of `model` as it is now; unchanged for a model without one."""
     kernel = next((v for v in model.trainable_variables if v.name == "kernel"), None)
     if kernel is None:
         return before
@@ -33,6 +33,6 @@ def with_kernel(before: Kernels, model: keras.Model, step: int) -> Kernels:
 
 
 def write(kernels: Kernels, folder: Path) -> None:
-    """Writes `weights.npz` into `folder`; nothing where there are none."""
+    """Write `weights.npz` into `folder`; nothing where there are none."""
     if kernels:
         np.savez_compressed(folder / FILE, **kernels)

@@ -12,7 +12,7 @@ from components.settings import OptimizerSettings
 def build_optimizer(
     settings: OptimizerSettings, *, epochs: int, steps_per_epoch: int, replicas: int = 1
 ) -> keras.optimizers.Optimizer:
-    """Returns the optimiser, its schedule laid over `epochs` of `steps_per_epoch` each.
+    """Return the optimiser, its schedule laid over `epochs` of `steps_per_epoch` each.
 
     Under `mixed_float16`, the loss is scaled so that small gradients are not lost. With `clip_norm`, several replicas
     give it equal shares of a batch's gradients, and each is cut to its share of the norm.

@@ -31,7 +31,7 @@ Gradients: TypeAlias = Callable[
 def training_pass(
     task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer, placement: Placement
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
+    """Return a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
     before, network = _parted(task.model)
     gradients_of = _gradients(task, network, optimizer)
     if settings.jit:
@@ -58,7 +58,7 @@ def training_pass(
 
 
 def validation_pass(task: Task) -> Callable[[], tf.Tensor]:
-    """Returns a function that gives the means of loss and metrics over the validation rows, float32 [1 + metrics]."""
+    """Return a function that gives the means of loss and metrics over the validation rows, float32 [1 + metrics]."""
     measures = (task.loss, *task.metrics.values())
 
     def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,7 @@ def validation_pass(task: Task) -> Callable[[], tf.Tensor]:
 
 
 def _sum_over(pairs: Pairs, order: tf.Tensor, batch: int, of_batch: PerBatch, zero: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of what `of_batch` gives of each `batch` rows, taken in the given order."""
+    """Return the sum of what `of_batch` gives of each `batch` rows, taken in the given order."""
     batch_at = _reader(pairs, order, batch)
 
     def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -84,7 +84,7 @@ def _sum_over(pairs: Pairs, order: tf.Tensor, batch: int, of_batch: PerBatch, ze
 
 
 def _reader(pairs: Pairs, order: tf.Tensor, batch: int) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns what gives the batch that starts at a place of `order`; to be asked for one after the other."""
+    """Return what gives the batch that starts at a place of `order`; to be asked for one after the other."""
     if stored.is_stored(pairs.inputs):
         batches = iter(stored.in_order((pairs.inputs, pairs.targets), order, batch))
         return lambda _: next(batches)
@@ -104,7 +104,7 @@ def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
 
 
 def _parted(model: keras.Sequential) -> tuple[Network, Network]:
-    """Returns a network in training as two: its first layers, as far as XLA cannot compile them, and the others.
+    """Return a network in training as two: its first layers, as far as XLA cannot compile them, and the others.
 
     The first ones only prepare the images, and have no weights to learn.
     """
@@ -136,7 +136,7 @@ def _gradients(task: Task, network: Network, optimizer: keras.optimizers.Optimiz
 
 
 def _in_equal_shares(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Returns to each replica an equal share of the whole batch's gradients.
+    """Return to each replica an equal share of the whole batch's gradients.
 
     Keras clips what a replica has and then adds up the replicas. What it has to clip is the gradient of the whole batch;
     in equal shares, cut to an equal share of the norm (see `build_optimizer`), that is what adding up gives.

@@ -40,7 +40,7 @@ class Placement:
 
     @classmethod
     def of(cls, model: keras.Model) -> Placement:
-        """Returns the placement in whose `scope` the model was built."""
+        """Return the placement in whose `scope` the model was built."""
         return cls(model.distribute_strategy)
 
     @property
@@ -56,7 +56,7 @@ class Placement:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process keeps what the training leaves; checkpoints are its own, too."""
+        """Return whether this process keeps what the training leaves; checkpoints are its own, too."""
         resolver = self.strategy.cluster_resolver
         return resolver is None or not resolver.task_id
 
@@ -67,11 +67,11 @@ class Placement:
         return scope
 
     def summed(self, step: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tensor:
-        """Returns the sum over replicas of what `step` gives; each is handed all `rows` and takes its `share`."""
+        """Return the sum over replicas of what `step` gives; each is handed all `rows` and takes its `share`."""
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step, args=rows), axis=None)
 
     def vary_noise(self, model: keras.Model) -> None:
-        """Gives each replica noise and dropout of its own; without this, all draw the same for their share of a batch.
+        """Give each replica noise and dropout of its own; without this, all draw the same for their share of a batch.
 
         The first replica keeps what it has, and its state is what checkpoints hold.
         """
@@ -87,7 +87,7 @@ class Placement:
         tf.function(lambda: self.strategy.run(vary))()
 
     def from_chief(self, figures: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Returns the chief's `figures` [N] in every process; N is the same in all. Whole numbers below 2**53."""
+        """Return the chief's `figures` [N] in every process; N is the same in all. Whole numbers below 2**53."""
         if self.workers == 1:
             return figures
         everywhere = self._first_replicas(tf.constant(figures.astype(np.float64)))
@@ -109,7 +109,7 @@ class Placement:
         return compiled
 
     def bytes_from_chief(self, content: bytes) -> bytes:
-        """Returns the chief's `content` in every process; its workers need no disk in common."""
+        """Return the chief's `content` in every process; its workers need no disk in common."""
         if self.workers == 1:
             return content
         length = int(self.from_chief(np.array([len(content)]))[0])
@@ -117,7 +117,7 @@ class Placement:
         return self.from_chief(mine).tobytes() if length else b""
 
     def facts(self) -> dict[str, str | int]:
-        """Returns what a record says of the devices and of the TensorFlow that is built for them."""
+        """Return what a record says of the devices and of the TensorFlow that is built for them."""
         build = tf.sysconfig.get_build_info()
         versions = {
             f"built_for_{name}": str(build[f"{name}_version"])
@@ -135,7 +135,7 @@ class Placement:
 
 
 def share(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Returns the rows of a batch that are this replica's, and how often each counts; None where all count once.
+    """Return the rows of a batch that are this replica's, and how often each counts; None where all count once.
 
     Some kernels fail on no rows at all, and the last batch may be smaller than the number of replicas: so each is given
     equally many, and what is missing at the end is made up by the first row, which counts 0 there.
@@ -153,7 +153,7 @@ def share(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
 
 
 def place(settings: TrainingSettings) -> Placement:
-    """Sets this process up for a training; to be called before anything is computed in it.
+    """Set this process up for a training; to be called before anything is computed in it.
 
     GPU memory is taken as it is needed; layers that are built from now on compute in `settings.precision`.
 
@@ -186,7 +186,7 @@ def _strategy(settings: TrainingSettings) -> tf.distribute.Strategy:
 
 
 def _logical_devices() -> list[str]:
-    """Returns the GPUs or, without any, the CPU: one, unless somebody has divided it."""
+    """Return the GPUs or, without any, the CPU: one, unless somebody has divided it."""
     gpus = tf.config.list_logical_devices("GPU")
     return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
 

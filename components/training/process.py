@@ -32,7 +32,7 @@ PROGRESS_FD: Final = "MNIST_TFX_PROGRESS_FD"
 
 
 def require_keras_3() -> None:
-    """Checks that the `keras` which is loaded, or now gets loaded, is Keras 3 on TensorFlow.
+    """Check that the `keras` which is loaded, or now gets loaded, is Keras 3 on TensorFlow.
 
     Raises:
       EnvironmentProblem: on another Keras or another backend.

@@ -37,7 +37,7 @@ class Epoch:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
@@ -49,7 +49,7 @@ class ProgressLines:
         self._descriptor = int(os.environ.get(PROGRESS_FD, "-1"))
 
     def __call__(self, epoch: Epoch) -> None:
-        """Reports `epoch` as the latest of the total."""
+        """Report `epoch` as the latest of the total."""
         if self._descriptor < 0:
             return
         line = {"stage": "epoch", "done": epoch.number, "total": self._total}
@@ -74,7 +74,7 @@ class TensorBoardScalars:
         self._write(file_version="brain.Event:2")  # TensorBoard's loader wants it first
 
     def __call__(self, epoch: Epoch) -> None:
-        """Writes `epoch` at its number as the step."""
+        """Write `epoch` at its number as the step."""
         scalars = {"loss": epoch.loss, "val_loss": epoch.val_loss, "learning_rate": epoch.learning_rate}
         for name, value in (scalars | epoch.metrics).items():
             summary = tf.compat.v1.Summary()

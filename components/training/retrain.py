@@ -32,7 +32,7 @@ def retrain(  # noqa: PLR0913  # what `fit` needs, and what the choice was made 
     checkpoint: Checkpoint,
     log_folder: str,
 ) -> Training:
-    """Trains `model` in place.
+    """Train `model` in place.
 
     Args:
       task: what the choice was made for.
@@ -65,5 +65,5 @@ def _batches(parts: Iterable[Pairs]) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
 
 
 def below(checkpoint: Checkpoint) -> Checkpoint:
-    """Returns the place for the checkpoint of a retraining."""
+    """Return the place for the checkpoint of a retraining."""
     return Checkpoint(None if checkpoint.folder is None else checkpoint.folder / FOLDER)

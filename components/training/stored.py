@@ -19,7 +19,7 @@ IN_MEMORY_BYTES: Final = 4 << 30
 
 
 def store(batches: Iterable[Sequence[tf.Tensor]]) -> tuple[npt.NDArray[np.float32], ...]:
-    """Writes batches float32 [n, ...] to disk, as they come, and returns them joined as arrays that are read from there.
+    """Write batches float32 [n, ...] to disk, as they come, and return them joined as arrays that are read from there.
 
     Args:
       batches: of as many tensors each as arrays are wanted; at least one.
@@ -42,12 +42,12 @@ def store(batches: Iterable[Sequence[tf.Tensor]]) -> tuple[npt.NDArray[np.float3
 
 
 def is_stored(rows: tf.Tensor | npt.NDArray[np.float32]) -> bool:
-    """Whether rows are read from disk."""
+    """Return whether rows are read from disk."""
     return isinstance(rows, np.ndarray)
 
 
 def in_order(arrays: Sequence[npt.NDArray[np.float32]], order: tf.Tensor, batch: int) -> tf.data.Dataset:
-    """Returns the rows of `arrays` with the numbers in `order`, int32 [N], by `batch`, read ahead."""
+    """Return the rows of `arrays` with the numbers in `order`, int32 [N], by `batch`, read ahead."""
 
     def read(numbers: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float32], ...]:
         return tuple(np.asarray(array[numbers]) for array in arrays)

@@ -15,7 +15,7 @@ import types
 
 
 def main() -> None:
-    """Calls the `run_fn` of the module that is named, and ends at once when standard input does."""
+    """Call the `run_fn` of the module that is named, and end at once when standard input does."""
     fields = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_chief, daemon=True).start()
     # Stands for TFX's FnArgs, which would bring all of TFX.

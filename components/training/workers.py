@@ -44,7 +44,7 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 def on_all_workers(run_fn: RunFn) -> RunFn:
-    """Decorates a Trainer's `run_fn`, which is then called in every worker of a `multiworker` training."""
+    """Decorate a Trainer's `run_fn`, which is then called in every worker of a `multiworker` training."""
 
     @functools.wraps(run_fn)
     def run(fn_args: FnArgs) -> None:
@@ -59,7 +59,7 @@ def on_all_workers(run_fn: RunFn) -> RunFn:
 
 @contextlib.contextmanager
 def _others(module: str, fn_args: FnArgs) -> Iterator[None]:
-    """Starts the workers 1 and up on this machine, if that is asked for, and ends them."""
+    """Start the workers 1 and up on this machine, if that is asked for, and end them."""
     count = int(os.environ.get(WORKERS, "0"))
     if count < 1 or TF_CONFIG in os.environ:
         yield
@@ -78,7 +78,7 @@ def _others(module: str, fn_args: FnArgs) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_outputs(fn_args: FnArgs) -> Iterator[None]:
-    """Points the outputs of a worker that is not the chief at a temporary folder."""
+    """Point the outputs of a worker that is not the chief at a temporary folder."""
     if Cluster.from_environment().is_chief:
         yield
         return

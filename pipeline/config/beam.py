@@ -27,7 +27,7 @@ class Chosen:
 
 
 def choose(name: str, given: Sequence[str]) -> Chosen:
-    """Checks what was asked for.
+    """Check what was asked for.
 
     Args:
       name: of the engine.
@@ -60,7 +60,7 @@ def choose(name: str, given: Sequence[str]) -> Chosen:
 
 
 def arguments(name: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Returns what Beam is told by nodes that run on their own, as the containers of a compiled pipeline do.
+    """Return what Beam is told by nodes that run on their own, as the containers of a compiled pipeline do.
 
     Raises:
       BadInput: as `choose`, and for `portable`.
@@ -76,7 +76,7 @@ def arguments(name: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def engine_of(arguments: Sequence[str]) -> Engine | None:
-    """Returns the engine whose runner is named in Beam's arguments; None for one that is not in the table."""
+    """Return the engine whose runner is named in Beam's arguments; None for one that is not in the table."""
     runner = next((text for text in arguments if text.startswith("--runner=")), None)
     return next((engine for engine in ENGINES.values() if runner in engine.fixed), None)
 
@@ -102,7 +102,7 @@ def _engine(name: str) -> Engine:
 
 
 def describe(name: str | None) -> str:
-    """Returns what an engine's options are, for people; those of all engines for None.
+    """Return what an engine's options are, for people; those of all engines for None.
 
     Raises:
       BadInput: for an unknown engine.

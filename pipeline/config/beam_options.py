@@ -19,7 +19,7 @@ class Form:
 
 
 def one_of(*values: str) -> Form:
-    """Returns the form of one of some values."""
+    """Return the form of one of some values."""
     return Form(" or ".join(values), "|".join(map(re.escape, values)))
 
 
@@ -57,7 +57,7 @@ class Option:
     known: Callable[[], Sequence[str]] | None = None
 
     def checked(self, value: str, engine: str) -> str:
-        """Returns `value`.
+        """Return `value`.
 
         Raises:
           BadInput: if it has another form, or the installed Beam does not know it.
@@ -70,7 +70,7 @@ class Option:
         return value
 
     def arguments(self, value: str) -> tuple[str, ...]:
-        """Returns how Beam is told."""
+        """Return how Beam is told."""
         if self.form is FLAG:
             return (f"--{self.name}",) if value == "true" else ()
         if self.form is LIST:
@@ -79,5 +79,5 @@ class Option:
 
     @property
     def need(self) -> str:
-        """Says whether it has to be given, and what it is if it is not."""
+        """Say whether it has to be given, and what it is if it is not."""
         return "required" if self.required else "" if self.default is None else f"default {self.default}"

@@ -80,7 +80,7 @@ class PipelineConfig:
 
 
 def identity_of(settings: Settings) -> dict[str, object]:
-    """Returns what must stay the same for the life of a root: the recipe's name and the model's input signature."""
+    """Return what must stay the same for the life of a root: the recipe's name and the model's input signature."""
     data = settings.data
     signature = {"shape": list(data.shape), "pixel_max": data.pixel_max, "label_count": data.label_count}
     return {"pipeline": settings.name, "signature": signature}
@@ -101,7 +101,7 @@ class Reuse:
     trainings: bool = True
 
     def forced(self, known: Sequence[str]) -> frozenset[str]:
-        """Returns the nodes to execute whatever was recorded.
+        """Return the nodes to execute whatever was recorded.
 
         Raises:
           BadInput: for a node that is not there.

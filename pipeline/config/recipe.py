@@ -29,12 +29,12 @@ BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 
 
 def recipe_names() -> list[str]:
-    """Returns the names of the recipes that come with the package, sorted."""
+    """Return the names of the recipes that come with the package, sorted."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def profile_names(recipe: str) -> list[str]:
-    """Returns the names of a recipe's profiles, sorted.
+    """Return the names of a recipe's profiles, sorted.
 
     Raises:
       BadInput: as `load`.
@@ -43,7 +43,7 @@ def profile_names(recipe: str) -> list[str]:
 
 
 def recipe_for_shape(shape: tuple[int, int] | None) -> str:
-    """Returns the recipe that data of this height and width gets when none is named.
+    """Return the recipe that data of this height and width gets when none is named.
 
     Raises:
       BadInput: if no recipe is the default of that shape.
@@ -69,7 +69,7 @@ def load_recipe(
     seed: int | None = None,
     strategy: str | None = None,
 ) -> Settings:
-    """Resolves a recipe.
+    """Resolve a recipe.
 
     Args:
       recipe: the name of a recipe of the package, or the path of a YAML file.
@@ -190,7 +190,7 @@ def _validate(values: dict[str, Any], path: Path) -> Settings:
 
 
 def _with_tuples(values: Any) -> Any:
-    """Returns YAML values with lists as strict validation wants them."""
+    """Return YAML values with lists as strict validation wants them."""
     if isinstance(values, dict):
         return {key: _with_tuples(value) for key, value in values.items()}
     return tuple(map(_with_tuples, values)) if isinstance(values, list) else values

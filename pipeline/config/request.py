@@ -72,7 +72,7 @@ class Request:
 
 
 def check(request: Request, force: Iterable[str] = ()) -> None:
-    """Refuses a request that contradicts itself or its recipe, without a look into its data.
+    """Refuse a request that contradicts itself or its recipe, without a look into its data.
 
     Args:
       request: what is asked for.
@@ -94,7 +94,7 @@ def check(request: Request, force: Iterable[str] = ()) -> None:
 
 
 def _check_recipe(request: Request, settings: Settings, force: Iterable[str], problems: Problems) -> None:
-    """Notes what does not go with a recipe: a schema folder, nodes, no data, or the root of another recipe."""
+    """Note what does not go with a recipe: a schema folder, nodes, no data, or the root of another recipe."""
     from components.schema_files import find_reviewed  # protobuf: 40 ms
 
     if not request.data and settings.data.shape != (8, 8):
@@ -122,7 +122,7 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
 
 
 def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, DataFiles | None]:
-    """Resolves recipe and root; the data files are None where the embedded ones are to be written.
+    """Resolve recipe and root; the data files are None where the embedded ones are to be written.
 
     Raises:
       BadInput: for unusable data, recipe or settings, a geometry without an approved schema, or another recipe's root.
@@ -165,7 +165,7 @@ def _settings(request: Request, recipe: str) -> Settings:
 
 
 def _paths(request: Request, settings: Settings) -> RunPaths:
-    """Returns the paths of the root, its links and `..` resolved: TFX, Beam and we have to mean one folder by it."""
+    """Return the paths of the root, its links and `..` resolved: TFX, Beam and we have to mean one folder by it."""
     root = resolved(request.root or RUNS / settings.name)
     require_usable(root)
     return RunPaths(root)
@@ -207,7 +207,7 @@ def configure(
     *,
     staging: Path | None = None,
 ) -> PipelineConfig:
-    """Completes the configuration; where no data was named, the embedded digits are written to root or `staging`.
+    """Complete the configuration; where no data was named, the embedded digits are written to root or `staging`.
 
     Raises:
       BadInput: if there is no approved schema for the geometry, or no data for the recipe.
@@ -237,7 +237,7 @@ def configure(
 
 
 def chosen_device(request: Request) -> Device:
-    """Returns the device that was asked for.
+    """Return the device that was asked for.
 
     Raises:
       BadInput: if there is none such, or workers on this machine are to share it.
@@ -255,7 +255,7 @@ def chosen_device(request: Request) -> Device:
 
 
 def chosen_strategy(request: Request) -> str | None:
-    """Returns the strategy that was asked for, of which workers are a way to do so; None leaves it to the recipe.
+    """Return the strategy that was asked for, of which workers are a way to do so; None leaves it to the recipe.
 
     Raises:
       BadInput: if workers are to train under another one.
@@ -270,7 +270,7 @@ def chosen_strategy(request: Request) -> str | None:
 
 
 def chosen_engine(request: Request) -> Chosen:
-    """Returns the Beam engine that was asked for.
+    """Return the Beam engine that was asked for.
 
     Raises:
       BadInput: if there is none such, or its options are wrong.

@@ -102,7 +102,7 @@ _OVERHEAD: Final = 1 << 16
 
 
 def fetch_digits(to: Path, form: Literal["idx", "csv"] = "idx") -> tuple[Path, ...]:
-    """Writes the 1,797 UCI digits (8 x 8 pixels from 0 to 16) that scikit-learn carries.
+    """Write the 1,797 UCI digits (8 x 8 pixels from 0 to 16) that scikit-learn carries.
 
     Args:
       to: a folder; made where there is none.
@@ -126,7 +126,7 @@ def fetch_mnist(
     files: Sequence[KnownFile] = MNIST,
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[Path, ...]:
-    """Downloads MNIST's four files, each from the first mirror that delivers it unharmed.
+    """Download MNIST's four files, each from the first mirror that delivers it unharmed.
 
     Args:
       to: a folder; made where there is none.
@@ -152,7 +152,7 @@ class _MirrorError(Exception):
 
 
 def _kept(to: Path, file: KnownFile) -> Path | None:
-    """Returns the file where it lies in the folder already, as it is or decompressed."""
+    """Return the file where it lies in the folder already, as it is or decompressed."""
     for path in (to / file.name, to / file.name.removesuffix(".gz")):
         if not os.path.lexists(path):
             continue
@@ -217,7 +217,7 @@ def _downloaded(target: Path, file: KnownFile, mirrors: Sequence[str], timeout_s
 
 
 def _attempt(target: Path, file: KnownFile, url: str, timeout_s: float, progress: Progress) -> str | None:
-    """Downloads and verifies one file; returns why that failed, or None."""
+    """Download and verifies one file; return why that failed, or None."""
     task = progress.add_task(f"{file.name} from {urlsplit(url).netloc}", total=None)
     try:
         with replacing(target) as part:
@@ -234,7 +234,7 @@ def _attempt(target: Path, file: KnownFile, url: str, timeout_s: float, progress
 
 
 def _response(url: str, timeout_s: float) -> Iterator[tuple[bytes, int | None]]:
-    """Yields the body in blocks, each with the length of the whole where the server tells it."""
+    """Yield the body in blocks, each with the length of the whole where the server tells it."""
     try:
         with urlopen(url, timeout=timeout_s) as response:  # noqa: S310 - addresses are ours, and all http(s)
             total = response.length

@@ -69,7 +69,7 @@ class Layout:
 
 
 def calibrate(sources: Mapping[str, Source], data: DataSettings) -> Reference:
-    """Returns the profile of the first source, with thresholds and the false-alarm rate that was measured."""
+    """Return the profile of the first source, with thresholds and the false-alarm rate that was measured."""
     profiles = {name: profile(source.pixels, source.labels, data) for name, source in sources.items()}
     reference = next(iter(profiles.values()))
     clean = [*profiles.values(), *_halves(sources, data)]
@@ -101,14 +101,14 @@ def _floor(clean: Iterable[Mapping[str, Any]], reference: Mapping[str, Any], asp
 
 
 def _up(value: float) -> float:
-    """Rounds up to four places: thresholds are read by people, and rounding must not tighten one."""
+    """Round up to four places: thresholds are read by people, and rounding must not tighten one."""
     return math.ceil(value * 10_000) / 10_000
 
 
 def _scales(
     sources: Mapping[str, Source], profiles: Mapping[str, Mapping[str, Any]], data: DataSettings
 ) -> dict[str, float]:
-    """Returns {aspect: largest quantile of distance * sqrt(rows)} over sources and sizes."""
+    """Return {aspect: largest quantile of distance * sqrt(rows)} over sources and sizes."""
     rng = np.random.default_rng(CALIBRATION_SEED)
     largest = dict.fromkeys(ASPECTS, 0.0)
     for name, source in sources.items():
@@ -128,7 +128,7 @@ def _sizes(rows: int) -> list[int]:
 def bootstraps(
     source: Source, rows: int, count: int, rng: np.random.Generator, data: DataSettings
 ) -> Iterator[dict[str, Any]]:
-    """Yields the profiles of `count` samples of `rows` rows each, drawn from `source` with replacement."""
+    """Yield the profiles of `count` samples of `rows` rows each, drawn from `source` with replacement."""
     # Sums below 2^24 are exact in 32-bit floats, and a product with a matrix of counts is a hundred times faster than
     # copying out the rows of every sample.
     exact: np.dtype[Any] = np.dtype("float32" if rows * data.pixel_max < 1 << 24 else "float64")
@@ -144,12 +144,12 @@ def bootstraps(
 
 
 def _draw(rng: np.random.Generator, rows: int, population: int) -> NDArray[np.int64]:
-    """Returns int64 [population]: how often each row is in a sample of `rows` rows."""
+    """Return int64 [population]: how often each row is in a sample of `rows` rows."""
     return np.bincount(rng.integers(0, population, rows), minlength=population)
 
 
 def false_alarms(sources: Mapping[str, Source], data: DataSettings, reference: Reference) -> dict[str, Any]:
-    """Measures how often clean runs would be refused for drift or skew.
+    """Measure how often clean runs would be refused for drift or skew.
 
     Returns:
       `runs`, `alarms`, `seed`, and the `layouts` of splits that were tried, each with its own count of alarms.
@@ -166,7 +166,7 @@ def false_alarms(sources: Mapping[str, Source], data: DataSettings, reference: R
 
 
 def layouts(sources: Mapping[str, Source]) -> list[Layout]:
-    """Returns the splits that clean data of these sources falls into by default.
+    """Return the splits that clean data of these sources falls into by default.
 
     Each source alone cut 70/10/20, all of it and a third of it; and the first cut 90/10 with each other as `test`.
     """
@@ -185,14 +185,14 @@ def layouts(sources: Mapping[str, Source]) -> list[Layout]:
 
 
 def is_refused(profiles: Mapping[str, Mapping[str, Any]], reference: Reference) -> bool:
-    """Whether the gate with its default policies would refuse splits with these profiles."""
+    """Return whether the gate with its default policies would refuse splits with these profiles."""
     gates = GateSettings()
     checks = itertools.chain(drift_checks(profiles, reference, gates), skew_checks(profiles, reference, gates))
     return any(check.stops for check in checks)
 
 
 def rows_digest(source: Source, data: DataSettings) -> str:
-    """Returns the Merkle root over the sorted row digests, the identity that ingest gives the same rows."""
+    """Return the Merkle root over the sorted row digests, the identity that ingest gives the same rows."""
     prefix = digest.row_prefix(*data.shape)
     rows = zip(source.pixels, source.labels.tolist(), strict=True)
     return digest.merkle_root(sorted(digest.row_digest(prefix, pixels.tobytes(), label) for pixels, label in rows))

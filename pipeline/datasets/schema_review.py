@@ -44,7 +44,7 @@ ROWS_AT_ONCE: Final = 10_000
 
 
 def read_sources(files: DataFiles, data: DataSettings) -> dict[str, Source]:
-    """Reads data files into memory as the sources of a proposal: the official parts, `train` before `test`.
+    """Read data files into memory as the sources of a proposal: the official parts, `train` before `test`.
 
     Raises:
       BadInput: when a file cannot be read, or does not fit the geometry.
@@ -70,7 +70,7 @@ def _joined(chunks: list[Chunk]) -> Source:
 
 
 def propose(sources: Mapping[str, Source], data: DataSettings, to: Path) -> Path:
-    """Drafts a schema and a reference profile from clean data.
+    """Draft a schema and a reference profile from clean data.
 
     Args:
       sources: {name: rows}, the reference first; rows of another origin, such as other writers, go by another name.
@@ -109,7 +109,7 @@ def _outside(labels: NDArray[np.int64], data: DataSettings) -> bool:
 
 
 def schema_text(data: DataSettings) -> str:
-    """Returns the TFMD Schema of a geometry as text proto: both features always there, of fixed shape, in range."""
+    """Return the TFMD Schema of a geometry as text proto: both features always there, of fixed shape, in range."""
     schema = schema_pb2.Schema()
     schema.dataset_constraints.min_examples_count = 1
     for name, length, largest in ((IMAGE, data.pixels, data.pixel_max), (LABEL, 1, data.label_count - 1)):
@@ -125,7 +125,7 @@ def schema_text(data: DataSettings) -> str:
 
 
 def describe(schema: Path) -> list[str]:
-    """Returns what a schema and its reference profile say, a sentence to each: for whoever reviews them.
+    """Return what a schema and its reference profile say, a sentence to each: for whoever reviews them.
 
     Raises:
       BadInput: when a file cannot be read.
@@ -147,7 +147,7 @@ def describe(schema: Path) -> list[str]:
 
 
 def diff(draft: Path, approved: Path | None) -> list[str]:
-    """Returns what approving a draft would change, a sentence to each change; nothing where nothing does.
+    """Return what approving a draft would change, a sentence to each change; nothing where nothing does.
 
     Args:
       draft: path of the draft schema.
@@ -207,7 +207,7 @@ def _alarm_rate(reference: Reference) -> str:
 
 
 def approve(draft: Path, folder: Path) -> str:
-    """Installs a draft into a folder of schemas and pins its digest there.
+    """Install a draft into a folder of schemas and pins its digest there.
 
     The pair is put in place before its digest is: a crash in between leaves a schema that is refused as changed, and
     approving again mends it.
@@ -250,6 +250,6 @@ def _write_approvals(folder: Path, known: Mapping[str, Mapping[str, str]]) -> No
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file all at once: under another name, then renamed over what is there."""
+    """Write a file all at once: under another name, then renamed over what is there."""
     with replacing(path) as file:
         file.write(text.encode())

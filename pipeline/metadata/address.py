@@ -48,11 +48,11 @@ class SqliteFile:
         return str(self.path)
 
     def url(self) -> str:
-        """Returns what `parse` takes."""
+        """Return what `parse` takes."""
         return str(self)
 
     def config(self) -> metadata_store_pb2.ConnectionConfig:
-        """Returns what ml_metadata wants to hear."""
+        """Return what ml_metadata wants to hear."""
         from ml_metadata.proto import metadata_store_pb2
 
         config = metadata_store_pb2.ConnectionConfig()
@@ -75,12 +75,12 @@ class MysqlDatabase:
         return f"mysql://{quote(self.user, safe='')}@{_netloc(self.host, self.port)}/{self.database}"
 
     def url(self) -> str:
-        """Returns what `parse` takes, with the password."""
+        """Return what `parse` takes, with the password."""
         user = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         return f"mysql://{user}@{_netloc(self.host, self.port)}/{self.database}"
 
     def config(self) -> metadata_store_pb2.ConnectionConfig:
-        """Returns what ml_metadata wants to hear."""
+        """Return what ml_metadata wants to hear."""
         from ml_metadata.proto import metadata_store_pb2
 
         mysql = metadata_store_pb2.MySQLDatabaseConfig(
@@ -105,11 +105,11 @@ class GrpcService:
         return f"grpc://{_netloc(self.host, self.port)}"
 
     def url(self) -> str:
-        """Returns what `parse` takes."""
+        """Return what `parse` takes."""
         return str(self)
 
     def config(self) -> metadata_store_pb2.MetadataStoreClientConfig:
-        """Returns what ml_metadata wants to hear."""
+        """Return what ml_metadata wants to hear."""
         from ml_metadata.proto import metadata_store_pb2
 
         config = metadata_store_pb2.MetadataStoreClientConfig(
@@ -126,7 +126,7 @@ Address = SqliteFile | MysqlDatabase | GrpcService
 def connection_config(
     url_or_path: str,
 ) -> metadata_store_pb2.ConnectionConfig | metadata_store_pb2.MetadataStoreClientConfig:
-    """Returns what `ml_metadata.MetadataStore` takes for a URL or the path of an SQLite file.
+    """Return what `ml_metadata.MetadataStore` takes for a URL or the path of an SQLite file.
 
     Raises:
       BadInput: as `parse`.
@@ -135,7 +135,7 @@ def connection_config(
 
 
 def recorded_address(paths: RunPaths) -> str | None:
-    """Returns the address, without a password, that a root's last run wrote to; None for the file in the root.
+    """Return the address, without a password, that a root's last run wrote to; None for the file in the root.
 
     A store below the root moves along with it.
     """
@@ -154,7 +154,7 @@ def recorded_address(paths: RunPaths) -> str | None:
 
 
 def parse_address(text: str, environ: Mapping[str, str] | None = None) -> Address:
-    """Returns the address in a URL or path; nothing is connected to.
+    """Return the address in a URL or path; nothing is connected to.
 
     Args:
       text: the path of an SQLite file, or one of `FORMS`. User and password may be percent-encoded.

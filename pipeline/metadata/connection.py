@@ -37,7 +37,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
     """
 
     def __init__(self, address: Address, *, say: Callable[[str], None], rebuild: str) -> None:
-        """Opens nothing yet.
+        """Open nothing yet.
 
         Args:
           address: of the store.
@@ -65,7 +65,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             raise self.problem(error) from error
 
     def problem(self, error: Exception) -> EnvironmentProblem:
-        """Returns what MLMD raised as one line, without the password."""
+        """Return what MLMD raised as one line, without the password."""
         text = " ".join(str(error).split()).partition(" query: ")[0][:300]  # MLMD adds some lines of SQL
         if isinstance(self.address, SqliteFile):
             # Its constructor turns an AbortedError into a RuntimeError.
@@ -85,7 +85,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
             raise self.problem(err) from err
 
     def _await_writers(self, path: Path) -> None:
-        """Waits until no other process writes, for MLMD would wait inside C++, where no message gets out."""
+        """Wait until no other process writes, for MLMD would wait inside C++, where no message gets out."""
         started, told = time.monotonic(), False
         while (process := _writer(path)) is not None:
             waited = time.monotonic() - started
@@ -99,7 +99,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
 
 
 def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callable[[str], None]) -> Connection:
-    """Returns a connection to a root's store, which is made for a new root.
+    """Return a connection to a root's store, which is made for a new root.
 
     Args:
       address: of the store; the SQLite file in the root by default.
@@ -126,12 +126,12 @@ def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callabl
 
 
 def run_context(raw: metadata_store.MetadataStore, run_id: str) -> Any:
-    """Returns the context of a run, or None where the store does not know it."""
+    """Return the context of a run, or None where the store does not know it."""
     return raw.get_context_by_type_and_name(RUN_CONTEXT, run_id)
 
 
 def _probe(connection: Connection) -> None:
-    """Asks a service something that it can answer at once: its connection is made with the first call."""
+    """Ask a service something that it can answer at once: its connection is made with the first call."""
     if not isinstance(connection.address, GrpcService):
         return
     try:

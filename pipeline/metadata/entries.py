@@ -27,7 +27,7 @@ ARTIFACT_BASES: Final[Mapping[str, str]] = {
 
 
 def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType:
-    """Returns the type of a node's executions; a node of another release goes by its id."""
+    """Return the type of a node's executions; a node of another release goes by its id."""
     base = STAGES[node].work if node in STAGES else None
     made = pb.ExecutionType(name=execution_type_name(node, parameters) or node)
     if base is not None:
@@ -36,7 +36,7 @@ def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType
 
 
 def artifact_type(name: str) -> pb.ArtifactType:
-    """Returns the artifact type that TFX registers under a name."""
+    """Return the artifact type that TFX registers under a name."""
     made = pb.ArtifactType(name=name)
     for key, kind in SPLIT_TYPES.get(name, {}).items():
         made.properties[key] = pb.PropertyType.Value(kind)
@@ -46,14 +46,14 @@ def artifact_type(name: str) -> pb.ArtifactType:
 
 
 def execution(type_id: int, state: int, parameters: Mapping[str, Any], root: Path) -> pb.Execution:
-    """Returns an execution with its properties, as TFX stores them."""
+    """Return an execution with its properties, as TFX stores them."""
     made = pb.Execution(type_id=type_id, last_known_state=state)
     set_properties(made.custom_properties, parameters, root)
     return made
 
 
 def artifact(type_id: int, entry: ArtifactEntry, record_hash: str, record: ExecutionRecord, root: Path) -> pb.Artifact:
-    """Returns an artifact as it was published."""
+    """Return an artifact as it was published."""
     made = pb.Artifact(type_id=type_id, uri=str(root / entry.path), state=pb.Artifact.LIVE)
     published = {"is_external": 0, "tfx_version": record.environment.packages.get("tfx", "")}
     ours = {"sha256": entry.sha256, "record": record_hash}
@@ -67,7 +67,7 @@ def artifact(type_id: int, entry: ArtifactEntry, record_hash: str, record: Execu
 
 
 def unrecorded_artifact(type_id: int, ref: ArtifactRef, root: Path) -> pb.Artifact:
-    """Returns an artifact that an execution read, but none on record made."""
+    """Return an artifact that an execution read, but none on record made."""
     made = pb.Artifact(type_id=type_id, uri=str(root / ref.path), state=pb.Artifact.LIVE)
     set_properties(made.custom_properties, {"sha256": ref.sha256}, root)
     return made
@@ -76,7 +76,7 @@ def unrecorded_artifact(type_id: int, ref: ArtifactRef, root: Path) -> pb.Artifa
 def event(
     kind: int, channel: str, index: int, *, artifact_id: int | None = None, execution_id: int | None = None
 ) -> pb.Event:
-    """Returns that an execution read or made an artifact.
+    """Return that an execution read or made an artifact.
 
     Args:
       kind: Event.INPUT or Event.OUTPUT.
@@ -92,13 +92,13 @@ def event(
 
 
 def set_properties(target: Any, values: Mapping[str, Any], root: Path) -> None:
-    """Fills a property map from recorded JSON values, the root's path in place of its mark."""
+    """Fill a property map from recorded JSON values, the root's path in place of its mark."""
     for name, value in values.items():
         _set(target[name], with_root(value, root))
 
 
 def with_root(value: Any, root: Path) -> Any:
-    """Returns JSON values with `ROOT_MARK` replaced by the root's path; the inverse of `artifacts.without_root`."""
+    """Return JSON values with `ROOT_MARK` replaced by the root's path; the inverse of `artifacts.without_root`."""
     if isinstance(value, str):
         return value.replace(ROOT_MARK, str(root))
     if isinstance(value, Mapping):

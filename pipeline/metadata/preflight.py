@@ -54,12 +54,12 @@ def check_server(address: Address) -> None:
 
 
 def runs_of(chain: Chain) -> tuple[str, ...]:
-    """Returns the runs that left an execution in a root's store, newest first, so that one look is enough."""
+    """Return the runs that left an execution in a root's store, newest first, so that one look is enough."""
     return tuple(dict.fromkeys(line.run_id for line in reversed(chain.lines) if line.event == Event.COMMIT))
 
 
 def advice(address: Address, paths: RunPaths) -> str:
-    """Returns what to do about a store that is lost, damaged or another one."""
+    """Return what to do about a store that is lost, damaged or another one."""
     elsewhere = "" if _is_own(address, paths) else f" --to {address}"
     rebuild = f"`mnist-tfx lineage rebuild --root {paths.root}{elsewhere}` makes it again from records and ledger"
     recorded = recorded_address(paths)
@@ -67,7 +67,7 @@ def advice(address: Address, paths: RunPaths) -> str:
 
 
 def unknown_runs(address: Address, paths: RunPaths) -> EnvironmentProblem:
-    """Returns the error of a store that knows no run of its root."""
+    """Return the error of a store that knows no run of its root."""
     own = _is_own(address, paths)
     hint = f"move the file away: {advice(address, paths)}" if own else f"is {OPTION} the one of its earlier runs?"
     what = "the metadata store knows no run of this root, but the ledger does"
@@ -75,7 +75,7 @@ def unknown_runs(address: Address, paths: RunPaths) -> EnvironmentProblem:
 
 
 def check_bytes(path: Path, *, expected: bool, rebuild: str) -> None:
-    """Looks at a file without opening it as a store, which would change one that is empty or damaged.
+    """Look at a file without opening it as a store, which would change one that is empty or damaged.
 
     Raises:
       BadInput: if there can be no file.
@@ -105,7 +105,7 @@ def _is_own(address: Address, paths: RunPaths) -> bool:
 
 
 def _may_know(path: Path, runs: Collection[str]) -> bool:
-    """Whether a store has one of these runs, or cannot be asked now: then connecting waits for it, and says so."""
+    """Return whether a store has one of these runs, or cannot be asked now: then connecting waits for it, and says so."""
     try:
         with (
             sqlite.readable(path, wait=0) as (file, _),
@@ -117,7 +117,7 @@ def _may_know(path: Path, runs: Collection[str]) -> bool:
 
 
 def _start(path: Path) -> tuple[bytes, int]:
-    """Returns an SQLite file's header and its size; nothing where there is no file."""
+    """Return an SQLite file's header and its size; nothing where there is no file."""
     try:
         with path.open("r+b") as file:
             return file.read(100), path.stat().st_size
@@ -128,7 +128,7 @@ def _start(path: Path) -> tuple[bytes, int]:
 
 
 def _length(start: bytes) -> int:
-    """Returns how long an SQLite file says it is; 0 where a writer older than SQLite 3.7 has left that open."""
+    """Return how long an SQLite file says it is; 0 where a writer older than SQLite 3.7 has left that open."""
     if len(start) < 100:
         return 100
     if start[_CHANGED] != start[_PAGES_VALID]:

@@ -80,7 +80,7 @@ class Snapshot:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Snapshot:
-        """Restores what the process wrote."""
+        """Restore what the process wrote."""
         executions = [Execution(**_with_contexts(found)) for found in fields["executions"]]
         artifacts = fields["artifacts"].items()
         return Snapshot(
@@ -108,13 +108,13 @@ class StoreReader:
         self.close()
 
     def start(self) -> None:
-        """Starts the process, so that it imports ml_metadata while something else is done."""
+        """Start the process, so that it imports ml_metadata while something else is done."""
         if self._process is None:
             pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
             self._process = child.start(PROCESS, env={}, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
 
     def ask(self, address: Address, made: Sequence[str], read: Sequence[str]) -> Snapshot:
-        """Returns what a store knows.
+        """Return what a store knows.
 
         Args:
           address: of the store.
@@ -141,7 +141,7 @@ class StoreReader:
         return Snapshot.from_dict(found["answer"])
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         if self._process is not None:
             self._ending()
 
@@ -155,7 +155,7 @@ class StoreReader:
         return process.stdout.readline()
 
     def _ending(self) -> str:
-        """Waits for the process to end and returns how it did."""
+        """Wait for the process to end and return how it did."""
         process, self._process = self._process, None
         if process is None:
             return "no process"

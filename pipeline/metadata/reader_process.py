@@ -25,7 +25,7 @@ from pipeline.metadata.address import GrpcService, MysqlDatabase, SqliteFile, pa
 
 
 def main() -> None:
-    """Answers requests until there are no more."""
+    """Answer requests until there are no more."""
     with contextlib.ExitStack() as stack:
         # What C++ prints must not get between the answers.
         answers = stack.enter_context(os.fdopen(os.dup(1), "w"))
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the answer to one request."""
+    """Return the answer to one request."""
     try:
         from ml_metadata import errors
     except ImportError as err:
@@ -53,7 +53,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the answer of a file, or why it cannot be asked, which says nothing about what is in it."""
+    """Return the answer of a file, or why it cannot be asked, which says nothing about what is in it."""
     try:
         with sqlite.readable(path) as (place, is_copy):
             return {"answer": _ask(_opened(place, read_only=not is_copy), request["made"], request["read"])}
@@ -67,7 +67,7 @@ def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened(place: Path, *, read_only: bool) -> Any:
-    """Returns ml_metadata's store; it has no `close`, and its file is closed when the object goes."""
+    """Return ml_metadata's store; it has no `close`, and its file is closed when the object goes."""
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
 
@@ -79,7 +79,7 @@ def _opened(place: Path, *, read_only: bool) -> Any:
 
 
 def _answer_of_server(address: MysqlDatabase | GrpcService, request: Any) -> dict[str, Any]:
-    """Returns the answer of a server: where it fails, that says nothing about what is in it."""
+    """Return the answer of a server: where it fails, that says nothing about what is in it."""
     from ml_metadata import errors
 
     from pipeline.metadata import server
@@ -134,7 +134,7 @@ def _execution(store: Any, found: Any) -> dict[str, Any]:
 
 
 def _contexts(ask: Callable[[int], Any], id_: int) -> list[tuple[str, str]]:
-    """Returns types and names; of what was taken out of all its contexts, ml_metadata says that none were found."""
+    """Return types and names; of what was taken out of all its contexts, ml_metadata says that none were found."""
     from ml_metadata import errors
 
     try:
@@ -157,7 +157,7 @@ def _event(event: Any) -> dict[str, Any]:
 
 
 def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns protobuf values as the records hold them (`pipeline.runner.execution` does the same when it writes them)."""
+    """Return protobuf values as the records hold them (`pipeline.runner.execution` does the same when it writes them)."""
     return {name: _value(value, value.WhichOneof("value")) for name, value in properties.items()}
 
 

@@ -16,7 +16,7 @@ REACH: Final = 5.0
 
 
 def connect(address: MysqlDatabase | GrpcService) -> Any:
-    """Returns ml_metadata's store on a server.
+    """Return ml_metadata's store on a server.
 
     Raises:
       EnvironmentProblem: if it cannot be reached, or refuses.
@@ -33,7 +33,7 @@ def connect(address: MysqlDatabase | GrpcService) -> Any:
 
 
 def probe(address: MysqlDatabase | GrpcService) -> None:
-    """Asks a service something that it can answer at once: its connection is made with the first call."""
+    """Ask a service something that it can answer at once: its connection is made with the first call."""
     from ml_metadata.metadata_store import metadata_store
 
     if isinstance(address, GrpcService):
@@ -43,7 +43,7 @@ def probe(address: MysqlDatabase | GrpcService) -> None:
 
 
 def check_server(address: MysqlDatabase | GrpcService) -> None:
-    """Asks whether anybody listens, and speaks first, as MySQL does: MLMD would wait for both without end.
+    """Ask whether anybody listens, and speaks first, as MySQL does: MLMD would wait for both without end.
 
     Raises:
       EnvironmentProblem: if not.
@@ -62,7 +62,7 @@ def check_server(address: MysqlDatabase | GrpcService) -> None:
 
 
 def problem(address: MysqlDatabase | GrpcService, error: Exception) -> EnvironmentProblem:
-    """Returns what MLMD raised as one line, without the password."""
+    """Return what MLMD raised as one line, without the password."""
     text = " ".join(str(error).split()).partition(" query: ")[0][:300]  # MLMD adds some lines of SQL
     if isinstance(address, MysqlDatabase):
         if "mysql_real_connect failed" in text:  # all that MLMD says

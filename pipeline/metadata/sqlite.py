@@ -51,13 +51,13 @@ class StoreLocked(EnvironmentProblem):
 
 
 def locked_by(path: Path, process: int | None) -> StoreLocked:
-    """Returns the error that names who holds a file."""
+    """Return the error that names who holds a file."""
     who = "another process" if process is None else f"process {process}"
     return StoreLocked(f"locked by {who}", where=path, hint="end it, or try again when it is done")
 
 
 def no_space(path: Path) -> EnvironmentProblem:
-    """Returns the error of a store whose disk is full: a transaction's journal may hold as much as the whole file."""
+    """Return the error of a store whose disk is full: a transaction's journal may hold as much as the whole file."""
     try:
         size = path.stat().st_size
     except OSError:
@@ -66,7 +66,7 @@ def no_space(path: Path) -> EnvironmentProblem:
 
 
 def writer(path: Path) -> int | None:
-    """Returns the process that is writing to an SQLite file, or None; it must not be open in this process.
+    """Return the process that is writing to an SQLite file, or None; it must not be open in this process.
 
     Closing a file drops every POSIX lock that this process has on it.
     """
@@ -78,7 +78,7 @@ def writer(path: Path) -> int | None:
 
 
 def header(path: Path) -> bytes:
-    """Returns the first hundred bytes of a file, fewer where it is shorter; a FIFO is not waited for.
+    """Return the first hundred bytes of a file, fewer where it is shorter; a FIFO is not waited for.
 
     Raises:
       OSError: if it cannot be opened.
@@ -96,7 +96,7 @@ def header(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def readable(path: Path, wait: float = READ_WAIT) -> Iterator[tuple[Path, bool]]:
-    """Yields the file to read in place of a store, and whether it is a copy, which may be opened for writing.
+    """Yield the file to read in place of a store, and whether it is a copy, which may be opened for writing.
 
     The store's own files stay as they are. It must not be open in this process, see `writer`.
 
@@ -130,7 +130,7 @@ def readable(path: Path, wait: float = READ_WAIT) -> Iterator[tuple[Path, bool]]
 
 
 def _left_behind(descriptor: int, path: Path) -> list[str]:
-    """Returns the journals that nobody is at work on; the one of a live writer is no business of a reader."""
+    """Return the journals that nobody is at work on; the one of a live writer is no business of a reader."""
     found = []
     for suffix in JOURNALS:
         try:
@@ -160,7 +160,7 @@ def _copied(path: Path, journals: list[str], folder: Path) -> Path:
 
 
 def _share(descriptor: int, path: Path, deadline: float) -> None:
-    """Takes SQLite's shared lock, as a reader does: nobody changes the file while it is held."""
+    """Take SQLite's shared lock, as a reader does: nobody changes the file while it is held."""
     while not _try_to_share(descriptor):
         if time.monotonic() >= deadline:
             raise locked_by(path, _holder(descriptor, (PENDING[0], 512)))
@@ -184,7 +184,7 @@ def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> None:
 
 
 def _holder(descriptor: int, place: tuple[int, int]) -> int | None:
-    """Returns a process that holds a lock which would keep a writer out, or None."""
+    """Return a process that holds a lock which would keep a writer out, or None."""
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *place, 0)
     kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
     return None if kind == fcntl.F_UNLCK else process

@@ -46,7 +46,7 @@ class Store:
         shared_by: RunPaths | None = None,
         copy: contextlib.ExitStack | None = None,
     ) -> None:
-        """Takes an open store.
+        """Take an open store.
 
         Args:
           path: of the file in the root, or the address of a store elsewhere.
@@ -60,7 +60,7 @@ class Store:
         self._copy = copy
 
     def unfinished(self) -> list[Any]:
-        """Returns the root's executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
+        """Return the root's executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         active = (pb.Execution.NEW, pb.Execution.RUNNING)
@@ -76,7 +76,7 @@ class Store:
         return list({execution.id: execution for execution in found}.values())
 
     def fail(self, executions: Iterable[Any]) -> None:
-        """Marks executions as failed."""
+        """Mark executions as failed."""
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         dead = list(executions)
@@ -87,7 +87,7 @@ class Store:
                 self.raw.put_executions(dead)
 
     def has_published(self, record: str) -> bool:
-        """Whether outputs that carry this record's hash were published by an execution that is complete."""
+        """Return whether outputs that carry this record's hash were published by an execution that is complete."""
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         with explained(self.path):
@@ -98,7 +98,7 @@ class Store:
         return pb.Execution.COMPLETE in states
 
     def mark_deleted(self, records: Iterable[str]) -> int:
-        """Marks the artifacts that these records made as deleted and returns their number."""
+        """Mark the artifacts that these records made as deleted and return their number."""
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         wanted = frozenset(records)
@@ -112,14 +112,14 @@ class Store:
 
 
 def record_of(artifact: Any) -> str | None:
-    """Returns the hash of the record behind a stored artifact."""
+    """Return the hash of the record behind a stored artifact."""
     # `[]` would add the property to an artifact without one.
     value = artifact.custom_properties.get("record")
     return None if value is None else str(value.string_value)
 
 
 def _runs(paths: RunPaths) -> tuple[str, ...]:
-    """Returns the runs of a root; one that was killed before it got into the ledger has its log."""
+    """Return the runs of a root; one that was killed before it got into the ledger has its log."""
     logged = (path.stem for path in sorted(paths.log("").parent.glob("*.log")))
     return tuple(dict.fromkeys((*(line.run_id for line in read_ledger(paths.ledger).lines), *logged)))
 
@@ -132,7 +132,7 @@ def open_store(
     patience: float = PATIENCE,
     read_only: bool = False,
 ) -> Store:
-    """Opens a root's store, wherever its last run wrote to.
+    """Open a root's store, wherever its last run wrote to.
 
     Args:
       paths: of the root.
@@ -196,7 +196,7 @@ def _put_back(address: Address) -> str:
 
 
 def check(path: Path) -> None:
-    """Checks that a file can be a store, without opening it: MLMD would fill an empty one.
+    """Check that a file can be a store, without opening it: MLMD would fill an empty one.
 
     Raises:
       StoreLost: if it is missing, empty or no SQLite file.
@@ -213,12 +213,12 @@ def check(path: Path) -> None:
 
 
 def how_to_rebuild(path: Path) -> str:
-    """Returns what to do about a store that is lost."""
+    """Return what to do about a store that is lost."""
     return f"`mnist-tfx lineage rebuild --root {path.parent}` makes it again from records and ledger"
 
 
 def connect(path: Path, *, read_only: bool = False) -> Any:
-    """Returns ml_metadata's store at `path`, made if need be unless it is only read.
+    """Return ml_metadata's store at `path`, made if need be unless it is only read.
 
     Raises:
       EnvironmentProblem: as `explained`.
@@ -236,7 +236,7 @@ def connect(path: Path, *, read_only: bool = False) -> Any:
 
 @contextlib.contextmanager
 def explained(where: Path | Address) -> Iterator[None]:
-    """Turns ml_metadata's errors into one line.
+    """Turn ml_metadata's errors into one line.
 
     Args:
       where: path of the store in a root, or address of one elsewhere.
@@ -269,7 +269,7 @@ def explained(where: Path | Address) -> Iterator[None]:
 
 
 def await_writers(path: Path, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE) -> None:
-    """Waits until no other process is writing to a store; as `writer`, before this one opens it.
+    """Wait until no other process is writing to a store; as `writer`, before this one opens it.
 
     Args:
       path: of the file.

@@ -30,7 +30,7 @@ def reuse(
     parameters: Mapping[str, Any],
     outputs: Mapping[str, Sequence[str]],
 ) -> bool:
-    """Publishes a cached execution of `node` whose outputs are the artifacts at the given URIs.
+    """Publish a cached execution of `node` whose outputs are the artifacts at the given URIs.
 
     Returns:
       False, with nothing written, if the store does not know one of them.
@@ -65,7 +65,7 @@ def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]
 
 
 def is_published(connection: Connection, record: str, uris: Sequence[str]) -> bool:
-    """Whether the store holds live artifacts at all `uris` that carry the hash of the record that made them."""
+    """Return whether the store holds live artifacts at all `uris` that carry the hash of the record that made them."""
     with connection as handle:
         return all(
             any(
@@ -78,7 +78,7 @@ def is_published(connection: Connection, record: str, uris: Sequence[str]) -> bo
 
 
 def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
-    """Returns the runs of a root that may have left executions open.
+    """Return the runs of a root that may have left executions open.
 
     A run settles those before it, and then writes its first intent: so all before the last one with an intent are
     settled. Runs that were killed before they got into the ledger have their log. A push outside a run settles nothing.
@@ -91,7 +91,7 @@ def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
 
 
 def fail_running(connection: Connection, runs: Iterable[str]) -> int:
-    """Marks the executions of `runs` that are still RUNNING as failed and returns their number.
+    """Mark the executions of `runs` that are still RUNNING as failed and return their number.
 
     Only the holder of the root's lock may call it: then whoever ran them is gone. Roots may share a store, and runs of
     one recipe share their context of type pipeline, so that only its runs tell which executions are a root's.
@@ -109,7 +109,7 @@ def fail_running(connection: Connection, runs: Iterable[str]) -> int:
 
 
 def relocate(connection: Connection, old: Path, new: Path) -> int:
-    """Rewrites artifact URIs below `old` to `new` after a root was moved, or copied with its store.
+    """Rewrite artifact URIs below `old` to `new` after a root was moved, or copied with its store.
 
     Of a copy that shares its store with the root it was made from, nothing is rewritten: the URIs are that root's.
 

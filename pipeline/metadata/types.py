@@ -27,18 +27,18 @@ SPLIT_FOLDER: Final = "Split-"
 
 
 def execution_type_name(node: str, parameters: Mapping[str, Any]) -> str | None:
-    """Returns the name of the type of a node's executions, None for a node of another release."""
+    """Return the name of the type of a node's executions, None for a node of another release."""
     stage = STAGES.get(node)
     return None if stage is None else stage.class_path(parameters.get("form"))
 
 
 def split_names(entry: ArtifactEntry) -> list[str]:
-    """Returns the splits that an artifact has folders for: train, validation, test, then any others."""
+    """Return the splits that an artifact has folders for: train, validation, test, then any others."""
     folders = {path.split("/")[0] for path in entry.files if path.startswith(SPLIT_FOLDER)}
     found = {folder.removeprefix(SPLIT_FOLDER) for folder in folders}
     return [name for name in SPLITS if name in found] + sorted(found - set(SPLITS))
 
 
 def json_list(names: list[str]) -> str:
-    """Returns names as TFX's `encode_split_names` writes them."""
+    """Return names as TFX's `encode_split_names` writes them."""
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"

@@ -20,7 +20,7 @@ UNKNOWN: Final = "pipeline.lineage.past.Unknown"
 
 
 def write(raw: Any, past: Sequence[PastExecution], collected: frozenset[str], root: Path) -> dict[str, int]:
-    """Fills a store and returns how much of what it holds.
+    """Fill a store and return how much of what it holds.
 
     Args:
       raw: ml_metadata's store, empty.
@@ -75,7 +75,7 @@ def _put_artifacts(raw: Any, past: Sequence[PastExecution], collected: frozenset
 
 
 def context_names(one: PastExecution) -> list[tuple[str, str]]:
-    """Returns (type, name) of the contexts that an execution is in."""
+    """Return (type, name) of the contexts that an execution is in."""
     if one.node is None:
         return []
     return [
@@ -134,7 +134,7 @@ def _put_links(
 
 
 def begin(raw: Any, one: PastExecution, parameters: Mapping[str, Any], inputs: Inputs, root: Path) -> int:
-    """Puts a running execution with its inputs, as the Launcher does before an executor starts.
+    """Put a running execution with its inputs, as the Launcher does before an executor starts.
 
     Args:
       raw: ml_metadata's store.
@@ -185,7 +185,7 @@ def _known(raw: Any, kind: int, channels: Mapping[str, list[str]], root: Path) -
 
 
 def publish(raw: Any, number: int, one: PastExecution, root: Path) -> None:
-    """Completes an execution that `begin` put, with the outputs of its record."""
+    """Complete an execution that `begin` put, with the outputs of its record."""
     if one.record is None or one.hash is None:
         raise ValueError("nothing to publish")
     [running] = raw.get_executions_by_id([number])

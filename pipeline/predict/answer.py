@@ -68,7 +68,7 @@ class Answer:
 
 
 def choose(root: Path, number: int | None) -> Version:
-    """Returns a served version, by default the newest that was pushed.
+    """Return a served version, by default the newest that was pushed.
 
     Raises:
       BadInput: if it is not there.
@@ -134,7 +134,7 @@ class Model:
             )
 
     def answers(self, images: Sequence[UINT8], progress: Callable[[int], None]) -> list[Answer]:
-        """Asks about images, uint8 [H, W] each; `progress` is told how many are done."""
+        """Ask about images, uint8 [H, W] each; `progress` is told how many are done."""
         found: list[Answer] = []
         for start in range(0, len(images), BATCH):
             found += self._batch(np.stack(images[start : start + BATCH]))

@@ -51,7 +51,7 @@ class Frame:
 
     @staticmethod
     def of(data: DataSettings) -> Frame:
-        """Returns the frame of a geometry: MNIST's proportions, or those of UCI's digits where they are known.
+        """Return the frame of a geometry: MNIST's proportions, or those of UCI's digits where they are known.
 
         UCI's 8x8 images are 32x32 bitmaps that the digit fills, counted in blocks of 4x4
         (https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits).
@@ -79,7 +79,7 @@ class Found:
 
 
 def find_digit(grey: Floats, frame: Frame, *, dark: bool | None = None) -> Found:
-    """Finds the digit on a photograph and makes the model's image of it.
+    """Find the digit on a photograph and make the model's image of it.
 
     Args:
       grey: float32 [H, W], 0 to 1.
@@ -102,7 +102,7 @@ def find_digit(grey: Floats, frame: Frame, *, dark: bool | None = None) -> Found
 
 
 def _alone(amount: Floats, digit: Mask) -> Floats:
-    """Returns the digit's ink with its soft edges, and nothing of what lies around it."""
+    """Return the digit's ink with its soft edges, and nothing of what lies around it."""
     rows, columns = np.nonzero(digit)
     size = max(np.ptp(rows), np.ptp(columns)) + 1
     reach = max(1.5, size / 40)
@@ -111,7 +111,7 @@ def _alone(amount: Floats, digit: Mask) -> Floats:
 
 
 def _thickened(amount: Floats, digit: Mask, frame: Frame) -> Floats:
-    """Widens strokes that would hardly leave a trace in the frame."""
+    """Widen strokes that would hardly leave a trace in the frame."""
     rows, columns = np.nonzero(digit)
     size = max((np.ptp(rows) + 1) / frame.box[0], (np.ptp(columns) + 1) / frame.box[1]) * frame.box[0]
     radius = round((THINNEST * size - stroke_width(digit)) / 2)
@@ -123,7 +123,7 @@ def _thickened(amount: Floats, digit: Mask, frame: Frame) -> Floats:
 
 
 def _framed(amount: Floats, frame: Frame) -> UINT8:
-    """Fits the digit into the box and puts the box into the image, by whole pixels as MNIST was."""
+    """Fit the digit into the box and put the box into the image, by whole pixels as MNIST was."""
     rows, columns = (np.flatnonzero((amount > _SEEN).any(axis=axis)) for axis in (1, 0))
     cut = amount[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = min(frame.box[0] / cut.shape[0], frame.box[1] / cut.shape[1])

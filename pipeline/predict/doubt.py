@@ -93,7 +93,7 @@ class Judge:
         self.calibration = self._calibrated(held_out, answers)
 
     def doubts(self, images: npt.NDArray[np.uint8], answers: Sequence[Answer]) -> list[tuple[str, ...]]:
-        """Returns the reasons to doubt each answer; none for an answer like most.
+        """Return the reasons to doubt each answer; none for an answer like most.
 
         Args:
           images: uint8 [N, ...], as the model saw them.
@@ -120,7 +120,7 @@ class Judge:
         )
 
     def _measured(self, images: npt.NDArray[Any], answers: Sequence[Answer]) -> tuple[Floats, Floats, Floats]:
-        """Returns probability, distance to the own class over that to the nearest other, and distance to any row."""
+        """Return probability, distance to the own class over that to the nearest other, and distance to any row."""
         scaled = _scaled(images, self._settings.pixel_max)
         parts = [self._distances(scaled[at : at + _BLOCK]) for at in range(0, len(scaled), _BLOCK)]
         by_class = np.concatenate([part for part, _ in parts])
@@ -140,7 +140,7 @@ class Judge:
 
 
 def _nearest(distances: Floats) -> Floats:
-    """Returns the mean of the smallest few in each row; further than anything where there is none."""
+    """Return the mean of the smallest few in each row; further than anything where there is none."""
     count = min(NEAREST, distances.shape[1])
     if not count:
         return np.full(len(distances), _NOWHERE, np.float32)

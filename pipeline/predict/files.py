@@ -45,7 +45,7 @@ class Ignored:
 
 
 def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
-    """Returns the photographs, in the order in which they were named, those of a folder by name, and what is none.
+    """Return the photographs, in the order in which they were named, those of a folder by name, and what is none.
 
     Args:
       named: files and folders.
@@ -77,12 +77,12 @@ def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tu
 
 
 def reason(err: MnistTfxError) -> str:
-    """Returns an error without the file's name."""
+    """Return an error without the file's name."""
     return err.what if err.got is None else f"{err.what}: {err.got}"
 
 
 def _require_there(named: Sequence[Path]) -> None:
-    """Refuses names of nothing, all of them together, before any photograph is read."""
+    """Refuse names of nothing, all of them together, before any photograph is read."""
     missing = Problems()
     for path in named:
         with missing.noted():

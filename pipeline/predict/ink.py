@@ -71,22 +71,22 @@ class Ink:
         return found
 
     def contrast(self, where: Mask) -> float:
-        """Returns how far nine tenths of the ink in `where` stay below, above the paper."""
+        """Return how far nine tenths of the ink in `where` stay below, above the paper."""
         return float(np.percentile(self.height[where], 90)) - self.paper
 
     def above(self, share: float, contrast: float) -> Ink:
-        """Returns the same with a threshold of at least a share of the contrast that the ink has."""
+        """Return the same with a threshold of at least a share of the contrast that the ink has."""
         return dataclasses.replace(self, threshold=max(self.threshold, self.paper + share * contrast))
 
     def amount(self, contrast: float) -> Floats:
-        """Returns float32 [H, W] from 0, paper, to 1, full ink: the grey levels of the edges stay."""
+        """Return float32 [H, W] from 0, paper, to 1, full ink: the grey levels of the edges stay."""
         floor = min(2 * self.noise, contrast / 4)
         found: Floats = np.clip((self.height - self.paper - floor) / (contrast - floor), 0, 1)
         return found
 
 
 def find_ink(grey: Floats, *, dark: bool | None = None) -> Ink:
-    """Tells ink from paper.
+    """Tell ink from paper.
 
     Args:
       grey: float32 [H, W], 0 to 1.
@@ -109,7 +109,7 @@ def find_ink(grey: Floats, *, dark: bool | None = None) -> Ink:
 
 
 def _smoothed(grey: Floats) -> Floats:
-    """Averages noise away, as far as the strokes allow; what has no noise stays as it is."""
+    """Average noise away, as far as the strokes allow; what has no noise stays as it is."""
     # The median of what a pixel differs by from the mean of its neighbours does not see the strokes.
     around = ndimage.uniform_filter(grey, 3)
     noise = 1.4826 * float(np.median(np.abs(grey - around)))
@@ -121,7 +121,7 @@ def _smoothed(grey: Floats) -> Floats:
 
 
 def _paper_level(grey: Floats) -> tuple[Floats, float, float]:
-    """Fits a surface to the paper, beginning at the border, and returns it, the noise, and the share of the border on it."""
+    """Fit a surface to the paper, beginning at the border, and return it, the noise, and the share of the border on it."""
     step = max(1, max(grey.shape) // _GRID)
     sparse = grey[step // 2 :: step, step // 2 :: step]
     degree = 0 if min(grey.shape) < FLAT else 2
@@ -167,7 +167,7 @@ def _is_dark(lifted: Floats, noise: float) -> bool:
 
 
 def _is_dark_locally(grey: Floats) -> bool:
-    """Whether what differs from its surroundings is darker than they are.
+    """Return whether what differs from its surroundings is darker than they are.
 
     Most of a surrounding is paper, and beyond the border all is: so the median of it follows shadows with hard edges.
     """
@@ -180,14 +180,14 @@ def _is_dark_locally(grey: Floats) -> bool:
 
 
 def _coarse(grey: Floats, longest: int) -> Floats:
-    """Averages down to `longest` pixels a side, or somewhat more."""
+    """Average down to `longest` pixels a side, or somewhat more."""
     step = max(1, max(grey.shape) // longest)
     averaged: Floats = ndimage.uniform_filter(grey, step)[step // 2 :: step, step // 2 :: step]
     return averaged
 
 
 def _shadows(height: Floats) -> Floats:
-    """Returns all that is wider than the window."""
+    """Return all that is wider than the window."""
     coarse = _coarse(height, _COARSE)
     half = int(WINDOW * max(coarse.shape) / 2)
     framed = np.pad(coarse, half, mode="edge")
@@ -200,7 +200,7 @@ def _shadows(height: Floats) -> Floats:
 
 
 def _paper(height: Floats) -> tuple[float, float, float]:
-    """Returns median and deviation of the paper, and the threshold above it.
+    """Return median and deviation of the paper, and the threshold above it.
 
     Otsu's threshold, unless the noise of the paper reaches beyond it: where there is hardly any ink, it divides the noise.
     """
@@ -217,7 +217,7 @@ def _paper(height: Floats) -> tuple[float, float, float]:
 
 
 def _otsu(values: Floats) -> float:
-    """Returns the threshold that separates two classes best (Otsu 1979, doi:10.1109/TSMC.1979.4310076)."""
+    """Return the threshold that separates two classes best (Otsu 1979, doi:10.1109/TSMC.1979.4310076)."""
     if np.ptp(values) < FAINTEST:
         return float(values.max())
     counts, edges = np.histogram(values, bins=256)

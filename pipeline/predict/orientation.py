@@ -54,11 +54,11 @@ class Orientation:
 
     @property
     def known(self) -> bool:
-        """Whether the data said it."""
+        """Return whether the data said it."""
         return self.name is not None
 
     def stored(self, image: Pixels, pixel_max: int) -> Pixels:
-        """Returns an upright picture, light on dark, as the data set would store it."""
+        """Return an upright picture, light on dark, as the data set would store it."""
         turned: Pixels = _changes(image.shape[:2])[self.name or UPRIGHT](image)
         return np.ascontiguousarray(pixel_max - turned if self.inverted else turned).astype(np.uint8)
 
@@ -71,7 +71,7 @@ AS_DRAWN: Final = Orientation(name=UPRIGHT)
 
 
 def of(profile: Mapping[str, Any], data: DataSettings) -> Orientation:
-    """Returns how images are stored of which this is the profile."""
+    """Return how images are stored of which this is the profile."""
     if profile["shape"][0] != profile["shape"][1]:
         return Orientation(name=None, why="only of square images it can be told")
     mean = means(profile, "pixels").reshape(profile["shape"])
@@ -91,7 +91,7 @@ def _changes(shape: tuple[int, ...]) -> Mapping[str, Callable[[npt.NDArray[Any]]
 
 
 def _best(mean: Floats, reference: Floats) -> tuple[float, float, str, bool]:
-    """Returns correlation of the best orientation and of the second best, name of the best, whether it is inverted."""
+    """Return correlation of the best orientation and of the second best, name of the best, whether it is inverted."""
     if not mean.std() or not reference.std():
         return 0.0, 0.0, UPRIGHT, False
     found = {
@@ -103,7 +103,7 @@ def _best(mean: Floats, reference: Floats) -> tuple[float, float, str, bool]:
 
 
 def _reference_means(data: DataSettings) -> Iterator[Floats]:
-    """Yields the reviewed means of upright digits, brought to the geometry's size: scaled, and padded or cut."""
+    """Yield the reviewed means of upright digits, brought to the geometry's size: scaled, and padded or cut."""
     for geometry in _REFERENCES:
         try:
             reference = read_reference(profile_file(schema_file(geometry)))

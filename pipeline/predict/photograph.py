@@ -69,7 +69,7 @@ class Photograph:
 
 
 def require_image(path: Path) -> None:
-    """Looks whether a file begins as an image; whether the rest can be read shows only in `read`.
+    """Look whether a file begins as an image; whether the rest can be read shows only in `read`.
 
     Raises:
       BadInput: if it is none of `FORMATS`, or no file.
@@ -79,7 +79,7 @@ def require_image(path: Path) -> None:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file begins as one of `FORMATS`."""
+    """Return whether the file begins as one of `FORMATS`."""
     try:
         require_image(path)
     except BadInput:
@@ -88,7 +88,7 @@ def is_image(path: Path) -> bool:
 
 
 def read(path: Path) -> Photograph:
-    """Reads an image file.
+    """Read an image file.
 
     Raises:
       BadInput: if it is none of `FORMATS`, is damaged, or has a size that no photograph of a digit has.
@@ -135,7 +135,7 @@ def _reason(err: BaseException, path: Path) -> str:
 
 
 def _require_one_picture(image: Image.Image, path: Path) -> None:
-    """Refuses animations and several pages; a phone's JPEG may hold further versions of its one picture."""
+    """Refuse animations and several pages; a phone's JPEG may hold further versions of its one picture."""
     count = getattr(image, "n_frames", 1)
     if image.format not in ("JPEG", "MPO") and count > 1:
         raise BadInput(
@@ -151,7 +151,7 @@ def _require_sensible_size(image: Image.Image, path: Path) -> None:
 
 
 def _planes(image: Image.Image, factor: int, path: Path) -> Floats:
-    """Returns float32 [H, W, 1 or 3], 0 to 1, nothing transparent any more."""
+    """Return float32 [H, W, 1 or 3], 0 to 1, nothing transparent any more."""
     if image.mode in _SIXTEEN_BITS:
         return _sixteen_bits(image, factor, path)
     if image.mode == "F":
@@ -177,7 +177,7 @@ def _sixteen_bits(image: Image.Image, factor: int, path: Path) -> Floats:
 
 
 def _reduced(values: npt.NDArray[Any], factor: int) -> Floats:
-    """Averages blocks of `factor` x `factor` pixels; what is left over at the right and at the bottom is cut off."""
+    """Average blocks of `factor` x `factor` pixels; what is left over at the right and at the bottom is cut off."""
     if factor == 1:
         return values.astype(np.float32)
     rows, columns = (side // factor for side in values.shape[:2])
@@ -187,7 +187,7 @@ def _reduced(values: npt.NDArray[Any], factor: int) -> Floats:
 
 
 def _on_paper(premultiplied: Floats, alpha: Floats) -> Floats:
-    """Puts a transparent picture on a background that it was made for.
+    """Put a transparent picture on a background that it was made for.
 
     Where little is opaque, or all of it has one colour, the opaque part is the ink: it goes on the opposite. Otherwise
     the picture brings its own paper, and the transparent part (a cut-off corner) gets the colour of that.
@@ -213,7 +213,7 @@ def _luminance(planes: Floats) -> Floats:
 
 
 def _grey(planes: Floats) -> Floats:
-    """Returns the luminance, or the colour channel that shows far more: yellow on white is as good as invisible."""
+    """Return the luminance, or the colour channel that shows far more: yellow on white is as good as invisible."""
     luminance = _luminance(planes)
     channels = [planes[..., i] for i in range(planes.shape[-1])]
     best = max(channels, key=_spread)

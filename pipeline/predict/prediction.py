@@ -74,18 +74,18 @@ class Prediction:
 
     @property
     def state(self) -> State:
-        """Whether there was exactly one digit, none, or more."""
+        """Return whether there was exactly one digit, none, or more."""
         return SEVERAL if self.count > 1 else (READ if self.count else EMPTY)
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is the true digit; None where that is not known. No answer is a wrong one."""
+        """Return whether the answer is the true digit; None where that is not known. No answer is a wrong one."""
         if self.source.truth is None:
             return None
         return self.answer is not None and self.answer.label == self.source.truth
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         answer = self.answer
         return {
             "path": str(self.source.path),
@@ -164,7 +164,7 @@ class Predictions:
         return f"{first.source.path}: wanted one digit, got {first.count}{others}: cut out a file for each digit"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         data, served = self.version.data, self.version.served
         return {
             "version": served.version,
@@ -184,7 +184,7 @@ class Predictions:
 
 
 def predict(request: Request, say: Callable[[str], None], progress: Progress) -> Predictions:
-    """Reads photographs and asks a served version about them.
+    """Read photographs and asks a served version about them.
 
     Raises:
       BadInput: if a file, its name or the version's number is unusable.
@@ -233,7 +233,7 @@ def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
     say: Callable[[str], None],
     progress: Progress,
 ) -> Predictions:
-    """Asks the version about what was seen, each picture turned as its data are, and judges the answers."""
+    """Ask the version about what was seen, each picture turned as its data are, and judges the answers."""
     data, unjudged = _data_behind(root, version)
     turned = Orientation(name=None, why=unjudged) if data is None else orientation.of(data.profile, version.data)
     seen = [_turned(one, turned, version.data.pixel_max) for one in seen]

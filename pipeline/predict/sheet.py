@@ -57,13 +57,13 @@ class Layout:
         return MARGIN + self.columns * self.cell_width, HEADING + MARGIN + rows * _CELL_HEIGHT
 
     def corner(self, index: int) -> tuple[int, int]:
-        """Returns left and top of a file's cell."""
+        """Return left and top of a file's cell."""
         row, column = divmod(index, self.columns)
         return MARGIN + column * self.cell_width, HEADING + MARGIN + row * _CELL_HEIGHT
 
 
 def require_writable(path: Path, named: Sequence[Path]) -> None:
-    """Says no before anything is loaded.
+    """Say no before anything is loaded.
 
     Raises:
       BadInput: if the sheet would replace a photograph or a folder, or is to go where no folder is.
@@ -79,7 +79,7 @@ def require_writable(path: Path, named: Sequence[Path]) -> None:
 
 
 def write(path: Path, predictions: Predictions) -> None:
-    """Draws the sheet and puts it where it belongs, whole.
+    """Draw the sheet and put it where it belongs, whole.
 
     Raises:
       EnvironmentProblem: if it cannot be written.
@@ -92,7 +92,7 @@ def write(path: Path, predictions: Predictions) -> None:
 
 
 def draw(predictions: Predictions) -> Image.Image:
-    """Returns the sheet."""
+    """Return the sheet."""
     layout = layout_of(predictions)
     sheet = Image.new("RGB", layout.size, PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -110,7 +110,7 @@ def draw(predictions: Predictions) -> Image.Image:
 
 
 def layout_of(predictions: Predictions) -> Layout:
-    """Returns the layout: with a reconstruction if any answer has one."""
+    """Return the layout: with a reconstruction if any answer has one."""
     answers = [one.answer for one in predictions.files if one.answer is not None]
     reconstructed = any(answer.reconstruction is not None for answer in answers)
     return Layout(len(predictions.files), 3 if reconstructed else 2)
@@ -164,7 +164,7 @@ def _write_answer(pen: ImageDraw.ImageDraw, one: Prediction, left: int, top: int
 
 
 def _shortened(pen: ImageDraw.ImageDraw, name: str) -> str:
-    """Returns a file name that fits into its column, the end cut off where it does not."""
+    """Return a file name that fits into its column, the end cut off where it does not."""
     shown = "".join(c if c.isprintable() else "?" for c in name)
     room = TEXT - MARGIN
     if pen.textlength(shown, font=_font(12)) <= room:

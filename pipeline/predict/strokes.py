@@ -78,11 +78,11 @@ class Group:
         return max(self.bottom - self.top, self.right - self.left)
 
     def touches_border(self, shape: tuple[int, ...]) -> bool:
-        """Whether it lies at the edge of the photograph."""
+        """Return whether it lies at the edge of the photograph."""
         return self.top == 0 or self.left == 0 or self.bottom == shape[0] or self.right == shape[1]
 
     def joined(self, other: Group) -> Group:
-        """Returns both as one."""
+        """Return both as one."""
         return Group(
             self.labels + other.labels,
             min(self.top, other.top),
@@ -94,7 +94,7 @@ class Group:
 
 
 def find_digits(mask: Mask) -> list[Mask]:
-    """Returns a mask for each digit, the largest first; none where there is dirt alone."""
+    """Return a mask for each digit, the largest first; none where there is dirt alone."""
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     pieces = [piece for piece in _pieces(labels) if not (_is_line(piece, mask.shape) or _is_frame(piece, labels))]
     groups = _large(_groups(labels, pieces), mask.shape)
@@ -103,12 +103,12 @@ def find_digits(mask: Mask) -> list[Mask]:
 
 
 def stroke_width(digit: Mask) -> float:
-    """Returns the mean width of the strokes, in pixels: in a band of width w the mean distance to its edge is w / 4."""
+    """Return the mean width of the strokes, in pixels: in a band of width w the mean distance to its edge is w / 4."""
     return 4 * float(ndimage.distance_transform_edt(digit)[digit].mean())
 
 
 def _is_line(piece: Group, shape: tuple[int, ...]) -> bool:
-    """Whether it crosses the photograph, finer than anybody writes, and leaves room beside it.
+    """Return whether it crosses the photograph, finer than anybody writes, and leaves room beside it.
 
     A digit that was cut out closely reaches the sides as well, but then it does so in both directions.
     """
@@ -119,7 +119,7 @@ def _is_line(piece: Group, shape: tuple[int, ...]) -> bool:
 
 
 def _is_frame(piece: Group, labels: Labels) -> bool:
-    """Whether it goes around the photograph, all of it along the sides: a digit's corners are round."""
+    """Return whether it goes around the photograph, all of it along the sides: a digit's corners are round."""
     rows, columns = labels.shape
     down, across = int(FRAME * rows), int(FRAME * columns)
     around = piece.top <= down and piece.bottom >= rows - down and piece.left <= across
@@ -129,7 +129,7 @@ def _is_frame(piece: Group, labels: Labels) -> bool:
 
 
 def _is_digit(mask: Mask, group: Group) -> bool:
-    """Whether it has strokes, and is neither a blot nor the squares that paper is printed with."""
+    """Return whether it has strokes, and is neither a blot nor the squares that paper is printed with."""
     width = stroke_width(mask)
     # Distances to the next pixel's middle make a stroke seem two pixels wider, which counts where there are only eight.
     if width - 2 >= BLOT * group.size:
@@ -138,7 +138,7 @@ def _is_digit(mask: Mask, group: Group) -> bool:
 
 
 def _parts(mask: Mask) -> int:
-    """Returns how many parts it divides the paper into."""
+    """Return how many parts it divides the paper into."""
     _, count = ndimage.label(~mask)
     return int(count)
 
@@ -156,7 +156,7 @@ def _pieces(labels: Labels) -> list[Group]:
 
 
 def _groups(labels: Labels, pieces: Sequence[Group]) -> list[Group]:
-    """Joins pieces, largest first, until none belongs to another."""
+    """Join pieces, largest first, until none belongs to another."""
     if len(pieces) < 2:
         return list(pieces)
     step = max(1, max(labels.shape) // _GRID)
@@ -188,7 +188,7 @@ def _belong(piece: Group, group: Group, gap: float) -> bool:
 
 
 def _large(groups: Sequence[Group], shape: tuple[int, ...]) -> list[Group]:
-    """Drops dirt, and what reaches in from outside where there is something else."""
+    """Drop dirt, and what reaches in from outside where there is something else."""
     kept = [group for group in groups if group.size >= max(SMALLEST, TINY * max(shape))]
     inner = [group for group in kept if not group.touches_border(shape)]
     if any(group.size >= max(shape) / 10 for group in inner):

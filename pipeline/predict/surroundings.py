@@ -28,7 +28,7 @@ SHARP: Final = 0.5
 
 
 def without_surroundings(grey: Floats) -> Floats:
-    """Cuts strips of another grey off the four sides: float32 [H, W], 0 to 1, or less of it."""
+    """Cut strips of another grey off the four sides: float32 [H, W], 0 to 1, or less of it."""
     if min(grey.shape) < FLAT:
         return grey
     paper = float(np.median(grey))
@@ -48,13 +48,13 @@ def without_surroundings(grey: Floats) -> Floats:
 
 
 def _is_paper(inside: Floats, paper: float, outside: Floats) -> bool:
-    """Whether paper begins behind the strip, and not the stem of a 7 whose bar it was."""
+    """Return whether paper begins behind the strip, and not the stem of a 7 whose bar it was."""
     level = float(np.median(outside))
     return float((np.abs(inside - paper) < np.abs(inside - level)).mean()) >= CLEAN
 
 
 def _strip(grey: Floats, paper: float) -> int:
-    """Returns how many of the first lines are a strip."""
+    """Return how many of the first lines are a strip."""
     level = float(np.median(grey[0]))
     if abs(level - paper) < CLEAR:
         return 0

@@ -44,7 +44,7 @@ class TrainingData:
 
 
 def read(root: Path, version: Version) -> TrainingData:
-    """Returns the data behind a version, compared with what its records say.
+    """Return the data behind a version, compared with what its records say.
 
     Raises:
       CannotTell: if it is not there any more, or is not what was recorded.

@@ -42,7 +42,7 @@ class StageProcesses:
         self._control: socket.socket | None = None
 
     def start(self) -> None:
-        """Starts importing the engines; returns at once. A second call does nothing."""
+        """Start importing the engines; return at once. A second call does nothing."""
         if self._server is not None:
             return
         self._control, theirs = socket.socketpair()
@@ -55,7 +55,7 @@ class StageProcesses:
             )
 
     def run(self, node: str, request: Mapping[str, Any], env: Mapping[str, str], progress: Progress) -> bytes:
-        """Runs one executor.
+        """Run one executor.
 
         Args:
           node: the node's id, for messages.
@@ -116,7 +116,7 @@ class StageProcesses:
         return kind(f"{what} {how}", where=node, hint=hint)
 
     def call(self, function: str, arguments: Mapping[str, Any], env: Mapping[str, str]) -> bytes:
-        """Returns what a function of ours returns, `module:name`, called with JSON values; raises as `run` does."""
+        """Return what a function of ours returns, `module:name`, called with JSON values; raise as `run` does."""
         return self.run(function, {"function": function, "arguments": dict(arguments)}, env, lambda _: None)
 
     def _connected(self) -> socket.socket:

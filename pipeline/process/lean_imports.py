@@ -45,7 +45,7 @@ class LeanFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Returns a spec without a loader for a bare package, and leaves what it does not know to the next finder.
+        """Return a spec without a loader for a bare package, and leaves what it does not know to the next finder.
 
         Raises:
           ModuleNotFoundError: for an absent one.
@@ -65,7 +65,7 @@ class LeanFinder(MetaPathFinder):
 
 @contextlib.contextmanager
 def orchestrating() -> Iterator[None]:
-    """Surrounds the first import of TFX in a process that orchestrates: lean, and without collecting garbage.
+    """Surround the first import of TFX in a process that orchestrates: lean, and without collecting garbage.
 
     A fifth of an import's time goes into looking for garbage among modules that stay.
     """
@@ -89,7 +89,7 @@ def _prefer_local_files() -> None:
 
 
 def install(*names: str) -> bool:
-    """Makes the named packages bare and the cloud clients absent in this process.
+    """Make the named packages bare and the cloud clients absent in this process.
 
     What is imported already stays as it is; where full imports are asked for, nothing is done.
 

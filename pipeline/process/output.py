@@ -14,13 +14,13 @@ from pipeline.process.standard_streams import STDERR, STDOUT, Loss
 
 
 def own_console(*, stderr: bool) -> Console:
-    """Returns a console on a copy of standard output (or error), which stays when the original goes to the log."""
+    """Return a console on a copy of standard output (or error), which stays when the original goes to the log."""
     return Console(markup=False, file=standard_streams.copy(stderr=stderr), highlight=False)
 
 
 @contextlib.contextmanager
 def output_to(log: Path) -> Iterator[None]:
-    """Sends file descriptors 1 and 2 to `log` for the duration; they are back afterwards, however it ends."""
+    """Send file descriptors 1 and 2 to `log` for the duration; they are back afterwards, however it ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     standard_streams.flush()
     kept = {descriptor: os.dup(descriptor) for descriptor in (STDOUT, STDERR)}

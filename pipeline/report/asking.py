@@ -38,7 +38,7 @@ MODELS: Final = {
 
 
 def answered(evidence: Evidence, ask: Ask) -> Arrays:
-    """Returns what the models of a run answer; nothing where it has no model.
+    """Return what the models of a run answer; nothing where it has no model.
 
     Raises:
       EnvironmentProblem: if the process that is asked fails.
@@ -65,7 +65,7 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
 
 
 def own_process(question: Mapping[str, Any]) -> bytes:
-    """Asks a process of its own, which imports TensorFlow first.
+    """Ask a process of its own, which imports TensorFlow first.
 
     Raises:
       EnvironmentProblem: if it fails.
@@ -79,7 +79,7 @@ def own_process(question: Mapping[str, Any]) -> bytes:
 
 
 def _forget_old(folder: Path) -> None:
-    """Removes all answers but the newest, and what a killed report left of a file a day ago or earlier."""
+    """Remove all answers but the newest, and what a killed report left of a file a day ago or earlier."""
     with contextlib.suppress(OSError):  # another report may be at the same
         found = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)
         parts = [part for part in folder.glob(PART_PATTERN) if part.stat().st_mtime < time.time() - DAY]

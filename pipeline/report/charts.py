@@ -79,7 +79,7 @@ STYLE: Final[dict[str, Any]] = {
 
 
 def chart(width: int = 460, height: int = 280, *, above: int = ABOVE) -> tuple[Figure, Axes]:
-    """Returns an empty figure of so many CSS pixels, and its axes, with `above` pixels over them."""
+    """Return an empty figure of so many CSS pixels, and its axes, with `above` pixels over them."""
     import matplotlib as mpl
     from matplotlib.figure import Figure  # no pyplot: it looks for a display, and keeps every figure
 
@@ -91,14 +91,14 @@ def chart(width: int = 460, height: int = 280, *, above: int = ABOVE) -> tuple[F
 
 
 def whole_numbers(axis: Any) -> None:
-    """Puts ticks at whole numbers alone."""
+    """Put ticks at whole numbers alone."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def log_axis(axis: Any, values: Iterable[float]) -> None:
-    """Makes an axis logarithmic, with round ticks between the values, four or more if there are such."""
+    """Make an axis logarithmic, with round ticks between the values, four or more if there are such."""
     positive = [value for value in values if value > 0]
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     if not positive:
@@ -114,7 +114,7 @@ def log_axis(axis: Any, values: Iterable[float]) -> None:
 
 
 def drawn(figure: Figure, text: str) -> Picture:
-    """Returns a finished figure as a picture."""
+    """Return a finished figure as a picture."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     file = io.StringIO()
@@ -124,7 +124,7 @@ def drawn(figure: Figure, text: str) -> Picture:
 
 
 def page_svg(svg: str) -> Markup:
-    """Returns matplotlib's SVG as an element for the page: no style, no names of groups, roles for colours."""
+    """Return matplotlib's SVG as an element for the page: no style, no names of groups, roles for colours."""
     root = ET.fromstring(svg)  # noqa: S314  # matplotlib wrote it just now
     for name in ("metadata", "defs"):
         for found in root.findall(f"{{{SVG}}}{name}"):

@@ -17,7 +17,7 @@ NONE: Final = -1
 
 
 def by_error(errors: NDArray[np.floating[Any]], labels: NDArray[np.int64], label_count: int) -> NDArray[np.int64]:
-    """Returns the numbers of the best, the median and the worst row of each class: [label_count, 3], NONE if empty."""
+    """Return the numbers of the best, the median and the worst row of each class: [label_count, 3], NONE if empty."""
     chosen = np.full((label_count, 3), NONE, np.int64)
     for label in range(label_count):
         rows = np.flatnonzero(labels == label)
@@ -28,7 +28,7 @@ def by_error(errors: NDArray[np.floating[Any]], labels: NDArray[np.int64], label
 
 
 def of_each_class(labels: NDArray[np.int64], label_count: int, count: int) -> NDArray[np.int64]:
-    """Returns the numbers of the first `count` rows of each class, class by class."""
+    """Return the numbers of the first `count` rows of each class, class by class."""
     found = [np.flatnonzero(labels == label)[:count] for label in range(label_count)]
     return np.concatenate(found)
 
@@ -36,6 +36,6 @@ def of_each_class(labels: NDArray[np.int64], label_count: int, count: int) -> ND
 def confident_mistakes(
     probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64], count: int | None = None
 ) -> NDArray[np.int64]:
-    """Returns the numbers of the misclassified rows, the surest first."""
+    """Return the numbers of the misclassified rows, the surest first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]

@@ -112,7 +112,7 @@ class Compared:
 
 
 def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask: Ask = own_process) -> Compared:
-    """Writes the comparison of two runs.
+    """Write the comparison of two runs.
 
     Raises:
       BadInput: if one of them is not there, or they are the same.
@@ -135,7 +135,7 @@ def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask
 
 
 def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) -> Comparison:
-    """Returns what two runs differ in."""
+    """Return what two runs differ in."""
     first, second = both
     common = Comparison(
         run_ids=(first.run.run_id, second.run.run_id),
@@ -156,7 +156,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
 
 
 def differing(first: Any, second: Any) -> tuple[Setting, ...]:
-    """Returns the settings that are not the same in both, by name; one that a run has not is a dash."""
+    """Return the settings that are not the same in both, by name; one that a run has not is a dash."""
     left, right = parameters.flatten_keys(first), parameters.flatten_keys(second)
     names = [name for name in {**left, **right} if left.get(name, ...) != right.get(name, ...)]
     dash = "\N{EN DASH}"
@@ -258,14 +258,14 @@ def _with_rows(
 
 
 def disagreeing(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Returns the numbers of the rows that two models take for different classes, the surest first."""
+    """Return the numbers of the rows that two models take for different classes, the surest first."""
     rows = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
     sure = np.minimum(first[rows].max(axis=1), second[rows].max(axis=1))
     return rows[np.argsort(-sure, kind="stable")]
 
 
 def _changes(points: NDArray[np.floating[Any]]) -> tuple[tuple[Change, ...], ...]:
-    """Returns the cells; more on the diagonal is as good as less beside it, and both are blue."""
+    """Return the cells; more on the diagonal is as good as less beside it, and both are blue."""
     good = np.where(np.eye(len(points), dtype=bool), points, -points)
     most = max(float(np.abs(points).max(initial=0.0)), 1e-9)
     steps = np.ceil(np.abs(points) / most * STEPS).astype(int)

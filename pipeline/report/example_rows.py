@@ -45,7 +45,7 @@ class ImageRows:
 
 
 def read(examples: Path, split: str, pixels: int, limit: int | None = None) -> ImageRows:
-    """Returns the rows of a split, the first `limit` of them if one is given.
+    """Return the rows of a split, the first `limit` of them if one is given.
 
     Raises:
       ValueError: if a record is no Example of such an image and its label.
@@ -68,7 +68,7 @@ def _records(folder: Path) -> Iterator[bytes]:
 
 
 def _example(record: bytes) -> tuple[bytes, int]:
-    """Returns the packed pixels and the label: Example.features.feature[name].int64_list.value."""
+    """Return the packed pixels and the label: Example.features.feature[name].int64_list.value."""
     (features,) = _fields(record)
     values = {}
     for name, feature in map(_fields, _fields(features)):
@@ -77,7 +77,7 @@ def _example(record: bytes) -> tuple[bytes, int]:
 
 
 def _fields(message: bytes) -> list[bytes]:
-    """Returns the contents of a message's fields in order; all of them must be length-delimited."""
+    """Return the contents of a message's fields in order; all of them must be length-delimited."""
     found, start = [], 0
     while start < len(message):
         if message[start] & 7 != LENGTH_DELIMITED:
@@ -99,7 +99,7 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _unpacked(data: bytes) -> NDArray[np.uint8]:
-    """Returns packed varints of bytes as bytes: one above 127 is itself and then a 1."""
+    """Return packed varints of bytes as bytes: one above 127 is itself and then a 1."""
     values = np.frombuffer(data, np.uint8)
     follows = np.zeros(len(values), bool)
     follows[1:] = values[:-1] >= 0x80

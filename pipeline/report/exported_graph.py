@@ -28,7 +28,7 @@ class ExportedGraph:
 
     @classmethod
     def of(cls, model: Any) -> ExportedGraph:
-        """Cuts the graph of a loaded SavedModel.
+        """Cut the graph of a loaded SavedModel.
 
         Raises:
           ValueError: if it is not of the form: cast to float, then layers, of which the last is dense.
@@ -48,7 +48,7 @@ class ExportedGraph:
 
 
 def _pixels(graph: Any) -> Any:
-    """Returns the tensor where integer pixels have just become floats."""
+    """Return the tensor where integer pixels have just become floats."""
     for operation in graph.get_operations():
         if operation.type == "Cast" and operation.outputs[0].dtype.is_floating and operation.inputs[0].dtype.is_integer:
             return operation.outputs[0]
@@ -56,7 +56,7 @@ def _pixels(graph: Any) -> Any:
 
 
 def _behind(tensor: Any, kind: str, hops: int) -> Any:
-    """Returns the nearest operation of a kind before a tensor, at most so many steps away; None if there is none."""
+    """Return the nearest operation of a kind before a tensor, at most so many steps away; None if there is none."""
     near = [tensor.op]
     for _ in range(hops + 1):
         for operation in near:

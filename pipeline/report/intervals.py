@@ -14,7 +14,7 @@ Z: Final = 1.959964
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Returns both ends; 0 and 1 where there were no trials."""
+    """Return both ends; 0 and 1 where there were no trials."""
     if not trials:
         return 0.0, 1.0
     rate, weight = successes / trials, Z * Z / trials

@@ -66,7 +66,7 @@ class Question:
 
 
 def answer(**question: Any) -> bytes:
-    """Returns the answers to a `Question` as an .npz file; the fork server calls this by name."""
+    """Return the answers to a `Question` as an .npz file; the fork server calls this by name."""
     asked = Question(**question)
     data = DataSettings.from_json(asked.data)
     test = example_rows.read(Path(asked.examples), TEST, data.pixels, TEST_ROWS)
@@ -86,7 +86,7 @@ def answer(**question: Any) -> bytes:
 
 
 def read(file: Path) -> Arrays:
-    """Returns answers that were kept.
+    """Return answers that were kept.
 
     Raises:
       BadInput: if the file is not there, or holds something else.
@@ -117,7 +117,7 @@ def _reconstructions(images: NDArray[np.float32], test: example_rows.ImageRows, 
 
 
 def _inside(model: Any, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
-    """Returns hidden activations of some rows of each class, and the inputs that excite each class the most."""
+    """Return hidden activations of some rows of each class, and the inputs that excite each class the most."""
     from pipeline.report.exported_graph import ExportedGraph
 
     graph = ExportedGraph.of(model)
@@ -129,7 +129,7 @@ def _inside(model: Any, test: example_rows.ImageRows, data: DataSettings) -> Arr
 
 
 def _exciting(graph: Any, data: DataSettings) -> tuple[NDArray[np.float32], ...]:
-    """Returns the image of each class, 0 to 1, and its probability there; then the same with a penalty.
+    """Return the image of each class, 0 to 1, and its probability there; then the same with a penalty.
 
     Gradient ascent, for as many classes as are shown, on a class's logit less those of all others: its logit alone is
     at times highest where another's is higher still. Steps have a fixed length, as gradients of a saturated network
@@ -185,7 +185,7 @@ def _of_autoencoder(asked: Question, test: example_rows.ImageRows, data: DataSet
 
 
 def _plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Returns codes [N, latent] in the plane of their first two principal components, and the variance each explains."""
+    """Return codes [N, latent] in the plane of their first two principal components, and the variance each explains."""
     centred = codes - codes.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov(centred.T).reshape(codes.shape[1], codes.shape[1]))
     first = axes[:, ::-1][:, :2]
@@ -196,7 +196,7 @@ def _plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _principal(scaled: Mapping[str, NDArray[np.float32]], latent: int) -> Arrays:
-    """Returns the reconstruction error of principal components fitted to train, by how many are kept."""
+    """Return the reconstruction error of principal components fitted to train, by how many are kept."""
     mean = scaled[TRAIN].mean(axis=0, dtype=np.float64).astype(np.float32)
     away = scaled[TRAIN] - mean
     _, axes = np.linalg.eigh(away.T @ away)

@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """Answers one question."""
+    """Answer one question."""
     from pipeline.report.model_answers import answer
 
     # What TensorFlow prints must not get into the file.

@@ -30,7 +30,7 @@ def ink(
     columns: int = 10,
     scale: float = 1.0,
 ) -> Picture:
-    """Returns images [N, H, W] from 0 to `peak`, row by row; `scale` is CSS pixels per image pixel."""
+    """Return images [N, H, W] from 0 to `peak`, row by row; `scale` is CSS pixels per image pixel."""
     shares = np.clip(np.asarray(images, np.float32) / (peak or 1.0), 0.0, 1.0)
     plane = _laid_out(shares, columns)
     pixels = np.zeros((*plane.shape, 2), np.uint8)
@@ -41,7 +41,7 @@ def ink(
 def signed(
     images: NDArray[np.floating[Any]], *, text: str, columns: int = 10, scale: float = 1.0, peak: float | None = None
 ) -> Picture:
-    """Returns images [N, H, W] around zero; `peak` is full colour, by default the largest absolute value."""
+    """Return images [N, H, W] around zero; `peak` is full colour, by default the largest absolute value."""
     values = np.asarray(images, np.float32)
     peak = float(np.abs(values).max(initial=0.0)) if peak is None else peak
     plane = _laid_out(np.clip(values / (peak or 1.0), -1.0, 1.0), columns)
@@ -52,7 +52,7 @@ def signed(
 
 
 def density(places: NDArray[np.floating[Any]], chosen: NDArray[np.bool_], *, text: str, side: int = 72) -> Picture:
-    """Returns where points [N, 2] lie: all of them in grey, the chosen ones in orange over it."""
+    """Return where points [N, 2] lie: all of them in grey, the chosen ones in orange over it."""
     low, high = places.min(axis=0), places.max(axis=0)
     cells = np.minimum(((places - low) / np.maximum(high - low, 1e-9) * side).astype(int), side - 1)
     every, some = (_counts(cells[rows], side) for rows in (np.ones(len(cells), bool), chosen))
@@ -63,7 +63,7 @@ def density(places: NDArray[np.floating[Any]], chosen: NDArray[np.bool_], *, tex
 
 
 def _counts(cells: NDArray[np.integer[Any]], side: int) -> NDArray[np.float64]:
-    """Returns how many points lie in each cell, 1 being the fullest; [y, x]."""
+    """Return how many points lie in each cell, 1 being the fullest; [y, x]."""
     counts = np.zeros((side, side))
     np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
     return np.divide(counts, max(1.0, float(counts.max())))

@@ -54,7 +54,7 @@ class Draft:
 
 
 def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft | None = None) -> str:
-    """Returns the page about a run.
+    """Return the page about a run.
 
     Args:
       evidence: what the run left.
@@ -67,7 +67,7 @@ def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft
 
 
 def drafted(evidence: Evidence) -> Draft:
-    """Returns the parts that show nothing of what the models answer."""
+    """Return the parts that show nothing of what the models answer."""
     from pipeline.report.sections import data_sheet, environment, first_layer, flow, verdict
 
     rows = _rows(evidence)
@@ -82,7 +82,7 @@ def drafted(evidence: Evidence) -> Draft:
 
 
 def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
-    """Returns the parts of the page in order."""
+    """Return the parts of the page in order."""
     from pipeline.report.sections import (
         activations,
         class_images,

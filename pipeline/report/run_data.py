@@ -46,7 +46,7 @@ class Evidence:
         return validated(Settings, self.run.settings, where=self.run.run_id)
 
     def artifact(self, node: str, channel: str) -> Path:
-        """Returns the folder of an artifact.
+        """Return the folder of an artifact.
 
         Raises:
           NotThereError: if the run has none such.
@@ -61,19 +61,19 @@ class Evidence:
         return folder
 
     def digest(self, node: str, channel: str) -> str | None:
-        """Returns the digest of an artifact, None where the run has none such."""
+        """Return the digest of an artifact, None where the run has none such."""
         made = self.executions[node].outputs.get(channel) if node in self.executions else None
         return made[0].sha256 if made else None
 
     def outcome(self, node: str) -> str:
-        """Returns what became of a node, in words."""
+        """Return what became of a node, in words."""
         found = [outcome for outcome in self.run.nodes if outcome.id == node]
         if not found:
             return "this recipe has no such node"
         return found[0].state if found[0].state != "skipped" else "the run did not get that far"
 
     def read_json(self, node: str, channel: str, name: str) -> Any:
-        """Returns the content of a JSON file in an artifact.
+        """Return the content of a JSON file in an artifact.
 
         Raises:
           NotThereError: if it is not there, or is no JSON.
@@ -87,7 +87,7 @@ class Evidence:
 
 
 def gather(root: Path, run_id: str | None = None) -> Evidence:
-    """Returns what a run left, by default the newest.
+    """Return what a run left, by default the newest.
 
     Raises:
       BadInput: if there is no such run.

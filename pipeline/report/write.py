@@ -39,7 +39,7 @@ class Report:
 
 
 def write(root: Path, run_id: str | None = None, *, output: Path | None = None, ask: Ask = own_process) -> Report:
-    """Writes the report on a run, by default the newest, into the root's reports.
+    """Write the report on a run, by default the newest, into the root's reports.
 
     Args:
       root: of the pipeline.
@@ -64,7 +64,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
 
 
 def check_output(paths: RunPaths, output: Path | None) -> None:
-    """Checks that a page can be written, before the models are asked.
+    """Check that a page can be written, before the models are asked.
 
     Raises:
       EnvironmentProblem: naming the folder that cannot be written.
@@ -73,7 +73,7 @@ def check_output(paths: RunPaths, output: Path | None) -> None:
 
 
 def _asked(found: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
-    """Returns what the models answer, and why they do not."""
+    """Return what the models answer, and why they do not."""
     try:
         return answered(found, ask), ""
     except MnistTfxError as err:
@@ -81,7 +81,7 @@ def _asked(found: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
 
 
 def keep(path: Path, text: str) -> int:
-    """Writes a page whole or not at all, and returns its size.
+    """Write a page whole or not at all, and return its size.
 
     Raises:
       EnvironmentProblem: if it cannot be written.
@@ -97,7 +97,7 @@ def keep(path: Path, text: str) -> int:
 
 
 def after_run(root: Path, run_id: str, say: Callable[[str], None], ask: Ask = own_process) -> Path | None:
-    """Writes the report on a run that has just ended and returns it; None where it says in a line why there is none."""
+    """Write the report on a run that has just ended and return it; None where it says in a line why there is none."""
     try:
         report = write(root, run_id, ask=ask)
     except Exception as err:  # noqa: BLE001  # the run is what matters; its outcome stands whatever happens here

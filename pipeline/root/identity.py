@@ -32,7 +32,7 @@ _SHAPE: Final = Shape(_Fields)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Returns what a `root.json` says.
+    """Return what a `root.json` says.
 
     Raises:
       EnvironmentProblem: if it is no such file.
@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def place(path: Path) -> str | None:
-    """Returns where the root lay when it was last written; None where a `root.json` does not tell, or is a link."""
+    """Return where the root lay when it was last written; None where a `root.json` does not tell, or is a link."""
     try:
         told: str | None = None if path.is_symlink() else read(path).get(PLACE)
     except EnvironmentProblem:
@@ -60,7 +60,7 @@ def place(path: Path) -> str | None:
 
 
 def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
-    """Checks that the root is free or this pipeline's, and returns where it lay when it was last written.
+    """Check that the root is free or this pipeline's, and return where it lay when it was last written.
 
     Raises:
       BadInput: if another pipeline lives here, or one with another input signature.
@@ -83,7 +83,7 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
 
 
 def claim(paths: RunPaths, identity: Mapping[str, Any], metadata: str | None = None) -> None:
-    """Notes which pipeline lives in the root, where the root lies, and its metadata store's address if that is elsewhere.
+    """Note which pipeline lives in the root, where the root lies, and its metadata store's address if that is elsewhere.
 
     Args:
       paths: of the root.

@@ -18,7 +18,7 @@ LOCK_WAIT: Final = 3600.0
 
 @contextlib.contextmanager
 def locked(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the root, after waiting for another run and saying so.
+    """Hold the root, after waiting for another run and saying so.
 
     Raises:
       EnvironmentProblem: if the root cannot be written, or the other run does not end.
@@ -41,7 +41,7 @@ def locked(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusive_lock(root: Path) -> Iterator[RunPaths]:
-    """Locks a root for maintenance; fails if a run is active.
+    """Lock a root for maintenance; fails if a run is active.
 
     Maintenance looks at executions without an end and at files that nobody refers to: during a run both are what they
     should be, so it does not wait for one as `mnist-tfx run` does.

@@ -54,7 +54,7 @@ class RunPaths:
 
     @property
     def inputs(self) -> Path:
-        """Copies of data and schema files, in folders named by digest."""
+        """Copy of data and schema files, in folders named by digest."""
         return self.root / "inputs"
 
     @property
@@ -89,7 +89,7 @@ class RunPaths:
         return self.root / "reports" / ".answers" / f"{key}.npz"
 
     def relative(self, path: str | Path) -> str:
-        """Returns a path below the root as the records hold it: relative, with forward slashes.
+        """Return a path below the root as the records hold it: relative, with forward slashes.
 
         Raises:
           ValueError: if it lies elsewhere.
@@ -98,7 +98,7 @@ class RunPaths:
 
 
 def resolved(text: str | Path, where: str | None = "--root") -> Path:
-    """Returns an absolute path without links and `..`, of something that need not be there.
+    """Return an absolute path without links and `..`, of something that need not be there.
 
     Raises:
       BadInput: if no file can have that name.
@@ -114,14 +114,14 @@ def resolved(text: str | Path, where: str | None = "--root") -> Path:
 
 
 def holds_pipeline(folder: Path) -> bool:
-    """Returns whether a pipeline has run in a folder, however little of it is left."""
+    """Return whether a pipeline has run in a folder, however little of it is left."""
     paths = RunPaths(folder)
     traces = (paths.identity, paths.ledger, paths.records, paths.metadata, paths.serving)
     return any(os.path.lexists(trace) for trace in traces)
 
 
 def require_no_pattern(root: Path, where: str | None = "--root") -> None:
-    """Refuses a path that TFX, Beam or TensorFlow would match files with.
+    """Refuse a path that TFX, Beam or TensorFlow would match files with.
 
     Raises:
       BadInput: naming the characters.
@@ -133,7 +133,7 @@ def require_no_pattern(root: Path, where: str | None = "--root") -> None:
 
 
 def require_usable(root: Path, where: str | None = "--root") -> None:
-    """Refuses a folder in which no pipeline could run to its end.
+    """Refuse a folder in which no pipeline could run to its end.
 
     Args:
       root: absolute path without links.

@@ -38,7 +38,7 @@ _HINT: Final = "mend that, or choose another --root"
 
 
 def check_writable(paths: RunPaths, elsewhere: Path | None = None) -> None:
-    """Makes the root's folders and checks all that a run writes, before any work is done.
+    """Make the root's folders and check all that a run writes, before any work is done.
 
     Args:
       paths: of the root.
@@ -56,7 +56,7 @@ def check_writable(paths: RunPaths, elsewhere: Path | None = None) -> None:
 
 
 def check_store(file: Path) -> None:
-    """Checks that the file of a metadata store, and what SQLite puts beside it, can be written or made.
+    """Check that the file of a metadata store, and what SQLite puts beside it, can be written or made.
 
     Raises:
       EnvironmentProblem: naming the one that cannot.
@@ -66,7 +66,7 @@ def check_store(file: Path) -> None:
 
 
 def check_places(paths: RunPaths, *places: str | Path) -> None:
-    """Checks that folders and files can be written if they are there, and made if they are not.
+    """Check that folders and files can be written if they are there, and made if they are not.
 
     Args:
       paths: of the root.
@@ -82,7 +82,7 @@ def check_places(paths: RunPaths, *places: str | Path) -> None:
 
 
 def check_removable(folder: Path) -> None:
-    """Checks that a folder or file can be removed, with everything in it.
+    """Check that a folder or file can be removed, with everything in it.
 
     Raises:
       EnvironmentProblem: naming the folder that cannot be changed.

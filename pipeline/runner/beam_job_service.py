@@ -37,7 +37,7 @@ class JobService:
         self._control: socket.socket | None = None
 
     def start(self) -> None:
-        """Starts it; returns at once."""
+        """Start it; return at once."""
         with PROCESS.held_back():  # whatever is started has to be known to be ended
             self._start()
 
@@ -62,7 +62,7 @@ class JobService:
         self._ended.callback(_end, process)
 
     def arguments(self) -> tuple[str, ...]:
-        """Returns what Beam is told besides the engine's arguments; waits until the service, if started, listens.
+        """Return what Beam is told besides the engine's arguments; wait until the service, if started, listens.
 
         Raises:
           EnvironmentProblem: if it does not come up.
@@ -96,5 +96,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _search_path() -> str:
-    """Returns where workers find our packages: not in their working folder, which is an empty one."""
+    """Return where workers find our packages: not in their working folder, which is an empty one."""
     return os.pathsep.join(filter(None, (PROJECT, os.environ.get("PYTHONPATH"))))

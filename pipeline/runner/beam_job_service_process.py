@@ -38,7 +38,7 @@ class Job(local_job_service.BeamJob):  # type: ignore[misc]  # Beam has no annot
     """A job that can be given up: Beam's runner waits for ever for the answer of a worker that is gone."""
 
     def fail(self, why: str) -> None:
-        """Ends it for the client, who is told why."""
+        """End it for the client, who is told why."""
         if not self.is_terminal_state(self.get_state()[0]):
             error = beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR
             self._log_queues.put(beam_job_api_pb2.JobMessage(importance=error, message_text=why))
@@ -52,11 +52,11 @@ class JobServicer(local_job_service.LocalJobServicer):  # type: ignore[misc]  # 
         super().__init__(str(staging), beam_job_type=Job)
 
     def get_service_address(self) -> str:
-        """Returns where clients find it."""
+        """Return where clients find it."""
         return LOOPBACK
 
     def fail(self, why: str) -> None:
-        """Gives up what is running."""
+        """Give up what is running."""
         for job in list(self._jobs.values()):
             job.fail(why)
 
@@ -68,7 +68,7 @@ class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore
     """Asks the pool for a worker, and tells it an address that needs no name service."""
 
     def host_from_worker(self) -> str:
-        """Returns where a worker finds what asked for it."""
+        """Return where a worker finds what asked for it."""
         return LOOPBACK
 
 
@@ -89,7 +89,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        """Starts one that goes on until its job ends."""
+        """Start one that goes on until its job ends."""
         del context
         worker = self._workers[request.worker_id] = subprocess.Popen(
             [sys.executable, "-c", WORKER, request.control_endpoint.url, request.worker_id],
@@ -100,7 +100,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        """Ends one before that."""
+        """End one before that."""
         del context
         worker = self._workers.pop(request.worker_id, None)
         if worker is not None:
@@ -114,7 +114,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
 
 
 def listen_on_loopback_only() -> None:
-    """Keeps all gRPC servers of this process off the network: those of Beam's runner listen on every interface."""
+    """Keep all gRPC servers of this process off the network: those of Beam's runner listen on every interface."""
     stock = grpc.server
 
     def server(*arguments: Any, **options: Any) -> Any:

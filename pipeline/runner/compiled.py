@@ -54,7 +54,7 @@ class Node:
 
     @property
     def beam(self) -> bool:
-        """Whether its executor is a Beam pipeline."""
+        """Return whether its executor is a Beam pipeline."""
         return isinstance(self.executor_spec, executable_spec_pb2.BeamExecutableSpec)
 
     @property
@@ -79,7 +79,7 @@ class Node:
         return tuple(dict.fromkeys(producer for producer, _ in self.inputs.values()))
 
     def resolve(self, root: Path, staging: Path, inputs: Mapping[str, tuple[ArtifactRef, ...]]) -> dict[str, Scalar]:
-        """Returns its execution properties, those that follow from the bytes of data, schema or served model filled in.
+        """Return its execution properties, those that follow from the bytes of data, schema or served model filled in.
 
         Args:
           root: of the pipeline.
@@ -112,7 +112,7 @@ class CompiledPipeline:
 
 
 def compile_pipeline(config: PipelineConfig, run_id: str) -> CompiledPipeline:
-    """Compiles the pipeline for one run; every node executes when launched, since the planner alone decides reuse."""
+    """Compile the pipeline for one run; every node executes when launched, since the planner alone decides reuse."""
     proto = compiler.Compiler().compile(create_pipeline(config))
     runtime_parameter_utils.substitute_runtime_parameter(proto, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(proto)

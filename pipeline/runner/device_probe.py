@@ -17,7 +17,7 @@ LIBRARIES = ("libcudart.so.12", "libcublas.so.12", "libcudnn.so.8", "libcudnn.so
 
 
 def main() -> None:
-    """Prints what was found."""
+    """Print what was found."""
     driver, gpus = _driver()
     found: dict[str, Any] = {"driver": driver, "driver_gpus": gpus, "tensorflow": None, "gpus": [], "with_cuda": None}
     if gpus or DRIVER not in sys.argv:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _driver() -> tuple[str | None, int]:
-    """Returns the driver's CUDA version and how many GPUs it shows, by CUDA's driver API."""
+    """Return the driver's CUDA version and how many GPUs it shows, by CUDA's driver API."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -39,7 +39,7 @@ class Devices:
 
 
 def look(*, quick: bool = False) -> Devices:
-    """Looks for GPUs in a process of its own; takes some seconds, with `quick` only where the driver shows one."""
+    """Look for GPUs in a process of its own; takes some seconds, with `quick` only where the driver shows one."""
     try:
         done = _probe([device_probe.DRIVER] if quick else [])
     except subprocess.TimeoutExpired:
@@ -57,7 +57,7 @@ def _probe(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def judge(found: dict[str, object]) -> Devices:
-    """Returns what the answer of `device_probe` means."""
+    """Return what the answer of `device_probe` means."""
     gpus = found["gpus"]
     names = tuple(map(str, gpus)) if isinstance(gpus, list) else ()
     missing = None if names else _missing(found)
@@ -65,7 +65,7 @@ def judge(found: dict[str, object]) -> Devices:
 
 
 def require(device: Device, found: Devices) -> None:
-    """Checks that a device that was asked for is there.
+    """Check that a device that was asked for is there.
 
     Raises:
       EnvironmentProblem: where it is not, saying what is missing.
@@ -82,7 +82,7 @@ def require(device: Device, found: Devices) -> None:
 
 
 def _missing(found: dict[str, object]) -> str:
-    """Names the first link that is missing between the hardware and TensorFlow."""
+    """Name the first link that is missing between the hardware and TensorFlow."""
     if found["driver"] is None:
         return "no NVIDIA driver (libcuda.so.1 is not found)"
     if not found["driver_gpus"]:

@@ -36,7 +36,7 @@ class DryRun:
 
 
 def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
-    """Plans every node as a run would.
+    """Plan every node as a run would.
 
     Args:
       config: what is asked for.

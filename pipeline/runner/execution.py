@@ -103,11 +103,11 @@ class Execution:
         self.done: Done | None = None
 
     def operator(self, **spec: Any) -> base_executor_operator.BaseExecutorOperator:
-        """Returns the operator that the Launcher calls; what it passes is the executor's spec."""
+        """Return the operator that the Launcher calls; what it passes is the executor's spec."""
         return _RecordingOperator(self, **spec)
 
     def run(self, spec: message.Message, info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
-        """Does what the Launcher asks: intent, work, record."""
+        """Do what the Launcher asks: intent, work, record."""
         info.exec_properties = dict(self._planned.parameters)
         self._intent = self._context.ledger.intent(
             node=self._node.id, run_id=self._context.run_id, key=self._planned.key
@@ -126,14 +126,14 @@ class Execution:
         return output
 
     def commit(self) -> Done:
-        """Settles the intent after the Launcher has published."""
+        """Settle the intent after the Launcher has published."""
         if self.done is None or self._intent is None:
             raise RuntimeError(f"{self._node.id} has not been executed")
         self._context.ledger.commit(self._intent, record=self.done.hash)
         return self.done
 
     def give_up(self, why: str) -> None:
-        """Settles the intent of an execution that failed."""
+        """Settle the intent of an execution that failed."""
         if self._intent is not None:
             self._context.ledger.lost(self._intent, why=why)
 
@@ -227,7 +227,7 @@ class _RecordingOperator(base_executor_operator.BaseExecutorOperator):  # type: 
 
 @contextlib.contextmanager
 def _arguments_hidden() -> Iterator[None]:
-    """Hides our command line from TFX's executors, which read their own flags from it."""
+    """Hide our command line from TFX's executors, which read their own flags from it."""
     before = sys.argv
     sys.argv = before[:1]
     try:

@@ -98,7 +98,7 @@ class Finished:
         }
 
     def exports(self) -> list[str]:
-        """Returns the files that `--export` asked for, as absolute paths."""
+        """Return the files that `--export` asked for, as absolute paths."""
         trained = {node.id: node.record for node in self.outcome.record.nodes}.get(CLASSIFIER)
         if trained is None:
             return []
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     verbose: bool = False,
     leave: Leave | None = None,
 ) -> Finished:
-    """Runs the pipeline, and signs what it serves where there is a key.
+    """Run the pipeline, and signs what it serves where there is a key.
 
     Args:
       request: what to run.
@@ -201,14 +201,14 @@ def _doubt(files: DataFiles | None, say: Callable[[str], None]) -> None:
 
 
 def _ignored(files: DataFiles | None) -> list[str]:
-    """Returns what lay beside the data, the first few by name: there are folders of 100,000 pictures."""
+    """Return what lay beside the data, the first few by name: there are folders of 100,000 pictures."""
     found = [] if files is None else [str(path) for path in files.ignored]
     more = [f"{len(found) - IGNORED} more files"] if len(found) > IGNORED else []
     return found[:IGNORED] + more
 
 
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
-    """Writes the page about the run, whatever became of it; what the models answer comes from a warm process."""
+    """Write the page about the run, whatever became of it; what the models answer comes from a warm process."""
     from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
 
     try:
@@ -223,20 +223,20 @@ def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: 
 
 
 def _require_device(request: Request) -> None:
-    """Sees to a device that was asked for by name before any data is read; other runs never wait for the answer."""
+    """See to a device that was asked for by name before any data is read; other runs never wait for the answer."""
     device = chosen_device(request)
     if device.kind == GPU:
         devices.require(device, devices.look(quick=True))
 
 
 def _require_workers(request: Request, settings: Settings) -> None:
-    """Sees to it that a multiworker training has workers before any data is ingested."""
+    """See to it that a multiworker training has workers before any data is ingested."""
     if request.workers is None and settings.multiworker:
         Cluster.from_environment().require_workers()
 
 
 def _check_store(request: Request, paths: RunPaths, *places: str | Path) -> None:
-    """Sees to the metadata store before anything is written: what is on this machine first, a server at the end.
+    """See to the metadata store before anything is written: what is on this machine first, a server at the end.
 
     Args:
       request: what is asked for.
@@ -255,7 +255,7 @@ def _check_store(request: Request, paths: RunPaths, *places: str | Path) -> None
 
 
 def _store_elsewhere(request: Request, paths: RunPaths) -> Path | None:
-    """Returns the file of the metadata store where that is a file and not the root's own."""
+    """Return the file of the metadata store where that is a file and not the root's own."""
     given = request.metadata or recorded_address(paths)
     try:
         address = None if given is None else parse_address(given)
@@ -272,7 +272,7 @@ def _served_already(  # noqa: PLR0913  # what `run` knows
     sign_key: PrivateKey | None,
     leave: Leave | None,
 ) -> Finished | None:
-    """Returns the end of a run that has nothing to do, for a request for spans; None where there is anything."""
+    """Return the end of a run that has nothing to do, for a request for spans; None where there is anything."""
     before = time.monotonic()
     try:
         inputs = source.named_inputs(files.parts, form=files.form, data=settings.data)
@@ -302,7 +302,7 @@ def _served_already(  # noqa: PLR0913  # what `run` knows
 
 
 def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: Leave | None = None) -> DryRun:
-    """Says what a run would execute, and why, without writing anything below the root.
+    """Say what a run would execute, and why, without writing anything below the root.
 
     Args:
       request: what is asked for.
@@ -328,7 +328,7 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
 
 
 def process_age() -> float:
-    """Returns the seconds since this process started, the interpreter's own start included."""
+    """Return the seconds since this process started, the interpreter's own start included."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), counted after the command's name
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started

@@ -32,7 +32,7 @@ class Done:
     record: ExecutionRecord
 
     def refs(self, channel: str) -> tuple[ArtifactRef, ...]:
-        """Returns its outputs as their readers name them."""
+        """Return its outputs as their readers name them."""
         return tuple(entry.ref(self.hash) for entry in self.record.outputs.get(channel, ()))
 
 
@@ -97,7 +97,7 @@ class Planner:
     staging: Path | None = None
 
     def plan(self, node: Node, done: Mapping[str, Done]) -> Planned:
-        """Decides about one node, `done` being the nodes upstream that are there."""
+        """Decide about one node, `done` being the nodes upstream that are there."""
         waiting = [producer for producer in node.producers if producer not in done]
         if waiting:
             why = f"{' and '.join(waiting)} executes"
@@ -132,7 +132,7 @@ class Planner:
         return f"run {self.unfinished[key]} began it and did not finish" if key in self.unfinished else None
 
     def _fault(self, node: Node, record: ExecutionRecord) -> Fault | None:
-        """Returns why the outputs of an earlier execution cannot be reused, or None: every byte is read."""
+        """Return why the outputs of an earlier execution cannot be reused, or None: every byte is read."""
         for entry in (entry for entries in record.outputs.values() for entry in entries):
             if entry.path in self.collected:
                 return Fault(why=f"{entry.path} was collected by `lineage gc`", is_damage=False)

@@ -66,35 +66,35 @@ class RunView:
         )
 
     def open(self, nodes: Sequence[str]) -> None:
-        """Shows the nodes, all of them waiting."""
+        """Show the nodes, all of them waiting."""
         self._rows = {node: Row() for node in nodes}
         if self._console.is_terminal:
             self._live.start()
 
     def started(self, node: str) -> None:
-        """Marks a node as under way."""
+        """Mark a node as under way."""
         self._rows[node] = Row(state="running", started=time.monotonic())
 
     def progress(self, node: str, line: Mapping[str, Any]) -> None:
-        """Shows one progress line of a Trainer: `done`, `total`, and figures such as `loss`."""
+        """Show one progress line of a Trainer: `done`, `total`, and figures such as `loss`."""
         row = self._rows[node]
         row.done, row.total = float(line.get("done", 0)), float(line.get("total", 0))
         figures = [f"{k} {v:.4f}" for k, v in line.items() if isinstance(v, float) and k not in ("done", "total")]
         row.note = f"{line.get('stage', '')} {row.done:g}/{row.total:g}  {'  '.join(figures)}"
 
     def finished(self, node: str, state: str, seconds: float | None, why: str) -> None:
-        """Shows how a node ended."""
+        """Show how a node ended."""
         self._rows[node] = Row(state=state, seconds=seconds, note=why)
         if not self._console.is_terminal:
             took = "" if seconds is None else f"{seconds:6.1f} s"
             self.say(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip())
 
     def say(self, message: str) -> None:
-        """Prints a line that stays, such as a warning."""
+        """Print a line that stays, such as a warning."""
         self._console.print(Text(message), soft_wrap=True)
 
     def close(self) -> None:
-        """Draws the table a last time and releases the terminal."""
+        """Draw the table a last time and releases the terminal."""
         if self._live.is_started:
             self._live.stop()
 

@@ -18,7 +18,7 @@ TRAINING: Final = "training.json"
 
 
 def epochs_kept(folder: Path) -> int | None:
-    """Returns the number of epochs after which a training would go on, None if it would begin.
+    """Return the number of epochs after which a training would go on, None if it would begin.
 
     Args:
       folder: of the checkpoints of exactly this training.
@@ -31,7 +31,7 @@ def epochs_kept(folder: Path) -> int | None:
 
 
 def resumed(root: Path, record: ExecutionRecord) -> str | None:
-    """Returns what a Trainer's execution says of going on, such as "resumed at epoch 5 of 8"; None if it began anew."""
+    """Return what a Trainer's execution says of going on, such as "resumed at epoch 5 of 8"; None if it began anew."""
     for run in record.outputs.get("model_run", ()):
         try:
             training = read_json(root / run.path / TRAINING)

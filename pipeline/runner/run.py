@@ -84,7 +84,7 @@ class Run:
         self._highest_version = 0
 
     def run(self) -> Outcome:
-        """Runs the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
+        """Run the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
         started = time.time()
         compiled = compile_pipeline(self._config, self._run_id)
         with locked(self._config.paths, self._view.say):
@@ -105,7 +105,7 @@ class Run:
     def _attempt(
         self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None
     ) -> MnistTfxError | Interrupted | None:
-        """Runs the nodes and returns what stopped them, if anything did."""
+        """Run the nodes and return what stopped them, if anything did."""
         self._view.open([node.id for node in compiled.nodes])
         try:
             self._run_nodes(compiled, ledger, before)
@@ -261,7 +261,7 @@ class Run:
         ).launch()
 
     def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
-        """Does what a node needs just before its executor starts."""
+        """Do what a node needs just before its executor starts."""
         if node.id in TRAINERS:
             # The check's bare interpreter imports TensorFlow while the models train.
             savedmodel_check.prewarm()
@@ -269,7 +269,7 @@ class Run:
             self._write_provenance(node, info)
 
     def _write_provenance(self, node: Node, info: data_types.ExecutionInfo) -> None:
-        """Gives the Pusher the manifest that goes into the served version, built from the records of its inputs."""
+        """Give the Pusher the manifest that goes into the served version, built from the records of its inputs."""
         heads = [self._done[producer].hash for producer in node.producers]
         model = self._done[CLASSIFIER].record.outputs["model"][0]
         folder = Path(info.tmp_dir) / str(info.execution_id)
@@ -277,7 +277,7 @@ class Run:
         raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
 
     def _sign_again(self) -> None:
-        """Signs what is served where the push was reused, or found its bytes there already."""
+        """Sign what is served where the push was reused, or found its bytes there already."""
         served = results.pushed(self._config.paths.root, self._done[PUSHER].record)
         if self._sign_key is not None and served is not None:
             signing.sign(self._config.paths.root / served.path, self._sign_key)
@@ -288,13 +288,13 @@ class Run:
                 self._view.say(f"warning: SchemaGate: {warning}")
 
     def _keep_report(self, err: MnistTfxError | Interrupted) -> None:
-        """Writes down what a gate saw when it refused: the Launcher removes the artifacts of a failed node."""
+        """Write down what a gate saw when it refused: the Launcher removes the artifacts of a failed node."""
         if isinstance(err, MnistTfxError) and err.report is not None:
             text = json.dumps(err.report, indent=1) + "\n"
             self._config.paths.gate_report(self._run_id).write_text(text)
 
     def _unexpected(self, err: Exception) -> EnvironmentProblem:
-        """Turns what nobody foresaw into one line; the traceback goes to the log."""
+        """Turn what nobody foresaw into one line; the traceback goes to the log."""
         log = self._config.paths.log(self._run_id)
         with contextlib.suppress(OSError), log.open("a") as file:  # the disk may be full: that is what went wrong
             traceback.print_exception(type(err), err, err.__traceback__, file=file)

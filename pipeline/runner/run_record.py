@@ -27,7 +27,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
     error: Stopped,
     started: float,
 ) -> records.RunRecord:
-    """Returns the record of a run.
+    """Return the record of a run.
 
     Args:
       config: what was asked for.
@@ -53,12 +53,12 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
 
 
 def skipped(node: str) -> records.NodeOutcome:
-    """Returns the outcome of a node that the run did not get to."""
+    """Return the outcome of a node that the run did not get to."""
     return records.NodeOutcome(id=node, state="skipped", seconds=0.0, why="the run had stopped", record=None)
 
 
 def portable(config: PipelineConfig, text: str) -> str:
-    """Returns a message without this machine's folders."""
+    """Return a message without this machine's folders."""
     text = text.replace(str(config.paths.root), ROOT_MARK)
     for file, name in config.names.items():
         text = text.replace(file, name)
@@ -85,7 +85,7 @@ def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] |
 
 
 def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.DataSource, ...]:
-    """Returns the data files as this run was given them, also where ingest was cached under other names."""
+    """Return the data files as this run was given them, also where ingest was cached under other names."""
     if INGEST not in done:
         return ()
     folder = config.paths.root / str(done[INGEST].record.parameters["input_base"])

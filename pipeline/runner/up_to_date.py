@@ -59,7 +59,7 @@ class ServedAlready:
 
 
 def newest_served(serving_dir: Path) -> Newest | None:
-    """Returns the newest version; None if there is none, or it is not as it was pushed, or its provenance is unreadable."""
+    """Return the newest version; None if there is none, or it is not as it was pushed, or its provenance is unreadable."""
     newest = next(reversed(versions(serving_dir)), None)
     # TF Serving takes the highest number: whatever else it is, it is not served on account of an older one.
     if newest is None or not newest.as_pushed:
@@ -72,7 +72,7 @@ def newest_served(serving_dir: Path) -> Newest | None:
 
 
 def newest_version_made_from(serving_dir: Path, payload_digests: Mapping[str, str]) -> int | None:
-    """Returns the newest served version if it was made from exactly these bytes, else None.
+    """Return the newest served version if it was made from exactly these bytes, else None.
 
     Args:
       serving_dir: the folder with the numbered versions.
@@ -93,7 +93,7 @@ def same_work(
     code: Mapping[str, str],
     schema: Mapping[str, str],
 ) -> bool:
-    """Whether a version was made from the same data by the same code, with the same settings and schema.
+    """Return whether a version was made from the same data by the same code, with the same settings and schema.
 
     Args:
       provenance: of the version.
@@ -114,13 +114,13 @@ def same_work(
 
 
 def sections(settings: Settings) -> dict[str, Any]:
-    """Returns {node id: its section of the recipe}, as a provenance statement tells it."""
+    """Return {node id: its section of the recipe}, as a provenance statement tells it."""
     recipe = settings.model_dump(mode="json")
     return {node: recipe[section] for node, section in SECTIONS.items() if recipe[section] is not None}
 
 
 def schema_digests(schema: Path) -> dict[str, str]:
-    """Returns {channel of ReviewedSchema: artifact digest} for a reviewed schema and its reference profile.
+    """Return {channel of ReviewedSchema: artifact digest} for a reviewed schema and its reference profile.
 
     Args:
       schema: `Reviewed.schema`.
@@ -132,7 +132,7 @@ def schema_digests(schema: Path) -> dict[str, str]:
 
 
 def served_already(config: PipelineConfig, spans: Sequence[Span]) -> ServedAlready | None:
-    """Asks the planner whether a run would execute anything: data, schema, settings, code, artifacts, served version.
+    """Ask the planner whether a run would execute anything: data, schema, settings, code, artifacts, served version.
 
     Raises:
       MnistTfxError: as a run, for unusable data or another pipeline's root.
@@ -162,7 +162,7 @@ def served_already(config: PipelineConfig, spans: Sequence[Span]) -> ServedAlrea
 
 
 def _told(provenance: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    """Returns {name: digest} of the dependencies whose names begin with `prefix`; one with two digests is none."""
+    """Return {name: digest} of the dependencies whose names begin with `prefix`; one with two digests is none."""
     found: dict[str, str] = {}
     for resource in provenance["predicate"]["buildDefinition"]["resolvedDependencies"]:
         if resource["name"].startswith(prefix):

@@ -37,7 +37,7 @@ class Activations:
 
 
 def activations(answers: Arrays) -> Activations:
-    """Returns the activations that the classifier's last layer reads.
+    """Return the activations that the classifier's last layer reads.
 
     Raises:
       NotThereError: if there are none.
@@ -56,7 +56,7 @@ def activations(answers: Arrays) -> Activations:
 
 
 def by_class(hidden: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the units in the order of the class that excites each the most; silent ones are left out."""
+    """Return the units in the order of the class that excites each the most; silent ones are left out."""
     means = np.stack([hidden[labels == label].mean(axis=0) for label in np.unique(labels)])
     alive = np.flatnonzero(np.abs(hidden).max(axis=0) > 0)
     if not len(alive):

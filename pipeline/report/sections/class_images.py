@@ -32,7 +32,7 @@ class ClassImages:
 
 
 def class_images(answers: Arrays, rows: ImageRows, split: str, data: DataSettings) -> ClassImages:
-    """Returns means over `rows` of `split`, and what excites the model.
+    """Return means over `rows` of `split`, and what excites the model.
 
     Raises:
       NotThereError: if there are no rows.

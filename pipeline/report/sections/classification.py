@@ -103,7 +103,7 @@ class Classification:
 
 
 def classification(answers: Arrays, test: ImageRows, data: DataSettings) -> Classification:
-    """Returns how the served model classifies test rows.
+    """Return how the served model classifies test rows.
 
     Raises:
       NotThereError: if there is no model.
@@ -131,14 +131,14 @@ def classification(answers: Arrays, test: ImageRows, data: DataSettings) -> Clas
 def confusion(
     probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64], label_count: int
 ) -> NDArray[np.int64]:
-    """Returns rows by label and predicted class: [label_count, label_count]."""
+    """Return rows by label and predicted class: [label_count, label_count]."""
     counts = np.zeros((label_count, label_count), np.int64)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
     return counts
 
 
 def class_figures(counts: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
-    """Returns precision and recall of each class of a confusion matrix."""
+    """Return precision and recall of each class of a confusion matrix."""
     found = []
     for label, right in enumerate(np.diag(counts).tolist()):
         rows, said = int(counts[label].sum()), int(counts[:, label].sum())
@@ -149,7 +149,7 @@ def class_figures(counts: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
 def reliability(
     probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Returns, by bin of confidence, rows, mean confidence and accuracy (NaN if empty), and the calibration error.
+    """Return, by bin of confidence, rows, mean confidence and accuracy (NaN if empty), and the calibration error.
 
     The error is the mean distance of the two, weighted by rows (Naeini, Cooper and Hauskrecht, 2015).
     """

@@ -76,7 +76,7 @@ class DataSheet:
 
 
 def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
-    """Returns the sheet.
+    """Return the sheet.
 
     Args:
       evidence: of the run.
@@ -135,7 +135,7 @@ def _split(  # noqa: PLR0913  # a split is told from what five places know of it
 
 
 def _mean(profile: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Returns the mean image [H, W], 0 to 1."""
+    """Return the mean image [H, W], 0 to 1."""
     image: NDArray[np.float64] = means(profile, "pixels").reshape(profile["shape"])
     return image
 
@@ -178,7 +178,7 @@ def _away(name: str, mean: NDArray[np.float64], train: NDArray[np.float64], data
 
 
 def _counted(folder: Path) -> dict[str, tuple[int, int]]:
-    """Returns {split: duplicates in it, rows of it that are in another split too}, by the digests of their pixels."""
+    """Return {split: duplicates in it, rows of it that are in another split too}, by the digests of their pixels."""
     try:
         pixels = {name: read_npy(folder / "row_index" / f"{name}.npy")["pixels"] for name in SPLITS}
     except (BadInput, LookupError):  # LookupError: an array without such a column
@@ -229,7 +229,7 @@ def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture
 
 
 def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:
-    """Returns {feature: what the reviewed schema says of it}, read off the text as it was reviewed."""
+    """Return {feature: what the reviewed schema says of it}, read off the text as it was reviewed."""
     try:
         text = (evidence.artifact(REVIEWED_SCHEMA, "schema") / "schema.pbtxt").read_text(encoding="utf-8")
     except (NotThereError, OSError):

@@ -20,7 +20,7 @@ class Environment:
 
 
 def environment(evidence: Evidence) -> Environment:
-    """Returns the settings of a run and the environment that its newest execution recorded."""
+    """Return the settings of a run and the environment that its newest execution recorded."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in parameters.flatten_keys(evidence.run.settings).items():
         section, _, name = key.partition(".")
@@ -35,7 +35,7 @@ def environment(evidence: Evidence) -> Environment:
 
 
 def shown(value: Any) -> str:
-    """Returns a setting as a recipe file would have it."""
+    """Return a setting as a recipe file would have it."""
     if value is None:
         return "null"
     if isinstance(value, bool):

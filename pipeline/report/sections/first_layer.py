@@ -44,7 +44,7 @@ class FirstLayer:
 
 
 def first_layer(evidence: Evidence) -> FirstLayer:
-    """Returns the weights that the classifier's training kept.
+    """Return the weights that the classifier's training kept.
 
     Raises:
       NotThereError: if it kept none.
@@ -54,7 +54,7 @@ def first_layer(evidence: Evidence) -> FirstLayer:
 
 
 def read(file: Path) -> dict[int, NDArray[np.float32]]:
-    """Returns {step: kernel}, [pixels, units] or [height, width, channels, filters].
+    """Return {step: kernel}, [pixels, units] or [height, width, channels, filters].
 
     Raises:
       NotThereError: if there is no such file, or nothing in it.
@@ -70,7 +70,7 @@ def read(file: Path) -> dict[int, NDArray[np.float32]]:
 
 
 def of_weights(kept: Mapping[int, NDArray[np.float32]], data: DataSettings, units: int) -> FirstLayer:
-    """Returns pictures of the units whose weights are largest in the end, the same units at every moment.
+    """Return pictures of the units whose weights are largest in the end, the same units at every moment.
 
     Args:
       kept: as `read`; of a wide layer the first units alone.
@@ -89,14 +89,14 @@ def of_weights(kept: Mapping[int, NDArray[np.float32]], data: DataSettings, unit
 
 
 def _width(settings: Settings) -> int:
-    """Returns the units or filters of the classifier's first layer."""
+    """Return the units or filters of the classifier's first layer."""
     classifier = settings.classifier
     widths = [*(convolution.filters for convolution in classifier.convolutions), *classifier.layers]
     return widths[0] if widths else settings.data.label_count
 
 
 def _images(kernel: NDArray[np.float32], data: DataSettings) -> NDArray[np.float32]:
-    """Returns [units, H, W]."""
+    """Return [units, H, W]."""
     if kernel.ndim == 2 and kernel.shape[0] == data.pixels:
         return kernel.T.reshape(-1, *data.shape)
     if kernel.ndim == 4:

@@ -73,7 +73,7 @@ class Flow:
 
 
 def flow(evidence: Evidence) -> Flow:
-    """Returns graph and timeline of a run."""
+    """Return graph and timeline of a run."""
     nodes = evidence.run.nodes
     links = _links(evidence)
     boxes = [Box(id=n.id, width=max(NARROW, SPARE * length(n.id) + 2 * PADDING), height=HEIGHT) for n in nodes]
@@ -90,7 +90,7 @@ def flow(evidence: Evidence) -> Flow:
 
 
 def _links(evidence: Evidence) -> dict[tuple[str, str], bool]:
-    """Returns {(source, target): whether it is only supposed}; a node without a record hangs on the one before it."""
+    """Return {(source, target): whether it is only supposed}; a node without a record hangs on the one before it."""
     makers = {node.record: node.id for node in evidence.run.nodes if node.record is not None}
     links: dict[tuple[str, str], bool] = {}
     before: str | None = None

@@ -31,7 +31,7 @@ class LatentMap:
 
 
 def latent_map(answers: Arrays, labels: NDArray[np.int64], label_count: int) -> LatentMap:
-    """Returns the maps of test rows.
+    """Return the maps of test rows.
 
     Raises:
       NotThereError: if there are no latent codes.
@@ -64,7 +64,7 @@ def _together(answers: Arrays, labels: NDArray[np.int64], label_count: int) -> P
 
 
 def _neighbours(places: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> str:
-    """Says which two classes have the nearest centres and which stands alone."""
+    """Say which two classes have the nearest centres and which stands alone."""
     known = np.unique(labels)
     if len(known) < 3:
         return ""

@@ -44,7 +44,7 @@ class Reconstructions:
 
 
 def reconstructions(answers: Arrays, test: ImageRows, data: DataSettings) -> Reconstructions:
-    """Returns the reconstructions of test rows.
+    """Return the reconstructions of test rows.
 
     Raises:
       NotThereError: if the model reconstructs nothing.

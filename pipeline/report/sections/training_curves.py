@@ -35,7 +35,7 @@ class TrainingCurves:
 
 
 def training_curves(evidence: Evidence, answers: Arrays) -> TrainingCurves:
-    """Returns the trainings of a run.
+    """Return the trainings of a run.
 
     Raises:
       NotThereError: if nothing was trained.

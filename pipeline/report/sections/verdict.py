@@ -97,7 +97,7 @@ class Verdict:
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """Returns how the run ended."""
+    """Return how the run ended."""
     run = evidence.run
     error = {} if run.error is None else {k: str(v) for k, v in run.error.items() if v is not None and k != "kind"}
     return Verdict(
@@ -202,7 +202,7 @@ def _distances(checks: list[dict[str, Any]]) -> tuple[Distances, ...]:
 
 
 def _gate_report(evidence: Evidence) -> dict[str, Any]:
-    """Returns the gate's checks, where it refused, from the log folder: a failed node leaves no artifact."""
+    """Return the gate's checks, where it refused, from the log folder: a failed node leaves no artifact."""
     refused = evidence.paths.gate_report(evidence.run.run_id)
     if refused.is_file():
         return read_object(refused)

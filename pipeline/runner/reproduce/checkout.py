@@ -20,7 +20,7 @@ from pipeline.stages import CLASSIFIER
 
 
 def commit_of(version: RecordedVersion) -> str:
-    """Returns the commit that the model was trained at.
+    """Return the commit that the model was trained at.
 
     Raises:
       BadInput: if it is not recorded, or the tree was not clean.
@@ -33,7 +33,7 @@ def commit_of(version: RecordedVersion) -> str:
 
 
 def is_available(version: RecordedVersion) -> bool:
-    """Whether the version's commit can be checked out here."""
+    """Return whether the version's commit can be checked out here."""
     try:
         commit = commit_of(version)
         _git("cat-file", "-e", f"{commit}^{{commit}}")
@@ -43,13 +43,13 @@ def is_available(version: RecordedVersion) -> bool:
 
 
 def other_files(version: RecordedVersion, folder: Path) -> list[str]:
-    """Returns the recorded code files that are not the same below `folder`, sorted; a new file shows in its importer."""
+    """Return the recorded code files that are not the same below `folder`, sorted; a new file shows in its importer."""
     recorded = {path: sha256 for record in version.executions.values() for path, sha256 in record.code.files.items()}
     return sorted(path for path, sha256 in recorded.items() if _sha256(folder / path) != sha256)
 
 
 def extracted(version: RecordedVersion, folder: Path) -> Path:
-    """Writes the version's commit to `folder`.
+    """Write the version's commit to `folder`.
 
     Raises:
       BadInput: as `commit_of`.

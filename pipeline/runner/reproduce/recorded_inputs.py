@@ -34,7 +34,7 @@ class Prepared:
 
 
 def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -> Prepared:
-    """Puts together what a version was run with.
+    """Put together what a version was run with.
 
     Args:
       version: as recorded.
@@ -56,14 +56,14 @@ def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -
 
 
 def _workers(version: RecordedVersion) -> int | None:
-    """Returns how many processes trained together, None for one alone; here they will be processes of this machine."""
+    """Return how many processes trained together, None for one alone; here they will be processes of this machine."""
     training = version.executions[CLASSIFIER].extra.get("training", {}) if CLASSIFIER in version.executions else {}
     workers = training.get("workers")
     return workers if isinstance(workers, int) and workers > 1 else None
 
 
 def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
-    """Returns links to the root's copies, under names by which they are told apart as they were before."""
+    """Return links to the root's copies, under names by which they are told apart as they were before."""
     folder.mkdir()
     recorded = {source.name: source for source in ingest.sources}
     links = []
@@ -95,7 +95,7 @@ def _require(path: Path, wanted: DataSource) -> None:
 
 
 def _schema(version: RecordedVersion, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
-    """Returns a folder with the schema that was read, approved as it was; None where the root's copy is gone."""
+    """Return a folder with the schema that was read, approved as it was; None where the root's copy is gone."""
     from components import schema_files
 
     given = version.executions[REVIEWED_SCHEMA].parameters

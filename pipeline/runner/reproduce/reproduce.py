@@ -54,17 +54,17 @@ class Figure:
 
     @property
     def is_known(self) -> bool:
-        """Whether both are known, so that they can be compared."""
+        """Return whether both are known, so that they can be compared."""
         return self.recorded is not None and self.found is not None
 
     @property
     def equal(self) -> bool:
-        """Whether it is the same, but for the order in which terms were summed."""
+        """Return whether it is the same, but for the order in which terms were summed."""
         return self._close(diff.SAME_FIGURE, 0.0)
 
     @property
     def within_tolerance(self) -> bool:
-        """Whether it is within its tolerance."""
+        """Return whether it is within its tolerance."""
         return self._close(*TOLERANCES[self.name])
 
     def _close(self, relative: float, absolute: float) -> bool:
@@ -101,7 +101,7 @@ class Reproduction:
 
     @property
     def bits_promised(self) -> bool:
-        """Whether nothing but the machine's own processor could make a difference."""
+        """Return whether nothing but the machine's own processor could make a difference."""
         return self.deterministic and not self.unpinned
 
     @property
@@ -118,7 +118,7 @@ class Reproduction:
 
     @property
     def reproduced(self) -> bool:
-        """Whether it came out as it had to."""
+        """Return whether it came out as it had to."""
         return self.verdict in (BITS, TOLERANCE)
 
     @property
@@ -133,7 +133,7 @@ class Reproduction:
         return "; ".join(told)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
+        """Return JSON values."""
         return {
             "version": self.version.version,
             "sha256": self.version.sha256,
@@ -169,7 +169,7 @@ class Options:
 
 
 def reproduce(root: Path, version: int, options: Options, view: RunView) -> Reproduction:
-    """Runs a version again and compares.
+    """Run a version again and compares.
 
     Raises:
       BadInput: if there is no such version, the data given is unusable, the fresh root is not empty, or the recorded
@@ -189,7 +189,7 @@ def reproduce(root: Path, version: int, options: Options, view: RunView) -> Repr
 
 @contextlib.contextmanager
 def _working(to: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Gives a temporary folder, and the fresh root in it or where it was asked for."""
+    """Give a temporary folder, and the fresh root in it or where it was asked for."""
     if to is not None and to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise BadInput("not an empty folder", where=to, hint="name one that is not there yet with --to")
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
