@@ -1,4 +1,13 @@
-"""Changes to a root outside a run: recover after a crash, repair, rebuild, collect garbage, roll back, prune.
+"""Changes to a root outside a run.
 
-In: a root in which no run is active. Out: the same root, in which records, ledger and served versions agree.
+In: a root, which `root.lock.exclusive_lock` holds and in which no run is active. Out: the same root, with records, ledger
+and served versions in agreement.
+
+    recovery   settle what a killed run or push left, comparing bytes first; every run and rollback begins with it
+    repair     the same on demand, and what cannot be settled, named
+    rebuild    write a lost ML Metadata store again from the records
+    orphans    list what is served, recorded or stored without its counterpart
+    gc         remove artifacts that nothing refers to
+    rollback   serve an older version again under a new number
+    prune      remove older served versions
 """

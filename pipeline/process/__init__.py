@@ -1,5 +1,5 @@
-"""What a process of ours owes its surroundings: signals, standard streams, temporary files, and children that end with it.
+"""What every command needs as a process: signals, standard streams, temporary files, and children that end with it.
 
-In: nothing but the process itself. Out: `signals.PROCESS`, which every command installs first, and the fork server in
-which executors run.
+Imports nothing of `pipeline`. `signals.PROCESS` is installed before anything else and holds signals back while something
+is visible but not yet recorded; executors run in forks of `forkserver`, which has imported TensorFlow once.
 """
