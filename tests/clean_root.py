@@ -180,5 +180,6 @@ def main() -> int:
 if __name__ == "__main__":
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "1"
-        os.execvp("unshare", debian_root.in_namespace(sys.executable, *sys.argv))
+        command = debian_root.in_namespace(sys.executable, *sys.argv)
+        os.execvp(command[0], command)
     sys.exit(main())

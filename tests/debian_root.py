@@ -48,7 +48,7 @@ def obstacle() -> str | None:
     """Return why no root can be made on this machine; None if one can."""
     if os.geteuid() != 0:
         return "mounts and debootstrap take root"
-    missing = next((tool for tool in ("debootstrap", "unshare") if shutil.which(tool) is None), None)
+    missing = next((tool for tool in ("debootstrap", "setpriv", "unshare") if shutil.which(tool) is None), None)
     if missing is not None:
         return f"no {missing}: `apt-get install debootstrap util-linux`"
     # A container's root may be root without the right to mount, and its files may themselves be an overlay.
@@ -59,8 +59,10 @@ def obstacle() -> str | None:
 
 
 def in_namespace(*command: object) -> list[str]:
-    """Return a command so that its mounts and processes are its own, and end with it."""
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *map(str, command)]
+    """Return a command so that its mounts and processes are its own, and end with it and with whoever started it."""
+    # Both deaths count: the first process of a namespace and `unshare` beside it take no SIGTERM.
+    parent = ["setpriv", "--pdeathsig", "KILL"]
+    return [*parent, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *map(str, command)]
 
 
 def bootstrap(root: Path, release: str) -> None:

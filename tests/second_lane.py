@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,17 +69,23 @@ def layer(name: str, made_from: bytes, build: Callable[[Path], None]) -> Path:
     folder = CACHE / f"{name}-{hashlib.sha256(made_from).hexdigest()[:12]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(f"{folder}.lock", os.O_CREAT | os.O_RDWR, 0o644)  # never closed: it is held until the process ends
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if not folder.exists():
-        click.echo(f"second lane: making {folder}")
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        build(part)
-        part.rename(folder)
-        _remove_unused(name)
     fcntl.flock(lock, fcntl.LOCK_SH)
+    if not folder.exists():
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():  # another process may have made it between the two locks
+            _make(folder, build)
+            _remove_unused(name)
+        fcntl.flock(lock, fcntl.LOCK_SH)
     return folder
+
+
+def _make(folder: Path, build: Callable[[Path], None]) -> None:
+    click.echo(f"second lane: making {folder}")
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    build(part)
+    part.rename(folder)
 
 
 def _remove_unused(name: str) -> None:
@@ -196,6 +203,7 @@ def outside() -> int:
     if (why := debian_root.obstacle()) is not None:
         click.echo(f"second lane: {why}; with glibc 2.38 or newer, `make PYTHON={PYTHON} test` needs no root", err=True)
         return NO_ROOT
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder is removed
     with tempfile.TemporaryDirectory(prefix="second-lane-") as folder:
         command = debian_root.in_namespace(sys.executable, __file__, "--folder", folder, *sys.argv[1:])
         return subprocess.run(command, check=False).returncode

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 
+import debian_root
 import pytest
 import second_lane
 from command_line import PROJECT
@@ -62,6 +64,15 @@ def test_a_layer_takes_the_place_of_one_that_nobody_holds(tmp_path, monkeypatch)
     assert old not in _folders(tmp_path)
 
 
+def test_two_runs_at_a_time_share_a_layer(tmp_path, monkeypatch):
+    monkeypatch.setattr(second_lane, "CACHE", tmp_path)
+    made = []
+    held = [second_lane.layer("debian", b"trixie", made.append) for _ in range(2)]
+    assert "made" not in _layer(tmp_path, "debian", "trixie")
+    assert len(made) == 1
+    assert held[0] == held[1]
+
+
 def test_a_layer_whose_making_failed_is_made_again(tmp_path):
     _layer(tmp_path, "debian", "trixie", "fail")
     assert [name for name in _folders(tmp_path) if not name.endswith(".part")] == []
@@ -99,6 +110,22 @@ def test_the_copy_of_a_checkout_holds_what_is_not_committed_and_is_clean(project
     assert not (copy / "runs").exists()
     assert second_lane.git("status", "--porcelain", folder=copy) == ""
     assert "new.py" not in second_lane.git("ls-files", folder=project)
+
+
+@pytest.mark.skipif(debian_root.obstacle() is not None, reason=str(debian_root.obstacle()))
+def test_what_runs_in_a_namespace_ends_with_the_process_that_started_it(tmp_path):
+    mark = tmp_path / "mark"
+    inside = debian_root.in_namespace("sh", "-c", f"echo up >> {mark}; while sleep 0.1; do echo up >> {mark}; done")
+    starter = subprocess.Popen([sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])", *inside])
+    while not mark.exists():
+        assert starter.poll() is None
+        time.sleep(0.05)
+    starter.kill()
+    starter.wait()
+    time.sleep(0.5)
+    before = mark.stat().st_size
+    time.sleep(1)
+    assert mark.stat().st_size == before
 
 
 @pytest.mark.parametrize(("user", "tools", "why"), [(1000, "/bin", "take root"), (0, "", "no debootstrap")])
