@@ -1,4 +1,4 @@
-"""A compiled file <-> the pipeline in it: tasks, containers, runtime parameters, root.
+"""Compiled pipeline file, read and written: tasks, containers, runtime parameters, root.
 
 Two forms of one thing. YAML: a PipelineSpec and, if any task asks for volumes or secrets, one platform document, in
 either order; that is what open-source Kubeflow Pipelines takes. JSON: a PipelineJob around the PipelineSpec; that is what

@@ -1,4 +1,4 @@
-"""`python -m pipeline.kubeflow.entrypoint`: a container's command line -> one task done; the same on KFP and on Vertex AI.
+"""Entry point of the containers, `python -m pipeline.kubeflow.entrypoint`: does one task, on KFP as on Vertex AI.
 
 It ends with `os._exit`: TensorFlow's and Beam's threads have aborted interpreters that were done, and a pod that fails
 after its work is a pod that failed.

@@ -1,4 +1,4 @@
-"""URIs of a bucket <-> folders in a pod; what the path of an output says about run and root.
+"""Places in a pod: folders of a bucket's URIs, and the run and root that the path of an output names.
 
 KFP's launcher copies `minio://b/k` to `/minio/b/k`, `s3://b/k` to `/s3/b/k` and `gs://b/k` to `/gcs/b/k` before a
 container starts, and back when it has ended (`LocalPathForURI` in backend/src/v2/component/launcher_v2.go of

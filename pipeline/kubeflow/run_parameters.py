@@ -1,4 +1,4 @@
-"""`NAME=VALUE` of the command line and a compiled file -> the values that a run is given, each of its declared type."""
+"""Runtime parameters of a run: `NAME=VALUE` of the command line, each read as the type that the file declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values -> YAML that means the same to readers of 1.1, such as PyYAML, and of 1.2, such as the servers' Go.
+"""YAML that means the same to readers of 1.1, such as PyYAML, and of 1.2, such as the servers' Go.
 
 PyYAML quotes what 1.1 takes for a number. 1.2 has more of them: to Go `1e5`, `08` and `0o7` are numbers, and a variable
 or an argument that reads so would no longer be a text.

@@ -1,4 +1,4 @@
-"""What changed between two versions -> lines for the terminal; nothing in them is parsed as markup."""
+"""Terminal output of a comparison of two versions; nothing in it is parsed as markup."""
 
 from __future__ import annotations
 

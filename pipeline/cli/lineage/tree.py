@@ -1,4 +1,4 @@
-"""The lineage of a served version -> lines for the terminal, from the version down to its data files.
+"""Tree of the lineage of a served version, drawn for the terminal from the version down to its data files.
 
 Each node stands once, with digest, time and state in columns, below the reader that is nearest to the version; the
 others that read it name it in one short line. Nothing is parsed as markup, so a file name stays text.

@@ -1,4 +1,4 @@
-"""A run's id and a local copy of its bucket -> the audit of the version that the run pushed."""
+"""Audit of the version that a run pushed, on a local copy of its bucket."""
 
 from __future__ import annotations
 

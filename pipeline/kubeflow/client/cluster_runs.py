@@ -1,4 +1,4 @@
-"""A connection -> the runs on the server, newest first, or one of them by its id or name."""
+"""Runs on a server, newest first, or one of them by its id or name."""
 
 from __future__ import annotations
 

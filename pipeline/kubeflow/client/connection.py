@@ -1,4 +1,4 @@
-"""Address of a Kubeflow Pipelines server -> a connection through `kfp.Client` that is quiet, limited in time and safe.
+"""Connection to a Kubeflow Pipelines server through `kfp.Client`: quiet, limited in time and safe.
 
 Importing kfp takes seconds, so only `connect` does it. kfp's client prints links to standard output, keeps settings in
 the home directory and asks a silent server five times over when it is made; none of that happens here.

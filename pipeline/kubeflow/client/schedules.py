@@ -1,4 +1,4 @@
-"""A compiled file, a timetable and a connection -> a recurring run on the server; also those that are there."""
+"""Schedules (recurring runs) on a server: created, replaced, listed, deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compiled file and a connection -> one run of it on the server."""
+"""Submission of a compiled file to a server, as one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a schedule is due: `--cron`, `--every`, `--start` and `--end` as text -> what KFP takes, or a refusal.
+"""Timetable of a schedule: `--cron`, `--every`, `--start` and `--end`, in the form that KFP takes.
 
 KFP reads cron with https://pkg.go.dev/github.com/robfig/cron (version 1). Its first field is seconds and its last one may
 be missing: so it takes the five fields of a crontab for something else, `0 2 * * *` for two minutes past every hour.

@@ -1,4 +1,4 @@
-"""A request of kfp's generated client -> the server's answer, or an error that its reader can act on.
+"""Requests of kfp's generated client, with retries, and errors that their reader can act on.
 
 kfp's client passes no time limit, follows a redirect to a login page and takes its HTML for an empty answer. All of its
 requests go through one urllib3 pool, and `Transport` stands in for that pool.

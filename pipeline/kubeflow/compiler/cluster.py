@@ -1,4 +1,4 @@
-"""Cluster file -> validated wishes: what each task asks its cluster for, and where the pods find what is mounted.
+"""Cluster file: what each task asks its cluster for, and where the pods find what is mounted.
 
 YAML, `version: 1`; `kubeflow/cluster.example.yaml` shows every key. A node gets what `defaults` says and what stands
 under its own name, which wins; mappings are merged, lists are joined.

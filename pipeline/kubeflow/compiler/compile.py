@@ -1,4 +1,4 @@
-"""A request -> the pipeline as a compiled file for Kubeflow Pipelines or Vertex AI.
+"""Compilation of the pipeline to a file for Kubeflow Pipelines or Vertex AI.
 
 The graph is that of `pipeline.stages`, compiled by TFX's own compiler; what that leaves out, and what its output
 fails on elsewhere, is put right on the compiled JSON, one concern after another. Nothing in the result comes from the

@@ -1,4 +1,4 @@
-"""A compiled spec and a plan for each pod -> the spec with what every container runs: image, arguments, variables."""
+"""Containers of a compiled spec: image, arguments, variables."""
 
 from __future__ import annotations
 

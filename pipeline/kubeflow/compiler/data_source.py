@@ -1,4 +1,4 @@
-"""What `kubeflow compile --data` names -> the default of the runtime parameter, and what an importer has to fetch."""
+"""Data of a compiled pipeline: the default of the runtime parameter, and what an importer has to fetch."""
 
 from __future__ import annotations
 

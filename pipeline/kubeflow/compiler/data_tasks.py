@@ -1,4 +1,4 @@
-"""A compiled spec -> the same with the tasks that come before ExampleGen: importer of a bucket's data, and driver.
+"""Tasks before ExampleGen in a compiled spec: importer of a bucket's data, and driver.
 
 Open-source Kubeflow Pipelines ignores `preCacheCheck`, the hook in which TFX has an ExampleGen's driver run, and
 serves ExampleGen from its cache whatever became of the files. So the driver is a task of its own, never cached, and

@@ -1,4 +1,4 @@
-"""A container image's reference -> whether it is one, its tag, whether a digest pins it, what its GPU variant is called.
+"""References of container images: form, tag, digest, and the name of the GPU variant.
 
 The grammar is that of https://github.com/distribution/reference/blob/main/reference.go.
 """

@@ -1,4 +1,4 @@
-"""A compiled spec -> the same with channels for records: what a task leaves, each task that reads from it can see.
+"""Channels for records in a compiled spec: what a task leaves, each task that reads from it can see.
 
 Pods share no ledger, so the records behind an artifact travel beside it, along the arrows that are there anyway.
 """

@@ -1,4 +1,4 @@
-"""What the pods ask of Kubernetes itself -> the platform document, the second one of a file for Kubeflow Pipelines.
+"""Platform document, the second one of a file for Kubeflow Pipelines: what the pods ask of Kubernetes itself.
 
 The messages are those of kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines, in the plain
 older form (`secretName`, `constant`): the newer fields are unknown to older servers, and newer servers take both.

@@ -1,4 +1,4 @@
-"""Cluster file and command line -> for each container task: its image, its devices, and whatever else it asks for."""
+"""Plan of each container task: image, devices, and the rest of its resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wishes of a cluster file -> `resources` of a container, in the fields that backends of every age know.
+"""Resources of a container, in the fields that backends of every age know.
 
 Later ones are strings (`resourceMemoryLimit`), which a server of before 2025 refuses as unknown. Limits alone:
 Kubernetes takes them for requests as well, and Vertex AI chooses the machine by them.

@@ -1,4 +1,4 @@
-"""The pipeline -> the PipelineJob that TFX's own compiler writes for it, which runs on Vertex AI alone.
+"""PipelineJob that TFX's own compiler writes for the pipeline, which runs on Vertex AI alone.
 
 That compiler imports every executor for the sake of its name, and with them TensorFlow: 7 s. Here a class that stands
 in for all of them goes through it, and the names are told apart from the job.

@@ -1,4 +1,4 @@
-"""A target's name -> what tells open-source Kubeflow Pipelines and Vertex AI apart as far as a compiled file goes."""
+"""Targets: what tells open-source Kubeflow Pipelines and Vertex AI apart as far as a compiled file goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compiled pipeline -> what no file can bring about on its target, and whoever compiles it has to see to."""
+"""Warnings about a compiled pipeline: what no file can bring about on its target, and its author has to see to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of readers and what their tasks handed on -> copies of data and schema below the root, each checked.
+"""Copies of data and schema below the root, each checked against the records of its readers.
 
 A copy's folder goes by its content's digest, so it does not matter which task of which run handed it on. Only names
 that a record asks for are taken, only plain files, and only what hashes to the name.

@@ -1,4 +1,4 @@
-"""What the tasks of a run handed on -> an ordinary root: records, copies of data and schema, ledger lines.
+"""Gathering of a run's records into an ordinary root: records, copies of data and schema, ledger lines.
 
 A folder that holds the pipeline root's objects, with the serving volume as `serving`, has artifacts and versions, but
 its records lie in the tasks' `lineage` artifacts, since pods share no folder and no ledger. Gathered, every command of

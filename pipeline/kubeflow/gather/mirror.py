@@ -1,4 +1,4 @@
-"""A folder with a pipeline root's objects -> the runs that left something there, and the records that they handed on.
+"""Mirror of a pipeline root's objects: the runs that left something there, and the records that they handed on.
 
 Nothing is believed but records that hash to their own names.
 """

@@ -1,4 +1,4 @@
-"""A compiled file -> findings (`check`), each of them a `fault` that one rule found.
+"""Linter of compiled files: `check` runs the rules, each of which finds `fault`s.
 
 The rules: `form` of the file and its `fields`, `graph` of tasks and their `values`, `containers` and what they run, what
 Kubernetes is asked for (`platform`), and the `volumes` that the tasks read from.

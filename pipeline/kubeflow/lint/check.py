@@ -1,4 +1,4 @@
-"""A compiled file -> what a cluster would refuse, get wrong, or do otherwise than was meant.
+"""Linter of compiled files: what a cluster would refuse, get wrong, or do otherwise than was meant.
 
 Any compiler's file can be looked at: the stock one's output fails on open-source Kubeflow Pipelines by several of
 these rules at once. A clean file is no proof that it runs; `kubeflow simulate` executes it.

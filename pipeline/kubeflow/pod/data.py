@@ -1,4 +1,4 @@
-"""Where a pipeline's data lies in a pod -> the data files, digested, and ExampleGen's resolved execution properties.
+"""Data of a pipeline in a pod: the files, their digests, and ExampleGen's resolved execution properties.
 
 A source is a bucket's URI, whose folder the launcher has put into the pod for the importer's artifact; a path on a
 mounted volume; or `embedded`. What is done with the files is what the local driver does with them.

@@ -1,4 +1,4 @@
-"""The data of a run -> its fingerprint, before KFP's cache is asked, and whether there is anything new in it.
+"""Driver of the data: its fingerprint, before KFP's cache is asked, and whether there is anything new in it.
 
 What `lifecycle.preCacheCheck` is for; open-source KFP ignores that, and its cache would hand out the Examples of files
 that have been replaced since. So this is a task of its own, which is never cached.

@@ -1,4 +1,4 @@
-"""What an executor left in the pod's root -> where KFP's launcher looks for it, and the ExecutorOutput that announces it."""
+"""Delivery of a pod's outputs to where KFP's launcher looks for them, and the ExecutorOutput that announces them."""
 
 from __future__ import annotations
 

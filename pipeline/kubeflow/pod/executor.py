@@ -1,4 +1,4 @@
-"""One invocation, mapped onto folders -> TFX's own Kubeflow executor, run and read back.
+"""TFX's own Kubeflow executor, run on the folders of one invocation.
 
 `kubeflow_v2_run_executor` is what the stock containers run. It gets parameters that a driver has resolved, inputs with
 their types filled in, and plain folders for outputs; none of it is patched.

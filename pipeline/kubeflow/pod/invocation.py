@@ -1,4 +1,4 @@
-"""KFP's ExecutorInput, as a launcher really sends it -> typed parameters and artifacts; and the ExecutorOutput back.
+"""KFP's ExecutorInput as a launcher really sends it, typed; and the ExecutorOutput.
 
 The messages are those of pipeline_spec.proto as JSON. Open-source KFP sends input artifacts with an empty
 `instanceSchema`, names that are numbers, integers as doubles, and a list or struct wrapped in a struct of one field

@@ -1,4 +1,4 @@
-"""One node's invocation -> its work done in a pod, recorded, and delivered.
+"""Execution of one node in a pod: its work, its record, its delivery.
 
 The pod gets a root of its own, laid out as a local one: outputs below `artifacts/`, copies of data and schema below
 `inputs/`, the records of everything upstream, the serving volume as `serving`. What depends on bytes is resolved by the

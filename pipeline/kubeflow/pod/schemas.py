@@ -1,4 +1,4 @@
-"""What a compiled file says of the reviewed schemas -> the folder that holds them in a pod."""
+"""Folder of the reviewed schemas in a pod."""
 
 from __future__ import annotations
 

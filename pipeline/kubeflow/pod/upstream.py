@@ -1,4 +1,4 @@
-"""Inputs of a pod -> what is recorded of them: the records behind them, kept below the pod's root, and proof of the bytes.
+"""Records behind a pod's inputs, kept below the pod's root, and the proof that the bytes are theirs.
 
 Pods share no ledger. Each task hands on a `lineage` artifact with every record up to its own, and each of its other
 outputs carries its digest and the hash of its record as properties. So a pod knows what it reads, and checks it: what

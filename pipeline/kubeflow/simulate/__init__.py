@@ -1,4 +1,4 @@
-"""A compiled file -> executed on this machine, task by task, as Kubeflow Pipelines or Vertex AI would execute it.
+"""Simulator of Kubeflow Pipelines and Vertex AI: executes a compiled file on this machine, task by task.
 
 `run` puts the tasks in order. What becomes of one is split as on a cluster: `driver` resolves its inputs, asks `cache`
 and names its outputs; `launcher` (for an importer, `importer`) downloads, has `pod` run the command in a process of its

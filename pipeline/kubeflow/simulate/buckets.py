@@ -1,4 +1,4 @@
-"""URIs of buckets <-> the local folders that stand for them here."""
+"""Buckets as local folders."""
 
 from __future__ import annotations
 

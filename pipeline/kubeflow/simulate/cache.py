@@ -1,4 +1,4 @@
-"""What KFP's driver knows of a task -> the key under which it looks for an earlier execution.
+"""Cache key under which KFP's driver looks for an earlier execution of a task.
 
 Image, command, arguments, claims, parameters, and the *names* of input artifacts: no byte of what they hold, and no
 environment variable (backend/src/v2/cacheutils/cache.go and driver/cache.go). So an importer whose URI stays the same,

@@ -1,4 +1,4 @@
-"""A task's trigger condition and its input parameters -> whether it is executed.
+"""Trigger condition of a task, evaluated on its input parameters.
 
 KFP evaluates CEL (backend/src/v2/expression/expression.go). Here its smallest part is understood: comparisons of an
 input parameter with a literal, joined by `&&`.

@@ -1,4 +1,4 @@
-"""A task, and what the tasks before it left -> its ExecutorInput: inputs resolved, condition evaluated, outputs named.
+"""Driver of a task: its ExecutorInput, with inputs resolved, the condition evaluated and outputs named.
 
 Follows backend/src/v2/driver/{container,resolve,driver}.go, as far as root graphs without loops and sub-graphs go.
 """

@@ -1,4 +1,4 @@
-"""An importer task -> a registered artifact for a URI that something else filled.
+"""Importer task: registers an artifact for a URI that something else filled.
 
 Follows backend/src/v2/component/importer_launcher.go. Nothing is read: whoever takes the artifact as an input gets what
 lies there then.

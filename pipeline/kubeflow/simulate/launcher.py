@@ -1,4 +1,4 @@
-"""A driven task -> its container run, with inputs fetched, and outputs uploaded and registered, or the reason why not.
+"""Launcher of a task: fetches inputs, runs the container, uploads and registers outputs, or says why not.
 
 Follows backend/src/v2/component/launcher_v2.go. Of a task that fails its logs are uploaded and registered, and no more.
 """

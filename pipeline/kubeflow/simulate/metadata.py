@@ -1,4 +1,4 @@
-"""What drivers and launchers register -> artifacts and executions under numbers, kept in one file below the root.
+"""Metadata of simulated runs: artifacts and executions by number, in one file below the root.
 
 It imitates KFP's use of ML Metadata (backend/src/v2/metadata/{client,converter}.go), not ML Metadata: artifacts get a
 number for a name, and an execution's outputs are found again by the cache.

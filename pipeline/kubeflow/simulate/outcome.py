@@ -1,4 +1,4 @@
-"""What became of the tasks -> a root that `mnist-tfx lineage` reads, the audit of what was pushed, the answer.
+"""Outcome of a simulated run: a root that `mnist-tfx lineage` reads, the audit of what was pushed, the answer's data.
 
 The records come from the tasks' `lineage` artifacts alone, as they would after a run on a cluster.
 """

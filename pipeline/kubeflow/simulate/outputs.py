@@ -1,4 +1,4 @@
-"""What a container left in its pod -> output parameters, files in the bucket, registered artifacts.
+"""Outputs of a container: output parameters, files in the bucket, registered artifacts.
 
 Follows `collectOutputParameters`, `mergeRuntimeArtifacts` and `uploadOutputArtifacts` in
 backend/src/v2/component/launcher_v2.go, and `RecordArtifact` in metadata/client.go.

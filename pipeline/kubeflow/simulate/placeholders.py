@@ -1,4 +1,4 @@
-"""A container's command with placeholders -> the command that is executed.
+"""Placeholders in a container's command, replaced by their values.
 
 Follows `resolveContainerArgs` in backend/src/v2/driver/util.go, then `compileCmdAndArgs` and `getPlaceholders` in
 component/launcher_v2.go. A pod here has no `/` of its own, so a placeholder for a path gives the path below the folder

@@ -1,4 +1,4 @@
-"""A command and what is mounted -> a process in a folder of its own that stands for a pod, and how it ended.
+"""Simulated pod: a process in a folder of its own, with what is mounted there.
 
 The folder stands for `/` (`MNIST_TFX_POD_ROOT`) and is gone afterwards, with all processes of the pod. The environment is
 that of an image, not the caller's.

@@ -1,4 +1,4 @@
-"""A compiled file and options -> its tasks executed in order, and what became of each.
+"""Simulated run of a compiled file: its tasks in order, with retries, conditions and caching.
 
 Tasks that do not depend on one another are executed one after the other all the same: each pod imports TensorFlow and
 fills the two cores that a small machine has. Once a task has failed, open-source KFP starts nothing any more (Argo's DAGs

@@ -1,4 +1,4 @@
-"""A compiled file and what is asked for -> whether the platform takes it, and the run's parameters.
+"""Submission of a compiled file: what the platform would refuse, and the run's parameters.
 
 Follows backend/src/apiserver/template/v2_template.go and v2/compiler/argocompiler/dag.go; what those would take and this
 simulation cannot do is refused as well, and says so.

@@ -1,4 +1,4 @@
-"""Parameters and properties as protobuf's `Value` holds them <-> JSON, text, and the types that a pipeline declares.
+"""Parameters and properties in protobuf's `Value`, in JSON, in text, and in the types that a pipeline declares.
 
 In a `Value` every number is a double: an integer beyond 2**53 is not what it was, and only the declared type tells
 3 from 3.0. Follows backend/src/v2/metadata/converter.go and Go's protojson.

@@ -1,4 +1,4 @@
-"""What the platform document mounts into a task's pod -> local folders; its secrets -> environment variables.
+"""Volumes and secrets of the platform document, as local folders and environment variables.
 
 The claim that the task's `--serving` lies on is the root's `serving/`. Any other volume needs a folder of its own.
 """
