@@ -14,8 +14,8 @@ from pipeline.metadata.address import Address
 from pipeline.provenance.ledger import Head
 
 
-def asked(command: Command) -> Command:
-    """Adds `--policy`, `--expect-head` and `--key`, for `chosen`."""
+def add(command: Command) -> Command:
+    """Add `--policy`, `--expect-head` and `--key`, for `build_options`."""
     file = InputFile()
     head = Checked(Head.from_str, name="head", as_given=True)
     for option in (
@@ -31,10 +31,10 @@ def asked(command: Command) -> Command:
     return command
 
 
-def chosen(
+def build_options(
     policy_file: Path | None, expect_head: str | None, key: Path | None, metadata: Address | None = None
 ) -> AuditOptions:
-    """Returns how to audit.
+    """Return how to audit.
 
     Raises:
       BadInput: for an unusable policy file or head.

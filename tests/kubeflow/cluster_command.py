@@ -3,9 +3,9 @@
 import click
 from command_line import Answer, in_process
 
-from pipeline.kubeflow.client.transport import Patience
+from pipeline.kubeflow.client.transport import RetryPolicy
 
-QUICK = Patience(timeout=5, attempts=3, first_pause=0.01, search=0.05)
+QUICK = RetryPolicy(timeout=5, attempts=3, first_pause=0.01, search=0.05)
 NO_SERVER = {"KF_PIPELINES_ENDPOINT": None, "MNIST_TFX_KFP_TOKEN": None}
 
 

@@ -8,7 +8,7 @@ import pytest
 from command_line import Answer, mnist_tfx
 from kubeflow.kfp_server import KfpServer, serving
 
-from pipeline.kubeflow.client.transport import Patience
+from pipeline.kubeflow.client.transport import RetryPolicy
 
 IMAGE = "registry.example/mnist-tfx:1"
 ROOTS = {"oss": "minio://mlpipeline/m", "vertex": "gs://b/m"}
@@ -67,5 +67,5 @@ def server() -> Iterator[KfpServer]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has commands wait for hundredths of a second where they would wait for seconds."""
-    options = "pipeline.cli.kubeflow.options.Patience"
-    monkeypatch.setattr(options, lambda timeout=30.0: Patience(timeout=timeout, first_pause=0.01, search=0.5))
+    options = "pipeline.cli.kubeflow.options.RetryPolicy"
+    monkeypatch.setattr(options, lambda timeout=30.0: RetryPolicy(timeout=timeout, first_pause=0.01, search=0.5))

@@ -23,7 +23,7 @@ from components.errors import BadInput, EnvironmentProblem
 from pipeline.cli.kubeflow.runs import runs as runs_command
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.connection import Address, Connection, connect, create_once
-from pipeline.kubeflow.client.transport import Patience, Unanswered
+from pipeline.kubeflow.client.transport import RetryPolicy, ServerUnavailable
 
 TOKEN = "s3cret-token-of-mine"
 
@@ -65,16 +65,16 @@ def free_port() -> int:
         (Fault(403), EnvironmentProblem, r"not allowed \(403\).*ordered to fail"),
         (Fault(404, body="404 page not found"), EnvironmentProblem, r"no API at this address.*ends in /pipeline"),
         (Fault(404, body=HTML), EnvironmentProblem, "no API at this address"),
-        (Fault(500, body='{"message": "ordered"}'), Unanswered, r"the server failed \(500\).*ordered"),
+        (Fault(500, body='{"message": "ordered"}'), ServerUnavailable, r"the server failed \(500\).*ordered"),
         (Fault(400), BadInput, r"the server refuses it \(400\).*ordered to fail"),
         (Fault(409), BadInput, r"the server refuses it \(409\)"),
-        (Fault(503), Unanswered, r"the server failed \(503\).*ordered to fail"),
+        (Fault(503), ServerUnavailable, r"the server failed \(503\).*ordered to fail"),
         (Fault(405), EnvironmentProblem, r"unforeseen answer \(405\).*another version"),
-        (Fault("garbage", body="{nothing"), Unanswered, "no JSON object: got {nothing"),
-        (Fault("garbage", body=HTML), Unanswered, "no JSON object: got an HTML page.*login page"),
-        (Fault("garbage", body="[1]"), Unanswered, r"no JSON object: got \[1\]"),
+        (Fault("garbage", body="{nothing"), ServerUnavailable, "no JSON object: got {nothing"),
+        (Fault("garbage", body=HTML), ServerUnavailable, "no JSON object: got an HTML page.*login page"),
+        (Fault("garbage", body="[1]"), ServerUnavailable, r"no JSON object: got \[1\]"),
         (Fault("redirect"), EnvironmentProblem, r"sent elsewhere \(302\): got https://login.example/auth: "),
-        (Fault("drop"), Unanswered, "the connection was lost"),
+        (Fault("drop"), ServerUnavailable, "the connection was lost"),
     ],
     ids=lambda value: f"{value.kind} {value.body}" if isinstance(value, Fault) else None,
 )
@@ -107,8 +107,8 @@ def test_a_server_without_tls_asked_for_it_is_told(server):
 def test_the_time_limit_holds_for_a_server_that_hangs_or_sends_a_byte_at_a_time(server, kind):
     server.faults.append(Fault(kind, "GET", "healthz"))
     started = time.monotonic()
-    with pytest.raises(Unanswered, match=r"no answer within 0\.3 s: --timeout SECONDS"):
-        connected(server, patience=Patience(timeout=0.3, first_pause=0.01))
+    with pytest.raises(ServerUnavailable, match=r"no answer within 0\.3 s: --timeout SECONDS"):
+        connected(server, patience=RetryPolicy(timeout=0.3, first_pause=0.01))
     assert time.monotonic() - started < 5
     assert len(server.asked) == 1
 
@@ -120,7 +120,7 @@ def test_reads_are_asked_again_after_a_failure(server):
 
 
 def test_the_pauses_double_and_are_spread():
-    many = [list(Patience(attempts=4, first_pause=1).pauses()) for _ in range(200)]
+    many = [list(RetryPolicy(attempts=4, first_pause=1).pauses()) for _ in range(200)]
     for expected, pauses in zip((1, 2, 4), zip(*many, strict=True), strict=True):
         assert 0.5 * expected <= min(pauses) < max(pauses) <= 1.5 * expected
         assert len(set(pauses)) > 1
@@ -208,7 +208,7 @@ def failing(times: int, *, declined: bool = True):
     def make():
         calls.append(1)
         if len(calls) <= times:
-            raise Unanswered("the server failed (503)", again=True, declined=declined, where="http://x")
+            raise ServerUnavailable("the server failed (503)", again=True, declined=declined, where="http://x")
         return "made"
 
     return make, calls
@@ -228,7 +228,9 @@ def test_what_was_turned_away_and_is_not_there_is_made_again():
 
 def test_a_last_attempt_without_an_answer_says_that_it_is_not_known():
     make, calls = failing(9)
-    with pytest.raises(Unanswered, match=r"\(503\), so it is not known whether the run was made.*look again before"):
+    with pytest.raises(
+        ServerUnavailable, match=r"\(503\), so it is not known whether the run was made.*look again before"
+    ):
         create_once(make, lambda: None, QUICK, "run")
     assert len(calls) == 3
 
@@ -236,7 +238,7 @@ def test_a_last_attempt_without_an_answer_says_that_it_is_not_known():
 def test_what_nobody_has_turned_away_is_looked_for_with_patience_and_not_made_again():
     make, calls = failing(9, declined=False)
     looks = []
-    with pytest.raises(Unanswered, match="not known whether the run was made"):
+    with pytest.raises(ServerUnavailable, match="not known whether the run was made"):
         create_once(make, lambda: looks.append(1), QUICK, "run")
     assert len(calls) == 1
     assert len(looks) == 3
@@ -250,7 +252,7 @@ def test_what_appears_while_it_is_looked_for_is_found():
 
 
 def test_looks_double_and_add_up_to_the_time_that_they_may_take():
-    assert list(Patience(first_pause=1, search=10).looks()) == [1, 2, 4, 3]
+    assert list(RetryPolicy(first_pause=1, search=10).looks()) == [1, 2, 4, 3]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_a_look_that_fails_as_well_says_so():
         raise EnvironmentProblem("the connection was refused")
 
     make, _ = failing(9)
-    with pytest.raises(Unanswered, match=r"nor could it be looked for \(the connection was refused\)"):
+    with pytest.raises(ServerUnavailable, match=r"nor could it be looked for \(the connection was refused\)"):
         create_once(make, find, QUICK, "run")
 
 

@@ -8,7 +8,7 @@ from command_line import PROJECT
 
 from components.errors import BadInput
 from pipeline.kubeflow.compiler import cluster, images
-from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, Wishes
+from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, TaskResources
 from pipeline.kubeflow.compiler.images import gpu_variant
 from pipeline.kubeflow.compiler.platform_document import NOT_ON_VERTEX, refuse_for_vertex
 from pipeline.kubeflow.compiler.pods import Images, pods
@@ -32,7 +32,7 @@ def test_the_example_has_every_key_there_is():
     values = yaml.safe_load(EXAMPLE.read_text())
     assert set(values) == {field.alias or name for name, field in Cluster.model_fields.items()}
     used = {key for section in (values["defaults"], *values["nodes"].values()) for key in section}
-    assert used == set(Wishes.model_fields)
+    assert used == set(TaskResources.model_fields)
 
 
 def test_the_example_is_read():
@@ -146,7 +146,7 @@ def test_memory_is_in_gigabytes(memory, wanted):
 
 
 def test_nothing_asked_for_is_nothing_in_the_file():
-    assert resources(Wishes(), None) == {}
+    assert resources(TaskResources(), None) == {}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_references_of_images_are_those_of_the_registries(image, is_one, pinned)
 
 
 def test_an_accelerator_that_vertex_may_have_by_now_is_taken():
-    found = Cluster(nodes={"Classifier": Wishes(accelerator=Accelerator(type="NVIDIA_B200"))})
+    found = Cluster(nodes={"Classifier": TaskResources(accelerator=Accelerator(type="NVIDIA_B200"))})
     assert pods(found, TARGETS["vertex"], IMAGE)["Classifier"].accelerator == ("NVIDIA_B200", 1)
 
 
@@ -236,7 +236,7 @@ def test_an_image_pinned_by_digest_does_not_say_which_is_the_gpu_image():
 
 
 def test_images_come_from_the_cluster_file_where_the_command_line_names_none():
-    found = Cluster(image="a:1", gpu_image="b:1", nodes={"Pusher": Wishes(image="c:1")})
+    found = Cluster(image="a:1", gpu_image="b:1", nodes={"Pusher": TaskResources(image="c:1")})
     named = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None)).items()}
     assert (named["Baseline"], named["Classifier"], named["Pusher"]) == ("a:1", "b:1", "c:1")
 
@@ -255,7 +255,7 @@ def test_no_image_at_all_is_refused():
     ],
 )
 def test_an_unknown_accelerator_is_refused_with_the_known_ones(target, kind, known):
-    found = Cluster(nodes={"Classifier": Wishes(accelerator=Accelerator(type=kind))})
+    found = Cluster(nodes={"Classifier": TaskResources(accelerator=Accelerator(type=kind))})
     with pytest.raises(BadInput, match=f"Classifier: accelerator.type: unknown accelerator.*wanted one of .*{known}"):
         pods(found, TARGETS[target], IMAGE)
 

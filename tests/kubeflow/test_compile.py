@@ -22,7 +22,7 @@ from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler.containers import COMMAND, SERVING_READERS
 from pipeline.kubeflow.compiler.pods import Images
-from pipeline.kubeflow.compiler.warnings import doubts
+from pipeline.kubeflow.compiler.warnings import warnings
 from pipeline.kubeflow.document import read, write
 from pipeline.kubeflow.lint.check import lint
 from pipeline.stages import STAGES
@@ -302,7 +302,7 @@ def test_what_the_cluster_file_asks_for_is_in_the_file():
     allocator = {"name": "TF_GPU_ALLOCATOR", "value": "cuda_malloc_async"}
     checkpoints = {"name": "MNIST_TFX_CHECKPOINT_FOLDER", "value": "/checkpoints/digits"}
     assert classifier.container["env"] == [checkpoints, {"name": "MNIST_TFX_DEVICE", "value": "gpu"}, allocator]
-    assert list(doubts(document)) == []
+    assert list(warnings(document)) == []
     assert classifier.platform["nodeSelector"] == {"labels": {"disk": "ssd"}}
     assert classifier.platform["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -381,7 +381,7 @@ def test_all_that_a_server_would_refuse_is_told_at_once(tmp_path):
 
 @pytest.mark.parametrize("uri", ["s3://lake/d", "gs://mlpipeline/d"])
 def test_data_in_a_bucket_that_the_pods_account_may_open_is_worth_a_warning(uri):
-    [doubt] = doubts(compiled(data=uri, recipe="digits"))
+    [doubt] = warnings(compiled(data=uri, recipe="digits"))
     assert f"Data imports {uri}: in another bucket" in doubt
 
 
@@ -391,7 +391,7 @@ def test_trainers_that_are_retried_without_a_volume_are_worth_a_warning(tmp_path
         "version: 1\ndefaults:\n  retries: 1\nnodes:\n  Classifier:\n"
         "    env: {MNIST_TFX_CHECKPOINT_FOLDER: /checkpoints}\n    volumes: [{claim: c, path: /checkpoints}]\n"
     )
-    [doubt] = doubts(compiled(cluster=cluster))
+    [doubt] = warnings(compiled(cluster=cluster))
     assert doubt.startswith("Autoencoder is retried and has no MNIST_TFX_CHECKPOINT_FOLDER on a volume")
 
 

@@ -4,7 +4,7 @@ import pytest
 from command_line import mnist_tfx
 from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits
 
-from pipeline.kubeflow.compiler.warnings import doubts
+from pipeline.kubeflow.compiler.warnings import warnings
 
 TARGETS = pytest.mark.parametrize("target", ROOTS)
 
@@ -54,10 +54,10 @@ def test_an_engine_whose_workers_are_elsewhere_is_passed_on_with_what_they_need(
 def test_what_vertex_leaves_to_others_is_said_once(tmp_path):
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text("version: 1\nnodes: {Classifier: {accelerator: {type: NVIDIA_B200}}}\n")
-    volume, accelerator = doubts(compiled("vertex", cluster=cluster))
+    volume, accelerator = warnings(compiled("vertex", cluster=cluster))
     assert volume.startswith("a PipelineJob mounts no volume: unless /serving is mounted")
     assert accelerator.startswith("NVIDIA_B200 is no accelerator that is known here")
-    assert list(doubts(digits())) == []
+    assert list(warnings(digits())) == []
     asked = (
         "--target",
         "vertex",

@@ -64,7 +64,7 @@ def test_open_source_kfp_takes_no_pipeline_job(tmp_path: Path):
 
 
 def test_vertex_takes_names_that_argo_refuses_and_wants_a_bucket_of_its_own(tmp_path: Path):
-    assert run(document(VERTEX, **{"Trainer.mnist": Toy()}), tmp_path / "root").exit_code == 0
+    assert run(document(VERTEX, **{"Trainer.mnist": Toy()}), tmp_path / "root").error is None
     with pytest.raises(BadInput, match=f"wanted gs://, got {OSS_ROOT}"):
         run(document(Make=Toy()), tmp_path / "root", target=VERTEX)
 
@@ -73,7 +73,7 @@ def test_without_a_root_kfps_own_default_is_taken(tmp_path: Path):
     compiled = document(Make=Toy(script="make('data')", makes=("data",)))
     spec = {name: value for name, value in compiled.spec.items() if name != "defaultPipelineRoot"}
 
-    assert run(dataclasses.replace(compiled, spec=spec), tmp_path / "root").exit_code == 0
+    assert run(dataclasses.replace(compiled, spec=spec), tmp_path / "root").error is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_parameter_that_the_driver_cannot_resolve_fails_the_task(tmp_path: Pat
 
     finished = run(compiled, tmp_path / "root")
 
-    assert finished.exit_code == 4
+    assert finished.error.exit_code == 4
     assert message in str(finished.error)
 
 

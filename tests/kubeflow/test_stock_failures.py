@@ -58,7 +58,7 @@ def test_the_api_server_or_argo_refuses(document: Any, message: str, tmp_path: P
 def test_tensorflow_cannot_open_what_the_object_store_is_called_there(tmp_path: Path) -> None:
     alone = broken(with_root(stock(schema_2_1=True)), makes_its_output_folder)
     failed = run(alone, tmp_path / "root")
-    assert failed.exit_code == 4
+    assert failed.error.exit_code == 4
     assert "scheme 'minio' not implemented" in failed.log.read_text(errors="replace")
 
 
@@ -82,7 +82,7 @@ def test_an_input_comes_without_its_type(tmp_path: Path) -> None:
     examples.mkdir()
     alone = broken(with_root(stock(schema_2_1=True)), reads_imported_examples)
     failed = run(alone, tmp_path / "root", buckets={"minio://b/lake/examples": examples})
-    assert failed.exit_code == 4
+    assert failed.error.exit_code == 4
     assert "'NoneType' object has no attribute 'get'" in failed.log.read_text(errors="replace")
 
 

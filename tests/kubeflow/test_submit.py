@@ -19,7 +19,7 @@ from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address, Connection, connect
 from pipeline.kubeflow.client.submission import Work
-from pipeline.kubeflow.client.transport import Patience, Unanswered
+from pipeline.kubeflow.client.transport import RetryPolicy, ServerUnavailable
 from pipeline.kubeflow.lint.check import lint
 
 PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"work": {}}}}}}
@@ -43,7 +43,7 @@ def submitted(server: KfpServer, file: Path, *more: object, **how):
     return invoke(command, file, "--host", server.url, "--skip-lint", "--json", *more, **how)
 
 
-def connected(server: KfpServer, patience: Patience = QUICK) -> Connection:
+def connected(server: KfpServer, patience: RetryPolicy = QUICK) -> Connection:
     return connect(Address(host=server.url, patience=patience))
 
 
@@ -236,12 +236,12 @@ def test_an_experiment_whose_answer_was_lost_is_used(server, file):
 
 
 def test_a_server_that_hangs_when_the_run_is_made_is_left_with_one_run_and_that_is_told(server, file):
-    connection = connected(server, Patience(timeout=0.5, first_pause=0.01, search=0.1))
+    connection = connected(server, RetryPolicy(timeout=0.5, first_pause=0.01, search=0.1))
     work = Work(document=document.read(file))
     server.faults.append(Fault("hang", "POST", "/runs", done=True))
     assert submission.submit(connection, work, "mine").id == server.runs[0].run_id
     server.faults[:] = [Fault("hang", "POST", "/runs")]
-    with pytest.raises(Unanswered, match=r"no answer within 0.5 s, so it is not known whether the run was made"):
+    with pytest.raises(ServerUnavailable, match=r"no answer within 0.5 s, so it is not known whether the run was made"):
         submission.submit(connection, work, "other")
     assert len(server.runs) == 1
 
@@ -377,7 +377,7 @@ def test_a_run_is_waited_for_until_it_is_over(server, file, monkeypatch, states,
 
 
 def test_a_server_that_stays_silent_is_not_waited_for_for_ever(server, file):
-    connection = connected(server, Patience(timeout=5, attempts=1))
+    connection = connected(server, RetryPolicy(timeout=5, attempts=1))
     made = submission.submit(connection, Work(document=document.read(file)), "mine")
     server.faults.append(Fault(503))
     with pytest.raises(Exception, match="the run goes on: mnist-tfx kubeflow runs shows it"):

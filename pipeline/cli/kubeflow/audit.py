@@ -23,7 +23,7 @@ from pipeline.kubeflow.client.connection import Address
     metavar="FOLDER",
     help="Local copy of what lies below the pipeline root, with the serving volume as `serving`.",
 )
-@audit_options.asked
+@audit_options.add
 @options.as_json
 def audit(  # noqa: PLR0913  # one argument to each option
     run: str,
@@ -47,7 +47,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     from pipeline.kubeflow.client import audit as auditing
     from pipeline.kubeflow.client.connection import connect
 
-    asked = audit_options.chosen(policy_file, expect_head, key)
+    asked = audit_options.build_options(policy_file, expect_head, key)
     told = None if address is None else auditing.succeeded(connect(address), run)
     found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, say)
     run_fields = None if told is None else told.to_dict()

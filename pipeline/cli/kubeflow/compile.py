@@ -136,13 +136,13 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
     """
     from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
     from pipeline.kubeflow.compiler.pods import Images
-    from pipeline.kubeflow.compiler.warnings import doubts
+    from pipeline.kubeflow.compiler.warnings import warnings
 
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
     document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
     write(document, output)
-    for doubt in doubts(document):
-        say(f"warning: {doubt}")
+    for warning in warnings(document):
+        say(f"warning: {warning}")
     if as_json:
         data = {
             "file": str(output),

@@ -18,7 +18,7 @@ from pipeline.cli.parameters import Checked, InputFile, Pair, Seconds, Text
 from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address
 from pipeline.kubeflow.client.submission import Work
-from pipeline.kubeflow.client.transport import Patience
+from pipeline.kubeflow.client.transport import RetryPolicy
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import OSS
 from pipeline.process.signals import PROCESS
@@ -63,7 +63,7 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
         click.option(
             "--timeout",
             type=Seconds(3600),
-            default=Patience().timeout,
+            default=RetryPolicy().timeout,
             show_default=True,
             help="Seconds that a request may take.",
         ),
@@ -87,7 +87,7 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
                     namespace=namespace,
                     token=_token(token_file),
                     ca_cert=None if ca_cert is None else str(ca_cert),
-                    patience=Patience(timeout=timeout),
+                    patience=RetryPolicy(timeout=timeout),
                 )
                 if address.exposes_token:
                     say(f"warning: {address.api}: the token is sent in the clear: https:// would protect it")

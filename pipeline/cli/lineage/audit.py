@@ -27,7 +27,7 @@ def _needs_root(given: Mapping[str, Any]) -> None:
 
 @options.command()
 @click.argument("served", required=False, metavar="[newest|VERSION|PATH]", type=VersionOrFolder(NEWEST))
-@audit_options.asked
+@audit_options.add
 @click.option(
     "--metadata",
     type=MetadataStore(new=False),
@@ -66,7 +66,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage audit /srv/models/mnist/3 --key signer.pub.pem --allow-unknown
     """
     store = None if metadata is None else parse_address(metadata)
-    asked = audit_options.chosen(policy_file, expect_head, key, store)
+    asked = audit_options.build_options(policy_file, expect_head, key, store)
     audits = _audits(served, root.absolute(), asked)
     data = {"policy": asked.policy.to_dict(), "audits": [found.to_dict() for found in audits]}
     answer = audit_answer(audits, data, allow_unknown=allow_unknown)

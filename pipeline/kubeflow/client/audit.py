@@ -26,7 +26,7 @@ def succeeded(connection: Connection, wanted: str) -> ClusterRun:
     """
     run = cluster_runs.find(connection, wanted)
     if run.state != SUCCEEDED:
-        hint = run.error if run.over else "copy and audit what it pushed when it is over"
+        hint = run.error if run.is_finished else "copy and audit what it pushed when it is over"
         raise EnvironmentProblem(
             "nothing to audit", where=f"run {run.name}", wanted=SUCCEEDED, got=run.state, hint=hint
         )

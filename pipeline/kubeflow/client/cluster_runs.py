@@ -47,7 +47,7 @@ class ClusterRun:
     error: str | None = None
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it will not change any more."""
         return self.state in OVER
 
@@ -74,7 +74,7 @@ def listed(
     chosen: dict[str, Any] = {} if experiment is None else {"experiment_id": experiment_named(connection, experiment)}
     if state is not None:
         chosen["filter"] = equals(state=state)
-    found = connection.every(connection.kfp.list_runs, "runs", sort_by="created_at desc", **chosen)
+    found = connection.paginate(connection.kfp.list_runs, "runs", sort_by="created_at desc", **chosen)
     runs = [from_answer(one) for one in itertools.islice(found, limit)]
     names = _schedule_names(connection) if any(run.schedule for run in runs) else {}
     return tuple(dataclasses.replace(run, schedule=names.get(run.schedule or "", run.schedule)) for run in runs)
@@ -103,14 +103,14 @@ def find(connection: Connection, wanted: str) -> ClusterRun:
 
 def get(connection: Connection, run_id: str) -> ClusterRun:
     """Returns a run as it stands now; raises NotFound if there is none, and as `Connection.ask`."""
-    return from_answer(connection.ask(connection.kfp.get_run, run_id=run_id))
+    return from_answer(connection.call(connection.kfp.get_run, run_id=run_id))
 
 
 def named(connection: Connection, name: str, experiment_id: str | None = None) -> Iterator[ClusterRun]:
     """Yields the runs with a name, of one experiment or of all; raises as `Connection.ask`."""
     chosen = {} if experiment_id is None else {"experiment_id": experiment_id}
     ours = equals(display_name=name)
-    return map(from_answer, connection.every(connection.kfp.list_runs, "runs", filter=ours, **chosen))
+    return map(from_answer, connection.paginate(connection.kfp.list_runs, "runs", filter=ours, **chosen))
 
 
 def experiment_named(connection: Connection, name: str) -> str:
@@ -122,7 +122,7 @@ def experiment_named(connection: Connection, name: str) -> str:
     """
     found = experiment_id(connection, name)
     if found is None:
-        known = connection.every(connection.kfp.list_experiments, "experiments")
+        known = connection.paginate(connection.kfp.list_experiments, "experiments")
         names = ", ".join(str(one.display_name) for one in itertools.islice(known, 10))
         raise BadInput("no such experiment", where=connection.address.api, wanted=f"one of {names or 'none'}", got=name)
     return found
@@ -130,7 +130,7 @@ def experiment_named(connection: Connection, name: str) -> str:
 
 def experiment_id(connection: Connection, name: str) -> str | None:
     """Returns the id of an experiment; None if there is none. Raises as `Connection.ask`."""
-    found = connection.every(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
+    found = connection.paginate(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
     first = next(found, None)
     return None if first is None else str(first.experiment_id)
 
@@ -175,7 +175,7 @@ def _utc(moment: datetime.datetime) -> datetime.datetime:
 
 def _schedule_names(connection: Connection) -> dict[str, str]:
     namespace = connection.address.namespace
-    found = connection.every(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace)
+    found = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace)
     return {str(one.recurring_run_id): str(one.display_name) for one in found}
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from pipeline.kubeflow.client import transport
-from pipeline.kubeflow.client.transport import NotFound, Patience, Transport, Unanswered
+from pipeline.kubeflow.client.transport import NotFound, RetryPolicy, ServerUnavailable, Transport
 
 Made = TypeVar("Made")
 
@@ -44,7 +44,7 @@ class Address:
     namespace: str | None = None
     token: str | None = dataclasses.field(default=None, repr=False)
     ca_cert: str | None = None
-    patience: Patience = transport.PATIENT
+    patience: RetryPolicy = transport.PATIENT
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.host)
@@ -80,7 +80,7 @@ class Connection:
         self.address = address
         self.kfp = kfp
 
-    def ask(self, method: Callable[..., Any], **arguments: Any) -> Any:
+    def call(self, method: Callable[..., Any], **arguments: Any) -> Any:
         """Returns what a method of `kfp` returns, without what it prints.
 
         Raises:
@@ -102,11 +102,11 @@ class Connection:
                 "an answer that kfp cannot read", where=self.address.api, got=got, hint=hint
             ) from err
 
-    def every(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
+    def paginate(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
         """Yields the entries of a list, page by page, as far as they are asked for; raises as `ask`."""
         token = ""
         while True:
-            page = self.ask(method, page_token=token, page_size=PAGE, **arguments)
+            page = self.call(method, page_token=token, page_size=PAGE, **arguments)
             yield from getattr(page, field) or ()
             token = page.next_page_token or ""
             if not token:
@@ -126,9 +126,9 @@ def connect(address: Address) -> Connection:
     """
     connection = Connection(address, _client(address))
     try:
-        health = connection.ask(connection.kfp.get_kfp_healthz)
+        health = connection.call(connection.kfp.get_kfp_healthz)
     except (NotFound, EnvironmentProblem) as err:
-        if isinstance(err, Unanswered) and err.again:
+        if isinstance(err, ServerUnavailable) and err.again:
             raise
         raise _elsewhere(connection, err) from err
     if health.multi_user and not address.namespace:
@@ -145,7 +145,7 @@ def equals(**fields: str) -> str:
     return json.dumps({"predicates": predicates})
 
 
-def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: Patience, what: str) -> Made:
+def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: RetryPolicy, what: str) -> Made:
     """Creates something on the server; asks for it again only after it was turned away, so that there is never a second one.
 
     Without an answer of the API itself the work may be done, or still go on behind a gateway that has lost its patience.
@@ -158,13 +158,13 @@ def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patie
       what: it is, for the message.
 
     Raises:
-      MnistTfxError: as `make` raises; Unanswered says so if it may be there nonetheless.
+      MnistTfxError: as `make` raises; ServerUnavailable says so if it may be there nonetheless.
     """
     pauses = patience.pauses()
     while True:
         try:
             return make()
-        except Unanswered as err:  # noqa: PERF203  # one request takes longer than any handler
+        except ServerUnavailable as err:  # noqa: PERF203  # one request takes longer than any handler
             pause = next(pauses, None) if err.declined else None
             waits = patience.looks() if pause is None else (pause,)
             if (found := _found(find, waits, err, what)) is not None:
@@ -173,7 +173,7 @@ def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patie
                 raise _unsure(err, what, f"it was not there when looked for: look again before another {what}") from err
 
 
-def _found(find: Callable[[], Made | None], waits: Iterable[float], err: Unanswered, what: str) -> Made | None:
+def _found(find: Callable[[], Made | None], waits: Iterable[float], err: ServerUnavailable, what: str) -> Made | None:
     try:
         for wait in waits:
             time.sleep(wait)
@@ -184,9 +184,9 @@ def _found(find: Callable[[], Made | None], waits: Iterable[float], err: Unanswe
     return None
 
 
-def _unsure(err: Unanswered, what: str, hint: str) -> Unanswered:
+def _unsure(err: ServerUnavailable, what: str, hint: str) -> ServerUnavailable:
     said = f"{err.what}, so it is not known whether the {what} was made"
-    return Unanswered(said, again=False, where=err.where, got=err.got, hint=hint)
+    return ServerUnavailable(said, again=False, where=err.where, got=err.got, hint=hint)
 
 
 def _client(address: Address) -> Any:
@@ -218,7 +218,7 @@ def _quiet() -> Iterator[None]:
 def _elsewhere(connection: Connection, err: MnistTfxError) -> MnistTfxError:
     """Returns the error with where the API is, if it is found close by or in an older version."""
     api = connection.address.api
-    if isinstance(err, Unanswered) or "(404)" not in err.what:
+    if isinstance(err, ServerUnavailable) or "(404)" not in err.what:
         return err
     if _answers(connection, f"{api}/pipeline/apis/v2beta1/healthz"):
         return EnvironmentProblem("no API at this address (404)", where=api, hint=f"it is at --host {api}/pipeline")

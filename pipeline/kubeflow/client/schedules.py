@@ -112,7 +112,7 @@ def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, .
     """Returns the schedules, all or those with a name; raises as `Connection.ask`."""
     chosen = {} if name is None else {"filter": equals(display_name=name)}
     namespace = connection.address.namespace
-    found = connection.every(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
+    found = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
     return tuple(_schedule(one) for one in found)
 
 
@@ -152,7 +152,7 @@ def _parted(connection: Connection, name: str, experiment: str) -> tuple[tuple[S
 
 
 def _in_another(connection: Connection, found: Schedule, wanted: str, hint: str | None = None) -> BadInput:
-    owner = connection.ask(connection.kfp.get_experiment, experiment_id=found.experiment_id).display_name
+    owner = connection.call(connection.kfp.get_experiment, experiment_id=found.experiment_id).display_name
     meant = f"--experiment {owner} means that one"
     return BadInput(
         "a schedule of another experiment has this name",
@@ -164,7 +164,7 @@ def _in_another(connection: Connection, found: Schedule, wanted: str, hint: str 
 
 
 def _made(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Schedule:
-    made = connection.ask(
+    made = connection.call(
         connection.kfp.create_recurring_run,
         job_name=plan.name,
         cron_expression=plan.timetable.cron,
@@ -206,4 +206,4 @@ def _remove_replaced(connection: Connection, old: Schedule, new: Schedule) -> No
 def _remove(connection: Connection, schedule: Schedule) -> None:
     # Disabled first: so it starts no run any more, even if the next request is lost.
     for method in (connection.kfp.disable_recurring_run, connection.kfp.delete_recurring_run):
-        connection.ask(method, recurring_run_id=schedule.id)
+        connection.call(method, recurring_run_id=schedule.id)

@@ -18,7 +18,7 @@ from pipeline.kubeflow.buckets import bucket
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Connection, create_once
-from pipeline.kubeflow.client.transport import Unanswered
+from pipeline.kubeflow.client.transport import ServerUnavailable
 from pipeline.kubeflow.document import VERTEX, Document
 
 POLL: Final = 5.0
@@ -136,7 +136,7 @@ def experiment_id(connection: Connection, name: str) -> str:
 
     def make() -> str:
         # It looks the name up itself.
-        made = connection.ask(kfp.create_experiment, name=name, namespace=namespace)
+        made = connection.call(kfp.create_experiment, name=name, namespace=namespace)
         if not made.experiment_id:
             hint = "the API of this server may be of another version"
             raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
@@ -173,7 +173,7 @@ def submit(
 
         def make() -> ClusterRun:
             kfp = connection.kfp
-            made = connection.ask(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
+            made = connection.call(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
             return cluster_runs.from_answer(made)
 
         begun()
@@ -202,11 +202,11 @@ def wait(
       MnistTfxError: as `Connection.ask`, if the server stays silent or knows the run no longer.
     """
     silent = 0
-    while not run.over:
+    while not run.is_finished:
         time.sleep(pause)
         try:
             run = cluster_runs.get(connection, run.id)
-        except Unanswered as err:
+        except ServerUnavailable as err:
             silent += 1
             if silent > TOLERATED:
                 raise _goes_on(err) from err
@@ -216,7 +216,7 @@ def wait(
     return run
 
 
-def _goes_on(err: Unanswered) -> MnistTfxError:
+def _goes_on(err: ServerUnavailable) -> MnistTfxError:
     hint = "the run goes on: mnist-tfx kubeflow runs shows it"
     return EnvironmentProblem(err.what, where=err.where, got=err.got, hint=hint)
 

@@ -42,7 +42,7 @@ class NotFound(BadInput):
     """The API answered that what was asked for by its id does not exist."""
 
 
-class Unanswered(EnvironmentProblem):
+class ServerUnavailable(EnvironmentProblem):
     """The server gave no usable answer: what was asked for may have been done or not.
 
     Attributes:
@@ -57,7 +57,7 @@ class Unanswered(EnvironmentProblem):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for.
 
     Attributes:
@@ -86,7 +86,7 @@ class Patience:
             waited, pause = waited + pause, 2 * pause
 
 
-PATIENT: Final = Patience()
+PATIENT: Final = RetryPolicy()
 
 
 class Transport:
@@ -96,7 +96,7 @@ class Transport:
     it is there already (`connection.create_once`).
     """
 
-    def __init__(self, pool: Any, *, host: str, token: str | None, patience: Patience) -> None:
+    def __init__(self, pool: Any, *, host: str, token: str | None, patience: RetryPolicy) -> None:
         self._pool = pool
         self._host = host
         self._token = token
@@ -108,7 +108,7 @@ class Transport:
         Raises:
           NotFound: if the API knows of no such thing.
           BadInput: if it refuses what it was sent.
-          Unanswered: if it gave no usable answer in time.
+          ServerUnavailable: if it gave no usable answer in time.
           EnvironmentProblem: if it cannot be reached, wants other credentials or is no API.
         """
         pauses = self._patience.pauses() if method == READ else iter(())
@@ -116,7 +116,7 @@ class Transport:
             try:
                 response = self._in_time(method, url, how)
                 self._check(response)
-            except Unanswered as err:  # noqa: PERF203  # one request takes longer than any handler
+            except ServerUnavailable as err:  # noqa: PERF203  # one request takes longer than any handler
                 pause = next(pauses, None)
                 if pause is None or not err.again:
                     raise
@@ -137,7 +137,9 @@ class Transport:
             raise self._unreachable(err) from err
         except (futures.TimeoutError, urllib3.exceptions.TimeoutError) as err:
             hint = "--timeout SECONDS sets the limit"
-            raise Unanswered(f"no answer within {seconds:g} s", again=False, where=self._host, hint=hint) from err
+            raise ServerUnavailable(
+                f"no answer within {seconds:g} s", again=False, where=self._host, hint=hint
+            ) from err
         except (urllib3.exceptions.HTTPError, OSError) as err:
             raise self._unreachable(err) from err
 
@@ -155,14 +157,14 @@ class Transport:
             hint = "is the port right, and a port-forward still running?"
             return EnvironmentProblem("the connection was refused", where=where, hint=hint)
         if isinstance(err, urllib3.exceptions.ProtocolError | ConnectionError):
-            return Unanswered("the connection was lost", again=True, where=where, got=got)
+            return ServerUnavailable("the connection was lost", again=True, where=where, got=got)
         return EnvironmentProblem("cannot be reached", where=where, got=got)
 
     def _check(self, response: Any) -> None:
         status = int(response.status)
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             if not isinstance(_json(response.data), dict):
-                raise Unanswered(
+                raise ServerUnavailable(
                     "an answer that is no JSON object",
                     again=False,
                     where=self._host,
@@ -182,7 +184,7 @@ class Transport:
         if status == HTTPStatus.NOT_FOUND:
             return self._missing(response, parts)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Unanswered(
+            return ServerUnavailable(
                 f"the server failed ({status})", again=True, declined=_declined(status, response), **parts
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

@@ -162,7 +162,7 @@ class Toleration(Section):
         return self
 
 
-class Wishes(Section):
+class TaskResources(Section):
     """What one task asks for.
 
     Attributes:
@@ -191,7 +191,7 @@ class Wishes(Section):
     retries: Annotated[int, Field(ge=0, le=10)] = 0
     timeout: Annotated[int, Field(ge=1)] | None = None
 
-    def over(self, defaults: Wishes) -> Wishes:
+    def over(self, defaults: TaskResources) -> TaskResources:
         """Returns `defaults` with what is said here put over it."""
         joined = {name: _joined(getattr(defaults, name), getattr(self, name)) for name in self.model_fields_set}
         return defaults.model_copy(update=joined)
@@ -227,14 +227,14 @@ class Cluster(Section):
     schema_folder: MountPath | None = Field(default=None, alias="schema")
     sign_key: SignKey | None = None
     service_account: AccountName | None = None
-    defaults: Wishes = Wishes()
-    nodes: Mapping[str, Wishes] = {}
+    defaults: TaskResources = TaskResources()
+    nodes: Mapping[str, TaskResources] = {}
 
-    def of(self, node: str) -> Wishes:
+    def of(self, node: str) -> TaskResources:
         """Returns what a node asks for."""
-        return self.nodes.get(node, Wishes()).over(self.defaults)
+        return self.nodes.get(node, TaskResources()).over(self.defaults)
 
-    def sections(self) -> Iterator[tuple[str, Wishes]]:
+    def sections(self) -> Iterator[tuple[str, TaskResources]]:
         """Yields every section of wishes with its path in the file."""
         yield "defaults", self.defaults
         for node, wishes in self.nodes.items():

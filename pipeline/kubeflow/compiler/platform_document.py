@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SignKey, Toleration, Wishes
+from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SignKey, TaskResources, Toleration
 from pipeline.kubeflow.compiler.pods import SERVING_READERS, Pod
 from pipeline.kubeflow.document import KUBERNETES, PLATFORMS
 from pipeline.stages import PUSHER
@@ -62,7 +62,7 @@ def sign_key_file(sign_key: SignKey) -> str:
     return f"{SIGN_KEY_FOLDER}/{sign_key.key}"
 
 
-def _from_wishes(wishes: Wishes) -> dict[str, Any]:
+def _from_wishes(wishes: TaskResources) -> dict[str, Any]:
     config = {
         "secretAsEnv": [_secret_variable(name, entry) for name, entry in sorted(wishes.secrets.items())],
         "nodeSelector": {"labels": dict(wishes.node_selector)} if wishes.node_selector else None,

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Final
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, Wishes
+from pipeline.kubeflow.compiler.cluster import NODES, Accelerator, Cluster, TaskResources
 from pipeline.kubeflow.compiler.images import gpu_variant, require_reference
 from pipeline.kubeflow.compiler.targets import Target
 from pipeline.kubeflow.names import DRIVER
@@ -44,7 +44,7 @@ class Pod:
 
     image: str
     accelerator: tuple[str, int] | None
-    wishes: Wishes
+    wishes: TaskResources
 
 
 def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
@@ -71,7 +71,7 @@ def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
     return found
 
 
-def _accelerator(node: str, wishes: Wishes, target: Target, gpus: int | None) -> tuple[str, int] | None:
+def _accelerator(node: str, wishes: TaskResources, target: Target, gpus: int | None) -> tuple[str, int] | None:
     trains = node in TRAINERS
     asked = wishes.accelerator or Accelerator(count=int(trains))
     count = gpus if trains and gpus is not None else asked.count

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.kubeflow.compiler.cluster import Wishes
+from pipeline.kubeflow.compiler.cluster import TaskResources
 
 GIGABYTE: Final = 1000**3
 _POWERS: Final = {"M": 2.0, "G": 3.0, "T": 4.0}
 
 
-def resources(wishes: Wishes, accelerator: tuple[str, int] | None) -> dict[str, Any]:
+def resources(wishes: TaskResources, accelerator: tuple[str, int] | None) -> dict[str, Any]:
     """Returns a ResourceSpec as JSON values, empty where nothing is asked for.
 
     Args:

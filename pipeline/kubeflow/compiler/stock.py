@@ -38,7 +38,7 @@ class Stock:
         return spec
 
 
-class StandIn:
+class PlaceholderExecutor:
     """Goes through the compiler for an executor that is better not imported."""
 
 
@@ -66,7 +66,7 @@ def _complete_bare_package() -> None:
     import tfx.components
     from tfx.components.example_gen.component import FileBasedExampleGen
 
-    for name, found in (("FileBasedExampleGen", FileBasedExampleGen), ("InfraValidator", StandIn)):
+    for name, found in (("FileBasedExampleGen", FileBasedExampleGen), ("InfraValidator", PlaceholderExecutor)):
         if not hasattr(tfx.components, name):
             setattr(tfx.components, name, found)
 
@@ -80,5 +80,5 @@ def _without_executors(nodes: Sequence[Any]) -> tuple[dict[str, str], frozenset[
         executors[node.id] = node.executor_spec.class_path
         if isinstance(node.executor_spec, BeamExecutorSpec):
             beam.add(node.id)
-        node.executor_spec = ExecutorClassSpec(StandIn)
+        node.executor_spec = ExecutorClassSpec(PlaceholderExecutor)
     return executors, frozenset(beam)

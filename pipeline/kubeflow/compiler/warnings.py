@@ -13,7 +13,7 @@ from pipeline.kubeflow.names import CHECKPOINT_FOLDER
 from pipeline.stages import TRAINERS
 
 
-def doubts(document: Document) -> Iterator[str]:
+def warnings(document: Document) -> Iterator[str]:
     """Yields one line for each."""
     for name in sorted({engine.name for task in document.tasks.values() if (engine := _engine(task)) is not None}):
         yield (

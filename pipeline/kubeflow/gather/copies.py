@@ -30,7 +30,7 @@ _SCHEMA: Final = frozenset({schema_files.SCHEMA_NAME, schema_files.PROFILE_NAME}
 HINT: Final = "copy it again; if it stays so, it was changed in the bucket after it was recorded"
 
 
-def bring(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
+def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
     """Puts what the records' executions read below the root, unless it lies there already and holds.
 
     A reader that KFP's cache answered for handed its copy on in the run that executed it, so that run's folders are

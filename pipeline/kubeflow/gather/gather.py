@@ -176,7 +176,7 @@ def _checked(paths: RunPaths, run: Gathered) -> _Checked:
 def _put(paths: RunPaths, run: _Checked) -> None:
     for record in run.behind.values():
         record_store.write(paths.records, record)
-    copies.bring(paths, run.behind.values(), run.run.lineage)
+    copies.restore_inputs(paths, run.behind.values(), run.run.lineage)
     ledger = Ledger.open(paths.ledger)
     _append(ledger, run.behind)
     if run.run.ended and _line_of(ledger.chain, run.record.run_id) is None:

@@ -51,7 +51,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Driven:
+class DriverResult:
     """A task as its driver leaves it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Driven:
         return {"inputs": self.inputs, "outputs": self.outputs}
 
 
-def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataStore, dialect: Dialect) -> Driven:
+def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataStore, dialect: Dialect) -> DriverResult:
     """Does what KFP's driver does for a container, up to the question to the cache.
 
     Args:
@@ -94,10 +94,10 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
     triggered = _is_triggered(task, parameters)
     task_root = dialect.task_root(run.root, task.name)
     outputs = provision(task, task_root, dialect) if triggered else {}
-    return Driven(inputs=inputs, outputs=outputs, task_root=task_root, triggered=triggered)
+    return DriverResult(inputs=inputs, outputs=outputs, task_root=task_root, triggered=triggered)
 
 
-def of_attempt(driven: Driven, number: int) -> Driven:
+def of_attempt(driven: DriverResult, number: int) -> DriverResult:
     """Returns a driven task as the launcher of a later attempt changes it: its logs go to a place of their own."""
     outputs = copy.deepcopy(driven.outputs)
     for logs in outputs.get("artifacts", {}).get(LOGS, {}).get("artifacts", ()):

@@ -22,7 +22,7 @@ from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
-from pipeline.kubeflow.simulate.driver import LOGS, Driven, of_attempt
+from pipeline.kubeflow.simulate.driver import LOGS, DriverResult, of_attempt
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
 from pipeline.kubeflow.simulate.pod import Exit, Pod
 from pipeline.kubeflow.simulate.values import Json
@@ -35,7 +35,7 @@ RETRY_INDEX: Final = "KFP_RETRY_INDEX"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Launched:
+class LaunchResult:
     """A task whose container has ended.
 
     Attributes:
@@ -69,7 +69,7 @@ class Launcher:
     pods: Path
     log: Path
 
-    def hook(self, task: Task, driven: Driven) -> Json:
+    def hook(self, task: Task, driven: DriverResult) -> Json:
         """Runs a task's hook, if it has one and the platform runs it: its output file lies there afterwards.
 
         Returns:
@@ -85,7 +85,7 @@ class Launcher:
             self._run(task, spec, driven, opened)
             return dict(self.outputs.written(task, driven.outputs, opened).get("parameterValues", {}))
 
-    def launch(self, task: Task, driven: Driven, attempt: int = 0) -> Launched:
+    def launch(self, task: Task, driven: DriverResult, attempt: int = 0) -> LaunchResult:
         """Runs a task's container; the error of one that failed is of the kind that its termination message says.
 
         Args:
@@ -103,11 +103,11 @@ class Launcher:
                     self._run(task, task.container or {}, driven, opened, attempt)
                 written = self.outputs.written(task, driven.outputs, opened)
             except MnistTfxError as err:
-                return Launched(made=self.outputs.collect_logs(driven.outputs, opened), error=err)
-            return Launched(made=self.outputs.collect(task, driven.outputs, written, opened))
+                return LaunchResult(made=self.outputs.collect_logs(driven.outputs, opened), error=err)
+            return LaunchResult(made=self.outputs.collect(task, driven.outputs, written, opened))
 
     @contextlib.contextmanager
-    def _published(self, driven: Driven, opened: Pod) -> Iterator[None]:
+    def _published(self, driven: DriverResult, opened: Pod) -> Iterator[None]:
         """Makes the file that takes a container's logs before it starts, as the launcher does, and fills it at its end."""
         found = driven.outputs.get("artifacts", {}).get(LOGS)
         if found is None:
@@ -123,7 +123,7 @@ class Launcher:
                     shutil.copyfileobj(log, file)
 
     @contextlib.contextmanager
-    def _pod(self, task: Task, driven: Driven) -> Iterator[Pod]:
+    def _pod(self, task: Task, driven: DriverResult) -> Iterator[Pod]:
         with pod.opened(self.pods, task.name) as opened:
             for mount in self.volumes.mounts(task, self.dialect):
                 opened.mount(mount.path, mount.folder)
@@ -135,7 +135,7 @@ class Launcher:
             _prepare_folders(driven, opened)
             yield opened
 
-    def _download(self, driven: Driven, opened: Pod) -> None:
+    def _download(self, driven: DriverResult, opened: Pod) -> None:
         for found in driven.inputs.get("artifacts", {}).values():
             for artifact in found["artifacts"]:
                 if self.dialect.cannot_open(artifact["uri"], self.outputs.run_root):
@@ -146,7 +146,7 @@ class Launcher:
                     )
                 copy_files(self.buckets.local(artifact["uri"]), opened.path(in_pod(artifact["uri"])))
 
-    def _run(self, task: Task, container: Spec, driven: Driven, opened: Pod, attempt: int = 0) -> None:
+    def _run(self, task: Task, container: Spec, driven: DriverResult, opened: Pod, attempt: int = 0) -> None:
         executor_input = placeholders.with_defaults(driven.executor_input, task.component)
         words = [*container.get("command", ()), *container.get("args", ())]
         try:
@@ -166,7 +166,7 @@ def _environment(task: Task) -> dict[str, str]:
     return {**dict.fromkeys(secret_variables(task), ""), **given}
 
 
-def _prepare_folders(driven: Driven, opened: Pod) -> None:
+def _prepare_folders(driven: DriverResult, opened: Pod) -> None:
     """Makes the folders above the outputs; the outputs themselves are the container's to make."""
     files = [spec["outputFile"] for spec in driven.outputs.get("parameters", {}).values()]
     uris = [found["artifacts"][0]["uri"] for found in driven.outputs.get("artifacts", {}).values()]

@@ -44,7 +44,7 @@ class TaskOutcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ran:
+class RunResult:
     """A run whose last task has ended.
 
     Attributes:
@@ -88,7 +88,7 @@ class Simulated:
       report: the page about it; None where there is none.
     """
 
-    ran: Ran
+    ran: RunResult
     root: Path
     record: RunRecord | None
     audit: Audit | None
@@ -130,7 +130,7 @@ class Simulated:
         }
 
 
-def conclude(paths: RunPaths, ran: Ran) -> Simulated:
+def conclude(paths: RunPaths, ran: RunResult) -> Simulated:
     """Gathers a run's records below the root and audits what it pushed."""
     record = audit = None
     try:
@@ -152,7 +152,7 @@ def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets
     }
 
 
-def _gather(paths: RunPaths, ran: Ran) -> RunRecord:
+def _gather(paths: RunPaths, ran: RunResult) -> RunRecord:
     from pipeline.kubeflow.gather.gather import Gathered, gather
 
     return gather(

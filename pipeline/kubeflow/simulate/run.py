@@ -21,10 +21,10 @@ from pipeline.kubeflow.document import Document, Task
 from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
 from pipeline.kubeflow.simulate.buckets import Buckets
 from pipeline.kubeflow.simulate.dialect import DIALECTS, Dialect
-from pipeline.kubeflow.simulate.driver import Driven, Run, drive
-from pipeline.kubeflow.simulate.launcher import Launched, Launcher
+from pipeline.kubeflow.simulate.driver import DriverResult, Run, drive
+from pipeline.kubeflow.simulate.launcher import Launcher, LaunchResult
 from pipeline.kubeflow.simulate.metadata import CACHED, COMPLETE, FAILED, Execution, MetadataStore
-from pipeline.kubeflow.simulate.outcome import Ran, Simulated, Stopped, TaskOutcome
+from pipeline.kubeflow.simulate.outcome import RunResult, Simulated, Stopped, TaskOutcome
 from pipeline.kubeflow.simulate.outputs import Made, Outputs
 from pipeline.kubeflow.simulate.values import Json
 from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
@@ -117,7 +117,7 @@ class Simulation:
         self._error: Stopped = None
         self._say: Callable[[str], None] = lambda _: None
 
-    def run(self, view: RunView) -> Ran:
+    def run(self, view: RunView) -> RunResult:
         """Executes the tasks."""
         started, self._say = time.time(), view.say
         pods = self._options.root / pod.FOLDER
@@ -132,7 +132,7 @@ class Simulation:
         finally:
             view.close()
             pod.sweep(pods)
-        return Ran(
+        return RunResult(
             document=self._document,
             target=self._dialect.target,
             run_id=self._run.id,
@@ -195,7 +195,7 @@ class Simulation:
             return self._conclude(task, self._launch(task, driven), why)
         return self._execute_cached(task, driven, resolved)
 
-    def _execute_cached(self, task: Task, driven: Driven, resolved: Json) -> TaskOutcome:
+    def _execute_cached(self, task: Task, driven: DriverResult, resolved: Json) -> TaskOutcome:
         """Asks the cache; what a hook has resolved counts as a parameter."""
         claims = [mount.claim for mount in self._volumes.mounts(task, self._dialect) if mount.claim is not None]
         given = {**driven.inputs.get("parameterValues", {}), **resolved}
@@ -210,7 +210,7 @@ class Simulation:
             self._store.remember(key, self._done[task.name])
         return found
 
-    def _launch(self, task: Task, driven: Driven) -> Launched:
+    def _launch(self, task: Task, driven: DriverResult) -> LaunchResult:
         """Runs a task's container as often as Argo would: after any failure, since for Argo all of them are exit code 1.
 
         The driver's answer is the same for all attempts, so they write to the same places. Argo waits in between.
@@ -224,16 +224,16 @@ class Simulation:
                 self._note(f"{task.name}, attempt {attempt + 2}")
         return dataclasses.replace(launched, attempts=attempt + 1)
 
-    def _attempt(self, task: Task, driven: Driven, attempt: int) -> Launched:
+    def _attempt(self, task: Task, driven: DriverResult, attempt: int) -> LaunchResult:
         try:
             launched = self._launcher.launch(task, driven, attempt)
         except MnistTfxError as err:
-            return Launched(made=NOTHING, error=err)
+            return LaunchResult(made=NOTHING, error=err)
         if launched.error is None and attempt == 0 and task.name in self._options.lost:
-            return Launched(made=NOTHING, error=EnvironmentProblem("its launcher was lost after the upload"))
+            return LaunchResult(made=NOTHING, error=EnvironmentProblem("its launcher was lost after the upload"))
         return launched
 
-    def _conclude(self, task: Task, launched: Launched, why: str) -> TaskOutcome:
+    def _conclude(self, task: Task, launched: LaunchResult, why: str) -> TaskOutcome:
         if launched.error is not None:
             return self._fail(task, launched.error, launched.made)
         tried = why if launched.attempts == 1 else f"{why}; attempt {launched.attempts}"
