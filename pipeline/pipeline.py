@@ -20,7 +20,7 @@ from pipeline.stages import Stage, stages_of
 
 
 def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
-    """Returns the pipeline; nothing is read or written yet."""
+    """Return the pipeline; nothing is read or written yet."""
     nodes: dict[str, base_node.BaseNode] = {}
     for stage in stages_of(config.settings):
         nodes[stage.id] = _node(stage, config, nodes)
@@ -33,7 +33,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
 
 
 def _node(stage: Stage, config: PipelineConfig, others: Mapping[str, base_node.BaseNode]) -> base_node.BaseNode:
-    """Returns the component of a stage, joined to those it takes its inputs from."""
+    """Return the component of a stage, joined to those it takes its inputs from."""
     arguments: dict[str, Any] = dict(stage.options(config))
     for channel, output in stage.inputs.items():
         producer, _, name = output.partition(".")

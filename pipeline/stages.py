@@ -105,11 +105,11 @@ class Stage:
         return tuple(dict.fromkeys(output.partition(".")[0] for output in self.inputs.values()))
 
     def class_path(self, form: object) -> str:
-        """Returns the import path of its component for data of a form (`idx` or `csv`)."""
+        """Return the import path of its component for data of a form (`idx` or `csv`)."""
         return self.variants.get(str(form), self.component)
 
     def is_in(self, settings: Settings) -> bool:
-        """Returns whether a recipe has this stage."""
+        """Return whether a recipe has this stage."""
         return self.section is None or getattr(settings, self.section) is not None
 
 
@@ -263,12 +263,12 @@ SECTIONS: Final[Mapping[str, str]] = {stage.id: stage.section for stage in _ROWS
 
 
 def stages_of(settings: Settings) -> tuple[Stage, ...]:
-    """Returns the stages that a recipe has, in the order of the flow."""
+    """Return the stages that a recipe has, in the order of the flow."""
     return tuple(stage for stage in _ROWS if stage.is_in(settings))
 
 
 def feeding(stage: str) -> frozenset[str]:
-    """Returns the stages whose outputs reach one stage, through others too, and that stage itself."""
+    """Return the stages whose outputs reach one stage, through others too, and that stage itself."""
     reached, waiting = {stage}, [stage]
     while waiting:
         new = [producer for producer in STAGES[waiting.pop()].producers if producer not in reached]

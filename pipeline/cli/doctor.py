@@ -46,7 +46,7 @@ class Finding:
 
 
 def examine(folder: Path, *, with_devices: bool = True) -> Iterator[Finding]:
-    """Yields the findings; `with_devices` imports TensorFlow in a process of its own, which takes some seconds."""
+    """Yield the findings; `with_devices` imports TensorFlow in a process of its own, which takes some seconds."""
     yield _interpreter()
     yield _libc()
     yield from _versions()
@@ -56,7 +56,7 @@ def examine(folder: Path, *, with_devices: bool = True) -> Iterator[Finding]:
 
 
 def lane() -> str:
-    """Returns which half of the lock this interpreter takes."""
+    """Return which half of the lock this interpreter takes."""
     return "one (TFX 1.16)" if sys.version_info < (3, 11) else "two (TFX 1.21)"
 
 
@@ -75,7 +75,7 @@ def _libc() -> Finding:
 
 
 def locked_versions(text: str) -> dict[str, str]:
-    """Returns {distribution: version} of the lock's lines that apply to this interpreter."""
+    """Return {distribution: version} of the lock's lines that apply to this interpreter."""
     pins = {}
     for match in re.finditer(r"^([A-Za-z0-9][^\s=]*)==([^\s;\\]+)\s*(;[^\\\n]+)?", text, re.MULTILINE):
         requirement = Requirement(f"{match[1]} {match[3] or ''}")
@@ -103,7 +103,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _asked_for() -> set[str]:
-    """Returns what installed distributions require; a lock also names what only installs, tests and lints."""
+    """Return what installed distributions require; a lock also names what only installs, tests and lints."""
     asked = (Requirement(line) for found in metadata.distributions() for line in found.requires or ())
     plain = (
         requirement for requirement in asked if not requirement.marker or requirement.marker.evaluate({"extra": ""})

@@ -30,7 +30,7 @@ class LazyGroup(Group):
         self._lazy = lazy or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names in the order in which they are declared."""
+        """Return the names in the order in which they are declared."""
         del ctx
         return list(self._lazy)
 
@@ -53,7 +53,7 @@ class LazyGroup(Group):
         return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands from the declaration, without importing them."""
+        """Write the list of commands from the declaration, without importing them."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])

@@ -32,17 +32,17 @@ DEFAULT_ROOT: Final = "runs/digits"
 
 
 def root(command: Command) -> Command:
-    """Adds `--root`, a folder that must hold a pipeline."""
+    """Add `--root`, a folder that must hold a pipeline."""
     return _root(PipelineRoot())(command)
 
 
 def any_root(command: Command) -> Command:
-    """Adds `--root`, which need not hold a pipeline; `require_root` asks for one where the command needs it."""
+    """Add `--root`, which need not hold a pipeline; `require_root` asks for one where the command needs it."""
     return _root(AnyRoot())(command)
 
 
 def require_root(given: Mapping[str, Any]) -> None:
-    """Refuses a root in which no pipeline has run.
+    """Refuse a root in which no pipeline has run.
 
     Raises:
       BadInput: if it is none.
@@ -63,7 +63,7 @@ def _root(kind: click.ParamType[Any]) -> Callable[[Command], Command]:
 
 
 def beam(command: Command) -> Command:
-    """Adds `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
+    """Add `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
     engine = click.option(
         "--beam",
         type=Checked(describe, name="engine", as_given=True, usual=ENGINES),
@@ -86,14 +86,14 @@ def beam(command: Command) -> Command:
 
 
 def profile(command: Command) -> Command:
-    """Adds `--profile`."""
+    """Add `--profile`."""
     return click.option(
         "--profile", type=Text(), metavar="NAME", help="Overlay of the recipe.  [default: fast, where there is one]"
     )(command)
 
 
 def overrides(command: Command) -> Command:
-    """Adds `--set`, which arrives as `overrides`."""
+    """Add `--set`, which arrives as `overrides`."""
     return click.option(
         "--set",
         "overrides",
@@ -105,12 +105,12 @@ def overrides(command: Command) -> Command:
 
 
 def seed(command: Command) -> Command:
-    """Adds `--seed`."""
+    """Add `--seed`."""
     return click.option("--seed", type=Integer(0, MOST_SEED), metavar="N", help="Seed of both trainings.")(command)
 
 
 def device(command: Command) -> Command:
-    """Adds `--device`, `--strategy` and `--workers`: what the Trainers run on."""
+    """Add `--device`, `--strategy` and `--workers`: what the Trainers run on."""
     seen = click.option(
         "--device",
         type=Checked(Device.parse, name="device", as_given=True, usual=("auto", "cpu", "gpu")),
@@ -142,17 +142,17 @@ def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...
 
 
 def as_json(command: Command) -> Command:
-    """Adds `--json`."""
+    """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 def dry_run(command: Command) -> Command:
-    """Adds `--dry-run`."""
+    """Add `--dry-run`."""
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
 
 
 def warn_of_foreign(root: Path) -> None:
-    """Tells of what TensorFlow Serving may load instead of the newest version that was pushed."""
+    """Tell of what TensorFlow Serving may load instead of the newest version that was pushed."""
     from pipeline.provenance.serving_directory import ServingDirectory
     from pipeline.root.paths import RunPaths
 

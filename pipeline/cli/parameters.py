@@ -44,7 +44,7 @@ class Parameter(click.ParamType[Any], Generic[Value]):
     """What a shell completes paths with, in click's words: `file`, which includes folders, or `dir`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Reads text; a default that is a value already stays as it is."""
+        """Read text; a default that is a value already stays as it is."""
         del ctx
         where = name_of(param)
         if isinstance(value, Path):
@@ -52,7 +52,7 @@ class Parameter(click.ParamType[Any], Generic[Value]):
         return self.read(self._text(value, where), where) if isinstance(value, str) else value
 
     def read(self, text: str, where: str | None) -> Value:
-        """Returns the value that the text stands for.
+        """Return the value that the text stands for.
 
         Raises:
           BadInput: if it stands for none.
@@ -79,7 +79,7 @@ class Parameter(click.ParamType[Any], Generic[Value]):
         return text
 
     def shown(self, text: str) -> str:
-        """Returns a value as a message may repeat it."""
+        """Return a value as a message may repeat it."""
         return text
 
 
@@ -91,7 +91,7 @@ class Text(Parameter[str]):
         self.longest = longest
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the text itself."""
+        """Return the text itself."""
         if not text.isprintable():
             raise BadInput("holds control characters", where=where, got=text)
         if len(text) > self.longest:
@@ -103,7 +103,7 @@ class NamedText(Text):
     """`NAME=VALUE` of which the command itself knows the names, and what may stand for none of them."""
 
     def key_of(self, text: str) -> str:
-        """Returns the name; a repeated option gives each a value once. Empty where there is no value."""
+        """Return the name; a repeated option gives each a value once. Empty where there is no value."""
         return _key_of(text) if "=" in text else ""
 
 
@@ -138,7 +138,7 @@ class Checked(Parameter[Any]):
         return self.usual
 
     def read(self, text: str, where: str | None) -> Any:
-        """Returns what the function makes of the text, or the text."""
+        """Return what the function makes of the text, or the text."""
         if len(text) > LONGEST_TEXT:
             raise BadInput("too long", where=where, wanted=f"at most {LONGEST_TEXT} characters", got=self.shown(text))
         try:
@@ -149,7 +149,7 @@ class Checked(Parameter[Any]):
         return text if self.as_given else value
 
     def shown(self, text: str) -> str:
-        """Returns the text, unless it may be secret."""
+        """Return the text, unless it may be secret."""
         return "a value that is not repeated here" if self.secret else text
 
 
@@ -166,7 +166,7 @@ class OneOf(Parameter[str]):
         return self.names
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the name as it is known."""
+        """Return the name as it is known."""
         for name in self.names:
             if name.lower() == text.lower():
                 return name
@@ -180,7 +180,7 @@ class OneOf(Parameter[str]):
         )
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """Returns the choices, as the help shows them."""
+        """Return the choices, as the help shows them."""
         del ctx
         names = "|".join(self.names)
         return f"{{{names}}}" if param.param_type_name == "argument" else f"[{names}]"
@@ -196,7 +196,7 @@ class Integer(Parameter[int]):
         self.highest = highest
 
     def read(self, text: str, where: str | None) -> int:
-        """Returns the number."""
+        """Return the number."""
         wanted = f"a whole number from {self.lowest} to {self.highest}"
         # int() also takes the digits of every script and underscores, and refuses thousands of digits its own way.
         digits = text.strip().removeprefix("-")
@@ -226,7 +226,7 @@ class Seconds(Parameter[float]):
         self.highest = highest
 
     def read(self, text: str, where: str | None) -> float:
-        """Returns the number."""
+        """Return the number."""
         try:
             number = float(text)
         except ValueError:
@@ -244,7 +244,7 @@ class Pair(Parameter[str]):
         self.name = form
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the text itself."""
+        """Return the text itself."""
         name, equals, _ = text.partition("=")
         if not equals or not name.strip() or not text.isprintable():
             raise BadInput("not understood", where=where, wanted=self.name, got=text)
@@ -253,7 +253,7 @@ class Pair(Parameter[str]):
         return text
 
     def key_of(self, text: str) -> str:
-        """Returns the name; a repeated option gives each a value once."""
+        """Return the name; a repeated option gives each a value once."""
         return _key_of(text)
 
 
@@ -264,14 +264,14 @@ class PairWithFolder(Parameter[tuple[str, Path]]):
         self.name = form
 
     def read(self, text: str, where: str | None) -> tuple[str, Path]:
-        """Returns the name and the folder; a `~` in front of it is the home directory, as no shell expands it there."""
+        """Return the name and the folder; a `~` in front of it is the home directory, as no shell expands it there."""
         name, equals, folder = text.partition("=")
         if not name.strip() or not equals or not folder.strip() or not text.isprintable():
             raise BadInput("not understood", where=where, wanted=self.name, got=text)
         return name, NewFolder().read(str(Path(folder).expanduser()), where)
 
     def key_of(self, text: str) -> str:
-        """Returns the name; a repeated option gives each a folder once."""
+        """Return the name; a repeated option gives each a folder once."""
         return _key_of(text)
 
 
@@ -290,7 +290,7 @@ class InputFile(_Path):
     name = "file"
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path; a link keeps its own name, which may say what the file is."""
+        """Return its path; a link keeps its own name, which may say what the file is."""
         path = resolved_file(text, where)
         require_there(path, text, where, "file")
         _require(stat.S_ISREG(path.stat().st_mode), path, text, where, "a file")
@@ -305,7 +305,7 @@ class InputFolder(_Path):
     files = "dir"
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path, with all links resolved."""
+        """Return its path, with all links resolved."""
         path = resolved(text, where)
         require_there(path, text, where, "folder")
         _require(path.is_dir(), path, text, where, "a folder")
@@ -317,7 +317,7 @@ class InputPath(_Path):
     """A folder or a regular file that is there and can be read."""
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path, as `InputFile` and `InputFolder` do."""
+        """Return its path, as `InputFile` and `InputFolder` do."""
         path = resolved_file(text, where)
         require_there(path, text, where, "file or folder")
         return (InputFolder() if path.is_dir() else InputFile()).read(text, where)
@@ -329,7 +329,7 @@ class Data(InputPath):
     name = "file or folder"
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path; of a pattern, with the folder before the first field resolved."""
+        """Return its path; of a pattern, with the folder before the first field resolved."""
         if not spans.is_pattern(text):
             return super().read(text, where)
         try:
@@ -347,7 +347,7 @@ class OutputFile(_Path):
     name = "file"
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path."""
+        """Return its path."""
         path = resolved_file(text, where)
         if text.endswith("/") or (os.path.lexists(path) and not path.is_file()):
             got = kind_of(path.stat().st_mode) if path.exists() else "a link to nothing" if path.is_symlink() else text
@@ -365,7 +365,7 @@ class NewFolder(_Path):
     files = "dir"
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path, with all links resolved."""
+        """Return its path, with all links resolved."""
         path = resolved(text, where)
         there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path("/"))
         _require(there.is_dir(), there, str(there), where, "a folder")
@@ -377,7 +377,7 @@ class NewRoot(NewFolder):
     """A folder for a pipeline: one that is there, or can be made; its path has to suit everything that runs in it."""
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path."""
+        """Return its path."""
         path = super().read(text, where)
         require_usable(path, where)
         return path
@@ -387,7 +387,7 @@ class PipelineRoot(InputFolder):
     """A folder in which a pipeline has run."""
 
     def read(self, text: str, where: str | None) -> Path:
-        """Returns its path."""
+        """Return its path."""
         path = super().read(text, where)
         require_pipeline(path, text, where)
         return path
@@ -411,7 +411,7 @@ class VersionOrFolder(Parameter[str]):
         return self.names
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the number as it is given, one of the names, or the folder's absolute path."""
+        """Return the number as it is given, one of the names, or the folder's absolute path."""
         if text.isdecimal():
             return str(Version().read(text, where))
         if text in self.names:
@@ -430,7 +430,7 @@ class FileOrDigest(Parameter[str]):
     files = "file"
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the path, or the digest in lower case."""
+        """Return the path, or the digest in lower case."""
         if re.fullmatch("(sha256:)?[0-9a-fA-F]{64}", text) and not os.path.lexists(text):
             return text.lower()
         if re.fullmatch("(sha256:)?[0-9a-fA-F]{8,}", text) and not os.path.lexists(text):
@@ -452,7 +452,7 @@ class MetadataStore(Parameter[str]):
         self.new = new
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the URL, or the file's path; the URL is not looked up, and never repeated: it may hold a password."""
+        """Return the URL, or the file's path; the URL is not looked up, and never repeated: it may hold a password."""
         from pipeline.metadata.address import SqliteFile, parse_address
 
         address = parse_address(text)
@@ -463,7 +463,7 @@ class MetadataStore(Parameter[str]):
         return str((OutputFile() if self.new else InputFile()).read(str(address.path), where))
 
     def shown(self, text: str) -> str:
-        """Returns something in place of the value."""
+        """Return something in place of the value."""
         del text
         return "a value that is not repeated here"
 
@@ -481,7 +481,7 @@ class Recipe(Parameter[str]):
         return recipe_names()
 
     def read(self, text: str, where: str | None) -> str:
-        """Returns the name, or the file's path."""
+        """Return the name, or the file's path."""
         from pipeline.config.recipe import recipe_names
 
         if text.endswith((".yaml", ".yml")):
@@ -494,7 +494,7 @@ class Recipe(Parameter[str]):
 
 
 def require_pipeline(path: Path, text: object, where: str | None) -> None:
-    """Refuses a folder in which no pipeline has run.
+    """Refuse a folder in which no pipeline has run.
 
     Raises:
       BadInput: with a folder in or beside it that may have been meant.
@@ -509,14 +509,14 @@ def require_pipeline(path: Path, text: object, where: str | None) -> None:
 
 
 def resolved_file(text: str, where: str | None) -> Path:
-    """Returns an absolute path whose folder is resolved; the last name stays, as the name of a link may matter."""
+    """Return an absolute path whose folder is resolved; the last name stays, as the name of a link may matter."""
     plain = Path(text)
     found = resolved(text, where)
     return found if plain.name in ("", "..") else resolved(str(plain.parent), where) / plain.name
 
 
 def require_there(path: Path, text: str, where: str | None, kind: str) -> None:
-    """Refuses a path at which there is nothing.
+    """Refuse a path at which there is nothing.
 
     Raises:
       BadInput: with the path that was probably meant.
@@ -530,7 +530,7 @@ def require_there(path: Path, text: str, where: str | None, kind: str) -> None:
 
 
 def _closest_path(text: str) -> str | None:
-    """Returns the hint at a path that differs from this one in a single name, and is there."""
+    """Return the hint at a path that differs from this one in a single name, and is there."""
     plain = Path(text)
     missing = next((place for place in (*reversed(plain.parents), plain) if not place.exists()), plain)
     name = closest(missing.name, _names(missing.parent))
@@ -555,7 +555,7 @@ def _require(right: bool, path: Path, text: str, where: str | None, wanted: str)
 
 
 def _require_no_kernels_own(folder: Path, text: str, where: str | None) -> None:
-    """Refuses a folder that the kernel makes up: permissions say that root may write there, and nothing can be made."""
+    """Refuse a folder that the kernel makes up: permissions say that root may write there, and nothing can be made."""
     device = folder.stat().st_dev
     own = (place for place in map(Path, KERNELS_OWN) if place.is_mount() and place.stat().st_dev == device)
     if (place := next(own, None)) is not None:

@@ -27,14 +27,14 @@ _CHECKS: Final = "__checks__"
 
 
 def name_of(parameter: click.Parameter | None) -> str | None:
-    """Returns what a parameter is called on the command line: its longest option, or an argument's metavar."""
+    """Return what a parameter is called on the command line: its longest option, or an argument's metavar."""
     if parameter is None or isinstance(parameter, click.Option):
         return max(parameter.opts, key=len) if parameter is not None else None
     return (parameter.metavar or (parameter.name or "").upper()).strip("[].")
 
 
 def checked_by(*checks: Check) -> Callable[[Function], Function]:
-    """Adds checks of several parameters together; it stands below the `command` decorator."""
+    """Add checks of several parameters together; it stands below the `command` decorator."""
 
     def add(function: Function) -> Function:
         setattr(function, _CHECKS, (*getattr(function, _CHECKS, ()), *checks))
@@ -69,7 +69,7 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
     def _check_each(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> None:
-        """Leaves in the context's parameters the values of those that are right."""
+        """Leave in the context's parameters the values of those that are right."""
         opts: Mapping[str, Any] = {}
         rest, order = list(args), list[click.Parameter]()
         with problems.noted(), _usage():
@@ -104,7 +104,7 @@ class Command(click.Command):
             yield BadInput("given more than once", where=name_of(option), wanted="one value", got=got, hint=hint)
 
     def _without_unknown_options(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> list[str]:
-        """Returns the arguments without the options that there are not, each of which is noted as a problem."""
+        """Return the arguments without the options that there are not, each of which is noted as a problem."""
         try:
             self.make_parser(ctx).parse_args(args=list(args))
         except click.NoSuchOption as err:
@@ -125,7 +125,7 @@ class Command(click.Command):
 
 
 def command(name: str | None = None) -> Callable[[Function], Command]:
-    """Makes a `Command` of a function, as `click.command` does."""
+    """Make a `Command` of a function, as `click.command` does."""
     return click.command(name, cls=Command)
 
 
@@ -142,7 +142,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command that the first argument names.
+        """Find the command that the first argument names.
 
         Raises:
           BadInput: if there is none.
@@ -203,7 +203,7 @@ def _named_twice(parameter: click.Parameter, given: Sequence[str]) -> Iterator[B
 
 @contextlib.contextmanager
 def _usage(parameter: click.Parameter | None = None) -> Iterator[None]:
-    """Turns what click says about a parameter into `BadInput`."""
+    """Turn what click says about a parameter into `BadInput`."""
     try:
         yield
     except click.MissingParameter as err:

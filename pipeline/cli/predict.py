@@ -97,7 +97,7 @@ def predict(  # noqa: PLR0913  # one argument to each option
 
 
 def _told(found: Predictions, sheet: Path | None, *, as_json: bool) -> int:
-    """Prints what was found, what was not on standard error, and returns the exit code."""
+    """Print what was found, what was not on standard error, and return the exit code."""
     problems: list[MnistTfxError] = [BadInput(one.why, where=one.path) for one in found.unreadable]
     if found.refusal is not None:
         problems.append(Refused(found.refusal))
@@ -163,7 +163,7 @@ def _figures(one: Prediction) -> tuple[str, ...]:
 
 
 def _rates(found: Predictions) -> str:
-    """Says how often rows are doubted that are like those the model was trained on."""
+    """Say how often rows are doubted that are like those the model was trained on."""
     held_out = found.calibration
     if held_out is None:
         return ""

@@ -10,7 +10,7 @@ Progress = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def bars(least: int) -> Iterator[Progress]:
-    """Gives a function that shows one bar for each thing that is being done.
+    """Give a function that shows one bar for each thing that is being done.
 
     The function takes what is being done, how much of it is done, and how much there is; 0 stands for what is not
     known, and then it shows a count.

@@ -23,7 +23,7 @@ def _one_thing(given: Mapping[str, Any]) -> None:
 
 
 def _are_there(given: Mapping[str, Any]) -> None:
-    """Refuses runs that are not there, before Matplotlib is imported."""
+    """Refuse runs that are not there, before Matplotlib is imported."""
     names = given["compare"] or filter(None, [given["run_id"]])
     if given["root"] is not None:
         runs.require(given["root"], names)

@@ -50,12 +50,12 @@ def _kinds(text: str) -> None:
 
 
 def _consistent(given: Mapping[str, Any]) -> None:
-    """Checks the recipe with everything that changes it, and what has to go together."""
+    """Check the recipe with everything that changes it, and what has to go together."""
     check(_request(given), given["force"] or ())
 
 
 def _request(given: Mapping[str, Any]) -> Request:
-    """Returns the request of the options that there are values for."""
+    """Return the request of the options that there are values for."""
     values = {field.name: given.get(field.name) for field in dataclasses.fields(Request)}
     if given.get("export") is not None:
         values["overrides"] = (*(values["overrides"] or ()), f"classifier.exports=[{given['export']}]")

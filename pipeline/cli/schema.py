@@ -122,7 +122,7 @@ def approve(draft: Path, folder: Path, as_json: bool) -> None:
 
 
 def _in_force(draft: Path, folder: Path) -> Path | None:
-    """Returns the schema that a run with or without this folder takes now; None where there is none."""
+    """Return the schema that a run with or without this folder takes now; None where there is none."""
     for place in (folder, None):
         with contextlib.suppress(BadInput):
             return schema_file(draft.stem, place)

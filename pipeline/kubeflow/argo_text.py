@@ -19,7 +19,7 @@ WANTED: Final = "no {{ but in KFP's own placeholders, {{$...}}"
 
 
 def foreign(text: str) -> str | None:
-    """Returns the first placeholder in a text that is not one of KFP's, or is left open; None if there is none."""
+    """Return the first placeholder in a text that is not one of KFP's, or is left open; None if there is none."""
     rest = _OURS.sub("", text)
     at = rest.find(OPEN)
     if at < 0:
@@ -29,7 +29,7 @@ def foreign(text: str) -> str | None:
 
 
 def in_document(document: Document) -> Iterator[tuple[str, str]]:
-    """Yields (path, placeholder) for each text of a file that holds one, such as `root.inputDefinitions...`."""
+    """Yield (path, placeholder) for each text of a file that holds one, such as `root.inputDefinitions...`."""
     for name, part in (("", document.spec), ("", document.platform or {})):
         yield from _in_value(part, name)
 

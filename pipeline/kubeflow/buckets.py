@@ -14,18 +14,18 @@ from pipeline.kubeflow.document import Document, Task
 
 
 def bucket(uri: str) -> str:
-    """Returns scheme and bucket of a URI, such as `minio://mlpipeline`."""
+    """Return scheme and bucket of a URI, such as `minio://mlpipeline`."""
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def needs_credentials(uri: str) -> bool:
-    """Returns whether no environment of a pod opens a bucket of this scheme."""
+    """Return whether no environment of a pod opens a bucket of this scheme."""
     return uri.startswith("minio://")
 
 
 def foreign_data(document: Document) -> Iterator[tuple[Task, str]]:
-    """Yields the importers, with their URIs, of data in another bucket than the pipeline root's, where that is known."""
+    """Yield the importers, with their URIs, of data in another bucket than the pipeline root's, where that is known."""
     if document.root is None or "://" not in document.root:
         return
     for task in document.tasks.values():
@@ -35,5 +35,5 @@ def foreign_data(document: Document) -> Iterator[tuple[Task, str]]:
 
 
 def launcher_says(uri: str) -> str:
-    """Returns the words with which KFP's launcher fails on a bucket that it has no credentials for."""
+    """Return the words with which KFP's launcher fails on a bucket that it has no credentials for."""
     return f'failed to list objects in remote storage "{bucket(uri).partition("://")[2]}": Invalid region'

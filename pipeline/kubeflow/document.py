@@ -201,7 +201,7 @@ class Task:
         return self.option("serving")
 
     def option(self, name: str) -> str | None:
-        """Returns what its command line says for an option, as `--name VALUE` or as `--name=VALUE`; the last counts."""
+        """Return what its command line says for an option, as `--name VALUE` or as `--name=VALUE`; the last counts."""
         found = None
         arguments = [str(argument) for argument in (self.container or {}).get("args", ())]
         for argument, following in zip(arguments, [*arguments[1:], None], strict=False):
@@ -267,7 +267,7 @@ class Document:
         }
 
     def imported(self, task: Task) -> str | None:
-        """Returns the URI that an importer imports as the file has it; None for another task."""
+        """Return the URI that an importer imports as the file has it; None for another task."""
         uri = (task.importer or {}).get("artifactUri")
         if uri is None or "constant" in uri:
             return None if uri is None else str(uri["constant"])
@@ -275,7 +275,7 @@ class Document:
         return str(self.values.get(given.get("componentInputParameter"), ""))
 
     def submitted(self, root: str | None, parameters: Mapping[str, Any]) -> Document:
-        """Returns the file as a run gets it that is submitted with another root and with values for parameters."""
+        """Return the file as a run gets it that is submitted with another root and with values for parameters."""
         spec = copy.deepcopy(dict(self.spec))
         if root is not None:
             spec["defaultPipelineRoot"] = root
@@ -285,12 +285,12 @@ class Document:
         return dataclasses.replace(self, spec=spec)
 
     def without_nulls(self) -> Document:
-        """Returns it as protojson reads it: a field that is null is a field that is not there."""
+        """Return it as protojson reads it: a field that is null is a field that is not there."""
         parts = {name: _without_nulls(getattr(self, name)) for name in ("spec", "platform", "job")}
         return dataclasses.replace(self, **parts)
 
     def in_order(self) -> tuple[Task, ...]:
-        """Returns the tasks, each after those that it waits for.
+        """Return the tasks, each after those that it waits for.
 
         Raises:
           BadInput: if they wait for one another in a circle, or for a task that is not there.
@@ -307,7 +307,7 @@ class Document:
         return tuple(ordered.values())
 
     def to_text(self) -> str:
-        """Returns the file's text."""
+        """Return the file's text."""
         if self.target == VERTEX:
             return json.dumps({**self.job, SPEC: self.spec}, indent=1, sort_keys=True) + "\n"
         documents = [self.spec] if self.platform is None else [self.spec, self.platform]
@@ -329,7 +329,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Reads a compiled file; what is JSON by its first character is taken for a PipelineJob.
+    """Read a compiled file; what is JSON by its first character is taken for a PipelineJob.
 
     Raises:
       BadInput: if it is missing, or no compiled pipeline.
@@ -354,7 +354,7 @@ def read(path: Path) -> Document:
 
 
 def write(document: Document, path: Path) -> None:
-    """Writes the file, whole or not at all.
+    """Write the file, whole or not at all.
 
     Raises:
       EnvironmentProblem: if it cannot be written.

@@ -62,7 +62,7 @@ TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 def lineage_of(producer: str) -> str:
-    """Returns the input channel by which a task gets the records behind what it reads from `producer`."""
+    """Return the input channel by which a task gets the records behind what it reads from `producer`."""
     return f"lineage_of_{producer}"
 
 

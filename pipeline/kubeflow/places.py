@@ -22,12 +22,12 @@ POD_ROOT: Final = "MNIST_TFX_POD_ROOT"
 
 
 def pod_root() -> Path:
-    """Returns what stands for `/` as far as launcher and volumes are concerned."""
+    """Return what stands for `/` as far as launcher and volumes are concerned."""
     return Path(os.environ.get(POD_ROOT, "/"))
 
 
 def local(uri: str) -> Path:
-    """Returns where the launcher puts, or looks for, what a URI or an absolute path names.
+    """Return where the launcher puts, or looks for, what a URI or an absolute path names.
 
     Raises:
       BadInput: for another scheme.
@@ -43,7 +43,7 @@ def local(uri: str) -> Path:
 
 
 def volume(path: str) -> Path:
-    """Returns where a volume that is mounted at `path` lies."""
+    """Return where a volume that is mounted at `path` lies."""
     return pod_root() / path.lstrip("/")
 
 
@@ -67,7 +67,7 @@ class Place:
         return local(self.root)
 
     def relative(self, uri: str) -> str:
-        """Returns the path of an artifact relative to the root, as records hold it.
+        """Return the path of an artifact relative to the root, as records hold it.
 
         Raises:
           Refused: if it lies elsewhere.
@@ -83,7 +83,7 @@ class Place:
 
 
 def place_of(output_uri: str, task: str) -> Place:
-    """Reads root and run from where a task is to write an output.
+    """Read root and run from where a task is to write an output.
 
     That is `<root>/<pipeline>/<run>/<task>/<salt>/<output>` on open-source KFP, where old releases leave out the salt,
     and `<root>/<project number>/<job>/<task>_<number>/<output>` on Vertex AI.
@@ -108,7 +108,7 @@ def in_bucket(serving: str) -> bool:
 
 
 def mounted(serving: str) -> Path:
-    """Returns the serving directory in this pod.
+    """Return the serving directory in this pod.
 
     Raises:
       BadInput: for a bucket, mounted or not: nothing renames a directory atomically there.

@@ -22,7 +22,7 @@ _MACRO = re.compile(r"\[\[(.*?)\]\]")
 
 
 def values(document: Document, given: Iterable[str], macros: tuple[str, ...]) -> dict[str, Any]:
-    """Returns {parameter: value} of those that are given.
+    """Return {parameter: value} of those that are given.
 
     Args:
       document: the compiled pipeline.
@@ -50,7 +50,7 @@ def values(document: Document, given: Iterable[str], macros: tuple[str, ...]) ->
 
 
 def _check_source(document: Document, source: str) -> None:
-    """Raises BadInput unless the launcher of the compiled file would fetch data from there."""
+    """Raise BadInput unless the launcher of the compiled file would fetch data from there."""
     where, hint = f"--param {names.SOURCE}", "compile the file again with --data"
     task = document.tasks.get(names.DATA_IMPORTER)
     if ("://" in source) != (task is not None):

@@ -35,6 +35,6 @@ _Quoting.add_implicit_resolver(
 
 
 def to_yaml(documents: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the documents, one after another, with sorted keys."""
+    """Return the documents, one after another, with sorted keys."""
     text: str = yaml.dump_all(documents, Dumper=_Quoting, sort_keys=True, width=100)
     return text

@@ -67,7 +67,7 @@ class PushRecorder:
         self._key = push_key(paths, origin)
 
     def begin(self, intent: Line | None = None) -> None:
-        """Write the intent, unless a run left one behind, and puts the running execution."""
+        """Write the intent, unless a run left one behind, and put the running execution."""
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)

@@ -184,7 +184,7 @@ class Predictions:
 
 
 def predict(request: Request, say: Callable[[str], None], progress: Progress) -> Predictions:
-    """Read photographs and asks a served version about them.
+    """Read photographs and ask a served version about them.
 
     Raises:
       BadInput: if a file, its name or the version's number is unusable.
@@ -233,7 +233,7 @@ def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
     say: Callable[[str], None],
     progress: Progress,
 ) -> Predictions:
-    """Ask the version about what was seen, each picture turned as its data are, and judges the answers."""
+    """Ask the version about what was seen, each picture turned as its data are, and judge the answers."""
     data, unjudged = _data_behind(root, version)
     turned = Orientation(name=None, why=unjudged) if data is None else orientation.of(data.profile, version.data)
     seen = [_turned(one, turned, version.data.pixel_max) for one in seen]

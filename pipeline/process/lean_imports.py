@@ -45,7 +45,7 @@ class LeanFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a spec without a loader for a bare package, and leaves what it does not know to the next finder.
+        """Return a spec without a loader for a bare package, and leave what it does not know to the next finder.
 
         Raises:
           ModuleNotFoundError: for an absent one.

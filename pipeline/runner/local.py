@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     verbose: bool = False,
     leave: Leave | None = None,
 ) -> Finished:
-    """Run the pipeline, and signs what it serves where there is a key.
+    """Run the pipeline, and sign what it serves where there is a key.
 
     Args:
       request: what to run.
@@ -141,16 +141,10 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         if reuse == Reuse() and (idle := _served_already(request, settings, paths, files, sign_key, leave)) is not None:
             return idle
     run_id = new_run_id()
-    if verbose:
-        view.say(f"log: {paths.log(run_id)}")
-    _doubt(files, view.say)
-    for ignored in _ignored(files):
-        view.say(f"ignored: {ignored}")
-    _check_store(request, paths, *PLACES_OF_A_RUN)
-    check_writable(paths, _store_elsewhere(request, paths))
-    if ENGINES[request.beam].google:
-        os.environ[lean_imports.FULL_IMPORTS] = "1"
     log = paths.log(run_id)
+    if verbose:
+        view.say(f"log: {log}")
+    _prepare(request, paths, files, view)
     with PROCESS.watched(), contextlib.ExitStack() as opened:
         opened.enter_context(temporary_folder())
         opened.enter_context(output_to(log))
@@ -178,6 +172,17 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         ).run()
         report = _report(paths, outcome, processes, view)
     return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report)
+
+
+def _prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
+    """Say what is doubtful or left out, and check all that the run will write, before anything is written."""
+    _doubt(files, view.say)
+    for ignored in _ignored(files):
+        view.say(f"ignored: {ignored}")
+    _check_store(request, paths, *PLACES_OF_A_RUN)
+    check_writable(paths, _store_elsewhere(request, paths))
+    if ENGINES[request.beam].google:
+        os.environ[lean_imports.FULL_IMPORTS] = "1"
 
 
 @contextlib.contextmanager

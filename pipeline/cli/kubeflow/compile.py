@@ -24,7 +24,7 @@ _URI = Text("URI", longest=2048)
 
 
 def _consistent(given: Mapping[str, Any]) -> None:
-    """Checks what goes with the target, the engine and its options, and the recipe with what changes it."""
+    """Check what goes with the target, the engine and its options, and the recipe with what changes it."""
     problems = Problems()
     target = None if given["target"] is None else BY_NAME[given["target"]]
     with problems.noted():

@@ -39,7 +39,7 @@ def _host(text: str) -> None:
 
 
 def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
-    """Adds the options that say where the server is; the command gets an `Address` or None as `address`."""
+    """Add the options that say where the server is; the command gets an `Address` or None as `address`."""
     given = [
         click.option(
             "--host",
@@ -99,7 +99,7 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
 
 
 def work(command: Command) -> Command:
-    """Adds the options that say what is to run, for one run and for a schedule alike."""
+    """Add the options that say what is to run, for one run and for a schedule alike."""
     given = [
         click.option(
             "--experiment",
@@ -127,7 +127,7 @@ def work(command: Command) -> Command:
 
 
 def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
-    """Returns the linter's warnings after saying them; raises as `submission.check` and `submission.check_places`."""
+    """Return the linter's warnings after saying them; raises as `submission.check` and `submission.check_places`."""
     submission.check_places(work, name)
     warnings = submission.check(work.as_run, lint=not skip_lint)
     for warning in warnings:
@@ -151,7 +151,7 @@ def changing() -> Iterator[tuple[Callable[[], None], contextlib.ExitStack]]:
 
 
 def table_console() -> Console:
-    """Returns a console whose tables keep an entry on one line where they are piped on."""
+    """Return a console whose tables keep an entry on one line where they are piped on."""
     console = Console(markup=False, highlight=False)
     return console if console.is_terminal else Console(markup=False, highlight=False, width=PIPED_WIDTH)
 
@@ -163,7 +163,7 @@ def _bucket(_: click.Context, parameter: click.Parameter, uri: str | None) -> st
 
 
 def _token(file: Path | None) -> str | None:
-    """Returns the token from the file, else from the environment; without the blanks around it.
+    """Return the token from the file, else from the environment; without the blanks around it.
 
     Raises:
       BadInput: if the file holds none.

@@ -40,7 +40,7 @@ class _Verbs(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the verb that the first argument names.
+        """Find the verb that the first argument names.
 
         Raises:
           BadInput: if there is none, or none any more.

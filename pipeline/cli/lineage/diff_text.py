@@ -17,7 +17,7 @@ OVERALL: Final = ("accuracy", "loss", "reconstruction_mse", "rows")
 
 
 def diff_lines(found: VersionDiff) -> list[Text]:
-    """Returns the verdict, every section, what came of it and what could not be told."""
+    """Return the verdict, every section, what came of it and what could not be told."""
     before, after = found.before, found.after
     heading = Text.assemble((f"version {before.version} -> {after.version}  ", "bold"), (found.verdict, "bold green"))
     sections = [line for section in found.sections for line in section_lines(section)]
@@ -25,7 +25,7 @@ def diff_lines(found: VersionDiff) -> list[Text]:
 
 
 def section_lines(section: Section) -> list[Text]:
-    """Returns a section's heading and a line for each change in it."""
+    """Return a section's heading and a line for each change in it."""
     of_model = section.is_cause or section.kind == METRICS
     note = "" if of_model else "  the served bytes do not depend on it"
     heading = Text.assemble(("\n" + section.kind, "bold"), (f" ({section.count}){note}", "dim"))
@@ -33,7 +33,7 @@ def section_lines(section: Section) -> list[Text]:
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> Iterator[Text]:
-    """Yields lines whose cells start in the same columns."""
+    """Yield lines whose cells start in the same columns."""
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for cells in lines:
         yield Text("  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

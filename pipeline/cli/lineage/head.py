@@ -51,7 +51,7 @@ def head(expect_head: str | None, root: Path, as_json: bool) -> int:
 
 
 def _problem(found: Chain, expect_head: str | None) -> str | None:
-    """Returns in words why the chain does not hold a head that was kept elsewhere; None if it does."""
+    """Return in words why the chain does not hold a head that was kept elsewhere; None if it does."""
     if expect_head is None:
         return None
     try:

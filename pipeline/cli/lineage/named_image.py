@@ -15,12 +15,12 @@ _FILE = InputFile()
 
 
 def image(command: Command) -> Command:
-    """Adds IMAGE, `--index` and `--data`."""
+    """Add IMAGE, `--index` and `--data`."""
     return click.argument("image", required=False, type=_FILE)(row(command))
 
 
 def row(command: Command) -> Command:
-    """Adds `--index` and `--data`."""
+    """Add `--index` and `--data`."""
     command = click.option(
         "--data",
         multiple=True,
@@ -36,7 +36,7 @@ def row(command: Command) -> Command:
 
 
 def version(command: Command) -> Command:
-    """Adds `--version`."""
+    """Add `--version`."""
     return click.option("--version", type=Version(), help="Served version whose data is meant.  [default: the newest]")(
         command
     )

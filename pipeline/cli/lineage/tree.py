@@ -67,7 +67,7 @@ class Tree:
 
 
 def lineage_tree(lineage: ServedLineage, width: int | None = None) -> Text:
-    """Returns the tree; a path of more than `LEVELS` nodes continues in further trees below it.
+    """Return the tree; a path of more than `LEVELS` nodes continues in further trees below it.
 
     Args:
       lineage: what is drawn.
@@ -81,7 +81,7 @@ def lineage_tree(lineage: ServedLineage, width: int | None = None) -> Text:
 
 
 def _owners(behind: Graph, start: str) -> dict[str, Edge]:
-    """Returns {node id: the edge to its reader nearest to `start`}, nearest first, what was made first before the rest."""
+    """Return {node id: the edge to its reader nearest to `start`}, nearest first, what was made first before the rest."""
     rank = ranks(behind.nodes, ((edge.source, edge.target) for edge in behind.edges))
     owners: dict[str, Edge] = {}
     waiting = [start]
@@ -116,7 +116,7 @@ def _lines(tree: Tree) -> Iterator[Line]:
 
 
 def _below(tree: Tree, node: str, stem: str, level: int) -> list[_Step]:
-    """Returns the lines below a node, last first."""
+    """Return the lines below a node, last first."""
     branches, remarks = tree.branches.get(node, ()), _remarks(tree, node)
     count = len(branches) + len(remarks)
     ends = ("├" * (count - 1) + "└")[:count]
@@ -133,7 +133,7 @@ def _below(tree: Tree, node: str, stem: str, level: int) -> list[_Step]:
 
 
 def _remarks(tree: Tree, node: str) -> list[str]:
-    """Returns what the node was compared with, and what it reads that is drawn elsewhere."""
+    """Return what the node was compared with, and what it reads that is drawn elsewhere."""
     nodes, told = tree.lineage.graph.nodes, []
     if "baseline" in nodes[node].properties:
         told.append(f"baseline: {nodes[node].properties['baseline']}")
@@ -175,7 +175,7 @@ def _heading(lineage: ServedLineage) -> list[Text]:
 
 
 def _rows(line: Line, limit: int, width: int | None) -> Iterator[Text]:
-    """Yields a line's rows: one, but for a remark that is wider than the terminal."""
+    """Yield a line's rows: one, but for a remark that is wider than the terminal."""
     if not line.columns:
         room = None if width is None else max(LEAST, width - cell_len(line.stem))
         first, *rest = [line.remark] if room is None else textwrap.wrap(line.remark, room, break_long_words=False)
@@ -194,7 +194,7 @@ def _rows(line: Line, limit: int, width: int | None) -> Iterator[Text]:
 
 
 def _shortened(name: str, room: int) -> str:
-    """Returns a name without its middle where it does not fit: names of files differ at both ends."""
+    """Return a name without its middle where it does not fit: names of files differ at both ends."""
     kept, shown = len(name), name
     while cell_len(shown) > room and kept > 1:
         kept -= 1

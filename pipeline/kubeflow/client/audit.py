@@ -17,7 +17,7 @@ from pipeline.root.paths import RunPaths
 
 
 def succeeded(connection: Connection, wanted: str) -> ClusterRun:
-    """Returns the run with this id or name, once it has succeeded.
+    """Return the run with this id or name, once it has succeeded.
 
     Raises:
       BadInput: if there is none, or several have the name.
@@ -34,7 +34,7 @@ def succeeded(connection: Connection, wanted: str) -> ClusterRun:
 
 
 def audit_run(folder: Path, run_id: str, options: AuditOptions, say: Callable[[str], None] = lambda _: None) -> Audit:
-    """Makes the copy a root that knows the run, and audits what the run pushed.
+    """Make the copy a root that knows the run, and audits what the run pushed.
 
     The version is the one in the record of the run's push, and has to be what that push left: the copy of a bucket can
     say anything.

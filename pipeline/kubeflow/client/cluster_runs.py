@@ -52,14 +52,14 @@ class ClusterRun:
         return self.state in OVER
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the run as JSON values."""
+        """Return the run as JSON values."""
         return dataclasses.asdict(self)
 
 
 def listed(
     connection: Connection, *, experiment: str | None = None, state: str | None = None, limit: int = 20
 ) -> tuple[ClusterRun, ...]:
-    """Returns runs, newest first.
+    """Return runs, newest first.
 
     Args:
       connection: the server.
@@ -81,7 +81,7 @@ def listed(
 
 
 def find(connection: Connection, wanted: str) -> ClusterRun:
-    """Returns the run with this id or this name.
+    """Return the run with this id or this name.
 
     Raises:
       BadInput: if there is none, or several have the name.
@@ -102,19 +102,19 @@ def find(connection: Connection, wanted: str) -> ClusterRun:
 
 
 def get(connection: Connection, run_id: str) -> ClusterRun:
-    """Returns a run as it stands now; raises NotFound if there is none, and as `Connection.ask`."""
+    """Return a run as it stands now; raises NotFound if there is none, and as `Connection.ask`."""
     return from_answer(connection.call(connection.kfp.get_run, run_id=run_id))
 
 
 def named(connection: Connection, name: str, experiment_id: str | None = None) -> Iterator[ClusterRun]:
-    """Yields the runs with a name, of one experiment or of all; raises as `Connection.ask`."""
+    """Yield the runs with a name, of one experiment or of all; raises as `Connection.ask`."""
     chosen = {} if experiment_id is None else {"experiment_id": experiment_id}
     ours = equals(display_name=name)
     return map(from_answer, connection.paginate(connection.kfp.list_runs, "runs", filter=ours, **chosen))
 
 
 def experiment_named(connection: Connection, name: str) -> str:
-    """Returns the id of an experiment.
+    """Return the id of an experiment.
 
     Raises:
       BadInput: if there is none.
@@ -129,14 +129,14 @@ def experiment_named(connection: Connection, name: str) -> str:
 
 
 def experiment_id(connection: Connection, name: str) -> str | None:
-    """Returns the id of an experiment; None if there is none. Raises as `Connection.ask`."""
+    """Return the id of an experiment; None if there is none. Raises as `Connection.ask`."""
     found = connection.paginate(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
     first = next(found, None)
     return None if first is None else str(first.experiment_id)
 
 
 def from_answer(run: Any) -> ClusterRun:
-    """Returns what the server said about a run.
+    """Return what the server said about a run.
 
     Raises:
       EnvironmentProblem: if that has no id.

@@ -81,7 +81,7 @@ class Connection:
         self.kfp = kfp
 
     def call(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        """Returns what a method of `kfp` returns, without what it prints.
+        """Return what a method of `kfp` returns, without what it prints.
 
         Raises:
           MnistTfxError: as `Transport.request`; EnvironmentProblem if the answer cannot be read.
@@ -103,7 +103,7 @@ class Connection:
             ) from err
 
     def paginate(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
-        """Yields the entries of a list, page by page, as far as they are asked for; raises as `ask`."""
+        """Yield the entries of a list, page by page, as far as they are asked for; raises as `ask`."""
         token = ""
         while True:
             page = self.call(method, page_token=token, page_size=PAGE, **arguments)
@@ -113,12 +113,12 @@ class Connection:
                 return
 
     def link(self, kind: str, name: str) -> str:
-        """Returns the address of a page in KFP's user interface."""
+        """Return the address of a page in KFP's user interface."""
         return f"{self.address.api}/#/{kind}/{name}"
 
 
 def connect(address: Address) -> Connection:
-    """Asks the server whether it is there and speaks this API.
+    """Ask the server whether it is there and speaks this API.
 
     Raises:
       BadInput: if it serves several users and no namespace is given.
@@ -137,7 +137,7 @@ def connect(address: Address) -> Connection:
 
 
 def equals(**fields: str) -> str:
-    """Returns KFP's filter for entries whose fields have these values.
+    """Return KFP's filter for entries whose fields have these values.
 
     https://github.com/kubeflow/pipelines/blob/master/backend/api/v2beta1/filter.proto
     """
@@ -146,7 +146,7 @@ def equals(**fields: str) -> str:
 
 
 def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: RetryPolicy, what: str) -> Made:
-    """Creates something on the server; asks for it again only after it was turned away, so that there is never a second one.
+    """Create something on the server; asks for it again only after it was turned away, so that there is never a second one.
 
     Without an answer of the API itself the work may be done, or still go on behind a gateway that has lost its patience.
     Then the thing is looked for until it is there or `patience` ends, and not asked for again.
@@ -216,7 +216,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _elsewhere(connection: Connection, err: MnistTfxError) -> MnistTfxError:
-    """Returns the error with where the API is, if it is found close by or in an older version."""
+    """Return the error with where the API is, if it is found close by or in an older version."""
     api = connection.address.api
     if isinstance(err, ServerUnavailable) or "(404)" not in err.what:
         return err

@@ -36,7 +36,7 @@ class Schedule:
     experiment_id: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the schedule as JSON values."""
+        """Return the schedule as JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -64,7 +64,7 @@ class Plan:
 def create(
     connection: Connection, plan: Plan, *, begun: Callable[[], None] = lambda: None
 ) -> tuple[Schedule, tuple[Schedule, ...]]:
-    """Makes a schedule, and removes those that it replaces once it is there.
+    """Make a schedule, and remove those that it replaces once it is there.
 
     Args:
       connection: the server.
@@ -109,7 +109,7 @@ def create(
 
 
 def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, ...]:
-    """Returns the schedules, all or those with a name; raises as `Connection.ask`."""
+    """Return the schedules, all or those with a name; raises as `Connection.ask`."""
     chosen = {} if name is None else {"filter": equals(display_name=name)}
     namespace = connection.address.namespace
     found = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
@@ -119,7 +119,7 @@ def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, .
 def delete(
     connection: Connection, name: str, experiment: str | None = None, *, begun: Callable[[], None] = lambda: None
 ) -> tuple[Schedule, ...]:
-    """Removes the schedules of an experiment that have a name, and returns them; runs that they started go on.
+    """Remove the schedules of an experiment that have a name, and return them; runs that they started go on.
 
     Args:
       connection: the server.
@@ -144,7 +144,7 @@ def delete(
 
 
 def _parted(connection: Connection, name: str, experiment: str) -> tuple[tuple[Schedule, ...], tuple[Schedule, ...]]:
-    """Returns the schedules with a name: those of an experiment, and those of others."""
+    """Return the schedules with a name: those of an experiment, and those of others."""
     found = listed(connection, name)
     wanted = cluster_runs.experiment_id(connection, experiment) if found else None
     ours = tuple(schedule for schedule in found if schedule.experiment_id == wanted)

@@ -59,7 +59,7 @@ class Work:
         return self.document.submitted(self.pipeline_root, self.parameters)
 
     def arguments(self, folder: Path) -> dict[str, Any]:
-        """Returns what `kfp.Client` takes for a run and a recurring run alike, with the package in `folder`."""
+        """Return what `kfp.Client` takes for a run and a recurring run alike, with the package in `folder`."""
         package = folder / "pipeline.yaml"
         package.write_text(self.document.to_text(), encoding="utf-8")
         return {
@@ -73,7 +73,7 @@ class Work:
 
 
 def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
-    """Returns the linter's warnings.
+    """Return the linter's warnings.
 
     Args:
       document: the compiled pipeline.
@@ -104,7 +104,7 @@ def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
 
 
 def check_places(work: Work, name: str | None = None) -> None:
-    """Refuses what the server would refuse, or the launcher could not read, although the file itself is well.
+    """Refuse what the server would refuse, or the launcher could not read, although the file itself is well.
 
     Args:
       work: what to run.
@@ -131,7 +131,7 @@ def check_places(work: Work, name: str | None = None) -> None:
 
 
 def experiment_id(connection: Connection, name: str) -> str:
-    """Returns the id of an experiment, which is made if it is not there; raises as `create_once`."""
+    """Return the id of an experiment, which is made if it is not there; raises as `create_once`."""
     namespace, kfp = connection.address.namespace, connection.kfp
 
     def make() -> str:
@@ -151,7 +151,7 @@ def experiment_id(connection: Connection, name: str) -> str:
 def submit(
     connection: Connection, work: Work, name: str | None = None, *, begun: Callable[[], None] = lambda: None
 ) -> ClusterRun:
-    """Starts a run.
+    """Start a run.
 
     Args:
       connection: the server.
@@ -182,7 +182,7 @@ def submit(
 
 @contextlib.contextmanager
 def packed(work: Work) -> Iterator[dict[str, Any]]:
-    """Yields the arguments of `Work.arguments`, whose package is there for the duration."""
+    """Yield the arguments of `Work.arguments`, whose package is there for the duration."""
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
         yield work.arguments(Path(folder))
 
@@ -190,7 +190,7 @@ def packed(work: Work) -> Iterator[dict[str, Any]]:
 def wait(
     connection: Connection, run: ClusterRun, seen: Callable[[ClusterRun], None], pause: float = POLL
 ) -> ClusterRun:
-    """Returns the run when it is over.
+    """Return the run when it is over.
 
     Args:
       connection: the server.

@@ -55,7 +55,7 @@ class Timetable:
 
 
 def read(cron: str | None, every: str | None, start: str | None = None, end: str | None = None) -> Timetable:
-    """Returns the timetable that the options describe.
+    """Return the timetable that the options describe.
 
     Raises:
       BadInput: if both or neither of `cron` and `every` are given, one of the four cannot be read, or it is never due.
@@ -78,7 +78,7 @@ def read(cron: str | None, every: str | None, start: str | None = None, end: str
 
 
 def six_fields(text: str) -> str:
-    """Returns a cron expression with single blanks.
+    """Return a cron expression with single blanks.
 
     Raises:
       BadInput: if it has not six fields, one of them is out of its range, or no month has such a day.
@@ -98,7 +98,7 @@ def six_fields(text: str) -> str:
 
 
 def seconds(text: str) -> int:
-    """Returns the seconds of an interval such as `90s`, `15m`, `6h` or `1d`.
+    """Return the seconds of an interval such as `90s`, `15m`, `6h` or `1d`.
 
     Raises:
       BadInput: if it is none, or shorter than a second.
@@ -123,7 +123,7 @@ def _check_part(field: str, part: str) -> None:
 
 
 def _check_day(days: str, months: str, weekdays: str) -> None:
-    """Refuses days that none of the months has; with days of the week given as well, either is enough."""
+    """Refuse days that none of the months has; with days of the week given as well, either is enough."""
     if not any(part[0] in ANY for field in (days, weekdays) for part in field.split(",")):
         return
     longest = max(LONGEST[month - 1] for part in months.split(",") for month in _values("month", part))
@@ -134,7 +134,7 @@ def _check_day(days: str, months: str, weekdays: str) -> None:
 
 
 def _values(field: str, part: str) -> range:
-    """Returns what a part that has been checked stands for."""
+    """Return what a part that has been checked stands for."""
     lowest, highest, names = FIELDS[field]
     span, slash, step = part.partition("/")
     ends = [lowest, highest] if span in ANY else [_last(_number(text, lowest, names)) for text in span.split("-", 1)]

@@ -73,12 +73,12 @@ class RetryPolicy:
     search: float = 20.0
 
     def pauses(self) -> Iterator[float]:
-        """Yields the seconds before each further attempt, spread so that clients do not come back all at once."""
+        """Yield the seconds before each further attempt, spread so that clients do not come back all at once."""
         for attempt in range(self.attempts - 1):
             yield self.first_pause * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311  # spreads load, hides nothing
 
     def looks(self) -> Iterator[float]:
-        """Yields the seconds before each look for something that may still be made; they double and add up to `search`."""
+        """Yield the seconds before each look for something that may still be made; they double and add up to `search`."""
         waited, pause = 0.0, self.first_pause
         while waited < self.search:
             pause = min(pause, self.search - waited)
@@ -103,7 +103,7 @@ class Transport:
         self._patience = patience
 
     def request(self, method: str, url: str, **how: Any) -> Any:
-        """Returns urllib3's response, whose status is 2xx and whose body is JSON.
+        """Return urllib3's response, whose status is 2xx and whose body is JSON.
 
         Raises:
           NotFound: if the API knows of no such thing.
@@ -125,7 +125,7 @@ class Transport:
                 return response
 
     def _in_time(self, method: str, url: str, how: dict[str, Any]) -> Any:
-        """Sends a request from a thread of its own, since a socket's time limit starts again with every byte."""
+        """Send a request from a thread of its own, since a socket's time limit starts again with every byte."""
         seconds = self._patience.timeout
         limits = {"timeout": urllib3.Timeout(connect=seconds, read=seconds), "retries": False, "redirect": False}
         answer: futures.Future[Any] = futures.Future()
@@ -205,7 +205,7 @@ class Transport:
         return EnvironmentProblem(f"sent elsewhere ({status})", where=self._host, got=got, hint=hint)
 
     def _shown(self, body: bytes) -> str:
-        """Returns what the server says, in its own words if it says anything but markup."""
+        """Return what the server says, in its own words if it says anything but markup."""
         found = _json(body)
         if isinstance(found, dict):
             return self._clean(str(found.get("message") or found.get("error") or ""))
@@ -242,7 +242,7 @@ def _is_refusal(status: int, response: Any) -> bool:
 
 
 def _json(body: bytes) -> Any:
-    """Returns the value in a body; None if it is none."""
+    """Return the value in a body; None if it is none."""
     try:
         return parse_json(body, where="the server's answer")
     except BadInput:

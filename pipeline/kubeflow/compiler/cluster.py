@@ -36,7 +36,7 @@ SERVING: Final = "/serving"
 
 
 def _text(value: Any) -> Any:
-    """Returns numbers and booleans as YAML writes them: `cpu: 2` and `DEBUG: true` are meant as strings."""
+    """Return numbers and booleans as YAML writes them: `cpu: 2` and `DEBUG: true` are meant as strings."""
     return str(value).lower() if isinstance(value, bool | int | float) else value
 
 
@@ -53,7 +53,7 @@ def _an_image(image: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """Returns an absolute path without `.`, `..` and a slash at its end."""
+    """Return an absolute path without `.`, `..` and a slash at its end."""
     return posixpath.normpath(path) if path.startswith("/") else path
 
 
@@ -65,7 +65,7 @@ class _Check(AfterValidator):
 
 
 def _like(pattern: str, wanted: str) -> _Check:
-    """Returns a check of a whole text; its error says in words what would have been right."""
+    """Return a check of a whole text; its error says in words what would have been right."""
 
     def check(value: str) -> str:
         if re.fullmatch(pattern, value) is None:
@@ -192,7 +192,7 @@ class TaskResources(Section):
     timeout: Annotated[int, Field(ge=1)] | None = None
 
     def over(self, defaults: TaskResources) -> TaskResources:
-        """Returns `defaults` with what is said here put over it."""
+        """Return `defaults` with what is said here put over it."""
         joined = {name: _joined(getattr(defaults, name), getattr(self, name)) for name in self.model_fields_set}
         return defaults.model_copy(update=joined)
 
@@ -231,11 +231,11 @@ class Cluster(Section):
     nodes: Mapping[str, TaskResources] = {}
 
     def of(self, node: str) -> TaskResources:
-        """Returns what a node asks for."""
+        """Return what a node asks for."""
         return self.nodes.get(node, TaskResources()).over(self.defaults)
 
     def sections(self) -> Iterator[tuple[str, TaskResources]]:
-        """Yields every section of wishes with its path in the file."""
+        """Yield every section of wishes with its path in the file."""
         yield "defaults", self.defaults
         for node, wishes in self.nodes.items():
             yield f"nodes.{node}", wishes
@@ -245,7 +245,7 @@ DEFAULT: Final = Cluster()
 
 
 def read(path: Path) -> Cluster:
-    """Reads a cluster file.
+    """Read a cluster file.
 
     Raises:
       BadInput: if it is unreadable, has an unknown key or node (with the known ones), or a value out of its bounds.
@@ -271,7 +271,7 @@ def read(path: Path) -> Cluster:
 
 
 def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
-    """Returns `cluster` with another volume for served versions.
+    """Return `cluster` with another volume for served versions.
 
     Raises:
       BadInput: if the path is not absolute, or the claim's name is none of Kubernetes'.

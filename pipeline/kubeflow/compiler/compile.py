@@ -76,7 +76,7 @@ class CompileRequest:
 
 
 def compile_pipeline(request: CompileRequest) -> Document:
-    """Compiles the pipeline; needs no network, and writes nothing.
+    """Compile the pipeline; no network is needed, and nothing is written.
 
     Raises:
       BadInput: for an unusable recipe, root, source of data, image or cluster file.
@@ -111,7 +111,7 @@ def compile_pipeline(request: CompileRequest) -> Document:
 
 
 def _cluster(request: CompileRequest, target: Target) -> Cluster:
-    """Returns the cluster file's content with what the command line says put over it."""
+    """Return the cluster file's content with what the command line says put over it."""
     cluster = cluster_file.DEFAULT if request.cluster is None else cluster_file.read(request.cluster)
     said = {"path": request.serving, "claim": request.claim}
     serving = {**cluster.serving.model_dump(exclude_unset=True), **{k: v for k, v in said.items() if v is not None}}
@@ -147,7 +147,7 @@ def _settings(request: CompileRequest) -> Settings:
 
 
 def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> PipelineConfig:
-    """Returns the configuration of a local run on no data, without any of this machine's paths."""
+    """Return the configuration of a local run on no data, without any of this machine's paths."""
     config = configure(
         Request(schema=request.schema),
         settings,
@@ -161,7 +161,7 @@ def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> Pi
 
 
 def _require_own_schema(folder: Path, settings: Settings, config: PipelineConfig, cluster: Cluster) -> None:
-    """Refuses a folder that was not read, and one that the pods would look for in vain."""
+    """Refuse a folder that was not read, and one that the pods would look for in vain."""
     geometry = settings.data.geometry
     if config.schema_folder != folder:
         raise BadInput("no schema for this recipe", where=f"--schema {folder}", wanted=f"{geometry}.pbtxt")
@@ -190,7 +190,7 @@ def _vertex(stock: Stock, root: str, source: DataSource, cluster: Cluster) -> Do
 
 
 def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
-    """Returns the head of the file, which KFP's page shows beside the graph."""
+    """Return the head of the file, which KFP's page shows beside the graph."""
     lines = ["# PIPELINE DEFINITION", f"# Name: {stock.spec['pipelineInfo']['name']}"]
     lines += ["# Inputs:", f"#    {names.SOURCE}: str [Default: {source.value!r}]"]
     if cluster.service_account is not None:
@@ -199,6 +199,6 @@ def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
 
 
 def _unshared(value: dict[str, Any]) -> dict[str, Any]:
-    """Returns a copy in which everything has its order, and nothing is there twice: YAML would write references."""
+    """Return a copy in which everything has its order, and nothing is there twice: YAML would write references."""
     copy: dict[str, Any] = json.loads(json.dumps(value, sort_keys=True))
     return copy

@@ -24,7 +24,7 @@ GPU: Final = {DEVICE: "gpu"}
 
 
 def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str, beam_args: Iterable[str]) -> None:
-    """Completes container, caching and retries of every container task of `stock.spec`.
+    """Complete container, caching and retries of every container task of `stock.spec`.
 
     Args:
       stock: what TFX compiled.

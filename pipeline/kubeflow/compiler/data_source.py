@@ -42,7 +42,7 @@ class DataSource:
 
 
 def parse(data: str | None, count: int | None, target: Target) -> DataSource:
-    """Checks what can be checked without a look at the data.
+    """Check what can be checked without a look at the data.
 
     Args:
       data: as it was given; None for the embedded digits.

@@ -24,7 +24,7 @@ Spec = dict[str, Any]
 
 
 def add(spec: Spec, source: DataSource, settings: Settings, form: str) -> None:
-    """Adds runtime parameter, importer and driver to `spec`, and has ExampleGen take what they give."""
+    """Add runtime parameter, importer and driver to `spec`, and has ExampleGen take what they give."""
     spec["root"]["inputDefinitions"] = {"parameters": {names.SOURCE: {**STRING, "defaultValue": source.value}}}
     if source.in_bucket:
         _add_importer(spec, source)

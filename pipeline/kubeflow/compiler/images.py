@@ -31,7 +31,7 @@ def is_reference(image: str) -> bool:
 
 
 def require_reference(image: str, where: str) -> None:
-    """Refuses what no container runtime can read.
+    """Refuse what no container runtime can read.
 
     Raises:
       BadInput: with the grammar.
@@ -47,13 +47,13 @@ def is_pinned(image: str) -> bool:
 
 
 def tag(image: str) -> str:
-    """Returns the tag; a reference without one means `latest`."""
+    """Return the tag; a reference without one means `latest`."""
     name = image.partition("@")[0].rpartition("/")[2]
     return name.partition(":")[2] or LATEST
 
 
 def gpu_variant(image: str) -> str:
-    """Returns the reference of the same image with CUDA, which is pushed under the tag with `-gpu` behind it.
+    """Return the reference of the same image with CUDA, which is pushed under the tag with `-gpu` behind it.
 
     Raises:
       BadInput: for an image pinned by digest, whose variant has a digest that cannot be guessed.

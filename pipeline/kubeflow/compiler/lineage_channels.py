@@ -12,7 +12,7 @@ from pipeline.kubeflow.compiler.data_tasks import ARTIFACT
 
 
 def add(spec: dict[str, Any]) -> None:
-    """Gives every container task of `spec` an output of records, and an input for each task that it reads from."""
+    """Give every container task of `spec` an output of records, and an input for each task that it reads from."""
     tasks = spec["root"]["dag"]["tasks"]
     writers = [name for name in tasks if "container" in spec["deploymentSpec"]["executors"][f"{name}_executor"]]
     for name in writers:

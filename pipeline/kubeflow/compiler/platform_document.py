@@ -28,7 +28,7 @@ NOT_ON_VERTEX: Final = {
 
 
 def refuse_for_vertex(cluster: Cluster) -> None:
-    """Refuses a cluster file that asks for what only Kubernetes has.
+    """Refuse a cluster file that asks for what only Kubernetes has.
 
     Raises:
       BadInput: with the reason.
@@ -44,7 +44,7 @@ def refuse_for_vertex(cluster: Cluster) -> None:
 
 
 def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, Any]:
-    """Returns the document as JSON values; the volume of served versions is always in it."""
+    """Return the document as JSON values; the volume of served versions is always in it."""
     executors = {}
     for node, pod in pods.items():
         config = _from_wishes(pod.wishes)
@@ -58,7 +58,7 @@ def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, An
 
 
 def sign_key_file(sign_key: SignKey) -> str:
-    """Returns the path in the pod of the private key that provenance is signed with."""
+    """Return the path in the pod of the private key that provenance is signed with."""
     return f"{SIGN_KEY_FOLDER}/{sign_key.key}"
 
 

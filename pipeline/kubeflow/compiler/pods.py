@@ -48,7 +48,7 @@ class Pod:
 
 
 def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
-    """Returns {task: what it asks for}, in the order of the flow.
+    """Return {task: what it asks for}, in the order of the flow.
 
     Raises:
       BadInput: if no image is named, or what is named is none, or the GPU image cannot be told, or the target has no

@@ -10,7 +10,7 @@ from pipeline.kubeflow.document import OSS, Document
 
 
 def refuse(document: Document) -> None:
-    """Refuses a file that a server would refuse, or whose tasks could not read their data; names all problems at once.
+    """Refuse a file that a server would refuse, or whose tasks could not read their data; names all problems at once.
 
     Raises:
       BadInput: if there is one.

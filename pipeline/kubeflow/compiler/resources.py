@@ -15,7 +15,7 @@ _POWERS: Final = {"M": 2.0, "G": 3.0, "T": 4.0}
 
 
 def resources(wishes: TaskResources, accelerator: tuple[str, int] | None) -> dict[str, Any]:
-    """Returns a ResourceSpec as JSON values, empty where nothing is asked for.
+    """Return a ResourceSpec as JSON values, empty where nothing is asked for.
 
     Args:
       wishes: of the node.
@@ -33,12 +33,12 @@ def resources(wishes: TaskResources, accelerator: tuple[str, int] | None) -> dic
 
 
 def cores(cpu: str) -> float:
-    """Returns `500m` as 0.5."""
+    """Return `500m` as 0.5."""
     return int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
 
 
 def gigabytes(memory: str) -> float:
-    """Returns `4Gi` as 4.294967296."""
+    """Return `4Gi` as 4.294967296."""
     binary = memory.endswith("i")
     number, unit = (memory[:-2], memory[-2]) if binary else (memory[:-1], memory[-1])
     base = 1024.0 if binary else 1000.0

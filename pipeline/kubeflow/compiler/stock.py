@@ -62,7 +62,7 @@ def compile_stock(config: PipelineConfig, *, image: str, command: Sequence[str])
 
 
 def _complete_bare_package() -> None:
-    """Puts into TFX's package of components, if it is bare, the two classes that the compiler asks every node about."""
+    """Put into TFX's package of components, if it is bare, the two classes that the compiler asks every node about."""
     import tfx.components
     from tfx.components.example_gen.component import FileBasedExampleGen
 
@@ -72,7 +72,7 @@ def _complete_bare_package() -> None:
 
 
 def _without_executors(nodes: Sequence[Any]) -> tuple[dict[str, str], frozenset[str]]:
-    """Puts the stand-in into every node; returns the executors' import paths, and which nodes are Beam pipelines."""
+    """Put the stand-in into every node; returns the executors' import paths, and which nodes are Beam pipelines."""
     from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 
     executors, beam = {}, set()

@@ -41,7 +41,7 @@ class Target:
         return any(re.fullmatch(known, kind) for known in self.accelerators)
 
     def check_accelerator(self, kind: str, where: object) -> None:
-        """Refuses a type of accelerator that no node of this target can have.
+        """Refuse a type of accelerator that no node of this target can have.
 
         Raises:
           BadInput: with the known ones.
@@ -52,7 +52,7 @@ class Target:
             raise BadInput(f"unknown accelerator for {self.title}", where=where, wanted=f"one of {known}", got=kind)
 
     def check_suffix(self, path: Path) -> None:
-        """Refuses a file name by which nobody would know the form.
+        """Refuse a file name by which nobody would know the form.
 
         Raises:
           BadInput: for another suffix.
@@ -62,7 +62,7 @@ class Target:
             raise BadInput(f"another suffix than {self.title} takes", where=path, wanted=wanted, got=path.suffix)
 
     def check_uri(self, uri: str, where: str) -> None:
-        """Refuses what is no URI of a bucket that the launcher of this target knows.
+        """Refuse what is no URI of a bucket that the launcher of this target knows.
 
         Raises:
           BadInput: for another scheme, or none.
@@ -114,5 +114,5 @@ TARGETS: Final[Mapping[str, Target]] = {
 
 
 def by_suffix(path: Path) -> str | None:
-    """Returns the name of the target that a file's suffix speaks for, if it speaks for one."""
+    """Return the name of the target that a file's suffix speaks for, if it speaks for one."""
     return next((target.name for target in TARGETS.values() if path.suffix in target.suffixes), None)

@@ -14,7 +14,7 @@ from pipeline.stages import TRAINERS
 
 
 def warnings(document: Document) -> Iterator[str]:
-    """Yields one line for each."""
+    """Yield one line for each."""
     for name in sorted({engine.name for task in document.tasks.values() if (engine := _engine(task)) is not None}):
         yield (
             f"a worker of {name} sees nothing of a pod but what both mount: TMPDIR has to name a folder on such a "
@@ -38,7 +38,7 @@ def warnings(document: Document) -> Iterator[str]:
 
 
 def _retries(document: Document) -> Iterator[str]:
-    """Yields the tasks that would train once more to come to the same refusal.
+    """Yield the tasks that would train once more to come to the same refusal.
 
     Kubeflow retries a pod whatever it died of, and the next pod can know of a refusal by a volume alone.
     """
@@ -53,13 +53,13 @@ def _retries(document: Document) -> Iterator[str]:
 
 
 def _engine(task: Task) -> Engine | None:
-    """Returns the engine of a task whose Beam workers are elsewhere."""
+    """Return the engine of a task whose Beam workers are elsewhere."""
     found = engine_of((task.container or {}).get("args", ()))
     return None if found is None or found.name == DIRECT else found
 
 
 def unknown_accelerators(document: Document) -> list[str]:
-    """Returns the types of accelerator in the file that are not among the known ones of its target."""
+    """Return the types of accelerator in the file that are not among the known ones of its target."""
     containers = [task.container or {} for task in document.tasks.values()]
     asked = {container.get("resources", {}).get("accelerator", {}).get("type") for container in containers}
     known = TARGETS[document.target].knows_accelerator

@@ -31,7 +31,7 @@ HINT: Final = "copy it again; if it stays so, it was changed in the bucket after
 
 
 def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
-    """Puts what the records' executions read below the root, unless it lies there already and holds.
+    """Put what the records' executions read below the root, unless it lies there already and holds.
 
     A reader that KFP's cache answered for handed its copy on in the run that executed it, so that run's folders are
     looked at as well. What nobody handed on is left to the audit, which says that it is missing.
@@ -56,13 +56,13 @@ def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: 
 
 
 def asked(record: ExecutionRecord) -> str | None:
-    """Returns the folder of copies that an execution read, relative to the root; None if it is no reader."""
+    """Return the folder of copies that an execution read, relative to the root; None if it is no reader."""
     told = [record.parameters.get(name) for name in ("input_base", "source")]
     return next((name for name in told if isinstance(name, str) and _ASKED.fullmatch(name)), None)
 
 
 def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
-    """Puts a folder in place as a whole, if it holds; what lay there did not."""
+    """Put a folder in place as a whole, if it holds; what lay there did not."""
     if not _is_plain(origin, name):
         return False
     stage, target = paths.inputs / f".stage-{uuid.uuid4().hex}", paths.root / name

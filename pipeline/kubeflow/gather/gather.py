@@ -84,7 +84,7 @@ class _Checked:
 
 
 def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _: None) -> RunRecord:
-    """Makes the folder a root that knows the run; what it knows already stays as it is.
+    """Make the folder a root that knows the run; what it knows already stays as it is.
 
     Runs that pushed lower versions come first: what a version was compared with is asked of the lines before its own.
     So do those that pushed the same version: what is served carries the statement of the first of them.
@@ -109,7 +109,7 @@ def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _
 
 
 def gather_run(paths: RunPaths, run_id: str, say: Callable[[str], None] = lambda _: None) -> RunRecord:
-    """Gathers a run from a copy of the bucket, by the folders that it left there.
+    """Gather a run from a copy of the bucket, by the folders that it left there.
 
     Raises:
       BadInput: if the run left nothing there, or executed nothing; otherwise as `gather`.
@@ -118,7 +118,7 @@ def gather_run(paths: RunPaths, run_id: str, say: Callable[[str], None] = lambda
 
 
 def pusher_of(record: RunRecord) -> str | None:
-    """Returns the hash of the record of a run's own push; None if it has none."""
+    """Return the hash of the record of a run's own push; None if it has none."""
     return next((node.record for node in record.nodes if node.id == PUSHER and node.state == "executed"), None)
 
 
@@ -162,7 +162,7 @@ def _not_yet_known(paths: RunPaths, run: _Checked, say: Callable[[str], None]) -
 
 
 def _checked(paths: RunPaths, run: Gathered) -> _Checked:
-    """Reads everything before anything is written: half a run in a root could not be taken out again."""
+    """Read everything before anything is written: half a run in a root could not be taken out again."""
     told = _told(run)
     handed_on = {hash_: r for folder in run.lineage.values() for hash_, r in mirror.executions(folder).items()}
     behind = closure(handed_on, handed_on)
@@ -202,13 +202,13 @@ def _line_of(lines: Chain, run_id: str) -> Line | None:
 
 
 def _left_behind(paths: RunPaths, record: RunRecord) -> str | None:
-    """Returns the record that a crash before its line left: a second one of the same run would never get a line."""
+    """Return the record that a crash before its line left: a second one of the same run would never get a line."""
     runs = ((h, r) for h, r in record_store.scan(paths.records).items() if isinstance(r, RunRecord))
     return next((h for h, r in runs if (r.run_id, r.version) == (record.run_id, record.version)), None)
 
 
 def _require_the_same(paths: RunPaths, record: RunRecord) -> None:
-    """Checks that a root which knows the run already knows the same: descriptions may differ, the version may not."""
+    """Check that a root which knows the run already knows the same: descriptions may differ, the version may not."""
     line = _line_of(read_ledger(paths.ledger), record.run_id)
     if line is None:
         return

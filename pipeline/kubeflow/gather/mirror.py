@@ -42,7 +42,7 @@ class Mirrored:
 
 
 def read(place: Path, run_id: str) -> Mirrored:
-    """Finds a run.
+    """Find a run.
 
     Raises:
       BadInput: if it left nothing here, or executed nothing.
@@ -67,7 +67,7 @@ def read(place: Path, run_id: str) -> Mirrored:
 def pushed_before(
     place: Path, pusher: ExecutionRecord, known: Collection[str], say: Callable[[str], None]
 ) -> tuple[Mirrored, ...]:
-    """Returns the runs of the same pipeline that pushed lower versions or the same one, in the order of their pushes.
+    """Return the runs of the same pipeline that pushed lower versions or the same one, in the order of their pushes.
 
     A push of bytes that are served already ends with their version, and writes nothing: the statement that is served
     with it is that of the run which pushed them first. Which one that was, no clock tells for certain, since a push is
@@ -94,7 +94,7 @@ def pushed_before(
 
 
 def folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:
-    """Yields (task, lineage folder): `<pipeline>/<run>/<task>/<salt>/` on KFP, `<number>/<job>/<task>_<id>/` on Vertex AI."""
+    """Yield (task, lineage folder): `<pipeline>/<run>/<task>/<salt>/` on KFP, `<number>/<job>/<task>_<id>/` on Vertex AI."""
     for run in sorted(place.glob(f"*/{_literal(run_id)}")):
         for folder in sorted({*run.glob(f"*/{names.LINEAGE}"), *run.glob(f"*/*/{names.LINEAGE}")}):
             task = folder.relative_to(run).parts[0]
@@ -102,7 +102,7 @@ def folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:
 
 
 def executions(folder: Path) -> Known:
-    """Returns {hash: record} of the executions that one task handed on.
+    """Return {hash: record} of the executions that one task handed on.
 
     Raises:
       RecordChanged: if one is not what its name says.
@@ -113,7 +113,7 @@ def executions(folder: Path) -> Known:
 
 
 def _pushing(place: Path) -> set[str]:
-    """Returns the ids of the runs whose Pusher left something here."""
+    """Return the ids of the runs whose Pusher left something here."""
     return {folder.relative_to(place).parts[1] for folder in place.glob(f"*/*/{PUSHER}*/**/{names.LINEAGE}")}
 
 

@@ -71,7 +71,7 @@ class Finding(Fault):
 
 
 def lint(document: Document, target: str | None = None) -> tuple[Finding, ...]:
-    """Returns all findings, errors first.
+    """Return all findings, errors first.
 
     Args:
       document: the compiled file.

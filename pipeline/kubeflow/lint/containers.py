@@ -151,7 +151,7 @@ def _texts(task: Task) -> list[str]:
 
 
 def _named_values(task: Task) -> Iterator[tuple[str, str]]:
-    """Yields variables, and options with their values, `--name value` and `--name=value`."""
+    """Yield variables, and options with their values, `--name value` and `--name=value`."""
     yield from _variables(task).items()
     arguments = _arguments(task)
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):

@@ -58,7 +58,7 @@ def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
 
 
 def _unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
-    """Yields path, name and message of each unknown field; what has another form than a message is left alone."""
+    """Yield path, name and message of each unknown field; what has another form than a message is left alone."""
     if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
         return  # free JSON
     known = {**message.fields_by_name, **message.fields_by_camelcase_name}

@@ -97,7 +97,7 @@ def _entries(value: Any) -> list[Json]:
 
 
 def _camel(name: str) -> str:
-    """Returns a field's name as JSON has it; protobuf's readers take `mount_path` as well."""
+    """Return a field's name as JSON has it; protobuf's readers take `mount_path` as well."""
     first, *more = name.split("_")
     return first + "".join(word[:1].upper() + word[1:] for word in more)
 

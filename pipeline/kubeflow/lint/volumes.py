@@ -60,7 +60,7 @@ def input_volume(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def _folder(document: Document, task: Task, name: str) -> str | None:
-    """Returns the folder in the pod that a parameter of one of our tasks names, if it names one."""
+    """Return the folder in the pod that a parameter of one of our tasks names, if it names one."""
     if tuple((task.container or {}).get("command", ())) != COMMAND:
         return None
     given: Json = task.spec.get("inputs", {}).get("parameters", {}).get(name, {})

@@ -42,7 +42,7 @@ class Digested:
 
 
 def find(invocation: Invocation, root: Path) -> DataFiles:
-    """Finds the data files.
+    """Find the data files.
 
     Args:
       invocation: its parameters say where, and in which form.
@@ -63,7 +63,7 @@ def find(invocation: Invocation, root: Path) -> DataFiles:
 
 
 def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
-    """Returns ExampleGen's execution properties, after copying the data below the pod's root.
+    """Return ExampleGen's execution properties, after copying the data below the pod's root.
 
     Raises:
       Refused: if the data is no longer what the driver digested.
@@ -85,7 +85,7 @@ def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
 
 
 def digest(files: DataFiles, data: DataSettings) -> Digested:
-    """Reads every file and returns what identifies it.
+    """Read every file and returns what identifies it.
 
     Raises:
       BadInput: if a file cannot be decompressed, or an IDX pair does not fit itself.

@@ -26,7 +26,7 @@ from pipeline.stages import STAGES
 
 
 def run(invocation: Invocation, serving: str, scratch: Path) -> None:
-    """Digests the data in a pod.
+    """Digest the data in a pod.
 
     Args:
       invocation: what KFP sent.

@@ -29,7 +29,7 @@ class Output:
 
 
 def deliver(invocation: Invocation, outputs: Mapping[str, Output], parameters: Mapping[str, str] | None = None) -> None:
-    """Moves the outputs and, last of all, writes the file that makes them count.
+    """Move the outputs and, last of all, writes the file that makes them count.
 
     Args:
       invocation: what the task was given.
@@ -48,7 +48,7 @@ def deliver(invocation: Invocation, outputs: Mapping[str, Output], parameters: M
 
 
 def _put(folder: Path, target: Path) -> None:
-    """Moves a folder to `target`, where a mounted bucket may still hold what a killed attempt left."""
+    """Move a folder to `target`, where a mounted bucket may still hold what a killed attempt left."""
     if target.exists():
         # Nothing counts before the output file is written.
         shutil.rmtree(target)

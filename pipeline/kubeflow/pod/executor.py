@@ -41,7 +41,7 @@ class Call:
 
 
 def execute(call: Call) -> dict[str, dict[str, Any]]:
-    """Runs an executor and returns {output channel: properties that it set}."""
+    """Run an executor and returns {output channel: properties that it set}."""
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
     for _, folder in call.outputs.values():
@@ -63,7 +63,7 @@ def execute(call: Call) -> dict[str, dict[str, Any]]:
 
 
 def temporary_folder(folder: Path) -> Path:
-    """Returns the folder that an executor calls its temporary one."""
+    """Return the folder that an executor calls its temporary one."""
     return folder / ".temp" / folder.name
 
 
@@ -72,10 +72,10 @@ def _artifact_lists(found: Mapping[str, tuple[Artifact, Path]]) -> dict[str, Any
 
 
 def _definitions(parameters: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Says which numbers are integers: in JSON they are not, and drivers add some that the component did not declare."""
+    """Say which numbers are integers: in JSON they are not, and drivers add some that the component did not declare."""
     return {name: {"parameterType": INTEGER} for name, value in parameters.items() if isinstance(value, int)}
 
 
 def _properties(artifact: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what was set; KFP refuses a null, so what was not is left out."""
+    """Return what was set; KFP refuses a null, so what was not is left out."""
     return {name: unwrapped(value) for name, value in artifact.get("metadata", {}).items() if value is not None}

@@ -48,7 +48,7 @@ class Artifact:
         return str(title).removeprefix("tfx.")
 
     def to_json(self, uri: str) -> Json:
-        """Returns it as a RuntimeArtifact that lies elsewhere."""
+        """Return it as a RuntimeArtifact that lies elsewhere."""
         return {"name": self.name, "uri": uri, "type": {"instanceSchema": self.schema}, "metadata": self.metadata}
 
 
@@ -72,7 +72,7 @@ class Invocation:
 
 
 def parse(text: str, inputs_spec: Json) -> Invocation:
-    """Reads an ExecutorInput.
+    """Read an ExecutorInput.
 
     Args:
       text: its JSON.
@@ -99,7 +99,7 @@ def parse(text: str, inputs_spec: Json) -> Invocation:
 
 
 def unwrapped(value: Any) -> Any:
-    """Returns a property as it was before KFP wrapped it; whole numbers as integers, which JSON numbers are not."""
+    """Return a property as it was before KFP wrapped it; whole numbers as integers, which JSON numbers are not."""
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in WRAPPERS:
         return unwrapped(next(iter(value.values())))
     if isinstance(value, dict):

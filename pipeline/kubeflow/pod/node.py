@@ -73,7 +73,7 @@ class Task:
 
 
 def run(task: Task, scratch: Path) -> None:
-    """Runs a node in a pod.
+    """Run a node in a pod.
 
     Args:
       task: the node and what KFP sent.
@@ -121,7 +121,7 @@ class _Execution:
                 self._finish(work, made, started, time.monotonic() - clock)
 
     def _execute(self, known: Upstream, parameters: Mapping[str, Scalar], key: str) -> Mapping[str, dict[str, Any]]:
-        """Does the work, once it is known what it is; whatever it refuses, it refuses for these inputs for good."""
+        """Do the work, once it is known what it is; whatever it refuses, it refuses for these inputs for good."""
         if self._task.node == PUSHER:
             _require_blessed(known)
             self._write_provenance(known)
@@ -142,7 +142,7 @@ class _Execution:
             self._paths.serving.symlink_to(places.mounted(self._task.serving))
 
     def _code(self, lock: str) -> Code:
-        """Returns the node's code in this image, which has to be what the pipeline was compiled from."""
+        """Return the node's code in this image, which has to be what the pipeline was compiled from."""
         found = code_of(STAGES[self._task.node].modules, lock)
         wanted = self._task.invocation.parameters.get(CODE_DIGEST)
         if found.digest != wanted:
@@ -156,7 +156,7 @@ class _Execution:
         return found
 
     def _resolved(self, known: Upstream) -> dict[str, Scalar]:
-        """Returns the execution properties, those that follow from the bytes of data, schema or served model filled in."""
+        """Return the execution properties, those that follow from the bytes of data, schema or served model filled in."""
         given, root = dict(self._task.invocation.parameters), self._paths.root
         depends_on = STAGES[self._task.node].depends_on
         if depends_on == "data":
@@ -207,7 +207,7 @@ class _Execution:
         return {channel: (it, self._readable(channel, places.local(it.uri))) for channel, it in known.artifacts.items()}
 
     def _readable(self, channel: str, folder: Path) -> Path:
-        """Returns where an executor finds an input.
+        """Return where an executor finds an input.
 
         The workers of a distributed engine see nothing of a pod but what lies on a volume that they mount as well: the
         pod's root is there if TMPDIR says so, what the launcher downloaded is not.
@@ -223,7 +223,7 @@ class _Execution:
         return {channel: (it, self._paths.root / self._made(channel)) for channel, it in wanted.items()}
 
     def _made(self, channel: str) -> str:
-        """Returns where an output is made, as the local runner lays it out: executors find their root from there."""
+        """Return where an output is made, as the local runner lays it out: executors find their root from there."""
         return f"{self._paths.artifacts.name}/{self._task.node}/{channel}/1"
 
     def _finish(
@@ -249,7 +249,7 @@ class _Execution:
         delivery.deliver(self._task.invocation, outputs)
 
     def _entry(self, channel: str, properties: Mapping[str, Any]) -> ArtifactEntry:
-        """Returns what was made as records hold it: at the path where it is going to be, relative to the pipeline root."""
+        """Return what was made as records hold it: at the path where it is going to be, relative to the pipeline root."""
         wanted = self._task.invocation.outputs[channel]
         told = {name: value for name, value in properties.items() if name != TFX_VERSION}
         measured = artifacts.measure(
@@ -261,19 +261,19 @@ class _Execution:
         return dataclasses.replace(measured, path=self._place.relative(wanted.uri))
 
     def _portable(self, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns properties in which the pod's folders are written as what they stand for."""
+        """Return properties in which the pod's folders are written as what they stand for."""
         found = dict(properties)
         for folder, name in self._meant().items():
             found = {key: it.replace(folder, name) if isinstance(it, str) else it for key, it in found.items()}
         return found
 
     def _meant(self) -> dict[str, str]:
-        """Returns {folder of the pod: what it stands for}."""
+        """Return {folder of the pod: what it stands for}."""
         meant = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
         return {**meant, str(self._paths.serving): str(self._task.serving)}
 
     def _lineage(self) -> Path:
-        """Returns the folder that hands on the records, and of a reader the copies of what it read."""
+        """Return the folder that hands on the records, and of a reader the copies of what it read."""
         folder = self._paths.root / names.LINEAGE
         folder.mkdir()
         self._paths.records.rename(folder / self._paths.records.name)
@@ -297,7 +297,7 @@ def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
 
 
 def _require_blessed(known: Upstream) -> None:
-    """Refuses a candidate that was not blessed; the step that did not bless it has kept its evidence."""
+    """Refuse a candidate that was not blessed; the step that did not bless it has kept its evidence."""
     for channel in BLESSINGS:
         node = STAGES[PUSHER].inputs[channel].partition(".")[0]
         if known.artifacts[channel].metadata.get("blessed") != 1:

@@ -46,7 +46,7 @@ class Refusals:
 
     @classmethod
     def of(cls, place: Place, node: str, key: str) -> Refusals:
-        """Returns the place of a task's refusal.
+        """Return the place of a task's refusal.
 
         Args:
           place: of the task: its run, and the folder of its outputs, which no other task has.
@@ -61,7 +61,7 @@ class Refusals:
         return cls(file=places.local(place.root) / place.folder / FOLDER / name)
 
     def repeat(self) -> None:
-        """Ends as an earlier attempt did, if one refused.
+        """End as an earlier attempt did, if one refused.
 
         Raises:
           BadInput: as that attempt.
@@ -77,7 +77,7 @@ class Refusals:
             raise err
 
     def keep(self, err: MnistTfxError) -> None:
-        """Writes down how this attempt ended, if every other one has to end so; says if it cannot."""
+        """Write down how this attempt ended, if every other one has to end so; says if it cannot."""
         if not isinstance(err, HELPLESS):
             return
         index = os.environ.get(RETRY_INDEX, "")
@@ -91,13 +91,13 @@ class Refusals:
             print(f"{problem}: a retry will do the work again", flush=True)  # noqa: T201  # the pod's log
 
     def forget(self) -> None:
-        """Removes what an earlier attempt left, once one has succeeded."""
+        """Remove what an earlier attempt left, once one has succeeded."""
         with contextlib.suppress(OSError):
             self.file.unlink(missing_ok=True)
 
 
 def _texts(fields: dict[str, Any]) -> dict[str, str | None]:
-    """Returns the parts of an error as a message shows them, without the report behind it."""
+    """Return the parts of an error as a message shows them, without the report behind it."""
     return {name: None if fields[name] is None else str(fields[name]) for name in ("kind", *_PARTS)}
 
 

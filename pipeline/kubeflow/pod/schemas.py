@@ -8,5 +8,5 @@ from pipeline.kubeflow import names, places
 
 
 def folder(told: str) -> Path | None:
-    """Returns the folder; None for the image's own, as `components.schema_files.find_reviewed` takes it."""
+    """Return the folder; None for the image's own, as `components.schema_files.find_reviewed` takes it."""
     return None if told == names.IMAGE_SCHEMA else places.volume(told)

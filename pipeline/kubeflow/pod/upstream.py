@@ -48,13 +48,13 @@ class Upstream:
     artifacts: Mapping[str, Artifact]
 
     def heads(self) -> list[str]:
-        """Returns the hashes of the records that made the inputs, each once, by channel."""
+        """Return the hashes of the records that made the inputs, each once, by channel."""
         found = [ref.record for _, ref in sorted(self.refs.items()) if ref.record is not None]
         return list(dict.fromkeys(found))
 
 
 def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstream:
-    """Copies the records below the pod's root and checks every byte of the inputs against them.
+    """Copy the records below the pod's root and checks every byte of the inputs against them.
 
     Args:
       paths: of the pod's root.
@@ -90,7 +90,7 @@ def _keep_records(paths: RunPaths, folder: Path) -> None:
 
 
 def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, ArtifactEntry, Artifact]:
-    """Returns the record's hash, what it says, and the artifact with the properties that the record has.
+    """Return the record's hash, what it says, and the artifact with the properties that the record has.
 
     Properties come from KFP's metadata, which anybody may edit who may write there. A verdict is one of them.
     """
@@ -121,7 +121,7 @@ def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, Art
 def _left_by_another_attempt(
     place: Place, hash_: str, entry: ArtifactEntry, known: Records
 ) -> tuple[str, ArtifactEntry] | None:
-    """Returns record and entry of the attempt at the same task whose bytes lie there; None if those are nobody's.
+    """Return record and entry of the attempt at the same task whose bytes lie there; None if those are nobody's.
 
     A task that is repeated after its upload has two artifacts of one name in KFP's metadata and the second one's bytes
     in the bucket; which of the two a reader is told of is the driver's choice.

@@ -22,7 +22,7 @@ class Buckets:
     folders: Mapping[str, Path]
 
     def prefix_of(self, uri: str) -> str:
-        """Returns the longest prefix that holds a URI.
+        """Return the longest prefix that holds a URI.
 
         Raises:
           BadInput: if none does.
@@ -35,7 +35,7 @@ class Buckets:
         return max(holding, key=len)
 
     def local(self, uri: str) -> Path:
-        """Returns where a URI's files lie on this machine.
+        """Return where a URI's files lie on this machine.
 
         Raises:
           BadInput: if no folder stands for its bucket.
@@ -45,7 +45,7 @@ class Buckets:
 
 
 def in_pod(uri: str) -> str:
-    """Returns the absolute path at which KFP's launcher keeps a URI in a pod (`LocalPathForURI`).
+    """Return the absolute path at which KFP's launcher keeps a URI in a pod (`LocalPathForURI`).
 
     Raises:
       BadInput: for a scheme that it does not know.
@@ -58,7 +58,7 @@ def in_pod(uri: str) -> str:
 
 
 def copy_files(source: Path, target: Path) -> int:
-    """Copies a file, or all files below a folder, as object stores do: no empty folders, no links. Returns how many."""
+    """Copy a file, or all files below a folder, as object stores do: no empty folders, no links. Returns how many."""
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

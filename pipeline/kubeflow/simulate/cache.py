@@ -16,7 +16,7 @@ from pipeline.kubeflow.simulate.values import STRING, Json, to_json
 
 
 def key(pipeline: str, task: Task, inputs: Json, outputs: Json, claims: Sequence[str]) -> str:
-    """Returns the key of a task's execution.
+    """Return the key of a task's execution.
 
     Args:
       pipeline: its name; nothing is reused across pipelines.

@@ -45,7 +45,7 @@ class Comparison:
 
 
 def parse(text: str) -> tuple[Comparison, ...]:
-    """Reads a condition.
+    """Read a condition.
 
     Raises:
       BadInput: if it is more than what is understood here.

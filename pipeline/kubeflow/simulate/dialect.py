@@ -50,35 +50,35 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def new_run_id(self, pipeline: str) -> str:
-        """Returns an id for a run that is submitted now."""
+        """Return an id for a run that is submitted now."""
 
     @abc.abstractmethod
     def run_root(self, root: str, pipeline: str, run_id: str) -> str:
-        """Returns the URI below which a run keeps its artifacts."""
+        """Return the URI below which a run keeps its artifacts."""
 
     @abc.abstractmethod
     def task_root(self, run_root: str, task: str) -> str:
-        """Returns the URI of a new folder for a task's outputs."""
+        """Return the URI of a new folder for a task's outputs."""
 
     @abc.abstractmethod
     def output_file(self, task_root: str) -> str:
-        """Returns the path in the pod of the file that takes the ExecutorOutput."""
+        """Return the path in the pod of the file that takes the ExecutorOutput."""
 
     @abc.abstractmethod
     def parameter_file(self, task_root: str, name: str) -> str:
-        """Returns the path in the pod of the file that takes an output parameter."""
+        """Return the path in the pod of the file that takes an output parameter."""
 
     @abc.abstractmethod
     def output_name(self, channel: str) -> str:
-        """Returns the name of an output artifact that is not registered yet."""
+        """Return the name of an output artifact that is not registered yet."""
 
     @abc.abstractmethod
     def input_artifact(self, artifact: Artifact) -> Json:
-        """Returns a registered artifact as a RuntimeArtifact."""
+        """Return a registered artifact as a RuntimeArtifact."""
 
     @abc.abstractmethod
     def properties(self, metadata: Json) -> Json:
-        """Returns metadata as properties of a registered artifact.
+        """Return metadata as properties of a registered artifact.
 
         Raises:
           ValueError: for a value that cannot be one.
@@ -86,11 +86,11 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def made(self, channel: str, uri: str) -> Json:
-        """Returns the properties that an output gets if its metadata does not say them (`RecordArtifact`)."""
+        """Return the properties that an output gets if its metadata does not say them (`RecordArtifact`)."""
 
     @abc.abstractmethod
     def imported(self, uri: str) -> Json:
-        """Returns the properties that an importer adds."""
+        """Return the properties that an importer adds."""
 
 
 class OpenSource(Dialect):
@@ -105,33 +105,33 @@ class OpenSource(Dialect):
     fails_fast = True  # Argo's default for a DAG
 
     def new_run_id(self, pipeline: str) -> str:
-        """Returns a UUID."""
+        """Return a UUID."""
         del pipeline
         return str(uuid.uuid4())
 
     def run_root(self, root: str, pipeline: str, run_id: str) -> str:
-        """Returns `<root>/<pipeline>/<run>`."""
+        """Return `<root>/<pipeline>/<run>`."""
         return f"{root.rstrip('/')}/{pipeline}/{run_id}"
 
     def task_root(self, run_root: str, task: str) -> str:
-        """Returns `<run root>/<task>/<salt>`."""
+        """Return `<run root>/<task>/<salt>`."""
         return f"{run_root}/{task}/{uuid.uuid4()}"
 
     def output_file(self, task_root: str) -> str:
-        """Returns `output_metadata.json` where the launcher keeps the task's folder."""
+        """Return `output_metadata.json` where the launcher keeps the task's folder."""
         return f"{in_pod(task_root)}/output_metadata.json"
 
     def parameter_file(self, task_root: str, name: str) -> str:
-        """Returns a file below `/tmp`."""
+        """Return a file below `/tmp`."""
         del task_root
         return f"/tmp/kfp/outputs/{name}"  # noqa: S108  # in the pod; this is KFP's name for it
 
     def output_name(self, channel: str) -> str:
-        """Returns the channel."""
+        """Return the channel."""
         return channel
 
     def input_artifact(self, artifact: Artifact) -> Json:
-        """Returns it without its type, as `GetOutputArtifactsByExecutionId` does not know it."""
+        """Return it without its type, as `GetOutputArtifactsByExecutionId` does not know it."""
         return {
             "name": str(artifact.id),
             "type": {"instanceSchema": ""},
@@ -140,15 +140,15 @@ class OpenSource(Dialect):
         }
 
     def properties(self, metadata: Json) -> Json:
-        """Returns custom properties of ML Metadata."""
+        """Return custom properties of ML Metadata."""
         return {name: to_property(name, value) for name, value in metadata.items()}
 
     def made(self, channel: str, uri: str) -> Json:
-        """Returns the name to show and the store's credentials."""
+        """Return the name to show and the store's credentials."""
         return {"display_name": channel, **self.imported(uri)}
 
     def imported(self, uri: str) -> Json:
-        """Returns where the store's credentials come from."""
+        """Return where the store's credentials come from."""
         session = {"Provider": uri.partition("://")[0], "Params": {"fromEnv": "true"}}
         return {"store_session_info": to_json(session)}
 
@@ -165,33 +165,33 @@ class VertexAI(Dialect):
     fails_fast = False  # PIPELINE_FAILURE_POLICY_FAIL_SLOW, unless the job says otherwise
 
     def new_run_id(self, pipeline: str) -> str:
-        """Returns a job name: the pipeline's with a time stamp."""
+        """Return a job name: the pipeline's with a time stamp."""
         now = datetime.datetime.now(tz=datetime.timezone.utc)
         return f"{pipeline.lower()}-{now:%Y%m%d%H%M%S%f}"
 
     def run_root(self, root: str, pipeline: str, run_id: str) -> str:
-        """Returns `<root>/<project number>/<job>`."""
+        """Return `<root>/<project number>/<job>`."""
         del pipeline
         return f"{root.rstrip('/')}/{PROJECT_NUMBER}/{run_id}"
 
     def task_root(self, run_root: str, task: str) -> str:
-        """Returns `<run root>/<task>_<number>`."""
+        """Return `<run root>/<task>_<number>`."""
         return f"{run_root}/{task}_{uuid.uuid4().int >> 65}"
 
     def output_file(self, task_root: str) -> str:
-        """Returns `executor_output.json` in the mounted bucket."""
+        """Return `executor_output.json` in the mounted bucket."""
         return f"{in_pod(task_root)}/executor_output.json"
 
     def parameter_file(self, task_root: str, name: str) -> str:
-        """Returns a file in the mounted bucket."""
+        """Return a file in the mounted bucket."""
         return f"{in_pod(task_root)}/{name}"
 
     def output_name(self, channel: str) -> str:
-        """Returns a resource name: Vertex AI registers outputs before they are there."""
+        """Return a resource name: Vertex AI registers outputs before they are there."""
         return _resource(f"{channel}-{uuid.uuid4().hex}")
 
     def input_artifact(self, artifact: Artifact) -> Json:
-        """Returns it with its type."""
+        """Return it with its type."""
         return {
             "name": _resource(str(artifact.id)),
             "type": artifact.type,
@@ -200,16 +200,16 @@ class VertexAI(Dialect):
         }
 
     def properties(self, metadata: Json) -> Json:
-        """Returns the metadata as it is: a Struct, in which numbers are doubles."""
+        """Return the metadata as it is: a Struct, in which numbers are doubles."""
         return dict(as_value(metadata))
 
     def made(self, channel: str, uri: str) -> Json:
-        """Returns nothing: the name to show is no metadata there."""
+        """Return nothing: the name to show is no metadata there."""
         del channel, uri
         return {}
 
     def imported(self, uri: str) -> Json:
-        """Returns nothing."""
+        """Return nothing."""
         del uri
         return {}
 

@@ -73,7 +73,7 @@ class DriverResult:
 
 
 def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataStore, dialect: Dialect) -> DriverResult:
-    """Does what KFP's driver does for a container, up to the question to the cache.
+    """Do what KFP's driver does for a container, up to the question to the cache.
 
     Args:
       task: the task.
@@ -98,7 +98,7 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
 
 
 def of_attempt(driven: DriverResult, number: int) -> DriverResult:
-    """Returns a driven task as the launcher of a later attempt changes it: its logs go to a place of their own."""
+    """Return a driven task as the launcher of a later attempt changes it: its logs go to a place of their own."""
     outputs = copy.deepcopy(driven.outputs)
     for logs in outputs.get("artifacts", {}).get(LOGS, {}).get("artifacts", ()):
         logs["uri"] = f"{logs['uri'].removesuffix(FIRST_ATTEMPT)}-{number}"
@@ -106,7 +106,7 @@ def of_attempt(driven: DriverResult, number: int) -> DriverResult:
 
 
 def provision(task: Task, task_root: str, dialect: Dialect) -> Json:
-    """Returns where a task is to leave what it makes (`provisionOutputs`)."""
+    """Return where a task is to leave what it makes (`provisionOutputs`)."""
     declared = task.component.get("outputDefinitions", {})
     wanted = {**declared.get("artifacts", {}), **({LOGS: LOGS_TYPE} if dialect.publishes_logs else {})}
     artifacts = {
@@ -151,7 +151,7 @@ def _parameter(task: Task, name: str, spec: Spec, run: Run, done: Mapping[str, E
 
 
 def _constant(task: Task, value: Any, run: Run) -> Any:
-    """Returns a constant; KFP replaces some that are placeholders from end to end, and no others."""
+    """Return a constant; KFP replaces some that are placeholders from end to end, and no others."""
     placeholders = {
         "{{$.pipeline_job_name}}": run.name,
         "{{$.pipeline_job_resource_name}}": run.id,
@@ -183,7 +183,7 @@ def _producer(task: Task, name: str, source: Spec, done: Mapping[str, Execution]
 
 
 def _typed(task: Task, found: Json) -> Json:
-    """Returns the parameters as declared: what is to be a string becomes one, anything else has to be of its type."""
+    """Return the parameters as declared: what is to be a string becomes one, anything else has to be of its type."""
     declared: Spec = task.component.get("inputDefinitions", {}).get("parameters", {})
     optional = _optional(task)
     given = {name: value for name, value in found.items() if value is not None or name not in optional}
@@ -220,5 +220,5 @@ def _failed(task: Task, what: str) -> EnvironmentProblem:
 
 
 def _without_empty(found: Json) -> Json:
-    """Returns a message as protojson writes it, in which an empty map is not mentioned."""
+    """Return a message as protojson writes it, in which an empty map is not mentioned."""
     return {name: value for name, value in found.items() if value}

@@ -20,7 +20,7 @@ from pipeline.kubeflow.simulate.values import as_value
 
 
 def import_artifact(task: Task, run: Run, store: MetadataStore, dialect: Dialect) -> tuple[Made, bool]:
-    """Registers what an importer imports, or finds it; also tells whether it was found.
+    """Register what an importer imports, or finds it; also tells whether it was found.
 
     Raises:
       EnvironmentProblem: if it has no URI, or not one of a bucket, or more outputs than one.
@@ -44,7 +44,7 @@ def import_artifact(task: Task, run: Run, store: MetadataStore, dialect: Dialect
 
 
 def artifact_uri(task: Task, parameters: Any) -> str:
-    """Returns the URI that an importer imports.
+    """Return the URI that an importer imports.
 
     Raises:
       EnvironmentProblem: if it has none.
@@ -64,7 +64,7 @@ def artifact_uri(task: Task, parameters: Any) -> str:
 
 
 def check_key(task: Task, uri: str, dialect: Dialect) -> None:
-    """Refuses a whole bucket, which the launcher of whoever takes the artifact could not fetch (`KeyFromURI`).
+    """Refuse a whole bucket, which the launcher of whoever takes the artifact could not fetch (`KeyFromURI`).
 
     Raises:
       BadInput: if the URI names nothing below its bucket; mounted buckets need no key.

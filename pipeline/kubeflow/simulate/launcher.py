@@ -70,7 +70,7 @@ class Launcher:
     log: Path
 
     def hook(self, task: Task, driven: DriverResult) -> Json:
-        """Runs a task's hook, if it has one and the platform runs it: its output file lies there afterwards.
+        """Run a task's hook, if it has one and the platform runs it: its output file lies there afterwards.
 
         Returns:
           The parameters that the hook has resolved.
@@ -86,7 +86,7 @@ class Launcher:
             return dict(self.outputs.written(task, driven.outputs, opened).get("parameterValues", {}))
 
     def launch(self, task: Task, driven: DriverResult, attempt: int = 0) -> LaunchResult:
-        """Runs a task's container; the error of one that failed is of the kind that its termination message says.
+        """Run a task's container; the error of one that failed is of the kind that its termination message says.
 
         Args:
           task: the task.
@@ -108,7 +108,7 @@ class Launcher:
 
     @contextlib.contextmanager
     def _published(self, driven: DriverResult, opened: Pod) -> Iterator[None]:
-        """Makes the file that takes a container's logs before it starts, as the launcher does, and fills it at its end."""
+        """Make the file that takes a container's logs before it starts, as the launcher does, and fill it at its end."""
         found = driven.outputs.get("artifacts", {}).get(LOGS)
         if found is None:
             yield
@@ -167,7 +167,7 @@ def _environment(task: Task) -> dict[str, str]:
 
 
 def _prepare_folders(driven: DriverResult, opened: Pod) -> None:
-    """Makes the folders above the outputs; the outputs themselves are the container's to make."""
+    """Make the folders above the outputs; the outputs themselves are the container's to make."""
     files = [spec["outputFile"] for spec in driven.outputs.get("parameters", {}).values()]
     uris = [found["artifacts"][0]["uri"] for found in driven.outputs.get("artifacts", {}).values()]
     for path in (*files, *map(in_pod, uris)):
@@ -175,7 +175,7 @@ def _prepare_folders(driven: DriverResult, opened: Pod) -> None:
 
 
 def _failure(task: Task, ended: Exit) -> MnistTfxError:
-    """Returns why a container failed, by what is left of it on a cluster: not its exit code, for the launcher's is 1."""
+    """Return why a container failed, by what is left of it on a cluster: not its exit code, for the launcher's is 1."""
     if ended.code < 0:
         what = f"its pod was ended by {signal.Signals(-ended.code).name}"
         return EnvironmentProblem(what, where=task.name, got=ended.message or None)

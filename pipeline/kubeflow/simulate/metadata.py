@@ -90,22 +90,22 @@ class MetadataStore:
             self._load()
 
     def artifact(self, number: int) -> Artifact:
-        """Returns a registered artifact."""
+        """Return a registered artifact."""
         return self._artifacts[number]
 
     def execution(self, number: int) -> Execution:
-        """Returns a registered execution."""
+        """Return a registered execution."""
         return self._executions[number]
 
     def put_artifact(self, described: Description) -> Artifact:
-        """Registers an artifact."""
+        """Register an artifact."""
         made = Artifact(id=self._next(), **vars(described))
         self._artifacts[made.id] = made
         self._save()
         return made
 
     def matching(self, wanted: Description) -> Artifact | None:
-        """Returns the first artifact that an importer takes for the one that it is to import."""
+        """Return the first artifact that an importer takes for the one that it is to import."""
         for known in self._artifacts.values():
             has_all = all(known.properties.get(name) == value for name, value in wanted.properties.items())
             if (known.pipeline, known.uri, known.type) == (wanted.pipeline, wanted.uri, wanted.type) and has_all:
@@ -115,7 +115,7 @@ class MetadataStore:
     def put_execution(
         self, *, run_id: str, task: str, state: str, parameters: Json, artifacts: Mapping[str, int]
     ) -> Execution:
-        """Registers an execution."""
+        """Register an execution."""
         made = Execution(
             id=self._next(), run_id=run_id, task=task, state=state, parameters=parameters, artifacts=dict(artifacts)
         )
@@ -124,11 +124,11 @@ class MetadataStore:
         return made
 
     def cached(self, key: str) -> Execution | None:
-        """Returns the newest execution that succeeded under a cache key."""
+        """Return the newest execution that succeeded under a cache key."""
         return self._executions.get(self._cache.get(key, 0))
 
     def remember(self, key: str, execution: Execution) -> None:
-        """Puts an execution into the cache."""
+        """Put an execution into the cache."""
         self._cache[key] = execution.id
         self._save()
 
@@ -157,7 +157,7 @@ class MetadataStore:
 
 
 def to_property(name: str, value: Any) -> Any:
-    """Returns a metadata value as a custom property holds it (`StructValueToMLMDValue`).
+    """Return a metadata value as a custom property holds it (`StructValueToMLMDValue`).
 
     Raises:
       ValueError: for null, which KFP refuses.

@@ -131,7 +131,7 @@ class Simulated:
 
 
 def conclude(paths: RunPaths, ran: RunResult) -> Simulated:
-    """Gathers a run's records below the root and audits what it pushed."""
+    """Gather a run's records below the root and audits what it pushed."""
     record = audit = None
     try:
         record = _gather(paths, ran) if names.DRIVER in ran.lineage else None
@@ -144,7 +144,7 @@ def conclude(paths: RunPaths, ran: RunResult) -> Simulated:
 
 
 def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets: Buckets) -> dict[str, Path]:
-    """Returns {task: folder of its lineage artifact}."""
+    """Return {task: folder of its lineage artifact}."""
     return {
         task: buckets.local(store.artifact(execution.artifacts[names.LINEAGE]).uri)
         for task, execution in done.items()

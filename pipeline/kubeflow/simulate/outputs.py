@@ -58,7 +58,7 @@ class Outputs:
     run_root: str
 
     def collect(self, task: Task, provisioned: Json, written: Json, opened: Pod) -> Made:
-        """Uploads and registers what a container that succeeded has left.
+        """Upload and registers what a container that succeeded has left.
 
         Args:
           task: the task.
@@ -80,7 +80,7 @@ class Outputs:
             raise EnvironmentProblem("the launcher would fail", where=task.name, got=err) from err
 
     def collect_logs(self, provisioned: Json, opened: Pod) -> Made:
-        """Uploads and registers what a container that failed has printed, and nothing else of it."""
+        """Upload and registers what a container that failed has printed, and nothing else of it."""
         logs = {
             channel: found["artifacts"][0]
             for channel, found in provisioned.get("artifacts", {}).items()
@@ -89,7 +89,7 @@ class Outputs:
         return Made(parameters={}, artifacts=self._registered(logs, opened))
 
     def written(self, task: Task, provisioned: Json, opened: Pod) -> Json:
-        """Returns the ExecutorOutput that a container left, or a hook; empty if it left none.
+        """Return the ExecutorOutput that a container left, or a hook; empty if it left none.
 
         Raises:
           EnvironmentProblem: if it left something else.
@@ -132,7 +132,7 @@ class Outputs:
 
 
 def _executor_output(file: Path) -> Json:
-    """Returns the ExecutorOutput; a container need not write one.
+    """Return the ExecutorOutput; a container need not write one.
 
     Raises:
       ValueError: if it is none.
@@ -152,7 +152,7 @@ def _executor_output(file: Path) -> Json:
 
 
 def _parameters(task: Task, provisioned: Json, written: Json, opened: Pod) -> Json:
-    """Returns the output parameters; what the executor output says comes before what is in a file of its own."""
+    """Return the output parameters; what the executor output says comes before what is in a file of its own."""
     declared = task.component.get("outputDefinitions", {}).get("parameters", {})
     found = dict(written.get("parameterValues", {}))
     for name, spec in provisioned.get("parameters", {}).items():

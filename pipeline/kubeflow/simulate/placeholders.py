@@ -25,7 +25,7 @@ IF_PRESENT: Final = '{"IfPresent":'
 
 
 def compiled(command: Sequence[str], executor_input: Json, pod_root: Path) -> list[str]:
-    """Returns a command with everything filled in.
+    """Return a command with everything filled in.
 
     Raises:
       EnvironmentProblem: if it names a parameter that is not there, or has an argument on a condition.
@@ -36,7 +36,7 @@ def compiled(command: Sequence[str], executor_input: Json, pod_root: Path) -> li
 
 
 def with_defaults(executor_input: Json, component: Any) -> Json:
-    """Returns the ExecutorInput with defaults for the optional parameters that got no value."""
+    """Return the ExecutorInput with defaults for the optional parameters that got no value."""
     declared = component.get("inputDefinitions", {}).get("parameters", {})
     defaults = {name: as_value(spec["defaultValue"]) for name, spec in declared.items() if "defaultValue" in spec}
     inputs = executor_input["inputs"]
@@ -60,7 +60,7 @@ def _with_files_here(executor_input: Json, pod_root: Path) -> Json:
 
 
 def _resolved(word: str, executor_input: Json) -> str:
-    """Returns a word as the driver leaves it: input parameters filled in, unless it names an output as well."""
+    """Return a word as the driver leaves it: input parameters filled in, unless it names an output as well."""
     if word.strip().startswith(IF_PRESENT):
         raise EnvironmentProblem("an argument on a condition is not imitated", got=word)
     if "$.outputs" in word:

@@ -66,11 +66,11 @@ class Pod:
     scratch: Path
 
     def path(self, absolute: str) -> Path:
-        """Returns where a path of the pod lies."""
+        """Return where a path of the pod lies."""
         return self.root / absolute.lstrip("/")
 
     def mount(self, path: str, folder: Path | None) -> None:
-        """Puts a folder at a path, or an empty one."""
+        """Put a folder at a path, or an empty one."""
         place = self.path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         if folder is None:
@@ -79,7 +79,7 @@ class Pod:
             place.symlink_to(folder, target_is_directory=True)
 
     def run(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Exit:
-        """Runs a command to its end; whatever ends the wait ends the pod.
+        """Run a command to its end; whatever ends the wait ends the pod.
 
         A pod that a signal finds in the middle of a push ends well nonetheless, and what it has delivered counts.
 
@@ -141,7 +141,7 @@ class Pod:
 
 @contextlib.contextmanager
 def opened(pods: Path, name: str) -> Iterator[Pod]:
-    """Makes a pod's folders and removes them."""
+    """Make a pod's folders and removes them."""
     root = pods / f"{name}-{uuid.uuid4().hex[:8]}"
     root.mkdir(parents=True)
     scratch = Path(tempfile.mkdtemp(prefix="mnist-tfx-pod-"))
@@ -153,7 +153,7 @@ def opened(pods: Path, name: str) -> Iterator[Pod]:
 
 
 def sweep(pods: Path) -> None:
-    """Removes what pods of a killed simulation left; nobody else may be using the root."""
+    """Remove what pods of a killed simulation left; nobody else may be using the root."""
     shutil.rmtree(pods, ignore_errors=True)
 
 
@@ -167,7 +167,7 @@ class _Errors(threading.Thread):
         self.last = ""
 
     def run(self) -> None:
-        """Reads until all processes of the pod have closed it."""
+        """Read until all processes of the pod have closed it."""
         with contextlib.suppress(ValueError, OSError):  # the log was closed: somebody outlived the pod
             for line in self._source:
                 self._log.write(line)
@@ -176,7 +176,7 @@ class _Errors(threading.Thread):
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a pod that still runs, and whatever it started."""
+    """End a pod that still runs, and whatever it started."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

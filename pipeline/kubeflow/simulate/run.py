@@ -65,7 +65,7 @@ class Options:
 
 
 def simulate(document: Document, options: Options, view: RunView) -> Simulated:
-    """Executes a compiled file.
+    """Execute a compiled file.
 
     Raises:
       MnistTfxError: if the platform would not take it; what stops a started run is in what is returned.
@@ -118,7 +118,7 @@ class Simulation:
         self._say: Callable[[str], None] = lambda _: None
 
     def run(self, view: RunView) -> RunResult:
-        """Executes the tasks."""
+        """Execute the tasks."""
         started, self._say = time.time(), view.say
         pods = self._options.root / pod.FOLDER
         pod.sweep(pods)
@@ -172,7 +172,7 @@ class Simulation:
         return TaskOutcome(id=task.name, state="failed", seconds=0.0, why=str(err))
 
     def _blocked(self, task: Task) -> str | None:
-        """Returns why a task is not even looked at, if so."""
+        """Return why a task is not even looked at, if so."""
         if isinstance(self._error, Interrupted):
             return "the run had stopped"
         failed = [found.id for found in self._outcomes.values() if found.state == "failed"]
@@ -196,7 +196,7 @@ class Simulation:
         return self._execute_cached(task, driven, resolved)
 
     def _execute_cached(self, task: Task, driven: DriverResult, resolved: Json) -> TaskOutcome:
-        """Asks the cache; what a hook has resolved counts as a parameter."""
+        """Ask the cache; what a hook has resolved counts as a parameter."""
         claims = [mount.claim for mount in self._volumes.mounts(task, self._dialect) if mount.claim is not None]
         given = {**driven.inputs.get("parameterValues", {}), **resolved}
         inputs = {**driven.inputs, "parameterValues": given}
@@ -211,7 +211,7 @@ class Simulation:
         return found
 
     def _launch(self, task: Task, driven: DriverResult) -> LaunchResult:
-        """Runs a task's container as often as Argo would: after any failure, since for Argo all of them are exit code 1.
+        """Run a task's container as often as Argo would: after any failure, since for Argo all of them are exit code 1.
 
         The driver's answer is the same for all attempts, so they write to the same places. Argo waits in between.
         """
@@ -275,7 +275,7 @@ class Simulation:
             log.write(f"\n--- {title} ---\n")
 
     def _check_places(self, task: Task) -> None:
-        """Finds out before the first pod runs that a bucket or a volume has no folder."""
+        """Find out before the first pod runs that a bucket or a volume has no folder."""
         self._volumes.mounts(task, self._dialect)
         if task.importer is not None:
             uri = importer.artifact_uri(task, self._run.parameters)

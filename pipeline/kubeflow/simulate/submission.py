@@ -22,7 +22,7 @@ EVEN_IF_FAILED: Final = "ALL_UPSTREAM_TASKS_COMPLETED"
 
 
 def check(document: Document, dialect: Dialect) -> None:
-    """Checks that a platform would take a file.
+    """Check that a platform would take a file.
 
     Raises:
       BadInput: naming the rule that it breaks.
@@ -45,7 +45,7 @@ def check(document: Document, dialect: Dialect) -> None:
 
 
 def parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {runtime parameter: value}: as given, by the file, or None if it is optional.
+    """Return {runtime parameter: value}: as given, by the file, or None if it is optional.
 
     Raises:
       BadInput: for one that is missing, of another type, or not the pipeline's.
@@ -67,7 +67,7 @@ def parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def root(document: Document, dialect: Dialect) -> str:
-    """Returns the URI below which the file keeps its artifacts.
+    """Return the URI below which the file keeps its artifacts.
 
     Raises:
       BadInput: if it says none where it has to, or one that the platform cannot use.

@@ -33,7 +33,7 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 
 def as_value(found: Any) -> Any:
-    """Returns JSON as a `Value` holds it: numbers as doubles.
+    """Return JSON as a `Value` holds it: numbers as doubles.
 
     Raises:
       ValueError: for a number that JSON does not have.
@@ -50,19 +50,19 @@ def as_value(found: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Returns what Go's protojson writes: doubles without a fraction look like integers."""
+    """Return what Go's protojson writes: doubles without a fraction look like integers."""
     return json.dumps(_go(value), separators=(",", ":"), ensure_ascii=False)
 
 
 def to_text(value: Any) -> str:
-    """Returns a `Value` as the text that stands for it in arguments and in parameters declared as strings."""
+    """Return a `Value` as the text that stands for it in arguments and in parameters declared as strings."""
     if value is None:
         return ""
     return value if isinstance(value, str) else to_json(value)
 
 
 def from_text(text: str, kind: str) -> Any:
-    """Returns the value that an output parameter's file says.
+    """Return the value that an output parameter's file says.
 
     Raises:
       ValueError: if the text does not say a value of that type.

@@ -51,7 +51,7 @@ class Volumes:
 
     @classmethod
     def of(cls, document: Document, serving: Path, folders: Mapping[str, Path]) -> Volumes:
-        """Finds the claims on which the file's tasks serve."""
+        """Find the claims on which the file's tasks serve."""
         claims = {
             _claim(mount): PurePosixPath(path).relative_to(mount["mountPath"])
             for task in document.tasks.values()
@@ -62,7 +62,7 @@ class Volumes:
         return cls(serving=serving, folders=folders, serving_claims=claims)
 
     def mounts(self, task: Task, dialect: Dialect) -> tuple[Mount, ...]:
-        """Returns what is mounted into a task's pod.
+        """Return what is mounted into a task's pod.
 
         Raises:
           BadInput: if no folder stands for one of the volumes, or nothing is mounted where the task serves.
@@ -101,14 +101,14 @@ class Volumes:
 
 
 def secret_variables(task: Task) -> tuple[str, ...]:
-    """Returns the environment variables that a task gets from secrets."""
+    """Return the environment variables that a task gets from secrets."""
     return tuple(
         pair["envVar"] for secret in task.platform.get("secretAsEnv", ()) for pair in secret.get("keyToEnv", ())
     )
 
 
 def _claim(mount: Json) -> str:
-    """Returns the name of a claim, in the form that old backends know or in the one that replaced it."""
+    """Return the name of a claim, in the form that old backends know or in the one that replaced it."""
     named = mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant")
     found = mount.get("constant", named)
     if found is None:
