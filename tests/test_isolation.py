@@ -41,7 +41,7 @@ def test_messages_stay_on_one_line_whatever_the_values_hold():
 
 def test_what_the_stack_prints_goes_to_the_log_and_ours_to_the_terminal(tmp_path, capfd):
     console = output.own_console(stderr=False)
-    with output.output_to(tmp_path / "log"):
+    with output.redirect_output(tmp_path / "log"):
         os.write(2, b"from C++\n")
         os.write(1, b"from Beam\n")
         console.print("ours")

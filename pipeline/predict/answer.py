@@ -22,7 +22,7 @@ from components.settings import DataSettings
 from components.wording import validated
 from pipeline.lineage.show import read_provenance
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV
-from pipeline.process.output import output_to
+from pipeline.process.output import redirect_output
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.stages import INGEST
@@ -114,7 +114,7 @@ class Model:
         os.environ.update({**ENGINE_ENV, **CPU_ONLY})
         where = version.served.path
         # TensorFlow prints what it misses on this machine, and it is nothing that an answer needs.
-        with output_to(Path(os.devnull)):
+        with redirect_output(Path(os.devnull)):
             import tensorflow as tf
 
             try:

@@ -19,7 +19,7 @@ def own_console(*, stderr: bool) -> Console:
 
 
 @contextlib.contextmanager
-def output_to(log: Path) -> Iterator[None]:
+def redirect_output(log: Path) -> Iterator[None]:
     """Send file descriptors 1 and 2 to `log` for the duration; they are back afterwards, however it ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     standard_streams.flush()

@@ -11,7 +11,7 @@ from pipeline.provenance import record_store
 from pipeline.provenance.ledger import read_ledger
 from pipeline.root.identity import check_identity
 from pipeline.runner.compiled import compile_pipeline
-from pipeline.runner.planner import Done, Planned, Planner
+from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class DryRun:
     """
 
     settings: dict[str, Any]
-    nodes: dict[str, Planned]
+    nodes: dict[str, NodePlan]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the data of the answer of `run --dry-run`."""
@@ -48,8 +48,8 @@ def dry_run(config: PipelineConfig, reuse: Reuse, staging: Path) -> DryRun:
     """
     check_identity(config.paths, config.identity)
     compiled = compile_pipeline(config, "dry-run")
-    done: dict[str, Done] = {}
-    nodes: dict[str, Planned] = {}
+    done: dict[str, CompletedNode] = {}
+    nodes: dict[str, NodePlan] = {}
     known = read_ledger(config.paths.ledger)
     planner = Planner(
         paths=config.paths,

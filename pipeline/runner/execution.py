@@ -35,7 +35,7 @@ from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.runner.compiled import Node
-from pipeline.runner.planner import Done, Planned
+from pipeline.runner.planner import CompletedNode, NodePlan
 from pipeline.stages import PUSHER
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
@@ -87,7 +87,7 @@ class Execution:
         self,
         context: RunContext,
         node: Node,
-        planned: Planned,
+        planned: NodePlan,
         *,
         prepare: Prepare,
         progress: Progress,
@@ -100,7 +100,7 @@ class Execution:
         self._progress = progress
         self._hold = hold
         self._intent: Line | None = None
-        self.done: Done | None = None
+        self.done: CompletedNode | None = None
 
     def operator(self, **spec: Any) -> base_executor_operator.BaseExecutorOperator:
         """Return the operator that the Launcher calls; what it passes is the executor's spec."""
@@ -125,7 +125,7 @@ class Execution:
         self._record(info, output, started, time.monotonic() - clock)
         return output
 
-    def commit(self) -> Done:
+    def commit(self) -> CompletedNode:
         """Settle the intent after the Launcher has published."""
         if self.done is None or self._intent is None:
             raise RuntimeError(f"{self._node.id} has not been executed")
@@ -190,7 +190,7 @@ class Execution:
         folders = {channel: paths.root / entries[0].path for channel, entries in made.items()}
         record = recording.execution_record(work, made, folders, started=started, seconds=seconds)
         known = record_store.write(paths.records, record)
-        self.done = Done(hash=known, record=record)
+        self.done = CompletedNode(hash=known, record=record)
         for channel, entries in made.items():
             for artifact, entry in zip(output.output_artifacts[channel].artifacts, entries, strict=True):
                 artifact.custom_properties[DIGEST_PROPERTY].string_value = entry.sha256

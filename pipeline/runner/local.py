@@ -24,7 +24,7 @@ from pipeline.metadata.address import SqliteFile, parse_address, recorded_addres
 from pipeline.process import lean_imports
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import StageProcesses
-from pipeline.process.output import output_to
+from pipeline.process.output import redirect_output
 from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
@@ -147,7 +147,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     _prepare(request, paths, files, view)
     with PROCESS.watched(), contextlib.ExitStack() as opened:
         opened.enter_context(temporary_folder())
-        opened.enter_context(output_to(log))
+        opened.enter_context(redirect_output(log))
         processes = opened.enter_context(StageProcesses(log))
         beam_service = opened.enter_context(JobService(log))
         if reuse.none or not read_ledger(paths.ledger).order:
@@ -287,7 +287,7 @@ def _served_already(  # noqa: PLR0913  # what `run` knows
             return None
         # Not a line from TFX: the answer is one, and the only one that a schedule should mail.
         with contextlib.ExitStack() as opened:
-            opened.enter_context(output_to(Path(os.devnull)))
+            opened.enter_context(redirect_output(Path(os.devnull)))
             with _leaving(opened, leave), lean_imports.orchestrating():
                 from pipeline.runner import dry_run, run  # noqa: F401  # TFX: some seconds
 
@@ -323,7 +323,7 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     _doubt(files, say)
     _check_store(request, paths, paths.metadata)
     # What TFX says of itself is nothing to a reader; a run has a log for it.
-    with output_to(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)):
         with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
             from pipeline.runner import dry_run  # TFX: some seconds
 

@@ -25,7 +25,7 @@ from pipeline.stages import PUSHER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Done:
+class CompletedNode:
     """A node whose outputs are there: by whose record, under which hash."""
 
     hash: str
@@ -37,7 +37,7 @@ class Done:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Planned:
+class NodePlan:
     """What is to happen with a node.
 
     Attributes:
@@ -53,7 +53,7 @@ class Planned:
     key: str | None
     parameters: Mapping[str, Scalar]
     inputs: Mapping[str, tuple[ArtifactRef, ...]]
-    reuse: Done | None
+    reuse: CompletedNode | None
     why: str
     damaged: bool = False
     resumes: int | None = None
@@ -65,7 +65,7 @@ class Planned:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fault:
+class ReuseBlocker:
     """Why outputs cannot be reused, and whether somebody damaged them."""
 
     why: str
@@ -96,18 +96,18 @@ class Planner:
     resumes: bool = True
     staging: Path | None = None
 
-    def plan(self, node: Node, done: Mapping[str, Done]) -> Planned:
+    def plan(self, node: Node, done: Mapping[str, CompletedNode]) -> NodePlan:
         """Decide about one node, `done` being the nodes upstream that are there."""
         waiting = [producer for producer in node.producers if producer not in done]
         if waiting:
             why = f"{' and '.join(waiting)} executes"
-            return Planned(key=None, parameters={}, inputs={}, reuse=None, why=why)
+            return NodePlan(key=None, parameters={}, inputs={}, reuse=None, why=why)
         inputs = {channel: done[producer].refs(output) for channel, (producer, output) in node.inputs.items()}
         parameters = node.resolve(self.paths.root, self.staging or self.paths.root, inputs)
         recorded = records.without_root(parameters, str(self.paths.root))
         key = records.node_key(node.id, node.executor, recorded, inputs)
         resumes = self._epochs_kept(node, key)
-        asked = Planned(key=key, parameters=parameters, inputs=inputs, reuse=None, why="", resumes=resumes)
+        asked = NodePlan(key=key, parameters=parameters, inputs=inputs, reuse=None, why="", resumes=resumes)
         if node.id in self.forced:
             return dataclasses.replace(asked, why="asked for")
         found = records.find(self.records, self.order, key)
@@ -117,7 +117,7 @@ class Planner:
         hash_, record = found
         if (fault := self._fault(node, record)) is not None:
             return dataclasses.replace(asked, why=fault.why, damaged=fault.is_damage)
-        done_before = Done(hash=hash_, record=record)
+        done_before = CompletedNode(hash=hash_, record=record)
         # What was read under one name is reused under that name, in the metadata store as well.
         named = {name: record.parameters[name] for name in records.NAMES_ONLY if name in record.parameters}
         asked = dataclasses.replace(asked, parameters={**parameters, **named}, resumes=None)
@@ -131,15 +131,15 @@ class Planner:
     def _begun(self, key: str) -> str | None:
         return f"run {self.unfinished[key]} began it and did not finish" if key in self.unfinished else None
 
-    def _fault(self, node: Node, record: ExecutionRecord) -> Fault | None:
+    def _fault(self, node: Node, record: ExecutionRecord) -> ReuseBlocker | None:
         """Return why the outputs of an earlier execution cannot be reused, or None: every byte is read."""
         for entry in (entry for entries in record.outputs.values() for entry in entries):
             if entry.path in self.collected:
-                return Fault(why=f"{entry.path} was collected by `lineage gc`", is_damage=False)
+                return ReuseBlocker(why=f"{entry.path} was collected by `lineage gc`", is_damage=False)
             if changes := difference(self.paths.root, entry):
-                return Fault(why=f"{entry.path} was changed on disk ({changes})", is_damage=True)
+                return ReuseBlocker(why=f"{entry.path} was changed on disk ({changes})", is_damage=True)
         if node.id == PUSHER and not still_served(self.paths.root, record):
-            return Fault(why="what it pushed is not the newest served version", is_damage=False)
+            return ReuseBlocker(why="what it pushed is not the newest served version", is_damage=False)
         return None
 
     def _what_changed(

@@ -37,7 +37,7 @@ from pipeline.root.lock import locked
 from pipeline.runner import resumption
 from pipeline.runner.compiled import CompiledPipeline, Node, compile_pipeline
 from pipeline.runner.execution import SPECS, Execution, RunContext
-from pipeline.runner.planner import Done, Planned, Planner
+from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
 from pipeline.stages import CLASSIFIER, PUSHER, SCHEMA_GATE, TRAINERS
@@ -79,7 +79,7 @@ class Run:
         self._processes = processes
         self._interruptions = interruptions
         self._sign_key = sign_key
-        self._done: dict[str, Done] = {}
+        self._done: dict[str, CompletedNode] = {}
         self._outcomes: dict[str, records.NodeOutcome] = {}
         self._highest_version = 0
 
@@ -206,7 +206,7 @@ class Run:
     def _reuse_or_execute(
         self,
         node: Node,
-        planned: Planned,
+        planned: NodePlan,
         context: RunContext,
         connection: Connection,
         compiled: CompiledPipeline,
@@ -241,7 +241,7 @@ class Run:
         resumed = resumption.resumed(self._config.paths.root, self._done[node.id].record)
         return "executed", why if resumed is None else f"{why}; {resumed}"
 
-    def _published_again(self, node: Node, planned: Planned, connection: Connection) -> bool:
+    def _published_again(self, node: Node, planned: NodePlan, connection: Connection) -> bool:
         reused = planned.reuse
         if reused is None:
             return False

@@ -13,7 +13,7 @@ from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.signals import Interrupted
 from pipeline.provenance import records, results
 from pipeline.provenance.artifacts import ROOT_MARK
-from pipeline.runner.planner import Done
+from pipeline.runner.planner import CompletedNode
 from pipeline.stages import INGEST
 
 Stopped = MnistTfxError | Interrupted | None
@@ -23,7 +23,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
     config: PipelineConfig,
     run_id: str,
     nodes: Sequence[records.NodeOutcome],
-    done: Mapping[str, Done],
+    done: Mapping[str, CompletedNode],
     error: Stopped,
     started: float,
 ) -> records.RunRecord:
@@ -84,7 +84,7 @@ def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] |
     return {name: portable(config, value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
-def _sources(config: PipelineConfig, done: Mapping[str, Done]) -> tuple[records.DataSource, ...]:
+def _sources(config: PipelineConfig, done: Mapping[str, CompletedNode]) -> tuple[records.DataSource, ...]:
     """Return the data files as this run was given them, also where ingest was cached under other names."""
     if INGEST not in done:
         return ()

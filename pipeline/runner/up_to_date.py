@@ -25,7 +25,7 @@ from pipeline.stages import INGEST, PUSHER, SECTIONS
 if TYPE_CHECKING:
     from components.ingest.spans import Span
     from pipeline.config.pipeline_config import PipelineConfig
-    from pipeline.runner.planner import Done
+    from pipeline.runner.planner import CompletedNode
     from pipeline.runner.run import Outcome
 
 DATA: Final = "data/"
@@ -176,7 +176,7 @@ def _settings(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(provenance["predicate"]["buildDefinition"]["externalParameters"]["settings"])
 
 
-def _why(version: int, ingest: Done, spans: Sequence[Span]) -> str:
+def _why(version: int, ingest: CompletedNode, spans: Sequence[Span]) -> str:
     *others, last = [str(span.number) for span in spans]
     numbers = f"spans {', '.join(others)} and {last}" if others else f"span {last}"
     made_from = numbers if ingest.record.parameters["span"] == spans[-1].number else f"the same data as {numbers}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.lean_imports import orchestrating
-from pipeline.process.output import output_to
+from pipeline.process.output import redirect_output
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class PlaceholderExecutor:
 def compile_stock(config: PipelineConfig, *, image: str, command: Sequence[str]) -> Stock:
     """Compiles; writes nothing and fetches nothing, as no node has a `module_file` that would be packed."""
     # What TFX's imports print is about packages that nobody misses.
-    with output_to(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)):
         with orchestrating():
             from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as stock
 
