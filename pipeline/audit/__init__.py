@@ -17,7 +17,7 @@ The witnesses are the statement, the records that it names by hash, the ledger t
 Statement and records are enough to audit with. Whoever can rewrite all of them alike is caught only by an anchor kept
 elsewhere: a ledger head, or a signature.
 
-The audit is independent where another room's answer would be the thing to check. `evidence` reads ledger and records
+The audit is independent of the packages whose answers it checks. `evidence` reads ledger and records
 itself: every other reader stops at the first bad one, which here is a finding that must not hide the next. `served` takes
 the files from the folder and not from the serving directory's listing, and `ledger_check` chooses among the pushes of a
 version by the statement that is served, not by their order. Formats, the commit that goes with a push (`Chain.pushes`),
