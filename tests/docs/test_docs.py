@@ -1,11 +1,13 @@
 """The documentation: nothing of the command line or of a recipe is missing in it, and nothing shown or linked is wrong."""
 
+import inspect
 import re
 
 import click
 import pytest
 from docs.pages import PROJECT
 
+import pipeline
 from docs import pages, reference
 from pipeline.cli.main import cli
 from pipeline.cli.parameters import OneOf
@@ -117,3 +119,12 @@ def test_every_page_of_the_documents_is_linked_from_their_index():
 def test_the_flow_picture_has_every_stage():
     picture = (PROJECT / "docs" / "pictures" / "flow.svg").read_text()
     assert [stage for stage in STAGES if stage not in picture] == []
+
+
+def test_the_picture_of_the_architecture_has_the_packages_in_their_order():
+    listed = re.findall(r"^    (\w+(?:\.py)?) {2,}", inspect.getdoc(pipeline), re.MULTILINE)
+    picture = (PROJECT / "docs" / "pictures" / "architecture.svg").read_text(encoding="utf-8")
+    drawn = re.findall(r'font-weight="600">([^<]+)</text>', picture)
+    assert drawn == list(reversed(listed))
+    there = {path.name for path in (PROJECT / "pipeline").iterdir() if (path / "__init__.py").is_file()}
+    assert set(listed) == there | {"stages.py", "pipeline.py"}
