@@ -4,12 +4,10 @@ import os
 import sqlite3
 
 import pytest
-from click.testing import CliRunner
-from command_line import mnist_tfx
+from command_line import in_process, mnist_tfx
 from metadata_servers import free_port
 
 from components.errors import EnvironmentProblem
-from pipeline.cli.run import run
 from pipeline.metadata.address import SqliteFile
 from pipeline.metadata.preflight import check_file
 from pipeline.provenance.ledger import read_ledger
@@ -121,6 +119,6 @@ def test_a_store_that_is_locked_is_left_to_whoever_waits_for_it(used, tmp_path):
 def test_a_fifo_in_the_place_of_a_store_is_not_waited_for(used):
     used.metadata.unlink()
     os.mkfifo(used.metadata)
-    answer = CliRunner().invoke(run, ["--root", str(used.root), "--dry-run"], standalone_mode=False)
-    assert answer.return_value == 4
-    assert "wanted a regular file" in answer.output
+    answer = in_process("run", "--root", used.root, "--dry-run")
+    assert answer.code == 4
+    assert "wanted a regular file" in answer.err

@@ -114,7 +114,7 @@ def test_no_library_speaks_on_stderr_of_a_compiled_file(tmp_path):
         "oss",
         "--image",
         "registry.example/mnist-tfx:1",
-        "--root",
+        "--pipeline-root",
         "minio://b/p",
         "-o",
         file,

@@ -61,7 +61,7 @@ def test_rows_that_were_chosen_on_and_then_trained_on_are_said_to_be_both(plain,
 
     def uses(root):
         history = open_lineage(root)
-        pictures = (usage.find_picture(history, usage.Asked(index=row)) for row in range(40))
+        pictures = (usage.find_picture(history, usage.ImageQuery(index=row)) for row in range(40))
         return {impact_of_picture(history, picture, "a row").models[0].uses for picture in pictures}
 
     assert ("validation",) in uses(chosen)

@@ -132,8 +132,9 @@ def push_signalled(number, root, file, victim):
 def test_a_push_that_is_interrupted_in_its_pod_is_delivered_with_its_record(victim, number, lost, compiled):
     code, out, _ = push_signalled(number, lost, compiled["oss"], victim)
     answer = checked(json.loads(out))["data"]
-    # 1: the audit misses version 1, and a clean checkout.
-    assert (code, answer["version"]) == (1 if victim == "pod" else 128 + number, 2)
+    assert answer["version"] == 2
+    # 1 where the checkout has changes: the audit at the end says so.
+    assert code in ((0, 1) if victim == "pod" else (128 + number,))
     assert [one.name for one in (lost / "serving").glob("[0-9]*")] == ["2"]
     out = " ".join(mnist_tfx("lineage", "audit", "2", "--root", lost).out.split())
     assert "INTEGRITY PASS" in out

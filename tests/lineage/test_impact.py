@@ -331,8 +331,8 @@ def test_without_a_row_index_it_cannot_be_told_and_never_a_no(first_run, digits,
 @pytest.mark.e2e
 def test_the_answer_is_json_by_its_schema_and_a_table(first_run, pair):
     root = first_run[0]
-    for given in ([str(pair[0])], ["0" * 64], [str(root / "serving" / "1")]):
-        assert in_process("lineage", "impact", *given, "--root", root, "--json").status == "ok"
+    for given, status in ((pair[0], "ok"), ("0" * 64, "unknown"), (root / "serving" / "1", "ok")):
+        assert in_process("lineage", "impact", given, "--root", root, "--json").status == status
     answer = mnist_tfx("lineage", "impact", pair[0], "--root", root)
     assert answer.code == 0
     assert "autoencoder, classifier, evaluation" in answer.out
