@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem
+from components.errors import EnvironmentProblem, shortened
+from components.untrusted import is_file
 from pipeline.audit.evidence import record_path
 from pipeline.audit.findings import FAIL, UNKNOWN, Finding, completeness
 from pipeline.metadata import store
@@ -143,7 +144,7 @@ class Witness:
     @property
     def name(self) -> str:
         """What findings call the store."""
-        return self.path.name if self.elsewhere is None else str(self.elsewhere)
+        return self.path.name if self.elsewhere is None else shortened(self.elsewhere)
 
     def check(self, known: Known) -> Compared:
         """Compare records with the store; those that it has been asked about before are not asked about again."""
@@ -174,7 +175,7 @@ class Witness:
             return
         file = self._address.path
         kind = plain_files.kind_of(file)
-        if self.elsewhere is not None and not file.is_file():
+        if self.elsewhere is not None and not is_file(file):
             raise Unasked("there is no such file" if kind is None else f"it is a {kind}, and no file")
         if kind not in (None, plain_files.FILE) and self.elsewhere is None:
             raise EnvironmentProblem("is no plain file", where=file, got=kind)

@@ -190,8 +190,9 @@ def test_each_verdict_says_what_was_compared_and_what_was_not(root, pods, tmp_pa
 
 
 @pytest.mark.parametrize(("allow", "code"), [((), 5), (("--allow-unknown",), 0)])
-def test_unknown_without_a_fail_cannot_tell(root, allow, code):
-    (root / "root.json").write_text(json.dumps({"metadata": str(root / "gone.db"), "path": str(root)}))
+@pytest.mark.parametrize("name", ["gone.db", "a" * 5000], ids=["gone", "no file's name"])
+def test_unknown_without_a_fail_cannot_tell(root, allow, code, name):
+    (root / "root.json").write_text(json.dumps({"metadata": str(root / name), "path": str(root)}))
     assert audit_json("--root", root, *allow)[0] == code
     (root / "serving/1/saved_model.pb").write_bytes(b"")
     assert audit_json("--root", root, *allow)[0] == 1
