@@ -29,8 +29,8 @@ class BrokeDown(EnvironmentProblem):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Artifact:
-    """A stored artifact: its id, TFX type name, state, custom and declared properties, and contexts as (type, name)."""
+class Stored:
+    """What a store holds of either kind: its id, type, custom and declared properties, and contexts as (type, name)."""
 
     id: int
     type: str
@@ -40,16 +40,12 @@ class Artifact:
     contexts: frozenset[tuple[str, str]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Execution:
-    """A stored execution: its id, type, state, custom and declared properties, and contexts as (type, name)."""
+class Artifact(Stored):
+    """A stored artifact; its type is TFX's name."""
 
-    id: int
-    type: str
-    state: str
-    properties: Mapping[str, Any]
-    declared: Mapping[str, Any]
-    contexts: frozenset[tuple[str, str]]
+
+class Execution(Stored):
+    """A stored execution."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

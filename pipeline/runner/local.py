@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from components.settings import Settings
     from pipeline.provenance.keys import PrivateKey
     from pipeline.runner.dry_run import DryRun
-    from pipeline.runner.run import Outcome
+    from pipeline.runner.run import Outcome, Run
 
 
 IGNORED: Final = 10
@@ -156,12 +156,8 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         if request.beam == PORTABLE:
             beam_service.start()
         config = configure(request, settings, paths, files)
-        before = time.monotonic()
-        with _leaving(opened, leave), lean_imports.orchestrating():
-            from pipeline.runner.run import Run  # TFX: some seconds
-
-        import_s = time.monotonic() - before
-        outcome = Run(
+        runner, import_s = _import_runner(opened, leave)
+        outcome = runner(
             dataclasses.replace(config, beam_args=(*config.beam_args, *beam_service.arguments())),
             run_id,
             reuse=reuse,
@@ -183,6 +179,15 @@ def _prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: R
     check_writable(paths, _store_elsewhere(request, paths))
     if ENGINES[request.beam].google:
         os.environ[lean_imports.FULL_IMPORTS] = "1"
+
+
+def _import_runner(opened: contextlib.ExitStack, leave: Leave | None) -> tuple[type[Run], float]:
+    """Return the class that runs the pipeline, which brings TFX along, and the seconds that its import took."""
+    before = time.monotonic()
+    with _leaving(opened, leave), lean_imports.orchestrating():
+        from pipeline.runner.run import Run
+
+    return Run, time.monotonic() - before
 
 
 @contextlib.contextmanager
