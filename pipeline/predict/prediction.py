@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import BadInput, CannotTell, Problems
-from pipeline.predict import doubt, files, orientation, photograph, training_data
+from pipeline.datasets import orientation
+from pipeline.datasets.orientation import Orientation
+from pipeline.predict import doubt, files, photograph, training_data
 from pipeline.predict.answer import Answer, Model, Version, choose
 from pipeline.predict.digit import Frame, find_digit
 from pipeline.predict.doubt import Calibration
 from pipeline.predict.files import Ignored, Source, reason
-from pipeline.predict.orientation import Orientation
 from pipeline.predict.training_data import TrainingData
 
 UINT8 = npt.NDArray[np.uint8]

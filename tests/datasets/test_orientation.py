@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from components.ingest.idx import iter_chunks
 from components.profile import profile
 from components.settings import DataSettings
-from pipeline.predict import orientation
+from pipeline.datasets import orientation
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 EIGHT = DataSettings(shape=(8, 8), pixel_max=16)
