@@ -62,7 +62,7 @@ class LazyGroup(Group):
 COMMANDS: Final = {
     "run": ("pipeline.cli.run:run", "Run the pipeline: data files in, a served model out."),
     "runs": ("pipeline.cli.runs:runs", "List the runs of a root, or show one."),
-    "data": ("pipeline.cli.data:data", "Fetch the UCI digits or MNIST."),
+    "data": ("pipeline.cli.data:data", "Fetch data, or look at what you have."),
     "schema": ("pipeline.cli.schema:schema", "Propose, compare and approve schemas for new geometries."),
     "lineage": ("pipeline.cli.lineage:lineage", "Prove what a served model was made from."),
     "serving": ("pipeline.cli.serving:serving", "List the served versions, go back to one, remove old ones."),

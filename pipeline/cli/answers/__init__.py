@@ -24,6 +24,7 @@ DATA: Final[dict[str, Any]] = {
     "runs list": runs.Runs,
     "runs show": runs.Run,
     "data fetch": runs.FetchedData,
+    "data inspect": runs.InspectedData,
     "schema propose": runs.SchemaDraft,
     "schema diff": runs.SchemaChanges,
     "schema approve": runs.ApprovedSchema,

@@ -115,6 +115,58 @@ class FetchedData(Model):
     files: list[DataFile]
 
 
+class DuplicateImages(Model):
+    """Images that come more than once, whatever their label."""
+
+    within: dict[str, Count]
+    """Rows of each part whose image came before in it."""
+    between: Count
+    """Images of the test part that the training part has as well."""
+
+
+class InspectedData(Model):
+    """What a data set is, and what to do with it."""
+
+    path: Text
+    form: Text
+    importable: bool
+    """Whether `data import` has to make data files of it first."""
+    files: list[str]
+    ignored: list[str]
+    rows: dict[str, Count]
+    shape: list[Positive]
+    highest: Count
+    """The largest pixel."""
+    pixel_max: Positive
+    label: str | None
+    """The label's column in a CSV."""
+    label_count: Positive
+    label_offset: Count
+    counts: dict[str, list[Count]]
+    """Rows of each class, by part."""
+    empty_classes: list[Count]
+    class_names: list[str]
+    class_names_file: str | None
+    transpose: bool
+    ignore_columns: list[str]
+    orientation: str | None
+    """How upright digits are stored; null where that cannot be told."""
+    inverted: bool
+    duplicates: DuplicateImages
+    geometry: Text
+    schema_: Annotated[str | None, Field(alias="schema")]
+    """The reviewed schema that fits."""
+    reviewed: bool
+    """Whether there is a reviewed schema of the geometry."""
+    flags: list[str]
+    """The options that `run` needs to read it so."""
+    problems: list[str]
+    """Why a run would refuse it before anything is trained."""
+    notes: list[str]
+    commands: list[str]
+    """What to do next."""
+
+
 class SchemaDraft(Model):
     """A proposed schema, in words as well."""
 

@@ -1,0 +1,328 @@
+"""Inspection of data before any run: what would be read, whether a reviewed schema fits it, and the commands to use.
+
+Every row is read once, in the order of the files and in bounded memory; nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import BadInput
+from components.features import TEST, TRAIN
+from components.schema_files import find_reviewed, read_reference
+from components.schema_gate.rules import drift_checks
+from components.settings import DataSettings, GateSettings
+from pipeline.datasets import class_names, next_commands, orientation
+from pipeline.datasets.readings import Reading, read_data_files
+from pipeline.datasets.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pipeline.datasets.orientation import Orientation
+
+    Show = Callable[[str, int, int], None]
+
+PIXEL_MAXIMA: Final = (1, 16, 255)
+"""Ranges that pixels have in the data sets there are: bits, counts in 4x4 blocks, bytes."""
+
+TRANSPOSED: Final = "transposed (columns written as rows)"
+FEW_OF_A_CLASS: Final = 10
+FEW_ROWS: Final = 50
+
+_EMNIST: Final = "emnist"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Images that come more than once, whatever their label.
+
+    Attributes:
+      within: {split: rows whose image came before in it}.
+      between: different images of the test part that the training part has as well.
+    """
+
+    within: Mapping[str, int]
+    between: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a data set is, as `run` would read it with `flags`.
+
+    Attributes:
+      path: of it.
+      form: `idx` or `csv`; `pictures`, `npz`, `zip` or `arff` of what `data import` has to make data files of.
+      importable: whether it is one of the latter.
+      files: that would be read.
+      ignored: files beside them.
+      rows: {split: rows}; only the parts that there are.
+      shape: height and width.
+      highest: the largest pixel.
+      pixel_max: the range that this says, `data.pixel_max`.
+      label: the label's column in a CSV, as `--label` takes it; None of other forms.
+      label_count: classes, from `label_offset` on; `data.label_count`.
+      label_offset: the label of the first class, `data.label_offset`.
+      counts: {split: rows of each class}.
+      empty_classes: those that no part has.
+      class_names: of all classes, in their order; none where nothing says them.
+      class_names_file: the file that says them, for `--class-names`.
+      transpose: whether rows and columns are swapped, `data.transpose`.
+      ignore_columns: columns of a CSV that are neither pixel nor label, `data.ignore_columns`.
+      orientation: as which upright digits are stored, in words; None where that cannot be told.
+      inverted: whether the ink is dark.
+      duplicates: images that come again.
+      geometry: the name that a schema for it goes by.
+      schema: path of the reviewed schema that its rows fit; None where none does.
+      reviewed: whether there is a reviewed schema of its geometry, whether its rows fit that or not.
+      problems: why a run would refuse it before anything is trained, a sentence each.
+      notes: what else is worth knowing, a sentence each, the gravest first.
+      commands: what to do next, one command each; none where there are problems.
+    """
+
+    path: Path
+    form: str
+    importable: bool
+    files: tuple[Path, ...]
+    ignored: tuple[Path, ...]
+    rows: Mapping[str, int]
+    shape: tuple[int, int]
+    highest: int
+    pixel_max: int
+    label: str | None
+    label_count: int
+    label_offset: int
+    counts: Mapping[str, tuple[int, ...]]
+    empty_classes: tuple[int, ...]
+    class_names: tuple[str, ...]
+    class_names_file: Path | None
+    transpose: bool
+    ignore_columns: tuple[str, ...]
+    orientation: str | None
+    inverted: bool
+    duplicates: Duplicates
+    geometry: str
+    schema: Path | None
+    reviewed: bool
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Rows of all parts."""
+        return sum(self.rows.values())
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The options that `run` needs to read it so, as words of a command line."""
+        found: list[str] = []
+        if self.label_offset:
+            found += ["--label-offset", str(self.label_offset)]
+        if self.transpose:
+            found += ["--transpose"]
+        if self.ignore_columns:
+            found += ["--ignore-columns", ",".join(self.ignore_columns)]
+        if self.class_names_file is not None:
+            found += ["--class-names", str(self.class_names_file)]
+        return tuple(found)
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called: its name, or the label as it is in the files."""
+        return self.class_names[label] if self.class_names else str(label + self.label_offset)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        paths = {name: None if (at := fields[name]) is None else str(at) for name in _PATHS}
+        lists = {name: [str(one) for one in fields[name]] for name in ("files", "ignored")}
+        counts = {split: list(found) for split, found in self.counts.items()}
+        duplicates = dataclasses.asdict(self.duplicates)
+        return {**fields, **paths, **lists, "counts": counts, "duplicates": duplicates, "flags": list(self.flags)}
+
+
+_PATHS: Final = ("path", "class_names_file", "schema")
+
+
+def in_silence(doing: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def inspect(path: Path, *, schema: Path | None = None, show: Show = in_silence) -> Inspection:
+    """Read all of a data set and return what it is.
+
+    Args:
+      path: a folder or a file.
+      schema: folder with the user's reviewed schemas, as `run` takes it.
+      show: called with the progress.
+
+    Raises:
+      BadInput: if it cannot be read as one set of labelled images.
+      EnvironmentProblem: if a file cannot be opened.
+    """
+    reading = read_data_files(path)
+    return _judged(path, reading, _tallied(reading, show), schema)
+
+
+def _tallied(reading: Reading, show: Show) -> dict[str, Tally]:
+    tallies: dict[str, Tally] = {}
+    done = 0
+    for split, pixels, labels in reading.blocks():
+        tallies.setdefault(split, Tally(reading.shape)).add(pixels, labels)
+        done += len(labels)
+        show("reading", done, reading.expected)
+    if TRAIN not in tallies:
+        raise BadInput("holds no rows", where=reading.files[0])
+    return tallies
+
+
+def _judged(path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: Path | None) -> Inspection:
+    labels = sorted({label for tally in tallies.values() for label in tally.classes})
+    offset = _offset(labels)
+    names, names_file = _names(reading, offset)
+    highest = max(tally.highest for tally in tallies.values())
+    data = DataSettings(
+        shape=reading.shape,
+        pixel_max=next(limit for limit in PIXEL_MAXIMA if highest <= limit),
+        label_count=max(2, labels[-1] - offset + 1, len(names)),
+    )
+    profiles = {split: tally.profile(data, offset=offset) for split, tally in tallies.items()}
+    stored = orientation.of(profiles[TRAIN], data) if highest else orientation.Orientation(name=None)
+    transpose = _is_transposed(stored, reading)
+    if transpose:
+        profiles = {split: tally.profile(data, offset=offset, transpose=True) for split, tally in tallies.items()}
+    reviewed, fits, why_not = _schema(data, profiles, schema)
+    counts = {split: tuple(found["classes"]) for split, found in profiles.items()}
+    empty = tuple(label for label in range(data.label_count) if not any(found[label] for found in counts.values()))
+    found = Inspection(
+        path=path,
+        form=reading.form,
+        importable=reading.importable,
+        files=reading.files,
+        ignored=reading.ignored,
+        rows={split: tally.rows for split, tally in tallies.items()},
+        shape=reading.shape,
+        highest=highest,
+        pixel_max=data.pixel_max,
+        label=reading.label,
+        label_count=data.label_count,
+        label_offset=offset,
+        counts=counts,
+        empty_classes=empty,
+        class_names=names,
+        class_names_file=names_file,
+        transpose=transpose,
+        ignore_columns=(),
+        orientation=stored.name,
+        inverted=stored.inverted,
+        duplicates=_duplicates(tallies),
+        geometry=data.geometry,
+        schema=fits,
+        reviewed=reviewed is not None,
+    )
+    problems, notes = tuple(_problems(found)), tuple(_notes(found, stored, why_not))
+    found = dataclasses.replace(found, problems=problems, notes=notes)
+    return found if problems else dataclasses.replace(found, commands=next_commands.of(found, schema))
+
+
+def _offset(labels: list[int]) -> int:
+    """Return the label of the first class: 0 where labels begin near it, since a class may only be absent."""
+    least = labels[0]
+    return least if least == 1 or least >= FEW_OF_A_CLASS else 0
+
+
+def _names(reading: Reading, offset: int) -> tuple[tuple[str, ...], Path | None]:
+    """Return the names of classes and the file that says them: our own list, or EMNIST's mapping."""
+    if reading.class_names:
+        return reading.class_names, None
+    ours = [path for path in reading.ignored if path.name == class_names.FILE]
+    if ours:
+        return class_names.read_names(ours[0]), ours[0]
+    mapping = class_names.mapping_in(reading.ignored)
+    if mapping is None:
+        return (), None
+    known = class_names.read_mapping(mapping)
+    last = max(known, default=-1)
+    return tuple(known.get(label, str(label)) for label in range(offset, last + 1)), mapping
+
+
+def _is_transposed(stored: Orientation, reading: Reading) -> bool:
+    # Of letters nobody can tell from the mean image; but all that goes by EMNIST's names is stored so
+    # (https://www.nist.gov/itl/products-and-services/emnist-dataset).
+    named = all(file.name.lower().startswith(_EMNIST) for file in reading.files)
+    return stored.name == TRANSPOSED or (stored.name is None and named)
+
+
+def _schema(
+    data: DataSettings, profiles: Mapping[str, Mapping[str, Any]], folder: Path | None
+) -> tuple[Path | None, Path | None, str | None]:
+    """Return the reviewed schema of the geometry, the same if its reference fits, and why it does not."""
+    try:
+        reviewed = find_reviewed(data.geometry, folder)
+    except BadInput:
+        return None, None, None
+    checks = drift_checks(profiles, read_reference(reviewed.profile), GateSettings())
+    failed = [check for check in checks if check.stops]
+    cause = next((check.cause for check in failed if check.cause), None)
+    if not failed:
+        return reviewed.schema, reviewed.schema, None
+    return reviewed.schema, None, cause or str(failed[0])
+
+
+def _duplicates(tallies: Mapping[str, Tally]) -> Duplicates:
+    within = {split: tally.repeated for split, tally in tallies.items()}
+    return Duplicates(within=within, between=tallies[TRAIN].shared_with(tallies[TEST]) if TEST in tallies else 0)
+
+
+def _notes(found: Inspection, stored: Orientation, why_not: str | None) -> Iterator[str]:
+    """Yield what is worth knowing before a run."""
+    if stored.known and (stored.inverted or stored.name != orientation.UPRIGHT):
+        yield f"the images are stored {stored}"
+    elif found.transpose:
+        yield "the images are taken for transposed, as EMNIST's files are: look at one before you train on them"
+    if found.label_offset:
+        yield f"labels go from {found.label_offset} on, not from 0"
+    yield from _notes_on_classes(found)
+    if found.reviewed and found.schema is None and why_not is not None:
+        yield f"it has the geometry of the reviewed schema {found.geometry} and is other data: {why_not}"
+    if any(found.duplicates.within.values()):
+        yield f"images that come again: {_by_split(found.duplicates.within)}"
+    if found.duplicates.between:
+        yield f"{found.duplicates.between} images of the test part are in the training part too"
+
+
+def _problems(found: Inspection) -> Iterator[str]:
+    """Yield why nothing can be learnt from it, or nothing measured."""
+    train = found.counts[TRAIN]
+    if sum(map(bool, train)) < 2:
+        yield "one class alone: there is nothing to tell apart"
+    elif some := [label for label, rows in enumerate(train) if rows == 1]:
+        yield f"1 row alone to train on of class {_listed(found, some)}"
+    if TEST in found.counts:
+        pairs = zip(train, found.counts[TEST], strict=True)
+        lacking = [label for label, (here, there) in enumerate(pairs) if bool(here) != bool(there)]
+        for split, of in ((TRAIN, train), (TEST, found.counts[TEST])):
+            if some := [label for label in lacking if not of[label]]:
+                yield f"the {split} part has no rows of class {_listed(found, some)}"
+
+
+def _notes_on_classes(found: Inspection) -> Iterator[str]:
+    if found.empty_classes:
+        yield f"no rows of class {_listed(found, found.empty_classes)}"
+    train = found.counts[TRAIN]
+    few = [label for label, rows in enumerate(train) if 0 < rows < FEW_OF_A_CLASS]
+    if few:
+        yield f"fewer than {FEW_OF_A_CLASS} rows to train on of class {_listed(found, few)}"
+    if found.total < FEW_ROWS:
+        yield f"{found.total} rows in all: too few to judge a model by"
+
+
+def _listed(found: Inspection, labels: tuple[int, ...] | list[int]) -> str:
+    return ", ".join(found.name_of(label) for label in labels)
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{rows} of {split}" for split, rows in counts.items() if rows)

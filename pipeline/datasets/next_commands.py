@@ -1,0 +1,52 @@
+"""The commands that lead from a data set to a served model, for whoever has just inspected or imported it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+from components.features import TRAIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.datasets.inspection import Inspection
+
+_LEAST_ROWS: Final = {(28, 28): 20_000, (8, 8): 1_000}
+"""Rows to train on from which on a recipe that is built in reaches its floors; they were chosen with no fewer."""
+
+_BUILT_IN_CLASSES: Final = 10
+
+
+def of(found: Inspection, schema: Path | None) -> tuple[str, ...]:
+    """Return the commands, in their order.
+
+    Args:
+      found: the data set.
+      schema: the folder of the user's reviewed schemas, if one was named.
+    """
+    place = shlex.quote(str(found.path))
+    own = "" if schema is None else f" --schema {shlex.quote(str(schema))}"
+    if found.schema is not None and _fits_built_in(found):
+        return (" ".join(("mnist-tfx run --data", place, *map(shlex.quote, found.flags))) + own,)
+    recipe = f"{recipe_name(found.path)}.yaml"
+    start = f"mnist-tfx recipe new --from {place} -o {recipe}"
+    if found.schema is not None:
+        return start, f"mnist-tfx run --data {place} --recipe {recipe}{own}"
+    return (
+        start,
+        f"mnist-tfx schema propose --data {place} --recipe {recipe}",
+        f"mnist-tfx schema approve schema-drafts/{found.geometry}.pbtxt",
+        f"mnist-tfx run --data {place} --recipe {recipe} --schema schemas",
+    )
+
+
+def _fits_built_in(found: Inspection) -> bool:
+    least = _LEAST_ROWS.get(found.shape)
+    return least is not None and found.rows[TRAIN] >= least and found.label_count == _BUILT_IN_CLASSES
+
+
+def recipe_name(path: Path) -> str:
+    """Return a name for the recipe of a data set, which a shell takes as it is."""
+    name = path.name.partition(".")[0].lower()
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name).strip("-") or "mine"
