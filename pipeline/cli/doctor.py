@@ -23,6 +23,7 @@ from rich.text import Text
 from components.errors import EnvironmentProblem
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
+from pipeline.cli.parameters import AnyRoot
 from pipeline.provenance import code
 from pipeline.runner import devices
 
@@ -138,7 +139,9 @@ def _devices() -> Finding:
 
 
 @options.command()
-@options.any_root
+@click.option(
+    "--root", type=AnyRoot(), metavar="FOLDER", default="runs", show_default=True, help="Where there has to be room."
+)
 @click.option("--devices/--no-devices", default=True, help="Ask TensorFlow for devices (some seconds).")
 @options.as_json
 def doctor(root: Path, devices: bool, as_json: bool) -> int:

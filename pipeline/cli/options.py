@@ -25,41 +25,83 @@ from pipeline.cli.parameters import (
 from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its options, in one place
 from pipeline.config.beam import HELP, describe
 from pipeline.config.beam_engines import DIRECT, ENGINES
+from pipeline.provenance import default_root
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DEFAULT_ROOT: Final = "runs/digits"
+_CHOSEN: Final = f"{__name__}.root"
 
 
 def root(command: Command) -> Command:
-    """Add `--root`, a folder that must hold a pipeline."""
-    return _root(PipelineRoot())(command)
+    """Add `--root` to a command that only reads, with `--dry-run` at least; see `default_root` for its default."""
+    return _root(PipelineRoot(), default_root.RULE, _chosen_for_reading)(command)
 
 
-def any_root(command: Command) -> Command:
-    """Add `--root`, which need not hold a pipeline; `require_root` asks for one where the command needs it."""
-    return _root(AnyRoot())(command)
+def changed_root(command: Command) -> Command:
+    """Add `--root` to a command that changes something there, unless it has a `--dry-run` that was given."""
+    return _root(PipelineRoot(), default_root.RULE_OF_CHANGES, _chosen_for_changes)(command)
 
 
-def require_root(given: Mapping[str, Any]) -> None:
-    """Refuse a root in which no pipeline has run.
+def optional_root(*, changes: bool = False) -> Callable[[Command], Command]:
+    """Add `--root` to a command that can do without: it may be None, and `chosen_root` chooses where one is needed."""
+    return _root(AnyRoot(), default_root.RULE_OF_CHANGES if changes else default_root.RULE)
+
+
+def chosen_root(root: Path | None, *, changes: bool = False) -> Path:
+    """Return the root that was named, or else the one that the rule chooses, and say so where there are several.
 
     Raises:
-      BadInput: if it is none.
+      BadInput: if no pipeline has run there, or none can be chosen.
     """
-    if given["root"] is not None:
+    if root is not None:
+        require_pipeline(root, root, "--root")
+        return root.absolute()
+    choice = default_root.choose(changes=changes)
+    if choice.others:
+        say(str(choice))
+    return PipelineRoot().read(str(choice.root), "--root")
+
+
+def require_root(given: Mapping[str, Any], *, changes: bool = False) -> None:
+    """Refuse a command that needs a root and has none, before it begins.
+
+    Raises:
+      BadInput: as `chosen_root`.
+    """
+    if given["root"] is None:
+        default_root.choose(changes=changes)
+    else:
         require_pipeline(given["root"], given["root"], "--root")
 
 
-def _root(kind: click.ParamType[Any]) -> Callable[[Command], Command]:
+def _root(
+    kind: click.ParamType[Any], rule: str, callback: Callable[[click.Context, click.Parameter, Any], Any] | None = None
+) -> Callable[[Command], Command]:
     return click.option(
         "--root",
         type=kind,
-        default=DEFAULT_ROOT,
-        show_default=True,
         metavar="FOLDER",
-        help="Folder that holds the pipeline's records, artifacts and served versions.",
+        callback=callback,
+        help=f"Folder that holds the pipeline's records, artifacts and served versions.  [default: {rule}]",
     )
+
+
+def _chosen_for_reading(context: click.Context, _: click.Parameter, root: Path | None) -> Path | None:
+    return _chosen(context, root, changes=False)
+
+
+def _chosen_for_changes(context: click.Context, _: click.Parameter, root: Path | None) -> Path | None:
+    return _chosen(context, root, changes=not context.params.get("dry_run"))
+
+
+def _chosen(context: click.Context, root: Path | None, *, changes: bool) -> Path | None:
+    """Choose once for a command, whose parameters are checked and then parsed."""
+    if root is not None or context.resilient_parsing:
+        return root
+    if _CHOSEN not in context.meta:
+        context.meta[_CHOSEN] = chosen_root(None, changes=changes)
+    chosen: Path = context.meta[_CHOSEN]
+    return chosen
 
 
 def beam(command: Command) -> Command:
@@ -148,7 +190,10 @@ def as_json(command: Command) -> Command:
 
 def dry_run(command: Command) -> Command:
     """Add `--dry-run`."""
-    return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
+    # Eager: with it a command changes nothing, and the rule for its root is another one.
+    return click.option("--dry-run", is_flag=True, is_eager=True, help="Say what would be done, and do nothing.")(
+        command
+    )
 
 
 def warn_of_foreign(root: Path) -> None:

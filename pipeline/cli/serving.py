@@ -84,7 +84,7 @@ def list_(root: Path, as_json: bool) -> None:
 
 @serving.command()
 @click.argument("version", type=Version())
-@options.root
+@options.changed_root
 @options.as_json
 def rollback(version: int, root: Path, as_json: bool) -> None:
     """Serve an old version again: its bytes under the next number, since TF Serving loads the highest.
@@ -104,7 +104,7 @@ def rollback(version: int, root: Path, as_json: bool) -> None:
 
 @serving.command()
 @click.option("--keep", type=Integer(1, 1_000_000), required=True, help="Number of newest versions that stay.")
-@options.root
+@options.changed_root
 @options.dry_run
 @options.as_json
 def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ whole: only a head kept elsewhere tells (`Chain.expect`). Order is by `sequence`
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import os
 from collections import defaultdict
@@ -321,12 +322,34 @@ def read_ledger(path: Path) -> Chain:
     """
     if not os.path.lexists(path):
         return Chain()
+    return parse_ledger(_bytes(path), where=path)
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = read_bytes(path, limit=LARGEST)
+        return read_bytes(path, limit=LARGEST)
     except BadInput as err:
         got = f"{err.what}: {err.got}" if err.got else err.what
         raise EnvironmentProblem("cannot read the ledger", where=path, wanted=err.wanted, got=got) from err
-    return parse_ledger(data, where=path)
+
+
+def last_time(path: Path) -> str | None:
+    """Return the time of a ledger's last whole line, of which alone anything is checked; None where it has none.
+
+    Raises:
+      LedgerBroken: if that is no ledger line with a time.
+      EnvironmentProblem: if it cannot be read.
+    """
+    if not os.path.lexists(path):
+        return None
+    last = _bytes(path).rpartition(b"\n")[0].rpartition(b"\n")[2]
+    if not last:
+        return None
+    line = Line.from_dict(parse_object(last, where=path, error=LedgerBroken, any_number=True))
+    try:
+        return datetime.datetime.fromisoformat(line.time.replace("Z", "+00:00")).isoformat()
+    except ValueError as err:
+        raise LedgerBroken(_NO_LINE, where=path, wanted="a time", got=line.time) from err
 
 
 def checked(text: bytes, head: Head, where: object) -> Line:

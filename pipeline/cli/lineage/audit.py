@@ -20,8 +20,7 @@ NEWEST: Final = "newest"
 
 
 def _needs_root(given: Mapping[str, Any]) -> None:
-    """A version in a folder of its own is audited without a root."""
-    if given["served"] in (None, NEWEST) or given["served"].isdecimal():
+    if _is_in_root(given["served"]):
         options.require_root(given)
 
 
@@ -36,7 +35,7 @@ def _needs_root(given: Mapping[str, Any]) -> None:
     "A password may come from MNIST_TFX_METADATA_PASSWORD.",
 )
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 although something could not be told.")
-@options.any_root
+@options.optional_root()
 @options.as_json
 @checked_by(_needs_root)
 def audit(  # noqa: PLR0913  # one argument to each option
@@ -46,7 +45,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     key: Path | None,
     metadata: str | None,
     allow_unknown: bool,
-    root: Path,
+    root: Path | None,
     as_json: bool,
 ) -> int:
     """Prove what is served was made from, or name the first broken link; by default every version of the root.
@@ -67,7 +66,7 @@ def audit(  # noqa: PLR0913  # one argument to each option
     """
     store = None if metadata is None else parse_address(metadata)
     asked = audit_options.build_options(policy_file, expect_head, key, store)
-    audits = _audits(served, root.absolute(), asked)
+    audits = _audits(served, root, asked)
     data = {"policy": asked.policy.to_dict(), "audits": [found.to_dict() for found in audits]}
     answer = audit_answer(audits, data, allow_unknown=allow_unknown)
     if as_json:
@@ -80,11 +79,15 @@ def audit(  # noqa: PLR0913  # one argument to each option
     return answer.exit_code
 
 
-def _audits(served: str | None, root: Path, asked: AuditOptions) -> Sequence[Audit]:
+def _audits(served: str | None, root: Path | None, asked: AuditOptions) -> Sequence[Audit]:
+    if not _is_in_root(served):
+        return [audit_path(Path(str(served)).absolute(), asked)]
+    chosen = options.chosen_root(root)
     if served is None:
-        return audit_all(root, asked)
-    if served == NEWEST:
-        return [audit_version(root, None, asked)]
-    if served.isdecimal():
-        return [audit_version(root, int(served), asked)]
-    return [audit_path(Path(served).absolute(), asked)]
+        return audit_all(chosen, asked)
+    return [audit_version(chosen, None if served == NEWEST else int(served), asked)]
+
+
+def _is_in_root(served: str | None) -> bool:
+    """Return whether what is to be audited is not a folder: such a version is audited without a root."""
+    return served in (None, NEWEST) or str(served).isdecimal()

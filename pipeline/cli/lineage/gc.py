@@ -16,7 +16,7 @@ from pipeline.maintenance.orphans import as_dicts
 
 
 @options.command()
-@options.root
+@options.changed_root
 @click.option(
     "--keep-runs",
     type=Integer(0, 1_000_000),

@@ -14,7 +14,7 @@ from pipeline.maintenance import rebuild as making
 
 
 @options.command()
-@options.root
+@options.changed_root
 @click.option(
     "--to",
     "target",

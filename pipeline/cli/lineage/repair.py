@@ -14,7 +14,7 @@ from pipeline.maintenance.orphans import as_dicts
 
 
 @options.command()
-@options.root
+@options.changed_root
 @options.dry_run
 @options.as_json
 def repair(root: Path, dry_run: bool, as_json: bool) -> int:

@@ -17,9 +17,8 @@ from pipeline.provenance.keys import passphrase
 
 
 def _needs_root(given: Mapping[str, Any]) -> None:
-    """A version in a folder of its own is signed without a root."""
-    if given["served_version"] is None or given["served_version"].isdecimal():
-        options.require_root(given)
+    if _is_in_root(given["served_version"]):
+        options.require_root(given, changes=True)
 
 
 @options.command()
@@ -31,10 +30,10 @@ def _needs_root(given: Mapping[str, Any]) -> None:
     required=True,
     help="Private key, as `keygen` writes it.",
 )
-@options.any_root
+@options.optional_root(changes=True)
 @options.as_json
 @checked_by(_needs_root)
-def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> None:
+def sign(served_version: str | None, key: Path, root: Path | None, as_json: bool) -> None:
     """Sign the provenance of a served version, by default the newest, or of the version in a folder.
 
     The files are compared with the provenance first; a version that was changed is not signed. The signature lies beside
@@ -44,9 +43,7 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
     Example:
       mnist-tfx lineage sign 2 --key ~/.mnist-tfx/private.pem --root runs/mnist
     """
-    folder = signing.target(root.absolute(), served_version)
-    if served_version is None:
-        options.warn_of_foreign(root)
+    folder = _folder(served_version, root)
     signing.check_writable(folder)
     private_key = keys.load_private(key, passphrase)
     envelope = signing.sign(folder, private_key)
@@ -55,3 +52,17 @@ def sign(served_version: str | None, key: Path, root: Path, as_json: bool) -> No
         print_answer(Answer(data={"path": str(folder), "envelope": str(envelope), "keyid": keyid}))
         return
     click.echo(f"{envelope}: signed by key {keyid}")
+
+
+def _is_in_root(served_version: str | None) -> bool:
+    """Return whether what is to be signed is not a folder: such a version is signed without a root."""
+    return served_version is None or served_version.isdecimal()
+
+
+def _folder(served_version: str | None, root: Path | None) -> Path:
+    if not _is_in_root(served_version):
+        return Path(str(served_version))
+    chosen = options.chosen_root(root, changes=True)
+    if served_version is None:
+        options.warn_of_foreign(chosen)
+    return signing.target(chosen, served_version)
