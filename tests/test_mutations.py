@@ -23,7 +23,8 @@ from components.serving import PROVENANCE, ServedVersion
 from components.training.cluster import TF_CONFIG, Cluster
 from pipeline.audit import policy
 from pipeline.audit.audit import audit_all
-from pipeline.config.recipe import RECIPES, load_recipe
+from pipeline.config.recipe import load_recipe
+from pipeline.config.recipe_file import RECIPES
 from pipeline.kubeflow import document
 from pipeline.kubeflow.compiler import cluster
 from pipeline.kubeflow.lint.check import lint

@@ -3,7 +3,8 @@ import yaml
 
 from components.errors import BadInput, SeveralProblems
 from components.settings import Settings
-from pipeline.config.recipe import RECIPES, load_recipe, profile_names, recipe_for_shape, recipe_names
+from pipeline.config.recipe import load_recipe, profile_names, recipe_for_shape
+from pipeline.config.recipe_file import RECIPES, read_chain, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -172,3 +173,68 @@ def test_what_the_profile_that_was_meant_may_put_right_is_not_said_of_the_recipe
     with pytest.raises(BadInput) as caught:
         load_recipe(str(recipe), profile="smal", overrides=["seed=3"])
     assert str(caught.value) == "mine.yaml: unknown profile: wanted small, got smal: did you mean small?"
+
+
+def written(folder, **recipes):
+    """Writes recipes as YAML files and returns the path of the first."""
+    for name, values in recipes.items():
+        folder.joinpath(f"{name}.yaml").write_text(yaml.safe_dump(values))
+    return str(folder / f"{next(iter(recipes))}.yaml")
+
+
+def test_a_recipe_that_extends_another_is_that_one_but_for_what_it_says(tmp_path):
+    mine = written(tmp_path, mine={"extends": "digits", "name": "mine", "classifier": {"epochs": 3, "layers": [16]}})
+    found, base = load_recipe(mine), load_recipe("digits")
+    changed = base.classifier.model_copy(update={"epochs": 3, "layers": (16,)})
+    assert found == base.model_copy(update={"name": "mine", "classifier": changed})
+
+
+def test_what_a_recipe_says_goes_over_every_profile_that_it_inherits(tmp_path):
+    mine = written(tmp_path, mine={"extends": "cnn", "name": "mine", "classifier": {"epochs": 3}})
+    assert profile_names(mine) == ["fast", "paper"]
+    fast, paper = load_recipe(mine), load_recipe(mine, profile="paper")
+    assert (fast.classifier.epochs, paper.classifier.epochs) == (3, 3)
+    assert (fast.classifier.batch, paper.classifier.batch) == (128, 100)
+
+
+def test_null_leaves_out_a_section_that_is_inherited(tmp_path):
+    mine = written(
+        tmp_path,
+        mine={
+            "extends": "digits",
+            "name": "mine",
+            "autoencoder": None,
+            "evaluation": {"reconstruction_mse": None},
+        },
+    )
+    assert load_recipe(mine).autoencoder is None
+
+
+def test_recipes_extend_files_beside_them_and_the_chain_is_named(tmp_path):
+    (tmp_path / "sub").mkdir()
+    written(tmp_path, base={"extends": "digits", "name": "base", "seed": 4})
+    mine = written(tmp_path / "sub", mine={"extends": "../base.yaml", "name": "mine", "classifier": {"epoch": 1}})
+    chain = read_chain(mine)
+    assert chain.names == (mine, f"{tmp_path}/sub/../base.yaml", "digits")
+    with pytest.raises(BadInput, match=r"^mine.yaml, which extends .*base.yaml, which extends digits: unknown key"):
+        load_recipe(mine)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "message"),
+    [
+        ({"a": {"extends": "a.yaml", "name": "a"}}, "a.yaml: a recipe extends itself: got .*a.yaml extends .*a.yaml"),
+        (
+            {"a": {"extends": "b.yaml", "name": "a"}, "b": {"extends": "c.yaml"}, "c": {"extends": "b.yaml"}},
+            "a.yaml: a recipe extends itself: got .*b.yaml extends .*c.yaml extends .*b.yaml$",
+        ),
+        ({"a": {"extends": "digit", "name": "a"}}, "a.yaml, extends: unknown recipe: .* did you mean digits?"),
+        ({"a": {"extends": ["digits"], "name": "a"}}, "extends: wanted the name of a recipe, or a YAML file, got"),
+        ({"a": {"extends": "gone.yaml", "name": "a"}}, "gone.yaml: no such file"),
+        ({"a": {"extends": "digits"}}, "a recipe that extends another has a name of its own: wanted name: NAME"),
+        ({"a": {"extends": "cnn", "name": "a", "profiles": {"fast": 1}}}, "profiles.fast: wanted a mapping"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused_in_one_line(tmp_path, recipes, message):
+    with pytest.raises(BadInput, match=message):
+        load_recipe(written(tmp_path, **recipes))

@@ -51,7 +51,8 @@ def test_an_error_above_its_figure_and_a_run_that_is_too_long_are_said():
 
 
 def test_every_row_is_a_recipe_and_a_profile_and_no_seed_is_without_a_row():
-    from pipeline.config.recipe import profile_names, recipe_names
+    from pipeline.config.recipe import profile_names
+    from pipeline.config.recipe_file import recipe_names
 
     for one in ROWS:
         assert one.profile is None or one.profile in profile_names(one.recipe)

@@ -13,7 +13,8 @@ from components import wording
 from components.errors import BadInput, SeveralProblems
 from components.settings import Settings
 from pipeline.audit import policy
-from pipeline.config.recipe import RECIPES, load_recipe
+from pipeline.config.recipe import load_recipe
+from pipeline.config.recipe_file import RECIPES
 from pipeline.kubeflow.compiler import cluster
 
 FOREIGN = (

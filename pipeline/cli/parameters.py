@@ -476,15 +476,15 @@ class Recipe(Parameter[str]):
 
     def completions(self) -> Iterable[str]:
         """Return the recipes that come with the package."""
-        from pipeline.config.recipe import recipe_names
+        from pipeline.config.recipe_file import recipe_names
 
         return recipe_names()
 
     def read(self, text: str, where: str | None) -> str:
         """Return the name, or the file's path."""
-        from pipeline.config.recipe import recipe_names
+        from pipeline.config.recipe_file import is_file_name, recipe_names
 
-        if text.endswith((".yaml", ".yml")):
+        if is_file_name(text):
             return str(InputFile().read(text, where))
         known = recipe_names()
         if text in known:

@@ -1,14 +1,14 @@
 """Recipes: name or YAML file, profile and overrides, validated as `Settings`.
 
-A recipe is a mapping with the sections of `components.settings.Settings`, and `profiles:`, overlays by name. The
-overlay of the chosen profile is applied first, then `--set key=value`, then `--seed` and `--strategy`.
+A recipe is a mapping with the sections of `components.settings.Settings`, `profiles:`, overlays by name, and perhaps
+`extends:`, the recipe that it changes (see `pipeline.config.recipe_file`). The overlay of the chosen profile is applied
+first, then `--set key=value`, then `--seed` and `--strategy`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,30 +16,23 @@ from pydantic import ValidationError
 from components.errors import BadInput, MnistTfxError, Problems
 from components.settings import Settings
 from components.suggestions import closest, did_you_mean
-from components.untrusted import MIB, parse_yaml, read_yaml
-from components.wording import as_written, refusal
+from components.untrusted import parse_yaml
+from components.wording import refusal
+from pipeline.config.recipe_file import EXTENDS, PROFILES, Chain, overlay, read_chain
 
-RECIPES: Final = Path(__file__).parent / "recipes"
 DEFAULT_PROFILE: Final = "fast"
 DEFAULT_RECIPE: Final = "digits"
-LARGEST_FILE: Final = MIB
-"""Bytes of a recipe; the longest of ours has 2 KB."""
 
 BY_SHAPE: Final = {(8, 8): "digits", (28, 28): "mnist"}
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package, sorted."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
 def profile_names(recipe: str) -> list[str]:
-    """Return the names of a recipe's profiles, sorted.
+    """Return the names of a recipe's profiles and of those that it inherits, sorted.
 
     Raises:
       BadInput: as `load`.
     """
-    return sorted(_read(_find(recipe)).get("profiles") or {})
+    return read_chain(recipe).profiles
 
 
 def recipe_for_shape(shape: tuple[int, int] | None) -> str:
@@ -81,35 +74,35 @@ def load_recipe(
     Raises:
       BadInput: for unknown recipes, profiles and keys (with the known ones) and values out of their bounds, all at once.
     """
-    path = _find(recipe)
-    values = _read(path)
-    profiles = values.pop("profiles", None) or {}
+    chain = read_chain(recipe)
     problems = Problems()
-    chosen: Mapping[str, Any] | None = None
+    chosen: str | None = None
+    is_chosen = False
     with problems.noted():
-        chosen = _profile(profiles, profile, path)
-    _overlay(values, chosen or {})
+        chosen = _profile(chain, profile)
+        is_chosen = True
+    values = chain.values(chosen)
     without = copy.deepcopy(values)
     for override in overrides:
         with problems.noted():
-            if chosen is not None:  # the profile that was meant may have the section
-                _refuse_part_of_nothing(values, override, path)
-            _overlay(values, _parse_override(override))
+            if is_chosen:  # the profile that was meant may have the section
+                _refuse_part_of_nothing(values, override, chain)
+            overlay(values, _parse_override(override))
     for key, value in (("seed", seed), ("strategy", strategy)):
         if value is not None:
             _share(values, key, value)
     if problems.found:
         # What is wrong without the overrides as well may be right with the profile that was meant.
-        known: set[str] = set() if chosen is not None else set(map(str, _wrong(without, path)))
-        problems.found += [problem for problem in _wrong(values, path) if str(problem) not in known]
+        known: set[str] = set() if is_chosen else set(map(str, _wrong(without, chain)))
+        problems.found += [problem for problem in _wrong(values, chain) if str(problem) not in known]
     problems.raise_any()
-    return _validate(values, path)
+    return _validate(values, chain)
 
 
-def _wrong(values: dict[str, Any], path: Path) -> list[MnistTfxError]:
+def _wrong(values: dict[str, Any], chain: Chain) -> list[MnistTfxError]:
     problems = Problems()
     with problems.noted():
-        _validate(values, path)
+        _validate(values, chain)
     return problems.found
 
 
@@ -120,54 +113,26 @@ def _share(values: dict[str, Any], key: str, value: object) -> None:
             values[section].pop(key, None)
 
 
-def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, path: Path) -> None:
+def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, chain: Chain) -> None:
     # One value of it would bring the whole section back, with defaults that nobody chose.
     section, dot, rest = override.partition("=")[0].partition(".")
     if dot and section in values and values[section] is None:
         raise BadInput(
             f"there is no {section} in the recipe",
-            where=f"{path.name}, --set {section}.{rest}",
+            where=f"{chain.where}, --set {section}.{rest}",
             hint=f"--set '{section}={{{rest}: ...}}' adds one",
         )
 
 
-def _find(recipe: str) -> Path:
-    if recipe.endswith((".yaml", ".yml")):
-        return Path(recipe)
-    if recipe not in recipe_names():
-        raise BadInput("unknown recipe", where="--recipe", wanted=", ".join(recipe_names()), got=recipe)
-    return RECIPES / f"{recipe}.yaml"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    values = read_yaml(path, limit=LARGEST_FILE)
-    if not isinstance(values, dict):
-        raise BadInput("not a recipe", where=path, wanted="a mapping of sections", got=as_written(values))
-    profiles = values.get("profiles")
-    if profiles is not None and not isinstance(profiles, dict):
-        raise BadInput("profiles", where=path, wanted="overlays by name", got=as_written(profiles))
-    for name, overlay in (profiles or {}).items():
-        if overlay is not None and not isinstance(overlay, dict):
-            raise BadInput(f"profiles.{name}", where=path, wanted="a mapping of sections", got=as_written(overlay))
-    return values
-
-
-def _profile(profiles: Mapping[str, Any], name: str | None, path: Path) -> Mapping[str, Any]:
+def _profile(chain: Chain, name: str | None) -> str | None:
+    """Return the name of the profile to put over a recipe; None for one without a default."""
+    known = chain.profiles
     if name is None:
-        return profiles.get(DEFAULT_PROFILE) or {}
-    if name not in profiles:
-        known = ", ".join(sorted(profiles)) or "none"
-        hint = did_you_mean(closest(name, profiles, str.lower))
-        raise BadInput("unknown profile", where=path.name, wanted=known, got=name, hint=hint)
-    return profiles[name] or {}
-
-
-def _overlay(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
-    for key, value in overlay.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _overlay(values[key], value)
-        else:
-            values[key] = value
+        return DEFAULT_PROFILE if DEFAULT_PROFILE in known else None
+    if name not in known:
+        hint = did_you_mean(closest(name, known, str.lower))
+        raise BadInput("unknown profile", where=chain.where, wanted=", ".join(known) or "none", got=name, hint=hint)
+    return name
 
 
 def _parse_override(override: str) -> dict[str, Any]:
@@ -181,12 +146,12 @@ def _parse_override(override: str) -> dict[str, Any]:
     return dict(nested)
 
 
-def _validate(values: dict[str, Any], path: Path) -> Settings:
+def _validate(values: dict[str, Any], chain: Chain) -> Settings:
     try:
         # Strict: `epochs: true` is no 1, and `batch: "128"` no number.
         return Settings.model_validate(_with_tuples(values), strict=True)
     except ValidationError as err:
-        raise refusal(Settings, values, err.errors(), where=path.name, beside=("profiles",)) from err
+        raise refusal(Settings, values, err.errors(), where=chain.where, beside=(EXTENDS, PROFILES)) from err
 
 
 def _with_tuples(values: Any) -> Any:

@@ -19,7 +19,8 @@ from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
 from pipeline.config.beam import BEAM_ARGS
 from pipeline.config.pipeline_config import PipelineConfig
-from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_names
+from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
+from pipeline.config.recipe_file import recipe_names
 from pipeline.config.request import Request, configure
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
