@@ -201,6 +201,6 @@ def warn_of_foreign(root: Path) -> None:
     from pipeline.provenance.serving_directory import ServingDirectory
     from pipeline.root.paths import RunPaths
 
-    for entry in ServingDirectory.of(RunPaths(root.absolute())).foreign:
-        if entry.preferred:
-            say(f"warning: {entry}")
+    directory = ServingDirectory.of(RunPaths(root.absolute()))
+    for line in directory.warnings([entry for entry in directory.foreign if entry.preferred]):
+        say(line)

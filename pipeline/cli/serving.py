@@ -19,6 +19,7 @@ from pipeline.cli.parsing import Group
 from pipeline.maintenance import prune as pruning
 from pipeline.maintenance import rollback as rolling_back
 from pipeline.maintenance.orphans import as_dicts
+from pipeline.process import remarks
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import link_in_its_place
@@ -74,8 +75,8 @@ def list_(root: Path, as_json: bool) -> None:
         table.add_row(str(fields["version"]), pushed, digest, manifest, printable(fields["path"]))
     # Paths are for copying: where the terminal is too narrow, it breaks the line, and nothing is cut off.
     Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
-    for entry in directory.foreign:
-        say(f"warning: {entry}")
+    for line in directory.warnings(directory.foreign):
+        say(line)
     if directory.missing:
         there = "is not there" if len(directory.missing) == 1 else "are not there"
         gone = f"{named_versions(directory.missing)} pushed and not pruned, and {there}"
@@ -127,7 +128,7 @@ def prune(keep: int, root: Path, dry_run: bool, as_json: bool) -> None:
         click.echo(f"{one.path}: {one.bytes} bytes {'would be removed' if dry_run else 'removed'}")
     if not done.pruned:
         click.echo("nothing to remove")
-    for line in done.left:
+    for line in remarks.shorten(done.left, "--json lists them"):
         say(f"warning: left as it is: {line}")
 
 

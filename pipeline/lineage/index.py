@@ -31,6 +31,7 @@ from pipeline.provenance.records import DATA, SCHEMA_VERSION
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import digest_of, heads_of
 from pipeline.root.paths import RunPaths
+from pipeline.root.writable import require_folder
 
 _DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -196,11 +197,12 @@ def open_lineage(root: Path) -> LineageIndex:
       BadInput: if no pipeline has run there.
       RecordMissing: if the ledger committed a record that is gone: an answer without it would be incomplete.
       RecordChanged: if a record is not what its name says.
-      EnvironmentProblem: if ledger or records cannot be read.
+      EnvironmentProblem: if ledger or records cannot be read, or the serving directory is a link.
     """
     paths = RunPaths(root)
     if not paths.records.is_dir():
         raise BadInput("no pipeline has run here", where=root, hint="mnist-tfx run makes one, or name another --root")
+    require_folder(paths)
     with _uncollected():
         ledger = read_ledger(paths.ledger)
         steps, code, runs = _read_all(paths)

@@ -21,6 +21,7 @@ from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import digest_of, heads_of
 from pipeline.root.paths import RunPaths
+from pipeline.root.writable import require_folder
 from pipeline.stages import CLASSIFIER
 
 
@@ -79,9 +80,10 @@ def recorded(root: Path, version: int) -> RecordedVersion:
     Raises:
       BadInput: if neither ledger nor serving directory knows it.
       RecordMissing: if a record behind it is gone.
-      EnvironmentProblem: if provenance, a record or the ledger cannot be read.
+      EnvironmentProblem: if provenance, a record or the ledger cannot be read, or the serving directory is a link.
     """
     paths = RunPaths(root)
+    require_folder(paths)
     ledger, records = read_ledger(paths.ledger), scan(paths.records)
     push = ledger.push(version)
     if push is not None and push.record is not None:

@@ -8,12 +8,13 @@ and neither followed nor counted nor removed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import ServedVersion
+from pipeline.process import remarks
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import Chain, Event, Push, read_ledger
 from pipeline.provenance.records import ExecutionRecord
@@ -166,8 +167,14 @@ class ServingDirectory:
             raise serving.in_the_way(self.paths.root / blocking[0].path, f"{blocking[0].what}{others}")
         # A damaged claim or the copy of a version under the last number is met by every push, after its training.
         serving.next_version(self.paths.serving, self.ledger.highest_version())
-        for entry in self.foreign:
-            say(f"warning: {entry}")
+        for line in self.warnings(self.foreign):
+            say(line)
+
+    @staticmethod
+    def warnings(entries: Sequence[ForeignEntry]) -> Iterator[str]:
+        """Yield a line of warning for each of the first entries, and one that counts the others."""
+        rest = "`mnist-tfx serving list --json` lists them"
+        return (f"warning: {line}" for line in remarks.shorten([str(entry) for entry in entries], rest))
 
     @cached_property
     def _folders(self) -> tuple[ServedVersion, ...]:

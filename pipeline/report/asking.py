@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ KEPT: Final = 12
 """Files of answers in a root, the newest; each is about a megabyte, and can be asked for again."""
 
 DAY: Final = 86_400
+
+_NAME: Final = re.compile(r"[0-9a-f]{64}\.npz")
+"""As `_key` names them; whatever else is in the folder is not ours."""
 
 Ask = Callable[[Mapping[str, Any]], bytes]
 """The fields of a `Question` -> an .npz file, from a process that has TensorFlow."""
@@ -80,10 +84,13 @@ def own_process(question: Mapping[str, Any]) -> bytes:
 
 def _forget_old(folder: Path) -> None:
     """Remove all answers but the newest, and what a killed report left of a file a day ago or earlier."""
+    if folder.is_symlink():
+        return  # what it points at may be somebody's own folder, with arrays of theirs
     with contextlib.suppress(OSError):  # another report may be at the same
-        found = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)
+        kept = [file for file in folder.glob("*.npz") if _NAME.fullmatch(file.name)]
+        kept.sort(key=lambda file: file.stat().st_mtime, reverse=True)
         parts = [part for part in folder.glob(PART_PATTERN) if part.stat().st_mtime < time.time() - DAY]
-        for file in found[KEPT:] + parts:
+        for file in kept[KEPT:] + parts:
             file.unlink(missing_ok=True)
 
 

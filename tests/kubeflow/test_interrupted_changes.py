@@ -74,7 +74,7 @@ def test_a_run_that_was_started_during_a_signal_is_not_waited_for(number, server
     [made] = server.runs
     assert code == 128 + number
     assert made.run_id in out
-    assert said == [f"interrupted by {number.name}: the run goes on, and `mnist-tfx kubeflow runs` shows it"]
+    assert said == [f"{interrupted(number)}: the run goes on, and `mnist-tfx kubeflow runs` shows it"]
 
 
 @pytest.mark.parametrize("number", NUMBERS)

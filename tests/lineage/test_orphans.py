@@ -9,7 +9,7 @@ from lineage.audited_copy import audited_copy
 from lineage.conftest import execution_record
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.maintenance.orphans import orphans, size
+from pipeline.maintenance.orphans import as_dicts, orphans, size
 from pipeline.metadata.store import open_store
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.record_store import write
@@ -91,6 +91,7 @@ def test_what_lacks_its_counterpart_is_named_with_what_deals_with_it(paths, kind
     [found] = orphans(paths.root, pytest.fail)
     assert (found.kind, found.remedy) == (kind.split(":")[0], remedy)
     assert found.where.startswith(where)
+    assert in_process("lineage", "orphans", "--root", paths.root, "--json").json["orphans"] == as_dicts([found])
 
 
 def test_the_record_and_the_partial_output_of_a_failed_execution_are_accounted_for_once_it_is_given_up(paths):

@@ -16,13 +16,15 @@ from pipeline.cli.lineage import lineage
 from pipeline.cli.serving import serving as serving_commands
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request
-from pipeline.lineage import show
+from pipeline.lineage import export, index, show
+from pipeline.lineage.diff import diff
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.orphans import orphans
 from pipeline.maintenance.prune import prune
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.rollback import rollback
 from pipeline.predict import answer
+from pipeline.process import remarks
 from pipeline.provenance import signing
 from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
@@ -30,6 +32,7 @@ from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.writable import link_in_its_place
 from pipeline.runner import local
 from pipeline.runner.progress import RunView
+from pipeline.runner.reproduce import reproduce
 
 
 @pytest.fixture
@@ -159,6 +162,27 @@ def test_a_run_is_refused_before_any_work_where_no_version_number_is_left(paths,
     assert not paths.log("").parent.exists()
 
 
+LISTS_FOREIGN_ENTRIES = {
+    "serving list": ("foreign", "a folder"),
+    "serving prune --keep 2": ("left", "a folder"),
+    "lineage orphans": ("orphans", "served-stranger"),
+    "lineage show": (None, "a folder"),
+}
+
+
+@pytest.mark.parametrize("command", LISTS_FOREIGN_ENTRIES)
+def test_of_very_many_foreign_entries_the_first_are_named_and_the_others_counted(paths, command):
+    for number in range(100, 130):
+        (paths.serving / str(number)).mkdir()
+    field, word = LISTS_FOREIGN_ENTRIES[command]
+    asked = (*command.split(), "--root", paths.root)
+    answer = in_process(*asked)
+    lines = [line for line in (answer.out + answer.err).splitlines() if word in line or "more:" in line]
+    assert len(lines) == remarks.MOST + 1
+    assert "and 10 more: " in lines[-1]
+    assert field is None or len(in_process(*asked, "--json").json[field]) == 30
+
+
 @pytest.mark.parametrize("name", ["01", "0", "-7"])
 def test_what_tf_serving_would_not_load_instead_is_a_warning(paths, name):
     foreign_model(paths.serving / name)
@@ -209,6 +233,11 @@ WORKS_ON_THE_DIRECTORY = {
     "predict of a version": lambda root: answer.choose(root, 2),
     "show": show.show,
     "show of a version": lambda root: show.show(root, 1),
+    "diff": lambda root: diff.diff(root, 1, 2),
+    "trace": index.open_lineage,
+    "export": lambda root: export.export(root, None, "slsa"),
+    "export of a version": lambda root: export.export(root, 1, "slsa"),
+    "reproduce": lambda root: reproduce.reproduce(root, 1, reproduce.Options(), RunView.__new__(RunView)),
     "sign": lambda root: signing.target(root, None),
     "sign of a version": lambda root: signing.target(root, "1"),
 }

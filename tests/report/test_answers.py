@@ -2,15 +2,18 @@
 
 import io
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 
 from components.ingest.encode import encode, tfrecord
 from components.settings import DataSettings
-from pipeline.report import model_answers
+from pipeline.report import asking, model_answers
 
 DATA = DataSettings(shape=(2, 2), pixel_max=10, label_count=2)
+NOW = time.time()
 
 
 def test_codes_lie_in_the_plane_of_their_largest_variance():
@@ -103,3 +106,28 @@ def test_a_question_is_json_and_back():
         examples="e", transform=None, autoencoder="a", classifier="c", data=DATA.to_json()
     )
     assert model_answers.Question(**json.loads(json.dumps(vars(question)))) == question
+
+
+def answers_of_thirteen_runs(folder):
+    folder.mkdir(parents=True)
+    for age in range(asking.KEPT + 1):
+        file = folder / f"{age:064x}.npz"
+        file.touch()
+        os.utime(file, (NOW - age, NOW - age))
+    old = f"{asking.KEPT:064x}.npz"
+    return {file.name for file in folder.iterdir()} - {old}
+
+
+def test_the_oldest_answers_are_forgotten_and_nobody_elses_arrays(tmp_path):
+    kept = answers_of_thirteen_runs(tmp_path / ".answers")
+    (tmp_path / ".answers" / "mine.npz").touch()
+    os.utime(tmp_path / ".answers" / "mine.npz", (0, 0))
+    asking._forget_old(tmp_path / ".answers")
+    assert {file.name for file in (tmp_path / ".answers").iterdir()} == {*kept, "mine.npz"}
+
+
+def test_nothing_behind_a_linked_folder_of_answers_is_removed(tmp_path):
+    answers_of_thirteen_runs(tmp_path / "elsewhere")
+    (tmp_path / ".answers").symlink_to("elsewhere")
+    asking._forget_old(tmp_path / ".answers")
+    assert len(list((tmp_path / "elsewhere").iterdir())) == asking.KEPT + 1

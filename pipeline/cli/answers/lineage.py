@@ -518,6 +518,7 @@ class Orphan(Model):
 
     kind: Literal[
         "served-unrecorded",
+        "served-missing",
         "served-stranger",
         "recorded-missing",
         "store-lost",
@@ -532,7 +533,7 @@ class Orphan(Model):
     ]
     where: Text
     why: Text
-    remedy: Literal["lineage repair", "lineage gc", "lineage rebuild", "run"]
+    remedy: Literal["lineage audit", "lineage gc", "lineage rebuild", "lineage repair", "run", ""]
     bytes: Count
 
 

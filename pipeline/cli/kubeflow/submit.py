@@ -13,7 +13,7 @@ from rich.console import Console
 from components.errors import EnvironmentProblem, printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow import options as cluster_options
-from pipeline.cli.output import Answer, print_answer, say
+from pipeline.cli.output import Answer, print_answer, print_error, say
 from pipeline.cli.parameters import InputFile, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
@@ -79,9 +79,9 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
     if as_json:
         return answer.exit_code
     if interrupted is not None:
-        say(f"{interrupted}: {interrupted.hint}")
+        print_error(f"{interrupted}: {interrupted.hint}")
     elif answer.error is not None:
-        say(str(answer.error))
+        print_error(answer.error)
     elif wait:
         click.echo(f"{run.state} after {run.seconds or 0:.0f} s")
     return answer.exit_code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ from components.errors import printable
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer, say
 from pipeline.maintenance import orphans as search
+from pipeline.process import remarks
 
 
 @options.command()
@@ -27,9 +30,10 @@ def orphans(root: Path, as_json: bool) -> int:
     if as_json:
         print_answer(answer)
     else:
-        for orphan in found:
-            remedy = f": mnist-tfx {orphan.remedy}" if orphan.remedy else ""
-            click.echo(printable(f"{orphan.kind}: {orphan.where}: {orphan.why}{remedy}"))
+        for kind, of_kind in itertools.groupby(found, operator.attrgetter("kind")):
+            lines = [f"{one.where}: {one.why}{f': mnist-tfx {one.remedy}' if one.remedy else ''}" for one in of_kind]
+            for line in remarks.shorten(lines, "--json lists them"):
+                click.echo(printable(f"{kind}: {line}"))
         if not found:
             click.echo("nothing is orphaned")
     return answer.exit_code

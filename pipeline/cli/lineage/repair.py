@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer, say
 from pipeline.maintenance import repair as settling
 from pipeline.maintenance.orphans import as_dicts
+from pipeline.process import remarks
 
 
 @options.command()
@@ -33,8 +35,11 @@ def repair(root: Path, dry_run: bool, as_json: bool) -> int:
     if as_json:
         print_answer(answer)
     else:
-        for one in done:
-            click.echo(printable(f"{'would be ' * (dry_run and one.settled)}{one.kind}: {one.where}: {one.why}"))
+        for kind, of_kind in itertools.groupby(
+            done, lambda one: f"{'would be ' * (dry_run and one.settled)}{one.kind}"
+        ):
+            for line in remarks.shorten([f"{one.where}: {one.why}" for one in of_kind], "--json lists them"):
+                click.echo(printable(f"{kind}: {line}"))
         if not done:
             click.echo("nothing to repair")
     return answer.exit_code

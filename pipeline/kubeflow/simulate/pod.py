@@ -34,8 +34,11 @@ PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 LONGEST_TERMINATION: Final = 4096
 """Bytes of a termination message that Kubernetes keeps."""
 
-GRACE: Final = 10.0
-"""Seconds between SIGTERM and SIGKILL; Kubernetes gives 30."""
+GRACE: Final = 30.0
+"""Seconds between SIGTERM and SIGKILL: `terminationGracePeriodSeconds`, where a pod has none of its own."""
+
+DRAIN: Final = 10.0
+"""Seconds for the last lines of a pod that has ended; a process that has left its group may hold the pipe for ever."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ class Pod:
             finally:
                 _end(process)
                 with contextlib.suppress(RuntimeError):  # a signal came before it had started
-                    errors.join(GRACE)
+                    errors.join(DRAIN)
             told = termination.read_bytes()[:LONGEST_TERMINATION].decode(errors="replace")
             return Exit(code=code, message=errors.last, termination=told)
 
