@@ -34,6 +34,7 @@ setup(
     ],
     python_requires=">=3.10,<3.14",
     packages=[
+        "mnist_tfx",
         "components",
         "components.autoencoder",
         "components.classifier",
@@ -82,6 +83,7 @@ setup(
             "report/templates/*",
         ],
         "components": ["py.typed"],
+        "mnist_tfx": ["py.typed"],
     },
     # schema/ is data, not a package: PyPI has a package of that name, and an importable folder would be shadowed by it.
     data_files=[

@@ -6,7 +6,7 @@ extensions = ["myst_parser"]
 root_doc = "docs/index"
 # Pages beside docs/ belong to it as well: what links to them is checked alike.
 include_patterns = ["docs/**", "CONTRIBUTING.md", "CHANGELOG.md", "*/README.md"]
-exclude_patterns = [".*", "build", "components", "pipeline", "runs", "tests"]
+exclude_patterns = [".*", "build", "components", "mnist_tfx", "pipeline", "runs", "tests"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "mnist-tfx"

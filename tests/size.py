@@ -1,4 +1,4 @@
-"""Lines of product code by room: `make size`. Python and JSON of `components` and `pipeline`, blank lines counted."""
+"""Lines of product code by room: `make size`. Python and JSON of `components`, `pipeline` and `mnist_tfx`, blank lines counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS: Final = (".py", ".json")
 def lines() -> dict[str, Counter[str]]:
     """Return {room: {suffix: lines}}; a package's own modules are a room named as the package."""
     found: dict[str, Counter[str]] = {}
-    for package in ("components", "pipeline"):
+    for package in ("components", "pipeline", "mnist_tfx"):
         for path in sorted((PROJECT / package).rglob("*")):
             if path.suffix in KINDS:
                 inner = path.relative_to(PROJECT).parts[:-1][:2]

@@ -141,6 +141,19 @@ class Model:
             progress(len(found))
         return found
 
+    @property
+    def saved_model(self) -> Any:
+        """The SavedModel as TensorFlow loaded it, with all its signatures."""
+        return self._loaded
+
+    def probabilities(self, images: UINT8) -> npt.NDArray[np.float32]:
+        """Return the probabilities of all classes, float32 [N, classes], for uint8 [N, H, W]."""
+        parts = [
+            self._ask(SERVING_IMAGES, images[start : start + BATCH])["probabilities"]
+            for start in range(0, max(len(images), 1), BATCH)
+        ]
+        return np.concatenate(parts)
+
     def _batch(self, images: UINT8) -> Iterator[Answer]:
         probabilities = self._ask(SERVING_IMAGES, images)["probabilities"]
         drawn: Any = [None] * len(images)

@@ -68,8 +68,8 @@ def _tracked(*folders):
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
     files = set(zipfile.ZipFile(wheel).namelist())
     packages = {name for name in files if not name.startswith("mnist_tfx-")}
-    assert packages == _tracked("components", "pipeline")
-    assert {"components/py.typed", "pipeline/py.typed"} <= packages
+    assert packages == _tracked("components", "pipeline", "mnist_tfx")
+    assert {"components/py.typed", "pipeline/py.typed", "mnist_tfx/py.typed"} <= packages
     shared = {name.partition("/share/mnist-tfx/")[2] for name in files if "/share/mnist-tfx/" in name}
     assert shared == _tracked("schema") | {"requirements.lock"}
 
@@ -78,7 +78,7 @@ def test_the_sdist_holds_what_a_wheel_is_built_from_and_no_tests(built):
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
-    assert _tracked("components", "pipeline", "schema", "README.md", "LICENSE", "requirements.*") <= files
+    assert _tracked("components", "pipeline", "mnist_tfx", "schema", "README.md", "LICENSE", "requirements.*") <= files
     assert [name for name in files if name.startswith(("tests", "docs", "data", "runs"))] == []
 
 
