@@ -79,7 +79,7 @@ def load_recipe(
     chosen: str | None = None
     is_chosen = False
     with problems.noted():
-        chosen = _profile(chain, profile)
+        chosen = chosen_profile(chain, profile)
         is_chosen = True
     values = chain.values(chosen)
     without = copy.deepcopy(values)
@@ -96,13 +96,13 @@ def load_recipe(
         known: set[str] = set() if is_chosen else set(map(str, _wrong(without, chain)))
         problems.found += [problem for problem in _wrong(values, chain) if str(problem) not in known]
     problems.raise_any()
-    return _validate(values, chain)
+    return validate(values, where=chain.where)
 
 
 def _wrong(values: dict[str, Any], chain: Chain) -> list[MnistTfxError]:
     problems = Problems()
     with problems.noted():
-        _validate(values, chain)
+        validate(values, where=chain.where)
     return problems.found
 
 
@@ -124,8 +124,12 @@ def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, chain: Cha
         )
 
 
-def _profile(chain: Chain, name: str | None) -> str | None:
-    """Return the name of the profile to put over a recipe; None for one without a default."""
+def chosen_profile(chain: Chain, name: str | None) -> str | None:
+    """Return the name of the profile to put over a recipe; None for one without a default.
+
+    Raises:
+      BadInput: if the recipe has no profile of this name.
+    """
     known = chain.profiles
     if name is None:
         return DEFAULT_PROFILE if DEFAULT_PROFILE in known else None
@@ -146,12 +150,17 @@ def _parse_override(override: str) -> dict[str, Any]:
     return dict(nested)
 
 
-def _validate(values: dict[str, Any], chain: Chain) -> Settings:
+def validate(values: dict[str, Any], *, where: str) -> Settings:
+    """Return the settings of a recipe's values, without its profiles.
+
+    Raises:
+      BadInput: with all that is wrong.
+    """
     try:
         # Strict: `epochs: true` is no 1, and `batch: "128"` no number.
         return Settings.model_validate(_with_tuples(values), strict=True)
     except ValidationError as err:
-        raise refusal(Settings, values, err.errors(), where=chain.where, beside=(EXTENDS, PROFILES)) from err
+        raise refusal(Settings, values, err.errors(), where=where, beside=(EXTENDS, PROFILES)) from err
 
 
 def _with_tuples(values: Any) -> Any:

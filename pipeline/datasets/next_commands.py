@@ -30,11 +30,22 @@ def of(found: Inspection, schema: Path | None) -> tuple[str, ...]:
     if found.schema is not None and _fits_built_in(found):
         return (" ".join(("mnist-tfx run --data", place, *map(shlex.quote, found.flags))) + own,)
     recipe = f"{recipe_name(found.path)}.yaml"
-    start = f"mnist-tfx recipe new --from {place} -o {recipe}"
+    return (f"mnist-tfx recipe new --from {place} -o {recipe}", *with_recipe(found, recipe, schema))
+
+
+def with_recipe(found: Inspection, recipe: str, schema: Path | None) -> tuple[str, ...]:
+    """Return the commands that are left once there is a recipe.
+
+    Args:
+      found: the data set.
+      recipe: its file, as a shell takes it.
+      schema: the folder of the user's reviewed schemas, if one was named.
+    """
+    place = shlex.quote(str(found.path))
+    own = "" if schema is None else f" --schema {shlex.quote(str(schema))}"
     if found.schema is not None:
-        return start, f"mnist-tfx run --data {place} --recipe {recipe}{own}"
+        return (f"mnist-tfx run --data {place} --recipe {recipe}{own}",)
     return (
-        start,
         f"mnist-tfx schema propose --data {place} --recipe {recipe}",
         f"mnist-tfx schema approve schema-drafts/{found.geometry}.pbtxt",
         f"mnist-tfx run --data {place} --recipe {recipe} --schema schemas",

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from components.intervals import wilson
 from pipeline.lineage.export.html import figure
 from pipeline.report.choices import NONE, by_error, confident_mistakes, of_each_class
-from pipeline.report.intervals import wilson
 from pipeline.report.sections.classification import class_figures, confusion, reliability
 
 

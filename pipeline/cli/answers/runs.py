@@ -167,6 +167,52 @@ class InspectedData(Model):
     """What to do next."""
 
 
+class RecipeSummary(Model):
+    """A recipe that comes along."""
+
+    name: Text
+    geometry: Text
+    network: Text
+    profiles: list[str]
+
+
+class Recipes(Model):
+    """The recipes that come along."""
+
+    recipes: list[RecipeSummary]
+
+
+class ShownRecipe(Model):
+    """A recipe with everything resolved."""
+
+    recipe: dict[str, Any]
+    chain: list[str]
+    """The recipe, what it extends, and so on."""
+    profile: str | None
+    profiles: list[str]
+
+
+class CheckedRecipe(Model):
+    """A recipe of which nothing is wrong."""
+
+    file: str
+    name: Text
+    geometry: Text
+    chain: list[str]
+    profiles: list[str]
+    schema_: str | None = Field(alias="schema")
+    """The reviewed schema of its geometry; null where there is none."""
+
+
+class NewRecipe(Model):
+    """A recipe that was written."""
+
+    file: str
+    notes: list[str]
+    commands: list[str]
+    """What to do next, in this order."""
+
+
 class SchemaDraft(Model):
     """A proposed schema, in words as well."""
 

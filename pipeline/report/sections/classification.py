@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from components.intervals import wilson
 from components.settings import DataSettings
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, confident_mistakes
-from pipeline.report.intervals import wilson
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError

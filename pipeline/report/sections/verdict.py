@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from components.errors import EnvironmentProblem
 from components.evaluation.thresholds import read_verdict
+from components.intervals import wilson
 from components.profile import ASPECTS
 from components.untrusted import read_object
-from pipeline.report.intervals import wilson
 from pipeline.report.run_data import Evidence, NotThereError
 from pipeline.stages import EVALUATOR, SAVED_MODEL_CHECK, SCHEMA_GATE
 

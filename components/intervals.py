@@ -13,7 +13,7 @@ Z: Final = 1.959964
 """Standard deviations that hold 95 % of a normal distribution."""
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> tuple[float, float]:
     """Return both ends; 0 and 1 where there were no trials."""
     if not trials:
         return 0.0, 1.0
