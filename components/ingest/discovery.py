@@ -16,15 +16,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from components.ingest import csv_layout, idx
+from components.ingest import csv_layout, idx, import_record
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from components.ingest.spans import Span
+
+NONE_FOUND: Final = "no data files found"
 
 Form = Literal["idx", "csv"]
 PartName = Literal["train", "test"]
@@ -211,7 +213,12 @@ def _in_folder(folder: Path, form: str | None) -> DataFiles:
     for path in taken:
         _require_usable(path)
     found: Form = "idx" if len(parts[0].files) > 1 else "csv"
-    return DataFiles(form=found, parts=parts, ignored=tuple(path for path in listing if path not in taken))
+    return DataFiles(form=found, parts=parts, ignored=_ignored(listing, taken))
+
+
+def _ignored(listing: Sequence[Path], taken: Collection[Path]) -> tuple[Path, ...]:
+    """Return what is left aside; the record of an import is no data, and is read with it."""
+    return tuple(path for path in listing if path not in taken and path.name != import_record.FILE)
 
 
 def _listing(folder: Path) -> list[Path]:
@@ -242,7 +249,7 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
     idx_files = [file for file in files if file.form == "idx"]
     if not files:
         raise BadInput(
-            "no data files found",
+            NONE_FOUND,
             where=folder,
             wanted="train-images-idx3-ubyte and train-labels-idx1-ubyte, or .csv, .tsv, .data or .tra files (or .gz)",
             got=_content(folder),

@@ -1,38 +1,47 @@
-"""`mnist-tfx data fetch|inspect`."""
+"""`mnist-tfx data fetch|import|inspect`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from components.digest import sha256_file
-from components.errors import ExitCode, printable
+from components.errors import BadInput, ExitCode, printable
 from pipeline.cli import options, progress
-from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFolder, InputPath, NewFolder, OneOf
-from pipeline.cli.parsing import Group
+from pipeline.cli.output import Answer, print_answer, say
+from pipeline.cli.parameters import Checked, InputFolder, InputPath, NewFolder, OneOf
+from pipeline.cli.parsing import Group, checked_by
 from pipeline.datasets import fetch as fetching
 
 if TYPE_CHECKING:
+    from pipeline.datasets.imports.importing import Imported
+    from pipeline.datasets.imports.opening import Tools
     from pipeline.datasets.inspection import Inspection
 
 LONG: Final = 100_000
 """Rows from which on progress is shown: fewer take less than a second."""
 
+FEW: Final = 1_000
+"""Pictures from which on progress is shown: a thousand take a second."""
+
 _SHOWN: Final = 5
+_SIZE: Final = re.compile(r"([1-9][0-9]{0,3})[xX]([1-9][0-9]{0,3})")
+_LARGEST: Final = 1024
 
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data, or look at what you have.
+    """Fetch data, import pictures and arrays, look at what you have.
 
     \b
     Example:
       mnist-tfx data fetch mnist --to ~/mnist
-      mnist-tfx data inspect ~/mnist
+      mnist-tfx data import pictures/ --to letters --fit 28x28
+      mnist-tfx data inspect letters
     """
 
 
@@ -56,6 +65,125 @@ def fetch(name: str, to: Path, form: str, as_json: bool) -> None:
         click.echo(file)
 
 
+def _size(text: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(text)
+    if match is None or max(int(match[1]), int(match[2])) > _LARGEST:
+        raise BadInput("no size of images", wanted=f"HEIGHTxWIDTH, such as 28x28, at most {_LARGEST}", got=text)
+    return int(match[1]), int(match[2])
+
+
+def _one_size(given: Mapping[str, Any]) -> None:
+    if given["fit"] is not None and given["resize"] is not None:
+        raise BadInput("two ways to one size", where="--resize", got="--fit as well", hint="name one of the two")
+
+
+_size_option = Checked(_size, name="HxW", usual=("28x28",))
+
+
+@data.command("import")
+@click.argument("source", type=InputPath(), metavar="SOURCE")
+@click.option("--to", required=True, type=NewFolder(), metavar="FOLDER", help="New folder for the data files.")
+@click.option("--fit", type=_size_option, metavar="HxW", help="Fit the digit on each picture, as `predict` does.")
+@click.option("--resize", type=_size_option, metavar="HxW", help="Stretch each picture to this size.")
+@click.option("--shape", type=_size_option, metavar="HxW", help="Size of images that come as rows of numbers.")
+@click.option(
+    "--invert/--no-invert",
+    default=None,
+    help="Whether ink is dark on light paper.  [default: by the pictures' borders]",
+)
+@click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be read, or fitted.")
+@options.as_json
+@checked_by(_one_size)
+def import_(  # noqa: PLR0913  # one argument to each option
+    source: Path,
+    to: Path,
+    fit: tuple[int, int] | None,
+    resize: tuple[int, int] | None,
+    shape: tuple[int, int] | None,
+    invert: bool | None,
+    skip_unreadable: bool,
+    as_json: bool,
+) -> None:
+    """Make IDX files of pictures in folders by class, of npz, ARFF, or a zip archive of any of these.
+
+    Folders such as train and test, training and testing, or val make the parts; the folder that a picture lies in is its
+    class. Each row's origin is recorded in import.json beside the files, so that the lineage of a model goes back to the
+    pictures.
+
+    \b
+    Example:
+      mnist-tfx data import pictures/ --to letters --fit 28x28
+      mnist-tfx data import mnist.npz --to mnist-idx
+    """
+    from pipeline.datasets import inspection
+    from pipeline.datasets.imports import importing, sources
+    from pipeline.datasets.imports.contents import Options
+
+    found = sources.recognise(source)
+    if found is None:
+        wanted = "pictures in folders by class, npz, ARFF, or a zip archive of these"
+        hint = f"mnist-tfx data inspect {source} says what it is"
+        raise BadInput("nothing that can be imported", where=source, wanted=wanted, hint=hint)
+    asked = Options(fit=fit, resize=resize, shape=shape, invert=invert, skip_unreadable=skip_unreadable)
+    with progress.bars(FEW) as show:
+        imported = importing.import_source(found, to, asked, _tools(), show)
+    after = inspection.inspect(imported.folder)
+    for note in imported.notes:
+        say(f"note: {note}")
+    if as_json:
+        print_answer(Answer(data=_import_fields(imported, after)))
+        return
+    for line in _import_lines(imported, after):
+        click.echo(printable(line))
+
+
+def _tools() -> Tools:
+    """Return what makes images of pictures, which `predict` has."""
+    import numpy as np
+
+    from components.settings import DataSettings
+    from pipeline.datasets.imports.opening import Tools
+    from pipeline.predict import photograph
+    from pipeline.predict.digit import Frame, find_digit
+
+    def fit(grey: Any, shape: tuple[int, int], dark: bool | None) -> Any:
+        frame = Frame.of(DataSettings(shape=shape, pixel_max=255))
+        return find_digit(grey.astype(np.float32), frame, dark=dark).image
+
+    return Tools(read=lambda path: photograph.read(path).grey, fit=fit)
+
+
+def _import_fields(imported: Imported, after: Inspection) -> dict[str, Any]:
+    fields = imported.record.fields
+    return {
+        "folder": str(imported.folder),
+        "form": fields["form"],
+        "record": imported.record.digest,
+        "again": imported.again,
+        "rows": imported.rows,
+        "shape": list(after.shape),
+        "class_names": list(fields["class_names"]),
+        "files": [{"path": str(imported.folder / one["name"]), "sha256": one["sha256"]} for one in fields["written"]],
+        "skipped": list(fields["skipped"]),
+        "notes": list(imported.notes),
+        "commands": list(after.commands),
+    }
+
+
+def _import_lines(imported: Imported, after: Inspection) -> Iterator[str]:
+    fields = imported.record.fields
+    rows = ", ".join(f"{split} {count}" for split, count in imported.rows.items())
+    yield f"{'imported' if not imported.again else 'there already'}  {rows}, {after.shape[0]}x{after.shape[1]}"
+    if fields["class_names"]:
+        yield f"classes   {_first(list(fields['class_names']))}"
+    yield from (f"{imported.folder / one['name']}" for one in fields["written"])
+    yield from (f"problem   {problem}" for problem in after.problems)
+    yield from (f"note      {note}" for note in after.notes)
+    if after.commands:
+        yield "next"
+    yield from (f"  {command}" for command in after.commands)
+
+
 @data.command()
 @click.argument("path", type=InputPath(), metavar="PATH")
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
@@ -74,7 +202,7 @@ def inspect(path: Path, schema: Path | None, as_json: bool) -> int:
     from pipeline.datasets import inspection
 
     with progress.bars(LONG) as show:
-        found = inspection.inspect(path, schema=schema, show=show)
+        found = inspection.inspect(path, schema=schema, show=show, tools=_tools())
     if as_json:
         print_answer(Answer(data=found.to_dict(), findings=bool(found.problems)))
     else:

@@ -65,8 +65,9 @@ def propose(  # noqa: PLR0913  # one argument to each option
       mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
     """
     from pipeline.datasets import schema_review
+    from pipeline.datasets.imports.sources import discover
 
-    files = discovery.discover(data)
+    files = discover(data)
     found = shape or discovery.geometry(files)
     if found is None:
         raise BadInput("the shape cannot be told from the data", where="--data", hint="give --shape HEIGHT WIDTH")

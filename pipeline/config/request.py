@@ -178,10 +178,11 @@ def _overrides(request: Request) -> tuple[str, ...]:
 
 def _data_files(request: Request) -> DataFiles | None:
     from components.ingest import discovery  # NumPy
+    from pipeline.datasets.imports.sources import discover
 
     if any(map(_is_pattern, request.data)):
         return discovery.discover_spans(spans.newest(str(request.data[0]), request.spans), form=request.form)
-    return discovery.discover(request.data, form=request.form) if request.data else None
+    return discover(request.data, form=request.form) if request.data else None
 
 
 def _check_spans(request: Request) -> None:

@@ -6,7 +6,9 @@ Every row is read once, in the order of the files and in bounded memory; nothing
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput
@@ -15,13 +17,18 @@ from components.schema_files import find_reviewed, read_reference
 from components.schema_gate.rules import drift_checks
 from components.settings import DataSettings, GateSettings
 from pipeline.datasets import class_names, next_commands, orientation
+from pipeline.datasets.imports import sources
+from pipeline.datasets.imports.contents import Options
+from pipeline.datasets.imports.opening import opened
 from pipeline.datasets.readings import Reading, read_data_files
 from pipeline.datasets.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
+    from pipeline.datasets.imports.contents import Contents
+    from pipeline.datasets.imports.opening import Tools
+    from pipeline.datasets.imports.sources import Source
     from pipeline.datasets.orientation import Orientation
 
     Show = Callable[[str, int, int], None]
@@ -151,20 +158,64 @@ def in_silence(doing: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
-def inspect(path: Path, *, schema: Path | None = None, show: Show = in_silence) -> Inspection:
+def inspect(
+    path: Path, *, schema: Path | None = None, show: Show = in_silence, tools: Tools | None = None
+) -> Inspection:
     """Read all of a data set and return what it is.
 
     Args:
       path: a folder or a file.
       schema: folder with the user's reviewed schemas, as `run` takes it.
       show: called with the progress.
+      tools: what reads pictures; without it, what has to be imported first is refused.
 
     Raises:
-      BadInput: if it cannot be read as one set of labelled images.
+      BadInput: if it cannot be read as one set of labelled images, or has to be imported first.
       EnvironmentProblem: if a file cannot be opened.
     """
-    reading = read_data_files(path)
+    try:
+        reading = read_data_files(path)
+    except BadInput as err:
+        source = sources.instead_of(err, path)
+        if source is None:
+            raise
+        if tools is None:
+            raise sources.import_first(source) from err
+        return _inspect_source(source, schema, show, tools)
     return _judged(path, reading, _tallied(reading, show), schema)
+
+
+def _inspect_source(source: Source, schema: Path | None, show: Show, tools: Tools) -> Inspection:
+    """Inspect what has to be imported first, as the command that is recommended would import it."""
+    options = Options(fit=sources.SIZE if source.needs_size else None, skip_unreadable=True)
+    with opened(source, options, tools) as contents:
+        reading = _reading_of(contents)
+        tallies = _tallied(reading, show)
+        found = _judged(source.to, reading, tallies, schema)
+    skipped = (f"{len(contents.skipped)} pictures cannot be taken: {contents.skipped[0]}",) if contents.skipped else ()
+    commands = (source.command, *found.commands) if found.commands else ()
+    return dataclasses.replace(
+        found, path=source.path, notes=(*contents.notes, *skipped, *found.notes), commands=commands
+    )
+
+
+def _reading_of(contents: Contents) -> Reading:
+    rows = contents.blocks()
+    first = next(rows, None)
+    if first is None:
+        raise BadInput("holds no rows", where=contents.files[0].name if contents.files else None)
+    return Reading(
+        form=contents.form,
+        files=tuple(Path(file.name) for file in contents.files),
+        shape=(first.images.shape[1], first.images.shape[2]),
+        blocks=lambda: (
+            (one.split, one.images.reshape(len(one.images), -1), one.labels) for one in itertools.chain([first], rows)
+        ),
+        expected=sum(contents.parts.values()),
+        class_names=contents.class_names,
+        ignored=tuple(map(Path, contents.ignored)),
+        importable=True,
+    )
 
 
 def _tallied(reading: Reading, show: Show) -> dict[str, Tally]:

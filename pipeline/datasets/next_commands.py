@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from components.features import TRAIN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.datasets.inspection import Inspection
 
 _LEAST_ROWS: Final = {(28, 28): 20_000, (8, 8): 1_000}
@@ -25,8 +24,8 @@ def of(found: Inspection, schema: Path | None) -> tuple[str, ...]:
       found: the data set.
       schema: the folder of the user's reviewed schemas, if one was named.
     """
-    place = shlex.quote(str(found.path))
-    own = "" if schema is None else f" --schema {shlex.quote(str(schema))}"
+    place = shown(found.path)
+    own = "" if schema is None else f" --schema {shown(schema)}"
     if found.schema is not None and _fits_built_in(found):
         return (" ".join(("mnist-tfx run --data", place, *map(shlex.quote, found.flags))) + own,)
     recipe = f"{recipe_name(found.path)}.yaml"
@@ -50,6 +49,12 @@ def with_recipe(found: Inspection, recipe: str, schema: Path | None) -> tuple[st
         f"mnist-tfx schema approve schema-drafts/{found.geometry}.pbtxt",
         f"mnist-tfx run --data {place} --recipe {recipe} --schema schemas",
     )
+
+
+def shown(path: Path) -> str:
+    """Return a path as a command takes it: relative where it lies below the working directory."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) and path != here else path))
 
 
 def _fits_built_in(found: Inspection) -> bool:

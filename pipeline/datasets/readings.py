@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput
@@ -11,7 +11,7 @@ from components.ingest.rows import chunk_rows
 from components.settings import DataSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -35,6 +35,7 @@ class Reading:
       files: that are read.
       shape: height and width of the images.
       blocks: gives split, pixels uint8 [n, height * width] and labels int64 [n], a run of rows at a time.
+      first_files: {split: number in `files` of the first that holds its rows}.
       expected: rows in all; 0 where that shows only once they are read.
       label: which column of a CSV holds the label, as `--label` takes it; None of other forms.
       class_names: that the files say; none where they do not.
@@ -46,6 +47,7 @@ class Reading:
     files: tuple[Path, ...]
     shape: tuple[int, int]
     blocks: Callable[[], Iterator[Block]]
+    first_files: Mapping[str, int] = field(default_factory=dict)
     expected: int = 0
     label: str | None = None
     class_names: tuple[str, ...] = ()
@@ -78,8 +80,19 @@ def _idx(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
                 yield part.split, chunk.pixels, chunk.labels
 
     rows = sum(header.count for header in headers)
-    shape = (height, width)
-    return Reading(form="idx", files=taken, shape=shape, blocks=blocks, expected=rows, ignored=files.ignored)
+    return Reading(
+        form="idx",
+        files=taken,
+        shape=(height, width),
+        blocks=blocks,
+        first_files=_first_files(files, taken),
+        expected=rows,
+        ignored=files.ignored,
+    )
+
+
+def _first_files(files: DataFiles, taken: tuple[Path, ...]) -> dict[str, int]:
+    return {part.split: taken.index(part.files[0]) for part in reversed(files.parts)}
 
 
 def _csv(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
@@ -101,7 +114,15 @@ def _csv(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
                 yield part.split, chunk.pixels, chunk.labels
 
     name = layout.header[column] if layout.header else ("first" if column == 0 else "last")
-    return Reading(form="csv", files=taken, shape=shape, blocks=blocks, label=name, ignored=files.ignored)
+    return Reading(
+        form="csv",
+        files=taken,
+        shape=shape,
+        blocks=blocks,
+        first_files=_first_files(files, taken),
+        label=name,
+        ignored=files.ignored,
+    )
 
 
 def _label_column(paths: tuple[Path, ...], shape: tuple[int, int]) -> tuple[DataSettings, int]:

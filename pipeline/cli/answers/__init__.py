@@ -24,6 +24,7 @@ DATA: Final[dict[str, Any]] = {
     "runs list": runs.Runs,
     "runs show": runs.Run,
     "data fetch": runs.FetchedData,
+    "data import": runs.ImportedData,
     "data inspect": runs.InspectedData,
     "recipe list": runs.Recipes,
     "recipe show": runs.ShownRecipe,

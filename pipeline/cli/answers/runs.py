@@ -115,6 +115,24 @@ class FetchedData(Model):
     files: list[DataFile]
 
 
+class ImportedData(Model):
+    """The data files that an import wrote, and what to do with them."""
+
+    folder: Text
+    form: Text
+    record: Digest
+    """Of `import.json`, which says where each row came from."""
+    again: bool
+    """Whether the folder held this import already."""
+    rows: dict[str, Positive]
+    shape: list[Positive]
+    class_names: list[str]
+    files: list[DataFile]
+    skipped: list[str]
+    notes: list[str]
+    commands: list[str]
+
+
 class DuplicateImages(Model):
     """Images that come more than once, whatever their label."""
 

@@ -1,0 +1,160 @@
+"""What an importable source is: recognised by its content, and said in a sentence with the command that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.ingest import discovery
+from components.ingest.kinds import HEAD, foreign_kind
+from components.ingest.payload import PayloadReader
+from pipeline.datasets import next_commands
+from pipeline.datasets.imports import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from components.ingest.discovery import DataFiles
+
+PICTURES, ARRAYS, ARFF, ZIP = "pictures", "npz", "arff", "zip"
+NAMES: Final = {ARRAYS: "NumPy arrays", ARFF: "an ARFF table", ZIP: "a zip archive"}
+
+SIZE: Final = (28, 28)
+"""Of the images that are made where pictures have different sizes: MNIST's."""
+
+_COUNTED: Final = 100_000
+_DIFFERENT: Final = 50  # pictures whose sizes are looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Something that `data import` makes data files of.
+
+    Attributes:
+      kind: `pictures`, `npz`, `arff` or `zip`.
+      path: as it was named.
+      files: of arrays, ARFF or the archive; none of pictures.
+      says: what it is, in words.
+      needs_size: whether pictures of different sizes lie in it.
+    """
+
+    kind: str
+    path: Path
+    files: tuple[Path, ...]
+    says: str
+    needs_size: bool = False
+
+    @property
+    def to(self) -> Path:
+        """The folder that its data files may go to."""
+        return Path(f"{next_commands.recipe_name(self.path)}-idx")
+
+    @property
+    def command(self) -> str:
+        """The command that imports it."""
+        size = f" --fit {SIZE[0]}x{SIZE[1]}" if self.needs_size else ""
+        return f"mnist-tfx data import {next_commands.shown(self.path)} --to {self.to}{size}"
+
+
+def recognise(path: Path) -> Source | None:
+    """Return what a file or folder is that can be imported; None for anything else.
+
+    Data files in a folder are for `components.ingest.discovery` to find: who has any, does not ask.
+    """
+    if path.is_file():
+        kind = _kind(path)
+        return (
+            None if kind is None else Source(kind=kind, path=path, files=(path,), says=f"{path.name} is {NAMES[kind]}")
+        )
+    files = {kind: [file for file in _plain(path) if _kind(file) == kind] for kind in NAMES}
+    if files[ARRAYS]:
+        listed = ", ".join(file.name for file in files[ARRAYS][:5])
+        return Source(kind=ARRAYS, path=path, files=tuple(files[ARRAYS]), says=f"it holds NumPy arrays: {listed}")
+    for kind in (ARFF, ZIP):
+        if len(files[kind]) == 1:
+            says = f"it holds {files[kind][0].name}, {NAMES[kind]}"
+            return Source(kind=kind, path=path, files=tuple(files[kind]), says=says)
+    return _pictures(path)
+
+
+def _pictures(path: Path) -> Source | None:
+    found = list(islice(pictures.below(path), _COUNTED))
+    if not found:
+        return None
+    count = f"{len(found)}" if len(found) < _COUNTED else f"{_COUNTED} and more"
+    folders = len({file.parent for file in found})
+    says = f"it holds {count} pictures in {folders} folder{'' if folders == 1 else 's'}"
+    return Source(kind=PICTURES, path=path, files=(), says=says, needs_size=_differ(found))
+
+
+def _differ(found: Sequence[Path]) -> bool:
+    """Return whether some of the pictures have different sizes; headers are read, and of many pictures a few."""
+    from PIL import Image
+
+    sizes = set()
+    for path in found[:: max(1, len(found) // _DIFFERENT)]:
+        # Pillow raises nearly anything on a damaged file; the import says what is wrong with it.
+        with contextlib.suppress(Exception), Image.open(path) as image:
+            sizes.add(image.size)
+    return len(sizes) > 1
+
+
+def _plain(folder: Path) -> Iterator[Path]:
+    try:
+        return iter(sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")))
+    except OSError as err:
+        raise EnvironmentProblem("folder cannot be read", where=folder, got=err.strerror) from err
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        with PayloadReader(path) as reader:
+            head = reader.read(HEAD)
+    except MnistTfxError:
+        return None
+    what = foreign_kind(head) or ""
+    if "ARFF" in what or (head.lstrip().startswith(b"%") and path.name.lower().endswith((".arff", ".arff.gz"))):
+        return ARFF
+    if "NumPy" in what or (head.startswith(b"PK\x03\x04") and _is_npz(path)):
+        return ARRAYS
+    return ZIP if head.startswith(b"PK\x03\x04") else None
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
+    """Find data files as `components.ingest.discovery` does, and say what else there is instead of them.
+
+    Raises:
+      BadInput: if there are none, with the command that makes some where that is possible.
+      EnvironmentProblem: if a folder cannot be read.
+    """
+    try:
+        return discovery.discover(paths, form=form)
+    except BadInput as err:
+        source = instead_of(err, paths[0]) if len(paths) == 1 else None
+        if source is None:
+            raise
+        raise import_first(source) from err
+
+
+def instead_of(err: BadInput, path: Path) -> Source | None:
+    """Return what can be imported where data files were looked for; None where some are there, and are wrong."""
+    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else None
+
+
+def import_first(source: Source) -> BadInput:
+    """Return the refusal that says what a source is, and names the command that makes data files of it."""
+    return BadInput(f"no data files yet: {source.says}", where=source.path, hint=f"import it first: {source.command}")

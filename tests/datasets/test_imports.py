@@ -1,0 +1,405 @@
+"""Import of pictures, arrays, ARFF and archives: every row under its class, with where it came from, or nothing at all."""
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import in_process
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from components.errors import BadInput
+from components.ingest import idx, import_record
+from pipeline.cli.data import _tools
+from pipeline.datasets.imports import importing, sources
+from pipeline.datasets.imports.contents import Options
+from pipeline.datasets.imports.parts import assigned, part_of, role_of
+
+DIGITS = load_digits()
+UCI = (DIGITS.images * 15.9375).astype(np.uint8)  # 0 to 255
+LABELS = DIGITS.target
+ROWS = 60
+IMAGES, CLASSES = UCI[:ROWS], LABELS[:ROWS]
+
+
+def take(source: Path, to: Path, **options):
+    found = sources.recognise(source)
+    assert found is not None
+    return importing.import_source(found, to, Options(**options), _tools(), lambda *_: None)
+
+
+def read(folder: Path, split="train"):
+    """Returns images and labels of the files that an import wrote."""
+    (chunk,) = idx.iter_chunks(*(folder / name for name in import_record.NAMES[split]), rows=10_000)
+    height, width = idx.read_header(folder / import_record.NAMES[split][0], dimensions=idx.IMAGES).shape[1:]
+    return chunk.pixels.reshape(-1, height, width), chunk.labels
+
+
+def pictures(folder: Path, images=IMAGES, labels=CLASSES, name="{n}.png"):
+    """Writes one picture a row into folders by class."""
+    for n, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / name.format(n=n))
+    return folder
+
+
+def pairs(images, labels):
+    return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
+
+
+def npz(path: Path, **arrays):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+    return path
+
+
+def test_png_folders(tmp_path):
+    imported = take(pictures(tmp_path / "png-folders" / "training"), tmp_path / "to")
+    assert imported.rows == {"train": ROWS}
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES, CLASSES)
+
+
+def test_keras_npz(tmp_path):
+    npz(tmp_path / "in" / "mnist.npz", x_train=IMAGES, y_train=CLASSES, x_test=UCI[60:80], y_test=LABELS[60:80])
+    imported = take(tmp_path / "in", tmp_path / "to")
+    assert imported.rows == {"train": ROWS, "test": 20}
+    assert np.array_equal(read(tmp_path / "to")[0], IMAGES)
+    assert np.array_equal(read(tmp_path / "to", "test")[1], LABELS[60:80])
+
+
+def test_openml_arff(tmp_path):
+    header = "% from OpenML\n@RELATION mnist_784\n" + "".join(f"@ATTRIBUTE pixel{n} real\n" for n in range(64))
+    rows = "".join(",".join(map(str, [*i.ravel(), label])) + "\n" for i, label in zip(IMAGES, CLASSES, strict=True))
+    (tmp_path / "mnist_784.arff").write_text(f"{header}@ATTRIBUTE class {{0,1,2,3,4,5,6,7,8,9}}\n\n@DATA\n{rows}")
+    take(tmp_path / "mnist_784.arff", tmp_path / "to")
+    assert np.array_equal(read(tmp_path / "to")[0], IMAGES)
+    assert np.array_equal(read(tmp_path / "to")[1], CLASSES)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "npz", "idx", "one folder in it"])
+def test_zip(tmp_path, kind):
+    inside = tmp_path / "inside" / ("archive" if kind == "one folder in it" else "")
+    inside.mkdir(parents=True)
+    if kind == "npz":
+        npz(inside / "mnist.npz", x_train=IMAGES, y_train=CLASSES)
+    elif kind == "idx":
+        idx.write_images(inside / "train-images-idx3-ubyte", IMAGES)
+        idx.write_labels(inside / "train-labels-idx1-ubyte", CLASSES)
+    else:
+        pictures(inside / "train")
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path / "inside")
+    imported = take(Path(archive), tmp_path / "to")
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES, CLASSES)
+    assert imported.record.fields["files"][0]["name"] == "archive.zip"
+    assert all(file["archive"] == 0 for file in imported.record.fields["files"][1:])
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (
+            ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
+            {"train": 40, "test": 20},
+        ),
+        (("X_train", "Y_train", "X_valid", "Y_valid"), {"train": 20, "test": 20}),
+        (("trainX", "trainY", "testX", "testY"), {"train": 20, "test": 20}),
+        (("images", "labels"), {"train": 20}),
+        (("data", "target"), {"train": 20}),
+    ],
+    ids=["medmnist", "validation alone", "camel case", "one part", "scikit-learn"],
+)
+def test_arrays_are_told_apart_by_their_names(tmp_path, names, rows):
+    arrays = {}
+    for number, (images, labels) in enumerate(zip(names[::2], names[1::2], strict=True)):
+        block = slice(20 * number, 20 * number + 20)
+        arrays |= {images: UCI[block], labels: LABELS[block, None]}  # MedMNIST has a column of labels
+    imported = take(npz(tmp_path / "some.npz", **arrays), tmp_path / "to")
+    assert imported.rows == rows
+
+
+def test_arrays_without_names_go_by_those_of_their_files(tmp_path):
+    for name, array in {
+        "train-imgs": IMAGES,
+        "train-labels": CLASSES,
+        "test-imgs": UCI[60:],
+        "test-labels": LABELS[60:],
+    }.items():
+        npz(tmp_path / "in" / f"kmnist-{name}.npz", arr_0=array)
+    assert take(tmp_path / "in", tmp_path / "to").rows == {"train": ROWS, "test": len(UCI) - 60}
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "names"),
+    [
+        ((IMAGES / 255).astype(np.float32), CLASSES, []),
+        (IMAGES.reshape(ROWS, 64), CLASSES, []),
+        (IMAGES[:, None], CLASSES, []),
+        (np.repeat(IMAGES[..., None], 3, axis=3), CLASSES, []),
+        (IMAGES.astype(np.int64), np.eye(10)[CLASSES], []),
+        (IMAGES, np.array(list("KLMNOPQRST"))[CLASSES], list("KLMNOPQRST")),
+    ],
+    ids=["0 to 1", "flat", "channels first", "three equal channels", "one-hot", "labels in words"],
+)
+def test_forms_of_arrays_that_say_the_same(tmp_path, images, labels, names):
+    imported = take(npz(tmp_path / "some.npz", x=images, y=labels), tmp_path / "to")
+    assert np.array_equal(read(tmp_path / "to")[0], IMAGES)
+    assert np.array_equal(read(tmp_path / "to")[1], CLASSES)
+    assert imported.record.fields["class_names"] == names
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": IMAGES, "b": CLASSES}, "do not say which are images"),
+        ({"x": IMAGES, "y": CLASSES[1:]}, "59 labels for 60 images"),
+        ({"x": IMAGES / 100, "y": CLASSES}, "no whole numbers"),
+        ({"x": IMAGES - 1.0, "y": CLASSES}, "no bytes"),
+        ({"x": IMAGES, "y": np.zeros((ROWS, 14), np.uint8)}, "more than one label a row"),
+        ({"x": IMAGES.reshape(ROWS, 64)[:, 1:], "y": CLASSES}, "no square images"),
+        ({"x": IMAGES, "y": CLASSES - 1}, "out of range"),
+        ({"x": IMAGES, "y": np.array([None] * ROWS)}, "Python objects"),
+    ],
+    ids=["names", "counts", "scaled by 100", "centred", "several labels", "not square", "negative", "a pickle"],
+)
+def test_arrays_that_need_not_mean_what_they_seem_to_are_refused_and_nothing_is_written(tmp_path, arrays, message):
+    source = npz(tmp_path / "in" / "some.npz", **arrays)
+    with pytest.raises(BadInput, match=message):
+        take(source, tmp_path / "to")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_folders_that_are_numbers_go_by_number_and_others_by_name(tmp_path):
+    for folder, classes in {"numbers": CLASSES + 2, "words": np.array(list("abcdefghij"))[CLASSES]}.items():
+        imported = take(pictures(tmp_path / folder, labels=classes), tmp_path / f"{folder}-idx")
+        names = imported.record.fields["class_names"]
+        assert names == sorted(map(str, set(classes.tolist())), key=lambda name: (len(name), name))
+        assert (tmp_path / f"{folder}-idx" / "class-names.txt").read_text().split() == names
+        assert np.array_equal(np.sort(read(tmp_path / f"{folder}-idx")[1]), np.sort(CLASSES))
+
+
+def test_no_names_are_written_where_they_say_what_the_labels_say(tmp_path):
+    take(pictures(tmp_path / "in"), tmp_path / "to")
+    assert not (tmp_path / "to" / "class-names.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "rows"),
+    [
+        (("training", "testing"), {"train": 60, "test": 20}),
+        (("train", "val"), {"train": 60, "test": 20}),
+        (("trainingSet", "testSet"), {"train": 60, "test": 20}),
+        (("data/train", "data/test"), {"train": 60, "test": 20}),
+        (("",), {"train": 60}),
+    ],
+)
+def test_folders_make_the_parts(tmp_path, folders, rows):
+    for folder, block in zip(folders, (slice(60), slice(60, 80)), strict=False):
+        pictures(tmp_path / "in" / folder, UCI[block], LABELS[block])
+    assert take(tmp_path / "in", tmp_path / "to").rows == rows
+
+
+def test_what_macos_and_others_leave_is_no_picture(tmp_path):
+    pictures(tmp_path / "in" / "train")
+    for name in ("__MACOSX/train/0/._1.png", "train/0/.hidden.png", "train/0/Thumbs.db", "readme.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"\0")
+    assert take(tmp_path / "in", tmp_path / "to").rows == {"train": ROWS}
+
+
+def test_pictures_of_different_sizes_are_refused_with_the_options_that_help(tmp_path):
+    pictures(tmp_path / "in", IMAGES[:30], CLASSES[:30])
+    pictures(
+        tmp_path / "in", [np.kron(i, np.ones((3, 3), np.uint8)) for i in IMAGES[30:]], CLASSES[30:], "large-{n}.png"
+    )
+    with pytest.raises(BadInput, match=r"different sizes.*--fit 28x28.*--resize 28x28"):
+        take(tmp_path / "in", tmp_path / "to")
+    assert "--fit 28x28" in sources.recognise(tmp_path / "in").command
+    for options in ({"resize": (14, 14)}, {"fit": (28, 28), "skip_unreadable": True}):
+        to = tmp_path / "-".join(options)
+        imported = take(tmp_path / "in", to, **options)
+        images, _ = read(to)
+        assert images.shape[1:] == next(iter(options.values()))
+        assert len(images) + len(imported.record.fields["skipped"]) == ROWS
+
+
+@pytest.mark.parametrize(("invert", "expected"), [(None, IMAGES), (True, IMAGES), (False, 255 - IMAGES)])
+def test_dark_ink_on_light_paper_is_recognised_unless_somebody_says_otherwise(tmp_path, invert, expected):
+    pictures(tmp_path / "in", 255 - IMAGES)
+    take(tmp_path / "in", tmp_path / "to", invert=invert)
+    assert pairs(*read(tmp_path / "to")) == pairs(expected, CLASSES)
+
+
+def test_pictures_some_dark_some_light_are_for_the_user_to_say(tmp_path):
+    mixed = np.where((np.arange(ROWS) % 3 < 2)[:, None, None], 255 - IMAGES, IMAGES)
+    pictures(tmp_path / "in", mixed)
+    with pytest.raises(BadInput, match="--invert or --no-invert"):
+        take(tmp_path / "in", tmp_path / "to")
+
+
+def test_damaged_pictures_are_named_or_left_out_and_recorded(tmp_path):
+    pictures(tmp_path / "in")
+    (tmp_path / "in" / "0" / "0.png").write_bytes(b"\x89PNG and no more")
+    with pytest.raises(BadInput, match="--skip-unreadable"):
+        take(tmp_path / "in", tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+    imported = take(tmp_path / "in", tmp_path / "to", skip_unreadable=True)
+    assert imported.rows == {"train": ROWS - 1}
+    assert imported.record.fields["skipped"][0].startswith("0/0.png: ")
+    assert "left out" in imported.notes[-1]
+
+
+def test_pictures_beside_one_another_have_no_classes(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(IMAGES[0]).save(tmp_path / "in" / "7.png")
+    with pytest.raises(BadInput, match="no folders by class"):
+        take(tmp_path / "in", tmp_path / "to")
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/outside.png", "a/../../outside.png"])
+def test_a_member_of_an_archive_does_not_leave_its_folder(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(BadInput, match="outside"):
+        take(tmp_path / "evil.zip", tmp_path / "to")
+
+
+@pytest.mark.parametrize("kind", ["cut short", "encrypted flag", "zip in zip", "nothing of use"])
+def test_an_archive_that_cannot_be_taken_is_refused_in_one_line(tmp_path, kind):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    if kind == "zip in zip":
+        outer = io.BytesIO()
+        with zipfile.ZipFile(outer, "w") as archive:
+            archive.writestr("inner.zip", inner.getvalue())
+        inner = outer
+    data = bytearray(inner.getvalue())
+    if kind == "encrypted flag":
+        data[6] |= 1
+        data[data.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data[: len(data) // 2] if kind == "cut short" else data)
+    with pytest.raises(BadInput) as raised:
+        take(tmp_path / "a.zip", tmp_path / "to")
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_the_record_names_every_row_s_picture_by_its_bytes(tmp_path):
+    source = pictures(tmp_path / "in")
+    imported = take(source, tmp_path / "to")
+    images, labels = read(tmp_path / "to")
+    for n in (0, 17, ROWS - 1):
+        path = source / str(CLASSES[n]) / f"{n}.png"
+        (origin,) = imported.record.rows_of(import_record.sha256_bytes(path.read_bytes()))
+        assert origin.file["name"] == f"{CLASSES[n]}/{n}.png"
+        assert np.array_equal(images[origin.row], IMAGES[n])
+        assert labels[origin.row] == CLASSES[n]
+
+
+def test_the_same_import_again_is_there_already_and_another_one_is_refused(tmp_path):
+    first = take(pictures(tmp_path / "in"), tmp_path / "to")
+    again = take(tmp_path / "in", tmp_path / "to")
+    assert (first.again, again.again) == (False, True)
+    assert first.record.digest == again.record.digest
+    with pytest.raises(BadInput, match="holds another import"):
+        take(tmp_path / "in", tmp_path / "to", resize=(14, 14))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(BadInput, match="holds something else"):
+        take(tmp_path / "in", tmp_path / "other")
+
+
+def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / ".to.import-dead").mkdir()
+    (tmp_path / ".to.import-dead" / "train-images-idx3-ubyte.gz").write_bytes(b"half")
+    take(pictures(tmp_path / "in"), tmp_path / "to")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "to"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields.update(schema_version=2),
+        lambda fields: fields["rows"]["train"][0].update(file=99),
+        lambda fields: fields["rows"]["train"][0].update(rows=2),
+        lambda fields: fields["written"].pop(),
+        lambda fields: fields.pop("files"),
+    ],
+    ids=["version", "a file that is not there", "counts", "a file less", "a key less"],
+)
+def test_a_record_that_contradicts_itself_or_its_files_is_not_believed(tmp_path, change):
+    imported = take(pictures(tmp_path / "in"), tmp_path / "to")
+    assert import_record.beside(tmp_path / "to", imported.record.payloads)[0] == imported.record
+    fields = json.loads((tmp_path / "to" / "import.json").read_text())
+    change(fields)
+    (tmp_path / "to" / "import.json").write_text(json.dumps(fields))
+    found, why = import_record.beside(tmp_path / "to", imported.record.payloads)
+    assert found is None
+    assert "import.json" in why
+
+
+def test_the_commands_that_are_printed_lead_on(tmp_path):
+    source = pictures(tmp_path / "in", labels=np.array(list("abcdefghij"))[CLASSES])
+    answer = in_process("data", "import", source, "--to", tmp_path / "to", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["rows"] == {"train": ROWS}
+    assert answer.json["commands"][0] == f"mnist-tfx recipe new --from {tmp_path}/to -o to.yaml"
+    inspected = in_process("data", "inspect", source, "--json").json
+    assert (inspected["form"], inspected["importable"]) == ("pictures", True)
+    assert inspected["commands"][0] == f"mnist-tfx data import {source} --to in-idx"
+    assert in_process("data", "inspect", tmp_path / "to", "--json").json["class_names"] == list("abcdefghij")
+
+
+def test_what_cannot_be_imported_is_said(tmp_path):
+    (tmp_path / "readme.txt").write_text("no data")
+    answer = in_process("data", "import", tmp_path, "--to", tmp_path / "to")
+    assert (answer.code, "nothing that can be imported" in answer.err) == (2, True)
+    answer = in_process("data", "import", tmp_path, "--to", tmp_path / "to", "--fit", "28", "--resize", "5000x5000")
+    assert answer.code == 2
+    assert answer.err.count("no size of images") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "role"),
+    [
+        ("x_train", "train", "images"),
+        ("yTest", "test", "labels"),
+        ("val_images", "validation", "images"),
+        ("t10k-labels", "test", "labels"),
+        ("k49-train-imgs", "train", "images"),
+        ("arr_0", None, None),
+        ("train_test", None, None),
+        ("contrast", None, None),
+    ],
+)
+def test_words_in_a_name_say_part_and_role(name, part, role):
+    assert (part_of(name), role_of(name)) == (part, role)
+
+
+def test_validation_rows_are_never_lost():
+    assert assigned(["train", "validation", "test"])[0]["validation"] == "train"
+    assert assigned(["train", "validation"])[0]["validation"] == "test"
+
+
+@pytest.mark.parametrize("kind", ["pictures", "npz", "arff", "zip"])
+@pytest.mark.parametrize("command", [["run", "--dry-run"], ["schema", "propose", "--pixel-max", "255"]])
+def test_whoever_reads_data_files_says_what_else_there_is_and_how_to_import_it(tmp_path, kind, command):
+    source = tmp_path / "in"
+    pictures(source)
+    if kind == "npz":
+        npz(tmp_path / "a" / "some.npz", x=IMAGES, y=CLASSES)
+        source = tmp_path / "a"
+    elif kind == "arff":
+        source = tmp_path / "some.arff"
+        source.write_text("@relation x\n@attribute a real\n@data\n1\n")
+    elif kind == "zip":
+        source = Path(shutil.make_archive(str(tmp_path / "some"), "zip", source))
+    answer = in_process(*command, "--data", source)
+    assert answer.code == 2
+    assert "no data files yet" in answer.err
+    assert f"mnist-tfx data import {source} --to " in answer.err
