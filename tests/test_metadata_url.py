@@ -14,7 +14,6 @@ from pipeline.metadata.address import (
     GrpcService,
     MysqlDatabase,
     SqliteFile,
-    connection_config,
     parse_address,
 )
 
@@ -65,7 +64,7 @@ def test_a_url_is_a_server(text, address):
     ],
 )
 def test_every_kind_has_a_configuration_for_ml_metadata(text, kind):
-    assert isinstance(connection_config(text), kind)
+    assert isinstance(parse_address(text).config(), kind)
 
 
 def test_localhost_is_reached_by_its_port_and_not_through_a_socket():

@@ -14,6 +14,7 @@ import pytest
 from command_line import PROJECT
 from lineage.audited_copy import audited_copy
 from mutations import COUNT, as_yaml, mutated, timed
+from statements import records_of
 
 from components import arrays, schema_files, untrusted
 from components.errors import MnistTfxError
@@ -34,7 +35,7 @@ from pipeline.lineage.rows.merkle import Tree
 from pipeline.metadata.address import recorded_address
 from pipeline.provenance import records
 from pipeline.provenance.ledger import parse_ledger
-from pipeline.provenance.statement import digest_of, heads_of, manifest_of, read_statement, records_of
+from pipeline.provenance.statement import digest_of, heads_of, manifest_of, read_statement
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
 

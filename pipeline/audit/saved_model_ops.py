@@ -1,7 +1,7 @@
 """The ops in a saved_model.pb that a served model has no business with; nothing is loaded.
 
 A SavedModel is a program: ReadFile and WriteFile run when it is loaded or asked. So its graphs are read from the
-protobuf wire format (https://protobuf.dev/programming-guides/encoding/) and every op that is not on the list below is a
+protobuf wire format and every op that is not on the list below is a
 finding, ops of foreign libraries among them. Field numbers are those of TensorFlow's saved_model.proto,
 meta_graph.proto, graph.proto, function.proto, node_def.proto, attr_value.proto and saver.proto.
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from components.errors import EnvironmentProblem
+from pipeline.process.wire_format import fields
 from pipeline.provenance.ancestry import reachable
 
 ORDINARY: Final = frozenset(
@@ -45,8 +46,6 @@ _OP_NAME: Final = re.compile("_?[A-Z][A-Za-z0-9_>]*")
 
 A function that is named so hides what a node runs: the op or the function.
 """
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class NotASavedModel(EnvironmentProblem):
@@ -82,7 +81,7 @@ def scan(data: bytes) -> tuple[ForbiddenOp, ...]:
       NotASavedModel: if the bytes do not parse, or hold no graph.
     """
     try:
-        metagraphs = [value for number, value in _fields(data) if number == 2]
+        metagraphs = [value for number, value in fields(data) if number == 2]
         found = [op for metagraph in metagraphs for op in _scan_metagraph(_message(metagraph))]
     except (ValueError, IndexError, KeyError) as err:
         raise NotASavedModel("does not parse as a SavedModel", where="saved_model.pb", got=err) from err
@@ -148,7 +147,7 @@ def _called(attr_value: bytes) -> Iterator[str]:
 
 
 def _all(data: bytes, number: int) -> list[bytes]:
-    return [_message(value) for found, value in _fields(data) if found == number]
+    return [_message(value) for found, value in fields(data) if found == number]
 
 
 def _only(data: bytes, number: int) -> bytes:
@@ -165,39 +164,3 @@ def _message(value: bytes | int) -> bytes:
     if isinstance(value, int):
         raise ValueError("a number where a message belongs")  # noqa: TRY004  # of the bytes, not of an argument
     return value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Yield (field number, value) of one message; groups, which none of these have, are refused."""
-    position, end = 0, len(data)
-    while position < end:
-        tag, position = _varint(data, position)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, position = _varint(data, position)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, position = _varint(data, position)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position + size > end or number == 0:
-            raise ValueError("cut short")
-        if kind == _BYTES:
-            yield number, data[position : position + size]
-        position += size
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("number too long")

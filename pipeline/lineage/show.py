@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,14 +58,6 @@ class ServedLineage:
         states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
         nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
         return {**fields, "nodes": nodes, "edges": drawn["edges"]}
-
-    @staticmethod
-    def from_dict(fields: Mapping[str, Any]) -> ServedLineage:
-        """Restore what `to_dict` returned."""
-        nodes = [{key: value for key, value in node.items() if key != "state"} for node in fields["nodes"]]
-        drawn = Graph.from_dict({"nodes": nodes, "edges": fields["edges"]})
-        names = [f.name for f in dataclasses.fields(ServedLineage) if f.name != "graph"]
-        return ServedLineage(**{name: fields[name] for name in names}, graph=drawn)
 
 
 def show(root: Path, version: int | None = None) -> ServedLineage:

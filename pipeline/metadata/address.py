@@ -123,17 +123,6 @@ class GrpcService:
 Address = SqliteFile | MysqlDatabase | GrpcService
 
 
-def connection_config(
-    url_or_path: str,
-) -> metadata_store_pb2.ConnectionConfig | metadata_store_pb2.MetadataStoreClientConfig:
-    """Return what `ml_metadata.MetadataStore` takes for a URL or the path of an SQLite file.
-
-    Raises:
-      BadInput: as `parse`.
-    """
-    return parse_address(url_or_path).config()
-
-
 def recorded_address(paths: RunPaths) -> str | None:
     """Return the address, without a password, that a root's last run wrote to; None for the file in the root.
 

@@ -7,9 +7,7 @@ other writers and says so, and whatever MLMD raises ends as one line that names 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -78,24 +76,18 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
 
     def _open(self) -> metadata_store.MetadataStore:
         if isinstance(self.address, SqliteFile) and self.address.path.exists():
-            self._await_writers(self.address.path)
+            try:
+                store.await_writers(self.address.path, self._say, self._wait, PATIENCE)
+            except sqlite.StoreLocked:
+                self._wait = 0.0  # settling what the failure left open does not wait once more
+                raise
+            except OSError as err:
+                what = "the metadata store cannot be written"
+                raise EnvironmentProblem(what, where=self.address.path, got=err.strerror) from err
         try:
             return metadata_store.MetadataStore(self._connection_config)
         except (errors.StatusError, RuntimeError) as err:
             raise self.problem(err) from err
-
-    def _await_writers(self, path: Path) -> None:
-        """Wait until no other process writes, for MLMD would wait inside C++, where no message gets out."""
-        started, told = time.monotonic(), False
-        while (process := _writer(path)) is not None:
-            waited = time.monotonic() - started
-            if waited >= self._wait:
-                self._wait = 0.0  # settling what the failure left open does not wait once more
-                raise sqlite.locked_by(path, process)
-            if waited >= PATIENCE and not told:
-                self._say(f"{path} is locked by process {process}: waiting for it")
-                told = True
-            time.sleep(0.05)
 
 
 def connect(address: Address | None, paths: RunPaths, chain: Chain, say: Callable[[str], None]) -> Connection:
@@ -138,10 +130,3 @@ def _probe(connection: Connection) -> None:
         server.probe(connection.address)
     except errors.StatusError as err:
         raise connection.problem(err) from err
-
-
-def _writer(path: Path) -> int | None:
-    try:
-        return sqlite.writer(path)
-    except OSError as err:
-        raise EnvironmentProblem("the metadata store cannot be written", where=path, got=err.strerror) from err

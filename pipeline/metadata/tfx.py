@@ -16,7 +16,6 @@ from tfx.types import artifact_utils
 
 from pipeline.metadata.address import Address, SqliteFile
 from pipeline.metadata.connection import Connection, run_context
-from pipeline.provenance.artifacts import RECORD_PROPERTY
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
@@ -62,19 +61,6 @@ def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]
             [artifact_type] = handle.store.get_artifact_types_by_id([live[-1].type_id])
             found.append(artifact_utils.deserialize_artifact(artifact_type, live[-1]))
     return found
-
-
-def is_published(connection: Connection, record: str, uris: Sequence[str]) -> bool:
-    """Return whether the store holds live artifacts at all `uris` that carry the hash of the record that made them."""
-    with connection as handle:
-        return all(
-            any(
-                artifact.state == metadata_store_pb2.Artifact.LIVE
-                and artifact.custom_properties[RECORD_PROPERTY].string_value == record
-                for artifact in handle.store.get_artifacts_by_uri(uri)
-            )
-            for uri in uris
-        )
 
 
 def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:

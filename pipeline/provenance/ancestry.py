@@ -77,28 +77,12 @@ class Graph:
         """{node id: edges to downstream}."""
         return _by(self.edges, "source")
 
-    def upstream(self, start: str) -> tuple[str, ...]:
-        """Return the ids of all that `start` was made from, nearest first; `start` itself is left out."""
-        found = reachable([start], lambda node: [edge.source for edge in self.incoming.get(node, ())])
-        return tuple(found)[1:]
-
-    def downstream(self, start: str) -> tuple[str, ...]:
-        """Return the ids of all that was made from `start`, nearest first; `start` itself is left out."""
-        found = reachable([start], lambda node: [edge.target for edge in self.outgoing.get(node, ())])
-        return tuple(found)[1:]
-
     def to_dict(self) -> dict[str, Any]:
         """Return nodes and edges as JSON values."""
         return {
             "nodes": [dataclasses.asdict(node) for node in self.nodes.values()],
             "edges": [dataclasses.asdict(edge) for edge in self.edges],
         }
-
-    @staticmethod
-    def from_dict(fields: Mapping[str, Any]) -> Graph:
-        """Restore what `to_dict` returned."""
-        nodes = [Node(**node) for node in fields["nodes"]]
-        return Graph({node.id: node for node in nodes}, tuple(Edge(**edge) for edge in fields["edges"]))
 
 
 def reachable(starts: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> dict[str, int]:

@@ -193,13 +193,6 @@ def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(provenance["predicate"]["buildDefinition"]["internalParameters"]["heads"])
 
 
-def records_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the hashes of all records behind the model, each after the ones it was made from."""
-    byproducts = provenance["predicate"]["runDetails"]["byproducts"]
-    named = [item for item in byproducts if item["name"].startswith(RECORDS)]
-    return tuple(item["digest"][SHA256] for item in named if SHA256 in item["digest"])
-
-
 def manifest_of(provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the model's manifest, as `digest.tree_manifest` gave it."""
     files = [item for item in provenance["subject"] if SHA256 in item["digest"]]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from components.features import IMAGE, LABEL
+from pipeline.process.wire_format import varint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def _example(record: bytes) -> tuple[bytes, int]:
     values = {}
     for name, feature in map(_fields, _fields(features)):
         values[name.decode()] = _fields(_fields(feature)[0])[0]
-    return values[IMAGE], _varint(values[LABEL], 0)[0]
+    return values[IMAGE], varint(values[LABEL], 0)[0]
 
 
 def _fields(message: bytes) -> list[bytes]:
@@ -82,20 +83,10 @@ def _fields(message: bytes) -> list[bytes]:
     while start < len(message):
         if message[start] & 7 != LENGTH_DELIMITED:
             raise ValueError("not an Example as ingest writes it")
-        length, start = _varint(message, start + 1)
+        length, start = varint(message, start + 1)
         found.append(message[start : start + length])
         start += length
     return found
-
-
-def _varint(data: bytes, start: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[start]
-        value |= (byte & 0x7F) << shift
-        start, shift = start + 1, shift + 7
-        if byte < 0x80:
-            return value, start
 
 
 def _unpacked(data: bytes) -> NDArray[np.uint8]:

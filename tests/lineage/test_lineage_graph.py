@@ -1,5 +1,6 @@
 """From a served version back to its data files: complete, whatever the depth."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from command_line import validator
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.lineage.show import ServedLineage, show
-from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node, build_graph, closure
+from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node, build_graph, closure, reachable
 from pipeline.provenance.record_store import RecordChanged, RecordMissing
 
 NODES = 12
@@ -23,13 +24,31 @@ def lineage(root):
     return show(root.path)
 
 
+def upstream(graph, start):
+    found = reachable([start], lambda node: [edge.source for edge in graph.incoming.get(node, ())])
+    return tuple(found)[1:]
+
+
+def downstream(graph, start):
+    found = reachable([start], lambda node: [edge.target for edge in graph.outgoing.get(node, ())])
+    return tuple(found)[1:]
+
+
+def served_lineage(fields):
+    """A lineage out of what `to_dict` gave: nothing of it is lost there."""
+    nodes = [Node(**{key: value for key, value in node.items() if key != "state"}) for node in fields["nodes"]]
+    graph = Graph({node.id: node for node in nodes}, tuple(Edge(**edge) for edge in fields["edges"]))
+    names = [f.name for f in dataclasses.fields(ServedLineage) if f.name != "graph"]
+    return ServedLineage(**{name: fields[name] for name in names}, graph=graph)
+
+
 def node_named(lineage, name):
     (found,) = [node for node in lineage.graph.nodes.values() if node.name == name]
     return found
 
 
 def test_a_version_leads_back_to_all_nodes_and_data_files(lineage):
-    behind = lineage.graph.upstream(lineage.id)
+    behind = upstream(lineage.graph, lineage.id)
     kinds = [lineage.graph.nodes[id_].kind for id_ in behind]
     assert kinds.count(EXECUTION) == NODES
     assert {lineage.graph.nodes[id_].name for id_ in behind if lineage.graph.nodes[id_].kind == DATA} == {
@@ -40,7 +59,7 @@ def test_a_version_leads_back_to_all_nodes_and_data_files(lineage):
 
 def test_a_data_file_leads_forward_to_the_version_through_the_autoencoder(lineage):
     images = node_named(lineage, "train-images-idx3-ubyte.gz")
-    forward = lineage.graph.downstream(images.id)
+    forward = downstream(lineage.graph, images.id)
     assert lineage.id in forward
     assert node_named(lineage, "Autoencoder").id in forward
 
@@ -76,7 +95,7 @@ def test_nodes_of_an_earlier_run_are_cached_in_the_run_that_pushed(root):
 def test_a_lineage_is_json_by_its_committed_schema_and_comes_back(lineage):
     fields = json.loads(json.dumps(lineage.to_dict()))
     validator("Lineage").validate(fields)
-    assert ServedLineage.from_dict(fields) == lineage
+    assert served_lineage(fields) == lineage
     assert fields["nodes"][0]["id"] == "version:1"
 
 
@@ -89,7 +108,7 @@ def test_a_push_that_was_not_recorded_is_said(root):
     root.paths.ledger.unlink()
     lineage = show(root.path)
     assert not lineage.recorded
-    assert len(lineage.graph.upstream(lineage.id)) == NODES - 1 + 2
+    assert len(upstream(lineage.graph, lineage.id)) == NODES - 1 + 2
 
 
 def test_no_version_yet_is_one_line(tmp_path):
@@ -139,14 +158,14 @@ def test_a_chain_of_three_thousand_generations_is_walked_whole(make_chain):
     records, last = make_chain(DEEP)
     built = build_graph(records, [last])
     assert len(closure(records, [last])) == DEEP
-    assert len(built.upstream(last)) == DEEP - 1
-    assert len(built.downstream(next(iter(records)))) == DEEP - 1
+    assert len(upstream(built, last)) == DEEP - 1
+    assert len(downstream(built, next(iter(records)))) == DEEP - 1
 
 
 def test_a_node_with_ten_thousand_sources_is_answered_whole():
     nodes = {str(number): Node(id=str(number), kind=DATA, name="x", sha256="") for number in range(10_001)}
     edges = tuple(Edge(source=str(n), target="10000", channel="data", sha256="") for n in range(10_000))
-    assert len(Graph(nodes, edges).upstream("10000")) == 10_000
+    assert len(upstream(Graph(nodes, edges), "10000")) == 10_000
 
 
 def test_showing_needs_neither_tensorflow_nor_tfx_and_is_imported_in_no_time():

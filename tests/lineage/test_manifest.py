@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from statements import records_of
 
 from components.digest import manifest_digest, tree_digest, tree_manifest
 from components.errors import EnvironmentProblem, Refused
@@ -14,7 +15,6 @@ from pipeline.provenance.statement import (
     digest_of,
     manifest_of,
     parse_statement,
-    records_of,
     served_files,
     statement_bytes,
 )

@@ -272,12 +272,12 @@ def test_a_root_keeps_the_newest_answers_and_no_part_of_a_file_that_was_never_fi
     folder = evidence.paths.report_answers("x").parent
     folder.mkdir(parents=True)
     for number in range(asking.KEPT + 3):
-        (folder / f"{number:02}.npz").write_bytes(b"old")
-        os.utime(folder / f"{number:02}.npz", (number, number))
+        (folder / f"{number:064x}.npz").write_bytes(b"old")
+        os.utime(folder / f"{number:064x}.npz", (number, number))
     (folder / ".killed.part").write_bytes(b"half")
     os.utime(folder / ".killed.part", (0, 0))
     asking.answered(evidence, lambda _: file.getvalue())
     kept = sorted(path.name for path in folder.iterdir())
     assert len(kept) == asking.KEPT
-    assert kept[0] == "04.npz"  # the oldest four went, and the new one came
+    assert kept[0] == f"{4:064x}.npz"  # the oldest four went, and the new one came
     assert len(kept[-1]) == len("k" * 64 + ".npz")

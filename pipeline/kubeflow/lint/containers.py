@@ -22,9 +22,8 @@ PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 INVOCATION: Final = "{{$}}"
 
 
-def image(document: Document, target: Target) -> Iterator[Fault]:
+def image(document: Document, _: Target) -> Iterator[Fault]:
     """A tag can be moved: what is trained tomorrow may be trained with other code."""
-    del target
     for task in _containers(document):
         if not _image(task):
             yield Fault(where=task.name, what="names no image", hint="compile with --image")
@@ -38,9 +37,8 @@ def image(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where=name, what=what, hint="name it as IMAGE@sha256:...", level=WARNING)
 
 
-def trainer_resources(document: Document, target: Target) -> Iterator[Fault]:
+def trainer_resources(document: Document, _: Target) -> Iterator[Fault]:
     """A Trainer that asks for nothing is put anywhere; an image with CUDA is of no use without a device."""
-    del target
     for task in _containers(document):
         asked = (task.container or {}).get("resources", {})
         has_cuda = images.tag(_image(task)).endswith(images.GPU_SUFFIX)
@@ -63,9 +61,8 @@ def accelerator(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=what, hint=hint, level=WARNING)
 
 
-def clear_text_secret(document: Document, target: Target) -> Iterator[Fault]:
+def clear_text_secret(document: Document, _: Target) -> Iterator[Fault]:
     """A compiled file is uploaded, shown and kept: whoever may see a pipeline may read it."""
-    del target
     for task in _containers(document):
         for name, value in _named_values(task):
             # A path says where a secret lies.
@@ -77,9 +74,8 @@ def clear_text_secret(document: Document, target: Target) -> Iterator[Fault]:
                 yield Fault(where=task.name, what="a URL with a password in it", hint="have it in a Secret")
 
 
-def variables(document: Document, target: Target) -> Iterator[Fault]:
+def variables(document: Document, _: Target) -> Iterator[Fault]:
     """Kubernetes makes no pod with an environment variable that has no name."""
-    del target
     for task in _containers(document):
         for at, entry in enumerate((task.container or {}).get("env", ())):
             if not entry.get("name"):
@@ -112,9 +108,8 @@ def openable_root(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=what, hint=f"run {' '.join(COMMAND)}, or keep artifacts in gs://")
 
 
-def argument_size(document: Document, target: Target) -> Iterator[Fault]:
+def argument_size(document: Document, _: Target) -> Iterator[Fault]:
     """The kernel starts no process with an argument, or a variable, of more than 128 KiB."""
-    del target
     for task in _containers(document):
         inputs = task.spec.get("inputs", {}).get("parameters", {})
         invocation = json.dumps({name: given.get("runtimeValue", {}).get("constant") for name, given in inputs.items()})

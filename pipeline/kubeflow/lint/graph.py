@@ -46,9 +46,8 @@ def task_name(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=name[:40], what=what, hint=f"another one, of at most {LONGEST_NAME} characters")
 
 
-def dependencies(document: Document, target: Target) -> Iterator[Fault]:
+def dependencies(document: Document, _: Target) -> Iterator[Fault]:
     """A task waits for tasks that are there, and none waits for itself."""
-    del target
     missing = [
         (task.name, name) for task in document.tasks.values() for name in task.upstream if name not in document.tasks
     ]
@@ -70,17 +69,15 @@ def producers(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=f"reads from {name} and does not wait for it", hint=EDITED)
 
 
-def task_info(document: Document, target: Target) -> Iterator[Fault]:
+def task_info(document: Document, _: Target) -> Iterator[Fault]:
     """KFP's driver executes no task without one."""
-    del target
     for task in document.tasks.values():
         if not task.spec.get("taskInfo", {}).get("name"):
             yield Fault(where=task.name, what="has no taskInfo.name", hint=EDITED)
 
 
-def references(document: Document, target: Target) -> Iterator[Fault]:
+def references(document: Document, _: Target) -> Iterator[Fault]:
     """A task names its component, a component its executor."""
-    del target
     for task in document.tasks.values():
         if not task.component:
             yield Fault(where=task.name, what=f"no component {task.spec.get('componentRef')}", hint=EDITED)
@@ -88,9 +85,8 @@ def references(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=f"no executor {task.executor_label!r}", hint=EDITED)
 
 
-def sources(document: Document, target: Target) -> Iterator[Fault]:
+def sources(document: Document, _: Target) -> Iterator[Fault]:
     """An input that comes from a task or from the pipeline comes from an output or a parameter that is there."""
-    del target
     for task in document.tasks.values():
         for kind in SOURCES:
             for name, given in task.spec.get("inputs", {}).get(kind, {}).items():
@@ -99,9 +95,8 @@ def sources(document: Document, target: Target) -> Iterator[Fault]:
                     yield Fault(where=f"{task.name}.{name}", what=problem, hint=EDITED)
 
 
-def required_inputs(document: Document, target: Target) -> Iterator[Fault]:
+def required_inputs(document: Document, _: Target) -> Iterator[Fault]:
     """What a component takes is given, unless it says itself that it does without."""
-    del target
     for task in document.tasks.values():
         for kind in SOURCES:
             given = task.spec.get("inputs", {}).get(kind, {})
@@ -155,9 +150,8 @@ def other_bucket(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where=task.name, what=what, hint=hint, level=ERROR if needed else WARNING)
 
 
-def no_tasks(document: Document, target: Target) -> Iterator[Fault]:
+def no_tasks(document: Document, _: Target) -> Iterator[Fault]:
     """A graph has at least one task."""
-    del target
     if not document.tasks:
         yield Fault(where="root", what="has no task", hint=EDITED)
 

@@ -27,9 +27,8 @@ def form(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where="file", what=what, hint=f"compile with --target {target.name}")
 
 
-def messages(document: Document, target: Target) -> Iterator[Fault]:
+def messages(document: Document, _: Target) -> Iterator[Fault]:
     """The server reads the file into KFP's messages; fields that these do not have are another rule's."""
-    del target
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     parts = (
@@ -51,9 +50,8 @@ def schema_version(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where="schemaVersion", what=what, hint=COMPILE_AGAIN)
 
 
-def pipeline_name(document: Document, target: Target) -> Iterator[Fault]:
+def pipeline_name(document: Document, _: Target) -> Iterator[Fault]:
     """The name is part of every artifact's URI, and the server has a pattern for it."""
-    del target
     if PIPELINE_NAME.fullmatch(document.name) is None:
         what = f"{document.name!r} is no name of a pipeline"
         yield Fault(where="pipelineInfo.name", what=what, hint="lower case letters, digits, - and .")
@@ -73,9 +71,8 @@ def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where="pipeline root", what=what, hint=f"one of {', '.join(s + '://' for s in target.schemes)}")
 
 
-def runtime_default(document: Document, target: Target) -> Iterator[Fault]:
+def runtime_default(document: Document, _: Target) -> Iterator[Fault]:
     """Without a default a parameter has to be given by hand with every run, scheduled ones too."""
-    del target
     for name in document.parameters:
         if name not in document.values:
             hint = "TFX's compiler leaves defaults out: give it a defaultValue"

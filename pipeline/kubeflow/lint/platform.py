@@ -52,18 +52,16 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 """{field of a KubernetesExecutorConfig: fields of the message in it}."""
 
 
-def platform_executors(document: Document, target: Target) -> Iterator[Fault]:
+def platform_executors(document: Document, _: Target) -> Iterator[Fault]:
     """What is asked for an executor that is not there, nobody gets: no volume, no secret, and no word about it."""
-    del target
     known = document.spec.get("deploymentSpec", {}).get("executors", {})
     for label in _executors(document):
         if label not in known:
             yield Fault(where=label, what="an executor that is not there", hint=_hint(label, known))
 
 
-def platform_fields(document: Document, target: Target) -> Iterator[Fault]:
+def platform_fields(document: Document, _: Target) -> Iterator[Fault]:
     """KFP's server refuses a file with a field that it does not know."""
-    del target
     for label, config in _executors(document).items():
         for field, value in config.items():
             if _camel(field) not in FIELDS:
@@ -75,9 +73,8 @@ def platform_fields(document: Document, target: Target) -> Iterator[Fault]:
                 yield Fault(where=label, what=what, hint=_hint(name, inner))
 
 
-def mounts(document: Document, target: Target) -> Iterator[Fault]:
+def mounts(document: Document, _: Target) -> Iterator[Fault]:
     """Kubernetes refuses a pod with a volume that has no name or no place."""
-    del target
     for label, config in _executors(document).items():
         for kind, names in NAMED_BY.items():
             for entry in _entries(config.get(kind, [])):

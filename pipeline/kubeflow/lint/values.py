@@ -19,9 +19,8 @@ PARAMETER: Final = re.compile(r"parameter_values\s*\[\s*(?:'([^']*)'|\"([^\"]*)\
 CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 
 
-def parameter_type(document: Document, target: Target) -> Iterator[Fault]:
+def parameter_type(document: Document, _: Target) -> Iterator[Fault]:
     """KFP compares each value with the type that is declared for it, when the run starts or when the task does."""
-    del target
     for name, definition in document.parameters.items():
         if name in document.values and not _is_of(definition, document.values[name]):
             yield _another_type(f"parameter {name}", definition, document.values[name])

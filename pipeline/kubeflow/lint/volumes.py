@@ -37,9 +37,8 @@ def serving_volume(document: Document, target: Target) -> Iterator[Fault]:
             yield Fault(where=task.name, what=what, hint="name its claim with --claim or in the cluster file")
 
 
-def serving_bucket(document: Document, target: Target) -> Iterator[Fault]:
+def serving_bucket(document: Document, _: Target) -> Iterator[Fault]:
     """Nothing renames a folder of a bucket in one step, and of KFP's copies of buckets nothing stays."""
-    del target
     for task in document.tasks.values():
         if task.serving is not None and in_bucket(task.serving):
             what = f"serves from the bucket {task.serving}"

@@ -17,6 +17,8 @@ from typing import Final
 
 from components.digest import CHUNK
 from components.errors import EnvironmentProblem
+from pipeline.process import wire_format
+from pipeline.process.wire_format import varint
 
 VARIABLES: Final = "variables"
 OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -44,8 +46,6 @@ _NAMES: Final = {
     23: "uint64",
 }
 """tensorflow/core/framework/types.proto; only what a name is shown for."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,14 @@ def _bundle(index: bytes) -> tuple[int, dict[str, _Entry]]:
 
 
 def _entry(data: bytes) -> _Entry:
-    fields = _numbers(data)
+    numbers = _numbers(data)
     shape = [_numbers(dimension).get(1, 0) for message in _messages(data, 2) for dimension in _messages(message, 2)]
     return _Entry(
-        dtype=fields.get(1, 0),
+        dtype=numbers.get(1, 0),
         shape=tuple(shape),
-        shard=fields.get(3, 0),
-        offset=fields.get(4, 0),
-        size=fields.get(5, 0),
+        shard=numbers.get(3, 0),
+        offset=numbers.get(4, 0),
+        size=numbers.get(5, 0),
     )
 
 
@@ -146,9 +146,9 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
     end = size - 4 * (restarts + 1)
     place, key = 0, b""
     while place < end:
-        shared, place = _varint(block, place)
-        unshared, place = _varint(block, place)
-        length, place = _varint(block, place)
+        shared, place = varint(block, place)
+        unshared, place = varint(block, place)
+        length, place = varint(block, place)
         key = key[:shared] + block[place : place + unshared]
         place += unshared
         yield key, block[place : place + length]
@@ -156,47 +156,17 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
-    offset, place = _varint(data, place)
-    size, place = _varint(data, place)
+    offset, place = varint(data, place)
+    size, place = varint(data, place)
     return (offset, size), place
 
 
 def _numbers(data: bytes) -> dict[int, int]:
-    return {number: value for number, value in _fields(data) if isinstance(value, int)}
+    return {number: value for number, value in wire_format.fields(data) if isinstance(value, int)}
 
 
 def _messages(data: bytes, wanted: int) -> list[bytes]:
-    return [value for number, value in _fields(data) if number == wanted and isinstance(value, bytes)]
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a serialised protocol buffer message."""
-    place = 0
-    while place < len(data):
-        tag, place = _varint(data, place)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, place = _varint(data, place)
-            yield number, value
-            continue
-        length = {_FIXED64: 8, _FIXED32: 4}.get(kind)
-        if kind == _BYTES:
-            length, place = _varint(data, place)
-        if length is None or place + length > len(data):
-            raise ValueError(f"field {number} is not that of a message")
-        yield number, data[place : place + length]
-        place += length
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, place
+    return [value for number, value in wire_format.fields(data) if number == wanted and isinstance(value, bytes)]
 
 
 def differing(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, ...]:

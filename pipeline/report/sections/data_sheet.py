@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 GALLERY: Final = 12
 """Images of each class."""
 
-INDEXED: Final = ("row", "pixels")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitFacts:
