@@ -44,6 +44,7 @@ from components.ingest.rows import (
     shard_numbers,
 )
 from components.profile import profile
+from components.progress import Count
 from components.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -165,9 +166,12 @@ class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
     def process(self, unit: Unit) -> Iterator[tuple[str, int, Rows]]:
         """Parse and digests one unit."""
         data, count = self.job.data, 0
+        before = sum(other.rows for other in self.job.units[: self.job.units.index(unit)])
+        progress = Count("rows read", sum(other.rows for other in self.job.units), done=before)
         with carrying():
             for chunk in self.job.chunks(unit):
                 count += len(chunk)
+                progress.add(len(chunk))
                 yield unit.part, unit.start + chunk.start, digested(chunk, data)
             if count != unit.rows:
                 raise BadInput("changed while it was being read", where=unit.files[0], wanted=unit.rows, got=count)

@@ -193,7 +193,7 @@ def _watchers(total: int, log_folder: str, before: Sequence[Epoch]) -> tuple[Cal
     scalars = TensorBoardScalars(log_folder)
     for epoch in before:
         scalars(epoch)  # the log of the process that was interrupted lies in a folder of its own, or is gone
-    return ProgressLines(total), scalars
+    return ProgressLines(total, len(before)), scalars
 
 
 def _restored(checkpoint: Checkpoint, placement: Placement, variables: Sequence[Any]) -> Snapshot | None:

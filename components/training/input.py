@@ -6,13 +6,14 @@ of two seconds instead of one per epoch. What does not fit goes through a file (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from components.errors import BadInput
 from components.features import IMAGE, IMAGE_XF, LABEL, LABEL_XF
+from components.progress import Count
 from components.settings import DataSettings
 from components.training import stored
 
@@ -90,13 +91,20 @@ def read_rows(
     )
     # A pixel takes at least one byte in an Example, and four as float32.
     fits = 4 * sum(tf.io.gfile.stat(file).length for file in files) <= in_memory
-    batches = list(dataset) if fits else stored.store(dataset)
+    batches = list(_counted(dataset)) if fits else stored.store(_counted(dataset))
     if not batches:
         raise BadInput("the split has no rows", where=", ".join(patterns), hint="see data.split in the recipe")
     if not fits:
         return Rows(*batches)
     images, labels = zip(*batches, strict=True)
     return Rows(tf.concat(images, axis=0), tf.concat(labels, axis=0))
+
+
+def _counted(batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    count = Count("rows read")
+    for images, labels in batches:
+        count.add(len(labels))
+        yield images, labels
 
 
 def _parse_and_transform(

@@ -27,9 +27,6 @@ DEVICE: Final = "MNIST_TFX_DEVICE"
 WORKERS: Final = "MNIST_TFX_WORKERS"
 """Environment variable: how many processes a multiworker training starts on this machine; unset, TF_CONFIG names them."""
 
-PROGRESS_FD: Final = "MNIST_TFX_PROGRESS_FD"
-"""Environment variable: file descriptor for progress as JSON lines; unset, nothing is written."""
-
 
 def require_keras_3() -> None:
     """Check that the `keras` which is loaded, or now gets loaded, is Keras 3 on TensorFlow.

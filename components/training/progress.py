@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import tensorflow as tf
 
-from components.training.process import PROGRESS_FD
+from components.progress import report
 
 EVENTS: Final = "events.out.tfevents.training"
 """Name of the log; TensorBoard takes every file with `tfevents` in its name for one."""
@@ -42,23 +40,15 @@ class Epoch:
 
 
 class ProgressLines:
-    """Writes one JSON line per epoch to the descriptor in $MNIST_TFX_PROGRESS_FD; without it, nothing."""
+    """Reports each epoch; the first time before there is one, so that what takes long has a name."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, done: int = 0) -> None:
         self._total = total
-        self._descriptor = int(os.environ.get(PROGRESS_FD, "-1"))
+        report("epoch", done, total)
 
     def __call__(self, epoch: Epoch) -> None:
         """Report `epoch` as the latest of the total."""
-        if self._descriptor < 0:
-            return
-        line = {"stage": "epoch", "done": epoch.number, "total": self._total}
-        line |= {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
-        try:
-            os.write(self._descriptor, json.dumps(line).encode() + b"\n")
-        except OSError:
-            # Nobody is watching any more; the training is worth finishing all the same.
-            self._descriptor = -1
+        report("epoch", epoch.number, self._total, loss=epoch.loss, val_loss=epoch.val_loss, **epoch.metrics)
 
 
 class TensorBoardScalars:

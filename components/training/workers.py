@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from components.progress import PROGRESS_FD
 from components.settings import MULTIWORKER
 from components.training.cluster import TF_CONFIG, Cluster
 from components.training.device import CPU, Device
-from components.training.process import CHECKPOINTS, PROGRESS_FD, WORKERS
+from components.training.process import CHECKPOINTS, WORKERS
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs

@@ -115,16 +115,16 @@ def print_results(data: Mapping[str, Any], root: Path, console: Console) -> None
     if data["metrics"] is not None and data["blessed"] is not None:
         print_line(console, f"\ntest      {figures(data['metrics'], data['nodes'])}   baseline {data['baseline']}")
     if data["version"] is not None:
-        shown = _below_here(root)
+        shown = below_here(root)
         print_line(console, f"served    version {data['version']} at {shown}/serving/{data['version']}")
         for path in data["exports"]:
-            print_line(console, f"exported  {_below_here(Path(path))}")
+            print_line(console, f"exported  {below_here(Path(path))}")
         # As this program was called, so that the line can be copied: `make run` has it in .venv/bin.
         program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == PROGRAM else PROGRAM
         print_line(console, f"lineage   {program} lineage show --root {shlex.quote(str(shown))}")
     report = RunPaths(root).report(str(data["run_id"]))
     if report.is_file():
-        print_line(console, f"report    {_below_here(report)}")
+        print_line(console, f"report    {below_here(report)}")
 
 
 def print_time(data: Mapping[str, Any], console: Console) -> None:
@@ -139,7 +139,8 @@ def print_line(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=True)
 
 
-def _below_here(path: Path) -> Path:
+def below_here(path: Path) -> Path:
+    """Return a path as it is shortest from the working directory."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 

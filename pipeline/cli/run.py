@@ -17,7 +17,16 @@ from components.errors import ExitCode
 from components.settings import Export
 from pipeline.cli import options
 from pipeline.cli.main import leave
-from pipeline.cli.output import Answer, print_answer, print_error, print_line, print_results, print_time, say
+from pipeline.cli.output import (
+    Answer,
+    below_here,
+    print_answer,
+    print_error,
+    print_line,
+    print_results,
+    print_time,
+    say,
+)
 from pipeline.cli.parameters import (
     Checked,
     Data,
@@ -207,6 +216,8 @@ def _print_end(finished: local.Finished, answer: Answer, console: Console, *, as
     else:
         data = finished.to_dict()
         print_results(data, finished.root, console)
+        if answer.error is not None and finished.log is not None:
+            print_line(console, f"log       {below_here(finished.log)}")
         print_time(data, console)
     if answer.error is not None:
         print_error(answer.error)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.errors import MnistTfxError
 from pipeline.cli import options
-from pipeline.cli.output import Answer, figure, print_answer
+from pipeline.cli.output import Answer, below_here, figure, print_answer
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import Group
 from pipeline.provenance import runs as run_records
 from pipeline.provenance.records import RunRecord
+from pipeline.provenance.runs import RUNNING, Unrecorded
+from pipeline.root.paths import RunPaths
 from pipeline.runner.progress import STYLES
+
+_WIDE: Final = 10_000
+"""Columns; rich cuts cells off where its console ends."""
 
 
 @click.group(cls=Group)
@@ -33,15 +41,16 @@ def runs() -> None:
 @options.root
 @options.as_json
 def list_(root: Path, as_json: bool) -> None:
-    """List all runs, oldest first.
+    """List all runs, oldest first; the one at work is the last, with what it is doing and since when.
 
     \b
     Example:
       mnist-tfx runs list
     """
-    found = run_records.runs(root)
+    found, others = run_records.runs(root), run_records.unrecorded(root)
     if as_json:
-        print_answer(Answer(data={"runs": [run.to_dict() for run in found]}))
+        shown = {"runs": [run.to_dict() for run in found], "unrecorded": [run.to_dict() for run in others]}
+        print_answer(Answer(data=shown))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("run", "status", "accuracy", "version", "executed"):
@@ -51,7 +60,10 @@ def list_(root: Path, as_json: bool) -> None:
         accuracy = "" if run.metrics is None else figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
         table.add_row(run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
-    Console(markup=False, highlight=False).print(table)
+    for other in others:
+        table.add_row(Text(other.run_id), other.state, "", "", Text(_doing(other)))
+    # Where the terminal is too narrow, it breaks the line.
+    Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
 
 
 @runs.command("show")
@@ -59,17 +71,20 @@ def list_(root: Path, as_json: bool) -> None:
 @options.root
 @options.as_json
 def show(run_id: str | None, root: Path, as_json: bool) -> None:
-    """Show one run, by default the last: what became of each node, and what came out.
+    """Show one run, by default the one at work or the last: what became of each node, and what came out.
 
     \b
     Example:
       mnist-tfx runs show
     """
-    run = run_records.find(root, run_id)
-    if as_json:
-        print_answer(Answer(data={"run": run.to_dict()}))
-        return
+    run = run_records.look_up(root, run_id)
     console = Console(markup=False, highlight=False)
+    if isinstance(run, Unrecorded):
+        _show_unrecorded(run, RunPaths(root), console, as_json=as_json)
+        return
+    if as_json:
+        print_answer(Answer(data={"run": run.to_dict(), "unrecorded": None}))
+        return
     console.print(Text(f"run {run.run_id} of {run.recipe}: {run.status}", "bold"))
     console.print(_nodes(run))
     for source in run.sources:
@@ -80,7 +95,33 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     if run.version is not None:
         console.print(Text(f"served    version {run.version} at {run.serving_path}"))
     if run.error is not None:
-        console.print(Text(f"stopped   {run.error['what']}", "red"))
+        console.print(Text(f"stopped   {_error_of(run.error)}", "red"), soft_wrap=True)
+    if (log := RunPaths(root).log(run.run_id)).is_file():
+        console.print(Text(f"log       {below_here(log)}"), soft_wrap=True)
+
+
+def _error_of(fields: Mapping[str, Any]) -> MnistTfxError:
+    """Return what stopped a run as it was printed then."""
+    parts = {part: fields.get(part) for part in ("where", "wanted", "got", "hint")}
+    return MnistTfxError(str(fields["what"]), **parts)
+
+
+def _show_unrecorded(run: Unrecorded, paths: RunPaths, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print_answer(Answer(data={"run": None, "unrecorded": run.to_dict()}))
+        return
+    recipe = "" if run.presence is None else f" of {run.presence.recipe}"
+    console.print(Text(f"run {run.run_id}{recipe}: {run.state}", "bold"))
+    if run.presence is not None:
+        console.print(Text(f"{'doing' if run.state == RUNNING else 'at':<9} {_doing(run)}"))
+        console.print(Text(f"started   {run.presence.started}, process {run.presence.pid} on {run.presence.host}"))
+    if (log := paths.log(run.run_id)).is_file():
+        console.print(Text(f"log       {below_here(log)}"), soft_wrap=True)
+
+
+def _doing(run: Unrecorded) -> str:
+    """Return the phase of a run, and since when it is in it."""
+    return "" if run.presence is None else f"{run.presence.phase}, since {run.presence.since}"
 
 
 def _nodes(run: RunRecord) -> Table:

@@ -28,6 +28,7 @@ from pipeline.maintenance.orphans import (
 from pipeline.maintenance.recovery import recover_first
 from pipeline.metadata.store import open_store
 from pipeline.process.signals import PROCESS
+from pipeline.provenance import at_work
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
@@ -128,7 +129,10 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     wanted = open_keys(survey, runs)
     stale = (one for one in children(paths.checkpoints) if one.name not in wanted and size(one))
     yield from _of("checkpoint", paths, stale)
-    logged = {paths.log(run) for run in {*runs, *(record.run_id for record in kept.values())}}
+    # A run that waits for this to end has its files already.
+    waiting = {run.run_id for run in at_work.at_work(paths)}
+    logged = {paths.log(run) for run in {*runs, *waiting, *(record.run_id for record in kept.values())}}
+    logged |= {paths.presence(run) for run in waiting}
     yield from _of("log", paths, (log for log in children(paths.log("").parent) if log not in logged))
     left = (one for one in _below(paths, "artifacts/*/.system/*/*") if size(one))
     yield from _of("working-folder", paths, left)

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from components import disk
 from components.errors import EnvironmentProblem, MnistTfxError
+from components.progress import PROGRESS_FD
 from pipeline.process import lean_imports, lifeline
 
 PRELOAD: Final = (
@@ -151,7 +152,7 @@ def _run_child(answer: socket.socket, parent: int) -> None:
         answer.sendall(json.dumps({"started": os.getpid()}).encode() + b"\n")
         with answer.makefile("rb") as lines:
             request = json.loads(lines.readline())
-        os.environ.update(request["env"], MNIST_TFX_PROGRESS_FD=str(answer.fileno()))
+        os.environ.update(request["env"], **{PROGRESS_FD: str(answer.fileno())})
         reply: dict[str, Any] = {"output": base64.b64encode(_execute(request)).decode()}
     except BaseException as err:  # noqa: BLE001  # whatever it is, the parent is told
         traceback.print_exc()

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import Self
 
@@ -24,6 +24,9 @@ from pipeline.process.signals import PROCESS
 
 Progress = Callable[[Mapping[str, Any]], None]
 
+IMPORTING: Final = "importing TensorFlow"
+"""Stage of a node whose process cannot be forked yet."""
+
 
 class _NotStarted(EnvironmentProblem):
     """The fork server was gone before it had started a child: nothing has been done, and it can be asked for again."""
@@ -34,10 +37,12 @@ class StageProcesses:
 
     Args:
       log: the file that collects what the stack prints.
+      inherits: whether it prints where this process does, which is on the way to the log already.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, inherits: bool = False) -> None:
         self._log = log
+        self._inherits = inherits
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -50,9 +55,8 @@ class StageProcesses:
         # A signal between the process's start and the end of the assignment would leave it to itself.
         with PROCESS.held_back(), theirs, self._log.open("ab") as log:
             env = {**cuda_environment(os.environ), **ENGINE_ENV}
-            self._server = child.start(
-                "pipeline.process.forkserver", env=env, stdin=theirs.fileno(), stdout=log, stderr=log
-            )
+            printed = {} if self._inherits else {"stdout": log, "stderr": log}
+            self._server = child.start("pipeline.process.forkserver", env=env, stdin=theirs.fileno(), **printed)
 
     def run(self, node: str, request: Mapping[str, Any], env: Mapping[str, str], progress: Progress) -> bytes:
         """Run one executor.
@@ -80,6 +84,7 @@ class StageProcesses:
 
     def _answer(self, node: str, request: bytes, progress: Progress) -> bytes:
         started = False
+        progress({"stage": IMPORTING})
         with contextlib.closing(self._lines(request)) as lines:
             for line in lines:
                 if "output" in line:
@@ -90,6 +95,7 @@ class StageProcesses:
                     raise self._ended(EnvironmentProblem, "its process", node, os.waitstatus_to_exitcode(line["ended"]))
                 if "started" in line:
                     started = True
+                    progress({"stage": ""})
                 else:
                     progress(line)
         kind = EnvironmentProblem if started else _NotStarted

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, Problems
-from pipeline.provenance import record_store
+from pipeline.provenance import at_work, record_store
+from pipeline.provenance.at_work import Presence
 from pipeline.provenance.ledger import Chain, Event, read_ledger
 from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import RunRecord
 from pipeline.root.paths import RunPaths
+from pipeline.stages import PUSHER
+
+RUNNING: Final = "running"
+KILLED: Final = "killed"
+UNFINISHED: Final = "unfinished"
 
 
 def runs(root: Path) -> list[RunRecord]:
@@ -23,6 +31,8 @@ def runs(root: Path) -> list[RunRecord]:
     """
     paths = RunPaths(root.absolute())
     if not paths.ledger.exists():
+        if at_work.at_work(paths) or at_work.killed(paths):
+            return []
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
     records = record_store.scan(paths.records)
     lines = read_ledger(paths.ledger).lines
@@ -43,23 +53,85 @@ def new_run_id(kind: str = "") -> str:
     return f"{kind}-{now}" if kind else now
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unrecorded:
+    """A run that has left no record, yet or for ever.
+
+    Attributes:
+      run_id: its id.
+      state: running; killed, where its process ended without a word; unfinished, where that cannot be told, as of a run
+        on a cluster or of an older release.
+      presence: what it says, or last said, of itself; None where it says nothing.
+    """
+
+    run_id: str
+    state: str
+    presence: Presence | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as JSON values."""
+        said = dict.fromkeys(field.name for field in dataclasses.fields(Presence))
+        if self.presence is not None:
+            said.update(dataclasses.asdict(self.presence))
+        return {**said, "run_id": self.run_id, "state": self.state}
+
+
+def unrecorded(root: Path) -> list[Unrecorded]:
+    """Return the runs of a root that have no record, in the order of their ids: those at work last of all."""
+    paths = RunPaths(root.absolute())
+    # Before the ledger is read: a run that ends meanwhile has its line there before it takes its file away.
+    working, dead = at_work.at_work(paths), at_work.killed(paths)
+    lines = read_ledger(paths.ledger).lines
+    ended = {line.run_id for line in lines if line.event == Event.RUN}
+    begun = {line.run_id for line in lines if line.event == Event.INTENT and line.node != PUSHER} - ended
+    found = {run_id: Unrecorded(run_id=run_id, state=UNFINISHED) for run_id in sorted(begun)}
+    for state, presences in ((KILLED, dead), (RUNNING, working)):
+        for one in presences:
+            found.pop(one.run_id, None)
+            if one.run_id not in ended:
+                found[one.run_id] = Unrecorded(run_id=one.run_id, state=state, presence=one)
+    return sorted(found.values(), key=lambda run: (run.state == RUNNING, run.run_id))
+
+
 def find(root: Path, run_id: str | None) -> RunRecord:
     """Return one run, the last one if none is named; an id may be cut short where that is unambiguous.
 
     Raises:
       BadInput: if there is no such run, or several.
-      CannotTell: if it began, and was killed before it could record what became of it.
+      CannotTell: if it began, and has no record of what became of it.
     """
-    known = runs(root)
-    if not known and not _begun_runs(root, ""):
+    found = look_up(root, run_id, running_too=False)
+    if isinstance(found, RunRecord):
+        return found
+    hint = "mnist-tfx lineage show and trace know what it made"
+    if found.state == RUNNING and found.presence is not None:
+        raise CannotTell("it is still at work", where=f"run {found.run_id}", got=found.presence.phase, hint=hint)
+    what = "it was killed" if found.state == KILLED else "it began, and left no record of how it ended"
+    raise CannotTell(what, where=f"run {found.run_id}", hint=f"{hint}; mnist-tfx lineage repair settles what it left")
+
+
+def look_up(root: Path, run_id: str | None, *, running_too: bool = True) -> RunRecord | Unrecorded:
+    """Return one run, whatever became of it; by default the last.
+
+    Args:
+      root: of the pipeline.
+      run_id: its id, or as much of it as is unambiguous.
+      running_too: whether a run that is at work may be the last one.
+
+    Raises:
+      BadInput: if there is no such run, or several.
+    """
+    known, others = runs(root), unrecorded(root)
+    if run_id is None:
+        running = [run for run in others if run.state == RUNNING and running_too]
+        for last in (running, known, others):
+            if last:
+                return last[-1]
         raise BadInput("no run has ended here yet", where=root)
-    matching = known[-1:] if run_id is None else [run for run in known if run.run_id.startswith(run_id)]
-    if not matching and (begun := _begun_runs(root, run_id or "")):
-        what = "it began and left no record of how it ended: it is still at work, or it was killed"
-        hint = "mnist-tfx lineage show and trace know what it made; mnist-tfx lineage repair settles what it left"
-        raise CannotTell(what, where=f"run {begun[-1]}", hint=hint)
+    everyone: list[RunRecord | Unrecorded] = [*known, *others]
+    matching = [run for run in everyone if run.run_id.startswith(run_id)]
     if len(matching) != 1:
-        ids = ", ".join(run.run_id for run in known[-5:])
+        ids = ", ".join(run.run_id for run in everyone[-5:])
         raise BadInput("no such run" if not matching else "not one run", where=run_id, wanted=f"one of {ids}")
     return matching[0]
 
@@ -87,10 +159,3 @@ def _without_record(root: Path, run_id: str) -> list[CannotTell]:
     except CannotTell as err:
         return [err]
     return []
-
-
-def _begun_runs(root: Path, run_id: str) -> list[str]:
-    """Return the ids of runs that executed something, by how they begin."""
-    lines = read_ledger(RunPaths(root.absolute()).ledger).lines
-    begun = dict.fromkeys(line.run_id for line in lines if line.event == Event.INTENT)
-    return [known for known in begun if known.startswith(run_id)]

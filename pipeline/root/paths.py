@@ -76,6 +76,10 @@ class RunPaths:
         """What the stack printed during a run."""
         return self.root / "logs" / f"{run_id}.log"
 
+    def presence(self, run_id: str) -> Path:
+        """What a run at work is doing; held by it, and left behind only if it was killed."""
+        return self.root / "logs" / f"{run_id}.running"
+
     def gate_report(self, run_id: str) -> Path:
         """Every check of the schema gate in a run that it refused; otherwise they are in its artifact."""
         return self.root / "logs" / f"{run_id}.gate.json"

@@ -29,10 +29,12 @@ class JobService:
 
     Args:
       log: the file that collects what it and its workers print.
+      inherits: as for `StageProcesses`.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, inherits: bool = False) -> None:
         self._log = log
+        self._inherits = inherits
         self._ended = contextlib.ExitStack()
         self._control: socket.socket | None = None
 
@@ -53,8 +55,8 @@ class JobService:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.runner.beam_job_service_start", scratch],
                 stdin=theirs.fileno(),
-                stdout=log,
-                stderr=log,
+                stdout=None if self._inherits else log,
+                stderr=None if self._inherits else log,
                 env={**os.environ, **ENGINE_ENV, **CPU_ONLY, "PYTHONPATH": _search_path()},
                 cwd=scratch,
                 start_new_session=True,  # a process group of its own, and no Ctrl-C from the terminal

@@ -25,6 +25,7 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components import disk
+from components.progress import listening
 from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.child import CPU_ONLY
@@ -39,8 +40,6 @@ from pipeline.runner.planner import CompletedNode, NodePlan
 from pipeline.stages import PUSHER
 
 SPECS: Final = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
-
-"""Nodes whose executor changes what others see, before anything is recorded."""
 
 Prepare = Callable[[Node, data_types.ExecutionInfo], None]
 
@@ -144,7 +143,7 @@ class Execution:
                 if self._node.beam
                 else python_executor_operator.PythonExecutorOperator
             )
-            with _arguments_hidden():
+            with _arguments_hidden(), listening(self._progress):
                 return kind(spec).run_executor(info)
         request = {
             "spec": spec.SerializeToString(),

@@ -24,7 +24,7 @@ from pipeline.metadata.address import SqliteFile, parse_address, recorded_addres
 from pipeline.process import lean_imports
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import StageProcesses
-from pipeline.process.output import redirect_output
+from pipeline.process.output import log_output, redirect_output
 from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
@@ -36,6 +36,7 @@ from pipeline.root.paths import RunPaths
 from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_store, check_writable
 from pipeline.runner import devices, up_to_date
 from pipeline.runner.beam_job_service import JobService
+from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
 from pipeline.stages import CLASSIFIER
 
@@ -65,6 +66,7 @@ class Finished:
       total_s: seconds since the process started.
       nothing_to_do: why nothing was run at all; None where something was.
       report: the page about it; None where there is none.
+      log: what the run and the libraries said; None where nothing was run.
     """
 
     outcome: Outcome
@@ -73,6 +75,7 @@ class Finished:
     total_s: float
     nothing_to_do: str | None = None
     report: Path | None = None
+    log: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the data of the answer of `run`."""
@@ -92,6 +95,7 @@ class Finished:
             "serving_path": None if record["serving_path"] is None else str(self.root / record["serving_path"]),
             "exports": self.exports(),
             "report": None if self.report is None else str(self.report),
+            "log": None if self.log is None else str(self.log),
             "import_s": round(self.import_s, 3),
             "train_s": round(self.outcome.train_s, 3),
             "total_s": round(self.total_s, 3),
@@ -147,16 +151,18 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     _prepare(request, paths, files, view)
     with PROCESS.watched(), contextlib.ExitStack() as opened:
         opened.enter_context(temporary_folder())
-        opened.enter_context(redirect_output(log))
-        processes = opened.enter_context(StageProcesses(log))
-        beam_service = opened.enter_context(JobService(log))
+        opened.enter_context(log_output(log))
+        opened.enter_context(observed(view, paths, run_id, settings.name))
+        processes = opened.enter_context(StageProcesses(log, inherits=True))
+        beam_service = opened.enter_context(JobService(log, inherits=True))
         if reuse.none or not read_ledger(paths.ledger).order:
             # Something will execute for certain; otherwise the engines are imported when the first node needs them.
             processes.start()
         if request.beam == PORTABLE:
             beam_service.start()
         config = configure(request, settings, paths, files)
-        runner, import_s = _import_runner(opened, leave)
+        with view.phase("importing TensorFlow and TFX"):
+            runner, import_s = _import_runner(opened, leave)
         outcome = runner(
             dataclasses.replace(config, beam_args=(*config.beam_args, *beam_service.arguments())),
             run_id,
@@ -166,8 +172,9 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
             interruptions=PROCESS,
             sign_key=sign_key,
         ).run()
-        report = _report(paths, outcome, processes, view)
-    return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report)
+        with view.phase("writing the report"):
+            report = _report(paths, outcome, processes, view)
+    return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report, log=log)
 
 
 def _prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:

@@ -1,18 +1,29 @@
-"""Progress of a run: the live table on a terminal, or one line per node elsewhere."""
+"""Progress of a run: a live table on a terminal; elsewhere a line per node, and one whenever nothing was printed for long.
+
+Whatever else wants to know how a run goes is told through the same view: its log, and the file that says what it is doing
+(`pipeline.runner.observers`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+SILENCE_S: Final = 30.0
+"""Seconds without a line after which one says what is under way, where there is no terminal."""
+
+FIGURES: Final = ("done", "total", "stage")
 
 STYLES: Final = {
     "waiting": "dim",
@@ -21,7 +32,21 @@ STYLES: Final = {
     "cached": "cyan",
     "failed": "bold red",
     "skipped": "dim",
+    "killed": "bold red",
 }
+
+
+class Observer(Protocol):
+    """Something that is told how a run goes."""
+
+    def began(self, node: str | None, what: str) -> None:
+        """Hear that a node, or a phase of the run itself, has begun."""
+
+    def advanced(self, node: str | None, what: str) -> None:
+        """Hear how far it is."""
+
+    def happened(self, node: str | None, what: str) -> None:
+        """Hear of something that is worth keeping, such as how a node ended."""
 
 
 @dataclasses.dataclass
@@ -48,55 +73,150 @@ class Row:
 
 
 class RunView:
-    """The table of nodes; safe to use without a terminal.
+    """The progress of a run; safe to use without a terminal.
 
     Args:
-      console: where to draw; a console that is no terminal gets one line per finished node.
+      console: where to draw; a console that is no terminal gets one line per finished node, and no silence.
+      silence_s: how long that may be silent.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, silence_s: float = SILENCE_S) -> None:
         self._console = console
+        self._silence_s = silence_s
         self._rows: dict[str, Row] = {}
-        self._live = Live(
-            console=console,
-            get_renderable=self._table,
-            refresh_per_second=8,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._phase: tuple[str, float] | None = None
+        self._printed = time.monotonic()
+        self._closed = threading.Event()
+        self._watch: threading.Thread | None = None
+        self._observers: list[Observer] = []
+        self._live: Live | None = None
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer from now on."""
+        self._observers.append(observer)
+
+    @contextlib.contextmanager
+    def phase(self, what: str) -> Iterator[None]:
+        """Show for the duration what is done beside the nodes, such as an import."""
+        self._tell(lambda observer: observer.began(None, what))
+        self._phase = what, time.monotonic()
+        self._begin(transient=True)
+        try:
+            yield
+        finally:
+            self._phase = None
+            if not self._rows:
+                self.close()
 
     def open(self, nodes: Sequence[str]) -> None:
         """Show the nodes, all of them waiting."""
+        self.close()
         self._rows = {node: Row() for node in nodes}
-        if self._console.is_terminal:
-            self._live.start()
+        self._begin(transient=False)
 
     def started(self, node: str) -> None:
         """Mark a node as under way."""
         self._rows[node] = Row(state="running", started=time.monotonic())
+        place = list(self._rows).index(node) + 1
+        self._tell(lambda observer: observer.began(node, f"node {place} of {len(self._rows)}"))
 
     def progress(self, node: str, line: Mapping[str, Any]) -> None:
-        """Show one progress line of a Trainer: `done`, `total`, and figures such as `loss`."""
+        """Show one progress line of a node: `done`, `total`, and figures such as `loss`."""
         row = self._rows[node]
         row.done, row.total = float(line.get("done", 0)), float(line.get("total", 0))
-        figures = [f"{k} {v:.4f}" for k, v in line.items() if isinstance(v, float) and k not in ("done", "total")]
-        row.note = f"{line.get('stage', '')} {row.done:g}/{row.total:g}  {'  '.join(figures)}"
+        figures = [f"{k} {v:.4f}" for k, v in line.items() if isinstance(v, float) and k not in FIGURES]
+        row.note = f"{line.get('stage', '')} {_count(row)}  {'  '.join(figures)}".strip()
+        self._tell(lambda observer: observer.advanced(node, row.note))
 
     def finished(self, node: str, state: str, seconds: float | None, why: str) -> None:
         """Show how a node ended."""
         self._rows[node] = Row(state=state, seconds=seconds, note=why)
+        took = "" if seconds is None else f"{seconds:6.1f} s"
         if not self._console.is_terminal:
-            took = "" if seconds is None else f"{seconds:6.1f} s"
-            self.say(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip())
+            self._print(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip())
+        self._tell(lambda observer: observer.happened(node, f"{state} {took.strip()}  {why}".rstrip()))
+
+    def note(self, node: str | None, what: str) -> None:
+        """Tell the observers of something that is not shown by itself."""
+        self._tell(lambda observer: observer.happened(node, what))
 
     def say(self, message: str) -> None:
         """Print a line that stays, such as a warning."""
-        self._console.print(Text(message), soft_wrap=True)
+        self._tell(lambda observer: observer.happened(None, message))
+        self._print(message)
+
+    def wait(self, message: str) -> None:
+        """Print what is waited for."""
+        self._tell(lambda observer: observer.began(None, message))
+        self._print(message)
 
     def close(self) -> None:
-        """Draw the table a last time and releases the terminal."""
-        if self._live.is_started:
+        """Draw the table a last time, release the terminal, and let it be silent."""
+        self._closed.set()
+        if self._live is not None:
             self._live.stop()
+        self._live, self._watch, self._rows = None, None, {}
+
+    def under_way(self) -> str | None:
+        """Return what is being done, since when and how far, in a line."""
+        now = time.monotonic()
+        for node, row in list(self._rows.items()):
+            if row.state == "running":
+                return f"{node:<16} {'running':<9} {now - row.started:6.1f} s  {row.note}".rstrip()
+        return None if self._phase is None else f"{self._phase[0]}: {now - self._phase[1]:.0f} s"
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _tell(self, told: Callable[[Observer], None]) -> None:
+        for observer in self._observers:
+            told(observer)
+
+    def _begin(self, *, transient: bool) -> None:
+        if self._watch is not None or self._live is not None:
+            return
+        self._closed = threading.Event()
+        self._printed = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._drawn,
+                refresh_per_second=8,
+                transient=transient,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+            return
+        self._watch = threading.Thread(target=self._break_silence, args=(self._closed,), daemon=True)
+        self._watch.start()
+
+    def _break_silence(self, closed: threading.Event) -> None:
+        while not closed.wait(max(self._silence_s - (time.monotonic() - self._printed), 0.01)):
+            if time.monotonic() - self._printed < self._silence_s:
+                continue
+            if (line := self.under_way()) is not None:
+                self._print(line)
+            self._printed = time.monotonic()
+
+    def _drawn(self) -> RenderableType:
+        parts: list[RenderableType] = [self._table(), self._total()] if self._rows else []
+        if self._phase is not None:
+            what, since = self._phase
+            parts.append(Spinner("dots", Text(f"{what}  {time.monotonic() - since:.0f} s", "dim")))
+        return Group(*parts)
+
+    def _total(self) -> Table:
+        """Return how many of the nodes are done, while any is to be; nothing afterwards."""
+        done = sum(row.state not in ("waiting", "running") for row in self._rows.values())
+        line = Table.grid(padding=(0, 1))
+        if self._closed.is_set() or done == len(self._rows):
+            return line
+        line.add_row(
+            ProgressBar(total=len(self._rows), completed=done, width=24), Text(f"{done}/{len(self._rows)} nodes")
+        )
+        return line
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -113,6 +233,12 @@ class RunView:
                 _note(row),
             )
         return table
+
+
+def _count(row: Row) -> str:
+    if row.total:
+        return f"{row.done:.0f}/{row.total:.0f}"
+    return f"{row.done:.0f}" if row.done else ""
 
 
 def _note(row: Row) -> Table | Text:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tfx.orchestration.portable import data_types, launcher
 
 from components import disk, savedmodel_check
-from components.errors import EnvironmentProblem, MnistTfxError
+from components.errors import EnvironmentProblem, MnistTfxError, Refused
 from components.serving import raise_floor
 from pipeline.config.pipeline_config import PipelineConfig, Reuse
 from pipeline.maintenance import recovery
@@ -30,7 +30,7 @@ from pipeline.provenance import candidate, record_store, records, results, signi
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
 from pipeline.provenance.ledger_writer import Ledger, require_ledger
-from pipeline.provenance.pushes import note_push
+from pipeline.provenance.pushes import note_push, version_of
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.identity import check_identity, claim
 from pipeline.root.lock import locked
@@ -87,7 +87,7 @@ class Run:
         """Run the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
         started = time.time()
         compiled = compile_pipeline(self._config, self._run_id)
-        with locked(self._config.paths, self._view.say):
+        with locked(self._config.paths, self._view.wait):
             before = check_identity(self._config.paths, self._config.identity)
             ledger = Ledger.open(self._config.paths.ledger)
             require_ledger(self._config.paths, ledger.chain)
@@ -99,6 +99,7 @@ class Run:
                     error = err
                 nodes = [self._outcomes.get(node.id) or skipped(node.id) for node in compiled.nodes]
                 record = run_record(self._config, self._run_id, nodes, self._done, error, started)
+                self._view.note(None, f"ends, {record.status}" + (f": {error}" if error else ""))
                 ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
 
@@ -120,9 +121,10 @@ class Run:
         return None
 
     def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
-        connection = connect(self._config.metadata, self._config.paths, ledger.chain, self._view.say)
-        with self._interruptions.held_back():
-            self._settle(connection, ledger, before)
+        with self._view.phase("opening the metadata store"):
+            connection = connect(self._config.metadata, self._config.paths, ledger.chain, self._view.say)
+            with self._interruptions.held_back():
+                self._settle(connection, ledger, before)
         self._highest_version = ledger.chain.highest_version()
         context = RunContext(
             run_id=self._run_id,
@@ -201,7 +203,11 @@ class Run:
             )
             self._view.finished(node.id, state, seconds, why)
         self._say_warnings(node)
-        results.require(node.id, self._config.paths.root, self._done[node.id].record)
+        try:
+            results.require(node.id, self._config.paths.root, self._done[node.id].record)
+        except Refused as err:
+            self._view.note(node.id, f"refused: {err}")
+            raise
 
     def _reuse_or_execute(
         self,
@@ -237,6 +243,8 @@ class Run:
             if execution.done is not None:
                 note_push(execution.done.record, context.ledger)
             self._done[node.id] = execution.commit()
+        if (version := version_of(self._done[node.id].record)) is not None:
+            self._view.note(node.id, f"published version {version}")
         why = planned.why if planned.reuse is None else "the metadata store does not know its outputs"
         resumed = resumption.resumed(self._config.paths.root, self._done[node.id].record)
         return "executed", why if resumed is None else f"{why}; {resumed}"

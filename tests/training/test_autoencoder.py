@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from components.autoencoder.model import build_autoencoder
 from components.digest import tree_digest
+from components.progress import PROGRESS_FD
 from components.settings import AutoencoderSettings, ClassifierSettings, Settings
 from components.training.checkpoint import Checkpoint
-from components.training.process import CHECKPOINTS, PROGRESS_FD
+from components.training.process import CHECKPOINTS
 
 TINY = AutoencoderSettings(layers=(16,), latent=4, epochs=3, batch=16)
 
@@ -104,7 +105,7 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(
     killed = start_training(stage, fields, env=environment, pass_fds=(write,))
     os.close(write)
     with open(read) as lines:
-        while json.loads(next(lines))["done"] < 3:
+        while (line := json.loads(next(lines)))["stage"] != "epoch" or line["done"] < 3:
             pass
         killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL

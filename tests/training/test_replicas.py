@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from components.progress import PROGRESS_FD
 from components.training.cluster import TF_CONFIG, Cluster
-from components.training.process import CHECKPOINTS, PROGRESS_FD
+from components.training.process import CHECKPOINTS
 
 SCRIPT = Path(__file__).with_name("replicas.py")
 SETTINGS = {"batch": 8, "epochs": 6, "optimizer": {"name": "sgd", "learning_rate": 0.02, "momentum": 0.5}}
@@ -118,7 +119,7 @@ def test_a_killed_worker_ends_the_training_and_all_go_on_from_the_chiefs_checkpo
     chief, killed = two_workers(settings, tmp_path, **{CHECKPOINTS: checkpoints, PROGRESS_FD: str(write)})
     os.close(write)
     with open(read) as lines:
-        while json.loads(next(lines))["done"] < 3:
+        while (line := json.loads(next(lines)))["stage"] != "epoch" or line["done"] < 3:
             pass
         killed.send_signal(signal.SIGKILL)
         killed.communicate()

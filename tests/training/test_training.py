@@ -13,12 +13,13 @@ import tensorflow as tf
 
 import components
 from components.errors import BadInput, EnvironmentProblem
+from components.progress import PROGRESS_FD
 from components.settings import DataSettings, OptimizerSettings, TrainingSettings
 from components.training.checkpoint import Checkpoint
 from components.training.fit import fit, in_batches, seed_everything
 from components.training.input import TransformGraph, read_rows
 from components.training.optimizer import build_optimizer
-from components.training.process import PROGRESS_FD, TRAINER_ENVIRONMENT, require_keras_3
+from components.training.process import TRAINER_ENVIRONMENT, require_keras_3
 from components.training.task import Pairs, Task
 
 COMPONENTS = Path(components.__file__).parent
@@ -205,15 +206,15 @@ def test_tensorboard_reads_the_log(tmp_path):
     assert read.SummaryMetadata("loss").plugin_data.plugin_name == "scalars"
 
 
-def test_progress_is_one_json_line_per_epoch(tmp_path, monkeypatch):
+def test_progress_is_one_json_line_per_epoch_after_one_that_names_their_number(tmp_path, monkeypatch):
     read, write = os.pipe()
     monkeypatch.setenv(PROGRESS_FD, str(write))
     training = fit(_task(_settings()), _settings(), checkpoint=NO_CHECKPOINT, log_folder=str(tmp_path))
     os.close(write)
     with open(read) as lines:
         progress = [json.loads(line) for line in lines]
-    assert [(line["stage"], line["done"], line["total"]) for line in progress] == [("epoch", n, 5) for n in range(1, 6)]
-    assert [line["val_loss"] for line in progress] == [epoch.val_loss for epoch in training.epochs]
+    assert [(line["stage"], line["done"], line["total"]) for line in progress] == [("epoch", n, 5) for n in range(6)]
+    assert [line["val_loss"] for line in progress[1:]] == [epoch.val_loss for epoch in training.epochs]
 
 
 def test_training_goes_on_when_nobody_reads_its_progress(tmp_path, monkeypatch):

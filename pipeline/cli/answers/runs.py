@@ -45,6 +45,8 @@ class RunResult(Model):
     serving_path: str | None
     exports: list[str]
     report: str | None
+    log: str | None
+    """What the run and the libraries said; null where nothing was run, or a cluster has it."""
     import_s: float
     train_s: float
     total_s: float
@@ -65,16 +67,35 @@ class DryRun(Model):
     nodes: list[PlannedNode]
 
 
+class UnrecordedRun(Model):
+    """A run that has left no record, yet or for ever."""
+
+    run_id: str
+    state: Literal["running", "killed", "unfinished"]
+    """`unfinished`: it cannot be told whether it is at work."""
+    recipe: str | None
+    pid: int | None
+    host: str | None
+    started: str | None
+    phase: str | None
+    """What it is doing, or was when it was killed."""
+    since: str | None
+
+
 class Runs(Model):
     """All runs of a root, oldest first."""
 
     runs: list[RunRecord]
+    unrecorded: list[UnrecordedRun]
+    """The one at work is the last."""
 
 
 class Run(Model):
     """One run of a root."""
 
-    run: RunRecord
+    run: RunRecord | None
+    unrecorded: UnrecordedRun | None
+    """In place of `run`, where it has left no record."""
 
 
 class Page(Model):

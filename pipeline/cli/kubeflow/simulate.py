@@ -13,6 +13,7 @@ from pipeline.cli import options
 from pipeline.cli.output import (
     Answer,
     audit_answer,
+    below_here,
     print_answer,
     print_error,
     print_line,
@@ -119,6 +120,8 @@ def simulate(  # noqa: PLR0913  # one argument to each option
     else:
         _print_summary(finished, console)
     if finished.error is not None:
+        if not as_json:
+            print_line(console, f"log       {below_here(finished.log)}")
         print_error(finished.error)
     return answer.exit_code
 

@@ -122,6 +122,7 @@ class Simulated:
             "nodes": shown,
             "exports": [],
             "report": None if self.report is None else str(self.report),
+            "log": str(self.log),
             "import_s": 0.0,
             "train_s": round(train_s, 3),
             "total_s": round(self.total_s, 3),

@@ -31,6 +31,7 @@ from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
 from pipeline.process.signals import PROCESS, Interrupted
 from pipeline.root.lock import locked
 from pipeline.root.paths import RunPaths
+from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
 
 STATE_FOLDER: Final = ".kfp"
@@ -80,7 +81,7 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror) from err
-    with PROCESS.watched(), locked(RunPaths(state), view.say):
+    with PROCESS.watched(), locked(RunPaths(state), view.say), observed(view, paths, simulation.run_id, document.name):
         ran = simulation.run(view)
         with PROCESS.held_back():
             finished = outcome.conclude(paths, ran)
@@ -116,6 +117,11 @@ class Simulation:
         self._outcomes: dict[str, TaskOutcome] = {}
         self._error: Stopped = None
         self._say: Callable[[str], None] = lambda _: None
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run, as the platform would give it."""
+        return self._run.id
 
     def run(self, view: RunView) -> RunResult:
         """Execute the tasks."""
