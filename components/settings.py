@@ -96,14 +96,30 @@ Split = (
 With `rows:A,B` the hash of the pixels moves a tenth of the A rows, `HashSplit`'s default share, to validation."""
 
 
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+ClassName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(description="a name of at most 100 characters in one line"),
+]
+
+
 class DataSettings(Section):
     """What the files hold and how their rows are split.
 
+    Rows are stored with labels from 0 and with upright images, whatever the files have. Everybody is shown the labels of
+    the files: `names` has them.
+
     Attributes:
-      shape: image height and width in pixels.
+      shape: image height and width in pixels, once the images are upright.
       pixel_max: the largest value a pixel may have (255 for bytes, 16 for UCI optdigits).
-      label_count: number of classes; labels are 0 to label_count - 1.
+      label_count: number of classes; where names are given, as many as these.
       label: where a CSV row has its label: `auto` (the end column that can be one), `first`, `last`, or a header's name.
+      label_offset: the lowest label in the files; labels are label_offset to label_offset + label_count - 1.
+      transpose: whether the files have rows and columns of the images swapped, as EMNIST has.
+      ignore_columns: columns of a CSV that are neither pixel nor label, by the names in its header.
+      class_names: of the classes, in the order of their labels; none makes the labels themselves the names.
+      empty_classes: labels, as in the files, of classes that no row may have; none takes those of the reviewed schema.
       split: how rows become train, validation and test: `tail:N` makes the last N training rows validation, `rows:A,B`
         takes A rows for train and validation and the next B for test; a section cuts by the hash of the pixels.
     """
@@ -111,8 +127,59 @@ class DataSettings(Section):
     shape: Annotated[tuple[Side, Side], Field(description="[height, width]")]
     pixel_max: Annotated[int, Field(ge=1, le=255)]
     label_count: Annotated[int, Field(ge=2, le=1000)] = 10
-    label: Annotated[str, StringConstraints(min_length=1, max_length=1000)] = "auto"
+    label: ColumnName = "auto"
+    label_offset: Annotated[int, Field(ge=0, le=60_000)] = 0
+    transpose: bool = False
+    ignore_columns: Annotated[tuple[ColumnName, ...], Field(max_length=1000)] = ()
+    class_names: Annotated[tuple[ClassName, ...], Field(max_length=1000)] = ()
+    empty_classes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=1000)] = ()
     split: Split = HashSplit()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_the_names(cls, values: Any) -> Any:
+        names = values.get("class_names") if isinstance(values, dict) else None
+        if not isinstance(names, list | tuple) or not names or "label_count" in values:
+            return values
+        return {**values, "label_count": len(names)}
+
+    @model_validator(mode="after")
+    def _names_are_those_of_the_classes(self) -> Self:
+        if self.class_names and len(self.class_names) != self.label_count:
+            raise ValueError(f"class_names has {len(self.class_names)} names for label_count {self.label_count}")
+        if len(set(self.class_names)) < len(self.class_names):
+            twice = next(name for name in self.class_names if self.class_names.count(name) > 1)
+            raise ValueError(f"class_names has {twice!r} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _empty_classes_are_classes(self) -> Self:
+        if odd := [label for label in self.empty_classes if not 0 <= label - self.label_offset < self.label_count]:
+            raise ValueError(f"empty_classes has {odd[0]}, and labels are {self.label_range}")
+        if len(set(self.empty_classes)) > self.label_count - 2:
+            raise ValueError("empty_classes leaves fewer than two classes")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What users call the classes, by stored label: `class_names`, or the labels of the files."""
+        return self.class_names or tuple(str(label + self.label_offset) for label in range(self.label_count))
+
+    @property
+    def empty(self) -> frozenset[int]:
+        """The stored labels of the classes that are declared empty."""
+        return frozenset(label - self.label_offset for label in self.empty_classes)
+
+    @property
+    def label_range(self) -> str:
+        """The labels that the files may have, such as `0 to 9`."""
+        return f"{self.label_offset} to {self.label_offset + self.label_count - 1}"
+
+    @property
+    def file_shape(self) -> tuple[int, int]:
+        """Height and width of the images as the files have them."""
+        height, width = self.shape
+        return (width, height) if self.transpose else (height, width)
 
     @property
     def pixels(self) -> int:

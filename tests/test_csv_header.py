@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import BadInput
 from components.ingest import csv_rows
-from components.ingest.csv_label import resolve_label
+from components.ingest.csv_columns import label_texts, resolve_columns
 from components.ingest.csv_layout import sniff
 from components.settings import DataSettings
 
@@ -90,13 +90,13 @@ def test_a_header_amid_the_rows_is_named(write, first, again, spaced):
 def test_every_file_of_a_set_has_its_own_header(write):
     paths = [write([list(range(COUNT)), *ROWS]), write([*ROWS], "more.csv")]
     assert [read(path) for path in paths] == [ROWS, ROWS]
-    assert resolve_label(paths, DATA) == 0
+    assert resolve_columns(paths, DATA).label == (0,)
 
 
 def test_a_file_without_header_beside_one_with_columns_out_of_order_is_refused(write):
     back = ["label", *[f"p{i}" for i in range(11, -1, -1)]]
     with pytest.raises(BadInput, match=r"more.csv: has no header, and another file's header"):
-        resolve_label([write([back, *ROWS]), write(ROWS, "more.csv")], DATA)
+        resolve_columns([write([back, *ROWS]), write(ROWS, "more.csv")], DATA)
 
 
 INDEXED = [[i, *row] for i, row in enumerate(ROWS)]
@@ -109,9 +109,8 @@ INDEX = {
 
 
 @pytest.mark.parametrize("header", [*INDEX.values(), None], ids=[*INDEX.keys(), "no header"])
-def test_a_column_that_numbers_the_rows_is_named(write, header):
-    with pytest.raises(BadInput, match=r"wanted 13 .*, got 14: its first column numbers the rows"):
-        read(write([header, *INDEXED] if header else INDEXED))
+def test_a_column_that_numbers_the_rows_is_left_aside(write, header):
+    assert read(write([header, *INDEXED] if header else INDEXED), DATA.model_copy(update={"label": "first"})) == ROWS
 
 
 @pytest.mark.parametrize("name", ["", "id", "Unnamed: 0", "ImageId"])
@@ -131,23 +130,69 @@ def test_a_label_within_the_row_is_read_where_a_header_names_it(write):
         read(write([[1, *row[:-1], 1] for row in moved]), DATA.model_copy(update={"shape": (1, 13)}))
 
 
-@pytest.mark.parametrize("mark", [";", "|", " "])
-def test_a_wide_line_of_another_delimiter_is_named_for_that(write, mark):
-    data = DataSettings(shape=(28, 28), pixel_max=255)
-    with pytest.raises(BadInput, match=r"these seem to be by (semicolons|bars|spaces)"):
-        read(write([mark.join(["7"] * 785)] * 3), data)
-
-
-def test_a_row_index_is_named_also_where_the_shape_is_another_one(write):
+def test_a_row_index_does_not_make_up_for_another_shape(write):
     rows = [[i, i % 10, *[i] * 16] for i in range(12)]
-    with pytest.raises(BadInput, match=r"wanted 13 .*, got 18: its first column numbers the rows"):
+    with pytest.raises(BadInput, match=r"wanted 13 .*, got 18"):
         read(write(rows))
 
 
-def test_one_hot_labels_are_named(write):
-    rows = [[*row[1:], *[int(k == row[0]) for k in range(10)]] for row in ROWS]
-    with pytest.raises(BadInput, match="the label seems to be one-hot, in 10 columns"):
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_one_hot_labels_are_read(write, first):
+    hot = [[int(k == row[0]) for k in range(10)] for row in ROWS]
+    rows = [[*one, *row[1:]] if first else [*row[1:], *one] for one, row in zip(hot, ROWS, strict=True)]
+    assert read(write(rows)) == ROWS
+    assert read(write([[f"{value}.0" for value in row] for row in rows])) == ROWS
+
+
+def test_a_row_with_two_ones_has_no_label(write):
+    hot = [[int(k == row[0]) for k in range(10)] for row in ROWS]
+    rows = [[*row[1:], *one] for one, row in zip(hot, ROWS, strict=True)] * 50
+    with pytest.raises(BadInput, match=r"1 row has an unusable label.* in line 201"):
+        read(write([*rows, [*rows[0][:-1], 1]]))
+
+
+def test_one_hot_labels_of_more_classes_are_named(write):
+    rows = [[*row[1:], *[int(k == row[0]) for k in range(12)]] for row in ROWS]
+    with pytest.raises(BadInput, match=r"got 24: the label is one-hot, in 12 columns: --set data\.label_count=12"):
         read(write(rows))
+
+
+@pytest.mark.parametrize("at", [0, 6, 12], ids=["first", "within", "last"])
+@pytest.mark.parametrize("header", [True, False])
+def test_labels_in_words_are_numbered_in_order(write, at, header):
+    names = tuple("ABCDEFGHIJ")
+    rows = [[*row[1 : at + 1], names[row[0]], *row[at + 1 :]] for row in ROWS]
+    pixels = [f"pixel{i}" for i in range(12)]
+    path = write([[*pixels[:at], "letter", *pixels[at:]], *rows] if header else rows)
+    named = DATA.model_copy(update={"class_names": names})
+    assert read(path, named) == ROWS
+    assert label_texts([path], DATA.model_copy(update={"label_count": 4})) == ("A", "D", "H", "J")
+    with pytest.raises(BadInput, match=r"labels are words.*4 classes, 'A' to 'J': --set data\.label_count=4"):
+        read(path)
+
+
+def test_columns_that_are_no_pixels_are_left_aside_by_name(write):
+    rows = [[row[0], "a", *row[1:], 3] for row in ROWS]
+    names = ["label", "writer", *[f"pixel{i}" for i in range(12)], "quality"]
+    assert read(write([names, *rows]), DATA.model_copy(update={"ignore_columns": ("writer", "quality")})) == ROWS
+    with pytest.raises(BadInput, match="--ignore-columns writer,quality"):
+        read(write([names, *rows]))
+    with pytest.raises(BadInput, match="no column of the name 'pen'"):
+        read(write([names, *rows]), DATA.model_copy(update={"ignore_columns": ("pen",)}))
+
+
+def test_labels_start_at_the_offset_and_images_are_turned_upright(write):
+    letters = DATA.model_copy(update={"label_offset": 1, "transpose": True})
+    rows = [[row[0] + 1, *np.reshape(row[1:], (3, 4)).T.ravel().tolist()] for row in ROWS]
+    assert read(write(rows), letters) == ROWS
+    with pytest.raises(BadInput, match=r"whole numbers from 0 to 9.*labels are from 1 to 10: --label-offset 1"):
+        read(write([["label", *range(12)], *rows]))
+
+
+def test_increasing_numbers_are_a_header(write):
+    data = DataSettings(shape=(6, 6), pixel_max=255)
+    rows = [[7, *range(50, 86)], [0, *[0] * 36], [9, *[255, 3] * 18]]
+    assert read(write([[0, *range(10, 82, 2)], *rows]), data) == rows
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def write(tmp_path):
 
 
 def read_all(path, data=SQUARE, rows=2, label=None):
-    chunks = list(csv_rows.iter_chunks(path, data, rows=rows, label=label))
+    chunks = list(csv_rows.iter_chunks(path, data, rows=rows, columns=label))
     assert [chunk.start for chunk in chunks] == list(range(0, sum(map(len, chunks)), rows))
     return np.concatenate([c.pixels for c in chunks]).tolist(), np.concatenate([c.labels for c in chunks]).tolist()
 
@@ -47,6 +47,19 @@ SAME_ROWS = {
     "plain": (PLAIN, "first"),
     "gzip": (gzip.compress(PLAIN.encode()), "first"),
     "tabs": (PLAIN.replace(",", "\t"), "first"),
+    "semicolons": (PLAIN.replace(",", ";"), "first"),
+    "bars": (PLAIN.replace(",", "|"), "first"),
+    "one space or several": ("  " + PLAIN.replace(",", " ").replace("0 0", "0   0"), "first"),
+    "floats": (PLAIN.replace(",", ".0,").replace("\n", ".000\n"), "first"),
+    "floats with commas": (PLAIN.replace(",", ",0;").replace("\n", ",00\n"), "first"),
+    "some floats among quotes": (PLAIN.replace("16", '"16.0"').replace("0,0,", "0.,0,"), "first"),
+    "an index that pandas wrote": (
+        ",label,p0,p1,p2,p3\n" + "".join(f"{i},{line}\n" for i, line in enumerate(LINES)),
+        "auto",
+    ),
+    "an index without a header": ("".join(f"{i + 1000},{line}\n" for i, line in enumerate(LINES)), "first"),
+    "an id at the end": ("label,p0,p1,p2,p3,id\n" + "".join(f"{line},{i}\n" for i, line in enumerate(LINES)), "auto"),
+    "a delimiter at the end of each line": (PLAIN.replace("\n", ",\n"), "first"),
     "CRLF": (PLAIN.replace("\n", "\r\n"), "first"),
     "byte-order mark": ("\ufeff" + PLAIN, "first"),
     "byte-order mark and header": ("\ufefflabel,p0,p1,p2,p3\n" + PLAIN, "auto"),
@@ -88,7 +101,6 @@ LINE_FAULTS = {
     "a first line of 1 MB": ("1," * 500_000 + "\n" + PLAIN, "wanted 5 (2x2 pixels and a label), got 500001"),
     "an endless line": (PLAIN + "1," * 2_000_000, "line 4 is too long"),
     "an endless first line": ("1," * 3_000_000, "line 1 is too long"),
-    "semicolons": (PLAIN.replace(",", ";"), "these seem to be by semicolons"),
     "no label": ("1,2,3,4\n", "wanted 5 (2x2 pixels and a label), got 4: is the label missing?"),
     "an index column": (",label,0,1,2,3\n0,7,1,2,3,4\n", "wanted 5 (2x2 pixels and a label), got 6"),
     "header that names twice": ("label,p0,p1,p1,p2\n" + PLAIN, "line 1 names a column twice"),
@@ -113,7 +125,7 @@ def test_a_line_at_fault_is_named(write, text, message, label):
 
 
 @pytest.mark.parametrize(
-    "value", ["10", "99999999999999999999", "", "3.0", "-1", "+1", "seven", "nan", "1e0", "\uff15"]
+    "value", ["10", "99999999999999999999", "", "3.5", "-1", "+1", "seven", "nan", "1e0", "\uff15"]
 )
 def test_a_label_that_is_none_is_refused_with_its_line(write, value):
     path = write(PLAIN + f"{value},1,2,3,4\n" + PLAIN)
@@ -140,7 +152,7 @@ def test_faulty_rows_are_counted_and_the_first_ten_named(write, bad):
 
 
 def test_pixels_scaled_to_one_get_a_hint_of_their_own(write):
-    with pytest.raises(BadInput, match=r"3 rows have an unusable pixel.*already scaled to 0\.\.1"):
+    with pytest.raises(BadInput, match=r"2 rows have an unusable pixel.*already scaled to 0\.\.1"):
         read_all(write("7,0.0,0.5,1.0,0\n0,0.0,0.0,0.0,0.0\n1,0,1,0.25,0\n"))
     with pytest.raises(BadInput) as caught:
         read_all(write("7,0.0,0.5,1.0,0\n7,0,0,17,0\n"))
@@ -169,7 +181,7 @@ def test_no_chunk_follows_a_faulty_row(write):
     ],
 )
 def test_the_label_is_the_end_column_that_can_be_one(write, lines, column):
-    assert csv_rows.resolve_label([write("\n".join(lines))], AUTO) == column
+    assert csv_rows.resolve_columns([write("\n".join(lines))], AUTO).label == (column,)
 
 
 @pytest.mark.parametrize(
@@ -178,35 +190,35 @@ def test_the_label_is_the_end_column_that_can_be_one(write, lines, column):
         pytest.param(["1,0,0,0,3", "2,0,0,0,4"], "in the first labels alone, in the last labels alone", id="both"),
         pytest.param(["1,0,0,0,3", "1,0,0,0,3"], "in the first the one value 1, in the last the one value 3", id="one"),
         pytest.param(
-            ["3.0,0,0,0,0", "1,0,0,0,0", "-1,0,0,0,0"],
-            "in the first 2 of 3 rows have no label there, such as '3.0' (lines 1, 3), in the last the one value 0",
+            ["3.5,0,0,0,0", "1,0,0,0,0", "-1,0,0,0,0"],
+            "in the first 2 of 3 rows have no label there, such as '3.5' (lines 1, 3), in the last the one value 0",
             id="neither",
         ),
     ],
 )
 def test_where_both_ends_or_neither_can_be_the_label_the_user_is_asked(write, lines, reason):
     with pytest.raises(BadInput) as caught:
-        csv_rows.resolve_label([write("\n".join(lines))], AUTO)
+        csv_rows.resolve_columns([write("\n".join(lines))], AUTO)
     assert reason in str(caught.value)
     assert "--label first or --label last" in str(caught.value)
 
 
 def test_train_and_test_are_looked_at_together(write):
     train, test = write("0,0,0,0,1\n0,0,0,0,2\n"), write("5,0,0,0,3\n5,0,0,0,4\n", "test.csv")
-    assert csv_rows.resolve_label([train], AUTO) == 4
+    assert csv_rows.resolve_columns([train], AUTO).label == (4,)
     with pytest.raises(BadInput, match="labels alone"):
-        csv_rows.resolve_label([train, test], AUTO)
+        csv_rows.resolve_columns([train, test], AUTO)
 
 
 def test_files_whose_labels_stand_in_different_columns_are_refused(write):
     train, test = write("label,p0,p1,p2,p3\n" + PLAIN), write("p0,p1,p2,p3,label\n" + PLAIN, "test.csv")
     with pytest.raises(BadInput, match=r"column 1 in train.csv, column 5 in test.csv"):
-        csv_rows.resolve_label([train, test], AUTO)
+        csv_rows.resolve_columns([train, test], AUTO)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(PLAIN, "has no header"), ("label,p0,p1,p2,p3\n" + PLAIN, "wanted 'digit', got 'label' to 'p3'")],
+    [(PLAIN, "has no header"), ("label,p0,p1,p2,p3\n" + PLAIN, "the name 'digit': got 'label' to 'p3'")],
     ids=["no header", "other header"],
 )
 def test_a_name_that_no_header_has_is_refused(write, text, message):
@@ -257,7 +269,7 @@ def test_optdigits_train_and_test_have_their_label_last():
     if not files[0].exists():
         pytest.skip("no shared data")
     digits = DataSettings(shape=(8, 8), pixel_max=16)
-    assert csv_rows.resolve_label(files, digits) == 64
+    assert csv_rows.resolve_columns(files, digits).label == (64,)
     assert len(read_all(files[0], digits, rows=1000)[0]) == 3823
 
 

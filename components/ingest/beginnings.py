@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, Literal
 
 from components.errors import BadInput
 from components.features import TEST, TRAIN
 from components.ingest import csv_rows, idx
-from components.ingest.csv_label import label_column
-from components.ingest.csv_layout import require_columns, sniff
+from components.ingest.csv_columns import check_columns
+from components.ingest.csv_layout import sniff
 from components.ingest.csv_lines import line_blocks, longest_line
-from components.ingest.payload import PayloadReader
 from components.ingest.rows import check_split, check_totals, chunk_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from components.ingest.csv_columns import Columns
+    from components.ingest.csv_layout import CsvLayout
     from components.ingest.discovery import Part
     from components.settings import DataSettings
 
@@ -81,33 +80,30 @@ def _check_idx(parts: Sequence[Part], data: DataSettings) -> None:
         totals[part.split] += images.count
     check_totals(totals, data.split)
     for part in parts:
-        if _out_of_range(part.files[0], idx.IMAGES, data.pixel_max) or _out_of_range(
-            part.files[1], idx.LABELS, data.label_count - 1
+        lowest = data.label_offset
+        if _out_of_range(part.files[0], idx.IMAGES, (0, data.pixel_max)) or (
+            not idx.one_hot(part.files[1])
+            and _out_of_range(part.files[1], idx.LABELS, (lowest, lowest + data.label_count - 1))
         ):
             # The parser counts them all, and names the first.
             for _ in idx.iter_chunks(*part.files, rows=chunk_rows(data), data=data):
                 pass
 
 
-def _out_of_range(path: Path, dimensions: int, largest: int) -> bool:
-    with PayloadReader(path) as reader:
-        reader.read(4 + 4 * dimensions)
-        values = np.frombuffer(reader.read(LOOKED_AT), np.uint8)
-    return bool((values > largest).any())
+def _out_of_range(path: Path, dimensions: Literal[1, 3], limits: tuple[int, int]) -> bool:
+    values = idx.beginning(path, dimensions, LOOKED_AT)
+    values = values if dimensions == idx.IMAGES else values[:, 0]
+    return bool(((values < limits[0]) | (values > limits[1])).any())
 
 
 def _check_csv(files: Sequence[Path], data: DataSettings) -> None:
-    layouts = {path: sniff(path) for path in files}
-    labels: dict[Path, int | None] = {}
-    for path, layout in layouts.items():
-        require_columns(path, layout, data)
-        labels[path] = label_column(path, layout, data.label)
-    looks = [_look(path, layout, labels[path], data) for path, layout in layouts.items()]
+    known = check_columns(files, data)
+    looks = [_look(path, columns, data) for path, columns in known.items()]
     # Little data is read at once, and says all that is wrong with it; of more, what its first lines give away.
     if all(look.is_all for look in looks) or any(look.is_wrong for look in looks):
-        label = csv_rows.resolve_label(files, data)
+        columns = csv_rows.resolve_columns(files, data)
         for path in files:
-            for _ in csv_rows.iter_chunks(path, data, rows=chunk_rows(data), label=label):
+            for _ in csv_rows.iter_chunks(path, data, rows=chunk_rows(data), columns=columns):
                 pass
 
 
@@ -124,20 +120,42 @@ class _Look:
     is_wrong: bool
 
 
-def _look(path: Path, layout: csv_rows.CsvLayout, label: int | None, data: DataSettings) -> _Look:
+def _look(path: Path, columns: Columns | None, data: DataSettings) -> _Look:
     """Return what the first lines say; lines out of the ordinary, which take longer to read, are not judged.
 
     Raises:
       BadInput: for a file without a row.
     """
+    layout = sniff(path)
     blocks = line_blocks(path, start=layout.first_line, longest=longest_line(layout.columns))
     first = next(blocks, None)
     if first is None:
         raise BadInput("holds no rows", where=path, got="a header alone")
-    values = csv_rows.parse_ordinary(first.text, layout.delimiter, layout.columns)
-    is_wrong = values is not None and (
-        bool((values > max(data.pixel_max, data.label_count - 1)).any())  # neither a pixel nor a label
-        or csv_rows.counted_row(values) is not None
-        or (label is None and all((values[:, end] >= data.label_count).any() for end in (0, -1)))
+    is_wrong = (
+        _is_wrong(first.text, layout, data) if columns is None else _out_of_place(path, first.text, columns, data)
     )
     return _Look(is_all=next(blocks, None) is None, is_wrong=is_wrong)
+
+
+def _is_wrong(text: bytes, layout: CsvLayout, data: DataSettings) -> bool:
+    """Return whether lines are certain to be refused, wherever their label is."""
+    values = csv_rows.parse_ordinary(text, layout.delimiter, layout.columns)
+    if values is None or layout.columns != data.pixels + 1:
+        return False
+    last = data.label_offset + data.label_count - 1
+    ends_are_no_labels = all(((values[:, end] > last) | (values[:, end] < data.label_offset)).any() for end in (0, -1))
+    return (
+        bool((values > max(data.pixel_max, last)).any())
+        or csv_rows.counted_row(values) is not None
+        or ends_are_no_labels
+    )
+
+
+def _out_of_place(path: Path, text: bytes, columns: Columns, data: DataSettings) -> bool:
+    parser = csv_rows.RowParser(path, sniff(path), data, columns)
+    values = parser.ordinary(text)
+    if values is None:
+        return False
+    pixels, labels = parser.picked(values)
+    outside = (labels < data.label_offset) | (labels >= data.label_offset + data.label_count)
+    return bool((pixels > data.pixel_max).any() or outside.any()) or csv_rows.counted_row(values) is not None

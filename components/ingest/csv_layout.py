@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from components.errors import BadInput
-from components.ingest.csv_lines import bad_line, fields, first_line, line_blocks
+from components.ingest.csv_lines import SPACE, bad_line, fields, first_line
 from components.ingest.kinds import HEAD, foreign_kind, idx_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 
 COMMA: Final = ","
 TAB: Final = "\t"
+SEMICOLON: Final = ";"
+DELIMITERS: Final = {COMMA: "commas", TAB: "tabs", SEMICOLON: "semicolons", "|": "bars", SPACE: "spaces"}
+"""What may stand between fields, and what it is called."""
+
 LONGEST_NAME: Final = 100
 """Characters of a field in the first line; a longer one is neither a name nor a number that could be used."""
 
@@ -37,8 +40,8 @@ INDEX_NAMES: Final = frozenset(
 )
 """Names of a column that numbers the rows; pandas writes the first for an index without a name."""
 
-_LOOKED_AT: Final = 20
-_OTHER_DELIMITERS: Final = {";": "semicolons", "|": "bars", " ": "spaces"}
+_FEWEST_INCREASING: Final = 30  # the pixels of a small image may do so by chance
+_DECIMAL_COMMA: Final = re.compile(r'"?([^,]*|[0-9]+,[0-9]*)"?')
 _NUMBERS: Final = re.compile(r"[0-9]+")
 # 1x1, pixel_0_0, r1c1: the row comes first. Anything else (x3y7, c1r1) may mean the opposite, and is refused.
 _ROW_FIRST: Final = re.compile(r"(.*[^xc])?\d+[x_.:c-]\d+", re.ASCII | re.IGNORECASE)
@@ -49,12 +52,12 @@ class CsvLayout:
     """How the lines of one file are to be read.
 
     Attributes:
-      delimiter: comma or tab.
+      delimiter: one of `DELIMITERS`.
       header: the names in the first line, or None where it is a row already, or a header that names nothing: a row
         that pandas took for one.
       columns: fields in a line, label included.
       first_line: number of the first row's line, from 1.
-      counted: the numbers in a header that has nothing but whole numbers that count its columns up.
+      counted: the numbers in a header that has nothing but whole numbers, which count its columns up or increase.
     """
 
     delimiter: str
@@ -68,21 +71,21 @@ def sniff(path: Path) -> CsvLayout:
     """Return the layout that the first line gives that is not blank.
 
     A line is a header when it holds names and, beside them, nothing but numbers counted up (the names that pandas
-    gives to unnamed columns), or nothing but such numbers, or a row that pandas took for a header and made unique
-    (`0,0.1,0.2`). So a row with a stray word in it is never taken for a header and lost, and no header for a row.
+    gives to unnamed columns), or nothing but such numbers or others that increase from field to field, or a row that
+    pandas took for a header and made unique (`0,0.1,0.2`). So a row with a stray word in it is never taken for a header and lost, and no header for a row.
 
     Raises:
       BadInput: for a file without any line, one that is no text, or a name that comes twice.
     """
     _require_text(path)
     number, line = first_line(path)
-    delimiter = TAB if line.count(b"\t") > line.count(b",") else COMMA
+    delimiter = _delimiter(line)
     names = [name.strip() for name in fields(path, number, line, delimiter)]
-    # A single field is a line with another delimiter, and `require_columns` says which.
+    # A single field is a line with another delimiter, and where the columns are counted that is said.
     if len(names) > 1 and (longest := next((name for name in names if len(name) > LONGEST_NAME), None)):
         wanted = f"numbers, or names of at most {LONGEST_NAME} characters"
         raise bad_line(path, number, "has a field that is too long", wanted=wanted, got=f"{len(longest)} characters")
-    counted = counted_numbers(names)
+    counted = counted_numbers(names) or _increasing(names)
     is_header = _is_header(names) or (counted is not None and len(names) >= FEWEST_COUNTED)
     if is_header and (twice := sorted(name for name, count in Counter(names).items() if count > 1)):
         raise bad_line(path, number, "names a column twice", got=repr(twice[0]))
@@ -92,28 +95,6 @@ def sniff(path: Path) -> CsvLayout:
         columns=len(names),
         first_line=number + 1 if is_header or _is_row_made_unique(names) else number,
         counted=counted,
-    )
-
-
-def require_columns(path: Path, layout: CsvLayout, data: DataSettings) -> None:
-    """Refuse a file whose first line has not one field for each pixel and one for the label.
-
-    Raises:
-      BadInput: with both numbers; or for a first line of few numbers that may be a header and may be a row.
-    """
-    if layout.columns == data.pixels + 1:
-        if layout.counted is not None and layout.header is None:
-            what = "may be a header and may be a row: its numbers count up"
-            hint = "delete it if it is a header; if it is a row, put a header with a name for each column before it"
-            raise bad_line(path, layout.first_line, what, hint=hint)
-        return
-    height, width = data.shape
-    raise BadInput(
-        "wrong number of columns in the first line",
-        where=path,
-        wanted=f"{data.pixels + 1} ({height}x{width} pixels and a label)",
-        got=layout.columns,
-        hint=_column_hint(path, layout, data),
     )
 
 
@@ -139,15 +120,21 @@ def repeated_header(path: Path, number: int) -> BadInput:
     return bad_line(path, number, "is a header amid the rows", hint="delete the line, or give the files one by one")
 
 
-def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings) -> NDArray[np.int64]:
+def pixel_columns(path: Path, layout: CsvLayout, others: Collection[int], data: DataSettings) -> NDArray[np.int64]:
     """Return the columns of pixel 0, 1, 2 ... in row order, [height * width].
 
     Numbered names are put into the order of their numbers, whatever order the columns have.
 
+    Args:
+      path: the file, for the error.
+      layout: its layout.
+      others: the columns that are no pixels.
+      data: says how many pixels there are, in rows of which length.
+
     Raises:
       BadInput: for names whose order cannot be told.
     """
-    columns = np.array([column for column in range(layout.columns) if column != label])
+    columns = np.array([column for column in range(layout.columns) if column not in others])
     if layout.header is None:
         return columns
     if layout.counted is not None:
@@ -155,11 +142,12 @@ def pixel_columns(path: Path, layout: CsvLayout, label: int, data: DataSettings)
     names = [layout.header[column] for column in columns]
     order = _order(names, data)
     if order is None:
+        height, width = data.file_shape
         raise bad_line(
             path,
             layout.first_line - 1,
             "has names that do not say the order of the pixels",
-            wanted=f"numbered names such as pixel0 to pixel{data.pixels - 1}, or 1x1 to {data.shape[0]}x{data.shape[1]}",
+            wanted=f"numbered names such as pixel0 to pixel{data.pixels - 1}, or 1x1 to {height}x{width}",
             got=f"{names[0]!r} to {names[-1]!r}",
             hint="without the header line, columns are taken as they stand",
         )
@@ -188,6 +176,27 @@ def counted_numbers(names: Sequence[str]) -> tuple[int, ...] | None:
     return numbers if distinct and max(numbers) - min(numbers) == len(numbers) - 1 else None
 
 
+def _increasing(names: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the whole numbers that `names` are, if each is larger than the one before it, as in no image; else None."""
+    if len(names) < _FEWEST_INCREASING or not all(map(_NUMBERS.fullmatch, names)):
+        return None
+    numbers = tuple(map(int, names))
+    return numbers if all(one < other for one, other in itertools.pairwise(numbers)) else None
+
+
+def _delimiter(line: bytes) -> str:
+    """Return what separates the fields of a line; a comma where nothing does."""
+    counts = {mark: line.count(mark.encode()) for mark in DELIMITERS if mark != SPACE}
+    mark = max(counts, key=counts.__getitem__)  # of equal counts the comma, which is first
+    if not counts[mark]:
+        return SPACE if b" " in line.strip() else COMMA
+    if mark == COMMA and counts[COMMA] <= counts[SEMICOLON] + 1:
+        # Where commas are decimal points, there are as many of them as fields.
+        pieces = line.decode(errors="replace").strip().split(SEMICOLON)
+        return SEMICOLON if all(map(_DECIMAL_COMMA.fullmatch, pieces)) else COMMA
+    return mark
+
+
 def _require_text(path: Path) -> None:
     with PayloadReader(path) as reader:
         head = reader.read(HEAD)
@@ -196,13 +205,15 @@ def _require_text(path: Path) -> None:
 
 
 def _is_header(names: list[str]) -> bool:
-    if not names[0] and len(names) > FEWEST_COUNTED:
+    if not names[0] and len(names) > 1:
         # An index without a name goes first, and has nothing over it.
-        return _is_header(names[1:]) or counted_numbers(names[1:]) is not None
+        numbered = len(names) > FEWEST_COUNTED and counted_numbers(names[1:]) is not None
+        return numbered or _is_header(names[1:])
     numbers = [name for name in names if _is_number(name)]
     if len(numbers) == len(names) or not all(names):
         return False
-    return not numbers or _counted_up([(int(n),) for n in numbers if _NUMBERS.fullmatch(n)], len(numbers))
+    whole = [(int(number),) for number in numbers if _NUMBERS.fullmatch(number)]
+    return not numbers or _counted_up(whole, len(numbers)) or _is_row_made_unique(numbers)
 
 
 def _is_row_made_unique(names: Sequence[str]) -> bool:
@@ -218,70 +229,27 @@ def _is_row_made_unique(names: Sequence[str]) -> bool:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace(",", "."))  # a decimal comma, where semicolons separate
     except ValueError:
         return False
     return True
 
 
 def _order(names: list[str], data: DataSettings) -> NDArray[np.int64] | None:
+    if _is_row_made_unique(names):
+        return np.arange(len(names))  # names of nothing, as they stand
     if len({_NUMBERS.sub("0", name) for name in names}) != 1:
         return None
     numbers = [tuple(map(int, _NUMBERS.findall(name))) for name in names]
     in_order = len(numbers[0]) == 1 and _counted_up(numbers, data.pixels)
-    in_grid = len(numbers[0]) == 2 and _ROW_FIRST.fullmatch(names[0]) and _is_grid(numbers, data.shape)
+    in_grid = len(numbers[0]) == 2 and _ROW_FIRST.fullmatch(names[0]) and _is_grid(numbers, data.file_shape)
     return np.array(sorted(range(len(names)), key=numbers.__getitem__)) if in_order or in_grid else None
 
 
-def _counted_up(numbers: list[tuple[int, ...]], count: int) -> bool:
+def _counted_up(numbers: Sequence[tuple[int, ...]], count: int) -> bool:
     return len(numbers) == count and any(set(numbers) == {(i + base,) for i in range(count)} for base in (0, 1))
 
 
 def _is_grid(numbers: list[tuple[int, ...]], shape: tuple[int, int]) -> bool:
     cells = [(row, column) for row in range(shape[0]) for column in range(shape[1])]
     return any(set(numbers) == {(row + base, column + base) for row, column in cells} for base in (0, 1))
-
-
-def _column_hint(path: Path, layout: CsvLayout, data: DataSettings) -> str | None:
-    if layout.columns == data.pixels:
-        return "is the label missing?"
-    if _may_have(layout, data, 2) and _numbers_rows(path, layout):
-        return "its first column numbers the rows: write the file without it (in pandas, to_csv(..., index=False))"
-    if _may_have(layout, data, data.label_count) and _is_one_hot(path, layout, data):
-        return f"the label seems to be one-hot, in {data.label_count} columns: one column with a number is wanted"
-    if layout.columns > 1:
-        return None
-    line = first_line(path)[1].decode()
-    others = [name for mark, name in _OTHER_DELIMITERS.items() if mark in line.strip()]
-    return f"fields must be separated by commas or tabs, these seem to be by {others[0]}" if others else None
-
-
-def _may_have(layout: CsvLayout, data: DataSettings, others: int) -> bool:
-    """Return whether a row may be an image, of the wanted size or of any square one, and `others` columns beside it."""
-    pixels = layout.columns - others
-    return pixels == data.pixels or (pixels > 0 and math.isqrt(pixels) ** 2 == pixels)
-
-
-def _first_rows(path: Path, layout: CsvLayout) -> Iterator[list[str]]:
-    """Yield the fields of the first few rows, whatever they hold."""
-    blocks = line_blocks(path, start=layout.first_line)
-    lines = ((number, line) for block in blocks for number, line in block.lines())
-    for number, line in islice(lines, _LOOKED_AT):
-        yield fields(path, number, line, layout.delimiter)
-
-
-def _numbers_rows(path: Path, layout: CsvLayout) -> bool:
-    if layout.header is not None and layout.header[0].lower() in INDEX_NAMES:
-        return True
-    first = [values[0].strip() for values in _first_rows(path, layout) if values]
-    return len(first) > 2 and counted_numbers(first) is not None
-
-
-def _is_one_hot(path: Path, layout: CsvLayout, data: DataSettings) -> bool:
-    def is_one_hot(values: list[str]) -> bool:
-        return sorted(values) == ["0"] * (data.label_count - 1) + ["1"]
-
-    rows = [[value.strip().removesuffix(".0") for value in values] for values in _first_rows(path, layout)]
-    return all(is_one_hot(row[-data.label_count :]) for row in rows) or all(
-        is_one_hot(row[: data.label_count]) for row in rows
-    )

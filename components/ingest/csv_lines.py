@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SPACE: Final = " "
+"""A delimiter of which any number counts as one, and which may begin and end a line."""
+
+SPACES: Final = re.compile(r"[ \t]+")
 LONGEST_FIRST_LINE: Final = 1 << 22
 """Bytes that a line may have as long as the number of columns is not known."""
 
@@ -160,6 +164,8 @@ def fields(path: Path, number: int, line: bytes, delimiter: str) -> list[str]:
         raise bad_line(path, number, "holds a NUL byte")
     if "\r" in text:
         raise bad_line(path, number, "holds a carriage return", hint="end lines with LF or CRLF")
+    if delimiter == SPACE:
+        text = SPACES.sub(SPACE, text.strip())
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as err:

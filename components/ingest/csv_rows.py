@@ -1,30 +1,33 @@
-"""Parser of CSV rows; label at either end or named, header or none, comma or tab, gzip by content.
+"""Parser of CSV rows, gzip by content; `components.ingest.csv_columns` says what their columns are.
 
 An ordinary block of lines (digits, delimiters, line ends and nothing else) is parsed by arithmetic on its bytes as
-one array. Any other block is gone through line by line, which is slower and can say what is wrong where.
+one array. A block is made ordinary where that takes little: columns that are left aside go, labels in words become
+their numbers, and whole numbers written as floats lose their point. Any other block is gone through line by line,
+which is slower and can say what is wrong where.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from components.errors import BadInput
 from components.ingest.chunk import Chunk
-from components.ingest.csv_label import label_column, resolve_label
+from components.ingest.csv_columns import Columns, resolve_columns
 from components.ingest.csv_layout import (
     FEWEST_COUNTED,
     CsvLayout,
     counted_numbers,
     pixel_columns,
     repeated_header,
-    require_columns,
     row_fields,
     sniff,
 )
-from components.ingest.csv_lines import LineBlock, line_blocks, longest_line
+from components.ingest.csv_lines import SPACE, LineBlock, line_blocks, longest_line
 from components.ingest.faults import RowFaults
+from components.ingest.orientation import upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,28 +39,28 @@ if TYPE_CHECKING:
 
     _Rows = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-__all__ = ["CsvLayout", "counted_row", "iter_chunks", "label_column", "parse_ordinary", "resolve_label", "sniff"]
+__all__ = ["Columns", "CsvLayout", "counted_row", "iter_chunks", "parse_ordinary", "resolve_columns", "sniff"]
 
 _ZERO, _LF = ord("0"), ord("\n")
+_WHOLE: Final = re.compile(r"([0-9]+)(?:[.,]0*)?", re.ASCII)
 _MOST_DIGITS = 9  # more would not fit the int32 that unusual rows are gathered in; no pixel has as many
 
 
-def iter_chunks(path: Path, data: DataSettings, *, rows: int, label: int | None = None) -> Iterator[Chunk]:
-    """Yield the rows of one file in its order.
+def iter_chunks(path: Path, data: DataSettings, *, rows: int, columns: Columns | None = None) -> Iterator[Chunk]:
+    """Yield the rows of one file in its order, with upright images and labels from 0.
 
     Args:
       path: a raw or gzip file.
-      data: shape, pixel maximum, label count and where the label stands.
+      data: shape, pixel maximum, labels and where they stand.
       rows: rows of a chunk; the last one has fewer.
-      label: the label's column, as `resolve_label` found it for all files together; None looks at this file alone.
+      columns: as `resolve_columns` found them for all files together; None looks at this file alone.
 
     Raises:
       BadInput: at once for a line at fault as a whole, naming it. For unusable values, chunks end with the first one,
         and the error follows when all rows have been seen: it names the first ten and counts them.
     """
-    layout = sniff(path)
-    require_columns(path, layout, data)
-    parser = _Parser(path, layout, data, resolve_label([path], data) if label is None else label)
+    columns = resolve_columns([path], data) if columns is None else columns
+    parser = RowParser(path, sniff(path), data, columns)
     count = 0
     for chunk in _chunks(parser.parsed(), rows):
         count += len(chunk)
@@ -67,35 +70,81 @@ def iter_chunks(path: Path, data: DataSettings, *, rows: int, label: int | None 
         raise BadInput("holds no rows", where=path, got="a header alone")
 
 
-class _Parser:
+class RowParser:
     """Turns the blocks of one file into rows, and notes the rows that cannot be used in `faults`."""
 
-    def __init__(self, path: Path, layout: CsvLayout, data: DataSettings, label: int) -> None:
-        self.path, self.layout, self.data, self.label = path, layout, data, label
-        self.pixels = pixel_columns(path, layout, label, data)
-        self.faults = RowFaults(path, data, "line")
+    def __init__(self, path: Path, layout: CsvLayout, data: DataSettings, columns: Columns) -> None:
+        self.path, self.layout, self.data, self.columns = path, layout, data, columns
+        self.pixels = pixel_columns(path, layout, columns.others, data)
+        self.faults = RowFaults(path, data, "line", texts=columns.texts)
+        self._kept = [column for column in range(layout.columns) if column not in columns.ignored]
+        # Where the kept columns are once the others are gone.
+        self._labels = np.searchsorted(self._kept, columns.label)
+        self._places = np.searchsorted(self._kept, self.pixels)
+        self._numbers = {text: data.label_offset + number for number, text in enumerate(columns.texts)}
 
     def parsed(self) -> Iterator[_Rows]:
         """Yield pixels uint8 [n, height * width] and labels int64 [n] of each block, until there are faults."""
         longest = longest_line(self.layout.columns)
         for block in line_blocks(self.path, start=self.layout.first_line, longest=longest):
-            values = parse_ordinary(block.text, self.layout.delimiter, self.layout.columns)
+            values = self.ordinary(block.text)
             numbers = range(block.first, block.first + (0 if values is None else len(values)))
             if values is None:
                 values = self._unusual(block)
             elif (header := counted_row(values)) is not None:
                 raise repeated_header(self.path, block.first + header)
-            pixels, labels = self._picked(values), values[:, self.label].astype(np.int64)
+            pixels, labels = self.picked(values)
             if numbers:
                 self.faults.check(pixels, labels, numbers, self.pixels + 1)
             if not self.faults:
-                yield pixels.astype(np.uint8), labels
+                yield upright(pixels.astype(np.uint8), self.data), labels - self.data.label_offset
 
-    def _picked(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        first = int(self.pixels[0])
-        if np.array_equal(self.pixels, np.arange(first, first + len(self.pixels))):
-            return values[:, first : first + len(self.pixels)]  # a view is five times faster than picking columns
-        return values[:, self.pixels]
+    def ordinary(self, text: bytes) -> NDArray[np.uint16] | None:
+        """Return the kept columns of whole lines, [lines, columns], if they can be made ordinary; else None."""
+        delimiter = self.layout.delimiter
+        if delimiter == SPACE:
+            text = _single_spaces(text)
+        if self.columns.ignored or self._numbers:
+            selected = self._selected(text, delimiter.encode())
+            if selected is None:
+                return None
+            text = selected
+        values = parse_ordinary(text, delimiter, len(self._kept))
+        return parse_ordinary(_tidy(text, delimiter), delimiter, len(self._kept)) if values is None else values
+
+    def _selected(self, text: bytes, mark: bytes) -> bytes | None:
+        """Return the lines with the kept columns alone and numbers for words; None where that takes a closer look."""
+        if b'"' in text:
+            return None
+        numbers = {word.encode(): str(number).encode() for word, number in self._numbers.items()}
+        label, lines = int(self._labels[0]), []
+        for line in text.split(b"\n")[:-1]:
+            values = line.split(mark)
+            if len(values) != self.layout.columns:
+                return None
+            kept = [values[column] for column in self._kept]
+            if numbers and (number := numbers.get(kept[label].strip())) is not None:
+                kept[label] = number
+            lines.append(mark.join(kept))
+        return b"\n".join(lines) + b"\n"
+
+    def picked(self, values: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """Return pixels [n, height * width] in the order of the file's images, and labels [n] as the file counts them."""
+        return self._picked_pixels(values), self._picked_labels(values)
+
+    def _picked_pixels(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        first = int(self._places[0])
+        if np.array_equal(self._places, np.arange(first, first + len(self._places))):
+            return values[:, first : first + len(self._places)]  # a view is five times faster than picking columns
+        return values[:, self._places]
+
+    def _picked_labels(self, values: NDArray[np.uint16]) -> NDArray[np.int64]:
+        """Return the labels as the file counts them, [n]; one that is out of range for a row without exactly one 1."""
+        labels = values[:, self._labels].astype(np.int64)
+        if labels.shape[1] == 1:
+            return labels[:, 0]
+        is_one_hot = (labels.sum(axis=1) == 1) & (labels.max(axis=1) == 1)
+        return np.where(is_one_hot, labels.argmax(axis=1), labels.shape[1]) + self.data.label_offset
 
     def _unusual(self, block: LineBlock) -> NDArray[np.uint16]:
         rows = []
@@ -104,20 +153,44 @@ class _Parser:
             if len(values) >= FEWEST_COUNTED and counted_numbers(values) is not None:
                 raise repeated_header(self.path, number)
             if self._usable(number, values):
-                rows.append([int(value) for value in values])
-        return np.array(rows, np.uint16).reshape(len(rows), self.layout.columns)
+                rows.append([self._number(column, values[column]) for column in self._kept])
+        return np.array(rows, np.uint16).reshape(len(rows), len(self._kept))
 
     def _usable(self, number: int, values: list[str]) -> bool:
-        good = _is_below(values[self.label], self.data.label_count)
+        labels = [self._number(column, values[column]) for column in self.columns.label]
+        if len(labels) == 1:
+            good = labels[0] is not None and 0 <= labels[0] - self.data.label_offset < self.data.label_count
+            if good and labels[0] is not None:
+                self.faults.note_range(labels[0], labels[0])
+        else:
+            good = sorted(labels, key=str) == [0] * (len(labels) - 1) + [1]
         if not good:
-            self.faults.label(number, values[self.label])
-        limit = self.data.pixel_max + 1
+            self.faults.label(number, " ".join(values[column] for column in self.columns.label))
+        others = self.columns.others
         for column, value in enumerate(values):
-            if column != self.label and not _is_below(value, limit):
+            if column not in others and ((pixel := _whole(value)) is None or pixel > self.data.pixel_max):
                 scaled = all(_is_scaled(values[pixel]) for pixel in self.pixels)
                 self.faults.pixel(number, column + 1, value, scaled=scaled)
                 return False
         return good
+
+    def _number(self, column: int, value: str) -> int | None:
+        if self._numbers and column in self.columns.label:
+            return self._numbers.get(value.strip())
+        return _whole(value)
+
+
+def _single_spaces(text: bytes) -> bytes:
+    return b"".join(b" ".join(line.split()) + b"\n" for line in text.split(b"\n")[:-1])
+
+
+def _tidy(text: bytes, delimiter: str) -> bytes:
+    """Return lines without what may stand around a whole number: blanks, and a point with zeros (`5.0`)."""
+    mark = re.escape(delimiter.encode())
+    if delimiter != SPACE and b" " in text:
+        text = re.sub(rb" *(" + mark + rb"|\n) *", rb"\1", b"\n" + text)[1:]
+    point = b"[.,]" if delimiter == ";" else rb"\."
+    return re.sub(rb"(?<=[0-9])" + point + rb"0*(?=" + mark + rb"|\n)", b"", text)
 
 
 def parse_ordinary(text: bytes, delimiter: str, columns: int) -> NDArray[np.uint16] | None:
@@ -186,9 +259,10 @@ def _joined(parts: list[_Rows]) -> _Rows:
     return np.concatenate([pixels for pixels, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
-def _is_below(text: str, limit: int) -> bool:
-    text = text.strip(" ")
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) < limit
+def _whole(text: str) -> int | None:
+    """Return a whole number of up to `_MOST_DIGITS` digits, also of one written as a float; None for anything else."""
+    match = _WHOLE.fullmatch(text.strip(" "))
+    return int(match[1]) if match is not None and len(match[1]) <= _MOST_DIGITS else None
 
 
 def _is_scaled(text: str) -> bool:

@@ -12,7 +12,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
@@ -21,7 +21,7 @@ from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from components.ingest.spans import Span
@@ -39,6 +39,7 @@ _CSV_NAME: Final = re.compile(r".*\.(csv|tsv|tra|tes|data)(\.gz)?", re.IGNORECAS
 _TRAIN_NAME: Final = re.compile(r"train|\.tra(\.gz)?$", re.IGNORECASE)
 _TEST_NAME: Final = re.compile(r"test|^t10k|\.tes(\.gz)?$", re.IGNORECASE)
 _ROLES: Final = {"images": idx.IMAGES, "labels": idx.LABELS}
+_FEWEST_COLUMNS: Final = 17  # a label and the smallest image that anybody would have, 4x4
 _LOOKED_AT: Final = 5  # files of a folder without data that are opened to say what they are
 
 
@@ -65,11 +66,13 @@ class DataFiles:
       form: "idx" or "csv".
       parts: train before test; a split has several parts where several were given by name.
       ignored: files in the folder that are not read, in the order of their names.
+      why: {one of these that looks like data: why it is not read}.
     """
 
     form: Form
     parts: tuple[Part, ...]
     ignored: tuple[Path, ...] = ()
+    why: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -143,6 +146,7 @@ def discover_spans(spans: Sequence[Span], *, form: str | None = None) -> DataFil
         form=newest.form,
         parts=tuple(sorted(parts, key=lambda part: part.split == "test")),
         ignored=tuple(path for _, files in found for path in files.ignored),
+        why={path: reason for _, files in found for path, reason in files.why.items()},
     )
 
 
@@ -208,12 +212,12 @@ def _in_folder(folder: Path, form: str | None) -> DataFiles:
     files = _raw_before_gzip(
         [file for path in listing if (file := _by_name(path)) and file.form == (form or file.form)]
     )
-    parts = _folder_parts(folder, files)
+    parts, why = _folder_parts(folder, files)
     taken = {path for part in parts for path in part.files}
     for path in taken:
         _require_usable(path)
     found: Form = "idx" if len(parts[0].files) > 1 else "csv"
-    return DataFiles(form=found, parts=parts, ignored=_ignored(listing, taken))
+    return DataFiles(form=found, parts=parts, ignored=_ignored(listing, taken), why=why)
 
 
 def _ignored(listing: Sequence[Path], taken: Collection[Path]) -> tuple[Path, ...]:
@@ -244,7 +248,7 @@ def _raw_before_gzip(files: Iterable[_Candidate]) -> list[_Candidate]:
     return [file for file in files if not file.path.name.endswith(".gz") or file.path.name[:-3] not in raw]
 
 
-def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]:
+def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[tuple[Part, ...], dict[Path, str]]:
     csv_files = [file for file in files if file.form == "csv"]
     idx_files = [file for file in files if file.form == "idx"]
     if not files:
@@ -256,7 +260,8 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
         )
     # With one pair there, a second set or an orphan is a mistake to name, not a reason to take the CSVs instead.
     if idx_files and (_has_pair(idx_files) or not csv_files):
-        return _one_of_each(folder, _idx_parts(idx_files, where=folder))
+        return _one_of_each(folder, _idx_parts(idx_files, where=folder)), {}
+    csv_files, why = _with_labels(csv_files)
     if len(csv_files) > 1 and any(file.split is None for file in csv_files):
         raise BadInput(
             "cannot tell which CSV file is train and which is test",
@@ -265,7 +270,42 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[Part, ...]
             got=", ".join(file.path.name for file in csv_files),
             hint="give the files one by one with --data",
         )
-    return _one_of_each(folder, _csv_parts(csv_files))
+    return _one_of_each(folder, _csv_parts(csv_files)), why
+
+
+def _with_labels(files: Sequence[_Candidate]) -> tuple[list[_Candidate], dict[Path, str]]:
+    """Leave aside what cannot be rows like those of the training file: without a label, or without images at all.
+
+    Only a single file whose name says train says what rows are like.
+    """
+    train = [file for file in files if file.split == "train"]
+    others = [file for file in files if file.split != "train"]
+    if len(train) != 1 or not others:
+        return list(files), {}
+    try:
+        wanted = csv_layout.sniff(train[0].path)
+    except MnistTfxError:
+        return list(files), {}
+    why = {file.path: reason for file in others if (reason := _unlike(file.path, wanted)) is not None}
+    return [file for file in files if file.path not in why], why
+
+
+def _unlike(path: Path, wanted: csv_layout.CsvLayout) -> str | None:
+    """Return why a file has no rows like those of a training file with that layout; None where it may have them."""
+    try:
+        layout = csv_layout.sniff(path)
+    except MnistTfxError:
+        return None  # for its reader to refuse
+    header, names = layout.header or (), wanted.header or ()
+    missing = [name for name in names if name not in header]
+    if layout.columns < wanted.columns and header and len(missing) == 1 and set(header) < set(names):
+        return f"it has no labels: {wanted.columns - layout.columns} column less, {missing[0]!r}"
+    if layout.columns == wanted.columns - 1:
+        return "it has no labels: one column less than the training file"
+    if layout.columns < _FEWEST_COLUMNS <= wanted.columns:
+        shown = f": {', '.join(header)}" if header else ""
+        return f"it has no images, but {layout.columns} column{'s' if layout.columns > 1 else ''}{shown}"
+    return None
 
 
 def _content(folder: Path) -> str:

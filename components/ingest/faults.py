@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from components.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -20,6 +20,9 @@ SHOWN: Final = 10
 MOST: Final = 1_000
 """Unusable rows after which a file is not read any further: it is something else, and may be of any length."""
 
+_MOST_CLASSES: Final = 1000
+_FEWEST: Final = 100
+"""Rows of labels out of range that are no mistake in a few rows, but more classes."""
 _LONGEST_VALUE: Final = 24
 _SCALED: Final = "the pixels look already scaled to 0..1: give the raw ones, scaling is the pipeline's work"
 
@@ -44,6 +47,7 @@ class RowFaults:
       label_path: the file of the labels, where they have one of their own.
       data: says which labels and pixels are usable.
       unit: what `number` counts: lines from 1 in text, rows from 0 in IDX.
+      texts: the labels in words, where they are.
       scaled: whether every faulty pixel seen so far may come from scaling to 0..1.
     """
 
@@ -51,7 +55,10 @@ class RowFaults:
     data: DataSettings
     unit: Literal["line", "row"]
     label_path: Path | None = None
+    texts: Sequence[str] = ()
     scaled: bool = True
+    _lowest: int | None = None
+    _highest: int = 0
     _labels: _Tally = field(default_factory=_Tally)
     _pixels: _Tally = field(default_factory=_Tally)
 
@@ -64,8 +71,15 @@ class RowFaults:
         Raises:
           BadInput: when there are more than `MOST`.
         """
+        if (text := str(value).strip()).isascii() and text.isdecimal():
+            self.note_range(int(text), int(text))
         self._labels.add(f"{quoted(value)} in {self.unit} {number}")
         self._raise_if_too_many(self._labels)
+
+    def note_range(self, low: int, high: int) -> None:
+        """Note that there are labels from `low` to `high`, usable or not."""
+        self._lowest = low if self._lowest is None else min(low, self._lowest)
+        self._highest = max(high, self._highest)
 
     def pixel(self, number: int, column: int, value: object, *, scaled: bool = False) -> None:
         """Note the first bad pixel of one row; `column` counts from 1.
@@ -83,25 +97,44 @@ class RowFaults:
 
     def check(
         self,
-        pixels: NDArray[np.unsignedinteger[Any]],
-        labels: NDArray[np.int64],
+        pixels: NDArray[np.integer[Any]],
+        labels: NDArray[Any],
         numbers: range,
         columns: NDArray[np.int64],
     ) -> None:
         """Note each row of a run whose label or pixels are out of range.
 
         Args:
-          pixels: [n, height * width] of any unsigned type.
-          labels: [n].
+          pixels: [n, height * width] of any type of whole numbers.
+          labels: [n], as the file counts them.
           numbers: the n rows' numbers.
           columns: where each pixel stands in its row of the file, from 1.
         """
-        for i in ((labels < 0) | (labels >= self.data.label_count)).nonzero()[0]:
+        if len(labels) and labels.dtype.kind != "f":
+            self.note_range(int(labels.min()), int(labels.max()))
+        lowest = self.data.label_offset
+        outside = (labels < lowest) | (labels >= lowest + self.data.label_count) | (labels % 1 != 0)
+        for i in outside.nonzero()[0]:
             self.label(numbers[i], labels[i])
-        high = pixels > self.data.pixel_max
+        high = (pixels > self.data.pixel_max) | (pixels < 0)
         for i in high.any(axis=1).nonzero()[0]:
             first = high[i].argmax()
             self.pixel(numbers[i], int(columns[first]), pixels[i, first])
+
+    def _other_range(self) -> str | None:
+        """Return the setting under which all labels seen so far would be in range."""
+        if self.texts or self._lowest is None or not 0 <= self._lowest <= _MOST_CLASSES:
+            return None
+        first, last = self.data.label_offset, self.data.label_offset + self.data.label_count - 1
+        if first <= self._lowest and self._highest <= last:
+            return None  # it is not the range
+        classes = self._highest - self._lowest + 1
+        if classes <= self.data.label_count:
+            return f"labels are from {self._lowest} to {self._highest}: --label-offset {self._lowest}"
+        count = self._highest + 1 - first
+        if count > _MOST_CLASSES or self._lowest < first or self._labels.rows < _FEWEST:
+            return None
+        return f"labels are from {self._lowest} to {self._highest}: --set data.label_count={count}"
 
     def raise_if_any(self) -> None:
         """Raise what was noted.
@@ -111,8 +144,9 @@ class RowFaults:
         """
         if self._labels.rows:
             also = f"{self._pixels.rows} rows have an unusable pixel as well" if self._pixels.rows else None
-            wanted = f"whole numbers from 0 to {self.data.label_count - 1}"
-            raise _fault(self.label_path or self.path, "label", self._labels, wanted, also)
+            low, high = self.data.label_range.split(" to ")
+            wanted = f"one of {', '.join(self.texts[:SHOWN])}" if self.texts else f"whole numbers from {low} to {high}"
+            raise _fault(self.label_path or self.path, "label", self._labels, wanted, also or self._other_range())
         if self._pixels.rows:
             wanted = f"whole numbers from 0 to {self.data.pixel_max}"
             raise _fault(self.path, "pixel", self._pixels, wanted, _SCALED if self.scaled else None)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from components.ingest.chunk import Chunk
+    from components.ingest.csv_columns import Columns
     from components.ingest.discovery import Part
 
 PARTIAL: Final = ".partial"
@@ -82,14 +83,14 @@ class Job:
       units: all input, in order.
       form: "idx" or "csv".
       settings: `DataSettings` as JSON.
-      label: column of the label, in CSVs.
+      columns: what the columns are, in CSVs.
       folder: where the artifact is written.
     """
 
     units: tuple[Unit, ...]
     form: str
     settings: str
-    label: int | None
+    columns: Columns | None
     folder: str
 
     @property
@@ -110,11 +111,11 @@ class Job:
         files, data = [Path(file) for file in unit.files], self.data
         if self.form == "idx":
             return idx.iter_chunks(files[0], files[1], rows=chunk_rows(data), data=data)
-        return csv_rows.iter_chunks(files[0], data, rows=chunk_rows(data), label=self.label)
+        return csv_rows.iter_chunks(files[0], data, rows=chunk_rows(data), columns=self.columns)
 
 
 def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Job:
-    """Count rows and finds the label's column, so that every chunk can be dealt with by itself.
+    """Count rows and find the label's column, so that every chunk can be dealt with by itself.
 
     Args:
       parts: the input, one unit each.
@@ -133,8 +134,8 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
         rows_before[part.split] += rows
     check_totals(rows_before, DataSettings.from_json(settings).split)
     firsts = [part.files[0] for part in parts]
-    label = csv_rows.resolve_label(firsts, DataSettings.from_json(settings)) if form == "csv" else None
-    return Job(units=tuple(units), form=form, settings=settings, label=label, folder=str(folder))
+    columns = csv_rows.resolve_columns(firsts, DataSettings.from_json(settings)) if form == "csv" else None
+    return Job(units=tuple(units), form=form, settings=settings, columns=columns, folder=str(folder))
 
 
 def row_count(path: Path, form: str) -> int:

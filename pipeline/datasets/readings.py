@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from components.errors import BadInput
-from components.ingest import csv_layout, csv_rows, discovery, idx
+from components.ingest import csv_columns, csv_layout, csv_rows, discovery, idx, recognition
 from components.ingest.rows import chunk_rows
-from components.settings import DataSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
 
     Block = tuple[str, NDArray[np.uint8], NDArray[np.int64]]
-
-_BYTE: Final = 255
-_LABEL_COUNTS: Final = (10, 26, 27, 47, 62, 100, 1000)
-"""How many classes a CSV without a header is tried with: the fewer, the more often only one end column can be the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,42 +91,38 @@ def _first_files(files: DataFiles, taken: tuple[Path, ...]) -> dict[str, int]:
 
 
 def _csv(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
-    layout = csv_layout.sniff(taken[0])
-    shape = discovery.square_guess(layout.columns)
-    if shape is None:
-        raise BadInput(
-            "its columns are no label and a square image",
-            where=taken[0],
-            wanted="a row of height * width pixels and a label",
-            got=f"{layout.columns} columns",
-            hint="of images that are not square, a recipe says the shape: data.shape=[H,W]",
-        )
-    data, column = _label_column(taken, shape)
+    data = recognition.fitting(files)
+    recognised = recognition.recognise(files, data)
+    layout, columns = csv_layout.sniff(taken[0]), recognised.columns
+    if columns is None:
+        raise BadInput("its columns are no label and a square image", where=taken[0])
+    if columns.texts:
+        data = data.model_copy(update={"class_names": columns.texts, "label_count": len(columns.texts)})
+    elif len(columns.label) == 1:
+        data = data.model_copy(update={"label_count": csv_columns.MOST_CLASSES})
 
     def blocks() -> Iterator[Block]:
         for part in files.parts:
-            for chunk in csv_rows.iter_chunks(part.files[0], data, rows=chunk_rows(data), label=column):
+            for chunk in csv_rows.iter_chunks(part.files[0], data, rows=chunk_rows(data), columns=columns):
                 yield part.split, chunk.pixels, chunk.labels
 
-    name = layout.header[column] if layout.header else ("first" if column == 0 else "last")
     return Reading(
         form="csv",
         files=taken,
-        shape=shape,
+        shape=data.shape,
         blocks=blocks,
         first_files=_first_files(files, taken),
-        label=name,
+        label=_label(layout, columns),
+        class_names=columns.texts,
         ignored=files.ignored,
     )
 
 
-def _label_column(paths: tuple[Path, ...], shape: tuple[int, int]) -> tuple[DataSettings, int]:
-    first: BadInput | None = None
-    for count in _LABEL_COUNTS:
-        data = DataSettings(shape=shape, pixel_max=_BYTE, label_count=count)
-        try:
-            column = csv_rows.resolve_label(list(paths), data)
-            return data.model_copy(update={"label_count": _LABEL_COUNTS[-1]}), column
-        except BadInput as err:
-            first = first or err
-    raise first or BadInput("no label", where=paths[0])
+def _label(layout: csv_layout.CsvLayout, columns: csv_columns.Columns) -> str | None:
+    """Return the label's column as `--label` takes it; None where it is known without."""
+    if len(columns.label) > 1:
+        return None
+    (column,) = columns.label
+    if layout.header:
+        return layout.header[column]
+    return "last" if column and column > min(set(range(layout.columns)) - columns.others) else "first"

@@ -49,13 +49,13 @@ def read_sources(files: DataFiles, data: DataSettings) -> dict[str, Source]:
     Raises:
       BadInput: when a file cannot be read, or does not fit the geometry.
     """
-    label = None
+    columns = None
     if files.form == "csv":
-        label = csv_rows.resolve_label([part.files[0] for part in files.parts], data)
+        columns = csv_rows.resolve_columns([part.files[0] for part in files.parts], data)
     chunks: dict[str, list[Chunk]] = {}
     for part in sorted(files.parts, key=lambda part: SPLITS.index(part.split)):
         if files.form == "csv":
-            read = csv_rows.iter_chunks(part.files[0], data, rows=ROWS_AT_ONCE, label=label)
+            read = csv_rows.iter_chunks(part.files[0], data, rows=ROWS_AT_ONCE, columns=columns)
         else:
             read = idx.iter_chunks(part.files[0], part.files[1], rows=ROWS_AT_ONCE, data=data)
         chunks.setdefault(part.split, []).extend(read)

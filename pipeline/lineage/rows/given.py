@@ -114,7 +114,7 @@ def _data_files(start: Given, paths: Sequence[Path], known: Sequence[DataSetting
         doubt = "labels without their images are like those of any other data"
         return dataclasses.replace(start, doubts=(doubt,), hint="name the images file as well")
     if kinds == [Kind.IMAGES]:
-        return dataclasses.replace(start, readings=lambda: iter([given_rows.read_images(paths[0], show)]))
+        return dataclasses.replace(start, readings=lambda: given_rows.read_images(paths[0], known, show))
     parts: list[Sequence[Path]] = [tuple(paths)]
     if sorted(kinds, key=lambda kind: kind is Kind.LABELS) == [Kind.IMAGES, Kind.LABELS]:
         parts = [given_rows.in_pairs(paths)]

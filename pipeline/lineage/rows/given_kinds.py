@@ -18,6 +18,8 @@ _NUMBER: Final = re.compile(r"\s*-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*")
 _CODE: Final = re.compile(r"^(from [\w.]+ import |import [\w.]+|(async )?def \w+\(|class \w+[(:])", re.MULTILINE)
 _SCHEMA: Final = re.compile(r"^feature \{", re.MULTILINE)
 _FEWEST_COLUMNS: Final = 5
+_MOST_LABEL_COLUMNS: Final = 100
+_FLOATS: Final = (0x0D, 0x0E)
 
 
 class Kind(enum.Enum):
@@ -86,7 +88,11 @@ def _of(head: bytes, path: Path) -> tuple[Kind, str]:
 def _idx(head: bytes) -> Kind | None:
     if idx_kind(head) is None:
         return None
-    return {b"\x08\x03": Kind.IMAGES, b"\x08\x01": Kind.LABELS}.get(head[2:4], Kind.OTHER_IDX)
+    kind, dimensions = head[2], head[3]
+    columns = int.from_bytes(head[8:12], "big")
+    if dimensions == 1 or (dimensions == 2 and columns <= _MOST_LABEL_COLUMNS):
+        return Kind.LABELS
+    return Kind.IMAGES if dimensions == 3 and kind not in _FLOATS else Kind.OTHER_IDX
 
 
 def _is_other_picture(head: bytes) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from components.ingest.csv_columns import Columns
     from components.settings import DataSettings
     from pipeline.lineage.index import ExecutionSummary
 
@@ -30,8 +31,19 @@ SAMPLE: Final = 256
 """Pictures of a file that are kept, to look for other forms of them where none is found as it is."""
 
 _IDX: Final = b"\0\0"
-_LABELS: Final = b"\0\0\x08\x01"
-_HOW_TO_READ: Final = ("shape", "pixel_max", "label_count", "label")
+_LABEL_DIMENSIONS: Final = (b"\x01", b"\x02")
+"""Of an IDX file of labels: one a row, or several columns."""
+
+_HOW_TO_READ: Final = (
+    "shape",
+    "pixel_max",
+    "label_count",
+    "label",
+    "label_offset",
+    "transpose",
+    "ignore_columns",
+    "class_names",
+)
 _BYTE: Final = 255
 _BLOCK: Final = 1 << 22
 """Bytes of images that are read at a time, about."""
@@ -128,15 +140,20 @@ class Gathering:
         )
 
 
-def read_images(path: Path, show: Show = in_silence) -> GivenRows:
-    """Read an IDX file of images alone, as far as it can be read.
+def read_images(path: Path, known: Sequence[DataSettings], show: Show = in_silence) -> Iterator[GivenRows]:
+    """Yield the rows of an IDX file of images alone, as far as it can be read, once for each way they may be turned.
 
     Raises:
       CannotTell: if none of it can.
     """
     from components.ingest import idx
 
-    return _gathered(lambda: _idx_blocks(path), show, lambda: idx.read_header(path, dimensions=idx.IMAGES).count)
+    for transpose in dict.fromkeys(transpose for _, transpose in _ways(known)):
+        yield _gathered(
+            lambda turned=transpose: _idx_blocks(path, transpose=turned),  # type: ignore[misc]
+            show,
+            lambda: idx.read_header(path, dimensions=idx.IMAGES).count,
+        )
 
 
 def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], show: Show) -> Iterator[GivenRows]:
@@ -152,11 +169,17 @@ def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], s
       CannotTell: if they cannot be read.
     """
     if len(parts[0]) > 1:
-        yield _gathered(lambda: _pair_blocks(parts), show)
+        for offset, transpose in _ways(known):
+            yield _gathered(lambda way=(offset, transpose): _pair_blocks(parts, *way), show)  # type: ignore[misc]
         return
     tables = [part[0] for part in parts]
-    for data, label in _readings(tables, known):
-        yield _gathered(lambda data=data, label=label: _table_blocks(tables, data, label), show)  # type: ignore[misc]
+    for data, columns in _readings(tables, known):
+        yield _gathered(lambda data=data, columns=columns: _table_blocks(tables, data, columns), show)  # type: ignore[misc]
+
+
+def _ways(known: Sequence[DataSettings]) -> Iterator[tuple[int, bool]]:
+    """Yield the lowest label and whether images were transposed, of all data that was ever read here."""
+    yield from dict.fromkeys([*((data.label_offset, data.transpose) for data in known), (0, False)])
 
 
 _Block = tuple[tuple[int, int], "NDArray[np.uint8]", "NDArray[np.int64] | None"]
@@ -173,20 +196,22 @@ def _gathered(blocks: Callable[[], Iterator[_Block]], show: Show, count: Callabl
     return (gathering or Gathering()).rows(cut)
 
 
-def _idx_blocks(path: Path) -> Iterator[_Block]:
+def _idx_blocks(path: Path, *, transpose: bool = False) -> Iterator[_Block]:
     import numpy as np
 
     from components.ingest import idx
     from components.ingest.payload import PayloadReader
 
     header = idx.read_header(path, dimensions=idx.IMAGES)
-    _, height, width = header.shape
     size, count = header.row_bytes, 0
     with PayloadReader(path) as reader:
         reader.read(header.header_bytes)
         while block := reader.read(max(1, _BLOCK // size) * size):
             whole = len(block) // size
-            yield (height, width), np.frombuffer(block[: whole * size], np.uint8).reshape(whole, size), None
+            values = np.frombuffer(block[: whole * size], header.dtype).reshape(whole, header.values)
+            if header.dtype != np.uint8 and ((values < 0) | (values > _BYTE)).any():
+                raise BadInput("its values are no bytes", where=path, wanted=f"0 to {_BYTE}")
+            yield *_upright(values.astype(np.uint8), header.shape, transpose=transpose), None
             count += whole
             if len(block) % size:
                 break
@@ -194,65 +219,80 @@ def _idx_blocks(path: Path) -> Iterator[_Block]:
         raise BadInput("header and content differ in size", where=path, wanted=str(header), got=f"{count} images")
 
 
-def _pair_blocks(parts: Sequence[Sequence[Path]]) -> Iterator[_Block]:
+def _upright(
+    pixels: NDArray[np.uint8], shape: tuple[int, ...], *, transpose: bool
+) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    """Return height, width and pixels [n, height * width] of images as they are stored."""
+    import numpy as np
+
+    height, width = shape[1:]
+    if not transpose:
+        return (height, width), pixels.reshape(-1, height * width)
+    turned = np.ascontiguousarray(pixels.reshape(-1, height, width).transpose(0, 2, 1))
+    return (width, height), turned.reshape(-1, height * width)
+
+
+def _pair_blocks(parts: Sequence[Sequence[Path]], offset: int = 0, transpose: bool = False) -> Iterator[_Block]:
     from components.ingest import idx
 
     for images, labels in parts:
-        _, height, width = idx.read_header(images, dimensions=idx.IMAGES).shape
+        header = idx.read_header(images, dimensions=idx.IMAGES)
         # Without settings, so that a value which no data here has only means that the row is not there.
-        for chunk in idx.iter_chunks(images, labels, rows=max(1, _BLOCK // (height * width))):
-            yield (height, width), chunk.pixels.reshape(len(chunk), -1), chunk.labels
+        for chunk in idx.iter_chunks(images, labels, rows=max(1, _BLOCK // header.values)):
+            yield *_upright(chunk.pixels, header.shape, transpose=transpose), chunk.labels - offset
 
 
-def _table_blocks(tables: Sequence[Path], data: DataSettings, label: int) -> Iterator[_Block]:
+def _table_blocks(tables: Sequence[Path], data: DataSettings, columns: Columns) -> Iterator[_Block]:
     from components.ingest import csv_rows
     from components.ingest.rows import chunk_rows
 
     for table in tables:
-        for chunk in csv_rows.iter_chunks(table, data, rows=chunk_rows(data), label=label):
+        for chunk in csv_rows.iter_chunks(table, data, rows=chunk_rows(data), columns=columns):
             yield data.shape, chunk.pixels, chunk.labels
 
 
 def _readings(
     tables: Sequence[Path], known: Sequence[DataSettings], *, guess: bool = True
-) -> Iterator[tuple[DataSettings, int]]:
-    """Yield every pair of settings and label column that some row can be read by.
+) -> Iterator[tuple[DataSettings, Columns]]:
+    """Yield every pair of settings and columns that some row can be read by.
 
     Args:
       tables: CSV files.
       known: settings under which data was ever read here.
       guess: whether each end column is tried, whatever it holds.
     """
-    from components.ingest.csv_rows import sniff
+    from components.ingest.csv_rows import resolve_columns, sniff
 
     columns = sniff(tables[0]).columns
-    fitting = [data for data in known if data.pixels + 1 == columns]
-    if not fitting:
-        _refuse_columns(tables[0], columns, known)
+    fitting = [data for data in known if data.pixels + 1 <= columns]
     last: MnistTfxError | None = None
     seen = set()
-    for data in fitting:
+    for data in (way for one in fitting for way in _other_ways(one)):
         # A pixel above the known maximum only means that its row is not there; and which end column holds the label
         # may not show in a few rows, or show wrongly: then each is tried.
         for setting in dict.fromkeys((data.label, "auto", *(("first", "last") if guess else ()))):
             tried = data.model_copy(update={"label": setting, "pixel_max": _BYTE})
             try:
-                reading = tried, _label(tables, tried)
+                reading = tried, resolve_columns(list(tables), tried)
                 next(_table_blocks(tables, *reading))
             except MnistTfxError as err:
                 last = last or err
                 continue
-            if (key := (tried.shape, reading[1])) not in seen:
+            if (key := (tried.shape, reading[1], tried.label_offset, tried.transpose)) not in seen:
                 seen.add(key)
                 yield reading
+    if not seen and columns not in {data.pixels + 1 for data in known}:
+        _refuse_columns(tables[0], columns, known)
     if not seen:
         raise CannotTell(f"its rows cannot be compared: {last}")
 
 
-def _label(tables: Sequence[Path], data: DataSettings) -> int:
-    from components.ingest.csv_rows import resolve_label
-
-    return resolve_label(list(tables), data)
+def _other_ways(data: DataSettings) -> Iterator[DataSettings]:
+    """Yield settings as data was read by, and those for the same rows as they are stored: upright, with labels from 0."""
+    yield data
+    if data.label_offset or data.transpose or data.ignore_columns:
+        stored = {"label_offset": 0, "transpose": False, "ignore_columns": ()}
+        yield data.model_copy(update=stored)
 
 
 def _refuse_columns(table: Path, columns: int, known: Sequence[DataSettings]) -> None:
@@ -297,16 +337,21 @@ def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) 
 
 def in_pairs(files: Sequence[Path]) -> tuple[Path, ...]:
     """Return an IDX pair with the images first, whatever the files are called; anything else as it is."""
-    return tuple(sorted(files, key=lambda path: _magic(path) == _LABELS)) if len(files) == 2 else tuple(files)
+    return tuple(sorted(files, key=_has_labels)) if len(files) == 2 else tuple(files)
+
+
+def _has_labels(path: Path) -> bool:
+    magic = _magic(path)
+    return magic.startswith(_IDX) and magic[3:4] in _LABEL_DIMENSIONS
 
 
 def _blocks_of(files: Sequence[Path], known: Sequence[DataSettings]) -> Iterator[_Block]:
     if len(files) > 2:
         raise BadInput("too many files", wanted="one, or an images file and its labels file", got=len(files))
     if len(files) == 2:
-        return _pair_blocks([in_pairs(files)])
+        return _pair_blocks([in_pairs(files)], *next(_ways(known)))
     if _magic(files[0]).startswith(_IDX):
-        return _idx_blocks(files[0])
+        return _idx_blocks(files[0], transpose=next(_ways(known))[1])
     return _table_blocks(files, *next(_readings(files, known, guess=False)))
 
 

@@ -1,0 +1,261 @@
+"""What data files are, recognised from their content, and said in words: form, separators, header, columns, labels.
+
+Nothing is guessed: what is not certain is left to the settings, and where two readings are possible the reader of the
+form refuses. The result is the same whether a run asks, which knows its settings, or somebody who wants to know which
+settings would fit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from components.errors import BadInput
+from components.features import TRAIN
+from components.ingest import csv_columns, discovery, idx
+from components.ingest.csv_layout import COMMA, DELIMITERS, sniff
+from components.settings import DataSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from components.ingest.csv_columns import Columns
+    from components.ingest.csv_layout import CsvLayout
+    from components.ingest.discovery import DataFiles, Form
+
+_CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)
+"""How many classes there may be, where only the values can say which end column of a CSV is the label."""
+
+_SHOWN: Final = 5
+_BLOCK: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """How data files are to be read.
+
+    Attributes:
+      form: `idx`, `csv` or `parquet`.
+      shape: height and width of the images in the files; None where a CSV has no square ones and no settings say.
+      delimiter: what separates the fields of a CSV; None for other forms.
+      header: whether a CSV has a header line.
+      columns: what the columns of a CSV are.
+      label_type: of labels in IDX, such as `int32 in 8 columns, the first taken`; None for unsigned bytes.
+      class_names: labels in words, in the order of their numbers.
+      ignored: {file beside the data: why it is not read}.
+      says: what was recognised beyond the usual, a sentence to each; empty for MNIST's own files.
+    """
+
+    form: Form
+    shape: tuple[int, int] | None
+    delimiter: str | None = None
+    header: bool = False
+    columns: Columns | None = None
+    label_type: str | None = None
+    class_names: tuple[str, ...] = ()
+    ignored: Mapping[Path, str] = field(default_factory=dict)
+    says: tuple[str, ...] = ()
+
+    def settings(self, data: DataSettings) -> DataSettings:
+        """Return settings with what only the files know: names for labels in words.
+
+        Raises:
+          BadInput: when there are more or fewer than the settings have classes.
+        """
+        if not self.class_names or data.class_names:
+            return data
+        count = len(self.class_names)
+        if count != data.label_count:
+            raise BadInput(
+                "labels are words, and of another number of classes than the recipe has",
+                where="data.label_count",
+                wanted=data.label_count,
+                got=f"{count}: {_listed(self.class_names)}",
+                hint=f"--set data.label_count={count}, or --class-names FILE with all names, a name a line",
+            )
+        return data.model_copy(update={"class_names": self.class_names})
+
+
+def recognise(files: DataFiles, data: DataSettings | None = None) -> Recognised:
+    """Recognise what the files of a data set are; of little more than their beginnings, except for labels in words.
+
+    Args:
+      files: as `discovery.discover` found them.
+      data: settings to read them by; None looks for settings that fit, see `fitting`.
+
+    Raises:
+      BadInput: when they cannot be read by these settings, or by any.
+    """
+    if files.form == "csv":
+        return _of_csv(files, data)
+    return _of_idx(files)
+
+
+def fitting(files: DataFiles) -> DataSettings:
+    """Return settings that the files can be read by, with the largest number of classes that is certain to be enough.
+
+    The shape of a CSV's images is that of a square. How many classes there are, `label_counts` says.
+
+    Raises:
+      BadInput: when none fit.
+    """
+    if files.form != "csv":
+        shape = discovery.geometry(files)
+        return DataSettings(shape=shape or (1, 1), pixel_max=255, label_count=csv_columns.MOST_CLASSES)
+    last: BadInput | None = None
+    path = files.parts[0].files[0]
+    columns = sniff(path).columns
+    if columns > 1 and math.isqrt(columns) ** 2 == columns:
+        side = math.isqrt(columns)
+        hint = "`mnist-tfx predict` reads rows without labels"
+        raise BadInput("has no labels", where=path, got=f"{columns} columns, the pixels of {side}x{side}", hint=hint)
+    for data in _square_readings(columns):
+        try:
+            csv_columns.label_texts([part.files[0] for part in files.parts], data)
+        except BadInput as err:
+            last = last or err
+            continue
+        return data
+    raise last or BadInput("no row can be a square image and a label", where=path, got=f"{columns} columns")
+
+
+def shape_of(files: DataFiles) -> tuple[int, int] | None:
+    """Return height and width of the images in the files; of a CSV, that of squares, or None where none fits."""
+    if files.form != "csv":
+        return discovery.geometry(files)
+    path = files.parts[0].files[0]
+    for data in _square_readings(sniff(path).columns):
+        with contextlib.suppress(BadInput):
+            csv_columns.check_columns([path], data)
+            return data.shape
+    return discovery.geometry(files)
+
+
+def label_counts(files: DataFiles, data: DataSettings) -> dict[str, Counter[str]]:
+    """Return {split: {label as users see it: rows}} of all rows, without their pixels.
+
+    Args:
+      files: as `discovery.discover` found them.
+      data: settings to read them by; labels out of their range are counted as well.
+
+    Raises:
+      BadInput: when the labels cannot be read.
+    """
+    counts: dict[str, Counter[str]] = {}
+    columns = csv_columns.find_columns([part.files[0] for part in files.parts], data) if files.form == "csv" else None
+    for part in files.parts:
+        counter = counts.setdefault(part.split, Counter())
+        if columns is None:
+            counter.update(_idx_labels(part.files[1]))
+        else:
+            counter.update(_csv_labels(part.files[0], columns, data))
+    return counts
+
+
+def _of_idx(files: DataFiles) -> Recognised:
+    says = []
+    labels = next(part.files[1] for part in files.parts if part.split == TRAIN)
+    label_type = idx.label_type(labels)
+    if label_type is not None:
+        says.append(f"{labels.name}: labels are {label_type}")
+    shape = discovery.geometry(files)
+    return Recognised(
+        form=files.form, shape=shape, label_type=label_type, ignored=files.why, says=(*says, *_beside(files))
+    )
+
+
+def _of_csv(files: DataFiles, data: DataSettings | None) -> Recognised:
+    settings = fitting(files) if data is None else data
+    paths = [part.files[0] for part in files.parts]
+    columns = csv_columns.find_columns(paths, settings)
+    layout = sniff(paths[0])
+    says = tuple(f"{paths[0].name}: {sentence}" for sentence in _sentences(layout, columns))
+    return Recognised(
+        form=files.form,
+        shape=settings.file_shape,
+        delimiter=layout.delimiter,
+        header=layout.first_line > 1,
+        columns=columns,
+        class_names=columns.texts if not settings.class_names else (),
+        ignored=files.why,
+        says=(*says, *_beside(files)),
+    )
+
+
+def _beside(files: DataFiles) -> Sequence[str]:
+    return [f"{path.name} ignored: {why}" for path, why in files.why.items()]
+
+
+def _sentences(layout: CsvLayout, columns: Columns) -> Sequence[str]:
+    """Return what is unlike a line of numbers between commas with the label at an end."""
+    says = []
+    if layout.delimiter != COMMA:
+        says.append(f"fields are separated by {DELIMITERS[layout.delimiter]}")
+    if layout.counted is not None or (layout.header is None and layout.first_line > 1):
+        says.append("its first line is a header of numbers")
+    for column in columns.ignored:
+        name = f" ({layout.header[column]!r})" if layout.header and layout.header[column] else ""
+        says.append(f"column {column + 1}{name} is neither pixel nor label and is ignored")
+    if len(columns.label) > 1:
+        says.append(f"labels are one-hot, in columns {columns.label[0] + 1} to {columns.label[-1] + 1}")
+    elif columns.label[0] not in (0, layout.columns - 1) and not columns.ignored:
+        says.append(f"labels are in column {columns.label[0] + 1}")
+    if columns.texts:
+        says.append(f"labels are words, numbered in order: {_listed(columns.texts)}")
+    return says
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[: _SHOWN - 2])}, ... {names[-1]} ({len(names)})"
+
+
+def _square_readings(columns: int) -> Sequence[DataSettings]:
+    """Return settings for each way in which so many columns may be a square image, the likeliest first."""
+    # A block of one-hot labels is there or is not; one column more than a square may be by chance.
+    one_hot = [(count + index, count) for index in (0, 1) for count in range(3, 101)]
+    ways = one_hot + [(1, count) for count in _CLASSES] + [(2, count) for count in _CLASSES]
+    readings = []
+    for others, classes in ways:
+        side = math.isqrt(max(0, columns - others))
+        if side > 1 and side * side == columns - others:
+            readings.append(DataSettings(shape=(side, side), pixel_max=255, label_count=classes))
+    return readings
+
+
+def _idx_labels(path: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for labels in idx.iter_labels(path, rows=_BLOCK):
+        values, rows = np.unique(labels, return_counts=True)
+        counts.update({f"{value:g}": int(count) for value, count in zip(values.tolist(), rows.tolist(), strict=True)})
+    return counts
+
+
+def _csv_labels(path: Path, columns: Columns, data: DataSettings) -> Counter[str]:
+    counts: Counter[bytes] = Counter()
+    hot: Counter[tuple[bytes, ...]] = Counter()
+    for _, values in csv_columns.column_values(path, sniff(path), columns.label):
+        if len(values) > 1:
+            hot[values] += 1
+        else:
+            counts[values[0]] += 1
+    found: Counter[str] = Counter()
+    for value, rows in counts.items():
+        found[_plain(value)] += rows
+    for values, rows in hot.items():
+        ones = [place for place, value in enumerate(values) if _plain(value) == "1"]
+        found[data.names[ones[0]] if len(ones) == 1 and ones[0] < data.label_count else "none"] += rows
+    return found
+
+
+def _plain(value: bytes) -> str:
+    text = value.decode(errors="replace").strip().strip('"')
+    whole, point, rest = text.replace(",", ".").partition(".")
+    return whole if point and whole.isdecimal() and not rest.strip("0") else text

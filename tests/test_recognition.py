@@ -1,0 +1,94 @@
+"""What data files are is recognised from their content and said in words; nothing is guessed."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from components.errors import BadInput
+from components.ingest import idx
+from components.ingest.discovery import discover
+from components.ingest.recognition import fitting, label_counts, recognise, shape_of
+
+RNG = np.random.default_rng(3)
+LABELS = [k % 10 for k in range(60)]
+IMAGES = RNG.integers(0, 256, (60, 16)).tolist()
+PIXELS = [f"pixel{i}" for i in range(16)]
+
+
+def table(path, rows, mark=","):
+    path.write_text("".join(mark.join(map(str, row)) + "\n" for row in rows))
+
+
+ROWS = [[label, *image] for label, image in zip(LABELS, IMAGES, strict=True)]
+HOT = [[*image, *np.eye(10, dtype=int)[label].tolist()] for label, image in zip(LABELS, IMAGES, strict=True)]
+FORMS = {
+    "usual": (ROWS, ",", ()),
+    "semicolons": (ROWS, ";", ("fields are separated by semicolons",)),
+    "index": ([[i, *row] for i, row in enumerate(ROWS)], ",", ("column 1 is neither pixel nor label and is ignored",)),
+    "one-hot": (HOT, ",", ("labels are one-hot, in columns 17 to 26",)),
+    "numbers over the columns": ([range(17), *ROWS], ",", ("its first line is a header of numbers",)),
+    "0.k over the columns": (
+        [["0", *[f"0.{i}" for i in range(1, 17)]], *ROWS],
+        ",",
+        ("its first line is a header of numbers",),
+    ),
+    "within": (
+        [[*PIXELS[:4], "digit", *PIXELS[4:]], *[[*r[1:5], r[0], *r[5:]] for r in ROWS]],
+        ",",
+        ("labels are in column 5",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "mark", "says"), FORMS.values(), ids=FORMS.keys())
+def test_a_csv_is_recognised_without_any_settings(tmp_path, rows, mark, says):
+    table(tmp_path / "train.csv", rows, mark)
+    files = discover([tmp_path])
+    found = recognise(files)
+    assert found.says == tuple(f"train.csv: {sentence}" for sentence in says)
+    assert found.shape == shape_of(files) == (4, 4)
+    assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
+
+
+def test_labels_in_words_become_the_names_of_the_classes(tmp_path):
+    table(tmp_path / "train.csv", [["ABCDEFGHIJ"[row[0]], *row[1:]] for row in ROWS])
+    files = discover([tmp_path])
+    found = recognise(files)
+    assert found.class_names == tuple("ABCDEFGHIJ")
+    assert found.says == ("train.csv: labels are words, numbered in order: A, B, C, ... J (10)",)
+    ten = fitting(files).model_copy(update={"label_count": 10})
+    assert found.settings(ten).class_names == tuple("ABCDEFGHIJ")
+    with pytest.raises(BadInput, match=r"wanted 12, got 10: A, B, C, \.\.\. J \(10\): --set data.label_count=10"):
+        found.settings(ten.model_copy(update={"label_count": 12}))
+
+
+def test_labels_of_qmnist_are_recognised(tmp_path):
+    idx.write_images(tmp_path / "qmnist-train-images-idx3-ubyte", np.array(IMAGES, np.uint8).reshape(-1, 4, 4))
+    labels = np.zeros((60, 8), ">i4")
+    labels[:, 0], labels[:, 1] = LABELS, 4
+    header = bytes((0, 0, 0x0C, 2)) + struct.pack(">2I", 60, 8)
+    (tmp_path / "qmnist-train-labels-idx2-int").write_bytes(header + labels.tobytes())
+    files = discover([tmp_path])
+    assert recognise(files).says == (
+        "qmnist-train-labels-idx2-int: labels are int32 in 8 columns, of which the first is read",
+    )
+    assert label_counts(files, fitting(files))["train"]["7"] == 6
+
+
+def test_of_kaggles_folder_the_training_file_is_read_and_the_others_are_named(tmp_path):
+    table(tmp_path / "train.csv", [["label", *PIXELS], *ROWS])
+    table(tmp_path / "test.csv", [PIXELS, *IMAGES])
+    table(tmp_path / "sample_submission.csv", [["ImageId", "Label"], [1, 0]])
+    files = discover([tmp_path])
+    assert [part.files[0].name for part in files.parts] == ["train.csv"]
+    assert recognise(files).says == (
+        "sample_submission.csv ignored: it has no images, but 2 columns: ImageId, Label",
+        "test.csv ignored: it has no labels: 1 column less, 'label'",
+    )
+
+
+def test_rows_without_labels_are_said_to_have_none(tmp_path):
+    table(tmp_path / "test.csv", [PIXELS, *IMAGES])
+    with pytest.raises(BadInput, match=r"has no labels: got 16 columns, the pixels of 4x4: `mnist-tfx predict`"):
+        recognise(discover([tmp_path]))
