@@ -18,7 +18,7 @@ runs is an *execution*, which leaves one record. A *root* is the folder that one
     maintenance  crash recovery, repair, rebuild, garbage collection, rollback, pruning
     report       the HTML report of a run
     runner       a local run: plan, execute, record, report progress; reproduce a version
-    predict      read digits from photographs with a served version
+    predict      answers of served versions: digits read from photographs, and the model server
     kubeflow     compile, lint, simulate, submit, run in a pod, gather
     cli          one module per command
 """

@@ -67,6 +67,7 @@ COMMANDS: Final = {
     "schema": ("pipeline.cli.schema:schema", "Propose, compare and approve schemas for new geometries."),
     "lineage": ("pipeline.cli.lineage:lineage", "Prove what a served model was made from."),
     "serving": ("pipeline.cli.serving:serving", "List the served versions, go back to one, remove old ones."),
+    "serve": ("pipeline.cli.serve:serve", "Answer requests as TensorFlow Serving does, with verified versions only."),
     "predict": ("pipeline.cli.predict:predict", "Read handwritten digits from image files."),
     "kubeflow": ("pipeline.cli.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
     "report": ("pipeline.cli.report:report", "Write a page about a run, or about two side by side."),

@@ -72,6 +72,10 @@ class Interruptions:
             self._raised = True
             raise Interrupted(self._number)
 
+    def forget(self) -> None:
+        """Take what arrived for dealt with: a server is asked to end by a signal, and has answered all it took."""
+        self._number = None
+
     def install(self) -> None:
         """Handle the signals from now on, in the main thread; a second call does nothing."""
         if not self._handled:

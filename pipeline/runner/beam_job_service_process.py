@@ -19,7 +19,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any, Final
 
-import grpc  # type: ignore[import-untyped]  # it ships no type information
+import grpc
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, beam_job_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability import local_job_service

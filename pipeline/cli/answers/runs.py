@@ -293,6 +293,23 @@ class ForeignEntry(Model):
     remedy: Text
 
 
+class LoadedVersion(Model):
+    """A version that is served."""
+
+    version: Version
+    digest: Digest
+
+
+class ModelServer(Model):
+    """A model server that answers."""
+
+    rest: Text
+    """Address of the model's REST resource; `:predict` follows."""
+    grpc: Text | None
+    """Address of the gRPC services."""
+    versions: list[LoadedVersion]
+
+
 class ServedVersions(Model):
     """What the serving directory holds."""
 

@@ -1,0 +1,56 @@
+"""What the server counts, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0)
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own: two servers in one process do not mix."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "mnist_tfx_requests",
+            "Requests, by how they ended.",
+            ("method", "protocol", "code"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "mnist_tfx_request_seconds",
+            "Seconds from a request to its answer.",
+            ("method", "protocol"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.rows = Counter(
+            "mnist_tfx_rows", "Rows answered.", ("model", "version", "signature"), registry=self._registry
+        )
+        self._version = Gauge(
+            "mnist_tfx_served_version",
+            "1 for each version that is loaded.",
+            ("version", "digest"),
+            registry=self._registry,
+        )
+
+    def count(self, method: str, protocol: str, code: str, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(method, protocol, code).inc()
+        self._seconds.labels(method, protocol).observe(seconds)
+
+    def page(self, loaded: Mapping[str, str]) -> bytes:
+        """Return all of them, in Prometheus' text format.
+
+        Args:
+          loaded: {version: digest} of what is served now.
+        """
+        self._version.clear()
+        for version, digest in loaded.items():
+            self._version.labels(version, digest).set(1)
+        return bytes(generate_latest(self._registry))

@@ -1,0 +1,161 @@
+"""TensorFlow Serving's REST interface, as its documentation and its paths have it, on Starlette."""
+
+from __future__ import annotations
+
+import hmac
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pipeline.predict.server import json_tensors
+from pipeline.predict.server.metrics import CONTENT_TYPE
+from pipeline.predict.server.openapi import DOCUMENT
+from pipeline.predict.server.service import Service, Spec
+from pipeline.predict.server.status import Code, RequestError, invalid
+
+JSON: Final = "application/json"
+PATH: Final = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+    r"(?:/(?P<metadata>metadata)|:(?P<method>predict|classify|regress))?",
+    re.IGNORECASE,
+)
+METRICS: Final = ("/metrics", "/monitoring/prometheus/metrics")
+"""Ours, and where TensorFlow Serving has them."""
+
+MOST_VERSION: Final = (1 << 63) - 1
+
+
+class RestApi:
+    """The application: one object, one method for each kind of request.
+
+    Args:
+      service: answers.
+      token: that every request has to bear; None asks for none.
+      say: called with one line for each request that failed by a fault of this server.
+    """
+
+    def __init__(self, service: Service, token: str | None, say: Callable[[str], None]) -> None:
+        self._service = service
+        self._token = token
+        self._say = say
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; ASGI's interface."""
+        request = Request(scope, receive)
+        try:
+            self._require_token(request)
+            response = await self._answer(request)
+        except RequestError as err:
+            response = _failure(err)
+        except ClientDisconnect:
+            return
+        except Exception as err:  # noqa: BLE001  # a fault of ours: whoever asked gets JSON all the same
+            self._say(f"cannot answer {request.method} {request.url.path}: {type(err).__name__}: {err}")
+            response = _failure(RequestError(Code.INTERNAL, "internal error; the server's standard error has more"))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.url.path, request.method
+        if path in METRICS and method == "GET":
+            return Response(self._service.metrics_page(), media_type=CONTENT_TYPE)
+        if path == "/openapi.json" and method == "GET":
+            return _json(DOCUMENT)
+        found = PATH.fullmatch(path)
+        if found is None:
+            raise RequestError(Code.NOT_FOUND, f"Malformed request: {method} {path}")
+        spec = _spec(found)
+        if method == "POST" and found["method"]:
+            return await self._timed(found["method"].lower(), lambda: self._ask(request, spec, found["method"].lower()))
+        if method == "GET" and not found["method"]:
+            kind, answer = ("metadata", self._metadata) if found["metadata"] else ("status", self._status)
+            return await self._timed(kind, lambda: answer(spec))
+        raise RequestError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}", http=405)
+
+    async def _timed(self, method: str, answer: Callable[[], Awaitable[Response]]) -> Response:
+        return await self._service.limited(method, "rest", answer)
+
+    async def _ask(self, request: Request, spec: Spec, method: str) -> Response:
+        body = await self._body(request)
+        model = self._service.find(spec)
+        if method != "predict":
+            declared = f"tensorflow/serving/{method}"
+            raise invalid(f"Expected signature method_name to be {declared}. Was: tensorflow/serving/predict")
+        signature, inputs, form = json_tensors.parse_predict(body, model)
+        outputs = await self._service.predict(model, signature, inputs)
+        return _json(json_tensors.format_predict(outputs, form), model.headers)
+
+    async def _status(self, spec: Spec) -> Response:
+        return Response(json_format.MessageToJson(self._service.status(spec), **_PROTO), media_type=JSON)
+
+    async def _metadata(self, spec: Spec) -> Response:
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        model = self._service.find(spec)
+        response = self._service.metadata(model)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        named = json_format.MessageToDict(response.model_spec, **_PROTO)
+        # TensorFlow Serving's answer names the spec's fields even where they are empty.
+        body = {
+            "model_spec": {"signature_name": "", **named},
+            "metadata": {"signature_def": json_format.MessageToDict(signatures, **_PROTO)},
+        }
+        return _json(body, model.headers)
+
+    async def _body(self, request: Request) -> bytes:
+        most = self._service.limits.body
+        declared = request.headers.get("content-length", "0")
+        parts, size = [], int(declared) if declared.isdecimal() else 0
+        if size > most:
+            raise _too_large(most)
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise _too_large(most)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _require_token(self, request: Request) -> None:
+        given = request.headers.get("authorization", "")
+        if self._token is not None and not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            raise RequestError(Code.UNAUTHENTICATED, "a bearer token is required")
+
+
+_SHOW_DEFAULTS: Final = (
+    "including_default_value_fields"  # until protobuf 5, with TFX 1.16
+    if "including_default_value_fields" in inspect.signature(json_format.MessageToJson).parameters
+    else "always_print_fields_with_no_presence"
+)
+_PROTO: Final[dict[str, Any]] = {"preserving_proto_field_name": True, _SHOW_DEFAULTS: True}
+"""As TensorFlow Serving prints its protos."""
+
+
+def _spec(found: re.Match[str]) -> Spec:
+    version = None if found["version"] is None else int(found["version"][:20])
+    if version is not None and version > MOST_VERSION:
+        raise invalid(f"Failed to convert version: {found['version'][:40]} to numeric.")
+    return Spec(name=unquote(found["name"]), version=version, label=found["label"] and unquote(found["label"]))
+
+
+def _json(body: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(body), media_type=JSON, headers=headers)
+
+
+def _failure(error: RequestError) -> Response:
+    headers = {"retry-after": "1"} if error.code in {Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE} else None
+    if error.code == Code.UNAUTHENTICATED:
+        headers = {"www-authenticate": "Bearer"}
+    return Response(json.dumps({"error": error.message}), status_code=error.http, media_type=JSON, headers=headers)
+
+
+def _too_large(most: int) -> RequestError:
+    return RequestError(Code.INVALID_ARGUMENT, f"the body is larger than {most} bytes", http=413)

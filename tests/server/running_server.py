@@ -1,0 +1,96 @@
+"""A server in a process of its own, as users start it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+STARTS = 120
+"""Seconds; TensorFlow takes most of them on a busy machine."""
+
+
+class Server:
+    """Its addresses, what it has said, and a way to ask it."""
+
+    def __init__(self, process, log):
+        self.process, self.log = process, log
+        self.rest = self.grpc = None
+
+    @property
+    def said(self):
+        return self.log.read_text()
+
+    def get(self, path=""):
+        return ask(f"{self.rest}{path}")
+
+    def post(self, body, path=":predict", headers=None):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return ask(f"{self.rest}{path}", data, headers)
+
+    def wait_for(self, line, seconds=30):
+        ends = time.monotonic() + seconds
+        while line not in self.said:
+            assert time.monotonic() < ends, f"{line!r} was not said: {self.said}"
+            time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Stop the process for the duration, as a busy machine might."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def serving(root: Path, *options: str, folder: Path):
+    """Start a server on free ports and end it afterwards."""
+    log = folder / "serve.log"
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "serve",
+        "--root",
+        str(root),
+        "--port",
+        "0",
+        "--grpc-port",
+        "0",
+        *options,
+    ]
+    with log.open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    server = Server(process, log)
+    try:
+        server.wait_for("gRPC   ", STARTS)
+        addresses = dict(line.split() for line in server.said.splitlines() if line.startswith(("REST ", "gRPC ")))
+        server.rest, server.grpc = addresses["REST"].removesuffix(":predict"), addresses["gRPC"]
+        yield server
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def ask(url, data=None, headers=None):
+    """Return (status, parsed body, headers)."""
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read()), answer.headers
+    except urllib.error.HTTPError as err:
+        return err.code, json.loads(err.read()), err.headers

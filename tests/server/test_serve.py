@@ -1,0 +1,431 @@
+"""`mnist-tfx serve`: TensorFlow Serving's own interfaces, over verified versions only."""
+
+import concurrent.futures
+import json
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+from command_line import in_process, mnist_tfx
+from server.running_server import serving
+
+from components.serving import PROVENANCE
+from pipeline.maintenance.prune import prune
+from pipeline.maintenance.rollback import rollback
+
+PIXELS = 64
+BLANK = [0] * PIXELS
+
+
+@pytest.fixture(scope="module")
+def served_root(first_run, tmp_path_factory):
+    root = tmp_path_factory.mktemp("serve") / "root"
+    shutil.copytree(first_run[0], root, symlinks=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(served_root, tmp_path_factory):
+    with serving(served_root, folder=tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def model(served_root):
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(served_root / "serving" / "1"))
+
+
+def expected(model, images, name="serving_default"):
+    import tensorflow as tf
+
+    return {key: value.numpy() for key, value in model.signatures[name](images=tf.constant(images, tf.uint8)).items()}
+
+
+def some_images(rows, seed=0):
+    return np.random.default_rng(seed).integers(0, 17, (rows, PIXELS)).tolist()
+
+
+# --- predictions over REST ---
+
+
+def test_rows_are_answered_by_rows_and_as_the_saved_model_answers(server, model):
+    images = some_images(5)
+    status, body, headers = server.post({"instances": images})
+    wanted = expected(model, images)
+    assert status == 200
+    assert [one["classes"] for one in body["predictions"]] == wanted["classes"].tolist()
+    np.testing.assert_allclose(
+        [one["probabilities"] for one in body["predictions"]], wanted["probabilities"], atol=1e-5
+    )
+    assert headers["X-Model-Version"] == "1"
+    assert len(headers["X-Model-Digest"]) == 64
+
+
+def test_columns_are_answered_by_columns(server, model):
+    images = some_images(3)
+    for inputs in (images, {"images": images}):
+        status, body, _ = server.post({"inputs": inputs})
+        assert status == 200
+        assert body["outputs"]["classes"] == expected(model, images)["classes"].tolist()
+
+
+def test_an_output_that_is_alone_goes_by_no_name(server):
+    status, body, _ = server.post({"signature_name": "reconstruct", "instances": [BLANK]})
+    assert (status, list(body), len(body["predictions"][0])) == (200, ["predictions"], PIXELS)
+
+
+def test_a_signature_is_chosen_by_name_and_version_by_path(server):
+    square = [np.reshape(BLANK, (8, 8)).tolist()]
+    assert server.post({"signature_name": "serving_images", "instances": square})[0] == 200
+    assert server.post({"instances": [BLANK]}, path="/versions/1:predict")[0] == 200
+
+
+def test_serialised_examples_are_given_as_base64(server, model):
+    import base64
+
+    import tensorflow as tf
+
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=BLANK))
+    example = tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
+    encoded = {"b64": base64.b64encode(example).decode()}
+    status, body, _ = server.post({"signature_name": "serving_examples", "instances": [encoded, encoded]})
+    assert status == 200
+    assert [one["classes"] for one in body["predictions"]] == expected(model, [BLANK, BLANK])["classes"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "status", "message"),
+    [
+        (b"", ":predict", 400, "JSON Parse error: The document is empty"),
+        (b"{", ":predict", 400, "JSON Parse error"),
+        (b"[]", ":predict", 400, "Is not object"),
+        (b"[" * 100_000, ":predict", 400, "JSON Parse error"),
+        ({}, ":predict", 400, "Missing 'inputs' or 'instances' key"),
+        ({"inputs": [BLANK], "instances": [BLANK]}, ":predict", 400, "only one of 'inputs' or 'instances'"),
+        ({"instances": {}}, ":predict", 400, "Expecting 'instances' to be an list/array"),
+        ({"instances": []}, ":predict", 400, "No values in 'instances' array"),
+        ({"instances": [BLANK], "signature_name": 1}, ":predict", 400, "'signature_name' key must be a string value"),
+        ({"instances": [BLANK], "signature_name": "other"}, ":predict", 400, "not found in signature def"),
+        ({"instances": [[0.5] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [["a"] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [[True] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [[256] * PIXELS]}, ":predict", 400, "256 is not of expected type: uint8, from 0 to 255"),
+        ({"instances": [[-1] * PIXELS]}, ":predict", 400, "-1 is not of expected type: uint8, from 0 to 255"),
+        ({"instances": [BLANK, [0]]}, ":predict", 400, "different sizes"),
+        ({"instances": [[0]]}, ":predict", 400, "expected [None, 64]"),
+        ({"instances": [{"image": BLANK}]}, ":predict", 400, "keys must be equal to: images"),
+        ({"inputs": {"image": [BLANK]}}, ":predict", 400, "Missing named input: images in 'inputs' object"),
+        ({"signature_name": "serving_examples", "instances": [{"b64": "!"}]}, ":predict", 400, "base64"),
+        ({"signature_name": "serving_examples", "instances": [{"b64": "AAAA"}]}, ":predict", 400, "parse"),
+        ({"instances": [BLANK]}, "/versions/7:predict", 404, "Servable not found for request: Specific(digits, 7)"),
+        ({"instances": [BLANK]}, "/versions/99999999999999999999:predict", 400, "Failed to convert version"),
+        ({"instances": [BLANK]}, "/labels/canary:predict", 400, "Unrecognized servable version label: canary"),
+        ({"instances": [BLANK]}, "x:predict", 404, "Servable not found for request: Latest(digitsx)"),
+        ({"instances": [BLANK]}, ":classify", 400, "method_name to be tensorflow/serving/classify"),
+        ({"instances": [BLANK]}, ":foo", 404, "Malformed request: POST"),
+        ({"instances": [BLANK] * 5000}, ":predict", 400, "at most 4096"),
+    ],
+    ids=lambda value: str(value)[:60] if not isinstance(value, bytes) else "bytes",
+)
+def test_a_request_that_cannot_be_answered_gets_the_documented_error(server, body, path, status, message):
+    found, answer, _ = server.post(body, path)
+    assert (found, list(answer)) == (status, ["error"])
+    assert message in answer["error"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(server):
+    import http.client
+    import urllib.parse
+
+    address = urllib.parse.urlsplit(server.rest)
+    connection = http.client.HTTPConnection(address.netloc, timeout=30)
+    connection.putrequest("POST", f"{address.path}:predict")
+    connection.putheader("Content-Length", str(17 << 20))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, "larger than" in answer.read().decode()) == (413, True)
+
+
+# --- status and metadata ---
+
+
+def test_the_status_is_that_of_the_documentation(server):
+    status = {"error_code": "OK", "error_message": ""}
+    wanted = {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": status}]}
+    assert server.get()[:2] == (200, wanted)
+    assert server.get("/versions/1")[:2] == (200, wanted)
+    assert server.get("/versions/2")[0] == 404
+    assert server.get("x")[1] == {"error": "Could not find any versions of model digitsx"}
+
+
+def test_the_metadata_declare_each_signature(server):
+    status, body, _ = server.get("/metadata")
+    assert status == 200
+    assert body["model_spec"] == {"name": "digits", "signature_name": "", "version": "1"}
+    declared = body["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert declared["method_name"] == "tensorflow/serving/predict"
+    assert declared["inputs"]["images"]["dtype"] == "DT_UINT8"
+    assert [one["size"] for one in declared["inputs"]["images"]["tensor_shape"]["dim"]] == ["-1", "64"]
+
+
+def test_requests_are_counted_for_prometheus(server):
+    import urllib.request
+
+    server.post({"instances": [BLANK]})
+    page = urllib.request.urlopen(server.rest.split("/v1/")[0] + "/metrics").read().decode()
+    assert 'mnist_tfx_requests_total{code="OK",method="predict",protocol="rest"}' in page
+    assert 'mnist_tfx_served_version{digest="' in page
+
+
+# --- gRPC, by TensorFlow Serving's own stubs ---
+
+
+@pytest.fixture(scope="module")
+def channel(server):
+    import grpc
+
+    with grpc.insecure_channel(server.grpc) as opened:
+        yield opened
+
+
+def predict_request(images, **spec):
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = spec.pop("name", "digits")
+    request.model_spec.signature_name = spec.pop("signature", "")
+    if "version" in spec:
+        request.model_spec.version.value = spec["version"]
+    request.inputs["images"].CopyFrom(tf.make_tensor_proto(np.array(images, spec.get("dtype", np.uint8))))
+    return request
+
+
+def test_the_stubs_of_tensorflow_serving_get_predictions(channel, model):
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    images = some_images(4)
+    response, call = stub.Predict.with_call(predict_request(images), 10.0)
+    wanted = expected(model, images)
+    assert response.model_spec.version.value == 1
+    assert response.model_spec.signature_name == "serving_default"
+    assert tf.make_ndarray(response.outputs["classes"]).tolist() == wanted["classes"].tolist()
+    assert dict(call.initial_metadata())["x-model-version"] == "1"
+    request = predict_request(images)
+    request.output_filter.append("classes")
+    assert list(stub.Predict(request, 10.0).outputs) == ["classes"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"name": "other"}, "NOT_FOUND"),
+        ({"version": 9}, "NOT_FOUND"),
+        ({"signature": "other"}, "INVALID_ARGUMENT"),
+        ({"dtype": np.int64}, "INVALID_ARGUMENT"),
+        ({"name": ""}, "INVALID_ARGUMENT"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_answered_has_the_canonical_code(channel, spec, code):
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    with pytest.raises(grpc.RpcError) as failed:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request([BLANK], **spec), 10.0)
+    assert failed.value.code().name == code
+
+
+def test_the_model_service_and_the_metadata_answer_too(channel):
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        prediction_service_pb2_grpc,
+    )
+
+    status = get_model_status_pb2.GetModelStatusRequest()
+    status.model_spec.name = "digits"
+    (one,) = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(status, 10.0).model_version_status
+    assert (one.version, one.State.Name(one.state), one.status.error_code) == (1, "AVAILABLE", 0)
+    metadata = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    metadata.model_spec.name = "digits"
+    answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).GetModelMetadata(metadata, 10.0)
+    declared = get_model_metadata_pb2.SignatureDefMap()
+    assert answer.metadata["signature_def"].Unpack(declared)
+    assert "serving_default" in declared.signature_def
+
+
+# --- only what was pushed is loaded ---
+
+
+@pytest.fixture(scope="module")
+def two_versions(first_run, digits_folder, tmp_path_factory):
+    """A root with two versions, to be copied: a rollback needs another to go back from."""
+    root = tmp_path_factory.mktemp("two") / "root"
+    shutil.copytree(first_run[0], root, symlinks=True)
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--seed", "1")
+    assert answer.code == 0, answer.err
+    return root
+
+
+def roll_back(root):
+    """Push what the version before the newest served, and return the new number."""
+    numbers = sorted(int(one.name) for one in (root / "serving").iterdir() if one.name.isdecimal())
+    return rollback(root, numbers[-2], lambda _: None).version
+
+
+def test_under_load_every_push_is_followed_and_nothing_unverified_ever_answers(two_versions, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(two_versions, root, symlinks=True)
+    digests, failures, stop = {}, [], threading.Event()
+    body = json.dumps({"instances": [BLANK]}).encode()
+
+    def client(server):
+        while not stop.is_set():
+            status, answer, headers = server.post(body)
+            if status != 200:
+                failures.append((status, answer))
+                return
+            digests.setdefault(int(headers["X-Model-Version"]), set()).add(headers["X-Model-Digest"])
+
+    with (
+        serving(root, folder=tmp_path) as server,
+        concurrent.futures.ThreadPoolExecutor(16) as clients,
+    ):
+        running = [clients.submit(client, server) for _ in range(16)]
+        try:
+            for version in range(3, 9):
+                assert roll_back(root) == version
+                server.wait_for(f"serving version {version} ")
+                if version % 2:
+                    tampered = tampered_copy(root, version + 100 * version)
+                    time.sleep(0.5)
+                    shutil.rmtree(tampered)
+            prune(root, 2)
+            time.sleep(0.5)
+        finally:
+            stop.set()
+        for one in running:
+            one.result()
+        assert not failures
+        assert server.end() == 0
+    # Whatever answered was pushed, the last push included, and each number stands for one digest.
+    assert digests.keys() <= set(range(2, 9))
+    assert max(digests) == 8
+    assert {len(seen) for seen in digests.values()} == {1}
+
+
+def tampered_copy(root, number):
+    target = root / "serving" / str(number)
+    shutil.copytree(root / "serving" / "1", target)
+    with (target / "saved_model.pb").open("ab") as file:
+        file.write(b"\0")
+    return target
+
+
+@pytest.fixture(scope="module")
+def watched(two_versions, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("watched")
+    shutil.copytree(two_versions, folder / "root", symlinks=True)
+    with serving(folder / "root", "--latest", "2", "--label", "first=1", folder=folder) as server:
+        yield folder / "root", server
+
+
+def change_model(version):
+    path = version / "saved_model.pb"
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def add_file(version):
+    (version / "assets").mkdir(exist_ok=True)
+    (version / "assets" / "more").write_text("more")
+
+
+def put_link(version):
+    path = version / "saved_model.pb"
+    path.rename(version.parent.parent / f"elsewhere-{version.name}")
+    path.symlink_to(version.parent.parent / f"elsewhere-{version.name}")
+
+
+def rewrite_statement(version):
+    path = version / PROVENANCE
+    path.write_text(path.read_text().replace('"bytes":', '"bytes": 1', 1))
+
+
+@pytest.mark.parametrize("tamper", [change_model, add_file, put_link, rewrite_statement])
+def test_a_version_that_is_not_what_was_pushed_is_refused_and_the_last_good_one_answers(watched, tamper, tmp_path):
+    root, server = watched
+    before = max(int(one.name) for one in (root / "serving").iterdir() if one.name.isdecimal())
+    aside = tmp_path / "aside"
+    with server.paused():  # nobody is to see the version before it is changed
+        pushed = roll_back(root)
+        shutil.copytree(root / "serving" / str(pushed), aside)
+        tamper(root / "serving" / str(pushed))
+    server.wait_for(f"refused version {pushed}: ")
+    status, _, headers = server.post({"instances": [BLANK]})
+    assert (status, headers["X-Model-Version"]) == (200, str(before))
+    (one,) = [one for one in server.get()[1]["model_version_status"] if one["version"] == str(pushed)]
+    assert (one["state"], one["status"]["error_code"]) == ("END", "FAILED_PRECONDITION")
+    # Put right, it is served: nothing has to be restarted.
+    shutil.rmtree(root / "serving" / str(pushed))
+    shutil.copytree(aside, root / "serving" / str(pushed))
+    server.wait_for(f"serving version {pushed} ")
+
+
+def test_labels_and_older_versions_are_asked_by_their_paths(watched):
+    _, server = watched
+    assert server.post({"instances": [BLANK]}, path="/labels/first:predict")[2]["X-Model-Version"] == "1"
+    assert server.post({"instances": [BLANK]}, path="/versions/1:predict")[0] == 200
+
+
+# --- the server as a program ---
+
+
+def refusal(root, *options):
+    return in_process("serve", "--root", root, "--port", "0", "--grpc-port", "0", *options)
+
+
+def test_beyond_loopback_it_wants_a_token_or_client_certificates(first_run):
+    answer = refusal(first_run[0], "--host", "0.0.0.0")
+    assert answer.code == 2
+    assert "--token-file" in answer.err
+
+
+def test_a_port_that_is_taken_is_said_before_tensorflow_is_imported(first_run, server):
+    port = server.rest.split(":")[2].split("/")[0]
+    answer = in_process("serve", "--root", first_run[0], "--port", port)
+    assert (answer.code, "Address already in use" in answer.err, "--port" in answer.err) == (4, True, True)
+
+
+def test_a_token_is_asked_of_every_request_on_both_protocols(first_run, tmp_path):
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n")
+    with serving(first_run[0], "--token-file", str(token), folder=tmp_path) as server:
+        bearer = "Bearer 0123456789abcdef"
+        assert server.post({"instances": [BLANK]})[0] == 401
+        assert server.post({"instances": [BLANK]}, headers={"Authorization": bearer})[0] == 200
+        with grpc.insecure_channel(server.grpc) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as failed:
+                stub.Predict(predict_request([BLANK]), 10.0)
+            assert failed.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert stub.Predict(predict_request([BLANK]), 10.0, metadata=[("authorization", bearer)]).outputs
+
+
+def test_nothing_that_fails_its_conditions_is_served_at_all(first_run, tmp_path):
+    keypair = in_process("lineage", "keygen", "--to", tmp_path / "keys")
+    assert keypair.code == 0
+    (public,) = (tmp_path / "keys").glob("*pub*")
+    answer = refusal(first_run[0], "--key", public)
+    assert answer.code == 3
+    assert "no version can be served" in answer.err
