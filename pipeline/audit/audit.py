@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem
@@ -41,6 +43,10 @@ from pipeline.provenance.serving_directory import ServingDirectory, named_versio
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
 
+READING: Final = "reading records and ledger"
+AUDITING: Final = "auditing versions"
+HASHING: Final = "hashing files"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuditOptions:
@@ -52,6 +58,7 @@ class AuditOptions:
       key: PEM file of the public key that is to have signed the version.
       metadata: address of the metadata store; by default the one that root.json names, or the file in the root.
       pusher: hash of the record of the push that is to have served the version; None if any may have.
+      show: called, by any thread, with the progress: what is being done, how much of it is done, and how much there is.
     """
 
     policy: Policy = dataclasses.field(default_factory=policies.default)
@@ -59,6 +66,7 @@ class AuditOptions:
     key: Path | None = None
     metadata: Address | None = None
     pusher: str | None = None
+    show: Callable[[str, int, int], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         if self.head is not None and self.head.sequence == 0:
@@ -215,9 +223,10 @@ def _audits(
     *,
     whole: bool = False,
 ) -> Iterator[Audit]:
-    with StoreReader() as own, Hasher() as hasher:
+    with StoreReader() as own, Hasher(functools.partial(options.show, HASHING)) as hasher:
         reader = reader or own
         reader.start()
+        options.show(READING, 0, 0)
         evidence = Evidence(RunPaths(root))
         session = _Session(
             evidence=evidence,
@@ -232,7 +241,8 @@ def _audits(
             ),
         )
         audited, counted = foreign.split(evidence, versions) if whole else (versions, [])
-        for version in audited:
+        for number, version in enumerate(audited):
+            options.show(AUDITING, number, len(audited))
             yield _audit(session, version)
         if counted:
             yield foreign.counted_folders(evidence.paths, counted)

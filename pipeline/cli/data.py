@@ -57,12 +57,17 @@ def fetch(name: str, to: Path, form: str, as_json: bool) -> None:
     Example:
       mnist-tfx data fetch digits --to digits --form csv
     """
-    files = fetching.fetch_mnist(to) if name == "mnist" else fetching.fetch_digits(to, form)  # type: ignore[arg-type]  # click has checked the choice
+    files = _downloaded(to) if name == "mnist" else fetching.fetch_digits(to, form)  # type: ignore[arg-type]  # click has checked the choice
     if as_json:
         print_answer(Answer(data={"files": [{"path": str(f), "sha256": sha256_file(f)} for f in files]}))
         return
     for file in files:
         click.echo(file)
+
+
+def _downloaded(to: Path) -> tuple[Path, ...]:
+    with progress.bars(in_bytes=True) as show:
+        return fetching.fetch_mnist(to, show=show)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -22,9 +22,9 @@ from components.files import replacing
 from components.ingest.payload import payload_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rich.progress import Progress
+    Progress = Callable[[str, int, int], None]
 
 MIRRORS: Final = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -125,6 +125,7 @@ def fetch_mnist(
     mirrors: Sequence[str] = MIRRORS,
     files: Sequence[KnownFile] = MNIST,
     timeout_s: float = TIMEOUT_S,
+    show: Progress = lambda *_: None,
 ) -> tuple[Path, ...]:
     """Download MNIST's four files, each from the first mirror that delivers it unharmed.
 
@@ -133,6 +134,7 @@ def fetch_mnist(
       mirrors: addresses that a file's name is added to.
       files: what to download.
       timeout_s: seconds without a byte after which a mirror is given up.
+      show: called with the progress of each file: what is being done, its bytes so far, and all of them, 0 if unknown.
 
     Returns:
       The files, in the order of `files`.
@@ -141,10 +143,8 @@ def fetch_mnist(
       BadInput: when other content lies under one of the names.
       EnvironmentProblem: when the folder cannot be written, or no mirror delivers a file.
     """
-    with _writing_to(to), _progress() as progress:
-        return tuple(
-            _kept(to, file) or _downloaded(to / file.name, file, mirrors, timeout_s, progress) for file in files
-        )
+    with _writing_to(to):
+        return tuple(_kept(to, file) or _downloaded(to / file.name, file, mirrors, timeout_s, show) for file in files)
 
 
 class _MirrorError(Exception):
@@ -200,10 +200,10 @@ def _write_digits(part: Path, name: str) -> None:
         np.savetxt(part, rows, fmt="%d", delimiter=",", newline="\n")
 
 
-def _downloaded(target: Path, file: KnownFile, mirrors: Sequence[str], timeout_s: float, progress: Progress) -> Path:
+def _downloaded(target: Path, file: KnownFile, mirrors: Sequence[str], timeout_s: float, show: Progress) -> Path:
     reasons = []
     for mirror in mirrors:
-        reason = _attempt(target, file, mirror + file.name, timeout_s, progress)
+        reason = _attempt(target, file, mirror + file.name, timeout_s, show)
         if reason is None:
             return target
         reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
@@ -216,19 +216,19 @@ def _downloaded(target: Path, file: KnownFile, mirrors: Sequence[str], timeout_s
     )
 
 
-def _attempt(target: Path, file: KnownFile, url: str, timeout_s: float, progress: Progress) -> str | None:
+def _attempt(target: Path, file: KnownFile, url: str, timeout_s: float, show: Progress) -> str | None:
     """Download and verifies one file; return why that failed, or None."""
-    task = progress.add_task(f"{file.name} from {urlsplit(url).netloc}", total=None)
+    doing = f"{file.name} from {urlsplit(url).netloc}"
+    show(doing, 0, 0)  # until the server answers
     try:
         with replacing(target) as part:
             for block, total in _response(url, timeout_s):
                 part.write(block)
-                progress.update(task, advance=len(block), total=total)
+                show(doing, part.tell(), total or 0)
                 _require_length(part.tell(), file)
             part.flush()
             _verify(Path(part.name), file)
     except _MirrorError as err:
-        progress.remove_task(task)
         return str(err)
     return None
 
@@ -269,12 +269,3 @@ def _writing_to(folder: Path) -> Iterator[None]:
         raise BadInput("is not a folder", where=folder) from err
     except OSError as err:
         raise EnvironmentProblem("cannot be written", where=err.filename or folder, got=err.strerror) from err
-
-
-def _progress() -> Progress:
-    # Imported late: rich is slow to load, and so are numpy and scikit-learn above.
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=Console(markup=False, stderr=True))

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,12 +65,17 @@ class Seen:
 class Hasher:
     """Hashes files in threads, each path once; a context manager.
 
+    Args:
+      hashed: called by a thread after each file, with how many are done and how many were asked for.
+
     Attributes:
       files: how many were asked for.
       bytes: how many bytes were read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hashed: Callable[[int, int], None] = lambda *_: None) -> None:
+        self._hashed = hashed
+        self._done = 0
         self.files = 0
         self.bytes = 0
         self._known: dict[str, concurrent.futures.Future[str]] = {}
@@ -89,6 +94,7 @@ class Hasher:
         if path not in self._known:
             self.files += 1
             self._known[path] = self._pool.submit(self._digest, path)
+            self._known[path].add_done_callback(self._count)
         return self._known[path]
 
     def start_payload(self, path: Path, limit: int) -> concurrent.futures.Future[str]:
@@ -98,11 +104,17 @@ class Hasher:
             if str(path) not in self._known:
                 self.files += 1
             self._payloads[key] = self._pool.submit(self._payload, path, limit)
+            self._payloads[key].add_done_callback(self._count)
         return self._payloads[key]
 
     def wait(self) -> None:
         """Wait for all that was started, so that `bytes` counts it whether or not anybody asked for its digest."""
         concurrent.futures.wait([*self._known.values(), *self._payloads.values()])
+
+    def _count(self, _: concurrent.futures.Future[str]) -> None:
+        with self._lock:
+            self._done += 1
+        self._hashed(self._done, len(self._known) + len(self._payloads))
 
     def _payload(self, path: Path, limit: int) -> str:
         digest = payload_digest(path, limit=limit).payload

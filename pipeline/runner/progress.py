@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -20,8 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-SILENCE_S: Final = 30.0
-"""Seconds without a line after which one says what is under way, where there is no terminal."""
+from pipeline.process.silence import SILENCE_S, SilenceBreaker
 
 FIGURES: Final = ("done", "total", "stage")
 
@@ -82,12 +80,10 @@ class RunView:
 
     def __init__(self, console: Console, *, silence_s: float = SILENCE_S) -> None:
         self._console = console
-        self._silence_s = silence_s
+        self._silence = SilenceBreaker(self.under_way, self._print, silence_s)
         self._rows: dict[str, Row] = {}
         self._phase: tuple[str, float] | None = None
-        self._printed = time.monotonic()
-        self._closed = threading.Event()
-        self._watch: threading.Thread | None = None
+        self._drawing = False
         self._observers: list[Observer] = []
         self._live: Live | None = None
 
@@ -152,10 +148,11 @@ class RunView:
 
     def close(self) -> None:
         """Draw the table a last time, release the terminal, and let it be silent."""
-        self._closed.set()
+        self._silence.close()
+        self._drawing = False
         if self._live is not None:
             self._live.stop()
-        self._live, self._watch, self._rows = None, None, {}
+        self._live, self._rows = None, {}
 
     def under_way(self) -> str | None:
         """Return what is being done, since when and how far, in a line."""
@@ -166,7 +163,7 @@ class RunView:
         return None if self._phase is None else f"{self._phase[0]}: {now - self._phase[1]:.0f} s"
 
     def _print(self, line: str) -> None:
-        self._printed = time.monotonic()
+        self._silence.printed()
         self._console.print(Text(line), soft_wrap=True)
 
     def _tell(self, told: Callable[[Observer], None]) -> None:
@@ -174,11 +171,10 @@ class RunView:
             told(observer)
 
     def _begin(self, *, transient: bool) -> None:
-        if self._watch is not None or self._live is not None:
-            return
-        self._closed = threading.Event()
-        self._printed = time.monotonic()
-        if self._console.is_terminal:
+        if not self._console.is_terminal:
+            self._silence.start()
+        elif self._live is None:
+            self._drawing = True
             self._live = Live(
                 console=self._console,
                 get_renderable=self._drawn,
@@ -188,17 +184,6 @@ class RunView:
                 redirect_stderr=False,
             )
             self._live.start()
-            return
-        self._watch = threading.Thread(target=self._break_silence, args=(self._closed,), daemon=True)
-        self._watch.start()
-
-    def _break_silence(self, closed: threading.Event) -> None:
-        while not closed.wait(max(self._silence_s - (time.monotonic() - self._printed), 0.01)):
-            if time.monotonic() - self._printed < self._silence_s:
-                continue
-            if (line := self.under_way()) is not None:
-                self._print(line)
-            self._printed = time.monotonic()
 
     def _drawn(self) -> RenderableType:
         parts: list[RenderableType] = [self._table(), self._total()] if self._rows else []
@@ -211,7 +196,7 @@ class RunView:
         """Return how many of the nodes are done, while any is to be; nothing afterwards."""
         done = sum(row.state not in ("waiting", "running") for row in self._rows.values())
         line = Table.grid(padding=(0, 1))
-        if self._closed.is_set() or done == len(self._rows):
+        if not self._drawing or done == len(self._rows):
             return line
         line.add_row(
             ProgressBar(total=len(self._rows), completed=done, width=24), Text(f"{done}/{len(self._rows)} nodes")

@@ -405,7 +405,7 @@ def test_a_signature_costs_no_second_hash_of_the_files(root, tmp_path, monkeypat
     pair = keys.generate(tmp_path / "signer")
     signing.sign(root / "serving" / "2", keys.load_private(pair.private, lambda: None))
     hashers, new = [], plain_files.Hasher.__init__
-    monkeypatch.setattr(plain_files.Hasher, "__init__", lambda self: (hashers.append(self), new(self))[1])
+    monkeypatch.setattr(plain_files.Hasher, "__init__", lambda self, *of: (hashers.append(self), new(self, *of))[1])
     assert audit_version(root, 2, AuditOptions(key=pair.public)).anchor.kind == "signature"
     assert len(hashers) == 1
 

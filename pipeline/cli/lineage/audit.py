@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import click
 
 from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
 from pipeline.audit.findings import Audit
-from pipeline.cli import audit_options, options
+from pipeline.cli import audit_options, options, progress
 from pipeline.cli.output import audit_answer, print_answer, print_audit, print_audited
 from pipeline.cli.parameters import MetadataStore, VersionOrFolder
 from pipeline.cli.parsing import checked_by
@@ -66,7 +67,8 @@ def audit(  # noqa: PLR0913  # one argument to each option
     """
     store = None if metadata is None else parse_address(metadata)
     asked = audit_options.build_options(policy_file, expect_head, key, store)
-    audits = _audits(served, root, asked)
+    with progress.bars() as show:
+        audits = _audits(served, root, dataclasses.replace(asked, show=show))
     data = {"policy": asked.policy.to_dict(), "audits": [found.to_dict() for found in audits]}
     answer = audit_answer(audits, data, allow_unknown=allow_unknown)
     if as_json:
