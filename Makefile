@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all test-lane2 dist lint lock bench seeds docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 dist lint lock bench bench-serve seeds docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
+
+bench-serve: $(STAMP)  ## Time the model server: latency, throughput with and without batching, memory.
+	$(BIN)/python tests/bench_serve.py
 
 seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.
 	$(BIN)/python tests/seeds.py $(ROWS)
