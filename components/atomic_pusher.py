@@ -7,6 +7,7 @@ What is served is made by `components.publish`; this is its TFX node. The Pushed
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.base import Component, Executor
+from components.base import Component, Driver, Executor
 from components.declaration import OWN_PARAMETERS
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
@@ -28,6 +29,14 @@ PROVENANCE_FILE: Final = "provenance.json"
 
 SIGNATURE_FILE: Final = "provenance.dsse.json"
 """Beside it, where the run was given a key."""
+
+NOWHERE: Final = ""
+"""In place of the serving directory where nothing is to be served."""
+
+NOTHING_SERVED: Final = (
+    "nothing is served from an InteractiveContext, which keeps no record of what the model was made from: "
+    "`mnist_tfx.run()` and `mnist-tfx run` do, and serve it"
+)
 
 BLESSINGS: Final = ("model_blessing", "infra_blessing")
 
@@ -58,6 +67,9 @@ class AtomicPusherExecutor(Executor):
           Refused: if the model's bytes are not those that were checked.
         """
         model, pushed_model = inputs["model"], outputs["pushed_model"]
+        if properties["serving_dir"] == NOWHERE:
+            pushed_model.set_int_custom_property("pushed", 0)
+            return
         serving_dir = locate(properties["serving_dir"], pushed_model.uri)
         # A missing blessing reads as 0.
         if not all(inputs[channel].get_int_custom_property("blessed") == 1 for channel in BLESSINGS):
@@ -96,8 +108,24 @@ def record(pushed_model: Any, made: Publication, serving_dir: str) -> None:
     (Path(pushed_model.uri) / PUSHED_FILE).write_text(json.dumps(fields, indent=1) + "\n")
 
 
+class AtomicPusherDriver(Driver):
+    """Keeps a model from being served where nobody could say afterwards what it was made from."""
+
+    def resolved(self, properties: Mapping[str, Any], inputs: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        """Return the properties as they are."""
+        del inputs, root
+        return properties
+
+    def unrecorded(self, properties: Mapping[str, Any], inputs: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        """Return the properties without a serving directory, and say so: there is no manifest to serve the model with."""
+        del inputs, root
+        warnings.warn(NOTHING_SERVED, stacklevel=2)
+        return {**properties, "serving_dir": NOWHERE}
+
+
 class AtomicPusher(Component):
     """Serves a blessed model, atomically, under a number that was never used before."""
 
     SPEC_CLASS = AtomicPusherSpec
+    DRIVER_CLASS = AtomicPusherDriver
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(AtomicPusherExecutor)

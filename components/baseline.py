@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tfx.dsl.components.base import executor_spec
-from tfx.orchestration.portable import data_types
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.base import Component, Driver, Executor
@@ -59,15 +58,10 @@ class BaselineDriver(Driver):
         served = baseline_version(root / parameters["serving_dir"], candidate)
         return {**parameters, BASELINE_DIGEST: NO_BASELINE if served is None else served.digest}
 
-    def resolved(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
-        """Resolve for TFX's own launcher, which hands over artifacts and no digests."""
-        model = artifact_utils.get_single_instance(execution_info.input_dict["model"])
-        output = artifact_utils.get_single_instance(execution_info.output_dict["baseline"])
-        properties = execution_info.exec_properties
-        # An absolute path wins over the root it is joined to.
-        found = {**properties, "serving_dir": str(locate(properties["serving_dir"], output.uri))}
-        resolved = self.resolve(found, Path("/"), {"model": [tree_digest(Path(model.uri) / FORMAT_SERVING)]})
-        return {**properties, BASELINE_DIGEST: resolved[BASELINE_DIGEST]}
+    def resolved(self, properties: Mapping[str, Any], inputs: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        """Resolve for TFX's own launchers, which hand over artifacts and no digests."""
+        digest = tree_digest(Path(inputs["model"].uri) / FORMAT_SERVING)
+        return self.resolve(properties, root, {"model": [digest]})
 
 
 class BaselineSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations

@@ -19,9 +19,10 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components import disk
-from components.base import Component, Driver, Executor, root_of
+from components.base import Component, Driver, Executor
 from components.declaration import OWN_PARAMETERS
 from components.errors import BadInput
+from components.layout import root_of
 from components.schema_files import (
     PROFILE_NAME,
     PROPOSE,
@@ -161,9 +162,10 @@ def _locate(exec_properties: Mapping[str, Any], root: Path) -> Path:
 class ReviewedSchemaDriver(Driver):
     """Copies the schema below the root before the cache is looked up; see `resolve`."""
 
-    def resolved(self, execution_info: Any) -> Mapping[str, Any]:
+    def resolved(self, properties: Mapping[str, Any], inputs: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
         """Return the properties with the copy's path in place of the folder's."""
-        return resolve(execution_info.exec_properties, root_of(execution_info.output_dict["schema"][0].uri))
+        del inputs
+        return resolve(properties, root)
 
 
 class ReviewedSchema(Component):

@@ -24,6 +24,7 @@ from components import locks
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
+from components.layout import root_of
 from components.shapes import Shape
 from components.untrusted import read_object
 
@@ -160,7 +161,8 @@ def locate(serving_dir: str, artifact_uri: str) -> Path:
             wanted="a directory of a POSIX file system",
             hint="object stores have no atomic rename, so a server could load half a model; mount a volume instead",
         )
-    return Path(artifact_uri).parents[3] / serving_dir
+    # An absolute directory wins over the root it is joined to, which may be in a bucket.
+    return root_of(artifact_uri) / serving_dir
 
 
 def number_of(name: str) -> int | None:

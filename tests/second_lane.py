@@ -44,8 +44,8 @@ INSIDE: Final = "/src/mnist-tfx"
 """Where the checkout lies in the root: scripts of the environment name it, so it is the same for every checkout."""
 
 IMPORT_ALL: Final = (
-    "import importlib, pkgutil, components, pipeline\n"
-    "names = [m.name for p in (components, pipeline) for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.')]\n"
+    "import importlib, pkgutil, components, mnist_tfx, pipeline\n"
+    "names = [m.name for p in (components, mnist_tfx, pipeline) for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.')]\n"
     "for name in names:\n"
     "    if not name.endswith('__main__'): importlib.import_module(name)\n"
     "print(len(names), 'modules')\n"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from tfx.dsl.components.base import base_executor
+from tfx.orchestration import data_types
 from tfx.types import channel, standard_artifacts
 
-from components.atomic_pusher import AtomicPusher, AtomicPusherExecutor
+from components.atomic_pusher import AtomicPusher, AtomicPusherDriver, AtomicPusherExecutor
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import FORMAT_SERVING, versions
@@ -174,3 +175,20 @@ def test_the_stock_pusher_killed_in_mid_copy_leaves_a_version_without_a_model(tm
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
     (served,) = versions(tmp_path / "serving")
     assert not served.complete
+
+
+def test_in_an_interactive_context_nothing_is_pushed_and_that_is_said(tmp_path):
+    driver = AtomicPusherDriver(None)
+    with pytest.warns(UserWarning, match="nothing is served from an InteractiveContext"):
+        properties = driver.unrecorded({"serving_dir": "serving"}, {}, tmp_path)
+    push = Push(tmp_path).train("a").run(**properties)
+    assert push.pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "serving").exists()
+    assert driver.resolved({"serving_dir": "serving"}, {}, tmp_path) == {"serving_dir": "serving"}
+
+
+def test_an_interactive_context_is_refused_a_root_with_records(tmp_path):
+    (tmp_path / "ledger.jsonl").touch()
+    info = data_types.PipelineInfo(pipeline_name="digits", pipeline_root=str(tmp_path / "artifacts"))
+    with pytest.raises(BadInput, match="an InteractiveContext keeps no records"):
+        AtomicPusherDriver(None).pre_execution({}, {}, {}, None, info, None)

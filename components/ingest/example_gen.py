@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
-from components.base import BeamComponent, Executor, root_of
+from components.base import BeamComponent, Driver, Executor
 from components.declaration import OWN_PARAMETERS
 from components.features import SPLITS, TEST, TRAIN
 from components.ingest.artifact import write_artifact
 from components.ingest.source import SPAN, resolve
+from components.layout import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +31,21 @@ if TYPE_CHECKING:
     from tfx.proto.orchestration import driver_output_pb2
 
 
-class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tfx has no annotations
+class MnistExampleGenDriver(Driver, driver.FileBasedDriver):  # type: ignore[misc]  # tfx has no annotations
     """Replaces names, sizes and times in the execution properties by digests, after copying the data below the root."""
+
+    def resolved(self, properties: Mapping[str, Any], inputs: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        """Return the properties with a digest and names that follow from it."""
+        del inputs
+        # The stock driver looks for a version, to note it on the Examples with span and fingerprint.
+        return {**resolve(properties, root), "version": None}
 
     def run(self, execution_info: Any) -> driver_output_pb2.DriverOutput:
         """Resolve the data of one execution, as TFX's Launcher asks for it."""
         examples = execution_info.output_dict[standard_component_specs.EXAMPLES_KEY][0]
-        self._root = root_of(examples.uri)
-        return super().run(execution_info)
+        info = copy.copy(execution_info)
+        info.exec_properties = dict(self.resolved(info.exec_properties, {}, root_of(examples.uri)))
+        return driver.FileBasedDriver.run(self, info)
 
     def resolve_exec_properties(
         self,
@@ -44,10 +53,9 @@ class MnistExampleGenDriver(driver.FileBasedDriver):  # type: ignore[misc]  # tf
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
     ) -> dict[str, Any]:
-        """Return the properties that the cache key and the executor get."""
-        del pipeline_info, component_info  # the stock `run` passes empty ones
-        # The stock `run` looks for a version and leaves None out again.
-        return {**resolve(exec_properties, self._root), "version": None}
+        """Return the properties as they are: both stock ways come here once more, and would look for files by name."""
+        del pipeline_info, component_info
+        return exec_properties
 
 
 class MnistExampleGenExecutor(Executor, base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # tfx has no annotations

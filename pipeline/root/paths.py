@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from components import layout
 from components.errors import BadInput
 
 LONGEST_ROOT: Final = 400
@@ -45,7 +46,7 @@ class RunPaths:
     @property
     def ledger(self) -> Path:
         """The hash-chained sequence of record hashes."""
-        return self.root / "ledger.jsonl"
+        return self.root / layout.LEDGER
 
     @property
     def lock(self) -> Path:
@@ -60,7 +61,7 @@ class RunPaths:
     @property
     def artifacts(self) -> Path:
         """TFX's pipeline root: <node>/<channel>/<execution id>/."""
-        return self.root / "artifacts"
+        return self.root / layout.ARTIFACTS
 
     @property
     def checkpoints(self) -> Path:

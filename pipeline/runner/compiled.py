@@ -113,7 +113,7 @@ class CompiledPipeline:
 
 def compile_pipeline(config: PipelineConfig, run_id: str) -> CompiledPipeline:
     """Compile the pipeline for one run; every node executes when launched, since the planner alone decides reuse."""
-    proto = compiler.Compiler().compile(create_pipeline(config))
+    proto = compiler.Compiler().compile(create_pipeline(config, recorded=True))
     runtime_parameter_utils.substitute_runtime_parameter(proto, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(proto)
     nodes = []

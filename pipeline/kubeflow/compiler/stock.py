@@ -52,7 +52,7 @@ def compile_stock(config: PipelineConfig, *, image: str, command: Sequence[str])
             from pipeline.pipeline import create_pipeline
 
             _complete_bare_package()
-        pipeline = create_pipeline(config)
+        pipeline = create_pipeline(config, recorded=True)
         executors, beam = _without_executors(pipeline.components)
         options = stock.KubeflowV2DagRunnerConfig(
             default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
