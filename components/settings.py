@@ -231,10 +231,18 @@ class OptimizerSettings(Section):
         return self
 
 
+Build = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200),
+    Field(description="package.module:function"),
+]
+
+
 class TrainingSettings(Section):
     """What both trainings share.
 
     Attributes:
+      build: a function of your own that builds the network; null builds what the other keys describe.
       optimizer: the optimiser and its schedule.
       batch: rows of a step, of all devices together.
       epochs: passes over the training rows.
@@ -249,6 +257,7 @@ class TrainingSettings(Section):
       jit: whether XLA compiles the gradients.
     """
 
+    build: Build | None = None
     optimizer: OptimizerSettings = OptimizerSettings()
     batch: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     epochs: Epochs = 10
@@ -519,6 +528,13 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _an_own_autoencoder_has_no_layers_to_export(self) -> Self:
+        kinds = sorted({"keras", "h5"} & set(self.classifier.exports))
+        if kinds and self.autoencoder is not None and self.autoencoder.build is not None:
+            raise ValueError(f"classifier.exports {kinds} need an autoencoder of this project's, not autoencoder.build")
+        return self
+
+    @model_validator(mode="after")
     def _augmentation_moves_black_in(self) -> Self:
         # What is moved in at the border is 0, which is black only there; and a mean image would be moved along.
         if self.classifier.augmentation is not None and self.transform.scaling != "minmax":
@@ -527,6 +543,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _convolutions_leave_something(self) -> Self:
+        if self.classifier.build is not None:
+            return self  # what the function makes of them is its own
         for size in self.data.shape:
             left = size
             for number, convolution in enumerate(self.classifier.convolutions, start=1):
@@ -537,9 +555,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _networks_fit_into_memory(self) -> Self:
-        if self.autoencoder is not None:
+        if self.autoencoder is not None and self.autoencoder.build is None:
             half = [self.data.pixels, *self.autoencoder.layers, self.autoencoder.latent]
             _require_memory("autoencoder", _dense([*half, *reversed(half[:-1])]), self.autoencoder.batch)
+        if self.classifier.build is not None:
+            return self  # it is counted once it is built
         sizes, flat = self._convolved()
         dense = _dense([flat, *self.classifier.layers, self.data.label_count])
         _require_memory("classifier", [*sizes, *dense], self.classifier.batch)

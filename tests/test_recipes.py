@@ -91,7 +91,7 @@ def test_exports_are_the_same_in_any_order():
     [
         (
             "autoencoder.epoch=3",
-            "unknown key autoencoder.epoch: wanted one of activation, batch, deterministic, epochs",
+            "unknown key autoencoder.epoch: wanted one of activation, batch, build, deterministic, epochs",
         ),
         ("autoencoder.epoch=3", "did you mean epochs?"),
         ("classifer.epochs=3", "did you mean classifier?"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from components.autoencoder.model import ExportedAutoencoder, build_autoencoder
+from components.autoencoder.model import build_autoencoder
 from components.settings import AutoencoderSettings, DataSettings
 from components.training.checkpoint import Checkpoint
-from components.training.export import LAYERS_FILE, describe, save
+from components.training.export import LAYERS_FILE, save
 from components.training.fit import fit, seed_everything
 from components.training.input import TransformGraph, read_rows
 from components.training.placement import place
@@ -39,7 +39,7 @@ def run_fn(fn_args: FnArgs) -> None:
     train = read_rows(fn_args.train_files, transform, data).images
     validation = read_rows(fn_args.eval_files, transform, data).images
     with placement.scope():
-        autoencoder = build_autoencoder(settings, data.pixels)
+        autoencoder = build_autoencoder(settings, data)
     task = Task(
         name="autoencoder",
         model=autoencoder.whole,
@@ -49,11 +49,12 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     checkpoint = Checkpoint.from_environment()
     training = fit(task, settings, checkpoint=checkpoint, log_folder=fn_args.model_run_dir)
-    exported = ExportedAutoencoder(autoencoder)
+    exported = autoencoder.exported()
     save(exported, fn_args.serving_model_dir, exported.signatures())
-    described = Path(fn_args.serving_model_dir) / LAYERS_FILE
-    described.parent.mkdir()
-    described.write_text(describe([*autoencoder.encoder.layers, *autoencoder.decoder.layers]))
+    if (described := autoencoder.described()) is not None:
+        file = Path(fn_args.serving_model_dir) / LAYERS_FILE
+        file.parent.mkdir()
+        file.write_text(described)
     training.write(fn_args.model_run_dir, settings)
     checkpoint.discard()
 

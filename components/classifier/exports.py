@@ -7,6 +7,7 @@ The served model knows nothing of them.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from components.classifier.augmentation import RandomMoves
 from components.classifier.served import ServedClassifier
+from components.errors import BadInput
 from components.features import SERVING_DEFAULT
 from components.settings import DataSettings, Export
 from components.training.input import TransformGraph
@@ -29,21 +31,41 @@ FROZEN_NAMES: Final = "classifier.pb.json"
 """Names of the tensors to feed and to fetch: a graph without signatures cannot tell them."""
 
 
-def write_exports(folder: Path, kinds: Iterable[Export], model: keras.Model, served: ServedClassifier) -> None:
+def write_exports(folder: Path, kinds: Iterable[Export], model: keras.Model | None, served: ServedClassifier) -> None:
     """Write the trained model in further forms.
 
     Args:
       folder: made where it is missing.
       kinds: the forms.
-      model: as `keras_model` makes it; used for `keras` and `h5`.
+      model: as `keras_model` makes it; None where neither `keras` nor `h5` is wanted.
       served: what is served; used for `frozen`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         if kind == "frozen":
             _write_frozen(folder, served)
-        else:
+        elif model is not None:
             model.save(folder / KERAS_FILES[kind])
+
+
+def require_possible(kinds: Iterable[Export], model: keras.Model, build: str) -> None:
+    """Refuse a network of the user's own that Keras cannot write, before it is trained.
+
+    Raises:
+      BadInput: with what Keras says.
+    """
+    with tempfile.TemporaryDirectory(prefix="mnist-tfx-export-") as folder:
+        for kind in (kind for kind in kinds if kind in KERAS_FILES):
+            _require_written(model, Path(folder) / KERAS_FILES[kind], build)
+
+
+def _require_written(model: keras.Model, file: Path, build: str) -> None:
+    try:
+        model.save(file)
+    except Exception as err:
+        got = f"{type(err).__name__}: {' '.join(str(err).split())[:300]}"
+        hint = "a layer of your own needs a `get_config`; or leave the export out"
+        raise BadInput(f"Keras cannot write it as {file.suffix[1:]}", where=build, got=got, hint=hint) from err
 
 
 def keras_model(transform: TransformGraph, layers: Iterable[keras.layers.Layer], data: DataSettings) -> keras.Model:

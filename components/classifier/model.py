@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.classifier.augmentation import RandomMoves
 from components.settings import ClassifierSettings, Convolution, DataSettings
+from components.training.own_network import build_network
 
 LEAST: float = 1e-6
 """Smallest probability that outputs of `tanh` are taken for, and any of them may be below zero."""
@@ -19,7 +20,13 @@ def build_classifier(settings: ClassifierSettings, data: DataSettings) -> keras.
 
     Noise, dropout and augmentation, where the settings have them, act while training alone. Softmax is applied where
     probabilities are wanted: the loss is more exact, and cheaper, on logits.
+
+    Raises:
+      BadInput: if the settings name a function that does not build such a network.
     """
+    if settings.build is not None:
+        disturbance, logits = _disturbance(settings, data), settings.output_activation == "softmax"
+        return build_network("classifier", settings, data, outputs=data.label_count, before=disturbance, logits=logits)
     output = "linear" if settings.output_activation == "softmax" else settings.output_activation
     layers = [*_disturbance(settings, data), *_convolutions(settings, data), *_dense(settings)]
     return keras.Sequential([keras.Input((data.pixels,)), *layers, keras.layers.Dense(data.label_count, output)])

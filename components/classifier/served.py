@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -28,6 +28,10 @@ from components.features import (
 from components.settings import ClassifierSettings, DataSettings
 from components.training.export import LAYERS_FILE, FrozenLayers, rebuild
 from components.training.input import TransformGraph
+from components.training.own_network import FrozenNetwork
+
+Frozen: TypeAlias = FrozenLayers | FrozenNetwork
+"""A trained network as plain ops."""
 
 CLASSES: Final = "classes"
 PROBABILITIES: Final = "probabilities"
@@ -86,7 +90,7 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
     """What answers where there is no autoencoder: the transform graph and the classifier behind it."""
 
     def __init__(
-        self, transform: TransformGraph, classifier: FrozenLayers, settings: ClassifierSettings, data: DataSettings
+        self, transform: TransformGraph, classifier: Frozen, settings: ClassifierSettings, data: DataSettings
     ) -> None:
         super().__init__()
         self._transform = transform
@@ -141,7 +145,7 @@ class ServedReconstructions(ServedClassifier):
         self,
         transform: TransformGraph,
         autoencoder: FrozenAutoencoder,
-        classifier: FrozenLayers,
+        classifier: Frozen,
         settings: ClassifierSettings,
         data: DataSettings,
     ) -> None:

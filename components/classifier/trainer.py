@@ -17,6 +17,7 @@ from components.training.checkpoint import Checkpoint
 from components.training.export import FrozenLayers, save
 from components.training.fit import Training, fit, in_batches, seed_everything
 from components.training.input import Rows, TransformGraph, read_rows
+from components.training.own_network import FrozenNetwork
 from components.training.placement import Placement, place
 from components.training.process import require_keras_3
 from components.training.retrain import below, retrain
@@ -52,7 +53,7 @@ class _Stages:
 
     def served(self, trained: keras.Sequential) -> ServedClassifier:
         """Return all stages as one module."""
-        layers = FrozenLayers(trained.layers)
+        layers = FrozenLayers(trained.layers) if self.settings.build is None else FrozenNetwork(trained)
         if self.autoencoder is None:
             return ServedClassifier(self.transform, layers, self.settings, self.data)
         return ServedReconstructions(self.transform, self.autoencoder, layers, self.settings, self.data)
@@ -80,12 +81,17 @@ def run_fn(fn_args: FnArgs) -> None:
     autoencoder = FrozenAutoencoder.load(fn_args.base_model, data.pixels) if fn_args.base_model else None
     stages = _Stages(settings, data, transform, autoencoder, placement)
     checkpoint = Checkpoint.from_environment()
-    trained, training, retrained = _trained(stages, _task(stages, fn_args), checkpoint, fn_args.model_run_dir)
+    task = _task(stages, fn_args)
+    as_keras = exports.KERAS_FILES.keys() & set(settings.exports)
+    if settings.build is not None and as_keras:
+        exports.require_possible(settings.exports, stages.as_keras(task.model), settings.build)
+    trained, training, retrained = _trained(stages, task, checkpoint, fn_args.model_run_dir)
     served = stages.served(trained)
     save(served, fn_args.serving_model_dir, served.signatures())
     if settings.exports:
         folder = Path(fn_args.model_run_dir) / exports.FOLDER
-        exports.write_exports(folder, settings.exports, stages.as_keras(trained), served)
+        model = stages.as_keras(trained) if as_keras else None
+        exports.write_exports(folder, settings.exports, model, served)
     training.write(fn_args.model_run_dir, settings, retrained=retrained)
     # In this order: a retraining's alone would be taken up by the next choice, whatever it comes to.
     below(checkpoint).discard()

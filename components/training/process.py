@@ -21,6 +21,9 @@ TRAINER_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"KERAS_BACKEND
 CHECKPOINTS: Final = "MNIST_TFX_CHECKPOINTS"
 """Environment variable: folder for the checkpoints of exactly this work; unset, none are kept."""
 
+OWN_CODE: Final = "MNIST_TFX_OWN_CODE"
+"""Environment variable: folder with the user's own code, as it was digested; unset, Python's path has it."""
+
 DEVICE: Final = "MNIST_TFX_DEVICE"
 """Environment variable: `--device`; a Trainer that was promised a GPU refuses to train without one."""
 

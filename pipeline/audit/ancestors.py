@@ -21,10 +21,11 @@ from pipeline.provenance import attempts, plain_files
 from pipeline.provenance.artifacts import MODEL_FOLDER, ArtifactEntry, artifact_digest, checked_path
 from pipeline.provenance.file_check import BESIDE
 from pipeline.provenance.ledger import Event
+from pipeline.provenance.own_code import INPUTS, folder_name, own_digests
 from pipeline.provenance.plain_files import Hasher, Seen
 from pipeline.provenance.records import DATA, ExecutionRecord
 
-ARTIFACT, ATTEMPT, DATA_COPY, EDGE = "artifact", "attempt", "data copy", "edge"
+ARTIFACT, ATTEMPT, DATA_COPY, CODE_COPY, EDGE = "artifact", "attempt", "data copy", "code copy", "edge"
 CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
 
 Known = Mapping[str, ExecutionRecord]
@@ -47,7 +48,7 @@ class Folder:
     """A folder below the root and what a record says is in it.
 
     Attributes:
-      link: `artifact` or `data copy`.
+      link: `artifact`, `data copy` or `code copy`.
       path: relative to the root.
       recorded: {file: manifest entry}.
       seen: what is there, hashed.
@@ -70,14 +71,25 @@ def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder,
 
 
 def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
-    """Return the copies of data and schema that the records read; their files are still being hashed.
+    """Return the copies of data, schema and the user's own code; their files are still being hashed.
 
     The records behind the version bind payloads, not the files that hold them, so every payload is digested again.
     A run's record would tell the files' digests, but nothing binds it: whoever can write to the ledger can append one.
     """
     read = [(path, record) for record in known.values() if (path := _inputs_of(record)) is not None]
     folders = [_folder(root, DATA_COPY, path, _recorded_inputs(record), hasher) for path, record in read]
-    return tuple(_with_payloads(root, folder, hasher) for folder in folders)
+    return (*(_with_payloads(root, folder, hasher) for folder in folders), *_code_copies(root, known, hasher))
+
+
+def _code_copies(root: Path, known: Known, hasher: Hasher) -> Iterator[Folder]:
+    """Yield the copies of the user's own code, each once; records have its digests, and no sizes."""
+    owned = [own for record in known.values() if (own := own_digests(record.code.files))]
+    for path, own in {f"{INPUTS}/{folder_name(own)}": own for own in owned}.items():
+        linked = plain_files.link_on_the_way(root, path)
+        seen = {} if linked else plain_files.listing(root / path, hasher)
+        sizes = {name: one.bytes for name, one in seen.items()}
+        recorded = {name: {"sha256": sha256, "bytes": sizes.get(name)} for name, sha256 in own.items()}
+        yield Folder(link=CODE_COPY, path=path, recorded=recorded, seen=seen, linked=linked)
 
 
 def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
@@ -85,6 +97,15 @@ def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
     plain = [name for name in bound if name in folder.seen and folder.seen[name].kind == plain_files.FILE]
     started = {name: hasher.start_payload(root / folder.path / name, bound[name]) for name in plain}
     return dataclasses.replace(folder, payloads=started)
+
+
+def own_code_of(known: Known) -> dict[str, tuple[str, ...]]:
+    """Return {file of the user's own code: nodes that ran it}, both sorted."""
+    nodes: dict[str, set[str]] = {}
+    for record in known.values():
+        for path in own_digests(record.code.files):
+            nodes.setdefault(path, set()).add(record.node)
+    return {path: tuple(sorted(nodes[path])) for path in sorted(nodes)}
 
 
 def check_records(known: Known) -> Iterator[Finding]:
@@ -137,7 +158,7 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:
-    """Yield the copies of data and schema that are not what was recorded; waits for the hashing."""
+    """Yield the copies of data, schema and code that are not what was recorded; waits for the hashing."""
     for folder in folders:
         if folder.linked is not None:
             yield _linked(folder)

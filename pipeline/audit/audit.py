@@ -317,6 +317,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         counts=counts,
         scopes=_scopes(counts, options.policy, stored.left_out),
         autoencoder=has_autoencoder(record.node for record in known.records.values()),
+        own_code=ancestors.own_code_of(known.records),
     )
 
 

@@ -131,6 +131,7 @@ class Audit:
       counts: how much was looked at.
       scopes: {verdict: what it is about}.
       autoencoder: whether one is behind the version; None where the records do not tell.
+      own_code: {file of the user's own code behind the version: nodes that ran it}.
     """
 
     version: int | None
@@ -141,6 +142,7 @@ class Audit:
     counts: Counts
     scopes: Mapping[str, Scope]
     autoencoder: bool | None = None
+    own_code: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def verdicts(self) -> Mapping[str, str]:
@@ -173,6 +175,7 @@ class Audit:
             "findings": [finding.to_dict() for finding in self.findings],
             "counts": dataclasses.asdict(self.counts),
             "autoencoder": self.autoencoder,
+            "own_code": {path: list(nodes) for path, nodes in self.own_code.items()},
         }
 
 

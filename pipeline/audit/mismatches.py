@@ -31,5 +31,6 @@ def _in_words(found: Difference) -> tuple[str, str, str]:
 
 def _entry_in_words(recorded: Mapping[str, Any]) -> str:
     if "sha256" in recorded:
-        return f"a file of {recorded.get('bytes')} bytes, SHA-256 {recorded['sha256']}"
+        size = "" if recorded.get("bytes") is None else f" of {recorded['bytes']} bytes"
+        return f"a file{size}, SHA-256 {recorded['sha256']}"
     return f"symlink to {recorded.get('symlink')}"

@@ -166,9 +166,18 @@ def print_audit(audit: Audit) -> None:
         click.echo(f"{verdict:<13} {styled}{_beside(audit, verdict)}")
     if audit.autoencoder is False:
         click.echo(f"{'model':<13} a classifier of the images themselves, no autoencoder")
+    if audit.own_code:
+        click.echo(f"{'own code':<13} {shortened(_own_code(audit.own_code))}")
     click.echo(f"{'anchor':<13} {audit.anchor.kind}: {audit.anchor.detail}")
     for finding in audit.findings:
         click.echo(f"  {finding}")
+
+
+def _own_code(files: Mapping[str, tuple[str, ...]]) -> str:
+    """Return whose code it was beside the project's: the user's files, node by node."""
+    nodes = dict.fromkeys(node for nodes in files.values() for node in nodes)
+    parts = [f"{node} ran {', '.join(path for path in files if node in files[path])}" for node in nodes]
+    return f"{'; '.join(parts)}: not this project's, kept as they were"
 
 
 def print_audited(audits: Sequence[Audit]) -> None:

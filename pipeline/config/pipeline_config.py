@@ -16,6 +16,7 @@ from pipeline.config.beam import BEAM_ARGS
 from pipeline.config.beam_engines import DIRECT
 from pipeline.metadata.address import Address
 from pipeline.provenance.code import Code
+from pipeline.provenance.own_code import OwnCode
 from pipeline.root.paths import RunPaths
 from pipeline.stages import TRAINERS
 
@@ -33,6 +34,7 @@ class PipelineConfig:
       schema_folder: where the reviewed schema was found.
       code: each node's code, by node id.
       lock_digest: SHA-256 of the lock file.
+      own_code: {node id: the user's own code that it runs}.
       beam_engine: what the Beam nodes run on.
       beam_args: for every Beam node.
       metadata: where the metadata store is; None for the SQLite file in the root.
@@ -48,6 +50,7 @@ class PipelineConfig:
     schema_folder: Path
     code: Mapping[str, Code]
     lock_digest: str
+    own_code: Mapping[str, OwnCode] = dataclasses.field(default_factory=dict)
     beam_engine: str = DIRECT
     beam_args: tuple[str, ...] = BEAM_ARGS
     metadata: Address | None = None

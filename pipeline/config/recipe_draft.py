@@ -179,6 +179,9 @@ def _as_seen(found: Inspection) -> Iterator[tuple[str, Any, str]]:
         yield "transpose", True, "rows and columns are swapped in the files"
     if found.ignore_columns:
         yield "ignore_columns", list(found.ignore_columns), "neither pixel nor label"
+    if found.empty_classes:
+        empty = [label + found.label_offset for label in found.empty_classes]
+        yield "empty_classes", empty, "labels of classes without rows"
     if found.class_names:
         yield "class_names", list(found.class_names), ""
 

@@ -16,8 +16,10 @@ from pipeline.config.beam import Chosen, choose
 from pipeline.config.beam_engines import DIRECT
 from pipeline.config.pipeline_config import PipelineConfig, identity_of
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
+from pipeline.config.recipe_file import read_chain
 from pipeline.metadata.address import Address, parse_address
-from pipeline.provenance.code import Code, code_of, lock_digest
+from pipeline.provenance.code import Code, lock_digest
+from pipeline.provenance.own_code import OwnCode, code_of_stage, find
 from pipeline.root.identity import check_identity
 from pipeline.root.paths import RunPaths, require_usable, resolved
 from pipeline.stages import STAGES
@@ -117,6 +119,7 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
         if STAGES[node].is_in(settings):
             continue
         problems.found.append(BadInput(f"recipe {settings.name} has no such node", where="--force", got=node))
+    _check_own_code(request, settings, problems)
     with problems.noted():
         check_identity(_paths(request, settings), identity_of(settings))
 
@@ -211,7 +214,7 @@ def configure(
     """Complete the configuration; where no data was named, the embedded digits are written to root or `staging`.
 
     Raises:
-      BadInput: if there is no approved schema for the geometry, or no data for the recipe.
+      BadInput: if there is no approved schema for the geometry, no data for the recipe, or no such code of the user's.
     """
     from components.ingest import source  # NumPy
     from components.schema_files import find_reviewed
@@ -220,6 +223,7 @@ def configure(
         files = _embedded(staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
     lock = lock_digest()
+    code = _code(request, settings, lock)
     return PipelineConfig(
         settings=settings,
         paths=paths,
@@ -227,7 +231,8 @@ def configure(
         source=source.parts_to_json(files.parts),
         schema_digest=reviewed.digest,
         schema_folder=reviewed.schema.parent,
-        code=_code(lock),
+        code={node: found for node, (found, _) in code.items()},
+        own_code={node: own for node, (_, own) in code.items() if own is not None},
         lock_digest=lock,
         beam_engine=request.beam,
         beam_args=chosen_engine(request).arguments,
@@ -283,8 +288,18 @@ def _metadata(request: Request) -> Address | None:
     return None if request.metadata is None else parse_address(request.metadata)
 
 
-def _code(lock: str) -> dict[str, Code]:
-    return {stage.id: code_of(stage.modules, lock) for stage in STAGES.values()}
+def _code(request: Request, settings: Settings, lock: str) -> dict[str, tuple[Code, OwnCode | None]]:
+    """Return the code of every stage, and the user's own in it."""
+    folders = read_chain(request.recipe).folders if request.recipe is not None else ()
+    return {stage.id: code_of_stage(stage, settings, lock, folders) for stage in STAGES.values()}
+
+
+def _check_own_code(request: Request, settings: Settings, problems: Problems) -> None:
+    for stage in STAGES.values():
+        build = getattr(getattr(settings, stage.section or "", None), "build", None)
+        if build is not None:
+            with problems.noted():
+                find(build, read_chain(request.recipe or DEFAULT_RECIPE).folders, where=f"{stage.section}.build")
 
 
 def _embedded(place: Path) -> DataFiles:

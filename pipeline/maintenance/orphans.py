@@ -13,6 +13,7 @@ from components import serving
 from components.errors import MnistTfxError
 from pipeline.metadata.store import StoreLost, open_store
 from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.own_code import folder_name, own_digests
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord
 from pipeline.provenance.serving_directory import ServingDirectory
@@ -268,9 +269,14 @@ def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
 
 
 def inputs_of(records: Iterable[ExecutionRecord]) -> frozenset[str]:
-    """Return the names of the input folders that records mention in their parameters."""
-    texts = (value for record in records for value in record.parameters.values() if isinstance(value, str))
-    return frozenset(name for text in texts for name in _INPUT.findall(text))
+    """Return the names of the input folders that records mention in their parameters, and of their copies of code."""
+    found: set[str] = set()
+    for record in records:
+        texts = (value for value in record.parameters.values() if isinstance(value, str))
+        found.update(name for text in texts for name in _INPUT.findall(text))
+        if own := own_digests(record.code.files):
+            found.add(folder_name(own))
+    return frozenset(found)
 
 
 def artifact_folders(paths: RunPaths) -> list[Path]:

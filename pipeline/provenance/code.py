@@ -38,7 +38,7 @@ class Code:
 
     Attributes:
       digest: over `files` and the lock.
-      files: {path such as `components/digest.py`: SHA-256}.
+      files: {path such as `components/digest.py`: SHA-256}; those of a user's own code beside the project's.
     """
 
     digest: str
@@ -103,11 +103,29 @@ def code_files(
     return dict(sorted(digests.items()))
 
 
-def code_of(
-    modules: str | Iterable[str], lock_sha256: str, packages: Sequence[str] = PACKAGES, *, base: Path | None = None
+def code_of(  # noqa: PLR0913  # what `code_files` takes, and what counts beside it
+    modules: str | Iterable[str],
+    lock_sha256: str,
+    packages: Sequence[str] = PACKAGES,
+    *,
+    base: Path | None = None,
+    beside: Mapping[str, str] | None = None,
+    imports: Iterable[str] = (),
 ) -> Code:
-    """Return the files behind `modules` (see `code_files`) and the digest over them and the lock."""
-    files = code_files(modules, packages, base=base)
+    """Return the files behind `modules` and the digest over them and the lock.
+
+    Args:
+      modules: see `code_files`, as for the next two.
+      lock_sha256: of the lock file.
+      packages: the project's.
+      base: the folder that holds them.
+      beside: {path: SHA-256} of files that count as well (see `pipeline.provenance.own_code`).
+      imports: what these import: names that count as far as they are the project's.
+    """
+    sources = _Sources(_folders(packages, base))
+    imported = [pairs[-1][0] for name in imports if (pairs := sources.resolve(name))]
+    wanted = [modules] if isinstance(modules, str) else [*modules]
+    files = dict(sorted({**code_files([*wanted, *imported], packages, base=base), **(beside or {})}.items()))
     return Code(digest=sha256_bytes(canonical_json({"files": files, "lock": lock_sha256})), files=files)
 
 

@@ -164,6 +164,8 @@ def _of_autoencoder(asked: Question, test: example_rows.ImageRows, data: DataSet
 
     transform = TransformGraph.load(str(asked.transform))
     model = tf.saved_model.load(asked.autoencoder)
+    if ENCODE not in model.signatures:
+        return {}  # a network of the user's own: nobody knows where it is narrowest
     parts = {TEST: test} | {
         split: example_rows.read(Path(asked.examples), split, data.pixels, TRAIN_ROWS) for split in (TRAIN, VALIDATION)
     }

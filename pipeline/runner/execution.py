@@ -26,11 +26,11 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
 from components import disk
 from components.progress import listening
-from components.training.process import CHECKPOINTS, TRAINER_ENVIRONMENT, WORKERS
+from components.training.process import CHECKPOINTS, OWN_CODE, TRAINER_ENVIRONMENT, WORKERS
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import Progress, StageProcesses
-from pipeline.provenance import record_store, recording, records
+from pipeline.provenance import own_code, record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
@@ -161,7 +161,10 @@ class Execution:
         if not self._context.resumes:
             shutil.rmtree(folder, ignore_errors=True)
         workers = {} if config.workers is None else {WORKERS: str(config.workers)}
-        return {**TRAINER_ENVIRONMENT, CHECKPOINTS: str(folder), **config.device.environment(os.environ), **workers}
+        own = config.own_code.get(self._node.id)
+        code = {} if own is None else {OWN_CODE: str(own_code.keep(config.paths.inputs, own))}
+        device = config.device.environment(os.environ)
+        return {**TRAINER_ENVIRONMENT, CHECKPOINTS: str(folder), **device, **workers, **code}
 
     def _record(
         self,

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from components.autoencoder.model import build_autoencoder
 from components.digest import tree_digest
 from components.progress import PROGRESS_FD
-from components.settings import AutoencoderSettings, ClassifierSettings, Settings
+from components.settings import AutoencoderSettings, ClassifierSettings, DataSettings, Settings
 from components.training.checkpoint import Checkpoint
 from components.training.process import CHECKPOINTS
 
+IMAGES = DataSettings(shape=(5, 6), pixel_max=16)
 TINY = AutoencoderSettings(layers=(16,), latent=4, epochs=3, batch=16)
 
 
@@ -34,12 +35,12 @@ def test_the_model_encodes_and_reconstructs_scaled_images(autoencoder_model, spl
 
 
 def test_the_network_is_symmetric():
-    network = build_autoencoder(AutoencoderSettings(layers=(20, 10), latent=3), pixels=30)
+    network = build_autoencoder(AutoencoderSettings(layers=(20, 10), latent=3), IMAGES)
     assert [layer.units for layer in (*network.encoder.layers, *network.decoder.layers)] == [20, 10, 3, 10, 20, 30]
 
 
 def test_noise_acts_while_training_alone():
-    network = build_autoencoder(AutoencoderSettings(layers=(8,), latent=2, noise=0.5), pixels=30).whole
+    network = build_autoencoder(AutoencoderSettings(layers=(8,), latent=2, noise=0.5), IMAGES).whole
     images = tf.ones([4, 30])
     np.testing.assert_array_equal(network(images, training=False), network(images, training=False))
     assert not np.allclose(network(images, training=True), network(images, training=False))

@@ -83,6 +83,8 @@ class Audit(Model):
     findings: list[Finding]
     counts: AuditCounts
     autoencoder: bool | None
+    own_code: dict[str, list[str]]
+    """{file of the user's own code behind the version: nodes that ran it}."""
 
 
 class Audits(Model):
@@ -407,6 +409,8 @@ class Change(Model):
     new: Any
     nodes: list[str]
     reaches_model: bool
+    lines: list[str]
+    """Of a file of the user's own code, those that changed."""
 
 
 class ChangedRow(Model):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from components.digest import sha256_file
-from components.errors import Problems
+from components.errors import Problems, printable
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
@@ -134,12 +134,13 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
       mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root s3://bucket/mnist \\
         --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
     """
-    from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline
+    from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline, own_code
     from pipeline.kubeflow.compiler.pods import Images
     from pipeline.kubeflow.compiler.warnings import warnings
 
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
-    document = compile_pipeline(CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked))
+    request = CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked)
+    document, own = compile_pipeline(request), own_code(request)
     write(document, output)
     for warning in warnings(document):
         say(f"warning: {warning}")
@@ -152,7 +153,12 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
             "pipeline_root": document.root,
             "parameters": document.values,
             "tasks": [task.name for task in document.in_order()],
+            "own_code": own,
         }
         print_answer(Answer(data=data))
         return
     click.echo(f"{output}: pipeline {document.name} for {BY_NAME[document.target].title}, {len(document.tasks)} tasks")
+    if own:
+        click.echo("the images have to hold this code of yours, below a folder that their PYTHONPATH names:")
+        for path, sha256 in own.items():
+            click.echo(f"  {printable(path)}  sha256 {sha256}")

@@ -29,7 +29,16 @@ def section_lines(section: Section) -> list[Text]:
     of_model = section.is_cause or section.kind == METRICS
     note = "" if of_model else "  the served bytes do not depend on it"
     heading = Text.assemble(("\n" + section.kind, "bold"), (f" ({section.count}){note}", "dim"))
-    return [heading, *_aligned([*_row_lines(section), *_change_lines(section)])]
+    return [heading, *_aligned([*_row_lines(section), *_change_lines(section)]), *_code_lines(section)]
+
+
+def _code_lines(section: Section) -> Iterator[Text]:
+    """Yield the changed lines of the user's own files."""
+    for change in section.changes:
+        if change.lines:
+            yield Text(f"\n  {change.key}", "bold")
+        for line in change.lines:
+            yield Text(f"    {line}", {"+": "green", "-": "red", "@": "dim"}.get(line[:1], ""))
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> Iterator[Text]:

@@ -111,6 +111,21 @@ def compile_pipeline(request: CompileRequest) -> Document:
     return document
 
 
+def own_code(request: CompileRequest) -> dict[str, str]:
+    """Return {path: SHA-256} of the user's own code that the images have to hold; pods refuse any other.
+
+    Raises:
+      BadInput: as `compile_pipeline`.
+    """
+    config = configure(
+        Request(schema=request.schema, recipe=request.recipe),
+        _settings(request),
+        RunPaths(Path("root")),
+        DataFiles(form=request.form, parts=()),
+    )
+    return {path: sha256 for own in config.own_code.values() for path, sha256 in own.digests.items()}
+
+
 def _cluster(request: CompileRequest, target: Target) -> Cluster:
     """Return the cluster file's content with what the command line says put over it."""
     cluster = cluster_file.DEFAULT if request.cluster is None else cluster_file.read(request.cluster)
@@ -150,7 +165,7 @@ def _settings(request: CompileRequest) -> Settings:
 def _config(request: CompileRequest, settings: Settings, cluster: Cluster) -> PipelineConfig:
     """Return the configuration of a local run on no data, without any of this machine's paths."""
     config = configure(
-        Request(schema=request.schema),
+        Request(schema=request.schema, recipe=request.recipe),
         settings,
         RunPaths(Path("root")),
         DataFiles(form=request.form, parts=()),

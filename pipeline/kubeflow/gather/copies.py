@@ -1,4 +1,4 @@
-"""Copies of data and schema below the root, each checked against the records of its readers.
+"""Copies of data, schema and the user's own code below the root, each checked against the records of its readers.
 
 A copy's folder goes by its content's digest, so it does not matter which task of which run handed it on. Only names
 that a record asks for are taken, only plain files, and only what hashes to the name.
@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from components import schema_files
-from components.digest import canonical_json
+from components.digest import canonical_json, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import source
 from components.ingest.payload import payload_digest
 from components.untrusted import parse_object
 from pipeline.kubeflow.gather import mirror
-from pipeline.provenance import plain_files
+from pipeline.provenance import own_code, plain_files
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
 
@@ -44,9 +44,8 @@ def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: 
     Raises:
       EnvironmentProblem: if what was handed on is not what its name says, or cannot be written.
     """
-    for record in behind:
-        name = asked(record)
-        if name is None or _holds(paths.root, name):
+    for record, name in ((one, name) for one in behind for name in _copies_of(one)):
+        if _holds(paths.root, name):
             continue
         own = lineage.get(record.node)
         earlier = [folder for task, folder in mirror.folders(paths.root, record.run_id) if task == record.node]
@@ -59,6 +58,14 @@ def asked(record: ExecutionRecord) -> str | None:
     """Return the folder of copies that an execution read, relative to the root; None if it is no reader."""
     told = [record.parameters.get(name) for name in ("input_base", "source")]
     return next((name for name in told if isinstance(name, str) and _ASKED.fullmatch(name)), None)
+
+
+def _copies_of(record: ExecutionRecord) -> Iterator[str]:
+    """Yield the folders of copies that an execution read or ran, relative to the root."""
+    if (name := asked(record)) is not None:
+        yield name
+    if code := own_code.own_digests(record.code.files):
+        yield f"{own_code.INPUTS}/{own_code.folder_name(code)}"
 
 
 def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
@@ -91,6 +98,7 @@ def _holds(place: Path, name: str) -> bool:
         return False
     folder = place / name
     check = _holds_schema if folder.name.startswith(_SCHEMA_PREFIX) else _holds_data
+    check = _holds_code if folder.name.startswith(own_code.PREFIX) else check
     try:
         return check(folder, set(plain_files.listing(folder)))
     except (MnistTfxError, OSError, KeyError, TypeError):
@@ -100,6 +108,10 @@ def _holds(place: Path, name: str) -> bool:
 def _holds_schema(folder: Path, seen: set[str]) -> bool:
     wanted = folder.name.removeprefix(_SCHEMA_PREFIX)
     return seen == _SCHEMA and schema_files.schema_digest(folder / schema_files.SCHEMA_NAME) == wanted
+
+
+def _holds_code(folder: Path, seen: set[str]) -> bool:
+    return own_code.folder_name({name: sha256_file(folder / name) for name in sorted(seen)}) == folder.name
 
 
 def _holds_data(folder: Path, seen: set[str]) -> bool:

@@ -16,13 +16,12 @@ from components.settings import Settings
 from components.untrusted import parse_json
 from components.wording import validated
 from pipeline.kubeflow import names, places
-from pipeline.kubeflow.pod import data, delivery, schemas
+from pipeline.kubeflow.pod import data, delivery, image_code, schemas
 from pipeline.kubeflow.pod.data import Digested
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Invocation
-from pipeline.provenance.code import code_of, lock_digest
+from pipeline.provenance.code import lock_digest
 from pipeline.runner import up_to_date
-from pipeline.stages import STAGES
 
 
 def run(invocation: Invocation, serving: str, scratch: Path) -> None:
@@ -36,11 +35,13 @@ def run(invocation: Invocation, serving: str, scratch: Path) -> None:
 
     Raises:
       BadInput: for unusable data, or a serving directory in a bucket.
+      Refused: if the image does not hold a function that the recipe names.
       EnvironmentProblem: if no volume is mounted.
     """
     served = places.mounted(serving)
     recipe = parse_json(str(invocation.parameters[names.RECIPE]), where=names.RECIPE)
     settings = validated(Settings, recipe, where=names.RECIPE)
+    image_code.of_recipe(settings, lock_digest())  # here, and not when hours of training would begin
     digested = data.digest(data.find(invocation, scratch), settings.data)
     folder = scratch / names.LINEAGE
     folder.mkdir()
@@ -62,11 +63,10 @@ def _is_new(invocation: Invocation, settings: Settings, digested: Digested, serv
 
 
 def _work(invocation: Invocation, settings: Settings, digested: Digested) -> dict[str, Any]:
-    lock = lock_digest()
     folder = schemas.folder(str(invocation.parameters.get(names.SCHEMA, names.IMAGE_SCHEMA)))
     return {
         "payload_digests": digested.payloads,
         "settings": up_to_date.sections(settings),
-        "code": {stage.id: code_of(stage.modules, lock).digest for stage in STAGES.values()},
+        "code": image_code.of_recipe(settings, lock_digest()),
         "schema": up_to_date.schema_digests(find_reviewed(settings.data.geometry, folder).schema),
     }

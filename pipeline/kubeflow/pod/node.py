@@ -20,25 +20,27 @@ from typing import Any, Final
 from components import reviewed_schema
 from components.atomic_pusher import BLESSINGS
 from components.baseline import BaselineDriver
-from components.declaration import CODE_DIGEST
+from components.declaration import CODE_DIGEST, SETTINGS
 from components.errors import MnistTfxError, Refused
 from components.schema_files import find_reviewed
-from components.training.process import CHECKPOINTS
+from components.training.process import CHECKPOINTS, OWN_CODE
 from pipeline.config.beam import engine_of
 from pipeline.config.beam_engines import DIRECT
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
-from pipeline.kubeflow.pod import data, delivery, executor, schemas, upstream
+from pipeline.kubeflow.pod import data, delivery, executor, image_code, schemas, upstream
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
 from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
 from pipeline.process.signals import PROCESS
-from pipeline.provenance import artifacts, candidate, keys, record_store, recording, records
+from pipeline.provenance import artifacts, candidate, keys, own_code, record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
-from pipeline.provenance.code import Code, code_of, lock_digest
+from pipeline.provenance.code import Code, lock_digest
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
+from pipeline.provenance.own_code import OwnCode
+from pipeline.provenance.parameters import unpack_parameters
 from pipeline.provenance.records import ExecutionRecord, Scalar
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER, STAGES
@@ -96,6 +98,7 @@ class _Execution:
         self._place: Place = places.place_of(next(iter(task.invocation.outputs.values())).uri, task.node)
         self._task_folder = paths.root / "task"
         self._engine = engine_of(task.beam_args)
+        self._own_code: OwnCode | None = None
 
     def run(self) -> None:
         task, started, clock = self._task, time.time(), time.monotonic()
@@ -126,6 +129,8 @@ class _Execution:
             _require_blessed(known)
             self._write_provenance(known)
         self._keep_checkpoints(key)
+        if self._own_code is not None:
+            os.environ[OWN_CODE] = str(own_code.keep(self._paths.inputs, self._own_code))
         return executor.execute(
             executor.Call(
                 executor=self._task.executor,
@@ -143,7 +148,9 @@ class _Execution:
 
     def _code(self, lock: str) -> Code:
         """Return the node's code in this image, which has to be what the pipeline was compiled from."""
-        found = code_of(STAGES[self._task.node].modules, lock)
+        settings = unpack_parameters(self._task.invocation.parameters).get(SETTINGS)
+        build = settings.get("build") if isinstance(settings, dict) else None
+        found, self._own_code = image_code.of_node(self._task.node, build, lock)
         wanted = self._task.invocation.parameters.get(CODE_DIGEST)
         if found.digest != wanted:
             raise Refused(
@@ -151,7 +158,7 @@ class _Execution:
                 where=self._task.node,
                 wanted=f"{CODE_DIGEST} {wanted}",
                 got=found.digest,
-                hint="compile again from the checkout that the image was built from",
+                hint="compile again from the checkout, and the code of yours, that the image was built from",
             )
         return found
 

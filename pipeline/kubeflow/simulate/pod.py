@@ -135,11 +135,17 @@ class Pod:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.scratch),
-            "PYTHONPATH": str(Path(pipeline.__file__).parents[1]),
+            # What is on this machine's PYTHONPATH stands for what an image was built with.
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(pipeline.__file__).parents[1]), _python_path()))),
             "PYTHONUNBUFFERED": "1",
             POD_ROOT: str(self.root),
             **lifeline.environment(),
         }
+
+
+def _python_path() -> str:
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(os.path.abspath(folder) for folder in folders if folder)
 
 
 @contextlib.contextmanager

@@ -26,10 +26,12 @@ from pipeline.lineage.diff.facts import (
     Facts,
     facts,
 )
+from pipeline.lineage.diff.own_lines import own_lines
 from pipeline.lineage.diff.row_changes import Ingest, SplitChange, row_changes, total
 from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded
 from pipeline.provenance import parameters
+from pipeline.provenance.own_code import own_digests
 from pipeline.provenance.records import DATA, ExecutionRecord
 from pipeline.stages import EVALUATOR, INGEST
 
@@ -52,6 +54,7 @@ class Change:
       new: after, None if it is no longer there.
       nodes: those whose execution it is a fact of.
       reaches_model: whether the served bytes can depend on it; an Evaluator's setting decides about them only.
+      lines: of a file of the user's own code, those that changed.
     """
 
     key: str
@@ -59,6 +62,7 @@ class Change:
     new: Any
     nodes: tuple[str, ...] = ()
     reaches_model: bool = True
+    lines: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,6 +193,7 @@ def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
     upstream = after.model_nodes
     old, new = facts(before.executions), facts(after.executions)
     changes = [change for kind in old.keys() | new.keys() for change in _changed(kind, old, new, upstream)]
+    changes = [(kind, _with_lines(kind, change, before, after)) for kind, change in changes]
     changes += [(NODES, change) for change in _other_nodes(before.executions, after.executions, upstream)]
     rows, unknown = _rows(before, after)
     measured, unmeasured = _metrics(before, after)
@@ -206,6 +211,12 @@ def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
         unknown_causes=unknown,
         unknown_results=unmeasured + unweighed,
     )
+
+
+def _with_lines(kind: str, change: Change, before: RecordedVersion, after: RecordedVersion) -> Change:
+    if kind != CODE or not own_digests({change.key: ""}):
+        return change
+    return dataclasses.replace(change, lines=own_lines(change.key, before, after))
 
 
 def _rank(section: Section) -> tuple[bool, bool, int]:

@@ -16,6 +16,7 @@ from components.errors import BadInput, EnvironmentProblem
 from pipeline.config.request import Request
 from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance.git import CLEAN, COMMIT_VARIABLE, PROJECT, TREE_VARIABLE
+from pipeline.provenance.own_code import own_digests
 from pipeline.stages import CLASSIFIER
 
 
@@ -43,9 +44,13 @@ def is_available(version: RecordedVersion) -> bool:
 
 
 def other_files(version: RecordedVersion, folder: Path) -> list[str]:
-    """Return the recorded code files that are not the same below `folder`, sorted; a new file shows in its importer."""
+    """Return the project's recorded code files that are not the same below `folder`, sorted.
+
+    A new file shows in its importer. The user's own code is no part of the project, and comes from its copy.
+    """
     recorded = {path: sha256 for record in version.executions.values() for path, sha256 in record.code.files.items()}
-    return sorted(path for path, sha256 in recorded.items() if _sha256(folder / path) != sha256)
+    ours = recorded.keys() - own_digests(recorded).keys()
+    return sorted(path for path in ours if _sha256(folder / path) != recorded[path])
 
 
 def extracted(version: RecordedVersion, folder: Path) -> Path:

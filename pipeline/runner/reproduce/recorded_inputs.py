@@ -1,4 +1,4 @@
-"""Inputs of a recorded run, put together in a working folder: recipe, data files and schema."""
+"""Inputs of a recorded run, put together in a working folder: recipe, data files, schema and the user's own code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest.payload import payload_digest
 from pipeline.config.request import Request
 from pipeline.lineage.versions import RecordedVersion
-from pipeline.provenance import parameters
+from pipeline.provenance import own_code, parameters
+from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.records import DataSource, ExecutionRecord
 from pipeline.stages import CLASSIFIER, INGEST, REVIEWED_SCHEMA
 
@@ -38,7 +39,7 @@ def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -
 
     Args:
       version: as recorded.
-      work: an empty folder for the recipe, the schema and links to the data.
+      work: an empty folder for the recipe, the schema, the user's own code and links to the data.
       data: files or a folder to take in place of the root's copies.
 
     Raises:
@@ -50,6 +51,7 @@ def prepare(version: RecordedVersion, work: Path, data: tuple[Path, ...] = ()) -
     recipe = work / "recipe.yaml"
     recipe.write_bytes(canonical_json(parameters.recipe_of(version.executions)))  # JSON is YAML
     schema, notes = _schema(version, work / "schema")
+    notes += _own_code(version, work)
     files = data or tuple(_linked(version.root, version.executions[INGEST], work / "data"))
     request = Request(recipe=str(recipe), data=files, schema=schema, workers=_workers(version))
     return Prepared(request=request, notes=notes)
@@ -92,6 +94,24 @@ def _require(path: Path, wanted: DataSource) -> None:
         raise EnvironmentProblem(
             "a copy of the data was changed", where=path, wanted=wanted.payload_digest, got=got, hint=hint
         )
+
+
+def _own_code(version: RecordedVersion, folder: Path) -> tuple[str, ...]:
+    """Put the user's own code beside the recipe, where it is looked for first; return what had to be taken elsewhere."""
+    notes = []
+    for record in version.executions.values():
+        own = own_code.own_digests(record.code.files)
+        if not own:
+            continue
+        copy = version.root / own_code.INPUTS / own_code.folder_name(own)
+        if not own_code.holds(copy, own):
+            named = ", ".join([*own][:5])
+            notes.append(f"own code of {record.node}: the copy is gone or changed, so what is here was taken: {named}")
+            continue
+        for path in own:
+            (folder / checked_path(path)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copy / path, folder / path)
+    return tuple(notes)
 
 
 def _schema(version: RecordedVersion, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
