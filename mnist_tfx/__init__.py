@@ -17,11 +17,13 @@ from mnist_tfx.models import Model, Prediction
 from mnist_tfx.roots import Root, Version
 from mnist_tfx.roots import open_root as open  # noqa: A004  # as gzip.open and tarfile.open are called
 from mnist_tfx.running import RunResult, run
+from pipeline.process.signals import Interrupted
 
 __all__ = [
     "BadInput",
     "CannotTell",
     "EnvironmentProblem",
+    "Interrupted",
     "MnistTfxError",
     "Model",
     "Prediction",

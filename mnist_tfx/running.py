@@ -124,6 +124,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       Refused: if a gate, a check or the evaluation refused; nothing that is served has changed.
       EnvironmentProblem: if the machine, the disk or the metadata store is at fault.
       CannotTell: if something has to be known that cannot be told from what there is.
+      Interrupted: if a signal was sent to the process of the run.
     """
     given = {name: value for name, value in locals().items() if name != "say"}
     envelope = _answer(["run", "--json", *arguments(given)], say or _print)
