@@ -67,6 +67,15 @@ def shortened(value: object, longest: int = LONGEST) -> str:
     return f"{printable(text[:head])}... ({len(text) - head - tail} more characters) ...{printable(text[-tail:])}"
 
 
+PARTS: Final = ("what", "where", "wanted", "got", "hint")
+"""Parts of a message that are texts."""
+
+LISTS: Final = ("facts", "commands")
+"""Parts of a message that are lists of texts."""
+
+AGAIN: Final = "mnist-tfx run ..."
+"""In a command: the command line that was refused, which only the command line itself knows."""
+
 EMPTY: Final = "''"
 """What a message repeats where the value is an empty text."""
 
@@ -80,12 +89,17 @@ class MnistTfxError(Exception):
       wanted: what would have been right.
       got: what was found instead.
       hint: the likely cause, or what to do next.
+      facts: at most three observations behind it, a sentence to each, for a refusal that rests on measurements.
+      commands: at most three command lines that lead out of it, in their order; `AGAIN` stands for the one that was
+        given. A remark may follow after ` # `.
+      page: the file with everything else that is known about it; set by whoever writes that file.
       report: JSON values behind the refusal, such as every check of a gate; no part of the line.
       problems: the errors that it stands for, where it stands for several.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.BAD_INPUT
     problems: tuple[MnistTfxError, ...] = ()
+    page: str | None = None
 
     def __init__(  # noqa: PLR0913  # one argument to each part of the line, and what is behind it
         self,
@@ -95,6 +109,8 @@ class MnistTfxError(Exception):
         wanted: object = None,
         got: object = None,
         hint: str | None = None,
+        facts: Sequence[str] = (),
+        commands: Sequence[str] = (),
         report: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(what)
@@ -103,9 +119,13 @@ class MnistTfxError(Exception):
         self.wanted = wanted
         self.got = got
         self.hint = hint
+        self.facts = tuple(facts)
+        self.commands = tuple(commands)
         self.report = report
 
-    def __str__(self) -> str:
+    @property
+    def cause(self) -> str:
+        """What is wrong and where, wanted and got, in one sentence: all but facts, hint and commands."""
         text = (
             shortened(self.what, LONGEST_SENTENCE)
             if self.where is None
@@ -115,15 +135,24 @@ class MnistTfxError(Exception):
             text += f": wanted {shortened(self.wanted)}"
         if self.got is not None:
             text += f"{',' if self.wanted is not None else ':'} got {shortened(self.got) or EMPTY}"
+        return text
+
+    def __str__(self) -> str:
+        text = self.cause
+        if self.facts:
+            text += f": {'; '.join(map(shortened, self.facts))}"
         if self.hint is not None:
             text += f": {shortened(self.hint, LONGEST_SENTENCE)}"
+        if self.commands:
+            text += f": try `{'`, then `'.join(shortened(one.partition(' # ')[0]) for one in self.commands)}`"
         return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, with the class name under `kind`; `report` only where there is one."""
-        fields = {k: None if v is None else str(v) for k, v in vars(self).items() if k not in ("report", "problems")}
+        """Return the fields as JSON values, with the class name under `kind`; lists and `report` only where there are any."""
+        fields = {part: None if (value := getattr(self, part)) is None else str(value) for part in PARTS}
+        lists = {name: list(texts) for name in LISTS if (texts := getattr(self, name))}
         report = {} if self.report is None else {"report": self.report}
-        return {"kind": type(self).__name__, **fields, **report}
+        return {"kind": type(self).__name__, **fields, **lists, **report}
 
     @classmethod
     def of_several(cls, problems: Sequence[MnistTfxError]) -> MnistTfxError:

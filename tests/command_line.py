@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from components.errors import MnistTfxError
+from pipeline.cli.again import PROGRAM
 from pipeline.cli.main import cli
-from pipeline.cli.output import PROGRAM
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared" / "data"

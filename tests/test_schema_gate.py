@@ -30,7 +30,7 @@ def test_clean_digits_pass_and_the_report_holds_every_check(clean):
     report = json.loads((clean.folder / "report" / "gate.json").read_text())
     assert report["passed"]
     assert {check["rule"] for check in report["checks"]} == {
-        *("anomaly", "rows", "presence", "shape", "range", "drift", "missing class", "skew"),
+        *("anomaly", "rows", "presence", "shape", "range", "empty class", "few rows", "drift", "missing class", "skew"),
         *("duplicates", "conflicts", "leaks"),
     }
     assert approved.get_int_custom_property("warnings") == 0
@@ -72,7 +72,8 @@ def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(
     pixels, labels = digits()
     broken = Artifacts(tmp_path, cut(changed(pixels, DIGITS, fault), labels), DIGITS)
     with pytest.raises(
-        Refused, match=rf"the images look {fault.replace('+', '[+]')}.*: data refused by .* image in train, drift of "
+        Refused,
+        match=rf"^SchemaGate: the images look {fault.replace('+', '[+]')}.*: in train, (image|pixel) .* apart, .* allowed",
     ):
         broken.run()
     assert not (tmp_path / "out").exists()
@@ -93,7 +94,7 @@ def test_a_class_dropped_from_the_digits_is_refused_by_name(tmp_path, dropped):
     pixels, labels = digits()
     kept = labels != dropped
     broken = Artifacts(tmp_path, cut(pixels[kept], labels[kept]), DIGITS)
-    with pytest.raises(Refused, match=f"no rows of class {dropped} "):
+    with pytest.raises(Refused, match=f"no rows of class {dropped} in (train and test|any split)"):
         broken.run()
 
 
@@ -101,7 +102,7 @@ def test_a_class_dropped_from_the_test_split_alone_is_refused(tmp_path):
     splits = cut(*digits())
     pixels, labels = splits["test"]
     broken = Artifacts(tmp_path, {**splits, "test": (pixels[labels != 4], labels[labels != 4])}, DIGITS)
-    with pytest.raises(Refused, match="label in test, missing class: no rows of class 4"):
+    with pytest.raises(Refused, match="SchemaGate: no rows of class 4 in test: in test, no rows of class 4 "):
         broken.run()
 
 
@@ -109,7 +110,9 @@ def test_skew_stops_the_run_where_drift_is_off(tmp_path):
     splits = cut(*digits())
     pixels, labels = splits["test"]
     broken = Artifacts(tmp_path, {**splits, "test": (16 - pixels, labels)}, DIGITS)
-    with pytest.raises(Refused, match="image in train/test, skew of rows"):
+    with pytest.raises(
+        Refused, match=r"train and test are unlike each other: in train and test, (image row|image column|pixel)"
+    ):
         broken.run(drift="off")
 
 
@@ -176,7 +179,7 @@ def test_a_test_row_in_train_stops_the_run_and_is_counted(tmp_path):
     splits = cut(*digits())
     leaked = tuple(np.concatenate([splits["train"][i], splits["test"][i][:3]]) for i in (0, 1))
     broken = Artifacts(tmp_path, {**splits, "train": leaked}, DIGITS)
-    with pytest.raises(Refused, match=r"image in train/test, leaks: 3 of 359 test images are in train too, such as"):
+    with pytest.raises(Refused, match=r"SchemaGate: 3 of 359 test images are in train too, such as"):
         broken.run()
 
 
@@ -196,7 +199,7 @@ def test_one_image_with_two_labels_stops_the_run_and_both_are_named(tmp_path):
     torn = (np.concatenate([pixels, pixels[:1]]), np.append(labels, (labels[0] + 1) % 10))
     broken = Artifacts(tmp_path, {**splits, "train": torn}, DIGITS)
     both = ", ".join(map(str, sorted({int(labels[0]), int(torn[1][-1])})))
-    with pytest.raises(Refused, match=f"conflicts: 1 images have more than one label, such as .* with labels {both}"):
+    with pytest.raises(Refused, match=f"SchemaGate: 1 images have more than one label, such as .* with labels {both}"):
         broken.run()
 
 
@@ -206,7 +209,7 @@ def test_duplicates_are_counted_and_stop_the_run_by_policy_alone(tmp_path):
     broken = Artifacts(tmp_path, {**splits, "train": doubled}, DIGITS)
     assert [check.value for check in failed(broken.judge(), "duplicates")] == [5]
     assert broken.run().get_int_custom_property("warnings") == 1
-    with pytest.raises(Refused, match="duplicates: 5 of 1263 rows"):
+    with pytest.raises(Refused, match="SchemaGate: 5 of 1263 rows"):
         broken.run(duplicates="refuse")
 
 
@@ -309,14 +312,15 @@ def test_a_missing_or_damaged_input_is_named(clean, path, damage):
         clean.run()
 
 
-def test_all_findings_fit_one_line_and_the_first_ones_are_spelt_out(tmp_path):
+def test_the_cause_comes_first_and_at_most_three_facts_bear_it_out(tmp_path):
     pixels, labels = digits()
     with pytest.raises(Refused) as refusal:
         Artifacts(tmp_path, cut(16 - pixels, labels), DIGITS).run()
     text = str(refusal.value)
     assert "\n" not in text
-    assert text.startswith("SchemaGate: the images look inverted (ink and background swapped): data refused by ")
-    assert "also image in validation (drift)" in text
+    assert text.startswith("SchemaGate: the images look inverted (ink and background swapped): in ")
+    assert len(refusal.value.facts) <= 3
+    assert len(text) < 900
 
 
 def test_a_refusal_carries_what_gate_json_would_have_held(tmp_path):
@@ -339,7 +343,7 @@ def test_the_report_crosses_a_process_boundary_and_is_no_part_of_the_line(clean)
 
 
 def test_no_failed_check_lets_the_run_go_on(clean):
-    require(clean.judge())
+    require(clean.judge(), DIGITS)
 
 
 def test_every_aspect_is_checked_for_every_split_and_pair_of_splits(clean):

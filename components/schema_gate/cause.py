@@ -22,6 +22,9 @@ SHIFT: Final = 2
 CLOSER: Final = 0.5
 """A guess is given when it leaves less than this share of the distance."""
 
+TRANSPOSED: Final = "transposed (columns written as rows)"
+"""What `data.transpose` undoes."""
+
 MIRRORS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "mirrored left to right": lambda image: image[:, ::-1],
     "mirrored top to bottom": lambda image: image[::-1],
@@ -30,7 +33,7 @@ MIRRORS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 TURNS: Final[Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "turned by 90 degrees to the left": lambda image: np.rot90(image, 1),
     "turned by 90 degrees to the right": lambda image: np.rot90(image, 3),
-    "transposed (columns written as rows)": lambda image: image.T,
+    TRANSPOSED: lambda image: image.T,
     "transposed and turned by 180 degrees": lambda image: image[::-1, ::-1].T,
 }
 """Of square images: they swap height and width."""

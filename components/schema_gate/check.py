@@ -23,6 +23,7 @@ class Check:
       action: what a failure leads to.
       aspect: which of `components.profile.ASPECTS`, for drift and skew.
       cause: a guess at what happened to the data, as `the images look inverted`.
+      classes: those that it is about, where it is about classes.
     """
 
     rule: str
@@ -34,6 +35,7 @@ class Check:
     action: Action = "refuse"
     aspect: str | None = None
     cause: str | None = None
+    classes: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -16,8 +16,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.base import Component, Executor
 from components.declaration import OWN_PARAMETERS
-from components.errors import Refused
-from components.schema_files import SCHEMA_NAME
+from components.errors import BadInput
+from components.schema_files import PROFILE_NAME, SCHEMA_NAME, profile_file, schema_file
+from components.schema_gate.diagnosis import refusal
 from components.schema_gate.evidence import read_evidence
 from components.schema_gate.rules import judge
 from components.settings import DataSettings, GateSettings
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 REPORT_NAME: Final = "gate.json"
 REPORT_VERSION: Final = 1
-IN_FULL: Final = 4
-"""Findings that the error spells out; the others are named."""
 
 
 class SchemaGateSpec(ComponentSpec):  # type: ignore[misc]  # tfx has no annotations
@@ -68,33 +67,35 @@ class SchemaGateExecutor(Executor):
             folders["examples"], folders["statistics"], folders["reference"], folders.get("anomalies")
         )
         gates = GateSettings.from_json(properties["settings"])
-        checks = judge(evidence, gates, DataSettings.from_json(properties["data"]))
-        require(checks)
+        data = DataSettings.from_json(properties["data"])
+        checks = judge(evidence, gates, data)
+        require(checks, data, built_in=_is_built_in(folders["reference"], data.geometry))
         write_outputs(checks, folders["reviewed_schema"], approved=outputs["schema"], report=outputs["report"])
 
 
-def require(checks: Sequence[Check]) -> None:
-    """Let checks pass, or stops the run.
+def require(checks: Sequence[Check], data: DataSettings, *, built_in: bool = True) -> None:
+    """Let checks pass, or stop the run.
+
+    Args:
+      checks: all of them.
+      data: geometry of the reviewed schema, and names of the classes.
+      built_in: whether its reference is the program's own.
 
     Raises:
-      Refused: with all findings in one line, the first `IN_FULL` of them in full, and every check in its report.
+      Refused: with the cause, and every check in its report.
     """
-    stops = [check for check in checks if check.stops]
-    if not stops:
-        return
-    findings = [str(check) for check in stops[:IN_FULL]]
-    if others := stops[IN_FULL:]:
-        named = [f"{check.feature} in {check.split} ({check.rule})" for check in others]
-        findings.append("also " + ", ".join(dict.fromkeys(named)))
-    # The diagnosis comes first: it is what most readers need, and the checks only bear it out.
-    causes = dict.fromkeys(check.cause for check in stops if check.cause)
-    refused = f"data refused by {len(stops)} of {len(checks)} checks: {'; '.join(findings)}"
-    raise Refused(
-        ": ".join(filter(None, ("; ".join(causes), refused))),
-        where="SchemaGate",
-        hint="nothing was trained",
-        report=report_of(checks),
-    )
+    if any(check.stops for check in checks):
+        refused = refusal(checks, data, built_in=built_in)
+        refused.report = report_of(checks)
+        raise refused
+
+
+def _is_built_in(reference: Path, geometry: str) -> bool:
+    """Return whether a reference is the one that comes with the program, and not a user's own of the same geometry."""
+    try:
+        return profile_file(schema_file(geometry)).read_bytes() == (reference / PROFILE_NAME).read_bytes()
+    except (BadInput, OSError):
+        return False
 
 
 def write_outputs(checks: Sequence[Check], schema: Path, *, approved: Any, report: Any) -> None:

@@ -1,7 +1,8 @@
 """The gate's rules: every check with its value and threshold; pure, so that a report can judge again.
 
-Anomalies, presence, shape, range and the number of rows always stop the run. Drift, skew, conflicts, leaks and
-duplicates do what `GateSettings` says, and are counted whatever it says.
+Anomalies, presence, shape, range and the number of rows always stop the run, and so do classes without rows to train or
+to test on: whatever was trained then, the evaluation would refuse. Drift, skew, conflicts, leaks and duplicates do what
+`GateSettings` says, and are counted whatever it says.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from components.errors import BadInput
-from components.features import IMAGE, LABEL, TEST
+from components.features import IMAGE, LABEL, TEST, TRAIN
 from components.profile import ASPECTS, Distance, Reference, distance, means
 from components.schema_gate.cause import likely_cause
 from components.schema_gate.check import Check
+from components.schema_gate.diagnosis import EMPTY_CLASS, FEW_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,10 +27,25 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     from components.schema_gate.evidence import Evidence, SplitEvidence
-    from components.settings import DataSettings, GateSettings
+    from components.settings import Action, DataSettings, GateSettings
 
 MISSING_CLASS_ODDS: Final = 14.0
 """A class expected this often is absent by chance with probability e^-14, less than once in a million splits."""
+
+FEWEST: Final = 2
+"""Rows of a class in train below which there is nothing to learn from."""
+
+FEW: Final = 10
+"""Rows of a class in train below which its figures mean little."""
+
+REFUSE: Final[Action] = "refuse"
+WARN: Final[Action] = "warn"
+
+FEW_IN_ALL: Final = 50
+"""Rows of all splits together, alike."""
+
+MOST_CLASSES: Final = 10
+"""Classes that a sentence names."""
 
 BOTH: Final = f"{IMAGE}+{LABEL}"
 PLACES: Final = {"rows": "image row", "columns": "image column", "pixels": "pixel", "classes": "class"}
@@ -53,6 +70,8 @@ def judge(evidence: Evidence, gates: GateSettings, data: DataSettings) -> list[C
         checks += anomaly_checks(split, found)
         checks += statistics_checks(split, found, data)
     profiles = {split: found.profile for split, found in evidence.splits.items() if found.profile["rows"]}
+    checks += [class_check(split, found, data) for split, found in profiles.items() if split in (TRAIN, TEST)]
+    checks += few_rows_checks(profiles, data)
     checks += drift_checks(profiles, evidence.reference, gates)
     checks += skew_checks(profiles, evidence.reference, gates)
     checks += row_checks({split: found.index for split, found in evidence.splits.items()}, gates)
@@ -107,6 +126,50 @@ def _feature_checks(
     yield Check(rule="range", split=split, feature=name, value=outside, detail=detail)
 
 
+def few_rows_checks(profiles: Mapping[str, Mapping[str, Any]], data: DataSettings) -> list[Check]:
+    """Return whether there are rows enough, in all and of each class in train.
+
+    Args:
+      profiles: {split: profile}, each with rows.
+      data: names the classes.
+    """
+    rows = sum(found["rows"] for found in profiles.values())
+    detail = (
+        f"only {rows} rows in all: too few to train, validate and test a model" if rows < FEW_IN_ALL else f"{rows} rows"
+    )
+    checks = [
+        Check(
+            rule=FEW_ROWS,
+            split="+".join(profiles),
+            feature=BOTH,
+            value=max(0, FEW_IN_ALL - rows),
+            action="warn",
+            detail=detail,
+        )
+    ]
+    if TRAIN in profiles:
+        checks += [_few_of_a_class(profiles[TRAIN], data, fewest, to) for fewest, to in ((FEWEST, REFUSE), (FEW, WARN))]
+    return checks
+
+
+def _few_of_a_class(found: Mapping[str, Any], data: DataSettings, fewest: int, action: Action) -> Check:
+    # A class without any is another finding, and may be declared.
+    few = [k for k, count in enumerate(found["classes"]) if 0 < count < fewest]
+    seen = ", ".join(f"{found['classes'][k]} of class {data.names[k]}" for k in few)
+    detail = f"too few rows in train: {seen}; at least {fewest} of a class are " + (
+        "needed" if action == REFUSE else "better"
+    )
+    return Check(
+        rule=FEW_ROWS,
+        split=TRAIN,
+        feature=LABEL,
+        value=len(few),
+        action=action,
+        detail=detail if few else f"every class has {fewest} rows",
+        classes=tuple(few),
+    )
+
+
 def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:
     """Return how far each split is from the reviewed reference, and which classes it lacks.
 
@@ -153,10 +216,30 @@ def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference,
     ]
 
 
+def class_check(split: str, found: Mapping[str, Any], data: DataSettings) -> Check:
+    """Return whether a split has rows of all classes but those declared empty, and of those none."""
+    rows = found["classes"]
+    lacking = [label for label, count in enumerate(rows) if not count and label not in data.empty]
+    surplus = [label for label, count in enumerate(rows) if count and label in data.empty]
+    detail = "; ".join(
+        f"{what} {', '.join(data.names[label] for label in labels)}"
+        for what, labels in (("no rows of class", lacking), ("rows of a class that is declared empty,", surplus))
+        if labels
+    )
+    return Check(
+        rule=EMPTY_CLASS,
+        split=split,
+        feature=LABEL,
+        value=len(lacking) + len(surplus),
+        detail=detail or "rows of every class that is not declared empty",
+        classes=tuple(lacking),
+    )
+
+
 def _apart(apart: Distance, aspect: str, other: str) -> dict[str, Any]:
     """Return the fields `value` and `detail` of a check of a distance."""
-    place = f"{PLACES[aspect]} {apart.place}"
-    detail = f"{place} has mean {apart.seen:.4f}, {other} {apart.expected:.4f}"
+    place, has = f"{PLACES[aspect]} {apart.place}", "a share of" if aspect == "classes" else "mean"
+    detail = f"{place} has {has} {apart.seen:.4f}, {other} {apart.expected:.4f}"
     return {"value": apart.value, "detail": detail}
 
 
@@ -164,7 +247,8 @@ def _missing_classes(split: str, found: Mapping[str, Any], reference: Reference,
     # In a small split the threshold on shares is too wide to see that a whole class is gone.
     expected = means(reference.profile, "classes") * found["rows"]
     missing = [k for k, count in enumerate(found["classes"]) if not count and expected[k] >= MISSING_CLASS_ODDS]
-    seen = ", ".join(f"class {k} (about {expected[k]:.0f} expected)" for k in missing)
+    seen = ", ".join(f"class {k} (about {expected[k]:.0f} expected)" for k in missing[:MOST_CLASSES])
+    seen += f" and {len(missing) - MOST_CLASSES} more classes" if missing[MOST_CLASSES:] else ""
     detail = f"no rows of {seen}" if missing else "every class expected is there"
     return Check(
         rule="missing class", split=split, feature=LABEL, value=len(missing), action=gates.drift, detail=detail

@@ -7,8 +7,8 @@ from typing import Final
 import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
+from pipeline.cli.again import PROGRAM
 from pipeline.cli.main import cli
-from pipeline.cli.output import PROGRAM
 from pipeline.cli.parameters import OneOf
 from pipeline.cli.parsing import command
 

@@ -14,7 +14,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from components.errors import BadInput, EnvironmentProblem, ExitCode, MnistTfxError
-from pipeline.cli.output import PROGRAM, Answer, print_answer, print_error
+from pipeline.cli.again import PROGRAM
+from pipeline.cli.output import Answer, print_answer, print_error
 from pipeline.cli.parsing import Group, set_command
 from pipeline.process import standard_streams
 from pipeline.process.signals import PROCESS, Interrupted

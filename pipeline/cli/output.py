@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ import click
 
 from components.errors import LONGEST_SENTENCE, CannotTell, ExitCode, MnistTfxError, printable, shortened
 from pipeline.audit.findings import FAIL, PASS, UNKNOWN, VERDICTS, Audit
+from pipeline.cli.again import PROGRAM, complete, program
 from pipeline.cli.parsing import COMMAND
 from pipeline.process.signals import PROCESS, Interrupted
 from pipeline.root.paths import RunPaths
@@ -22,7 +22,6 @@ from pipeline.stages import AUTOENCODER
 if TYPE_CHECKING:
     from rich.console import Console
 
-PROGRAM: Final = "mnist-tfx"
 COLORS: Final = {PASS: "green", FAIL: "red"}
 
 
@@ -75,8 +74,14 @@ def print_answer(answer: Answer) -> None:
 def _error_fields(error: MnistTfxError | Interrupted) -> dict[str, Any]:
     if isinstance(error, Interrupted):
         of_signal = {"what": str(error), "where": None, "wanted": None, "got": None, "hint": error.hint}
-        return {**of_signal, "signal": error.signal, "problems": []}
-    return {**parts(error), "signal": None, "problems": [parts(problem) for problem in error.problems]}
+        ways_out: dict[str, Any] = {"facts": [], "commands": [], "page": None}
+        return {**of_signal, **ways_out, "signal": error.signal, "problems": []}
+    ways_out = {
+        "facts": [shortened(fact) for fact in error.facts],
+        "commands": [complete(command) for command in error.commands],
+        "page": error.page,
+    }
+    return {**parts(error), **ways_out, "signal": None, "problems": [parts(problem) for problem in error.problems]}
 
 
 def parts(error: MnistTfxError) -> dict[str, str | None]:
@@ -88,8 +93,22 @@ def parts(error: MnistTfxError) -> dict[str, str | None]:
 
 
 def print_error(error: object) -> None:
-    """Print an error as one line on standard error, after the program's name."""
-    click.echo(f"{PROGRAM}: {error}", err=True)
+    """Print an error on standard error, after the program's name: one line, or a refusal with its way out."""
+    lines = _lines(error) if isinstance(error, MnistTfxError) and (error.facts or error.commands) else [str(error)]
+    click.echo(f"{PROGRAM}: " + "\n  ".join(lines), err=True)
+
+
+def _lines(error: MnistTfxError) -> Iterator[str]:
+    """Yield the cause, the facts, what to do, and where there is more to read."""
+    yield error.cause
+    yield from map(shortened, error.facts)
+    if error.hint is not None:
+        yield shortened(error.hint, LONGEST_SENTENCE)
+    for command in error.commands:
+        line, _, remark = complete(command).partition(" # ")
+        yield f"  {line}" + (f"   # {remark}" if remark else "")
+    if error.page is not None:
+        yield f"everything that was looked at: {shortened(below_here(Path(error.page)))}"
 
 
 def say(message: str) -> None:
@@ -119,9 +138,7 @@ def print_results(data: Mapping[str, Any], root: Path, console: Console) -> None
         print_line(console, f"served    version {data['version']} at {shown}/serving/{data['version']}")
         for path in data["exports"]:
             print_line(console, f"exported  {below_here(Path(path))}")
-        # As this program was called, so that the line can be copied: `make run` has it in .venv/bin.
-        program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == PROGRAM else PROGRAM
-        print_line(console, f"lineage   {program} lineage show --root {shlex.quote(str(shown))}")
+        print_line(console, f"lineage   {program()} lineage show --root {shlex.quote(str(shown))}")
     report = RunPaths(root).report(str(data["run_id"]))
     if report.is_file():
         print_line(console, f"report    {below_here(report)}")

@@ -102,8 +102,9 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
 
 def _error_of(fields: Mapping[str, Any]) -> MnistTfxError:
     """Return what stopped a run as it was printed then."""
-    parts = {part: fields.get(part) for part in ("where", "wanted", "got", "hint")}
-    return MnistTfxError(str(fields["what"]), **parts)
+    parts: Mapping[str, Any] = {part: fields.get(part) for part in ("where", "wanted", "got", "hint")}
+    facts, commands = (fields.get(name) or () for name in ("facts", "commands"))
+    return MnistTfxError(str(fields["what"]), **parts, facts=facts, commands=commands)
 
 
 def _show_unrecorded(run: Unrecorded, paths: RunPaths, console: Console, *, as_json: bool) -> None:

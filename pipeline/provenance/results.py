@@ -13,16 +13,17 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from components.errors import EnvironmentProblem, Refused
+from components.errors import AGAIN, EnvironmentProblem, Refused
+from components.evaluation.refusal import MOST_FACTS, refusal
 from components.evaluation.results import read_metrics
-from components.evaluation.thresholds import read_verdict
+from components.evaluation.thresholds import VERDICT_FILE, read_verdict
 from components.serving import versions
 from components.shapes import Shape
 from components.untrusted import read_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.pushes import version_of
 from pipeline.provenance.records import DATA, DataSource, ExecutionRecord, NodeOutcome, RunRecord
-from pipeline.stages import EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
+from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,17 +67,28 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
     """Check that a node did not refuse the candidate.
 
     Raises:
-      Refused: with every reason.
+      Refused: with the first reason, others as facts, and the file that has them all.
     """
     if node == EVALUATOR:
         verdict = read_verdict(_artifact(root, record, "evaluation"))
         if not verdict.blessed:
-            raise Refused("not blessed", where=node, got="; ".join(verdict.reasons))
+            refused = refusal(verdict, node)
+            refused.page = str(_artifact(root, record, "evaluation") / VERDICT_FILE)
+            raise refused
     if node == SAVED_MODEL_CHECK:
         path = _artifact(root, record, "blessing") / "check.json"
         check = _CHECK.read(_json(path), what="not a check", where=path, error=EnvironmentProblem)
         if not check["blessed"]:
-            raise Refused("not blessed", where=node, got="; ".join(check["reasons"]))
+            first, *others = check["reasons"] or ["no reason was recorded"]
+            refused = Refused(
+                f"the exported model does not answer as a server needs it: {first}",
+                where=node,
+                hint="nothing was pushed",
+                facts=others[:MOST_FACTS],
+                commands=["mnist-tfx doctor # interpreter and packages", f"{AGAIN} --force {CLASSIFIER} # export anew"],
+            )
+            refused.page = str(path)
+            raise refused
 
 
 def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:

@@ -184,12 +184,15 @@ class Run:
     ) -> None:
         self._view.started(node.id)
         clock = time.monotonic()
-        state, why = "failed", ""
+        state, why, shown = "failed", "", ""
         try:
             planned = planner.plan(node, self._done)
             state, why = self._reuse_or_execute(node, planned, context, connection, compiled)
+            shown = why
         except BaseException as err:
             why = str(err)
+            # The command prints the error at its end, and nothing is said twice.
+            shown = type(err).exit_code.status if isinstance(err, MnistTfxError) else ""
             raise
         finally:
             seconds = round(time.monotonic() - clock, 3)
@@ -201,12 +204,12 @@ class Run:
                 why=portable(self._config, why),
                 record=done.hash if done else None,
             )
-            self._view.finished(node.id, state, seconds, why)
+            self._view.finished(node.id, state, seconds, shown)
         self._say_warnings(node)
         try:
             results.require(node.id, self._config.paths.root, self._done[node.id].record)
         except Refused as err:
-            self._view.note(node.id, f"refused: {err}")
+            self._view.note(node.id, f"refused: {err.cause}")
             raise
 
     def _reuse_or_execute(
@@ -299,7 +302,9 @@ class Run:
         """Write down what a gate saw when it refused: the Launcher removes the artifacts of a failed node."""
         if isinstance(err, MnistTfxError) and err.report is not None:
             text = json.dumps(err.report, indent=1) + "\n"
-            self._config.paths.gate_report(self._run_id).write_text(text)
+            place = self._config.paths.gate_report(self._run_id)
+            place.write_text(text)
+            err.page = str(place)
 
     def _unexpected(self, err: Exception) -> EnvironmentProblem:
         """Turn what nobody foresaw into one line; the traceback goes to the log."""

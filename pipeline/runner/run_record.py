@@ -81,7 +81,13 @@ def _error_fields(config: PipelineConfig, error: Stopped) -> Mapping[str, Any] |
     if isinstance(error, Interrupted):
         return {"kind": "Interrupted", "what": str(error)}
     fields = {name: value for name, value in error.to_dict().items() if name != "report"}  # has a file of its own
-    return {name: portable(config, value) if isinstance(value, str) else value for name, value in fields.items()}
+    return {name: _portable_value(config, value) for name, value in fields.items()}
+
+
+def _portable_value(config: PipelineConfig, value: Any) -> Any:
+    if isinstance(value, list):
+        return [portable(config, text) for text in value]
+    return portable(config, value) if isinstance(value, str) else value
 
 
 def _sources(config: PipelineConfig, done: Mapping[str, CompletedNode]) -> tuple[records.DataSource, ...]:

@@ -14,7 +14,8 @@ from typing import Any, Final
 import click
 
 from components.settings import Section, Settings
-from pipeline.cli.main import PROGRAM, cli
+from pipeline.cli.again import PROGRAM
+from pipeline.cli.main import cli
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = PROJECT / "docs" / "reference"

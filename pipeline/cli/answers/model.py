@@ -46,6 +46,12 @@ class Problem(Model):
 class Error(Problem):
     """Why a command did not do all its work."""
 
+    facts: list[str]
+    """What a refusal rests on, a sentence to each."""
+    commands: list[str]
+    """Command lines that lead out of it, in their order; a remark may follow after ` # `."""
+    page: str | None
+    """The file with everything else that was looked at."""
     signal: Annotated[str, Field(pattern="^SIG[A-Z0-9]+$")] | None
     """What interrupted it."""
     problems: list[Problem]
