@@ -47,8 +47,10 @@ def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_fol
     assert answer.status == "refused"
     assert answer.states()["SchemaGate"] == "failed"
     assert answer.states()["Autoencoder"] == "skipped"
-    assert answer.err.count("\n") - answer.err.count("executed") - answer.err.count("cached") <= 8
-    assert "SchemaGate" in answer.error
+    assert answer.err.count("SchemaGate: the images look inverted") == 1
+    assert len(answer.envelope["error"]["facts"]) <= 3
+    assert answer.envelope["error"]["commands"][0].partition(" --data ")[0].endswith("schema propose")
+    assert answer.envelope["error"]["page"].endswith(".gate.json")
     report = json.loads((served / "logs" / f"{answer.json['run_id']}.gate.json").read_text())
     assert not report["passed"]
     assert {"drift", "duplicates", "leaks"} <= {check["rule"] for check in report["checks"]}
