@@ -15,7 +15,8 @@ import pytest
 
 from components.digest import sha256_file
 from components.errors import BadInput, EnvironmentProblem
-from components.ingest import idx
+from components.ingest import idx, import_record
+from components.ingest.payload import payload_digest
 from components.ingest.source import read_contents, resolve, under_original_names
 from components.settings import DataSettings, HashSplit
 
@@ -309,3 +310,43 @@ def test_the_stock_driver_misses_an_edit_and_takes_a_touch_for_new_data(files, r
     edit_in_place(files[0])
     assert stock_fingerprint(folder) == stock
     assert resolve(properties(*files), root)["input_fingerprint"] != ours
+
+
+def imported(folder, *, digest=None):
+    """Writes a pair, and the record of an import that claims to have written it; returns the pair."""
+    files = write_idx(folder)
+    written = [
+        {"name": f"train-{role}-idx3-ubyte.gz", "rows": 20, "sha256": sha256_file(file)}
+        | {"payload_digest": digest or payload_digest(file).payload}
+        for role, file in zip(("images", "labels"), files, strict=True)
+    ]
+    fields = {"schema_version": 1, "release": "1", "source": "pictures", "form": "pictures", "options": {}}
+    fields |= {"class_names": [], "files": [{"name": "0.png", "sha256": "0" * 64, "bytes": 1}], "written": written}
+    fields |= {"rows": {"train": [{"file": 0, "first": 0, "rows": 20}]}, "skipped": []}
+    (folder / import_record.FILE).write_bytes(import_record.to_bytes(fields))
+    return files
+
+
+def test_the_record_of_an_import_is_kept_with_the_data_and_named_in_the_properties(tmp_path):
+    files = imported(tmp_path / "data")
+    found = resolve(properties(*files), tmp_path / "root")
+    digest = sha256_file(tmp_path / "data" / "import.json")
+    kept = tmp_path / "root" / found["input_base"] / f"import-{digest}.json"
+    assert found["import_record"] == digest
+    assert kept.read_bytes() == (tmp_path / "data" / "import.json").read_bytes()
+    assert resolve(found, tmp_path / "root") == found
+
+
+@pytest.mark.parametrize("fault", ["of other files", "no JSON"])
+def test_a_record_of_an_import_that_is_not_of_these_files_is_not_kept(tmp_path, fault):
+    files = imported(tmp_path / "data", digest="1" * 64 if fault == "of other files" else None)
+    if fault == "no JSON":
+        (tmp_path / "data" / "import.json").write_text("{")
+    found = resolve(properties(*files), tmp_path / "root")
+    assert "import_record" not in found
+    assert not list((tmp_path / "root").rglob("import-*.json"))
+
+
+def test_a_pod_keeps_no_record_of_an_import(tmp_path):
+    files = imported(tmp_path / "data")
+    assert "import_record" not in resolve(properties(*files), tmp_path / "root", keep_import=False)

@@ -7,6 +7,7 @@ holds its own digest, and names that digest in the execution properties.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +15,20 @@ from typing_extensions import NotRequired, TypedDict
 
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
+from components.ingest.payload import payload_digest
 from components.shapes import Shape
 from components.untrusted import MIB, parse_object, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 FILE: Final = "import.json"
 PROPERTY: Final = "import_record"
 """Execution property of ExampleGen with the SHA-256 of the record that came with the data; absent where none did."""
+
+KEPT: Final = re.compile(r"import-[0-9a-f]{64}\.json")
+"""Name of a record beside the copies of the data."""
 
 VERSION: Final = 1
 LARGEST: Final = 512 * MIB
@@ -155,6 +160,8 @@ def read(path: Path, *, error: type[MnistTfxError] = BadInput) -> ImportRecord:
     if fields["schema_version"] != VERSION:
         got = fields["schema_version"]
         raise error("record of an import of another version", where=path, wanted=VERSION, got=got)
+    if to_bytes(fields) != data:
+        raise error("record of an import that is not as the import wrote it", where=path)
     if (wrong := _contradiction(fields)) is not None:
         raise error("record of an import that contradicts itself", where=path, got=wrong)
     return ImportRecord(fields=fields, digest=sha256_bytes(data))
@@ -182,20 +189,28 @@ NAMES: Final[Mapping[str, tuple[str, str]]] = {
 """{split: names of the images file and of the labels file}: those of MNIST."""
 
 
-def beside(folder: Path, payloads: Collection[str]) -> tuple[ImportRecord | None, str | None]:
-    """Return the record in a folder of data files that are just those it wrote, and else why it is not believed.
+def beside(path: Path, payloads: Collection[str]) -> tuple[ImportRecord | None, str | None]:
+    """Return the record in a file if it is that of the data files, and else why it is not believed.
 
     Args:
-      folder: of the data files.
+      path: beside the data files; it need not be there.
       payloads: digests of all that is read.
     """
-    path = folder / FILE
     if not path.is_file():
         return None, None
     try:
         found = read(path)
     except MnistTfxError as err:
-        return None, f"{err}: the lineage ends at the data files"
+        return None, f"{err}: not believed, so the lineage ends at the data files"
     if found.payloads != frozenset(payloads):
-        return None, f"{path}: tells of other files than those beside it: the lineage ends at the data files"
+        return None, f"{path}: tells of other files than those beside it: not believed, so the lineage ends at these"
     return found, None
+
+
+def doubt(files: Sequence[Path]) -> str | None:
+    """Return why the record beside data files is not believed; None where it is, or where there is none."""
+    folders = {file.parent for file in files}
+    path = next(iter(folders)) / FILE
+    if len(folders) != 1 or not path.is_file():
+        return None
+    return beside(path, [payload_digest(file).payload for file in files])[1]

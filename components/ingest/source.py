@@ -27,7 +27,7 @@ from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
 from components.files import remove_parts, replacing
-from components.ingest import idx
+from components.ingest import idx, import_record
 from components.ingest.beginnings import check_beginnings
 from components.ingest.csv_layout import sniff
 from components.ingest.csv_lines import LineLimit, longest_line
@@ -39,6 +39,8 @@ from components.untrusted import parse_json, read_json, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from components.ingest.import_record import ImportRecord
 
 INPUTS: Final = "inputs"
 CONTENTS: Final = "contents.json"
@@ -142,7 +144,9 @@ def _newest_span(exec_properties: Mapping[str, Any]) -> int:
     return max(numbers, default=exec_properties.get(SPAN) or 0)
 
 
-def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) -> dict[str, Any]:
+def resolve(
+    exec_properties: Mapping[str, Any], root: str | os.PathLike[str], *, keep_import: bool = True
+) -> dict[str, Any]:
     """Return execution properties that name the content of the data, after copying it below `root`.
 
     Needs no metadata store, changes nothing that is right already, and gives its own result back when called on it.
@@ -150,6 +154,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     Args:
       exec_properties: `source`, `form` and `settings` as `MnistIdxExampleGen` declares them, and any others.
       root: the pipeline's root folder.
+      keep_import: whether the record of an import that lies beside the files is kept with them.
 
     Raises:
       BadInput: when a file is missing or unusable, or the parts do not fit the recipe's split.
@@ -162,9 +167,12 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
     digest = contents_digest(contents)
     folder = root / INPUTS / digest
+    imported = _import_record(exec_properties, inputs) if keep_import else None
     with _writing(folder, inputs):
         for one in inputs:
             _keep(one, folder / one.name)
+        if imported is not None:
+            _write(folder / import_record.kept_name(imported.digest), import_record.to_bytes(imported.fields))
         _write(folder / CONTENTS, canonical_json(contents))
         _note_sources([one for one in inputs if one.path != folder / one.name], folder / SOURCES)
     return {
@@ -173,7 +181,19 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
         "source": _canonical_source(inputs, exec_properties["form"], digest),
         SPAN: _newest_span(exec_properties),
         FINGERPRINT: digest,
+        **({} if imported is None else {import_record.PROPERTY: imported.digest}),
     }
+
+
+def _import_record(exec_properties: Mapping[str, Any], inputs: Sequence[Input]) -> ImportRecord | None:
+    """Return the record of the import that wrote the files, if it lies beside them; or beside the copies of them."""
+    folders = {one.path.parent for one in inputs}
+    if len(folders) != 1:
+        return None
+    known = exec_properties.get(import_record.PROPERTY)
+    name = import_record.FILE if known is None else import_record.kept_name(str(known))
+    # Why it is not believed where it is not, a run says before it starts.
+    return import_record.beside(folders.pop() / name, [one.digest.payload for one in inputs])[0]
 
 
 def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> list[Input]:

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, MnistTfxError
+from components.ingest import import_record
 from components.shapes import Shape
 from components.untrusted import parse_object
 from pipeline.audit.evidence import RECORD, Evidence, record_path
@@ -54,6 +55,8 @@ class Folder:
       seen: what is there, hashed.
       linked: the part of the path that is a symlink; None if none is.
       payloads: {file: digest of its payload}, being digested, of the data files.
+      imports: names of the records of imports that belong there.
+      import_digests: {file: its digest}, being digested, of those that are there.
     """
 
     link: str
@@ -62,6 +65,8 @@ class Folder:
     seen: Mapping[str, Seen]
     linked: str | None
     payloads: Mapping[str, Future[str]] = dataclasses.field(default_factory=dict)
+    imports: frozenset[str] = frozenset()
+    import_digests: Mapping[str, Future[str]] = dataclasses.field(default_factory=dict)
 
 
 def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
@@ -77,8 +82,28 @@ def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ..
     A run's record would tell the files' digests, but nothing binds it: whoever can write to the ledger can append one.
     """
     read = [(path, record) for record in known.values() if (path := _inputs_of(record)) is not None]
-    folders = [_folder(root, DATA_COPY, path, _recorded_inputs(record), hasher) for path, record in read]
-    return (*(_with_payloads(root, folder, hasher) for folder in folders), *_code_copies(root, known, hasher))
+    folders = [
+        dataclasses.replace(
+            _folder(root, DATA_COPY, path, _recorded_inputs(record), hasher), imports=_recorded_imports(record)
+        )
+        for path, record in read
+    ]
+    data = (_with_imports(root, _with_payloads(root, folder, hasher), hasher) for folder in folders)
+    return (*data, *_code_copies(root, known, hasher))
+
+
+def _recorded_imports(record: ExecutionRecord) -> frozenset[str]:
+    """Return the name of the import's record that the data came with, of which the execution's record has the digest."""
+    digest = record.parameters.get(import_record.PROPERTY)
+    return frozenset() if digest is None else frozenset((import_record.kept_name(str(digest)),))
+
+
+def _with_imports(root: Path, folder: Folder, hasher: Hasher) -> Folder:
+    kept = {
+        name for name, one in folder.seen.items() if import_record.KEPT.fullmatch(name) and one.kind == plain_files.FILE
+    }
+    started = {name: hasher.start(str(root / folder.path / name)) for name in kept}
+    return dataclasses.replace(folder, import_digests=started)
 
 
 def _code_copies(root: Path, known: Known, hasher: Hasher) -> Iterator[Folder]:
@@ -168,10 +193,14 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
         elsewhere = payloads.keys() | ({SOURCES} if payloads else set())
         # A copy that a crash cut short is removed by the next run, and nothing reads it.
         torn = {name for name in folder.seen if name.startswith(".") and name.endswith(".part")}
-        seen = {name: found for name, found in folder.seen.items() if name not in elsewhere | torn}
+        # Of an import that wrote the same files from other sources: its name says what it holds.
+        others = {name for name in folder.seen if import_record.KEPT.fullmatch(name)} if payloads else set()
+        seen = {name: found for name, found in folder.seen.items() if name not in elsewhere | torn | others}
         yield from mismatches(folder.link, folder.path, plain, seen)
         for name, file in payloads.items():
             yield from _check_payload(folder, name, str(file[PAYLOAD]))
+        for name in sorted(others | folder.imports):
+            yield from _check_import(folder, name)
         if payloads:
             yield from _check_sources(folder, evidence.root / folder.path, payloads)
 
@@ -246,6 +275,20 @@ def _check_payload(folder: Folder, name: str, payload: str) -> Iterator[Finding]
     elif hashed is None:
         yield integrity(folder.link, where, "was replaced", wanted=wanted, got=seen.kind)
     elif (got := _result(hashed)) != payload:
+        yield integrity(folder.link, where, "was changed", wanted=wanted, got=got)
+
+
+def _check_import(folder: Folder, name: str) -> Iterator[Finding]:
+    """Compare the record of an import with its name; what binds that is the record of the execution that kept it."""
+    where, wanted = f"{folder.path}/{name}", f"SHA-256 {name.removeprefix('import-').removesuffix('.json')}"
+    seen, hashed = folder.seen.get(name), folder.import_digests.get(name)
+    if seen is None:
+        yield integrity(
+            folder.link, where, "is missing: the way back to what was imported", wanted=wanted, got="nothing"
+        )
+    elif hashed is None:
+        yield integrity(folder.link, where, "was replaced", wanted=wanted, got=seen.kind)
+    elif (got := f"SHA-256 {_result(hashed)}") != wanted:
         yield integrity(folder.link, where, "was changed", wanted=wanted, got=got)
 
 

@@ -40,8 +40,8 @@ def with_recipe(found: Inspection, recipe: str, schema: Path | None) -> tuple[st
       recipe: its file, as a shell takes it.
       schema: the folder of the user's reviewed schemas, if one was named.
     """
-    place = shlex.quote(str(found.path))
-    own = "" if schema is None else f" --schema {shlex.quote(str(schema))}"
+    place = shown(found.path)
+    own = "" if schema is None else f" --schema {shown(schema)}"
     if found.schema is not None:
         return (f"mnist-tfx run --data {place} --recipe {recipe}{own}",)
     return (

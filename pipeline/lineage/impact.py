@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import BadInput, CannotTell
 from components.features import SPLITS
+from pipeline.lineage import imports
 from pipeline.lineage.downstream import DIGEST, PAYLOAD, PIXELS, ROLES, Match, Reachability, propagate
 from pipeline.lineage.index import IndexedVersion, LineageIndex
 from pipeline.lineage.rows import given_rows
@@ -166,7 +167,7 @@ def impact(lineage: LineageIndex, given: Sequence[str], show: Show = given_rows.
     """
     known = tuple(data_sets(lineage))
     settings = list(dict.fromkeys(one.settings for one in known if one.settings is not None))
-    return _impact(lineage, known, look_at(given, settings, show))
+    return _impact(lineage, known, _as_imported(lineage, look_at(given, settings, show)))
 
 
 def impact_of_picture(lineage: LineageIndex, picture: Picture, name: str) -> Impact:
@@ -178,11 +179,27 @@ def impact_of_picture(lineage: LineageIndex, picture: Picture, name: str) -> Imp
     return _impact(lineage, tuple(data_sets(lineage)), of_picture(picture, name))
 
 
+def _as_imported(lineage: LineageIndex, given: Given) -> Given:
+    """Return the question about the rows that an import made of a file, where a record of one knows its bytes.
+
+    An import fits, stretches or inverts pictures: the rows need not look like what they were made from.
+    """
+    try:
+        found = imports.rows_behind(lineage, given.digests)
+    except CannotTell as err:
+        return dataclasses.replace(given, readings=None, doubts=(*given.doubts, str(err)))
+    if found is None:
+        # What a record that cannot be read would say, nobody knows.
+        return dataclasses.replace(given, doubts=(*given.doubts, *imports.unread(lineage)))
+    rows, notes = found
+    return dataclasses.replace(given, readings=lambda: iter([rows]), doubts=(), hint=None, notes=notes)
+
+
 def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Impact:
     by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(lineage, text)}
     if not by_bytes and given.readings is None and given.digests:
         by_bytes = {(one.step.record, one.what): one for one in known_as_row(known, given.digests[0])}
-    start = Impact(given=given, notes=tuple(lineage.unreadable.values()))
+    start = Impact(given=given, notes=(*lineage.unreadable.values(), *given.notes))
     unknown = [] if by_bytes else list(given.doubts)
     try:
         start = _compare_rows(known, start)

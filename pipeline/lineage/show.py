@@ -18,6 +18,8 @@ from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
 
 UNKNOWN: Final = "unknown"
+IMPORTED: Final = "imported_from"
+"""Property of a data file in the graph."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     ledger = read_ledger(RunPaths(root).ledger)
     push = _push(number, ledger, records)
     heads = heads_of(provenance) if push is None else (push[0],)
-    behind = _under_given_names(build_graph(records, heads), ledger, records)
+    behind = _with_imports(root, _under_given_names(build_graph(records, heads), ledger, records), records)
     run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"] if push is None else push[1].run_id
     compared = [
         node.properties[serving.BASELINE_PROPERTY]
@@ -137,3 +139,17 @@ def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
     names = {f"data:{source.payload_digest}": source.name for run in runs if run is not None for source in run.sources}
     renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in behind.nodes.items()}
     return Graph(renamed, behind.edges)
+
+
+def _with_imports(root: Path, behind: Graph, records: Records) -> Graph:
+    """Return the graph whose data files say what they were imported from."""
+    from pipeline.lineage import imports  # NumPy
+
+    nodes = dict(behind.nodes)
+    for edge in behind.edges:
+        record = records.get(edge.target) if edge.channel == DATA_CHANNEL else None
+        told = imports.said(root, record.parameters) if isinstance(record, ExecutionRecord) else None
+        if told is not None:
+            node = nodes[edge.source]
+            nodes[edge.source] = dataclasses.replace(node, properties={**node.properties, IMPORTED: told})
+    return Graph(nodes, behind.edges)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from components.errors import EnvironmentProblem
+from pipeline.lineage import imports
 from pipeline.lineage.index import ExecutionSummary, IndexedVersion, LineageIndex
 from pipeline.provenance.ancestry import reachable
 from pipeline.provenance.record_store import RecordMissing
@@ -14,12 +15,21 @@ from pipeline.root.paths import RunPaths
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """A data file: the name it was given, its payload digest, its rows, and the execution that read it."""
+    """A data file.
+
+    Attributes:
+      name: by which it was given.
+      payload_digest: of its content.
+      rows: in it.
+      reader: the execution that read it.
+      imported_from: what it was imported from, in words; None if it was not.
+    """
 
     name: str
     payload_digest: str
     rows: int | None
     reader: str
+    imported_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,16 +96,18 @@ def trace(lineage: LineageIndex, version: int | None = None) -> Trace:
 
 
 def _data(lineage: LineageIndex, steps: list[tuple[int, ExecutionSummary]]) -> list[DataFile]:
+    readers = [step for _, step in steps if step.data is not None]
+    imported = {step.record: imports.said(lineage.root, step.parameters or {}) for step in readers}
     return [
         DataFile(
             name=lineage.names.get(file["payload_digest"], file["name"]),
             payload_digest=file["payload_digest"],
             rows=file.get("rows"),
             reader=step.record,
+            imported_from=imported[step.record],
         )
-        for _, step in steps
-        if step.data is not None
-        for file in step.data["files"]
+        for step in readers
+        for file in (step.data or {})["files"]
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from components.errors import BadInput, MnistTfxError
-from components.ingest import beginnings, source
+from components.ingest import beginnings, import_record, source
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
@@ -214,6 +214,8 @@ def _leaving(opened: contextlib.ExitStack, leave: Leave | None) -> Iterator[None
 
 def _doubt(files: DataFiles | None, say: Callable[[str], None]) -> None:
     if files is not None and (doubt := beginnings.doubt(files.parts, form=files.form)) is not None:
+        say(f"warning: {doubt}")
+    if files is not None and (doubt := import_record.doubt([file for part in files.parts for file in part.files])):
         say(f"warning: {doubt}")
 
 

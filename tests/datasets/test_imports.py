@@ -334,11 +334,11 @@ def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path):
 )
 def test_a_record_that_contradicts_itself_or_its_files_is_not_believed(tmp_path, change):
     imported = take(pictures(tmp_path / "in"), tmp_path / "to")
-    assert import_record.beside(tmp_path / "to", imported.record.payloads)[0] == imported.record
+    assert import_record.beside(tmp_path / "to" / "import.json", imported.record.payloads)[0] == imported.record
     fields = json.loads((tmp_path / "to" / "import.json").read_text())
     change(fields)
-    (tmp_path / "to" / "import.json").write_text(json.dumps(fields))
-    found, why = import_record.beside(tmp_path / "to", imported.record.payloads)
+    (tmp_path / "to" / "import.json").write_bytes(import_record.canonical_json(fields))
+    found, why = import_record.beside(tmp_path / "to" / "import.json", imported.record.payloads)
     assert found is None
     assert "import.json" in why
 

@@ -222,6 +222,8 @@ class TraceData(Model):
     payload_digest: Digest
     rows: Count | None
     reader: Digest
+    imported_from: str | None
+    """What it was imported from, in words."""
 
 
 class Trace(Model):

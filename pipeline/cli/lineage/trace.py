@@ -46,6 +46,8 @@ def trace(version: int | None, root: Path, as_json: bool) -> None:
     console.print(_executions(found))
     if len(found.steps) > MOST_ROWS:
         console.print(Text(f"and {len(found.steps) - MOST_ROWS} more executions: --json lists them", "dim"))
+    for told in dict.fromkeys(file.imported_from for file in found.data if file.imported_from is not None):
+        console.print(Text(f"imported  from {told}"), soft_wrap=True)
     for file in found.data[:MOST_ROWS]:
         rows = "" if file.rows is None else f"  {file.rows} rows"
         console.print(Text(f"data      {file.name}  sha256 {file.payload_digest}{rows}"), soft_wrap=True)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pipeline.lineage.export.cards import SHORT, moment
 from pipeline.lineage.export.layout import ranks
-from pipeline.lineage.show import ServedLineage
+from pipeline.lineage.show import IMPORTED, ServedLineage
 from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node
 from pipeline.provenance.records import has_autoencoder
 
@@ -137,6 +137,8 @@ def _remarks(tree: Tree, node: str) -> list[str]:
     nodes, told = tree.lineage.graph.nodes, []
     if "baseline" in nodes[node].properties:
         told.append(f"baseline: {nodes[node].properties['baseline']}")
+    if IMPORTED in nodes[node].properties:
+        told.append(f"imported from {nodes[node].properties[IMPORTED]}")
     read = [edge for edge in tree.lineage.graph.incoming.get(node, ()) if tree.owners[edge.source] is not edge]
     names = [_reference(nodes[edge.source], edge, tree.owners[edge.source]) for edge in read]
     return [*told, f"also reads {', '.join(dict.fromkeys(names))}"] if names else told

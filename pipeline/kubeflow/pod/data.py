@@ -71,7 +71,9 @@ def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
       EnvironmentProblem: as `components.ingest.source.resolve`.
     """
     given = {name: value for name, value in invocation.parameters.items() if name not in DRIVERS_OWN}
-    resolved = source.resolve({**given, "source": source.parts_to_json(find(invocation, root).parts)}, root)
+    properties = {**given, "source": source.parts_to_json(find(invocation, root).parts)}
+    # What gathers a cluster's copies takes the data alone, and no record of an import with it.
+    resolved = source.resolve(properties, root, keep_import=False)
     wanted = invocation.parameters.get(names.FINGERPRINT)
     if resolved[source.FINGERPRINT] != wanted:
         raise Refused(

@@ -45,6 +45,7 @@ class Given:
       by_digest_alone: whether a digest is all that it can be known by, as code is.
       doubts: why it need not be what it would be compared as.
       hint: what to ask instead, where that leaves the question open.
+      notes: what else is worth knowing of it, in words.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Given:
     by_digest_alone: bool = False
     doubts: tuple[str, ...] = ()
     hint: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def look_at(given: Sequence[str], known: Sequence[DataSettings], show: Show = given_rows.in_silence) -> Given:

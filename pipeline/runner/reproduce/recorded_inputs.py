@@ -9,6 +9,7 @@ from typing import Final
 
 from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.ingest import import_record
 from components.ingest.payload import payload_digest
 from pipeline.config.request import Request
 from pipeline.lineage.versions import RecordedVersion
@@ -75,6 +76,9 @@ def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
             _require(path, recorded[path.name])
             links.append(folder / name)
             links[-1].symlink_to(path)
+    if (digest := ingest.parameters.get(import_record.PROPERTY)) is not None:
+        # Where it is gone or changed, what is made again is made without it.
+        (folder / import_record.FILE).symlink_to(links[0].resolve().with_name(import_record.kept_name(str(digest))))
     return links
 
 
