@@ -1,6 +1,7 @@
 """One digits run for the whole session, made once through the command line and copied by whoever changes something."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import settings
 # A time limit to an example fails on a machine that has other things to do, and finds nothing.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+# A shell that starts the tests in the background has SIGINT ignored, and every process that a test starts and interrupts
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
