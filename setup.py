@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 RUNTIME = (HERE / "requirements.in").read_text().split("# Installing, testing, linting")[0]
@@ -33,45 +33,7 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10,<3.14",
-    packages=[
-        "mnist_tfx",
-        "components",
-        "components.autoencoder",
-        "components.classifier",
-        "components.evaluation",
-        "components.ingest",
-        "components.schema_gate",
-        "components.training",
-        "pipeline",
-        "pipeline.audit",
-        "pipeline.cli",
-        "pipeline.cli.answers",
-        "pipeline.cli.kubeflow",
-        "pipeline.cli.lineage",
-        "pipeline.config",
-        "pipeline.datasets",
-        "pipeline.kubeflow",
-        "pipeline.kubeflow.client",
-        "pipeline.kubeflow.compiler",
-        "pipeline.kubeflow.gather",
-        "pipeline.kubeflow.lint",
-        "pipeline.kubeflow.pod",
-        "pipeline.kubeflow.simulate",
-        "pipeline.lineage",
-        "pipeline.lineage.diff",
-        "pipeline.lineage.export",
-        "pipeline.lineage.rows",
-        "pipeline.maintenance",
-        "pipeline.metadata",
-        "pipeline.predict",
-        "pipeline.process",
-        "pipeline.provenance",
-        "pipeline.report",
-        "pipeline.report.sections",
-        "pipeline.root",
-        "pipeline.runner",
-        "pipeline.runner.reproduce",
-    ],
+    packages=find_packages(include=["components*", "mnist_tfx*", "pipeline*"]),
     package_data={
         "pipeline": [
             "cli/answers.schema.json",
