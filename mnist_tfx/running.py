@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, Refused
+from components.errors import LISTS, PARTS, BadInput, CannotTell, EnvironmentProblem, MnistTfxError, Refused
 from components.untrusted import parse_object
 from pipeline.process import child
 from pipeline.process.signals import Interrupted
 
+COMMAND: Final = "mnist-tfx"
 PROCESS: Final = "mnist_tfx.run_process"
 
 FLAGS: Final = {"overrides": "--set", "beam_options": "--beam-option"}
@@ -195,10 +196,11 @@ def _follow(process: subprocess.Popen[str], told: Mapping[str, Any], say: Say) -
 
 
 def _pass_on(lines: IO[str], say: Say) -> str:
-    line = ""
+    line, ended = "", False
     for line in lines:
-        # The answer has the error itself.
-        if not line.startswith("mnist-tfx: "):
+        # What ended the command is the last that it prints, in one line or several, and the answer has it too.
+        ended = ended or line.startswith(f"{COMMAND}: ")
+        if not ended:
             say(line.rstrip("\n"))
     return line.strip()
 
@@ -209,9 +211,9 @@ def _error(envelope: Mapping[str, Any]) -> MnistTfxError | Interrupted:
         return Interrupted(signal.Signals[fields["signal"]])
     kinds = {kind.exit_code.status: kind for kind in (BadInput, Refused, EnvironmentProblem, CannotTell)}
     kind = kinds[envelope["status"]]
-    parts = ("what", "where", "wanted", "got", "hint")
-    error = kind(**{part: fields[part] for part in parts}, report=envelope["data"])
-    error.problems = tuple(kind(**{part: one[part] for part in parts}) for one in fields["problems"])
+    error = kind(**{part: fields[part] for part in (*PARTS, *LISTS)}, report=envelope["data"])
+    error.problems = tuple(kind(**{part: one[part] for part in PARTS}) for one in fields["problems"])
+    error.page = fields["page"]
     return error
 
 

@@ -1,6 +1,7 @@
 """The package mnist_tfx: its stable names, what importing it costs, and how it refuses; tests/e2e/test_python_api.py runs it."""
 
 import inspect
+import io
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from command_line import PROJECT
 
 import mnist_tfx
-from components.errors import BadInput, CannotTell, EnvironmentProblem, Refused
+from components.errors import PARTS, BadInput, CannotTell, EnvironmentProblem, Refused
 from mnist_tfx import running
 from pipeline.cli.run import run as command
 
@@ -95,15 +96,20 @@ def test_importing_it_brings_neither_numpy_nor_tensorflow_and_handles_no_signal(
 
 @pytest.mark.parametrize("kind", [BadInput, Refused, EnvironmentProblem, CannotTell])
 def test_what_ended_the_command_is_raised_as_the_same_error(kind):
-    error = kind("what", where="w", wanted="a", got="b", hint="h")
-    fields = {name: getattr(error, name) for name in ("what", "where", "wanted", "got", "hint")}
-    envelope = {
-        "status": kind.exit_code.status,
-        "error": {**fields, "signal": None, "problems": [fields]},
-        "data": None,
-    }
-    found = running._error(envelope)
-    assert (type(found), str(found), [str(one) for one in found.problems]) == (kind, str(error), [str(error)])
+    one = kind("what", where="w", wanted="a", got="b", hint="h")
+    error = kind("what", where="w", wanted="a", got="b", hint="h", facts=["f"], commands=["c"])
+    fields = {name: getattr(error, name) for name in PARTS}
+    around = {"facts": ["f"], "commands": ["c"], "page": "p.html", "signal": None, "problems": [fields]}
+    found = running._error({"status": kind.exit_code.status, "error": {**fields, **around}, "data": None})
+    assert (type(found), str(found), found.page) == (kind, str(error), "p.html")
+    assert [str(problem) for problem in found.problems] == [str(one)]
+
+
+def test_what_ended_a_run_is_raised_and_not_said_as_well():
+    said = []
+    lines = io.StringIO("ExampleGen executed\nmnist-tfx: refused\n  try this\n  report: page.html\n")
+    assert running._pass_on(lines, said.append) == "report: page.html"
+    assert said == ["ExampleGen executed"]
 
 
 def test_a_run_that_was_killed_is_no_result(monkeypatch):
