@@ -132,7 +132,7 @@ def run(compiled: Document, root: Path, **options: Any) -> Simulated:
 
 
 def states(simulated: Simulated) -> dict[str, str]:
-    return {task.id: task.state for task in simulated.ran.outcomes}
+    return {task.id: task.state for task in simulated.result.outcomes}
 
 
 def store(root: Path) -> dict[str, Any]:

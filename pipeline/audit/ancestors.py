@@ -69,19 +69,19 @@ class Folder:
     import_digests: Mapping[str, Future[str]] = dataclasses.field(default_factory=dict)
 
 
-def look_at_artifacts(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
+def look_at_artifacts(root: Path, records: Known, hasher: Hasher) -> tuple[Folder, ...]:
     """Return the artifacts that the records made; their files are still being hashed."""
-    made = [entry for record in known.values() for entry in record.artifacts]
-    return tuple(_folder(root, ARTIFACT, entry.path, entry.files, hasher) for entry in made)
+    entries = [entry for record in records.values() for entry in record.artifacts]
+    return tuple(_folder(root, ARTIFACT, entry.path, entry.files, hasher) for entry in entries)
 
 
-def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ...]:
+def look_at_inputs(root: Path, records: Known, hasher: Hasher) -> tuple[Folder, ...]:
     """Return the copies of data, schema and the user's own code; their files are still being hashed.
 
     The records behind the version bind payloads, not the files that hold them, so every payload is digested again.
     A run's record would tell the files' digests, but nothing binds it: whoever can write to the ledger can append one.
     """
-    read = [(path, record) for record in known.values() if (path := _inputs_of(record)) is not None]
+    read = [(path, record) for record in records.values() if (path := _inputs_of(record)) is not None]
     folders = [
         dataclasses.replace(
             _folder(root, DATA_COPY, path, _recorded_inputs(record), hasher), imports=_recorded_imports(record)
@@ -89,7 +89,7 @@ def look_at_inputs(root: Path, known: Known, hasher: Hasher) -> tuple[Folder, ..
         for path, record in read
     ]
     data = (_with_imports(root, _with_payloads(root, folder, hasher), hasher) for folder in folders)
-    return (*data, *_code_copies(root, known, hasher))
+    return (*data, *_code_copies(root, records, hasher))
 
 
 def _recorded_imports(record: ExecutionRecord) -> frozenset[str]:
@@ -106,9 +106,9 @@ def _with_imports(root: Path, folder: Folder, hasher: Hasher) -> Folder:
     return dataclasses.replace(folder, import_digests=started)
 
 
-def _code_copies(root: Path, known: Known, hasher: Hasher) -> Iterator[Folder]:
+def _code_copies(root: Path, records: Known, hasher: Hasher) -> Iterator[Folder]:
     """Yield the copies of the user's own code, each once; records have its digests, and no sizes."""
-    owned = [own for record in known.values() if (own := own_digests(record.code.files))]
+    owned = [own for record in records.values() if (own := own_digests(record.code.files))]
     for path, own in {f"{INPUTS}/{folder_name(own)}": own for own in owned}.items():
         linked = plain_files.link_on_the_way(root, path)
         seen = {} if linked else plain_files.listing(root / path, hasher)
@@ -124,26 +124,26 @@ def _with_payloads(root: Path, folder: Folder, hasher: Hasher) -> Folder:
     return dataclasses.replace(folder, payloads=started)
 
 
-def own_code_of(known: Known) -> dict[str, tuple[str, ...]]:
+def own_code_of(records: Known) -> dict[str, tuple[str, ...]]:
     """Return {file of the user's own code: nodes that ran it}, both sorted."""
     nodes: dict[str, set[str]] = {}
-    for record in known.values():
+    for record in records.values():
         for path in own_digests(record.code.files):
             nodes.setdefault(path, set()).add(record.node)
     return {path: tuple(sorted(nodes[path])) for path in sorted(nodes)}
 
 
-def check_records(known: Known) -> Iterator[Finding]:
+def check_records(records: Known) -> Iterator[Finding]:
     """Yield where a record contradicts itself or the one that made what it read."""
-    for hash_, record in known.items():
+    for hash_, record in records.items():
         where = f"{record_path(hash_)} ({record.node})"
         for what, wanted, got in _contradictions(record):
             yield integrity(RECORD, where, what, wanted=wanted, got=got)
-        for what, wanted, got in _broken_edges(record, known):
+        for what, wanted, got in _broken_edges(record, records):
             yield completeness(EDGE, where, what, wanted=wanted, got=got)
 
 
-def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
+def check_attempts(evidence: Evidence, records: Known) -> Iterator[Finding]:
     """Yield what pods did more than once in a run that is on the path: an attempt is a warning, anything else is wrong.
 
     A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
@@ -151,17 +151,17 @@ def check_attempts(evidence: Evidence, known: Known) -> Iterator[Finding]:
     """
     committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == Event.COMMIT)
     by_pods = {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
-    for counting, record in known.items():
+    for counting, record in records.items():
         beside = {
             h: r for h, r in by_pods.items() if h == counting or (r.run_id, r.node) == (record.run_id, record.node)
         }
         tries = sorted((r.started, h) for h, r in beside.items() if attempts.are_attempts(r, record))
         for number, (_, hash_) in enumerate(tries, start=1):
-            if hash_ not in known:
+            if hash_ not in records:
                 became = "superseded" if (record.started, counting) > tries[number - 1] else "of which nothing was read"
                 what = f"attempt {number} of {record.node}, {became}"
                 yield completeness(ATTEMPT, record_path(hash_), what, level=WARN)
-        for hash_ in beside.keys() - {one for _, one in tries} - known.keys():
+        for hash_ in beside.keys() - {one for _, one in tries} - records.keys():
             yield _stray(record_path(hash_), record.node, record_path(counting))
 
 
@@ -195,7 +195,7 @@ def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Fi
         torn = {name for name in folder.seen if name.startswith(".") and name.endswith(".part")}
         # Of an import that wrote the same files from other sources: its name says what it holds.
         others = {name for name in folder.seen if import_record.KEPT.fullmatch(name)} if payloads else set()
-        seen = {name: found for name, found in folder.seen.items() if name not in elsewhere | torn | others}
+        seen = {name: one for name, one in folder.seen.items() if name not in elsewhere | torn | others}
         yield from mismatches(folder.link, folder.path, plain, seen)
         for name, file in payloads.items():
             yield from _check_payload(folder, name, str(file[PAYLOAD]))
@@ -212,12 +212,12 @@ def _folder(root: Path, link: str, path: str, recorded: Mapping[str, Mapping[str
 
 
 def _contradictions(record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
-    told = sha256_bytes(canonical_json({"files": dict(record.code.files), "lock": record.lock_digest}))
-    if told != record.code.digest:
-        yield "its code files and lock do not give its code digest", record.code.digest, told
-    asked = record.parameters.get("code_digest", record.code.digest)
-    if asked != record.code.digest:
-        yield "was asked for other code than it ran", str(asked), record.code.digest
+    digest = sha256_bytes(canonical_json({"files": dict(record.code.files), "lock": record.lock_digest}))
+    if digest != record.code.digest:
+        yield "its code files and lock do not give its code digest", record.code.digest, digest
+    wanted = record.parameters.get("code_digest", record.code.digest)
+    if wanted != record.code.digest:
+        yield "was asked for other code than it ran", str(wanted), record.code.digest
     for channel, entries in sorted(record.outputs.items()):
         for entry in entries:
             yield from _entry_contradictions(channel, entry)
@@ -226,31 +226,31 @@ def _contradictions(record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
 
 
 def _entry_contradictions(channel: str, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
-    if (found := artifact_digest(entry.type, entry.files)) != entry.sha256:
-        yield f"the files of {channel} do not give its digest", entry.sha256, found
+    if (got := artifact_digest(entry.type, entry.files)) != entry.sha256:
+        yield f"the files of {channel} do not give its digest", entry.sha256, got
     if (size := sum(file.get("bytes", 0) for file in entry.files.values())) != entry.bytes:
         yield f"the files of {channel} do not give its size", f"{entry.bytes} bytes", f"{size} bytes"
 
 
-def _broken_edges(record: ExecutionRecord, known: Known) -> Iterator[tuple[str, str, str]]:
+def _broken_edges(record: ExecutionRecord, records: Known) -> Iterator[tuple[str, str, str]]:
     for channel, refs in sorted(record.inputs.items()):
         if not refs:
             yield f"read nothing as {channel}", "an artifact", "none"
         for ref in refs:
-            maker = known.get(ref.record) if ref.record is not None else None
+            maker = records.get(ref.record) if ref.record is not None else None
             if ref.record is None:
                 yield f"nobody recorded who made its {channel}", "a record", "none"
             elif maker is not None and ref not in [e.ref(ref.record) for e in maker.artifacts]:
-                made = ", ".join(entry.sha256 for entry in maker.artifacts)
-                yield f"its {channel} was not made by {maker.node}", f"{ref.path} with {ref.sha256}", made
+                digests = ", ".join(entry.sha256 for entry in maker.artifacts)
+                yield f"its {channel} was not made by {maker.node}", f"{ref.path} with {ref.sha256}", digests
 
 
 def _inputs_of(record: ExecutionRecord) -> str | None:
     """Return the folder of copies that an execution read, relative to the root."""
-    asked = record.parameters.get("input_base" if DATA in record.extra else "source")
+    folder = record.parameters.get("input_base" if DATA in record.extra else "source")
     is_reader = DATA in record.extra or "schema_sha256" in record.parameters
     try:
-        return checked_path(asked) if is_reader and isinstance(asked, str) else None
+        return checked_path(folder) if is_reader and isinstance(folder, str) else None
     except BadInput:
         return None
 
@@ -259,8 +259,8 @@ def _recorded_inputs(record: ExecutionRecord) -> dict[str, Mapping[str, Any]]:
     """Return {name: entry}: payload and size of a data file; an imported schema's as its artifacts have it."""
     data = record.extra.get(DATA)
     if data is None:
-        made = record.artifacts
-        return {name: file for entry in made for name, file in entry.files.items()}
+        entries = record.artifacts
+        return {name: file for entry in entries for name, file in entry.files.items()}
     given = [{name: file[name] for name in ("name", "payload_digest", "bytes")} for file in data["files"]]
     text = canonical_json(given)
     payloads = {file["name"]: {PAYLOAD: file["payload_digest"], "bytes": file["bytes"]} for file in given}

@@ -90,14 +90,14 @@ def audit_version(root: Path, version: int | None = None, options: AuditOptions 
     """
     if (linked := _linked(RunPaths(root), version)) is not None:
         return linked
-    found = _versions(RunPaths(root))
-    if not found:
+    versions = _versions(RunPaths(root))
+    if not versions:
         return _foreign_alone(RunPaths(root))
-    wanted = found[-1].version if version is None else version
-    chosen = next((served for served in found if served.version == wanted), None)
+    wanted = versions[-1].version if version is None else version
+    chosen = next((served for served in versions if served.version == wanted), None)
     if chosen is None:
-        known = ", ".join(dict.fromkeys(str(served.version) for served in found))
-        raise BadInput("no such version", where=root, wanted=f"one of {known}", got=version)
+        numbers = ", ".join(dict.fromkeys(str(served.version) for served in versions))
+        raise BadInput("no such version", where=root, wanted=f"one of {numbers}", got=version)
     return next(_audits(root, [chosen], options))
 
 
@@ -116,8 +116,10 @@ def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader 
     """
     if (linked := _linked(RunPaths(root))) is not None:
         return (linked,)
-    found = _versions(RunPaths(root))
-    return tuple(_audits(root, found, options, reader, whole=True)) if found else (_foreign_alone(RunPaths(root)),)
+    versions = _versions(RunPaths(root))
+    return (
+        tuple(_audits(root, versions, options, reader, whole=True)) if versions else (_foreign_alone(RunPaths(root)),)
+    )
 
 
 def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
@@ -145,13 +147,13 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
     Raises:
       BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
     """
-    found = serving.candidates(paths.serving)
-    if not found and not serving.foreign_entries(paths.serving) and not _missing(paths):
+    versions = serving.candidates(paths.serving)
+    if not versions and not serving.foreign_entries(paths.serving) and not _missing_versions(paths):
         raise ServingDirectory.of(paths).nothing_served()
-    return found
+    return versions
 
 
-def _missing(paths: RunPaths) -> tuple[int, ...]:
+def _missing_versions(paths: RunPaths) -> tuple[int, ...]:
     """Return the versions that were pushed and are not there, as far as the ledger can be read."""
     try:
         return ServingDirectory.of(paths).missing
@@ -161,13 +163,13 @@ def _missing(paths: RunPaths) -> tuple[int, ...]:
 
 def _foreign_alone(paths: RunPaths) -> Audit:
     """Return the audit of a serving directory that holds nothing, or nothing but what no pipeline put there."""
-    found = foreign.foreign_entries(paths)
+    findings = foreign.foreign_entries(paths)
     open_verdicts: tuple[str, ...] = (COMPLETENESS, POLICY)
-    if not found:
-        lost = f"{named_versions(_missing(paths))} pushed and not pruned, and no version is there"
+    if not findings:
+        lost = f"{named_versions(_missing_versions(paths))} pushed and not pruned, and no version is there"
         name = paths.relative(paths.serving)
-        found, open_verdicts = (completeness("push", name, lost),), VERDICTS
-    return foreign.nothing_compared(paths, found, open_verdicts, "no version is served")
+        findings, open_verdicts = (completeness("push", name, lost),), VERDICTS
+    return foreign.nothing_compared(paths, findings, open_verdicts, "no version is served")
 
 
 def _linked(paths: RunPaths, version: int | None = None, folder: Path | None = None) -> Audit | None:
@@ -236,7 +238,7 @@ def _audits(
             others=evidence.committed() if whole else None,
             beside=(
                 *foreign.foreign_entries(evidence.paths),
-                *(foreign.gone(evidence) if whole else ()),
+                *(foreign.missing_versions(evidence) if whole else ()),
                 *_damaged_identity(evidence.paths),
             ),
         )
@@ -271,40 +273,42 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     served = look_at(chosen.path, name, hasher)
     pushes = evidence.chain.pushes(version)
     push = ledger_check.push_behind(evidence, served, pushes)
-    known = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
+    lineage = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
     # Data is decompressed, which takes longest, so it comes first.
-    inputs = ancestors.look_at_inputs(paths.root, known.records, hasher)
-    artifacts = ancestors.look_at_artifacts(paths.root, known.records, hasher)
+    inputs = ancestors.look_at_inputs(paths.root, lineage.records, hasher)
+    artifacts = ancestors.look_at_artifacts(paths.root, lineage.records, hasher)
     # The threads hash while the store is asked.
-    stored, others = _compared_with_store(session, known.records)
+    stored, others = _compared_with_store(session, lineage.records)
     anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
         *check_served(served),
         *session.beside,
         *ledger_check.check_push(evidence, version, served, pushes, push),
         *(ledger_check.check_run(version, pushes, push, options.pusher) if options.pusher is not None else ()),
-        *known.findings,
-        *ledger_check.check_manifest(served, known),
-        *(ledger_check.check_pusher(version, served, push, known) if push is not None else ()),
-        *ancestors.check_records(known.records),
-        *ancestors.check_attempts(evidence, known.records),
+        *lineage.findings,
+        *ledger_check.check_manifest(served, lineage),
+        *(ledger_check.check_pusher(version, served, push, lineage) if push is not None else ()),
+        *ancestors.check_records(lineage.records),
+        *ancestors.check_attempts(evidence, lineage.records),
         *ancestors.check_artifacts(artifacts),
         *_check_baselines(evidence, artifacts, hasher),
         *ancestors.check_inputs(evidence, inputs),
-        *ledger_check.check_nodes(evidence, version, push, known),
+        *ledger_check.check_nodes(evidence, version, push, lineage),
         *evidence.ledger_findings,
-        *ledger_check.check_commits(evidence, known),
-        *ledger_check.check_all_records(evidence, known),
+        *ledger_check.check_commits(evidence, lineage),
+        *ledger_check.check_all_records(evidence, lineage),
         *anchor_findings,
         *stored.findings,
         *others,
     ]
-    subject = rules.Subject(evidence=evidence, served=served, version=version, push=push, behind=known, anchor=anchor)
+    subject = rules.Subject(
+        evidence=evidence, served=served, version=version, push=push, ancestors=lineage, anchor=anchor
+    )
     hasher.wait()
     counts = Counts(
         files=hasher.files - files_before,
         bytes=hasher.bytes - bytes_before,
-        records=len(known.records),
+        records=len(lineage.records),
         ledger_lines=len(evidence.chain.lines),
         executions=stored.agreeing,
     )
@@ -316,22 +320,22 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         findings=(*dict.fromkeys(findings), *rules.check(subject, options.policy)),
         counts=counts,
         scopes=_scopes(counts, options.policy, stored.left_out),
-        autoencoder=has_autoencoder(record.node for record in known.records.values()),
-        own_code=ancestors.own_code_of(known.records),
+        autoencoder=has_autoencoder(record.node for record in lineage.records.values()),
+        own_code=ancestors.own_code_of(lineage.records),
     )
 
 
 def _compared_with_store(
-    session: _Session, known: ancestors.Known
+    session: _Session, records: ancestors.Known
 ) -> tuple[metadata_check.Compared, tuple[Finding, ...]]:
     """Return how the store compares with the records behind a version, and what it says otherwise of all others."""
     if session.others is None:
-        stored = session.witness.check(known)
+        stored = session.witness.check(records)
         elsewhere = "other executions in the metadata store"
         return (dataclasses.replace(stored, left_out=elsewhere) if stored.left_out is None else stored), ()
     # All at once, so that a store with a journal is copied once.
-    rest = session.witness.check({**session.others, **known})
-    return session.witness.check(known), rest.findings
+    rest = session.witness.check({**session.others, **records})
+    return session.witness.check(records), rest.findings
 
 
 def _scopes(counts: Counts, policy: Policy, left_out: str | None) -> dict[str, Scope]:

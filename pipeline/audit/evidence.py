@@ -28,9 +28,9 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 LEDGER, RECORD = "ledger", "record"
 
 
-def record_path(known: str) -> str:
+def record_path(hash_: str) -> str:
     """Return a record's file relative to the root."""
-    return f"records/{known}.json"
+    return f"records/{hash_}.json"
 
 
 class Evidence:
@@ -52,38 +52,38 @@ class Evidence:
         """The root's folder."""
         return self.paths.root
 
-    def record(self, known: str) -> Record | Finding:
+    def record(self, hash_: str) -> Record | Finding:
         """Return the record that goes by a hash, or why there is none."""
-        if known not in self._records:
-            self._records[known] = _read_record(self.paths.records, known)
-        return self._records[known]
+        if hash_ not in self._records:
+            self._records[hash_] = _read_record(self.paths.records, hash_)
+        return self._records[hash_]
 
     def records(self, hashes: Iterable[str]) -> Iterator[tuple[str, Record]]:
         """Yield those of the records that can be read."""
-        for known in dict.fromkeys(hashes):
-            record = self.record(known)
+        for hash_ in dict.fromkeys(hashes):
+            record = self.record(hash_)
             if not isinstance(record, Finding):
-                yield known, record
+                yield hash_, record
 
     def runs(self) -> Iterator[tuple[str, RunRecord]]:
         """Yield the runs that the ledger names, oldest first."""
         named = [line.record for line in self.chain.lines if line.event == Event.RUN and line.record is not None]
-        yield from ((known, record) for known, record in self.records(named) if isinstance(record, RunRecord))
+        yield from ((hash_, record) for hash_, record in self.records(named) if isinstance(record, RunRecord))
 
     def committed(self) -> dict[str, ExecutionRecord]:
         """Return the executions that the ledger commits, oldest first, as far as their records can be read."""
         records = self.records(self.chain.order)
-        return {known: record for known, record in records if isinstance(record, ExecutionRecord)}
+        return {hash_: record for hash_, record in records if isinstance(record, ExecutionRecord)}
 
     def version_of(self, sha256: str) -> int | None:
         """Return the newest version that was pushed with a model digest."""
         pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
-        found = [int(line.details["version"]) for line in pushed if line.details["sha256"] == sha256]
-        return found[-1] if found else None
+        versions = [int(line.details["version"]) for line in pushed if line.details["sha256"] == sha256]
+        return versions[-1] if versions else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Behind:
+class Ancestors:
     """The records behind a version.
 
     Attributes:
@@ -95,12 +95,12 @@ class Behind:
     findings: tuple[Finding, ...]
 
 
-def walk(evidence: Evidence, heads: Iterable[str]) -> Behind:
+def walk(evidence: Evidence, heads: Iterable[str]) -> Ancestors:
     """Return `heads` and every record behind them; a record that cannot be read ends its branch and nothing else."""
     findings: list[Finding] = []
 
-    def read(known: str, reader: str | None) -> ExecutionRecord | None:
-        record = evidence.record(known)
+    def read(hash_: str, reader: str | None) -> ExecutionRecord | None:
+        record = evidence.record(hash_)
         if isinstance(record, ExecutionRecord):
             return record
         if isinstance(record, Finding):
@@ -108,30 +108,30 @@ def walk(evidence: Evidence, heads: Iterable[str]) -> Behind:
                 dataclasses.replace(record, what=f"{record.what} ({reader or 'the served version'} names it)")
             )
         else:
-            findings.append(_broken(known, INTEGRITY, "is not the record of an execution", got=record.kind))
+            findings.append(_broken(hash_, INTEGRITY, "is not the record of an execution", got=record.kind))
         return None
 
-    return Behind(records=makers_first(heads, read), findings=tuple(findings))
+    return Ancestors(records=makers_first(heads, read), findings=tuple(findings))
 
 
-def _read_record(folder: Path, known: str) -> Record | Finding:
-    if not _HASH.fullmatch(known):
-        return _broken(known, INTEGRITY, "is no record's hash", wanted="64 hex digits")
+def _read_record(folder: Path, hash_: str) -> Record | Finding:
+    if not _HASH.fullmatch(hash_):
+        return _broken(hash_, INTEGRITY, "is no record's hash", wanted="64 hex digits")
     try:
-        data = plain_files.read_plain(folder / f"{known}.json")
+        data = plain_files.read_plain(folder / f"{hash_}.json")
     except plain_files.NotPlain as err:
-        missing = plain_files.kind_of(folder / f"{known}.json") is None
-        return Finding.of(err, COMPLETENESS if missing else INTEGRITY, RECORD, record_path(known))
-    if (found := sha256_bytes(data)) != known:
-        return _broken(known, INTEGRITY, "was changed", wanted=f"SHA-256 {known}", got=found)
+        missing = plain_files.kind_of(folder / f"{hash_}.json") is None
+        return Finding.of(err, COMPLETENESS if missing else INTEGRITY, RECORD, record_path(hash_))
+    if (got := sha256_bytes(data)) != hash_:
+        return _broken(hash_, INTEGRITY, "was changed", wanted=f"SHA-256 {hash_}", got=got)
     try:
         return from_bytes(data)
     except MnistTfxError as err:
-        return Finding.of(err, INTEGRITY, RECORD, record_path(known))
+        return Finding.of(err, INTEGRITY, RECORD, record_path(hash_))
 
 
-def _broken(known: str, verdict: str, what: str, *, wanted: str | None = None, got: str | None = None) -> Finding:
-    return Finding(verdict=verdict, link=RECORD, where=record_path(known[:80]), what=what, wanted=wanted, got=got)
+def _broken(hash_: str, verdict: str, what: str, *, wanted: str | None = None, got: str | None = None) -> Finding:
+    return Finding(verdict=verdict, link=RECORD, where=record_path(hash_[:80]), what=what, wanted=wanted, got=got)
 
 
 def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
@@ -156,8 +156,8 @@ def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
 
 def _readable(data: bytes) -> tuple[Line, ...]:
     """Return what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
-    found = []
+    result = []
     for text in data.split(b"\n"):
         with contextlib.suppress(EnvironmentProblem):
-            found.append(Line.from_dict(parse_object(text, where=LEDGER, error=EnvironmentProblem)))
-    return tuple(found)
+            result.append(Line.from_dict(parse_object(text, where=LEDGER, error=EnvironmentProblem)))
+    return tuple(result)

@@ -180,5 +180,5 @@ class Audit:
 
 
 def _verdict(levels: Iterable[str]) -> str:
-    found = set(levels)
-    return FAIL if FAIL in found else UNKNOWN if UNKNOWN in found else PASS
+    result = set(levels)
+    return FAIL if FAIL in result else UNKNOWN if UNKNOWN in result else PASS

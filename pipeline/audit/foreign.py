@@ -40,12 +40,12 @@ NAMED: Final = 5
 
 def foreign_entries(paths: RunPaths, own: Path | None = None) -> tuple[Finding, ...]:
     """Return the children that TF Serving would serve although the pipeline makes none such; but for `own`, if given."""
-    found = [path for path in serving.foreign_entries(paths.serving) if path != own]
-    more = found[NAMED:]
-    return (*(_stranger(paths, path) for path in found[:NAMED]), *((_summarize(paths, more),) if more else ()))
+    entries = [path for path in serving.foreign_entries(paths.serving) if path != own]
+    more = entries[NAMED:]
+    return (*(_foreign_entry(paths, path) for path in entries[:NAMED]), *((_summarize(paths, more),) if more else ()))
 
 
-def _stranger(paths: RunPaths, path: Path) -> Finding:
+def _foreign_entry(paths: RunPaths, path: Path) -> Finding:
     number = serving.number_of(path.name)
     plain = path.name == str(number)
     what = f"TF Serving would serve this as version {number}"
@@ -65,21 +65,21 @@ def _summarize(paths: RunPaths, more: Sequence[Path]) -> Finding:
     return integrity(SERVED, paths.relative(paths.serving), what, got=_few(more))
 
 
-def _few(found: Iterable[Path]) -> str:
-    names = [path.name for path in found]
+def _few(paths: Iterable[Path]) -> str:
+    names = [path.name for path in paths]
     return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
 
 
-def split(evidence: Evidence, found: Sequence[ServedVersion]) -> tuple[list[ServedVersion], list[ServedVersion]]:
+def split(evidence: Evidence, versions: Sequence[ServedVersion]) -> tuple[list[ServedVersion], list[ServedVersion]]:
     """Return the folders to audit one by one, and those that are only counted, each in its order.
 
     A folder is counted that no line of the ledger and no provenance speaks for, where there are many of them. The
     highest are audited, since TF Serving would load them first.
     """
     pushed = frozenset(evidence.chain.versions)
-    bare = [one for one in found if not _may_be_ours(one, pushed)]
+    bare = [one for one in versions if not _may_be_ours(one, pushed)]
     counted = set(bare[:-NAMED])
-    return [one for one in found if one not in counted], [one for one in found if one in counted]
+    return [one for one in versions if one not in counted], [one for one in versions if one in counted]
 
 
 def _may_be_ours(one: ServedVersion, pushed: frozenset[int]) -> bool:
@@ -94,7 +94,7 @@ def counted_folders(paths: RunPaths, counted: Sequence[ServedVersion]) -> Audit:
     return nothing_compared(paths, (finding,), (COMPLETENESS, POLICY), what)
 
 
-def gone(evidence: Evidence) -> tuple[Finding, ...]:
+def missing_versions(evidence: Evidence) -> tuple[Finding, ...]:
     """Return a finding for each version that was pushed, not pruned, and is not there.
 
     An old one may have been removed by hand. Without the newest, something older is served than was pushed last.

@@ -10,7 +10,7 @@ from typing import Any, Final
 from components.digest import sha256_bytes
 from components.errors import MnistTfxError
 from components.serving import PROVENANCE
-from pipeline.audit.evidence import LEDGER, RECORD, Behind, Evidence, record_path
+from pipeline.audit.evidence import LEDGER, RECORD, Ancestors, Evidence, record_path
 from pipeline.audit.findings import FAIL, INTEGRITY, UNKNOWN, WARN, Finding, completeness, integrity
 from pipeline.audit.served import MANIFEST, SERVED, Served
 from pipeline.provenance import plain_files
@@ -36,12 +36,12 @@ _UNFINISHED: Final = ".new-"
 
 def reused(evidence: Evidence) -> Mapping[str, frozenset[str]]:
     """Return {record: runs that had its outputs cached}."""
-    found: dict[str, set[str]] = collections.defaultdict(set)
+    runs_by_record: dict[str, set[str]] = collections.defaultdict(set)
     for _, run in evidence.runs():
         for node in run.nodes:
             if node.state == "cached" and node.record:
-                found[node.record].add(run.run_id)
-    return {record: frozenset(runs) for record, runs in found.items()}
+                runs_by_record[node.record].add(run.run_id)
+    return {record: frozenset(runs) for record, runs in runs_by_record.items()}
 
 
 def check_head(evidence: Evidence, head: Head) -> Iterator[Finding]:
@@ -114,7 +114,7 @@ def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], pu
     if not others:
         return
     records = evidence.records(one.record for one in (push, *others.values()) if one.record is not None)
-    by_pods = {known for known, record in records if isinstance(record, ExecutionRecord) and not record.in_store}
+    by_pods = {hash_ for hash_, record in records if isinstance(record, ExecutionRecord) and not record.in_store}
     for other in list(others.values())[::-1]:
         replaced = {push.record, other.record} <= by_pods
         what = f"version {version} was pushed twice with different bytes"
@@ -128,16 +128,18 @@ def _check_number(evidence: Evidence, version: int, pushes: tuple[Push, ...], pu
         )
 
 
-def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> Iterator[Finding]:
+def check_pusher(version: int, served: Served, push: Push, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield where the record of the push is not about this version, these bytes, or this manifest."""
-    record = behind.records.get(str(push.record))
+    record = ancestors.records.get(str(push.record))
     if record is None:
         return  # said already
     where = f"{record_path(str(push.record))} ({record.node})"
-    made = [entry.properties for entry in record.artifacts]
-    told = {str(properties["pushed_version"]) for properties in made if "pushed_version" in properties}
-    if told and told != {str(version)}:
-        yield _disagrees(where, "pushed another version", str(version), ", ".join(sorted(told)))
+    properties_of_outputs = [entry.properties for entry in record.artifacts]
+    numbers = {
+        str(properties["pushed_version"]) for properties in properties_of_outputs if "pushed_version" in properties
+    }
+    if numbers and numbers != {str(version)}:
+        yield _disagrees(where, "pushed another version", str(version), ", ".join(sorted(numbers)))
     models = [ref.sha256 for ref in record.inputs.get("model", ())]
     if push.sha256 not in models:
         yield _disagrees(where, "read another model than was pushed", push.sha256, ", ".join(models))
@@ -148,12 +150,12 @@ def check_pusher(version: int, served: Served, push: Push, behind: Behind) -> It
         )
 
 
-def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
+def check_manifest(served: Served, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield that the manifest is not the one that follows from the records behind it.
 
     It follows from them byte for byte (`build_statement`), so that an edit anywhere in it shows.
     """
-    if not served.statement or behind.findings:
+    if not served.statement or ancestors.findings:
         return  # said already, or nothing to derive it from
     where = f"{served.name}/{PROVENANCE}"
     built = served.statement["predicate"]["buildDefinition"].get("buildType")
@@ -168,7 +170,7 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
         )
         return
     try:
-        wanted = build_statement(served.recorded, behind.records, served.heads)
+        wanted = build_statement(served.recorded, ancestors.records, served.heads)
     except (MnistTfxError, KeyError) as err:
         what = "does not follow from the records that it names"
         yield integrity(MANIFEST, where, what, got=str(err))
@@ -185,11 +187,11 @@ def check_manifest(served: Served, behind: Behind) -> Iterator[Finding]:
         )
 
 
-def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
+def check_commits(evidence: Evidence, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield the records behind the version that no line commits, and commits that are about something else."""
     commits = {line.record: line for line in evidence.chain.lines if line.event == Event.COMMIT}
     lines = {line.sequence: line for line in evidence.chain.lines}
-    for hash_, record in behind.records.items():
+    for hash_, record in ancestors.records.items():
         where, line = f"{record_path(hash_)} ({record.node})", commits.get(hash_)
         if line is None:
             what = "is not committed in the ledger"
@@ -200,33 +202,35 @@ def check_commits(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
             yield _disagrees(where, what, wanted, got)
 
 
-def check_nodes(evidence: Evidence, version: int, push: Push | None, behind: Behind) -> Iterator[Finding]:
+def check_nodes(evidence: Evidence, version: int, push: Push | None, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield the nodes and edges of the pipeline that are not on the path, by the run that pushed the version."""
-    ended_with = [(known, run) for known, run in evidence.runs() if run.version == version]
+    ended_with = [(run_hash, run) for run_hash, run in evidence.runs() if run.version == version]
     # A later run may end with the same version, and with other records: of its own push of the same bytes.
-    runs = [(known, run) for known, run in ended_with if push and push.record in [node.record for node in run.nodes]]
+    runs = [
+        (run_hash, run) for run_hash, run in ended_with if push and push.record in [node.record for node in run.nodes]
+    ]
     if not runs:
         where, what = evidence.paths.ledger.name, f"no run is recorded that ended with this push of version {version}"
         yield completeness(NODE, where, what, level=UNKNOWN)
-    for known, run in runs[:1]:
+    for run_hash, run in runs[:1]:
         for node in run.nodes:
-            if node.record not in behind.records and node.id not in _NOT_BEHIND_A_PUSH:
+            if node.record not in ancestors.records and node.id not in _NOT_BEHIND_A_PUSH:
                 what = f"{node.id} ran, but is not on the path to version {version}"
-                yield completeness(NODE, record_path(known), what, wanted=node.record, got="none")
-    for hash_, record in behind.records.items():
+                yield completeness(NODE, record_path(run_hash), what, wanted=node.record, got="none")
+    for hash_, record in ancestors.records.items():
         for channel in sorted(_REQUIRED.get(record.node, frozenset()) - record.inputs.keys()):
             what = f"{record.node} has no edge {channel}"
             yield completeness(NODE, record_path(hash_), what)
 
 
-def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
+def check_all_records(evidence: Evidence, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield what is wrong with the ledger's other records, and the files among them that the ledger does not know."""
     if evidence.ledger_findings:
         return  # the ledger cannot tell then
     named = {line.record: line for line in evidence.chain.lines if line.record is not None}
-    for known, line in named.items():
-        record = evidence.record(known)
-        if isinstance(record, Finding) and known not in behind.records:
+    for hash_, line in named.items():
+        record = evidence.record(hash_)
+        if isinstance(record, Finding) and hash_ not in ancestors.records:
             yield Finding(
                 verdict=record.verdict,
                 link=RECORD,
@@ -240,17 +244,17 @@ def check_all_records(evidence: Evidence, behind: Behind) -> Iterator[Finding]:
             continue  # a crash leaves one behind, and nothing reads it
         if not _RECORD_FILE.fullmatch(name) or seen.kind != plain_files.FILE:
             yield integrity(RECORD, f"records/{name}", "is no record", got=seen.kind)
-        elif (known := name.removesuffix(".json")) not in named:
-            yield from _unknown_to_the_ledger(evidence, known)
+        elif (hash_ := name.removesuffix(".json")) not in named:
+            yield from _unknown_to_the_ledger(evidence, hash_)
 
 
-def _unknown_to_the_ledger(evidence: Evidence, known: str) -> Iterator[Finding]:
-    record = evidence.record(known)
+def _unknown_to_the_ledger(evidence: Evidence, hash_: str) -> Iterator[Finding]:
+    record = evidence.record(hash_)
     if isinstance(record, Finding):
         yield record
     elif not _left_by_a_crash(evidence, record):
         what = "is not in the ledger, and no crash explains it"
-        yield completeness(LEDGER, record_path(known), what)
+        yield completeness(LEDGER, record_path(hash_), what)
 
 
 def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) -> bool:
@@ -265,12 +269,12 @@ def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) ->
     return any(line.node == record.node and line.details.get("key", record.key) == record.key for line in intents)
 
 
-def _other_bytes(evidence: Evidence, version: int, served: Served, push: Push, found: str) -> Finding:
-    others = [evidence.version_of(digest) for digest in (found, served.sha256 or "")]
+def _other_bytes(evidence: Evidence, version: int, served: Served, push: Push, got: str) -> Finding:
+    others = [evidence.version_of(digest) for digest in (got, served.sha256 or "")]
     other = next((number for number in others if number not in (None, version)), None)
     belongs = f": digest belongs to version {other}" if other is not None else ""
     return integrity(
-        SERVED, served.name, f"these are not the bytes that {push.where} pushed{belongs}", wanted=push.sha256, got=found
+        SERVED, served.name, f"these are not the bytes that {push.where} pushed{belongs}", wanted=push.sha256, got=got
     )
 
 
@@ -289,13 +293,13 @@ def _disagrees(where: str, what: str, wanted: str, got: str) -> Finding:
     return completeness(RECORD, where, what, wanted=wanted, got=got)
 
 
-def _first_difference(wanted: Any, found: Any, place: str = "") -> str | None:
+def _first_difference(wanted: Any, got: Any, place: str = "") -> str | None:
     """Return the place where two JSON values first differ, such as `predicate.buildDefinition.buildType`."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        keys = sorted(wanted.keys() | found.keys())
-        pairs = [(f"{place}.{key}" if place else key, wanted.get(key), found.get(key)) for key in keys]
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        pairs = [(f"{place}[{i}]", *both) for i, both in enumerate(zip(wanted, found, strict=True))]
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        keys = sorted(wanted.keys() | got.keys())
+        pairs = [(f"{place}.{key}" if place else key, wanted.get(key), got.get(key)) for key in keys]
+    elif isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
+        pairs = [(f"{place}[{i}]", *both) for i, both in enumerate(zip(wanted, got, strict=True))]
     else:
-        return None if wanted == found and type(wanted) is type(found) else place
+        return None if wanted == got and type(wanted) is type(got) else place
     return next(filter(None, (_first_difference(a, b, name) for name, a, b in pairs)), None)

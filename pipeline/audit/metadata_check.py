@@ -62,11 +62,11 @@ class _Stored:
 
     def at(self, path: str) -> list[Artifact]:
         """Return the artifacts whose URI is a path below the root."""
-        return [found for place in self.places for found in self.snapshot.artifacts.get(f"{place}/{path}", ())]
+        return [artifact for place in self.places for artifact in self.snapshot.artifacts.get(f"{place}/{path}", ())]
 
-    def makers(self, made: set[int]) -> list[Execution]:
+    def makers(self, artifact_ids: set[int]) -> list[Execution]:
         """Return the executions that gave one of these artifacts, made or cached, oldest first."""
-        givers = {execution for artifact in made for execution in self._givers.get(artifact, ())}
+        givers = {execution for artifact in artifact_ids for execution in self._givers.get(artifact, ())}
         return [self.snapshot.executions[id_] for id_ in sorted(givers & self.snapshot.executions.keys())]
 
     def edges(self, execution: Execution, side: str) -> set[Edge]:
@@ -80,22 +80,22 @@ class _Stored:
 
     @functools.cached_property
     def _events(self) -> Mapping[int, list[Event]]:
-        found: dict[int, list[Event]] = collections.defaultdict(list)
+        events: dict[int, list[Event]] = collections.defaultdict(list)
         for event in self.snapshot.events:
-            found[event.execution].append(event)
-        return found
+            events[event.execution].append(event)
+        return events
 
     @functools.cached_property
     def _givers(self) -> Mapping[int, set[int]]:
-        found: dict[int, set[int]] = collections.defaultdict(set)
+        givers: dict[int, set[int]] = collections.defaultdict(set)
         for event in self.snapshot.events:
             if event.type == OUTPUT:
-                found[event.artifact].add(event.execution)
-        return found
+                givers[event.artifact].add(event.execution)
+        return givers
 
     @functools.cached_property
     def _uris(self) -> Mapping[int, str]:
-        return {found.id: uri for uri, all_ in self.snapshot.artifacts.items() for found in all_}
+        return {artifact.id: uri for uri, all_ in self.snapshot.artifacts.items() for artifact in all_}
 
     def _path(self, artifact: int) -> str:
         uri = self._uris.get(artifact, f"artifact {artifact}, which no record knows")
@@ -146,25 +146,25 @@ class Witness:
         """What findings call the store."""
         return self.path.name if self.elsewhere is None else shortened(self.elsewhere)
 
-    def check(self, known: Known) -> Compared:
+    def check(self, records: Known) -> Compared:
         """Compare records with the store; those that it has been asked about before are not asked about again."""
-        from_pods = bool(known) and not any(record.in_store for record in known.values())
+        from_pods = bool(records) and not any(record.in_store for record in records.values())
         if from_pods and self.elsewhere is None and not os.path.lexists(self.path):
             return Compared(left_out="no metadata store of this root's: executions were not compared")
         try:
             if not self._problems:
                 self._look()
-                self._ask_about({hash_: record for hash_, record in known.items() if hash_ not in self._answers})
+                self._ask_about({hash_: record for hash_, record in records.items() if hash_ not in self._answers})
         except EnvironmentProblem as err:
             self._problems.append(err)
         if self._problems:
             return self._unasked(self._problems[0])
-        found = [self._answers[hash_] for hash_ in known]
-        seen = [findings for findings in found if findings is not None]
+        answers = [self._answers[hash_] for hash_ in records]
+        seen = [findings for findings in answers if findings is not None]
         if from_pods and self.elsewhere is not None and not seen:
             what = "was not asked: all of it was executed on Kubeflow, and the store never saw it"
             return Compared(findings=(_about(self.name, what, level=UNKNOWN),), left_out="executions were not compared")
-        missing = len(found) - len(seen)
+        missing = len(answers) - len(seen)
         left_out = f"{missing} executions on Kubeflow, which the metadata store never saw" if missing else None
         findings = tuple(itertools.chain.from_iterable(seen))
         return Compared(findings=findings, agreeing=sum(not one for one in seen), left_out=left_out)
@@ -198,17 +198,17 @@ class Witness:
     def _address(self) -> Address:
         return SqliteFile(path=self.path) if self.elsewhere is None else self.elsewhere
 
-    def _ask_about(self, known: Known) -> None:
+    def _ask_about(self, records: Known) -> None:
         """Answer for each record: the findings, None for one that the store never saw."""
-        if not known:
+        if not records:
             return
         try:
-            stored = self._ask(known.values())
+            stored = self._ask(records.values())
         except BrokeDown:
             # Some row is more than ml_metadata bears: asked one by one, the records tell whose it is.
-            self._answers.update({hash_: self._compare_alone(hash_, record) for hash_, record in known.items()})
+            self._answers.update({hash_: self._compare_alone(hash_, record) for hash_, record in records.items()})
             return
-        self._answers.update({hash_: self._compare(stored, hash_, record) for hash_, record in known.items()})
+        self._answers.update({hash_: self._compare(stored, hash_, record) for hash_, record in records.items()})
 
     def _compare_alone(self, hash_: str, record: ExecutionRecord) -> tuple[Finding, ...] | None:
         try:
@@ -224,17 +224,17 @@ class Witness:
 
     def _differences(self, stored: _Stored, hash_: str, record: ExecutionRecord) -> Iterator[Finding]:
         where = f"{stored.name}: {record_path(hash_)} ({record.node})"
-        made = set()
+        artifact_ids = set()
         for channel, _, entry in _outputs(record):
-            found = stored.at(entry.path)
-            if len(found) != 1:
-                yield _about(where, f"artifacts at {entry.path}", wanted="1", got=str(len(found)))
+            artifacts = stored.at(entry.path)
+            if len(artifacts) != 1:
+                yield _about(where, f"artifacts at {entry.path}", wanted="1", got=str(len(artifacts)))
                 continue
-            made.add(found[0].id)
-            for what, wanted, got in self._artifact_differences(found[0], entry, hash_, record):
+            artifact_ids.add(artifacts[0].id)
+            for what, wanted, got in self._artifact_differences(artifacts[0], entry, hash_, record):
                 yield _about(where, f"{channel} at {entry.path}: {what}", wanted=wanted, got=got)
-        makers = stored.makers(made)
-        if made:
+        makers = stored.makers(artifact_ids)
+        if artifact_ids:
             for what, wanted, got in self._state_differences(makers, hash_):
                 yield _about(where, what, wanted=wanted, got=got)
         for execution in makers:
@@ -248,10 +248,10 @@ class Witness:
         if others != 1:
             yield "executions that made its outputs", "1", str(others)
         runs = self.reused.get(hash_, frozenset())
-        told = {name for execution in cached for kind, name in execution.contexts if kind == PIPELINE_RUN}
-        for run in sorted(runs - told):
+        in_store = {name for execution in cached for kind, name in execution.contexts if kind == PIPELINE_RUN}
+        for run in sorted(runs - in_store):
             yield "executions that had its outputs cached", f"one in run {run}", "none"
-        for run in sorted((told & self.runs) - runs):
+        for run in sorted((in_store & self.runs) - runs):
             yield "executions that had its outputs cached", "none", f"one in run {run}"
 
     def _artifact_differences(
@@ -266,17 +266,17 @@ class Witness:
         own = {name: value for name, value in artifact.properties.items() if name not in TFX_OWN - ours}
         yield from _differences({**entry.properties, "sha256": entry.sha256, "record": hash_}, own)
         if record.in_store:
-            told = {name: value for name, value in artifact.properties.items() if name in TFX_OWN - ours}
-            yield from _published_differences(told, record)
+            published = {name: value for name, value in artifact.properties.items() if name in TFX_OWN - ours}
+            yield from _published_differences(published, record)
             yield from _split_differences(artifact, entry)
             for kind, name in sorted(_contexts(record, record.run_id) - artifact.contexts):
                 yield f"{kind} context", name, "none"
 
     def _ask(self, some: Iterable[ExecutionRecord]) -> _Stored:
         records = list(some)
-        made = [entry.path for record in records for _, _, entry in _outputs(record)]
+        written = [entry.path for record in records for _, _, entry in _outputs(record)]
         read = [path for record in records for _, _, path in sorted(_inputs(record))]
-        snapshot = self.reader.ask(self._address, self._uris(made), self._uris(read))
+        snapshot = self.reader.ask(self._address, self._uris(written), self._uris(read))
         return _Stored(snapshot, self.places, self.name)
 
     def _uris(self, paths: list[str]) -> list[str]:
@@ -293,10 +293,10 @@ def _execution_differences(
         yield "type", kind, execution.type
     outputs = {(channel, index, entry.path) for channel, index, entry in _outputs(record)}
     for side, wanted in ((OUTPUT, outputs), (INPUT, _inputs(record))):
-        told = stored.edges(execution, side)
-        for channel, index, path in sorted(wanted - told):
+        edges = stored.edges(execution, side)
+        for channel, index, path in sorted(wanted - edges):
             yield f"{side.lower()} event {channel}[{index}]", path, "none"
-        for channel, index, path in sorted(told - wanted):
+        for channel, index, path in sorted(edges - wanted):
             yield f"{side.lower()} event {channel}[{index}]", "none", path
     yield from _event_differences(stored.events_of(execution), record)
     # TFX's launcher declares none of them; Kubeflow's does.
@@ -322,10 +322,10 @@ def _context_differences(execution: Execution, record: ExecutionRecord) -> Itera
         yield f"{PIPELINE_RUN} context", "1", ", ".join(runs) or "none"
     # A cached execution is in the context of the run that had it cached.
     wanted = _contexts(record, runs[0] if execution.state == CACHED and runs else record.run_id)
-    told = {(kind, name) for kind, name in execution.contexts if kind in (PIPELINE, PIPELINE_RUN, NODE)}
-    for kind, name in sorted(wanted - told):
+    stored = {(kind, name) for kind, name in execution.contexts if kind in (PIPELINE, PIPELINE_RUN, NODE)}
+    for kind, name in sorted(wanted - stored):
         yield f"{kind} context", name, "none"
-    for kind, name in sorted(told - wanted):
+    for kind, name in sorted(stored - wanted):
         if execution.state != CACHED or kind != PIPELINE_RUN:
             yield f"{kind} context", "none", name
 
@@ -334,7 +334,7 @@ def _contexts(record: ExecutionRecord, run: str) -> set[tuple[str, str]]:
     return {(PIPELINE, record.pipeline), (PIPELINE_RUN, run), (NODE, f"{record.pipeline}.{record.node}")}
 
 
-def _published_differences(told: Mapping[str, Any], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+def _published_differences(stored: Mapping[str, Any], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
     """Yield where what TFX itself noted when it published contradicts the record; it need not have noted it."""
     wanted = {
         "tfx_version": record.environment.packages.get("tfx"),
@@ -342,9 +342,9 @@ def _published_differences(told: Mapping[str, Any], record: ExecutionRecord) -> 
         "producer_component": record.node,
         "pipeline_name": record.pipeline,
     }
-    for name in sorted(told.keys() & wanted.keys()):
-        if wanted[name] is not None and told[name] != wanted[name]:
-            yield name, _short(wanted[name]), _short(told[name])
+    for name in sorted(stored.keys() & wanted.keys()):
+        if wanted[name] is not None and stored[name] != wanted[name]:
+            yield name, _short(wanted[name]), _short(stored[name])
 
 
 def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
@@ -353,16 +353,16 @@ def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tup
         yield f"property {name}", "none that its type declares", _short(artifact.declared[name])
     if entry.type in SPLIT_TYPES:
         names = split_names(entry)
-        wanted, told = json_list(names) if names else None, artifact.declared.get("split_names")
-        if told != wanted:
-            yield "split_names", _short(wanted), _short(told)
+        wanted, stored = json_list(names) if names else None, artifact.declared.get("split_names")
+        if stored != wanted:
+            yield "split_names", _short(wanted), _short(stored)
 
 
-def _differences(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _differences(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield (name, wanted, found) of properties that differ, are missing, or are there without a reason."""
-    for name in sorted(wanted.keys() | told.keys()):
-        if name not in wanted or name not in told or not _same(wanted[name], told[name]):
-            yield name, _short(wanted.get(name)), _short(told.get(name))
+    for name in sorted(wanted.keys() | stored.keys()):
+        if name not in wanted or name not in stored or not _same(wanted[name], stored[name]):
+            yield name, _short(wanted.get(name)), _short(stored.get(name))
 
 
 def _inputs(record: ExecutionRecord) -> set[Edge]:
@@ -370,22 +370,24 @@ def _inputs(record: ExecutionRecord) -> set[Edge]:
 
 
 def _outputs(record: ExecutionRecord) -> list[tuple[str, int, ArtifactEntry]]:
-    return [(channel, i, entry) for channel, made in sorted(record.outputs.items()) for i, entry in enumerate(made)]
+    return [
+        (channel, i, entry) for channel, entries in sorted(record.outputs.items()) for i, entry in enumerate(entries)
+    ]
 
 
-def _same(wanted: Any, told: Any) -> bool:
+def _same(wanted: Any, stored: Any) -> bool:
     if isinstance(wanted, str) and ROOT_MARK in wanted:
         # A property keeps the root's path of the day it was written, wherever the root has been moved since.
-        return isinstance(told, str) and _fits(wanted.split(ROOT_MARK), told)
-    return bool(wanted == told)
+        return isinstance(stored, str) and _fits(wanted.split(ROOT_MARK), stored)
+    return bool(wanted == stored)
 
 
-def _fits(parts: list[str], told: str) -> bool:
+def _fits(parts: list[str], text: str) -> bool:
     """Whether a text is `parts` joined by one and the same absolute path."""
     gaps = len(parts) - 1
-    length, rest = divmod(len(told) - sum(map(len, parts)), gaps)
-    place = told[len(parts[0]) : len(parts[0]) + length]
-    return not rest and length > 0 and place.startswith("/") and told == place.join(parts)
+    length, rest = divmod(len(text) - sum(map(len, parts)), gaps)
+    place = text[len(parts[0]) : len(parts[0]) + length]
+    return not rest and length > 0 and place.startswith("/") and text == place.join(parts)
 
 
 def _short(value: Any) -> str:

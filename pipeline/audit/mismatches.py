@@ -12,18 +12,18 @@ from pipeline.provenance.plain_files import FILE, Seen, digest_or_problem
 
 def mismatches(link: str, folder: str, recorded: Files, seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """Yield how the files of a folder differ from what was recorded, in the order of their paths; waits for digests."""
-    for found in compare(recorded, seen):
-        what, wanted, got = _in_words(found)
-        yield integrity(link, f"{folder}/{found.path}", what, wanted=wanted, got=got)
+    for difference in compare(recorded, seen):
+        what, wanted, got = _in_words(difference)
+        yield integrity(link, f"{folder}/{difference.path}", what, wanted=wanted, got=got)
 
 
-def _in_words(found: Difference) -> tuple[str, str, str]:
-    recorded, seen = found.recorded or {}, found.seen or Seen("nothing")
+def _in_words(difference: Difference) -> tuple[str, str, str]:
+    recorded, seen = difference.recorded or {}, difference.seen or Seen("nothing")
     got = f"a file of {seen.bytes} bytes" if seen.kind == FILE else seen.kind
-    if found.kind == EXTRA:
+    if difference.kind == EXTRA:
         return "was added", "no such file", got
-    if found.kind in (MISSING, REPLACED):
-        return "is missing" if found.kind == MISSING else "was replaced", _entry_in_words(recorded), got
+    if difference.kind in (MISSING, REPLACED):
+        return "is missing" if difference.kind == MISSING else "was replaced", _entry_in_words(recorded), got
     if seen.bytes != recorded.get("bytes"):
         return "has another size", f"{recorded.get('bytes')} bytes", f"{seen.bytes} bytes"
     return "was changed", f"SHA-256 {recorded['sha256']}", digest_or_problem(seen)

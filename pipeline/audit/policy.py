@@ -81,12 +81,12 @@ class Policy:
             raise BadInput(
                 "of another version", where=where, wanted=f"version: {VERSION}", got=as_written(fields.get("version"))
             )
-        asked = fields.get("rules") or {}
-        if not isinstance(asked, Mapping):
-            raise BadInput("not a mapping", where=f"{where}: rules", wanted="rule: level", got=as_written(asked))
-        if unknown := sorted(map(str, asked.keys() - RULES.keys())):
+        rules = fields.get("rules") or {}
+        if not isinstance(rules, Mapping):
+            raise BadInput("not a mapping", where=f"{where}: rules", wanted="rule: level", got=as_written(rules))
+        if unknown := sorted(map(str, rules.keys() - RULES.keys())):
             raise BadInput("unknown rule", where=where, wanted=f"one of {', '.join(RULES)}", got=", ".join(unknown))
-        given = {name: _level(level, f"{where}: {name}") for name, level in asked.items()}
+        given = {name: _level(level, f"{where}: {name}") for name, level in rules.items()}
         return Policy(levels={name: given.get(name, rule.level) for name, rule in RULES.items()})
 
 

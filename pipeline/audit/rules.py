@@ -17,7 +17,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from components.shapes import Shape
 from components.untrusted import parse_json
-from pipeline.audit.evidence import Behind, Evidence, record_path
+from pipeline.audit.evidence import Ancestors, Evidence, record_path
 from pipeline.audit.findings import FAIL, NO_ANCHOR, POLICY, UNKNOWN, WARN, Anchor, Finding
 from pipeline.audit.policy import OFF, Policy
 from pipeline.audit.policy import WARN as WARN_LEVEL
@@ -62,7 +62,7 @@ class Subject:
       served: the directory.
       version: its number.
       push: how it came there; None if nothing tells.
-      behind: the records behind it.
+      ancestors: the records behind it.
       anchor: what vouches for the root from outside.
     """
 
@@ -70,28 +70,28 @@ class Subject:
     served: Served
     version: int
     push: Push | None
-    behind: Behind
+    ancestors: Ancestors
     anchor: Anchor
 
     @property
     def pusher(self) -> ExecutionRecord | None:
         """The record of the push."""
-        return self.behind.records.get(str(self.push.record)) if self.push is not None else None
+        return self.ancestors.records.get(str(self.push.record)) if self.push is not None else None
 
     def maker(self, reader: ExecutionRecord | None, channel: str) -> tuple[str, ExecutionRecord] | None:
         """Return the record behind one input of another, and its hash."""
         refs = reader.inputs.get(channel, ()) if reader is not None else ()
         for ref in refs:
-            if ref.record in self.behind.records:
-                return str(ref.record), self.behind.records[str(ref.record)]
+            if ref.record in self.ancestors.records:
+                return str(ref.record), self.ancestors.records[str(ref.record)]
         return None
 
     @property
     def trainers(self) -> list[tuple[str, ExecutionRecord]]:
         """Those that made a model out of examples."""
-        known = self.behind.records.items()
+        items = self.ancestors.records.items()
         return [
-            (hash_, r) for hash_, r in known if {"model", "model_run"} <= r.outputs.keys() and "examples" in r.inputs
+            (hash_, r) for hash_, r in items if {"model", "model_run"} <= r.outputs.keys() and "examples" in r.inputs
         ]
 
 
@@ -99,7 +99,7 @@ def check(subject: Subject, policy: Policy) -> Iterator[Finding]:
     """Yield what breaks the policy, rule by rule."""
     for name, level in policy.levels.items():
         if level != OFF:
-            yield from (_finding(name, level, broken) for broken in ASKED[name](subject))
+            yield from (_finding(name, level, broken) for broken in CHECKS[name](subject))
 
 
 def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
 
 
 def _finding(name: str, level: str, broken: Broken) -> Finding:
-    told = UNKNOWN if broken.unknown else WARN if level == WARN_LEVEL else FAIL
+    outcome = UNKNOWN if broken.unknown else WARN if level == WARN_LEVEL else FAIL
     return Finding(
         verdict=POLICY,
         link=name,
@@ -117,28 +117,28 @@ def _finding(name: str, level: str, broken: Broken) -> Finding:
         what=broken.what,
         wanted=broken.wanted,
         got=broken.got,
-        level=told,
+        level=outcome,
     )
 
 
 def _ops(served: Served) -> Iterator[Broken]:
     where = f"{served.name}/{SAVED_MODEL}"
     try:
-        found = scan(plain_files.read_plain(served.folder / SAVED_MODEL))
+        forbidden = scan(plain_files.read_plain(served.folder / SAVED_MODEL))
     except (plain_files.NotPlain, NotASavedModel) as err:
         yield Broken(where=where, what=err.what, got=None if err.got is None else str(err.got))
         return
-    for op in found:
+    for op in forbidden:
         yield Broken(where=where, what=f"op {op.op}", wanted="ordinary ops alone", got=f"{op.node} in {op.function}")
 
 
 def _blessed(subject: Subject) -> Iterator[Broken]:
-    found = subject.maker(subject.pusher, "model_blessing")
-    if found is None:
-        yield _untold(subject, "no record of the evaluation")
+    maker = subject.maker(subject.pusher, "model_blessing")
+    if maker is None:
+        yield _cannot_tell(subject, "no record of the evaluation")
         return
-    yield from _blessing(subject, *found, output="blessing")
-    for entry in found[1].outputs.get("evaluation", ()):
+    yield from _blessing(subject, *maker, output="blessing")
+    for entry in maker[1].outputs.get("evaluation", ()):
         verdict = _json(subject, f"{entry.path}/verdict.json", entry.files.get("verdict.json"))
         try:
             checks = _VERDICT.read(verdict, what="cannot be read", where=entry.path).get("checks", ())
@@ -152,11 +152,11 @@ def _blessed(subject: Subject) -> Iterator[Broken]:
 
 
 def _checked(subject: Subject) -> Iterator[Broken]:
-    found = subject.maker(subject.pusher, "infra_blessing")
-    if found is None:
-        yield _untold(subject, "no record of the check")
+    maker = subject.maker(subject.pusher, "infra_blessing")
+    if maker is None:
+        yield _cannot_tell(subject, "no record of the check")
         return
-    yield from _blessing(subject, *found, output="blessing")
+    yield from _blessing(subject, *maker, output="blessing")
 
 
 def _blessing(subject: Subject, hash_: str, record: ExecutionRecord, *, output: str) -> Iterator[Broken]:
@@ -174,32 +174,34 @@ def _blessing(subject: Subject, hash_: str, record: ExecutionRecord, *, output: 
 
 def _baseline(subject: Subject) -> Iterator[Broken]:
     evaluation = subject.maker(subject.pusher, "model_blessing")
-    found = subject.maker(evaluation[1] if evaluation is not None else None, "baseline_model")
-    if found is None or subject.push is None:
-        yield _untold(subject, "no record of the baseline")
+    maker = subject.maker(evaluation[1] if evaluation is not None else None, "baseline_model")
+    if maker is None or subject.push is None:
+        yield _cannot_tell(subject, "no record of the baseline")
         return
-    hash_, record = found
+    hash_, record = maker
     where = f"{record_path(hash_)} ({record.node})"
-    told = next((entry.properties.get(BASELINE_PROPERTY) for entry in record.artifacts), None)
+    baseline = next((entry.properties.get(BASELINE_PROPERTY) for entry in record.artifacts), None)
     before = _served_before(subject, hash_, record)
-    if told == NO_BASELINE:
+    if baseline == NO_BASELINE:
         others = [f"version {version}" for version, sha256 in before if sha256 != subject.push.sha256]
         if others:
             yield Broken(where=where, what="was compared with none", wanted=others[-1], got=NO_BASELINE)
         return
-    known = [sha256 for version, sha256 in before if f"version {version}" == told]
-    if not known:
+    digests = [sha256 for version, sha256 in before if f"version {version}" == baseline]
+    if not digests:
         wanted = f"one of {', '.join(dict.fromkeys(f'version {version}' for version, _ in before)) or 'none'}"
         yield Broken(
-            where=where, what="was compared with no version that was pushed before", wanted=wanted, got=str(told)
+            where=where, what="was compared with no version that was pushed before", wanted=wanted, got=str(baseline)
         )
         return
-    asked = [record.parameters[name] for name in ("baseline_digest",) if name in record.parameters]
-    read = [*asked, *(entry.sha256 for entry in record.artifacts)]
-    wanted = next((sha256 for sha256 in known if {*read} == {sha256}), known[-1])
+    recorded = [record.parameters[name] for name in ("baseline_digest",) if name in record.parameters]
+    read = [*recorded, *(entry.sha256 for entry in record.artifacts)]
+    wanted = next((sha256 for sha256 in digests if {*read} == {sha256}), digests[-1])
     for got in read:
         if got != wanted:
-            yield Broken(where=where, what=f"was compared with other bytes than {told}", wanted=wanted, got=str(got))
+            yield Broken(
+                where=where, what=f"was compared with other bytes than {baseline}", wanted=wanted, got=str(got)
+            )
 
 
 def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> list[tuple[int, str]]:
@@ -221,9 +223,11 @@ def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> lis
 
 
 def _schema(subject: Subject) -> Iterator[Broken]:
-    gates = {hash_: r for hash_, r in subject.behind.records.items() if {"anomalies", "statistics"} <= r.inputs.keys()}
+    gates = {
+        hash_: r for hash_, r in subject.ancestors.records.items() if {"anomalies", "statistics"} <= r.inputs.keys()
+    }
     if not gates:
-        yield _untold(subject, "no record of the schema gate")
+        yield _cannot_tell(subject, "no record of the schema gate")
     for hash_, gate in gates.items():
         for entry in gate.outputs.get("report", ()):
             report = _json(subject, f"{entry.path}/gate.json", entry.files.get("gate.json"))
@@ -244,7 +248,7 @@ def _schema(subject: Subject) -> Iterator[Broken]:
 def _leaks(subject: Subject) -> Iterator[Broken]:
     evaluation = subject.maker(subject.pusher, "model_blessing")
     if evaluation is None or not subject.trainers:
-        yield _untold(subject, "no record of the evaluation or of the training")
+        yield _cannot_tell(subject, "no record of the evaluation or of the training")
         return
     tested = _images(subject, evaluation[1], "test")
     for hash_, trainer in subject.trainers:
@@ -260,17 +264,17 @@ def _leaks(subject: Subject) -> Iterator[Broken]:
 
 def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[bytes] | None:
     """Return the pixels digests of a split, by the row index; the same image counts whatever its label."""
-    found: set[bytes] = set()
+    result: set[bytes] = set()
     for ref in reader.inputs.get("examples", ()):
-        maker = subject.behind.records.get(str(ref.record))
+        maker = subject.ancestors.records.get(str(ref.record))
         entries = [e for e in maker.artifacts if e.path == ref.path] if maker is not None else []
         name = f"row_index/{split}.npy"
         data = _recorded(subject, f"{ref.path}/{name}", entries[0].files.get(name)) if entries else None
         rows = None if data is None else _rows(data)
         if rows is None:
             return None
-        found.update(rows)
-    return frozenset(found)
+        result.update(rows)
+    return frozenset(result)
 
 
 def _rows(data: bytes) -> Iterator[bytes] | None:
@@ -290,24 +294,24 @@ def _rows(data: bytes) -> Iterator[bytes] | None:
 
 
 def _clean_tree(subject: Subject) -> Iterator[Broken]:
-    yield from _odd_ones(subject, "git tree", CLEAN, {h: r.git.tree for h, r in subject.behind.records.items()})
+    yield from _odd_ones(subject, "git tree", CLEAN, {h: r.git.tree for h, r in subject.ancestors.records.items()})
 
 
 def _same_lock(subject: Subject) -> Iterator[Broken]:
     # Not the push: a rollback pushes again what was made long before.
     pushed = None if subject.push is None else subject.push.record
-    locks = {hash_: record.lock_digest for hash_, record in subject.behind.records.items() if hash_ != pushed}
+    locks = {hash_: record.lock_digest for hash_, record in subject.ancestors.records.items() if hash_ != pushed}
     if locks:
         yield from _odd_ones(subject, "requirements.lock", [*locks.values()][-1], locks)
 
 
-def _odd_ones(subject: Subject, what: str, wanted: str, found: Mapping[str, str]) -> Iterator[Broken]:
+def _odd_ones(subject: Subject, what: str, wanted: str, values: Mapping[str, str]) -> Iterator[Broken]:
     """Yield the first record whose value is another one; the others are named after it."""
-    odd = [hash_ for hash_, value in found.items() if value != wanted]
+    odd = [hash_ for hash_, value in values.items() if value != wanted]
     if odd:
-        nodes = ", ".join(subject.behind.records[hash_].node for hash_ in odd)
-        where = f"{record_path(odd[0])} ({subject.behind.records[odd[0]].node})"
-        yield Broken(where=where, what=what, wanted=wanted, got=f"{found[odd[0]]} (in {nodes})")
+        nodes = ", ".join(subject.ancestors.records[hash_].node for hash_ in odd)
+        where = f"{record_path(odd[0])} ({subject.ancestors.records[odd[0]].node})"
+        yield Broken(where=where, what=what, wanted=wanted, got=f"{values[odd[0]]} (in {nodes})")
 
 
 def _anchored(subject: Subject) -> Iterator[Broken]:
@@ -315,7 +319,7 @@ def _anchored(subject: Subject) -> Iterator[Broken]:
         yield Broken(where=subject.served.name, what="anchor", wanted="head or signature", got=NO_ANCHOR)
 
 
-ASKED: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
+CHECKS: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
     "blessed": _blessed,
     "checked": _checked,
     "baseline": _baseline,
@@ -328,7 +332,7 @@ ASKED: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
 }
 
 
-def _untold(subject: Subject, what: str) -> Broken:
+def _cannot_tell(subject: Subject, what: str) -> Broken:
     return Broken(where=subject.served.name, what=what, unknown=True)
 
 

@@ -82,12 +82,12 @@ def scan(data: bytes) -> tuple[ForbiddenOp, ...]:
     """
     try:
         metagraphs = [value for number, value in fields(data) if number == 2]
-        found = [op for metagraph in metagraphs for op in _scan_metagraph(_message(metagraph))]
+        forbidden = [op for metagraph in metagraphs for op in _scan_metagraph(_message(metagraph))]
     except (ValueError, IndexError, KeyError) as err:
         raise NotASavedModel("does not parse as a SavedModel", where="saved_model.pb", got=err) from err
     if not metagraphs:
         raise NotASavedModel("holds no graph", where="saved_model.pb")
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(forbidden)))
 
 
 def _scan_metagraph(metagraph: bytes) -> Iterator[ForbiddenOp]:
@@ -147,7 +147,7 @@ def _called(attr_value: bytes) -> Iterator[str]:
 
 
 def _all(data: bytes, number: int) -> list[bytes]:
-    return [_message(value) for found, value in fields(data) if found == number]
+    return [_message(value) for field, value in fields(data) if field == number]
 
 
 def _only(data: bytes, number: int) -> bytes:
@@ -156,8 +156,8 @@ def _only(data: bytes, number: int) -> bytes:
 
 
 def _text(data: bytes, number: int) -> str:
-    found = _all(data, number)
-    return found[-1].decode() if found else ""
+    texts = _all(data, number)
+    return texts[-1].decode() if texts else ""
 
 
 def _message(value: bytes | int) -> bytes:

@@ -84,9 +84,9 @@ def check_served(served: Served) -> Iterator[Finding]:
         return
     model = {path: seen for path, seen in served.seen.items() if not is_provenance(path)}
     yield from mismatches(SERVED, served.name, served.recorded, model)
-    if (found := manifest_digest(served.recorded)) != served.sha256:
+    if (got := manifest_digest(served.recorded)) != served.sha256:
         where, what = f"{served.name}/{PROVENANCE}", "its files do not give its tree digest"
-        yield integrity(MANIFEST, where, what, wanted=served.sha256, got=found)
+        yield integrity(MANIFEST, where, what, wanted=served.sha256, got=got)
 
 
 def _smuggled(served: Served) -> Iterator[Finding]:

@@ -36,8 +36,8 @@ def in_document(document: Document) -> Iterator[tuple[str, str]]:
 
 def _in_value(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
-        if (found := foreign(value)) is not None:
-            yield path, found
+        if (placeholder := foreign(value)) is not None:
+            yield path, placeholder
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             place = f"{path}.{name}" if path else str(name)

@@ -202,14 +202,14 @@ class Task:
 
     def option(self, name: str) -> str | None:
         """Return what its command line says for an option, as `--name VALUE` or as `--name=VALUE`; the last counts."""
-        found = None
+        value = None
         arguments = [str(argument) for argument in (self.container or {}).get("args", ())]
         for argument, following in zip(arguments, [*arguments[1:], None], strict=False):
             if argument == f"--{name}":
-                found = following
+                value = following
             elif argument.startswith(f"--{name}="):
-                found = argument.partition("=")[2]
-        return found
+                value = argument.partition("=")[2]
+        return value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,15 +238,15 @@ class Document:
     @property
     def root(self) -> str | None:
         """The URI below which it keeps its artifacts, if the file says so."""
-        found = self.job.get("runtimeConfig", {}).get("gcsOutputDirectory") or self.spec.get("defaultPipelineRoot")
-        return None if found is None else str(found)
+        uri = self.job.get("runtimeConfig", {}).get("gcsOutputDirectory") or self.spec.get("defaultPipelineRoot")
+        return None if uri is None else str(uri)
 
     @property
     def service_account(self) -> str | None:
         """The account that its pods are to run as, if the file names one."""
-        told = (line for line in self.comment.splitlines() if line.startswith(SERVICE_ACCOUNT))
-        found = self.job.get("serviceAccount") or next(told, "").removeprefix(SERVICE_ACCOUNT).strip()
-        return str(found) or None
+        lines = (line for line in self.comment.splitlines() if line.startswith(SERVICE_ACCOUNT))
+        account = self.job.get("serviceAccount") or next(lines, "").removeprefix(SERVICE_ACCOUNT).strip()
+        return str(account) or None
 
     @property
     def parameters(self) -> dict[str, Json]:
@@ -256,7 +256,11 @@ class Document:
     @property
     def values(self) -> dict[str, Any]:
         """{runtime parameter: value, if it has one}: a job's own, else the default."""
-        defaults = {name: found["defaultValue"] for name, found in self.parameters.items() if "defaultValue" in found}
+        defaults = {
+            name: definition["defaultValue"]
+            for name, definition in self.parameters.items()
+            if "defaultValue" in definition
+        }
         return {**defaults, **self.job.get("runtimeConfig", {}).get("parameterValues", {})}
 
     @cached_property
@@ -279,9 +283,9 @@ class Document:
         spec = copy.deepcopy(dict(self.spec))
         if root is not None:
             spec["defaultPipelineRoot"] = root
-        known = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+        definitions = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
         for name, value in parameters.items():
-            known[name]["defaultValue"] = value
+            definitions[name]["defaultValue"] = value
         return dataclasses.replace(self, spec=spec)
 
     def without_nulls(self) -> Document:
@@ -398,7 +402,7 @@ def _from_yaml(text: str) -> Document:
     return Document(target=OSS, spec=spec, platform=platform, comment=comment)
 
 
-def _only(kind: str, found: Sequence[Json]) -> Json | None:
-    if len(found) > 1:
-        raise BadInput(f"{len(found)} YAML documents that are a {kind}")
-    return found[0] if found else None
+def _only(kind: str, documents: Sequence[Json]) -> Json | None:
+    if len(documents) > 1:
+        raise BadInput(f"{len(documents)} YAML documents that are a {kind}")
+    return documents[0] if documents else None

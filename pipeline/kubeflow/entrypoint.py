@@ -40,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as scratch:
             _run(arguments, tuple(beam_args), Path(scratch))
     except Exception as err:  # noqa: BLE001  # whatever it is, the pod says so in one line
-        return _failed(PROCESS.arrived or _known(err))
+        return _failed(PROCESS.arrived or _as_our_error(err))
     return 0
 
 
-def _known(err: Exception) -> MnistTfxError:
+def _as_our_error(err: Exception) -> MnistTfxError:
     if isinstance(err, MnistTfxError):
         return err
     if isinstance(err, OSError):
@@ -54,14 +54,14 @@ def _known(err: Exception) -> MnistTfxError:
 
 
 def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Path) -> None:
-    asked = invocation.parse(
+    parsed = invocation.parse(
         arguments.json_serialized_invocation_args,
         parse_object(arguments.json_serialized_inputs_spec_args, where="--json_serialized_inputs_spec_args"),
     )
     if arguments.driver is not None:
         from pipeline.kubeflow.pod import data_driver
 
-        data_driver.run(asked, arguments.serving, scratch)
+        data_driver.run(parsed, arguments.serving, scratch)
         return
     engine = engine_of(beam_args)
     if engine is None or not engine.google:
@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Pat
             node=arguments.node,
             pipeline=arguments.pipeline,
             executor=arguments.executor_class_path,
-            invocation=asked,
+            invocation=parsed,
             serving=arguments.serving,
             sign_key=None if arguments.sign_key is None else places.volume(arguments.sign_key),
             beam_args=beam_args,

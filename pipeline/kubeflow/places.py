@@ -92,12 +92,12 @@ def place_of(output_uri: str, task: str) -> Place:
       EnvironmentProblem: if the URI is of neither form.
     """
     parts = output_uri.split("/")
-    found = [at for at, part in enumerate(parts) if part == task or part.startswith(f"{task}_")]
-    if not found or found[-1] < 3:  # root, pipeline and run come before it
+    places = [at for at, part in enumerate(parts) if part == task or part.startswith(f"{task}_")]
+    if not places or places[-1] < 3:  # root, pipeline and run come before it
         raise EnvironmentProblem(
             "an output at an unknown place", where=output_uri, wanted=f"<root>/<pipeline>/<run>/{task}/..."
         )
-    at = found[-1]
+    at = places[-1]
     return Place(root="/".join(parts[: at - 2]), run_id=parts[at - 1], folder="/".join(parts[at - 2 : -1]))
 
 

@@ -32,21 +32,21 @@ def values(document: Document, given: Iterable[str], macros: tuple[str, ...]) ->
     Raises:
       BadInput: if one is unknown, given twice or of another type, or if one without a default is missing.
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise BadInput("no parameter", where="--param", wanted="NAME=VALUE", got=text)
-        if name in found:
+        if name in result:
             raise BadInput("given twice", where=f"--param {name}")
-        found[name] = _typed(name, value, _declared(document, name), macros)
-    if names.SOURCE in found:
-        _check_source(document, found[names.SOURCE])
-    if missing := sorted(set(document.parameters) - set(document.values) - set(found)):
+        result[name] = _typed(name, value, _declared(document, name), macros)
+    if names.SOURCE in result:
+        _check_source(document, result[names.SOURCE])
+    if missing := sorted(set(document.parameters) - set(document.values) - set(result)):
         raise BadInput(
             "without a value", where=document.name, wanted=", ".join(f"--param {name}=..." for name in missing)
         )
-    return found
+    return result
 
 
 def _check_source(document: Document, source: str) -> None:
@@ -65,9 +65,9 @@ def _check_source(document: Document, source: str) -> None:
 
 def _declared(document: Document, name: str) -> str:
     if name not in document.parameters:
-        known = ", ".join(sorted(document.parameters)) or "no parameter at all"
+        choices = ", ".join(sorted(document.parameters)) or "no parameter at all"
         hint = did_you_mean(closest(name, document.parameters))
-        raise BadInput("unknown parameter", where=document.name, wanted=f"one of {known}", got=name, hint=hint)
+        raise BadInput("unknown parameter", where=document.name, wanted=f"one of {choices}", got=name, hint=hint)
     return str(document.parameters[name].get("parameterType", "STRING"))
 
 
@@ -83,13 +83,13 @@ def _typed(name: str, text: str, kind: str, macros: tuple[str, ...]) -> Any:
 
 def _with_macros(name: str, text: str, macros: tuple[str, ...]) -> str:
     for macro in _MACRO.findall(text):
-        known = macro.partition(".")[0] in SCHEDULE_MACROS
+        is_known = macro.partition(".")[0] in SCHEDULE_MACROS
         parts: dict[str, Any] = {"where": f"--param {name}", "got": f"[[{macro}]]"}
-        if known and not macros:
+        if is_known and not macros:
             raise BadInput("a server fills it in, a simulation does not", **parts)
         if macros and macro.partition(".")[0] not in macros:
             parts["wanted"] = ", ".join(f"[[{one}]]" for one in macros)
-            hint = "a schedule fills it in, a single run does not" if known else None
+            hint = "a schedule fills it in, a single run does not" if is_known else None
             raise BadInput("nothing that the server fills in", hint=hint, **parts)
     return text
 
@@ -107,8 +107,8 @@ def _any(text: str) -> Any:
 
 def _json_of(kind: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
-        found = _any(text)
-        return found if isinstance(found, kind) else _no(text)
+        value = _any(text)
+        return value if isinstance(value, kind) else _no(text)
 
     return read
 

@@ -27,13 +27,13 @@ _LINE: Final = re.compile(rf"mnist-tfx: ({'|'.join(KINDS)}) \(exit code ([0-9]+)
 
 def line(err: MnistTfxError) -> str:
     """Return the message of a failure, such as `mnist-tfx: refused (exit code 3): Evaluator: not blessed`."""
-    kind = next(name for name, known in KINDS.items() if known.exit_code == err.exit_code)
+    kind = next(name for name, class_ in KINDS.items() if class_.exit_code == err.exit_code)
     return f"mnist-tfx: {kind} (exit code {int(err.exit_code)}): {err}"
 
 
 def kind_and_text(message: str) -> tuple[type[MnistTfxError], str] | None:
     """Return the class of failure and the text of a message; None for a message that no container of ours wrote."""
-    found = _LINE.fullmatch(message.strip())
-    if found is None or int(KINDS[found[1]].exit_code) != int(found[2]):
+    match = _LINE.fullmatch(message.strip())
+    if match is None or int(KINDS[match[1]].exit_code) != int(match[2]):
         return None
-    return KINDS[found[1]], found[3]
+    return KINDS[match[1]], match[3]

@@ -63,20 +63,20 @@ class Reachability:
     roles: Mapping[tuple[str, str], frozenset[str]]
 
 
-def propagate(lineage: LineageIndex, found: Iterable[Match]) -> Reachability:
+def propagate(lineage: LineageIndex, matches: Iterable[Match]) -> Reachability:
     """Walk downstream from everywhere that something was recognised."""
     state: dict[str, int] = {}
     waiting: deque[tuple[str, int, str | None]] = deque()
     origins = set()
-    for one in found:
-        known = one.step.record
+    for one in matches:
+        record_hash = one.step.record
         if one.artifact is None:
-            state[known] = state.get(known, 0) | _initial_bits(one)
-            waiting.append((known, _output_bits(one.step.node, state[known]), None))
+            state[record_hash] = state.get(record_hash, 0) | _initial_bits(one)
+            waiting.append((record_hash, _output_bits(one.step.node, state[record_hash]), None))
         else:
-            origins.add((known, one.artifact))
-            state.setdefault(known, REACHED)
-            waiting.append((known, _output_bits(one.step.node, REACHED | USED), one.artifact))
+            origins.add((record_hash, one.artifact))
+            state.setdefault(record_hash, REACHED)
+            waiting.append((record_hash, _output_bits(one.step.node, REACHED | USED), one.artifact))
     readers = lineage.readers
     while waiting:
         record, carried, artifact = waiting.popleft()
@@ -126,10 +126,10 @@ def _roles(
     for record, bits in state.items():
         step = lineage.steps[record]
         if step.node == CLASSIFIER:
-            for made in step.makes:
-                own = {"itself"} if (record, made.sha256) in origins else _training_roles(bits)
-                if made.type == "Model" and own:
-                    roles[record, made.sha256] |= own
+            for output in step.makes:
+                own = {"itself"} if (record, output.sha256) in origins else _training_roles(bits)
+                if output.type == "Model" and own:
+                    roles[record, output.sha256] |= own
         elif step.node in EXAMINERS and bits & (USED | TESTED_ON | _INSIDE):
             role = "evaluation" if step.node == EVALUATOR else "publication"
             for read in _examined_models(lineage, step):

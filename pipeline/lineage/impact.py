@@ -133,7 +133,7 @@ class Impact:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        found = [{"record": f.step.record, "node": f.step.node, "match": f.match, "what": f.what} for f in self.found]
+        matches = [{"record": f.step.record, "node": f.step.node, "match": f.match, "what": f.what} for f in self.found]
         return {
             "answer": self.answer,
             "given": self.given.name,
@@ -143,7 +143,7 @@ class Impact:
             "image": None if self.picture is None else self.picture.to_dict(),
             "nodes_visited": self.nodes_visited,
             "models": [model.to_dict() for model in self.models],
-            "found": found,
+            "found": matches,
             "data_sets": [one.to_dict() for one in self.compared],
             "proofs": [proof.to_dict() for proof in self.proofs],
             "lookalikes": [one.to_dict() for one in self.lookalikes],
@@ -165,9 +165,9 @@ def impact(lineage: LineageIndex, given: Sequence[str], show: Show = given_rows.
     Raises:
       BadInput: if it is nothing that can be looked at, or its images have another size than any data here.
     """
-    known = tuple(data_sets(lineage))
-    settings = list(dict.fromkeys(one.settings for one in known if one.settings is not None))
-    return _impact(lineage, known, _as_imported(lineage, look_at(given, settings, show)))
+    ingested = tuple(data_sets(lineage))
+    settings = list(dict.fromkeys(one.settings for one in ingested if one.settings is not None))
+    return _impact(lineage, ingested, _as_imported(lineage, look_at(given, settings, show)))
 
 
 def impact_of_picture(lineage: LineageIndex, picture: Picture, name: str) -> Impact:
@@ -195,14 +195,14 @@ def _as_imported(lineage: LineageIndex, given: Given) -> Given:
     return dataclasses.replace(given, readings=lambda: iter([rows]), doubts=(), hint=None, notes=notes)
 
 
-def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Impact:
+def _impact(lineage: LineageIndex, ingested: Sequence[DataSet], given: Given) -> Impact:
     by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(lineage, text)}
     if not by_bytes and given.readings is None and given.digests:
-        by_bytes = {(one.step.record, one.what): one for one in known_as_row(known, given.digests[0])}
+        by_bytes = {(one.step.record, one.what): one for one in known_as_row(ingested, given.digests[0])}
     start = Impact(given=given, notes=(*lineage.unreadable.values(), *given.notes))
     unknown = [] if by_bytes else list(given.doubts)
     try:
-        start = _compare_rows(known, start)
+        start = _compare_rows(ingested, start)
     except (BadInput, CannotTell) as err:
         # What is on record by its own digest need not be readable row by row.
         if not by_bytes and not given.doubts and isinstance(err, BadInput):
@@ -214,36 +214,36 @@ def _impact(lineage: LineageIndex, known: Sequence[DataSet], given: Given) -> Im
         for one in ([] if start.rows is None else found_in(start.compared, start.rows))
     ]
     counted = {one.step.record for one in by_rows}
-    found = (*by_rows, *(one for one in by_bytes.values() if one.splits is None or one.step.record not in counted))
-    if not (found or unknown or start.rows or given.by_digest_alone):
+    matches = (*by_rows, *(one for one in by_bytes.values() if one.splits is None or one.step.record not in counted))
+    if not (matches or unknown or start.rows or given.by_digest_alone):
         unknown.append(
             "its digest occurs in no record and in no row index of this root, and another form has another digest"
         )
-    unknown += _unknown(lineage, known, start)
+    unknown += _unknown(lineage, ingested, start)
     notes = (*start.notes, *_remarks(start))
-    start = dataclasses.replace(start, found=found, unknown=tuple(unknown), notes=notes)
+    start = dataclasses.replace(start, found=matches, unknown=tuple(unknown), notes=notes)
     return _answer(lineage, start)
 
 
-def _compare_rows(known: Sequence[DataSet], start: Impact) -> Impact:
+def _compare_rows(ingested: Sequence[DataSet], start: Impact) -> Impact:
     """Compare the rows, in the first way of reading them that finds some of them."""
     first: Impact | None = None
     for rows in start.given.readings() if start.given.readings is not None else ():
-        compared = tuple(compare(known, rows, start.given.name))
-        found = dataclasses.replace(start, rows=rows, compared=compared)
+        compared = tuple(compare(ingested, rows, start.given.name))
+        candidate = dataclasses.replace(start, rows=rows, compared=compared)
         if any(one.overlap is not None and one.overlap.total for one in compared):
-            return found
-        first = first or found
+            return candidate
+        first = first or candidate
     if first is None or first.rows is None:
         return start
     return dataclasses.replace(first, lookalikes=tuple(other_forms(first.compared, first.rows)))
 
 
-def _unknown(lineage: LineageIndex, known: Sequence[DataSet], it: Impact) -> Iterator[str]:
+def _unknown(lineage: LineageIndex, ingested: Sequence[DataSet], it: Impact) -> Iterator[str]:
     """Yield why what was not found may be there all the same."""
     if it.rows is not None:
         yield from (f"{one.data_set.name} was not compared: {one.why_not}" for one in it.compared if not one.overlap)
-        if not known:
+        if not ingested:
             yield "no data was ever ingested here to compare it with"
         if it.rows.cut is not None:
             yield f"compared up to where it can be read: {it.rows.cut}"
@@ -271,7 +271,7 @@ def _remarks(it: Impact) -> Iterator[str]:
 
 def _versions_not_on_record(lineage: LineageIndex) -> Iterator[str]:
     """Yield the versions in the serving directory that were made from what no record tells."""
-    models = {made.sha256 for step in lineage.steps.values() if step.node == CLASSIFIER for made in step.makes}
+    models = {output.sha256 for step in lineage.steps.values() if step.node == CLASSIFIER for output in step.makes}
     for push in lineage.pushes:
         if push.digest not in models:
             yield f"version {push.version}: no record here says how its model was made"
@@ -335,9 +335,9 @@ def _models(lineage: LineageIndex, start: Impact, reach: Reachability) -> list[M
     return sorted(models, key=lambda model: (model.version is None, model.version or 0, model.digest))
 
 
-def _uses(lineage: LineageIndex, found: Sequence[Match]) -> Mapping[str, tuple[str, ...]]:
+def _uses(lineage: LineageIndex, matches: Sequence[Match]) -> Mapping[str, tuple[str, ...]]:
     by_splits: dict[frozenset[str], list[Match]] = defaultdict(list)
-    for one in found:
+    for one in matches:
         if one.splits is not None and (one.overlap is not None or one.match in (DIGEST, PIXELS)):
             by_splits[one.splits].append(one)
     some: dict[str, set[str]] = defaultdict(set)

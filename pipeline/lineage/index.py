@@ -142,21 +142,21 @@ class LineageIndex:
     @functools.cached_property
     def readers(self) -> Mapping[str, Sequence[tuple[ExecutionSummary, InputRef]]]:
         """{record hash: who read what that execution made}."""
-        found: dict[str, list[tuple[ExecutionSummary, InputRef]]] = defaultdict(list)
+        result: dict[str, list[tuple[ExecutionSummary, InputRef]]] = defaultdict(list)
         for step in self.steps.values():
             for read in step.reads:
                 if read.maker is not None:
-                    found[read.maker].append((step, read))
-        return found
+                    result[read.maker].append((step, read))
+        return result
 
     @functools.cached_property
     def pushed(self) -> Mapping[str, Sequence[IndexedVersion]]:
         """{model digest: recorded pushes of it, by version}."""
-        found: dict[str, list[IndexedVersion]] = defaultdict(list)
+        result: dict[str, list[IndexedVersion]] = defaultdict(list)
         for push in self.pushes:
             if push.recorded:
-                found[push.digest].append(push)
-        return found
+                result[push.digest].append(push)
+        return result
 
     @functools.cached_property
     def ingests(self) -> tuple[ExecutionSummary, ...]:
@@ -173,16 +173,16 @@ class LineageIndex:
         if version is None and self.newest is None:
             raise ServingDirectory.of(RunPaths(self.root)).nothing_served()
         number = self.newest if version is None else version
-        known = [push for push in self.pushes if push.version == number]
-        if not known and number is not None and number in self.unreadable:
+        matching = [push for push in self.pushes if push.version == number]
+        if not matching and number is not None and number in self.unreadable:
             raise self._unknown_origin(number)
-        if not known:
+        if not matching:
             numbers = ", ".join(str(push.version) for push in self.pushes)
             raise BadInput("no such version", where=self.root, wanted=f"one of {numbers or 'none'}", got=version)
-        if version is None and known[0].recorded and not known[0].served:
+        if version is None and matching[0].recorded and not matching[0].served:
             # An older one in its place would be an answer to another question.
-            raise self._unknown_origin(known[0].version)
-        return known[0]
+            raise self._unknown_origin(matching[0].version)
+        return matching[0]
 
     def _unknown_origin(self, version: int) -> CannotTell:
         got = self.unreadable.get(version, "provenance of another model than the one that was pushed")
@@ -248,29 +248,29 @@ def _read_all(
     steps: dict[str, ExecutionSummary] = {}
     code: dict[str, dict[str, str]] = {}
     sources = []
-    for known in record_store.scan(paths.records):
-        fields = _fields(paths.records, known)
+    for hash_ in record_store.scan(paths.records):
+        fields = _fields(paths.records, hash_)
         try:
             if fields["kind"] == "run":
                 run = records.from_dict(fields).to_dict()
-                sources.append((known, run["sources"]))
+                sources.append((hash_, run["sources"]))
             else:
-                steps[known] = _step(known, fields)
+                steps[hash_] = _step(hash_, fields)
                 code.setdefault(fields["code"]["digest"], dict(fields["code"]["files"]))
         except (KeyError, TypeError, AttributeError, ValueError) as err:
-            raise EnvironmentProblem("not a record of this release", where=known, got=err) from err
+            raise EnvironmentProblem("not a record of this release", where=hash_, got=err) from err
     return steps, code, sources
 
 
-def _fields(folder: Path, known: str) -> dict[str, Any]:
-    data = record_store.read_record_bytes(folder, known)
-    fields = parse_object(data, where=known, error=EnvironmentProblem, any_number=True)
+def _fields(folder: Path, hash_: str) -> dict[str, Any]:
+    data = record_store.read_record_bytes(folder, hash_)
+    fields = parse_object(data, where=hash_, error=EnvironmentProblem, any_number=True)
     if fields.get("schema_version") != SCHEMA_VERSION:
-        raise EnvironmentProblem("of another release", where=known, wanted=f"schema_version {SCHEMA_VERSION}")
+        raise EnvironmentProblem("of another release", where=hash_, wanted=f"schema_version {SCHEMA_VERSION}")
     return fields
 
 
-def _step(known: str, fields: Mapping[str, Any]) -> ExecutionSummary:
+def _step(hash_: str, fields: Mapping[str, Any]) -> ExecutionSummary:
     text = str.__str__  # raises TypeError for anything else, and interns nothing that stands once
     same = sys.intern  # a digest stands in the record of its maker and in those of all its readers
     data = fields["extra"].get(DATA)
@@ -278,7 +278,7 @@ def _step(known: str, fields: Mapping[str, Any]) -> ExecutionSummary:
         records.from_dict(fields)
     other = f"{fields['parameters']} {fields['key']} {fields['lock_digest']} {'' if data else fields['extra']}"
     return ExecutionSummary(
-        record=same(known),
+        record=same(hash_),
         node=same(fields["node"]),
         run_id=same(fields["run_id"]),
         started=text(fields["started"]),
@@ -312,16 +312,16 @@ def _files(files: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
     """Return what the folders of inputs know about the files that the copies were made from."""
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for path in sorted(inputs.glob("*/sources.json")):
         try:
-            found += [
+            result += [
                 {**entry, "name": printable(Path(entry["path"]).name)}
                 for entry in _NOTED.read(read_object(path), what="no note of sources", where=path)["sources"]
             ]
         except BadInput:  # noqa: PERF203  # one bad file must not hide the others
             continue  # a convenience for people; the records know the payload digests without it
-    return found
+    return result
 
 
 def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) -> list[dict[str, Any]]:
@@ -331,28 +331,28 @@ def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) 
 
 
 def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[IndexedVersion, ...]:
-    found = []
+    result = []
     for version in sorted({*ledger.versions, *present}):
         push, provenance = ledger.push(version), present.get(version)
         if push is not None:
             named = () if provenance is None else heads_of(provenance)
             heads = named if push.record is None else (push.record,)
             served = provenance is not None and digest_of(provenance) == push.sha256
-            found.append(IndexedVersion(version, push.sha256, push.run_id, heads, recorded=True, served=served))
+            result.append(IndexedVersion(version, push.sha256, push.run_id, heads, recorded=True, served=served))
         elif provenance is not None:
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
             heads, digest = heads_of(provenance), digest_of(provenance)
-            found.append(IndexedVersion(version, digest, run_id, heads, recorded=False, served=False))
-    return tuple(found)
+            result.append(IndexedVersion(version, digest, run_id, heads, recorded=False, served=False))
+    return tuple(result)
 
 
 def _present(root: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Return {version: provenance}, and {version: why there is none}; a folder without a model is no version."""
     present, unreadable = {}, {}
-    for found in serving.versions(RunPaths(root).serving):
+    for version in serving.versions(RunPaths(root).serving):
         try:
-            present[found.version] = read_provenance(root, found.version)
+            present[version.version] = read_provenance(root, version.version)
         except MnistTfxError as err:  # noqa: PERF203  # one bad version must not hide the others
-            if found.complete:
-                unreadable[found.version] = str(err)
+            if version.complete:
+                unreadable[version.version] = str(err)
     return present, unreadable

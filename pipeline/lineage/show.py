@@ -76,11 +76,11 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     ledger = read_ledger(RunPaths(root).ledger)
     push = _push(number, ledger, records)
     heads = heads_of(provenance) if push is None else (push[0],)
-    behind = _with_imports(root, _under_given_names(build_graph(records, heads), ledger, records), records)
+    graph = _with_imports(root, _under_given_names(build_graph(records, heads), ledger, records), records)
     run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"] if push is None else push[1].run_id
     compared = [
         node.properties[serving.BASELINE_PROPERTY]
-        for node in behind.nodes.values()
+        for node in graph.nodes.values()
         if serving.BASELINE_PROPERTY in node.properties
     ]
     served = Node(
@@ -99,7 +99,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
         run_id=run_id,
         recorded=push is not None,
         baseline=str(compared[-1]) if compared else UNKNOWN,
-        graph=Graph({served.id: served, **behind.nodes}, (*edges, *behind.edges)),
+        graph=Graph({served.id: served, **graph.nodes}, (*edges, *graph.edges)),
     )
 
 
@@ -119,9 +119,9 @@ def _choose_version(root: Path, version: int | None) -> int:
         if directory.newest is None:
             raise directory.nothing_served()
         return directory.newest.version
-    known = [found.version for found in serving.versions(RunPaths(root).serving)]
-    if version not in known:
-        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, known))}", got=version)
+    versions = [one.version for one in serving.versions(RunPaths(root).serving)]
+    if version not in versions:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, versions))}", got=version)
     return version
 
 
@@ -132,13 +132,13 @@ def _push(version: int, ledger: Chain, records: Records) -> tuple[str, Execution
     return (push.record, record) if push and push.record and isinstance(record, ExecutionRecord) else None
 
 
-def _under_given_names(behind: Graph, ledger: Chain, records: Records) -> Graph:
+def _under_given_names(graph: Graph, ledger: Chain, records: Records) -> Graph:
     """Return the graph with data files under the names by which the run that ingested them was given them."""
-    ingests = {behind.nodes[edge.target].run_id for edge in behind.edges if edge.channel == DATA_CHANNEL}
+    ingests = {graph.nodes[edge.target].run_id for edge in graph.edges if edge.channel == DATA_CHANNEL}
     runs = [run_record(ledger, records, run_id) for run_id in ingests if run_id is not None]
     names = {f"data:{source.payload_digest}": source.name for run in runs if run is not None for source in run.sources}
-    renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in behind.nodes.items()}
-    return Graph(renamed, behind.edges)
+    renamed = {id_: dataclasses.replace(node, name=names.get(id_, node.name)) for id_, node in graph.nodes.items()}
+    return Graph(renamed, graph.edges)
 
 
 def _with_imports(root: Path, behind: Graph, records: Records) -> Graph:

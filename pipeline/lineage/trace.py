@@ -84,13 +84,13 @@ def trace(lineage: LineageIndex, version: int | None = None) -> Trace:
         where = RunPaths(lineage.root).serving / str(push.version)
         raise EnvironmentProblem("neither its push nor its provenance is on record", where=where)
 
-    def makers(known: str) -> list[str]:
-        if known not in lineage.steps:
+    def makers(hash_: str) -> list[str]:
+        if hash_ not in lineage.steps:
             where = f"version {push.version}"
-            raise RecordMissing("a record behind it is missing", where=where, wanted=f"{known}.json")
-        return [read.maker for read in lineage.steps[known].reads if read.maker is not None]
+            raise RecordMissing("a record behind it is missing", where=where, wanted=f"{hash_}.json")
+        return [read.maker for read in lineage.steps[hash_].reads if read.maker is not None]
 
-    steps = [(1 + distance, lineage.steps[known]) for known, distance in reachable(push.heads, makers).items()]
+    steps = [(1 + distance, lineage.steps[hash_]) for hash_, distance in reachable(push.heads, makers).items()]
     edges = sum(len(step.reads) for _, step in steps)
     return Trace(push=push, steps=tuple(steps), data=tuple(_data(lineage, steps)), edges=edges)
 

@@ -53,7 +53,7 @@ class RecordedVersion:
     @property
     def model_nodes(self) -> frozenset[str]:
         """The nodes that the model was made by or from; what the others do decides whether it is served."""
-        made_by = {entry.path: node for node, made in self._outputs() for entry in made}
+        made_by = {entry.path: node for node, entries in self._outputs() for entry in entries}
 
         def makers(node: str) -> list[str]:
             inputs = self.executions[node].inputs if node in self.executions else {}
@@ -64,14 +64,14 @@ class RecordedVersion:
     @property
     def model_folder(self) -> Path | None:
         """Where its SavedModel lies: as it is served, else as it was trained; None if both are gone."""
-        entries = [entry for _, made in self._outputs() for entry in made if entry.type == "Model"]
+        entries = [entry for _, node_entries in self._outputs() for entry in node_entries if entry.type == "Model"]
         trained = [self.root / entry.path / FORMAT_SERVING for entry in entries if entry.sha256 == self.sha256]
         places = [RunPaths(self.root).serving / str(self.version), *trained]
         return next((place for place in places if (place / SAVED_MODEL).is_file()), None)
 
     def _outputs(self) -> Iterator[tuple[str, tuple[ArtifactEntry, ...]]]:
         for node, record in self.executions.items():
-            yield from ((node, made) for made in record.outputs.values())
+            yield from ((node, entries) for entries in record.outputs.values())
 
 
 def recorded(root: Path, version: int) -> RecordedVersion:
@@ -131,9 +131,9 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
 def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
     serving = RunPaths(root).serving
     if not (serving / str(version) / PROVENANCE).is_file():
-        known = sorted({*ledger.versions, *(found.version for found in versions(serving))})
-        if version not in known:
-            wanted = f"one of {', '.join(map(str, known))}" if known else None
-            hint = None if known else "no version was ever served here: mnist-tfx run makes one"
+        numbers = sorted({*ledger.versions, *(one.version for one in versions(serving))})
+        if version not in numbers:
+            wanted = f"one of {', '.join(map(str, numbers))}" if numbers else None
+            hint = None if numbers else "no version was ever served here: mnist-tfx run makes one"
             raise BadInput("no such version", where=root, wanted=wanted, got=version, hint=hint)
     return read_provenance(root, version)

@@ -79,13 +79,13 @@ def collect(
         if not dry_run:
             recover_first(paths, say)
         survey = Survey.of(paths)
-        found = tuple(garbage(survey, reachable(survey, keep_runs), keep_runs))
-        if found and not dry_run:
+        unused = tuple(garbage(survey, reachable(survey, keep_runs), keep_runs))
+        if unused and not dry_run:
             check_places(paths, paths.ledger, paths.metadata)
-            for one in found:
+            for one in unused:
                 check_removable(paths.root / one.path)
-            _remove(found, survey, say)
-    return found
+            _remove(unused, survey, say)
+    return unused
 
 
 def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
@@ -99,8 +99,8 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
     lines = survey.ledger.lines
     heads = [line.record for line in lines if line.event == Event.COMMIT and line.run_id in runs]
     for run_id in runs:
-        known = survey.ledger.run_record(run_id)
-        record = survey.records[known] if known is not None else None
+        hash_ = survey.ledger.run_record(run_id)
+        record = survey.records[hash_] if hash_ is not None else None
         if isinstance(record, RunRecord):
             heads += [node.record for node in record.nodes]
     for served in (*survey.serving.ours, *survey.serving.half_pruned):
@@ -149,47 +149,47 @@ def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
 
 
 def _makers(survey: Survey) -> dict[str, str]:
-    return {entry.path: known for known, record in survey.committed.items() for entry in record.artifacts}
+    return {entry.path: hash_ for hash_, record in survey.committed.items() for entry in record.artifacts}
 
 
-def _of(kind: str, paths: RunPaths, found: Iterable[Path]) -> Iterator[Garbage]:
-    for path in found:
+def _of(kind: str, paths: RunPaths, entries: Iterable[Path]) -> Iterator[Garbage]:
+    for path in entries:
         yield Garbage(kind=kind, path=paths.relative(path), bytes=size(path))
 
 
-def _remove(found: tuple[Garbage, ...], survey: Survey, say: Callable[[str], None]) -> None:
+def _remove(unused: tuple[Garbage, ...], survey: Survey, say: Callable[[str], None]) -> None:
     paths = survey.paths
     store = open_store(paths, say=say)
     PROCESS.check()
     with PROCESS.held_back():  # ledger and store say the same
-        _note(found, survey)
-        store.mark_deleted(one.record for one in found if one.record is not None)
-    for one in found:
+        _note(unused, survey)
+        store.mark_deleted(one.record for one in unused if one.record is not None)
+    for one in unused:
         PROCESS.check()
         if one.kind != "stage":
             with PROCESS.held_back():
                 remove(paths.root / one.path)
-    if any(one.kind == "stage" for one in found):
+    if any(one.kind == "stage" for one in unused):
         with serving.locked(paths.serving):
             left = serving.clear_stages(paths.serving)
         for err in left:
             raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err
 
 
-def _note(found: tuple[Garbage, ...], survey: Survey) -> None:
+def _note(unused: tuple[Garbage, ...], survey: Survey) -> None:
     """Write what is about to go into the ledger, one line for each record that loses something."""
     noted = survey.ledger.collected()
     ledger = Ledger.open(survey.paths.ledger)
     lost: dict[str, list[Garbage]] = {}
-    for one in found:
+    for one in unused:
         if one.record is not None and one.path not in noted:
             lost.setdefault(one.record, []).append(one)
-    for known, gone in lost.items():
-        record = survey.committed[known]
+    for hash_, gone in lost.items():
+        record = survey.committed[hash_]
         ledger.collected(
             node=record.node,
             run_id=record.run_id,
-            record=known,
+            record=hash_,
             paths=[one.path for one in gone],
             bytes=sum(one.bytes for one in gone),
         )

@@ -73,15 +73,15 @@ class Survey:
     @cached_property
     def committed(self) -> dict[str, ExecutionRecord]:
         """{hash: record} of the executions that the ledger commits; those that cannot be read are left out."""
-        found = {known: self.read(known) for known in self.ledger.order}
-        return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
+        records = {hash_: self.read(hash_) for hash_ in self.ledger.order}
+        return {hash_: record for hash_, record in records.items() if isinstance(record, ExecutionRecord)}
 
     @cached_property
     def uncommitted(self) -> dict[str, Record]:
         """{hash: record} of those that no line of the ledger names."""
         named = {line.record for line in self.ledger.lines}
-        found = {known: self.read(known) for known in self.records if known not in named}
-        return {known: record for known, record in found.items() if record is not None}
+        records = {hash_: self.read(hash_) for hash_ in self.records if hash_ not in named}
+        return {hash_: record for hash_, record in records.items() if record is not None}
 
     @cached_property
     def serving(self) -> ServingDirectory:
@@ -91,27 +91,27 @@ class Survey:
     @cached_property
     def unreadable(self) -> tuple[str, ...]:
         """Hashes of the committed records that cannot be read: what they made or read is not known."""
-        return tuple(known for known in self.ledger.order if self.read(known) is None)
+        return tuple(hash_ for hash_ in self.ledger.order if self.read(hash_) is None)
 
     @cached_property
     def damaged(self) -> tuple[tuple[Line, MnistTfxError], ...]:
         """The lines whose records are missing or cannot be read, each with why; runs and executions alike."""
         events = (Event.COMMIT, Event.RUN)
-        found = {line.record: line for line in self.ledger.lines if line.record is not None and line.event in events}
-        problems = ((line, self._problem(known)) for known, line in found.items())
+        lines = {line.record: line for line in self.ledger.lines if line.record is not None and line.event in events}
+        problems = ((line, self._problem(hash_)) for hash_, line in lines.items())
         return tuple((line, problem) for line, problem in problems if problem is not None)
 
-    def _problem(self, known: str) -> MnistTfxError | None:
+    def _problem(self, hash_: str) -> MnistTfxError | None:
         try:
-            _ = self.records[known]
+            _ = self.records[hash_]
         except MnistTfxError as err:
             return err
         return None
 
-    def read(self, known: str) -> Record | None:
+    def read(self, hash_: str) -> Record | None:
         """Return a record, or None where the audit has something to say about it."""
         try:
-            return self.records[known]
+            return self.records[hash_]
         except MnistTfxError:
             return None
 
@@ -170,10 +170,10 @@ def _gone(survey: Survey) -> Iterator[Orphan]:
 
 def _missing(survey: Survey) -> Iterator[Orphan]:
     collected = survey.ledger.collected()
-    for known, record in survey.committed.items():
+    for hash_, record in survey.committed.items():
         for entry in record.artifacts:
             if entry.path not in collected and not (survey.paths.root / entry.path).exists():
-                why = f"recorded by {record.node} ({known[:12]}), but gone"
+                why = f"recorded by {record.node} ({hash_[:12]}), but gone"
                 yield Orphan(kind="recorded-missing", where=entry.path, why=why, remedy=RUN_AGAIN)
 
 
@@ -196,10 +196,10 @@ def _intents(survey: Survey) -> Iterator[Orphan]:
 
 def _records(survey: Survey) -> Iterator[Orphan]:
     lost = {(line.run_id, line.node) for line in survey.ledger.lines if line.event == Event.LOST}
-    for known, record in survey.uncommitted.items():
+    for hash_, record in survey.uncommitted.items():
         # What a lost intent left behind is accounted for.
         if isinstance(record, RunRecord) or (record.run_id, record.node) not in lost:
-            path = f"{survey.paths.records.name}/{known}.json"
+            path = f"{survey.paths.records.name}/{hash_}.json"
             why = f"no line of the ledger commits it (run {record.run_id})"
             yield Orphan(
                 kind="uncommitted-record", where=path, why=why, remedy=REPAIR, bytes=size(survey.paths.root / path)
@@ -219,10 +219,10 @@ def _unreadable(survey: Survey) -> Iterator[Orphan]:
 def _artifacts(survey: Survey) -> Iterator[Orphan]:
     if survey.unreadable:
         return
-    known = {e.path for record in survey.committed.values() for e in record.artifacts}
+    paths = {e.path for record in survey.committed.values() for e in record.artifacts}
     for folder in artifact_folders(survey.paths):
         path = survey.paths.relative(folder)
-        if path not in known:
+        if path not in paths:
             why = "no committed record made it: what a killed execution had written"
             yield Orphan(kind="unknown-artifact", where=path, why=why, remedy=COLLECT, bytes=size(folder))
 
@@ -263,9 +263,11 @@ def latest_runs(ledger: Chain, count: int) -> frozenset[str]:
 def open_keys(survey: Survey, runs: Iterable[str]) -> frozenset[str]:
     """Return the keys of the work that these runs began and that nothing has committed: it may be resumed."""
     began = set(runs)
-    asked = {survey.key_of(line) for line in survey.ledger.lines if line.event == Event.INTENT and line.run_id in began}
+    begun_keys = {
+        survey.key_of(line) for line in survey.ledger.lines if line.event == Event.INTENT and line.run_id in began
+    }
     done = {record.key for record in survey.committed.values()}
-    return frozenset(key for key in asked if key is not None and key not in done)
+    return frozenset(key for key in begun_keys if key is not None and key not in done)
 
 
 def inputs_of(records: Iterable[ExecutionRecord]) -> frozenset[str]:
@@ -299,11 +301,11 @@ def children(folder: Path) -> list[Path]:
 
 def size(path: Path) -> int:
     """Return the bytes that removing a file or folder would free: what is linked elsewhere too does not count."""
-    found = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
-    files = (one.lstat() for one in found if one.is_symlink() or one.is_file())
+    entries = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
+    files = (one.lstat() for one in entries if one.is_symlink() or one.is_file())
     return sum(status.st_size for status in files if status.st_nlink == 1)
 
 
-def as_dicts(found: Iterable[Any]) -> list[dict[str, Any]]:
+def as_dicts(values: Iterable[Any]) -> list[dict[str, Any]]:
     """Return frozen values as JSON objects."""
-    return [dataclasses.asdict(one) for one in found]
+    return [dataclasses.asdict(one) for one in values]

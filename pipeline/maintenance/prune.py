@@ -73,17 +73,17 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
     with exclusive_lock(root) as paths:
         directory = ServingDirectory.of(paths)
         whole = [served for served in directory.recorded if directory.is_as_recorded(served)]
-        found = Pruning(
+        pruning = Pruning(
             pruned=tuple(_describe(paths, served) for served in (*directory.half_pruned, *whole[:-keep])),
             kept=tuple(served.version for served in whole[-keep:]),
             left=tuple(_remarks(directory)),
         )
-        if found.pruned and not dry_run:
+        if pruning.pruned and not dry_run:
             check_places(paths, paths.ledger, paths.serving)
-            for one in found.pruned:
+            for one in pruning.pruned:
                 check_removable(paths.root / one.path)
-            _remove(directory, found.pruned)
-    return found
+            _remove(directory, pruning.pruned)
+    return pruning
 
 
 def _describe(paths: RunPaths, served: ServedVersion) -> Pruned:

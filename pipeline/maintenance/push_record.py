@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
-from pipeline.metadata.executions import PastExecution
+from pipeline.metadata.executions import RecordedExecution
 from pipeline.metadata.store import Store, explained
 from pipeline.provenance import record_store, recording, records
 from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef, measure
@@ -71,7 +71,7 @@ class PushRecorder:
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
-        one = PastExecution(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
+        one = RecordedExecution(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
         with explained(self._store.path):
             self._number = writer.begin(
                 self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
@@ -92,11 +92,11 @@ class PushRecorder:
         if self._intent is None:
             raise ValueError("not begun")
         record = self._record(self._pushed_model(version, digest), extra)
-        known = record_store.write(self._paths.records, record)
-        self._publish(known, record)
+        hash_ = record_store.write(self._paths.records, record)
+        self._publish(hash_, record)
         note_push(record, self._ledger, **details)
-        self._ledger.commit(self._intent, record=known)
-        return known
+        self._ledger.commit(self._intent, record=hash_)
+        return hash_
 
     def reuse(self, nodes: Mapping[str, tuple[str, ExecutionRecord]]) -> None:
         """Put cached executions for what the rest of the pipeline had done before: {node id: (hash, record)}."""
@@ -104,9 +104,9 @@ class PushRecorder:
 
         pipeline = self._origin.pipeline
         with explained(self._store.path):
-            for node, (known, record) in nodes.items():
-                one = PastExecution(
-                    node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=known, record=record
+            for node, (hash_, record) in nodes.items():
+                one = RecordedExecution(
+                    node=node, run_id=self.run_id, pipeline=pipeline, state="CACHED", hash=hash_, record=record
                 )
                 writer.put_cached(self._store.raw, one, stored_root(self._paths))
 
@@ -143,14 +143,14 @@ class PushRecorder:
             inputs=self._origin.inputs,
             extra=extra,
         )
-        made, seconds = {"pushed_model": (pushed_model,)}, time.time() - self._started
-        return recording.execution_record(pending, made, {}, started=self._started, seconds=seconds)
+        outputs, seconds = {"pushed_model": (pushed_model,)}, time.time() - self._started
+        return recording.execution_record(pending, outputs, {}, started=self._started, seconds=seconds)
 
-    def _publish(self, known: str, record: ExecutionRecord) -> None:
+    def _publish(self, hash_: str, record: ExecutionRecord) -> None:
         from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
-        one = PastExecution(
-            node=PUSHER, run_id=self.run_id, pipeline=record.pipeline, state="COMPLETE", hash=known, record=record
+        one = RecordedExecution(
+            node=PUSHER, run_id=self.run_id, pipeline=record.pipeline, state="COMPLETE", hash=hash_, record=record
         )
         with explained(self._store.path):
             writer.publish(self._store.raw, self._number, one, stored_root(self._paths))

@@ -13,7 +13,7 @@ from typing import Any
 from components.errors import EnvironmentProblem, Refused
 from components.files import sync_folder
 from pipeline.metadata import store
-from pipeline.metadata.executions import PastExecution, highest_number, in_old_order, past_executions
+from pipeline.metadata.executions import RecordedExecution, highest_number, in_order_of_numbers, recorded_executions
 from pipeline.metadata.sqlite import JOURNALS, StoreLocked, readable
 from pipeline.process.signals import PROCESS
 from pipeline.provenance.ledger import Chain, read_ledger
@@ -66,11 +66,13 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
         if opens(place):
             raise Refused("a store that opens is here", where=place, hint="--to FILE writes elsewhere")
         ledger = read_ledger(paths.ledger)
-        past = in_old_order(past_executions(ledger, scan(paths.records)), highest_number(paths.artifacts))
+        executions = in_order_of_numbers(
+            recorded_executions(ledger, scan(paths.records)), highest_number(paths.artifacts)
+        )
         _clear(place)
         new = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
         try:
-            counts = _write(new, past, ledger, paths)
+            counts = _write(new, executions, ledger, paths)
             PROCESS.check()
             with PROCESS.held_back():  # there is a store all the time
                 kept = _set_aside(place)
@@ -120,13 +122,13 @@ def _set_aside(place: Path) -> Path | None:
     return kept
 
 
-def _write(path: Path, past: list[PastExecution], ledger: Chain, paths: RunPaths) -> dict[str, int]:
+def _write(path: Path, executions: list[RecordedExecution], ledger: Chain, paths: RunPaths) -> dict[str, int]:
     from pipeline.metadata import writer  # brings ml_metadata's protobufs
 
     raw = store.connect(path)
     try:
         with store.explained(path):
-            return writer.write(raw, past, ledger.collected(), paths.root)
+            return writer.write(raw, executions, ledger.collected(), paths.root)
     finally:
         del raw  # closes the file
         descriptor = os.open(path, os.O_RDONLY)

@@ -96,20 +96,20 @@ def blessed(survey: Survey, digest: str) -> Origin | None:
         model = next(iter(record.inputs.get(MODEL, ())), None)
         if model is None or model.sha256 != digest:
             continue
-        found = {kind: _blessing(survey, kind, model) for kind in ("ModelBlessing", "InfraBlessing")}
-        if (by_evaluation := found["ModelBlessing"]) and (by_check := found["InfraBlessing"]):
+        blessings = {kind: _blessing(survey, kind, model) for kind in ("ModelBlessing", "InfraBlessing")}
+        if (by_evaluation := blessings["ModelBlessing"]) and (by_check := blessings["InfraBlessing"]):
             inputs = {MODEL: (model,), MODEL_BLESSING: (by_evaluation,), INFRA_BLESSING: (by_check,)}
             return Origin(pipeline=record.pipeline, inputs=inputs)
     return None
 
 
 def _blessing(survey: Survey, kind: str, model: ArtifactRef) -> ArtifactRef | None:
-    for known, record in reversed(survey.committed.items()):
+    for hash_, record in reversed(survey.committed.items()):
         if model in record.inputs.get(MODEL, ()):
-            made = (entry for entry in record.artifacts if entry.type == kind)
-            for entry in made:
+            entries = (entry for entry in record.artifacts if entry.type == kind)
+            for entry in entries:
                 # The newest verdict counts, whichever it is.
-                return entry.ref(known) if entry.properties.get("blessed") == 1 else None
+                return entry.ref(hash_) if entry.properties.get("blessed") == 1 else None
     return None
 
 
@@ -144,20 +144,23 @@ class _Recovery:
 
     def _published(self, intent: Line) -> str | None:
         """Return the record that an intent came to, if store and files bear it out."""
-        for known, record in self._survey.uncommitted.items():
-            asked = isinstance(record, ExecutionRecord) and (record.run_id, record.node) == (intent.run_id, intent.node)
-            if asked and isinstance(record, ExecutionRecord) and record.key == intent.details.get("key"):
+        for hash_, record in self._survey.uncommitted.items():
+            same_node = isinstance(record, ExecutionRecord) and (record.run_id, record.node) == (
+                intent.run_id,
+                intent.node,
+            )
+            if same_node and isinstance(record, ExecutionRecord) and record.key == intent.details.get("key"):
                 entries = record.artifacts
                 whole = not any(difference(self._paths.root, entry) for entry in entries)
-                return known if whole and self._store.has_published(known) else None
+                return hash_ if whole and self._store.has_published(hash_) else None
         return None
 
-    def _commit(self, intent: Line, known: str) -> Repair:
+    def _commit(self, intent: Line, hash_: str) -> Repair:
         if self._ledger is not None:
-            record = self._survey.uncommitted[known]
+            record = self._survey.uncommitted[hash_]
             if isinstance(record, ExecutionRecord):
                 note_push(record, self._ledger, **{REPAIRED: True})
-            self._ledger.commit(intent, record=known, **{REPAIRED: True})
+            self._ledger.commit(intent, record=hash_, **{REPAIRED: True})
         why = "published, its record and all its bytes are there: committed"
         return Repair(kind="committed", where=_name(intent), why=why)
 
@@ -194,35 +197,37 @@ class _Recovery:
         push = PushRecorder(self._paths, self._ledger, self._store, origin, run_id)
         push.begin(intent)
         note = {"why": "served, but not recorded", "digest": served.digest}
-        known = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
+        pushed = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
         self._look_again()
         # A new id has put nothing of what it reuses, and a rollback that was killed after the rename perhaps a part.
-        behind = closure(self._survey.records, [known])
-        push.reuse({record.node: (hash_, record) for hash_, record in behind.items() if record.run_id != run_id})
-        yield from self._note_run(push.run_id, known, self._settings(served))
+        ancestors = closure(self._survey.records, [pushed])
+        push.reuse({record.node: (hash_, record) for hash_, record in ancestors.items() if record.run_id != run_id})
+        yield from self._note_run(push.run_id, pushed, self._settings(served))
 
     def _settings(self, served: ServedVersion) -> Mapping[str, Any]:
         """Return the sections of the recipe that the nodes had, as the provenance of a version tells them."""
         try:
-            told = read_provenance(self._paths.root, served.version)["predicate"]["buildDefinition"]
-            return dict(told["externalParameters"]["settings"])
+            definition = read_provenance(self._paths.root, served.version)["predicate"]["buildDefinition"]
+            return dict(definition["externalParameters"]["settings"])
         except (MnistTfxError, KeyError, TypeError, ValueError):
             return {}
 
-    def _note_run(self, run_id: str, known: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
+    def _note_run(self, run_id: str, hash_: str, settings: Mapping[str, Any]) -> Iterator[Repair]:
         """Write the record of the run that a push belongs to, which did not live to write it."""
         if self._ledger is None or self._survey.ledger.run_record(run_id) is not None:
             return
-        record = self._run_record(run_id, closure(self._survey.records, [known]), settings)
+        record = self._run_record(run_id, closure(self._survey.records, [hash_]), settings)
         self._ledger.run(run_id=run_id, record=record_store.write(self._paths.records, record), **{REPAIRED: True})
         self._look_again()
         yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
 
-    def _run_record(self, run_id: str, behind: Mapping[str, ExecutionRecord], settings: Mapping[str, Any]) -> RunRecord:
+    def _run_record(
+        self, run_id: str, ancestors: Mapping[str, ExecutionRecord], settings: Mapping[str, Any]
+    ) -> RunRecord:
         """Return the record of a run, with the results that can be read: of the push alone, if others cannot."""
         from pipeline.provenance import results  # the evaluation's modules, 0.1 s
 
-        by_node = {record.node: record for record in behind.values()}
+        by_node = {record.node: record for record in ancestors.values()}
         pusher = by_node[PUSHER]
         build = functools.partial(
             results.run_record,
@@ -240,10 +245,10 @@ class _Recovery:
                     why="as recorded",
                     record=hash_,
                 )
-                for hash_, one in behind.items()
+                for hash_, one in ancestors.items()
             ],
-            sources=[source for one in behind.values() for source in one.sources],
-            started=min(one.started for one in behind.values() if one.run_id == run_id),
+            sources=[source for one in ancestors.values() for source in one.sources],
+            started=min(one.started for one in ancestors.values() if one.run_id == run_id),
             finished=pusher.finished,
         )
         try:
@@ -252,10 +257,10 @@ class _Recovery:
             return build({PUSHER: pusher})
 
     def _runs(self) -> Iterator[Repair]:
-        for known, record in self._survey.uncommitted.items():
+        for hash_, record in self._survey.uncommitted.items():
             if isinstance(record, RunRecord):
                 if self._ledger is not None:
-                    self._ledger.run(run_id=record.run_id, record=known, **{REPAIRED: True})
+                    self._ledger.run(run_id=record.run_id, record=hash_, **{REPAIRED: True})
                 yield Repair(
                     kind="run-recorded", where=f"run {record.run_id}", why="its record was written, no line named it"
                 )

@@ -88,18 +88,18 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
                 push.begin()
                 # The manifest stays the same, and with it what was signed.
                 signature = old.path / SIGNATURE if (old.path / SIGNATURE).is_file() else None
-                made = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest, signature=signature)
+                served = publish(old.path, paths.serving, old.path / PROVENANCE, old.digest, signature=signature)
             except BaseException as err:
                 push.give_up(str(err))
                 raise
             push.reuse(others)
-            known = push.finish(made.version, made.digest, {ROLLED_BACK: {**note, "run_id": pushed.run_id}}, **note)
+            hash_ = push.finish(served.version, served.digest, {ROLLED_BACK: {**note, "run_id": pushed.run_id}}, **note)
             done = Rollback(
                 **note,
-                version=made.version,
-                path=paths.relative(made.path),
-                digest=made.digest,
-                record=known,
+                version=served.version,
+                path=paths.relative(served.path),
+                digest=served.digest,
+                record=hash_,
                 run_id=push.run_id,
             )
             if run is not None:
@@ -109,17 +109,17 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
 
 
 def _choose_versions(directory: ServingDirectory, version: int) -> tuple[ServedVersion, ServedVersion]:
-    found, where = {served.version: served for served in directory.ours}, directory.paths.serving
-    if version not in found:
+    ours, where = {served.version: served for served in directory.ours}, directory.paths.serving
+    if version not in ours:
         foreign = next((entry for entry in directory.foreign if entry.number == version), None)
         if foreign is not None:
             raise Refused("cannot serve what was not pushed", where=where / Path(foreign.path).name, got=foreign.what)
-        known = ", ".join(map(str, found)) or "none"
-        raise BadInput("no such version", where=where, wanted=f"one of {known}", got=version)
-    newest = max(found)
+        numbers = ", ".join(map(str, ours)) or "none"
+        raise BadInput("no such version", where=where, wanted=f"one of {numbers}", got=version)
+    newest = max(ours)
     if version == newest:
         raise BadInput(f"version {version} is what is served now", where=where)
-    return found[version], found[newest]
+    return ours[version], ours[newest]
 
 
 def _recorded_push(survey: Survey, old: ServedVersion) -> tuple[Push, ExecutionRecord]:
@@ -149,12 +149,12 @@ def _run_again(run: RunRecord, done: Rollback, started: float) -> RunRecord:
 
 def _others(survey: Survey, run: RunRecord) -> dict[str, tuple[str, ExecutionRecord]]:
     """Return {node id: (hash, record)} of the nodes of a run whose outputs a rollback reuses: all but the push."""
-    found = {}
+    result = {}
     for node in run.nodes:
         record = survey.records[node.record] if node.record is not None and node.id != PUSHER else None
         if node.record is not None and isinstance(record, ExecutionRecord):
-            found[node.id] = (node.record, record)
-    return found
+            result[node.id] = (node.record, record)
+    return result
 
 
 def _reuse(node: NodeOutcome, before: str, pusher: str) -> NodeOutcome:

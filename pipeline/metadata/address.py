@@ -131,10 +131,10 @@ def recorded_address(paths: RunPaths) -> str | None:
     if paths.identity.is_symlink() or not untrusted.is_file(paths.identity):
         return None
     try:
-        found = identity.read(paths.identity)
+        fields = identity.read(paths.identity)
     except EnvironmentProblem:
         return None
-    address, before = found.get(identity.RECORDED), found.get(identity.PLACE)
+    address, before = fields.get(identity.RECORDED), fields.get(identity.PLACE)
     if not address:
         return None
     if before is not None and address.startswith(f"{before}/"):

@@ -23,7 +23,7 @@ from pipeline.metadata.preflight import RUN_CONTEXT
 from pipeline.provenance.ledger import Chain
 from pipeline.root.paths import RunPaths
 
-PATIENCE: Final = 3.0
+NOTIFY_AFTER: Final = 3.0
 """Seconds of waiting for another process after which the user is told."""
 
 
@@ -77,7 +77,7 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
     def _open(self) -> metadata_store.MetadataStore:
         if isinstance(self.address, SqliteFile) and self.address.path.exists():
             try:
-                store.await_writers(self.address.path, self._say, self._wait, PATIENCE)
+                store.await_writers(self.address.path, self._say, self._wait, NOTIFY_AFTER)
             except sqlite.StoreLocked:
                 self._wait = 0.0  # settling what the failure left open does not wait once more
                 raise

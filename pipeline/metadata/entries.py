@@ -29,48 +29,48 @@ ARTIFACT_BASES: Final[Mapping[str, str]] = {
 def execution_type(node: str, parameters: Mapping[str, Any]) -> pb.ExecutionType:
     """Return the type of a node's executions; a node of another release goes by its id."""
     base = STAGES[node].work if node in STAGES else None
-    made = pb.ExecutionType(name=execution_type_name(node, parameters) or node)
+    message = pb.ExecutionType(name=execution_type_name(node, parameters) or node)
     if base is not None:
-        made.base_type = pb.ExecutionType.SystemDefinedBaseType.Value(base)
-    return made
+        message.base_type = pb.ExecutionType.SystemDefinedBaseType.Value(base)
+    return message
 
 
 def artifact_type(name: str) -> pb.ArtifactType:
     """Return the artifact type that TFX registers under a name."""
-    made = pb.ArtifactType(name=name)
+    message = pb.ArtifactType(name=name)
     for key, kind in SPLIT_TYPES.get(name, {}).items():
-        made.properties[key] = pb.PropertyType.Value(kind)
+        message.properties[key] = pb.PropertyType.Value(kind)
     if name in ARTIFACT_BASES:
-        made.base_type = pb.ArtifactType.SystemDefinedBaseType.Value(ARTIFACT_BASES[name])
-    return made
+        message.base_type = pb.ArtifactType.SystemDefinedBaseType.Value(ARTIFACT_BASES[name])
+    return message
 
 
 def execution(type_id: int, state: int, parameters: Mapping[str, Any], root: Path) -> pb.Execution:
     """Return an execution with its properties, as TFX stores them."""
-    made = pb.Execution(type_id=type_id, last_known_state=state)
-    set_properties(made.custom_properties, parameters, root)
-    return made
+    message = pb.Execution(type_id=type_id, last_known_state=state)
+    set_properties(message.custom_properties, parameters, root)
+    return message
 
 
 def artifact(type_id: int, entry: ArtifactEntry, record_hash: str, record: ExecutionRecord, root: Path) -> pb.Artifact:
     """Return an artifact as it was published."""
-    made = pb.Artifact(type_id=type_id, uri=str(root / entry.path), state=pb.Artifact.LIVE)
+    message = pb.Artifact(type_id=type_id, uri=str(root / entry.path), state=pb.Artifact.LIVE)
     published = {"is_external": 0, "tfx_version": record.environment.packages.get("tfx", "")}
     ours = {"sha256": entry.sha256, "record": record_hash}
-    set_properties(made.custom_properties, {**published, **entry.properties, **ours}, root)
+    set_properties(message.custom_properties, {**published, **entry.properties, **ours}, root)
     names = split_names(entry)
     if entry.type in SPLIT_TYPES and names:
-        made.properties["split_names"].string_value = json_list(names)
+        message.properties["split_names"].string_value = json_list(names)
         if entry.type != "Examples":  # there, TFX puts the span among the custom properties
-            made.properties["span"].int_value = 0
-    return made
+            message.properties["span"].int_value = 0
+    return message
 
 
 def unrecorded_artifact(type_id: int, ref: ArtifactRef, root: Path) -> pb.Artifact:
     """Return an artifact that an execution read, but none on record made."""
-    made = pb.Artifact(type_id=type_id, uri=str(root / ref.path), state=pb.Artifact.LIVE)
-    set_properties(made.custom_properties, {"sha256": ref.sha256}, root)
-    return made
+    message = pb.Artifact(type_id=type_id, uri=str(root / ref.path), state=pb.Artifact.LIVE)
+    set_properties(message.custom_properties, {"sha256": ref.sha256}, root)
+    return message
 
 
 def event(
@@ -85,10 +85,10 @@ def event(
       artifact_id: None where `put_execution` gets the artifact along with the event.
       execution_id: the same for the execution.
     """
-    made = pb.Event(type=kind, artifact_id=artifact_id, execution_id=execution_id)
-    made.path.steps.add().key = channel
-    made.path.steps.add().index = index
-    return made
+    message = pb.Event(type=kind, artifact_id=artifact_id, execution_id=execution_id)
+    message.path.steps.add().key = channel
+    message.path.steps.add().index = index
+    return message
 
 
 def set_properties(target: Any, values: Mapping[str, Any], root: Path) -> None:

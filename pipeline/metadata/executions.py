@@ -20,7 +20,7 @@ UNNUMBERED: Final = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PastExecution:
+class RecordedExecution:
     """An execution that records and ledger tell of.
 
     Attributes:
@@ -40,7 +40,7 @@ class PastExecution:
     record: ExecutionRecord | None = None
 
 
-def past_executions(ledger: Chain, records: Records) -> list[PastExecution]:
+def recorded_executions(ledger: Chain, records: Records) -> list[RecordedExecution]:
     """Return the executions of the ledger: committed, given up, and those that reused another's outputs.
 
     Raises:
@@ -48,21 +48,21 @@ def past_executions(ledger: Chain, records: Records) -> list[PastExecution]:
     """
     intents = {line.sequence: line for line in ledger.lines if line.event == Event.INTENT}
     names = {record.run_id: record.recipe for record in _runs(ledger, records)}
-    found = []
+    result = []
     for line in ledger.lines:
         record = records[line.record] if line.record is not None else None
         if line.event == Event.COMMIT and isinstance(record, ExecutionRecord):
-            found.append(_completed(line, record))
+            result.append(_completed(line, record))
         elif line.event == Event.LOST and line.details.get("intent") in intents:
             name = names.get(line.run_id) or next(iter(names.values()), "")
-            found.append(PastExecution(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
+            result.append(RecordedExecution(node=line.node, run_id=line.run_id, pipeline=name, state="FAILED"))
         elif line.event == Event.RUN and isinstance(record, RunRecord):
-            found += _cached(record, records)
-    return found
+            result += _cached(record, records)
+    return result
 
 
-def _completed(line: Line, record: ExecutionRecord) -> PastExecution:
-    return PastExecution(
+def _completed(line: Line, record: ExecutionRecord) -> RecordedExecution:
+    return RecordedExecution(
         node=line.node,
         run_id=line.run_id,
         pipeline=record.pipeline,
@@ -79,40 +79,40 @@ def _runs(ledger: Chain, records: Records) -> Iterator[RunRecord]:
             yield record
 
 
-def _cached(run: RunRecord, records: Records) -> Iterator[PastExecution]:
+def _cached(run: RunRecord, records: Records) -> Iterator[RecordedExecution]:
     for node in run.nodes:
         record = records[node.record] if node.state == "cached" and node.record is not None else None
         if isinstance(record, ExecutionRecord):
-            yield PastExecution(
+            yield RecordedExecution(
                 node=node.id, run_id=run.run_id, pipeline=run.recipe, state="CACHED", hash=node.record, record=record
             )
 
 
-def in_old_order(past: Iterable[PastExecution], highest: int) -> list[PastExecution]:
+def in_order_of_numbers(executions: Iterable[RecordedExecution], highest: int) -> list[RecordedExecution]:
     """Return the executions so that each stands where its output folders' number says, the first one at 1.
 
     Args:
-      past: in the ledger's order.
+      executions: in the ledger's order.
       highest: number that the list must reach at least.
     """
-    numbered: dict[int, PastExecution] = {}
+    numbered: dict[int, RecordedExecution] = {}
     others = []
-    for one in past:
+    for one in executions:
         number = _number(one)
         if number is None or number in numbered:
             others.append(one)
         else:
             numbered[number] = one
     waiting = iter(others)
-    nothing = PastExecution(node=None, run_id="", pipeline="", state="FAILED")
+    nothing = RecordedExecution(node=None, run_id="", pipeline="", state="FAILED")
     reached = max([highest, *numbered])
     placed = [numbered.get(number) or next(waiting, nothing) for number in range(1, reached + 1)]
     return placed + list(waiting)
 
 
-def _number(one: PastExecution) -> int | None:
-    made = one.record.outputs if one.record is not None and one.state == "COMPLETE" else {}
-    names = [entry.path.rsplit("/", 1)[-1] for entries in made.values() for entry in entries]
+def _number(one: RecordedExecution) -> int | None:
+    outputs = one.record.outputs if one.record is not None and one.state == "COMPLETE" else {}
+    names = [entry.path.rsplit("/", 1)[-1] for entries in outputs.values() for entry in entries]
     return next((int(name) for name in names if name.isdecimal() and 0 < int(name) < UNNUMBERED), None)
 
 

@@ -77,17 +77,17 @@ class Snapshot:
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Snapshot:
         """Restore what the process wrote."""
-        executions = [Execution(**_with_contexts(found)) for found in fields["executions"]]
+        executions = [Execution(**_with_contexts(one)) for one in fields["executions"]]
         artifacts = fields["artifacts"].items()
         return Snapshot(
-            artifacts={uri: tuple(Artifact(**_with_contexts(found)) for found in all_) for uri, all_ in artifacts},
-            executions={found.id: found for found in executions},
+            artifacts={uri: tuple(Artifact(**_with_contexts(one)) for one in all_) for uri, all_ in artifacts},
+            executions={one.id: one for one in executions},
             events=tuple(Event(**event) for event in fields["events"]),
         )
 
 
-def _with_contexts(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {**found, "contexts": frozenset(map(tuple, found["contexts"]))}
+def _with_contexts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {**fields, "contexts": frozenset(map(tuple, fields["contexts"]))}
 
 
 class StoreReader:
@@ -128,13 +128,13 @@ class StoreReader:
         line = self._exchange(json.dumps({"metadata": address.url(), "made": made, "read": read}))
         if not line:
             raise BrokeDown("ml_metadata breaks down over it", where=address, got=self._ending())
-        found = json.loads(line)
-        if "answer" not in found:
-            kind = Unasked if found.get("unknown") else EnvironmentProblem
+        answer = json.loads(line)
+        if "answer" not in answer:
+            kind = Unasked if answer.get("unknown") else EnvironmentProblem
             if kind is Unasked and not isinstance(address, SqliteFile):
-                self._silent[address] = found["error"]
-            raise kind("cannot be used", where=address, got=found["error"])
-        return Snapshot.from_dict(found["answer"])
+                self._silent[address] = answer["error"]
+            raise kind("cannot be used", where=address, got=answer["error"])
+        return Snapshot.from_dict(answer["answer"])
 
     def close(self) -> None:
         """End the process."""

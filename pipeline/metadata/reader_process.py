@@ -56,7 +56,7 @@ def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer of a file, or why it cannot be asked, which says nothing about what is in it."""
     try:
         with sqlite.readable(path) as (place, is_copy):
-            return {"answer": _ask(_opened(place, read_only=not is_copy), request["made"], request["read"])}
+            return {"answer": _ask(_open_store(place, read_only=not is_copy), request["made"], request["read"])}
     except sqlite.StoreLocked as err:
         return {"error": f"{err.what}; {err.hint}", "unknown": True}
     except EnvironmentProblem as err:
@@ -66,7 +66,7 @@ def _answer_of_file(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"cannot be read: {err.strerror}", "unknown": True}
 
 
-def _opened(place: Path, *, read_only: bool) -> Any:
+def _open_store(place: Path, *, read_only: bool) -> Any:
     """Return ml_metadata's store; it has no `close`, and its file is closed when the object goes."""
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -88,48 +88,50 @@ def _answer_of_server(address: MysqlDatabase | GrpcService, request: Any) -> dic
         store = server.connect(address)
         return {"answer": _ask(store, request["made"], request["read"])}
     except (errors.StatusError, RuntimeError) as err:
-        found = server.problem(address, err)
+        problem = server.problem(address, err)
     except EnvironmentProblem as err:
-        found = err
-    got = "" if found.got is None else f": {found.got}"
-    hint = "" if found.hint is None else f"; {found.hint}"
-    return {"error": f"{found.what}{got}{hint}", "unknown": True}
+        problem = err
+    got = "" if problem.got is None else f": {problem.got}"
+    hint = "" if problem.hint is None else f"; {problem.hint}"
+    return {"error": f"{problem.what}{got}{hint}", "unknown": True}
 
 
 def _ask(store: Any, made_at: Iterable[str], read_at: Iterable[str]) -> dict[str, Any]:
     at = dict.fromkeys((*made_at, *read_at))
     found_at = {uri: list(store.get_artifacts_by_uri(uri)) for uri in at}
-    made = list(dict.fromkeys(artifact.id for uri in made_at for artifact in found_at[uri]))
-    events = store.get_events_by_artifact_ids(made) if made else ()
+    artifact_ids = list(dict.fromkeys(artifact.id for uri in made_at for artifact in found_at[uri]))
+    events = store.get_events_by_artifact_ids(artifact_ids) if artifact_ids else ()
     makers = sorted({event.execution_id for event in events if event.type == event.OUTPUT})
     events = store.get_events_by_execution_ids(makers) if makers else ()
-    ours = frozenset(made)
+    ours = frozenset(artifact_ids)
     return {
         "artifacts": {uri: [_artifact(store, one, one.id in ours) for one in all_] for uri, all_ in found_at.items()},
         "events": [_event(event) for event in events],
-        "executions": [_execution(store, found) for found in (store.get_executions_by_id(makers) if makers else ())],
+        "executions": [
+            _execution(store, execution) for execution in (store.get_executions_by_id(makers) if makers else ())
+        ],
     }
 
 
-def _artifact(store: Any, found: Any, is_made: bool) -> dict[str, Any]:
+def _artifact(store: Any, artifact: Any, is_made: bool) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "type": found.type,
-        "state": found.State.Name(found.state),
-        "properties": _plain(found.custom_properties),
-        "declared": _plain(found.properties),
-        "contexts": _contexts(store.get_contexts_by_artifact, found.id) if is_made else [],
+        "id": artifact.id,
+        "type": artifact.type,
+        "state": artifact.State.Name(artifact.state),
+        "properties": _plain(artifact.custom_properties),
+        "declared": _plain(artifact.properties),
+        "contexts": _contexts(store.get_contexts_by_artifact, artifact.id) if is_made else [],
     }
 
 
-def _execution(store: Any, found: Any) -> dict[str, Any]:
+def _execution(store: Any, execution: Any) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "type": found.type,
-        "state": found.State.Name(found.last_known_state),
-        "properties": _plain(found.custom_properties),
-        "declared": _plain(found.properties),
-        "contexts": _contexts(store.get_contexts_by_execution, found.id),
+        "id": execution.id,
+        "type": execution.type,
+        "state": execution.State.Name(execution.last_known_state),
+        "properties": _plain(execution.custom_properties),
+        "declared": _plain(execution.properties),
+        "contexts": _contexts(store.get_contexts_by_execution, execution.id),
     }
 
 

@@ -131,7 +131,7 @@ def readable(path: Path, wait: float = READ_WAIT) -> Iterator[tuple[Path, bool]]
 
 def _left_behind(descriptor: int, path: Path) -> list[str]:
     """Return the journals that nobody is at work on; the one of a live writer is no business of a reader."""
-    found = []
+    result = []
     for suffix in JOURNALS:
         try:
             status = os.lstat(f"{path}{suffix}")
@@ -141,8 +141,8 @@ def _left_behind(descriptor: int, path: Path) -> list[str]:
             kind = untrusted.kind_of(status.st_mode)
             raise EnvironmentProblem("is no plain file", where=f"{path}{suffix}", got=kind)
         if status.st_size:
-            found.append(suffix)
-    return [] if _holder(descriptor, RESERVED) is not None else found
+            result.append(suffix)
+    return [] if _holder(descriptor, RESERVED) is not None else result
 
 
 def _copied(path: Path, journals: list[str], folder: Path) -> Path:
@@ -185,6 +185,6 @@ def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> None:
 
 def _holder(descriptor: int, place: tuple[int, int]) -> int | None:
     """Return a process that holds a lock which would keep a writer out, or None."""
-    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *place, 0)
-    kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *place, 0)
+    kind, _, _, _, process = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
     return None if kind == fcntl.F_UNLCK else process

@@ -23,7 +23,7 @@ from pipeline.root.paths import RunPaths
 LOCK_WAIT: Final = 25.0
 """Seconds to wait for another process, about as long as MLMD itself waits."""
 
-PATIENCE: Final = 2.0
+NOTIFY_AFTER: Final = 2.0
 """Seconds after which a waiting command says so."""
 
 
@@ -65,15 +65,15 @@ class Store:
 
         active = (pb.Execution.NEW, pb.Execution.RUNNING)
         with explained(self.path):
-            return [found for found in self._executions() if found.last_known_state in active]
+            return [execution for execution in self._executions() if execution.last_known_state in active]
 
     def _executions(self) -> list[Any]:
         if self._shared_by is None:
             return list(self.raw.get_executions())
         # Roots of one recipe share their context of type pipeline: only its runs tell which executions are a root's.
         contexts = [self.raw.get_context_by_type_and_name("pipeline_run", run) for run in _runs(self._shared_by)]
-        found = (e for c in contexts if c is not None for e in self.raw.get_executions_by_context(c.id))
-        return list({execution.id: execution for execution in found}.values())
+        executions = (e for c in contexts if c is not None for e in self.raw.get_executions_by_context(c.id))
+        return list({execution.id: execution for execution in executions}.values())
 
     def fail(self, executions: Iterable[Any]) -> None:
         """Mark executions as failed."""
@@ -91,10 +91,10 @@ class Store:
         from ml_metadata.proto import metadata_store_pb2 as pb
 
         with explained(self.path):
-            made = [a.id for a in self.raw.get_artifacts() if record_of(a) == record]
-            events = self.raw.get_events_by_artifact_ids(made) if made else []
+            artifact_ids = [a.id for a in self.raw.get_artifacts() if record_of(a) == record]
+            events = self.raw.get_events_by_artifact_ids(artifact_ids) if artifact_ids else []
             makers = {event.execution_id for event in events if event.type == pb.Event.OUTPUT}
-            states = [found.last_known_state for found in self.raw.get_executions_by_id(sorted(makers))]
+            states = [execution.last_known_state for execution in self.raw.get_executions_by_id(sorted(makers))]
         return pb.Execution.COMPLETE in states
 
     def mark_deleted(self, records: Iterable[str]) -> int:
@@ -129,7 +129,7 @@ def open_store(
     *,
     say: Callable[[str], None],
     wait: float = LOCK_WAIT,
-    patience: float = PATIENCE,
+    notify_after: float = NOTIFY_AFTER,
     read_only: bool = False,
 ) -> Store:
     """Open a root's store, wherever its last run wrote to.
@@ -139,7 +139,7 @@ def open_store(
       say: told once that another process is being waited for.
       read_only: whether a store in a file stays as it is, even where a crash left a journal beside it.
       wait: seconds to wait for it.
-      patience: seconds before `say` is told.
+      notify_after: seconds before `say` is told.
 
     Raises:
       StoreLost: if it is the file in the root, and missing, empty or unreadable.
@@ -150,11 +150,11 @@ def open_store(
     if recorded is not None:
         address = _parsed(recorded, paths)
         if isinstance(address, SqliteFile):
-            return _open_elsewhere(address, paths, _Opening(say, wait, patience, read_only))
+            return _open_elsewhere(address, paths, _Opening(say, wait, notify_after, read_only))
         from pipeline.metadata import server
 
         return Store(address, server.connect(address), paths)
-    return _Opening(say, wait, patience, read_only).open(paths.metadata, paths.metadata)
+    return _Opening(say, wait, notify_after, read_only).open(paths.metadata, paths.metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,12 +163,12 @@ class _Opening:
 
     say: Callable[[str], None]
     wait: float
-    patience: float
+    notify_after: float
     read_only: bool
 
     def open(self, path: Path, name: Path | Address, shared_by: RunPaths | None = None) -> Store:
         check(path)
-        await_writers(path, self.say, self.wait, self.patience)
+        await_writers(path, self.say, self.wait, self.notify_after)
         if not self.read_only:
             return Store(name, connect(path), shared_by)
         with contextlib.ExitStack() as stack:
@@ -268,24 +268,26 @@ def explained(where: Path | Address) -> Iterator[None]:
         raise StoreLost("cannot use the metadata store", where=path, got=first, hint=how_to_rebuild(path)) from err
 
 
-def await_writers(path: Path, say: Callable[[str], None], wait: float = LOCK_WAIT, patience: float = PATIENCE) -> None:
+def await_writers(
+    path: Path, say: Callable[[str], None], wait: float = LOCK_WAIT, notify_after: float = NOTIFY_AFTER
+) -> None:
     """Wait until no other process is writing to a store; as `writer`, before this one opens it.
 
     Args:
       path: of the file.
-      say: told once, after `patience` seconds, who is being waited for.
+      say: told once, after `notify_after` seconds, who is being waited for.
       wait: seconds to wait altogether.
-      patience: seconds to wait in silence.
+      notify_after: seconds to wait in silence.
 
     Raises:
       StoreLocked: if the other process does not end in time.
     """
-    started, told = time.monotonic(), False
+    started, said = time.monotonic(), False
     while (process := writer(path)) is not None:
         waited = time.monotonic() - started
         if waited >= wait:
             raise locked_by(path, process)
-        if waited >= patience and not told:
+        if waited >= notify_after and not said:
             say(f"{path} is locked by process {process}: waiting for it")
-            told = True
+            said = True
         time.sleep(0.05)

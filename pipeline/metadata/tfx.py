@@ -54,13 +54,13 @@ def reuse(
 
 
 def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]:
-    found = []
+    result = []
     for uri in uris:
         live = [a for a in handle.store.get_artifacts_by_uri(uri) if a.state == metadata_store_pb2.Artifact.LIVE]
         if live:
             [artifact_type] = handle.store.get_artifact_types_by_id([live[-1].type_id])
-            found.append(artifact_utils.deserialize_artifact(artifact_type, live[-1]))
-    return found
+            result.append(artifact_utils.deserialize_artifact(artifact_type, live[-1]))
+    return result
 
 
 def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
@@ -85,8 +85,8 @@ def fail_running(connection: Connection, runs: Iterable[str]) -> int:
     active = (Execution.NEW, Execution.RUNNING)
     with connection as handle:
         contexts = [run_context(handle.store, run) for run in runs]
-        found = (e for c in contexts if c is not None for e in handle.store.get_executions_by_context(c.id))
-        dead = [execution for execution in found if execution.last_known_state in active]
+        executions = (e for c in contexts if c is not None for e in handle.store.get_executions_by_context(c.id))
+        dead = [execution for execution in executions if execution.last_known_state in active]
         for execution in dead:
             execution.last_known_state = Execution.FAILED
         if dead:

@@ -35,8 +35,8 @@ def execution_type_name(node: str, parameters: Mapping[str, Any]) -> str | None:
 def split_names(entry: ArtifactEntry) -> list[str]:
     """Return the splits that an artifact has folders for: train, validation, test, then any others."""
     folders = {path.split("/")[0] for path in entry.files if path.startswith(SPLIT_FOLDER)}
-    found = {folder.removeprefix(SPLIT_FOLDER) for folder in folders}
-    return [name for name in SPLITS if name in found] + sorted(found - set(SPLITS))
+    names = {folder.removeprefix(SPLIT_FOLDER) for folder in folders}
+    return [name for name in SPLITS if name in names] + sorted(names - set(SPLITS))
 
 
 def json_list(names: list[str]) -> str:

@@ -55,11 +55,11 @@ class LeanFinder(MetaPathFinder):
             raise ModuleNotFoundError(f"left out by {__name__}", name=fullname)
         if fullname not in self.bare:
             return None
-        found = PathFinder.find_spec(fullname, path)
-        if found is None or found.submodule_search_locations is None:
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is None or spec.submodule_search_locations is None:
             return None
         bare = ModuleSpec(fullname, None, is_package=True)
-        bare.submodule_search_locations = list(found.submodule_search_locations)
+        bare.submodule_search_locations = list(spec.submodule_search_locations)
         return bare
 
 

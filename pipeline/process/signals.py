@@ -111,9 +111,9 @@ class Interruptions:
         os.set_blocking(wakes, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         threading.Thread(target=self._send_again, args=(arrivals, self._dealt_with), daemon=True).start()
-        found = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         # What is ignored stays so: `nohup` does that to SIGHUP, a shell's `&` to SIGINT. None is a handler set by C.
-        self._handlers = {number: now for number, now in found.items() if now not in (signal.SIG_IGN, None)}
+        self._handlers = {number: now for number, now in handlers.items() if now not in (signal.SIG_IGN, None)}
         for number in self._handlers:
             signal.signal(number, self._arrived)
 

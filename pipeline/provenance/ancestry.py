@@ -108,16 +108,16 @@ def makers_first(
     """
     opened: dict[str, ExecutionRecord | None] = {}
     finished: dict[str, ExecutionRecord] = {}
-    stack: list[tuple[str, str | None]] = [(known, None) for known in reversed(tuple(heads))]
+    stack: list[tuple[str, str | None]] = [(hash_, None) for hash_ in reversed(tuple(heads))]
     while stack:
-        known, reader = stack[-1]
-        if known not in opened:
-            opened[known] = record = read(known, reader)
+        hash_, reader = stack[-1]
+        if hash_ not in opened:
+            opened[hash_] = record = read(hash_, reader)
             makers = () if record is None else record.input_records
             stack += [(maker, record.node if record else None) for maker in reversed(makers) if maker not in opened]
             continue
-        if (done := opened[known]) is not None:
-            finished.setdefault(known, done)
+        if (done := opened[hash_]) is not None:
+            finished.setdefault(hash_, done)
         stack.pop()
     return finished
 
@@ -129,7 +129,7 @@ def closure(records: Mapping[str, Record], heads: Iterable[str]) -> dict[str, Ex
       RecordMissing: naming the hash and the node that read what it made.
       EnvironmentProblem: if a hash goes to the record of a run.
     """
-    return makers_first(heads, lambda known, reader: _execution(records, known, reader or "served version"))
+    return makers_first(heads, lambda hash_, reader: _execution(records, hash_, reader or "served version"))
 
 
 def build_graph(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
@@ -138,47 +138,49 @@ def build_graph(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
     Raises:
       RecordMissing: as `closure`.
     """
-    known = closure(records, heads)
-    nodes = {hash_: _node(hash_, record) for hash_, record in known.items()}
+    executions = closure(records, heads)
+    nodes = {hash_: _node(hash_, record) for hash_, record in executions.items()}
     edges = []
-    for hash_, record in known.items():
+    for hash_, record in executions.items():
         for source in record.sources:
             data = Node(id=f"data:{source.payload_digest}", kind=DATA, name=source.name, sha256=source.payload_digest)
             nodes.setdefault(data.id, data)
             edges.append(Edge(source=data.id, target=hash_, channel=DATA_CHANNEL, sha256=data.sha256))
         for channel, refs in sorted(record.inputs.items()):
-            made = [ref for ref in refs if ref.record is not None]
-            edges += [Edge(source=str(ref.record), target=hash_, channel=channel, sha256=ref.sha256) for ref in made]
+            recorded = [ref for ref in refs if ref.record is not None]
+            edges += [
+                Edge(source=str(ref.record), target=hash_, channel=channel, sha256=ref.sha256) for ref in recorded
+            ]
     return Graph(nodes, tuple(edges))
 
 
-def _node(known: str, record: ExecutionRecord) -> Node:
+def _node(hash_: str, record: ExecutionRecord) -> Node:
     properties = {
-        k: v for _, made in sorted(record.outputs.items()) for entry in made for k, v in entry.properties.items()
+        k: v for _, entries in sorted(record.outputs.items()) for entry in entries for k, v in entry.properties.items()
     }
     return Node(
-        id=known,
+        id=hash_,
         kind=EXECUTION,
         name=record.node,
-        sha256=known,
+        sha256=hash_,
         run_id=record.run_id,
         time=record.started,
         properties=properties,
     )
 
 
-def _execution(records: Mapping[str, Record], known: str, reader: str) -> ExecutionRecord:
+def _execution(records: Mapping[str, Record], hash_: str, reader: str) -> ExecutionRecord:
     try:
-        record = records[known]
+        record = records[hash_]
     except KeyError as err:
-        raise RecordMissing("a record behind it is missing", where=reader, wanted=f"{known}.json") from err
+        raise RecordMissing("a record behind it is missing", where=reader, wanted=f"{hash_}.json") from err
     if not isinstance(record, ExecutionRecord):
-        raise EnvironmentProblem("not the record of an execution", where=known, got=record.kind)
+        raise EnvironmentProblem("not the record of an execution", where=hash_, got=record.kind)
     return record
 
 
 def _by(edges: Iterable[Edge], end: str) -> dict[str, list[Edge]]:
-    found: dict[str, list[Edge]] = defaultdict(list)
+    result: dict[str, list[Edge]] = defaultdict(list)
     for edge in edges:
-        found[getattr(edge, end)].append(edge)
-    return dict(found)
+        result[getattr(edge, end)].append(edge)
+    return dict(result)

@@ -174,13 +174,13 @@ class Difference:
 def difference(root: Path, entry: ArtifactEntry) -> Difference:
     """Return how the bytes at `root` differ from `entry`; an artifact that is gone misses every file."""
     try:
-        found = _manifest(root, entry.path)
+        present = _manifest(root, entry.path)
     except EnvironmentProblem:
         return Difference(missing=tuple(sorted(entry.files)) or (".",))
     return Difference(
-        missing=tuple(sorted(entry.files.keys() - found.keys())),
-        extra=tuple(sorted(found.keys() - entry.files.keys())),
-        changed=tuple(sorted(path for path, file in entry.files.items() if path in found and found[path] != file)),
+        missing=tuple(sorted(entry.files.keys() - present.keys())),
+        extra=tuple(sorted(present.keys() - entry.files.keys())),
+        changed=tuple(sorted(path for path, file in entry.files.items() if path in present and present[path] != file)),
     )
 
 

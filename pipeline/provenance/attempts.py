@@ -22,38 +22,38 @@ def are_attempts(one: ExecutionRecord, other: ExecutionRecord) -> bool:
     return not one.in_store and not other.in_store and _task(one) == _task(other)
 
 
-def superseded(known: Known) -> dict[str, str]:
+def superseded(records: Known) -> dict[str, str]:
     """Return {hash of an attempt: hash of the attempt that counts}.
 
     That is the one that another record read; where none was read, as of a Pusher, the last.
     """
     groups = defaultdict(list)
-    for hash_, record in known.items():
+    for hash_, record in records.items():
         if not record.in_store:
             groups[repr(_task(record))].append(hash_)
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for attempts in groups.values():
-        last = _most_telling(attempts, known)
-        found |= {hash_: last for hash_ in attempts if hash_ != last}
-    return found
+        last = _most_telling(attempts, records)
+        result |= {hash_: last for hash_ in attempts if hash_ != last}
+    return result
 
 
-def by_node(known: Known, run_id: str) -> dict[str, str]:
+def by_node(records: Known, run_id: str) -> dict[str, str]:
     """Return {node: hash of its record}, as a run saw its nodes: its own execution, else the one that it reused."""
-    gone = superseded(known)
-    left = {hash_: record for hash_, record in known.items() if hash_ not in gone}
+    gone = superseded(records)
+    left = {hash_: record for hash_, record in records.items() if hash_ not in gone}
     own = defaultdict(list)
     for hash_, record in left.items():
         own[record.node, record.run_id == run_id].append(hash_)
     nodes = {node for node, _ in own}
-    return {node: _most_telling(own.get((node, True)) or own[node, False], known) for node in nodes}
+    return {node: _most_telling(own.get((node, True)) or own[node, False], records) for node in nodes}
 
 
 def _task(record: ExecutionRecord) -> tuple[object, ...]:
-    made = {channel: [entry.path for entry in entries] for channel, entries in sorted(record.outputs.items())}
-    return record.pipeline, record.run_id, record.node, dict(sorted(record.inputs.items())), made
+    places = {channel: [entry.path for entry in entries] for channel, entries in sorted(record.outputs.items())}
+    return record.pipeline, record.run_id, record.node, dict(sorted(record.inputs.items())), places
 
 
-def _most_telling(hashes: list[str], known: Known) -> str:
-    read = {maker for record in known.values() for maker in record.input_records}
-    return max(hashes, key=lambda hash_: (hash_ in read, known[hash_].started, hash_))
+def _most_telling(hashes: list[str], records: Known) -> str:
+    read = {maker for record in records.values() for maker in record.input_records}
+    return max(hashes, key=lambda hash_: (hash_ in read, records[hash_].started, hash_))

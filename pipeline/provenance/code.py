@@ -54,19 +54,19 @@ class _Sources:
     def resolve(self, name: str) -> list[tuple[str, Path]]:
         """Return (module, file) of `name` and of the packages above it; names of attributes are left out."""
         top, *rest = name.split(".")
-        found: list[tuple[str, Path]] = []
+        result: list[tuple[str, Path]] = []
         if top not in self.folders:
-            return found
+            return result
         folder, module = self.folders[top], top
         if (folder / "__init__.py").is_file():
-            found.append((module, folder / "__init__.py"))
+            result.append((module, folder / "__init__.py"))
         for part in rest:
             folder, module = folder / part, f"{module}.{part}"
             file = next((f for f in (folder / "__init__.py", folder.with_name(f"{part}.py")) if f.is_file()), None)
             if file is None:
                 break
-            found.append((module, file))
-        return found
+            result.append((module, file))
+        return result
 
     def key(self, file: Path) -> str:
         """Return the file's path from the folder that holds its package, with forward slashes."""
@@ -148,12 +148,12 @@ def _folders(packages: Sequence[str], base: Path | None) -> dict[str, Path]:
 
 
 def _asked_for(sources: _Sources, name: str) -> list[tuple[str, Path]]:
-    found = sources.resolve(name)
-    module, file = found[-1] if found else ("", Path())
+    modules = sources.resolve(name)
+    module, file = modules[-1] if modules else ("", Path())
     is_attribute = module == name.rpartition(".")[0] and file.name != "__init__.py"
-    if not found or not (module == name or is_attribute):
+    if not modules or not (module == name or is_attribute):
         raise BadInput("no such module in the project", where=name, wanted=f"one in {', '.join(sources.folders)}")
-    return found
+    return modules
 
 
 def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[tuple[str, Path]]:
@@ -162,9 +162,9 @@ def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[t
         names, scripts = references(source, package)
     except (SyntaxError, ValueError) as err:
         raise EnvironmentProblem("does not parse as Python", where=file, got=err) from err
-    found = [pair for name in names for pair in sources.resolve(name)]
+    imported = [pair for name in names for pair in sources.resolve(name)]
     beside = [(f"{package}.{script.removesuffix('.py')}", file.with_name(script)) for script in scripts]
-    return found + [pair for pair in beside if pair[1].is_file()]
+    return imported + [pair for pair in beside if pair[1].is_file()]
 
 
 @functools.lru_cache(maxsize=1024)

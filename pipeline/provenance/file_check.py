@@ -50,16 +50,16 @@ class Difference:
 def compare(recorded: Files, seen: Mapping[str, Seen]) -> Iterator[Difference]:
     """Yield how files differ from what was recorded, in the order of their paths; waits for their digests."""
     for path in sorted(recorded.keys() | seen.keys()):
-        wanted, found = recorded.get(path), seen.get(path)
-        if wanted is None or found is None:
-            yield Difference(path=path, kind=EXTRA if wanted is None else MISSING, recorded=wanted, seen=found)
-        elif found.kind != (FILE if "sha256" in wanted else f"{LINK}{wanted.get('symlink')}"):
-            yield Difference(path=path, kind=REPLACED, recorded=wanted, seen=found)
-        elif found.kind != FILE:
+        wanted, got = recorded.get(path), seen.get(path)
+        if wanted is None or got is None:
+            yield Difference(path=path, kind=EXTRA if wanted is None else MISSING, recorded=wanted, seen=got)
+        elif got.kind != (FILE if "sha256" in wanted else f"{LINK}{wanted.get('symlink')}"):
+            yield Difference(path=path, kind=REPLACED, recorded=wanted, seen=got)
+        elif got.kind != FILE:
             continue  # the link that was recorded
         # The size first: a file of another size need not have been hashed.
-        elif found.bytes != wanted.get("bytes") or digest_or_problem(found) != wanted["sha256"]:
-            yield Difference(path=path, kind=CHANGED, recorded=wanted, seen=found)
+        elif got.bytes != wanted.get("bytes") or digest_or_problem(got) != wanted["sha256"]:
+            yield Difference(path=path, kind=CHANGED, recorded=wanted, seen=got)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,14 +112,14 @@ def _fault(difference: Difference) -> Fault:
         return Fault(what=difference.kind, path=path, wanted=None if wanted is None else _described(wanted))
     if difference.kind == REPLACED:
         return _replaced(path, seen, _described(wanted))
-    found = {"sha256": digest_or_problem(seen), "bytes": seen.bytes}
-    return Fault(what=CHANGED, path=path, wanted=_described(wanted), found=_described(found))
+    result = {"sha256": digest_or_problem(seen), "bytes": seen.bytes}
+    return Fault(what=CHANGED, path=path, wanted=_described(wanted), found=_described(result))
 
 
 def _replaced(path: str, seen: Seen, wanted: str | None) -> Fault:
     if seen.kind.startswith(LINK):
-        found = f"a link to {seen.kind.removeprefix(LINK)}"
-        return Fault(what=SYMLINK, path=path, wanted=wanted, found=found)
+        target = f"a link to {seen.kind.removeprefix(LINK)}"
+        return Fault(what=SYMLINK, path=path, wanted=wanted, found=target)
     return Fault(what=SPECIAL, path=path, wanted=wanted)
 
 
@@ -141,5 +141,5 @@ def _statement_faults(statement: Mapping[str, Any]) -> Iterator[Fault]:
             safe = False
         if not safe:
             yield Fault(what=NAME, path=name)
-    if (found := manifest_digest(files)) != (told := digest_of(statement)):
-        yield Fault(what=STATEMENT, path=".", wanted=f"tree digest {told}", found=found)
+    if (got := manifest_digest(files)) != (wanted := digest_of(statement)):
+        yield Fault(what=STATEMENT, path=".", wanted=f"tree digest {wanted}", found=got)

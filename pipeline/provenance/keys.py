@@ -248,8 +248,8 @@ def new_passphrase() -> str:
 
 
 def _enter(*, twice: bool) -> str:
-    if (known := os.environ.get(VARIABLE)) is not None:
-        return known
+    if (from_environment := os.environ.get(VARIABLE)) is not None:
+        return from_environment
     if not sys.stdin.isatty():
         raise BadInput("the key needs a passphrase", wanted=f"{VARIABLE} in the environment, or a terminal to ask on")
     import click  # of the command line alone

@@ -254,10 +254,10 @@ class Chain:
 
         Its statement is the one that is served; a later push of the same bytes changes nothing in the folder.
         """
-        made = None
+        first = None
         for push in self.pushes(version):
-            made = push if made is None or push.sha256 != made.sha256 else made
-        return made
+            first = push if first is None or push.sha256 != first.sha256 else first
+        return first
 
     def run_record(self, run_id: str) -> str | None:
         """Return the hash of a run's record; None if no line tells how the run ended."""
@@ -277,7 +277,7 @@ class Chain:
                 own = commits[line.node, line.run_id]
                 nearest = min(own, key=lambda commit: abs(commit.sequence - line.sequence), default=None)
                 pushes[line.details["version"]].append(Push(line=line, record=nearest.record if nearest else None))
-        return {version: tuple(found) for version, found in pushes.items()}
+        return {version: tuple(of_version) for version, of_version in pushes.items()}
 
     @functools.cached_property
     def _runs(self) -> Mapping[str, str]:
@@ -292,9 +292,9 @@ class Chain:
         """
         if head.sequence > len(self.lines):
             raise LedgerBroken("its tail was cut", where="ledger", wanted=f"{head.sequence} lines", got=len(self.lines))
-        found = self.lines[head.sequence - 1].digest if head.sequence else FIRST
-        if found != head.digest:
-            raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=found)
+        digest = self.lines[head.sequence - 1].digest if head.sequence else FIRST
+        if digest != head.digest:
+            raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=digest)
 
 
 def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:

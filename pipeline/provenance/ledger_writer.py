@@ -68,9 +68,9 @@ class Ledger:
         Raises:
           LedgerBroken: naming the first bad line, or that lines which this process knows are gone.
         """
-        known = self._chain.head
+        head = self._chain.head
         chain = read_ledger(self.path)
-        chain.expect(known)
+        chain.expect(head)
         return chain.head
 
     def unsettled(self) -> tuple[Line, ...]:

@@ -44,12 +44,12 @@ def unpack(record: ExecutionRecord) -> dict[str, Any]:
 
 def unpack_parameters(given: Mapping[str, Scalar]) -> dict[str, Any]:
     """Return properties as `unpack` does, of an execution that has no record yet."""
-    found = {name: _value(text) for name, text in given.items()}
-    custom = found.pop(_CUSTOM, None)
+    properties = {name: _value(text) for name, text in given.items()}
+    custom = properties.pop(_CUSTOM, None)
     if isinstance(custom, dict):
-        found |= {name: _value(text) for name, text in custom.items()}
-    found.pop(_CODE_DIGEST, None)
-    return found
+        properties |= {name: _value(text) for name, text in custom.items()}
+    properties.pop(_CODE_DIGEST, None)
+    return properties
 
 
 def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def recipe_of(executions: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
 
 def flatten(record: ExecutionRecord) -> dict[str, Any]:
     """Return {key: value}: settings by their name in the recipe, such as `classifier.seed`, others by node."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in unpack(record).items():
         section = {DATA: DATA, _SETTINGS: SECTIONS.get(record.node, record.node)}.get(name)
-        found |= dict(_flat(section or f"{record.node}.{name}", value))
-    return found
+        result |= dict(_flat(section or f"{record.node}.{name}", value))
+    return result
 
 
 def parts(text: object, *, where: object) -> list[Part]:
@@ -84,17 +84,17 @@ def parts(text: object, *, where: object) -> list[Part]:
       EnvironmentProblem: if the text tells none, or a file that lies outside the root.
     """
     what = "not the parts of a data set"
-    told = parse_json(str(text), where=where, error=EnvironmentProblem)
-    found = _PARTS.read({"parts": told}, what=what, where=where, error=EnvironmentProblem)["parts"]
-    for part in found:
+    value = parse_json(str(text), where=where, error=EnvironmentProblem)
+    all_parts = _PARTS.read({"parts": value}, what=what, where=where, error=EnvironmentProblem)["parts"]
+    for part in all_parts:
         if not part["files"]:
             raise EnvironmentProblem(what, where=where, wanted="files in each part", got="none")
     try:
-        for file in (file for part in found for file in part["files"]):
+        for file in (file for part in all_parts for file in part["files"]):
             checked_path(file)
     except BadInput as err:
         raise EnvironmentProblem(what, where=where, wanted="paths below the root", got=err.got) from err
-    return found
+    return all_parts
 
 
 def flatten_keys(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def listing(
       hasher: hashes the files; None if nothing is to be hashed.
       recorded: what it will be compared with; a file of another size, however large, need not be hashed for that.
     """
-    found: dict[str, Seen] = {}
+    result: dict[str, Seen] = {}
     kind = kind_of(folder)
     if kind == FILE:
         digest = None if hasher is None else hasher.start(str(folder))
@@ -220,15 +220,17 @@ def listing(
             with os.scandir(folder / inside) as found_here:
                 entries = list(found_here)
         except OSError as err:
-            found[inside or "."] = Seen(f"{UNREADABLE} ({err.strerror})")
+            result[inside or "."] = Seen(f"{UNREADABLE} ({err.strerror})")
             continue
         for entry in entries:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
                 continue
-            found[path] = _look_at(entry, hasher, None if recorded is None else recorded.get(path, {}).get("bytes", -1))
-    return dict(sorted(found.items()))
+            result[path] = _look_at(
+                entry, hasher, None if recorded is None else recorded.get(path, {}).get("bytes", -1)
+            )
+    return dict(sorted(result.items()))
 
 
 def digest_or_problem(seen: Seen) -> str:

@@ -15,8 +15,8 @@ def version_of(record: ExecutionRecord) -> int | None:
     """Return the served version that a Pusher's record tells of; None for any other record."""
     if record.node != PUSHER:
         return None
-    told = (str(e.properties[VERSION]) for e in record.artifacts if VERSION in e.properties)
-    return next((int(number) for number in told if number.isascii() and number.isdecimal()), None)
+    texts = (str(e.properties[VERSION]) for e in record.artifacts if VERSION in e.properties)
+    return next((int(number) for number in texts if number.isascii() and number.isdecimal()), None)
 
 
 def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:

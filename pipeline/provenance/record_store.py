@@ -62,39 +62,39 @@ def scan(folder: Path) -> Records:
     return Records(folder)
 
 
-def read(folder: Path, known: str) -> Record:
-    """Return the record that goes by the hash `known`.
+def read(folder: Path, hash_: str) -> Record:
+    """Return the record that goes by the hash `hash_`.
 
     Raises:
       EnvironmentProblem: as `read_record_bytes`, and if it is of another release.
     """
-    data = read_record_bytes(folder, known)
+    data = read_record_bytes(folder, hash_)
     try:
         return from_bytes(data)
     except MnistTfxError as err:
-        raise EnvironmentProblem(err.what, where=_file(folder, known), wanted=err.wanted, got=err.got) from err
+        raise EnvironmentProblem(err.what, where=_file(folder, hash_), wanted=err.wanted, got=err.got) from err
 
 
-def read_record_bytes(folder: Path, known: str) -> bytes:
-    """Return the bytes of the record that goes by the hash `known`: those of which it is the hash.
+def read_record_bytes(folder: Path, hash_: str) -> bytes:
+    """Return the bytes of the record that goes by the hash `hash_`: those of which it is the hash.
 
     Raises:
-      BadInput: if `known` is no hash.
+      BadInput: if `hash_` is no hash.
       RecordMissing: if there is no such file.
       RecordChanged: if its bytes have another hash.
       EnvironmentProblem: if it cannot be read.
     """
-    if not _HASH.fullmatch(known):
-        raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=known[:80])
-    path = _file(folder, known)
+    if not _HASH.fullmatch(hash_):
+        raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=hash_[:80])
+    path = _file(folder, hash_)
     try:
         data = read_bytes(path, limit=LARGEST, error=EnvironmentProblem)
     except EnvironmentProblem as err:
         if not os.path.lexists(path):
             raise RecordMissing("record is missing", where=folder, wanted=path.name) from err
         raise EnvironmentProblem("cannot read the record", where=path, wanted=err.wanted, got=err.got) from err
-    if (found := sha256_bytes(data)) != known:
-        raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}", got=found)
+    if (got := sha256_bytes(data)) != hash_:
+        raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {hash_}", got=got)
     return data
 
 
@@ -107,20 +107,20 @@ def write(folder: Path, record: Record) -> str:
       ValueError: if the record holds a NaN.
     """
     data = to_bytes(record)
-    known = sha256_bytes(data)
-    path = _file(folder, known)
+    hash_ = sha256_bytes(data)
+    path = _file(folder, hash_)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _publish(path, data)
         if path.read_bytes() != data:
-            raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {known}")
+            raise RecordChanged("record was changed", where=path, wanted=f"SHA-256 {hash_}")
     except OSError as err:
         raise disk.problem(err, "cannot write the record", where=path, need=len(data)) from err
-    return known
+    return hash_
 
 
-def _file(folder: Path, known: str) -> Path:
-    return folder / f"{known}.json"
+def _file(folder: Path, hash_: str) -> Path:
+    return folder / f"{hash_}.json"
 
 
 def _publish(path: Path, data: bytes) -> None:

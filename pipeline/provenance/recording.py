@@ -108,12 +108,12 @@ def plain(properties: Mapping[str, metadata_store_pb2.Value]) -> dict[str, Any]:
 
 def _read_extra(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Return what the outputs themselves say: which data was read, how the training went."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if EXAMPLES in folders:
-        found[records.DATA] = read_object(folders[EXAMPLES] / DATA_FILE, error=EnvironmentProblem)
+        result[records.DATA] = read_object(folders[EXAMPLES] / DATA_FILE, error=EnvironmentProblem)
     if MODEL_RUN in folders:
-        found["training"] = _summary(folders[MODEL_RUN] / TRAINING_FILE)
-    return found
+        result["training"] = _summary(folders[MODEL_RUN] / TRAINING_FILE)
+    return result
 
 
 def _summary(training: Path) -> dict[str, Any]:

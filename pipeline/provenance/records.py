@@ -215,8 +215,8 @@ class ExecutionRecord:
         """The data files that it read itself, by name; only ExampleGen has any."""
         files = self.extra.get(DATA, {}).get("files", ())
         names = [field.name for field in dataclasses.fields(DataSource)]
-        found = [DataSource(**{name: file[name] for name in names if name in file}) for file in files]
-        return tuple(sorted(found, key=lambda source: source.name))
+        result = [DataSource(**{name: file[name] for name in names if name in file}) for file in files]
+        return tuple(sorted(result, key=lambda source: source.name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -363,19 +363,19 @@ def node_key(
       parameters: as recorded, among them the code digest; those in `NAMES_ONLY` do not count.
       inputs: {channel: artifacts in order}; where they lie does not count.
     """
-    asked = {
+    identity = {
         "node": node,
         "executor": executor,
         "parameters": {name: NAMES_ONLY.get(name, value) for name, value in parameters.items()},
         "inputs": {channel: [ref.identity for ref in refs] for channel, refs in inputs.items()},
     }
-    return sha256_bytes(canonical_json(asked))
+    return sha256_bytes(canonical_json(identity))
 
 
 def has_autoencoder(nodes: Iterable[str]) -> bool | None:
     """Whether the model behind which these nodes stand holds an autoencoder; None where no model is among them."""
-    known = set(nodes)
-    return AUTOENCODER in known if CLASSIFIER in known else None
+    ids = set(nodes)
+    return AUTOENCODER in ids if CLASSIFIER in ids else None
 
 
 def without_root(parameters: Mapping[str, Scalar], root: str) -> dict[str, Scalar]:
@@ -391,10 +391,10 @@ def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple
       order: hashes from oldest to newest, as the ledger committed them; times do not count.
       key: a node key.
     """
-    for known in reversed(order):
-        record = records.get(known)
+    for hash_ in reversed(order):
+        record = records.get(hash_)
         if isinstance(record, ExecutionRecord) and record.key == key:
-            return known, record
+            return hash_, record
     return None
 
 

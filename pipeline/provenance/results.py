@@ -101,11 +101,11 @@ def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:
 
 def still_served(root: Path, record: ExecutionRecord) -> bool:
     """Whether what a Pusher's execution pushed is still the newest complete version, byte for byte."""
-    known = pushed(root, record)
-    if known is None:
+    push = pushed(root, record)
+    if push is None:
         return True
-    complete = [served for served in versions((root / known.path).parent) if served.complete]
-    return bool(complete) and (complete[-1].version, complete[-1].digest) == (known.version, known.digest)
+    complete = [served for served in versions((root / push.path).parent) if served.complete]
+    return bool(complete) and (complete[-1].version, complete[-1].digest) == (push.version, push.digest)
 
 
 def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
@@ -176,10 +176,10 @@ def _results(root: Path, done: Mapping[str, ExecutionRecord]) -> dict[str, Any]:
 
 
 def _artifact(root: Path, record: ExecutionRecord, channel: str) -> Path:
-    made = record.outputs.get(channel)
-    if not made:
+    entries = record.outputs.get(channel)
+    if not entries:
         raise EnvironmentProblem(f"made no {channel}", where=f"record of {record.node}")
-    return root / made[0].path
+    return root / entries[0].path
 
 
 def _json(path: Path) -> Any:

@@ -202,9 +202,9 @@ class ServingDirectory:
     @cached_property
     def _trained(self) -> frozenset[str]:
         records = record_store.scan(self.paths.records)
-        read = (_read(records, known) for known in self.ledger.order)
-        made = (entry for record in read if record is not None for entry in record.artifacts)
-        return frozenset(entry.sha256 for entry in made if entry.type == "Model")
+        read = (_read(records, hash_) for hash_ in self.ledger.order)
+        entries = (entry for record in read if record is not None for entry in record.artifacts)
+        return frozenset(entry.sha256 for entry in entries if entry.type == "Model")
 
 
 def named_versions(numbers: Sequence[int]) -> str:
@@ -214,9 +214,9 @@ def named_versions(numbers: Sequence[int]) -> str:
     return f"versions {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} were"
 
 
-def _read(records: record_store.Records, known: str) -> ExecutionRecord | None:
+def _read(records: record_store.Records, hash_: str) -> ExecutionRecord | None:
     try:
-        record = records[known]
+        record = records[hash_]
     except MnistTfxError:
         return None  # for the audit to report
     return record if isinstance(record, ExecutionRecord) else None

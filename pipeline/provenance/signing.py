@@ -66,23 +66,23 @@ class SignatureCheck:
         return {**dataclasses.asdict(self), "path": str(self.path), "faults": faults, "ok": self.ok}
 
 
-def target(root: Path, asked: str | None) -> Path:
+def target(root: Path, name: str | None) -> Path:
     """Return the folder of a served version: of the newest that was pushed, of a number in a root, or the folder itself.
 
     Raises:
       BadInput: if it is not there.
     """
-    if asked is not None and not asked.isdecimal():
-        return Path(asked)
+    if name is not None and not name.isdecimal():
+        return Path(name)
     directory = ServingDirectory.of(RunPaths(root))
-    served = {str(found.version): found.path for found in serving.versions(RunPaths(root).serving)}
-    if asked is None:
+    served = {str(one.version): one.path for one in serving.versions(RunPaths(root).serving)}
+    if name is None:
         if directory.newest is None:
             raise directory.nothing_served()
         return directory.newest.path
-    if asked not in served:
-        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=asked)
-    return served[asked]
+    if name not in served:
+        raise BadInput("no such version", where=root, wanted=f"one of {', '.join(served)}", got=name)
+    return served[name]
 
 
 def check_writable(folder: Path) -> None:
@@ -116,8 +116,8 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     data = _read(folder, PROVENANCE)
     _clear(folder / ENVELOPE)
     if faults := file_check.check(_statement(data), _hash_files(folder)):
-        found = "; ".join(map(str, faults))
-        raise Refused("not signed: the files are not those of its provenance", where=folder, got=found)
+        got = "; ".join(map(str, faults))
+        raise Refused("not signed: the files are not those of its provenance", where=folder, got=got)
     if not _has_signed(folder, key.public, data):
         _replace(folder / ENVELOPE, _countersigned(folder, data, key))
     return folder / ENVELOPE
@@ -169,8 +169,8 @@ def _signed(folder: Path, key: PublicKey) -> bytes:
     if envelope.payload_type != PAYLOAD_TYPE:
         raise _Unverified("another payload type", wanted=PAYLOAD_TYPE, found=envelope.payload_type[:200])
     if not envelope.signed_by(key):
-        made = ", ".join(f"key {one.keyid[:64]}" for one in envelope.signatures) or "no signatures"
-        raise _Unverified("not of this key over these bytes", wanted=f"key {key.keyid}", found=made)
+        signers = ", ".join(f"key {one.keyid[:64]}" for one in envelope.signatures) or "no signatures"
+        raise _Unverified("not of this key over these bytes", wanted=f"key {key.keyid}", found=signers)
     try:
         _statement(envelope.payload)
     except EnvironmentProblem as err:
@@ -223,11 +223,11 @@ def _countersigned(folder: Path, statement: bytes, key: PrivateKey) -> bytes:
     """Return the envelope that is there with one signature more, or a new one if it is over something else."""
     new = Envelope(payload=statement, payload_type=PAYLOAD_TYPE)
     try:
-        known = _envelope(folder)
+        earlier = _envelope(folder)
     except _Unverified:
-        known = new
-    same = (known.payload, known.payload_type) == (new.payload, new.payload_type)
-    return (known if same else new).countersigned(key).to_bytes()
+        earlier = new
+    same = (earlier.payload, earlier.payload_type) == (new.payload, new.payload_type)
+    return (earlier if same else new).countersigned(key).to_bytes()
 
 
 def _read(folder: Path, name: str) -> bytes:

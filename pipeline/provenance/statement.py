@@ -117,10 +117,10 @@ def build_statement(
       Refused: if no record behind `heads` made these bytes, or a link is among them.
       RecordMissing: if a record behind them is gone.
     """
-    known = closure(records, heads)
+    executions = closure(records, heads)
     tree = manifest_digest(model_manifest)
-    maker = _maker(known, tree)
-    behind, made_in = closure(records, [maker]), known[maker].environment
+    maker = _maker(executions, tree)
+    ancestors, made_in = closure(records, [maker]), executions[maker].environment
     return {
         "_type": STATEMENT_TYPE,
         "subject": _subject(model_manifest, tree),
@@ -128,14 +128,14 @@ def build_statement(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"recipe": known[maker].pipeline, "settings": _settings(known)},
-                "internalParameters": {"heads": list(heads), "executions": _executions(known)},
-                "resolvedDependencies": _dependencies(behind),
+                "externalParameters": {"recipe": executions[maker].pipeline, "settings": _settings(executions)},
+                "internalParameters": {"heads": list(heads), "executions": _executions(executions)},
+                "resolvedDependencies": _dependencies(ancestors),
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"python": made_in.python, **made_in.packages}},
-                "metadata": _metadata(known, maker),
-                "byproducts": _byproducts(known, behind),
+                "metadata": _metadata(executions, maker),
+                "byproducts": _byproducts(executions, ancestors),
             },
         },
     }
@@ -214,21 +214,21 @@ def _subject(model_manifest: Mapping[str, Mapping[str, Any]], tree: str) -> list
     return [_resource(".", TREE, tree), *files]
 
 
-def _maker(known: Known, tree: str) -> str:
-    for hash_, record in known.items():
+def _maker(executions: Known, tree: str) -> str:
+    for hash_, record in executions.items():
         if any(entry.sha256 == tree for entry in record.artifacts):
             return hash_
-    nodes = ", ".join(record.node for record in known.values())
+    nodes = ", ".join(record.node for record in executions.values())
     raise Refused("no record made these bytes", where="provenance", wanted=f"tree digest {tree}", got=nodes)
 
 
-def _settings(known: Known) -> dict[str, Any]:
+def _settings(executions: Known) -> dict[str, Any]:
     """Return {node: its section of the recipe}, wherever TFX made the node carry it."""
-    sections = {record.node: unpack(record).get("settings") for record in known.values()}
+    sections = {record.node: unpack(record).get("settings") for record in executions.values()}
     return {node: section for node, section in sections.items() if section is not None}
 
 
-def _executions(known: Known) -> list[dict[str, Any]]:
+def _executions(executions: Known) -> list[dict[str, Any]]:
     return [
         {
             "record": hash_,
@@ -239,49 +239,53 @@ def _executions(known: Known) -> list[dict[str, Any]]:
             "finished": record.finished,
             "device": record.environment.device,
         }
-        for hash_, record in known.items()
+        for hash_, record in executions.items()
     ]
 
 
-def _dependencies(behind: Known) -> list[Resource]:
+def _dependencies(ancestors: Known) -> list[Resource]:
     """Return what went into the model, directly or through what its maker read."""
-    found = []
-    consumed = {(ref.record, ref.path) for record in behind.values() for refs in record.inputs.values() for ref in refs}
-    for hash_, record in behind.items():
-        found += _data(record)
-        found += [_artifact(record, *made) for made in _outputs(record) if (hash_, made[1].path) in consumed]
-        found += [
+    result = []
+    consumed = {
+        (ref.record, ref.path) for record in ancestors.values() for refs in record.inputs.values() for ref in refs
+    }
+    for hash_, record in ancestors.items():
+        result += _data(record)
+        result += [_artifact(record, *output) for output in _outputs(record) if (hash_, output[1].path) in consumed]
+        result += [
             _resource(f"code/{record.node}", SHA256, record.code.digest),
             _resource("requirements.lock", SHA256, record.lock_digest),
         ]
         if record.git.commit is not None:
             git = {"tree": record.git.tree, "diff_sha256": record.git.diff_sha256}
-            found.append(_resource("git", COMMIT, record.git.commit, **git))
-    return _sorted(found)
+            result.append(_resource("git", COMMIT, record.git.commit, **git))
+    return _sorted(result)
 
 
 def _data(record: ExecutionRecord) -> list[Resource]:
-    found = [_resource(f"data/{source.name}", SHA256, source.payload_digest) for source in record.sources]
+    files = [_resource(f"data/{source.name}", SHA256, source.payload_digest) for source in record.sources]
     data = record.extra.get(DATA, {})
     rows = {"rows": data, **{f"rows/{split}": part for split, part in data.get("splits", {}).items()}}
-    return found + [
+    return files + [
         _resource(name, MERKLE, part["rows_digest"]) for name, part in rows.items() if "rows_digest" in part
     ]
 
 
-def _byproducts(known: Known, behind: Known) -> list[Resource]:
-    made = [
+def _byproducts(executions: Known, ancestors: Known) -> list[Resource]:
+    artifacts = [
         _artifact(record, *output)
-        for hash_, record in known.items()
-        if hash_ not in behind
+        for hash_, record in executions.items()
+        if hash_ not in ancestors
         for output in _outputs(record)
     ]
-    names = [_resource(f"{RECORDS}{hash_}.json", SHA256, hash_, node=record.node) for hash_, record in known.items()]
-    return names + _sorted(made)
+    names = [
+        _resource(f"{RECORDS}{hash_}.json", SHA256, hash_, node=record.node) for hash_, record in executions.items()
+    ]
+    return names + _sorted(artifacts)
 
 
 def _outputs(record: ExecutionRecord) -> list[tuple[str, ArtifactEntry]]:
-    return [(channel, entry) for channel, made in sorted(record.outputs.items()) for entry in made]
+    return [(channel, entry) for channel, entries in sorted(record.outputs.items()) for entry in entries]
 
 
 def _artifact(record: ExecutionRecord, channel: str, entry: ArtifactEntry) -> Resource:
@@ -289,11 +293,11 @@ def _artifact(record: ExecutionRecord, channel: str, entry: ArtifactEntry) -> Re
     return _resource(f"{record.node}/{channel}", TREE, entry.sha256, path=entry.path, type=entry.type, **properties)
 
 
-def _metadata(known: Known, maker: str) -> dict[str, str]:
+def _metadata(executions: Known, maker: str) -> dict[str, str]:
     return {
-        "invocationId": known[maker].run_id,
-        "startedOn": min(record.started for record in known.values()),
-        "finishedOn": max(record.finished for record in known.values()),
+        "invocationId": executions[maker].run_id,
+        "startedOn": min(record.started for record in executions.values()),
+        "finishedOn": max(record.finished for record in executions.values()),
     }
 
 

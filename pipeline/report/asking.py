@@ -102,6 +102,6 @@ def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | No
 
 
 def _key(evidence: Evidence) -> str:
-    asked = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
+    digests = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
     examples = evidence.digest(INGEST, "examples")
-    return sha256_bytes(canonical_json({**asked, "examples": examples, "version": model_answers.VERSION}))
+    return sha256_bytes(canonical_json({**digests, "examples": examples, "version": model_answers.VERSION}))

@@ -127,9 +127,9 @@ def page_svg(svg: str) -> Markup:
     """Return matplotlib's SVG as an element for the page: no style, no names of groups, roles for colours."""
     root = ET.fromstring(svg)  # noqa: S314  # matplotlib wrote it just now
     for name in ("metadata", "defs"):
-        for found in root.findall(f"{{{SVG}}}{name}"):
-            if name == "metadata" or found.find(f"{{{SVG}}}style") is not None:
-                root.remove(found)
+        for child in root.findall(f"{{{SVG}}}{name}"):
+            if name == "metadata" or child.find(f"{{{SVG}}}style") is not None:
+                root.remove(child)
     for element in root.iter():
         _made_plain(element)
     for name in ("width", "height", "version"):

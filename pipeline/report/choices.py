@@ -29,8 +29,8 @@ def by_error(errors: NDArray[np.floating[Any]], labels: NDArray[np.int64], label
 
 def of_each_class(labels: NDArray[np.int64], label_count: int, count: int) -> NDArray[np.int64]:
     """Return the numbers of the first `count` rows of each class, class by class."""
-    found = [np.flatnonzero(labels == label)[:count] for label in range(label_count)]
-    return np.concatenate(found)
+    rows = [np.flatnonzero(labels == label)[:count] for label in range(label_count)]
+    return np.concatenate(rows)
 
 
 def confident_mistakes(

@@ -144,7 +144,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
         figures=_figures(both),
         curves=_curves(both),
     )
-    if not all("probabilities" in found for found in answers):
+    if not all("probabilities" in one for one in answers):
         return dataclasses.replace(common, absent="one of the runs has no model")
     if first.digest(INGEST, "examples") != second.digest(INGEST, "examples"):
         return dataclasses.replace(common, absent="the runs have different data, so rows are not set side by side")
@@ -167,16 +167,16 @@ def differing(first: Any, second: Any) -> tuple[Setting, ...]:
 
 
 def _figures(both: tuple[Evidence, Evidence]) -> tuple[Figure, ...]:
-    found = []
+    result = []
     for name, sign in METRICS:
         values = [(one.run.metrics or {}).get(name) for one in both]
-        found.append(_figure(name.replace("_", " "), values, sign))
+        result.append(_figure(name.replace("_", " "), values, sign))
     seconds = [round(timestamp(one.run.finished) - timestamp(one.run.started), 1) for one in both]
     trained = [round(sum(n.seconds for n in one.run.nodes if n.id in TRAINERS), 1) for one in both]
     executed = [sum(node.state == "executed" for node in one.run.nodes) for one in both]
     versions = [one.run.version for one in both]
     return (
-        *found,
+        *result,
         _figure("seconds", seconds, -1, digits=1),
         _figure("seconds of training", trained, -1, digits=1),
         _figure("nodes executed", executed, 0, digits=0),
@@ -194,8 +194,8 @@ def _figure(name: str, values: Sequence[float | None], sign: int, digits: int = 
 
 
 def _curves(both: tuple[Evidence, Evidence]) -> tuple[Picture, ...]:
-    asked = [(node, key) for node in TRAINERS for key in ("val_loss", "val_accuracy")]
-    return tuple(picture for node, key in asked if (picture := _curve(both, node, key)) is not None)
+    curves = [(node, key) for node in TRAINERS for key in ("val_loss", "val_accuracy")]
+    return tuple(picture for node, key in curves if (picture := _curve(both, node, key)) is not None)
 
 
 def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | None:
@@ -203,11 +203,11 @@ def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | No
     if not any(series):
         return None
     figure, axes = charts.chart()
-    told = []
+    facts = []
     for one, values, colour, line in zip(both, series, (charts.FIRST, charts.SECOND), ("-", (0, (4, 2))), strict=True):
         if values:
             axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=line, label=one.run.run_id[:15])
-            told.append(f"run {one.run.run_id[:15]} ends at {values[-1]:.4f} after {len(values)} epochs")
+            facts.append(f"run {one.run.run_id[:15]} ends at {values[-1]:.4f} after {len(values)} epochs")
     what = {"val_loss": "loss", "val_accuracy": "accuracy"}[key]
     if key == "val_loss":
         charts.log_axis(axes.yaxis, [value for values in series for value in values])
@@ -215,7 +215,7 @@ def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | No
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{what} on validation")
     axes.legend()
-    return charts.drawn(figure, f"{node}, {what} on validation: {'; '.join(told)}.")
+    return charts.drawn(figure, f"{node}, {what} on validation: {'; '.join(facts)}.")
 
 
 def _series(one: Evidence, node: str, key: str) -> list[float]:
@@ -236,11 +236,11 @@ def _with_rows(
 ) -> Comparison:
     data = one.settings.data
     shares = []
-    for found in answers:
-        counts = confusion(found["probabilities"], test.labels, data.label_count)
+    for answer in answers:
+        counts = confusion(answer["probabilities"], test.labels, data.label_count)
         shares.append(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)) * 100)
     rows = disagreeing(answers[0]["probabilities"], answers[1]["probabilities"])
-    said = [found["probabilities"].argmax(axis=1) for found in answers]
+    said = [answer["probabilities"].argmax(axis=1) for answer in answers]
     pictures = []
     for row in rows[:DISAGREEMENTS].tolist():
         label, pair = int(test.labels[row]), (int(said[0][row]), int(said[1][row]))

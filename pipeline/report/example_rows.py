@@ -52,11 +52,11 @@ def read(examples: Path, split: str, pixels: int, limit: int | None = None) -> I
       ValueError: if a record is no Example of such an image and its label.
       OSError: if a file cannot be read.
     """
-    found = [_example(record) for record in islice(_records(examples / f"Split-{split}"), limit)]
-    images = _unpacked(b"".join(image for image, _ in found))
-    if images.size != len(found) * pixels:
-        raise ValueError(f"{split}: wanted {len(found)} images of {pixels} pixels, got {images.size} pixels")
-    return ImageRows(images.reshape(len(found), pixels), np.array([label for _, label in found], np.int64))
+    pairs = [_example(record) for record in islice(_records(examples / f"Split-{split}"), limit)]
+    images = _unpacked(b"".join(image for image, _ in pairs))
+    if images.size != len(pairs) * pixels:
+        raise ValueError(f"{split}: wanted {len(pairs)} images of {pixels} pixels, got {images.size} pixels")
+    return ImageRows(images.reshape(len(pairs), pixels), np.array([label for _, label in pairs], np.int64))
 
 
 def _records(folder: Path) -> Iterator[bytes]:
@@ -79,14 +79,14 @@ def _example(record: bytes) -> tuple[bytes, int]:
 
 def _fields(message: bytes) -> list[bytes]:
     """Return the contents of a message's fields in order; all of them must be length-delimited."""
-    found, start = [], 0
+    contents, start = [], 0
     while start < len(message):
         if message[start] & 7 != LENGTH_DELIMITED:
             raise ValueError("not an Example as ingest writes it")
         length, start = varint(message, start + 1)
-        found.append(message[start : start + length])
+        contents.append(message[start : start + length])
         start += length
-    return found
+    return contents
 
 
 def _unpacked(data: bytes) -> NDArray[np.uint8]:

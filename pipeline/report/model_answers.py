@@ -67,21 +67,21 @@ class Question:
 
 def answer(**question: Any) -> bytes:
     """Return the answers to a `Question` as an .npz file; the fork server calls this by name."""
-    asked = Question(**question)
-    data = DataSettings.from_json(asked.data)
-    test = example_rows.read(Path(asked.examples), TEST, data.pixels, TEST_ROWS)
-    found: Arrays = {"rows": np.array(len(test))}
+    query = Question(**question)
+    data = DataSettings.from_json(query.data)
+    test = example_rows.read(Path(query.examples), TEST, data.pixels, TEST_ROWS)
+    answers: Arrays = {"rows": np.array(len(test))}
     # Side by side: each is many small calls, which leave a second core idle.
     with ThreadPoolExecutor() as beside:
         parts = []
-        if len(test) and asked.classifier is not None:
-            parts.append(beside.submit(_of_classifier, asked.classifier, test, data))
-        if len(test) and asked.autoencoder is not None and asked.transform is not None:
-            parts.append(beside.submit(_of_autoencoder, asked, test, data))
+        if len(test) and query.classifier is not None:
+            parts.append(beside.submit(_of_classifier, query.classifier, test, data))
+        if len(test) and query.autoencoder is not None and query.transform is not None:
+            parts.append(beside.submit(_of_autoencoder, query, test, data))
         for part in parts:
-            found |= part.result()
+            answers |= part.result()
     file = io.BytesIO()
-    np.savez_compressed(file, **found)
+    np.savez_compressed(file, **answers)
     return file.getvalue()
 
 
@@ -153,21 +153,21 @@ def _exciting(graph: Any, data: DataSettings) -> tuple[NDArray[np.float32], ...]
         images.assign(tf.clip_by_value(images + RATE * (1 - step / STEPS) * slope / length, 0.0, 1.0))
     scores, _ = graph.scores(images * float(data.pixel_max))
     sure = tf.gather(tf.nn.softmax(scores), classes, axis=1, batch_dims=1).numpy()
-    found: NDArray[np.float32] = images.numpy()
-    return found[:count], sure[:count], found[count:], sure[count:]
+    exciting: NDArray[np.float32] = images.numpy()
+    return exciting[:count], sure[:count], exciting[count:], sure[count:]
 
 
-def _of_autoencoder(asked: Question, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+def _of_autoencoder(query: Question, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
     import tensorflow as tf
 
     from components.training.input import TransformGraph
 
-    transform = TransformGraph.load(str(asked.transform))
-    model = tf.saved_model.load(asked.autoencoder)
+    transform = TransformGraph.load(str(query.transform))
+    model = tf.saved_model.load(query.autoencoder)
     if ENCODE not in model.signatures:
         return {}  # a network of the user's own: nobody knows where it is narrowest
     parts = {TEST: test} | {
-        split: example_rows.read(Path(asked.examples), split, data.pixels, TRAIN_ROWS) for split in (TRAIN, VALIDATION)
+        split: example_rows.read(Path(query.examples), split, data.pixels, TRAIN_ROWS) for split in (TRAIN, VALIDATION)
     }
     scaled = {
         split: _in_batches(lambda rows: transform.scale(tf.cast(rows, tf.int64)), part.images)

@@ -62,8 +62,8 @@ def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft
       unanswered: why they could not be asked, if so.
       draft: what was made before they answered.
     """
-    found = chapters(evidence, answers, draft)
-    return rendered("page.html.j2", evidence=evidence, chapters=found, unanswered=unanswered)
+    parts = chapters(evidence, answers, draft)
+    return rendered("page.html.j2", evidence=evidence, chapters=parts, unanswered=unanswered)
 
 
 def drafted(evidence: Evidence) -> Draft:
@@ -71,14 +71,14 @@ def drafted(evidence: Evidence) -> Draft:
     from pipeline.report.sections import data_sheet, environment, first_layer, flow, verdict
 
     rows = _rows(evidence)
-    made = (
+    drawn = (
         _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
         _chapter("flow", "The run", lambda: flow.flow(evidence)),
         _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
         _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
         _chapter("environment", "Settings and environment", lambda: environment.environment(evidence)),
     )
-    return Draft(rows=rows, chapters={chapter.id: chapter for chapter in made})
+    return Draft(rows=rows, chapters={chapter.id: chapter for chapter in drawn})
 
 
 def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
@@ -94,7 +94,7 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
 
     data = evidence.settings.data
     draft = drafted(evidence) if draft is None else draft
-    rows, made = draft.rows, draft.chapters
+    rows, early = draft.rows, draft.chapters
 
     def tested() -> ImageRows:
         if TEST not in rows:
@@ -107,19 +107,19 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
         return tested()
 
     return (
-        made["verdict"],
-        made["flow"],
-        made["data"],
+        early["verdict"],
+        early["flow"],
+        early["data"],
         _chapter("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
         _chapter(
             "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)
         ),
         _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.label_count)),
         _chapter("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
-        made["weights"],
+        early["weights"],
         _chapter("activations", "Hidden activations", lambda: activations.activations(answers)),
         _chapter("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
-        made["environment"],
+        early["environment"],
     )
 
 
@@ -129,9 +129,9 @@ def rendered(template: str, **values: Any) -> str:
     return html.rendered(FOLDER / template, style=style, pictures=True, **values)
 
 
-def _chapter(id_: str, title: str, made: Callable[[], Any]) -> Chapter:
+def _chapter(id_: str, title: str, make: Callable[[], Any]) -> Chapter:
     try:
-        return Chapter(id=id_, title=title, shown=made())
+        return Chapter(id=id_, title=title, shown=make())
     except (NotThereError, MnistTfxError) as err:
         return Chapter(id=id_, title=title, absent=str(err))
     except Exception as err:  # noqa: BLE001  # an artifact may be damaged in any way
@@ -143,10 +143,10 @@ def _rows(evidence: Evidence) -> Mapping[str, ImageRows]:
         examples = evidence.artifact(INGEST, "examples")
     except NotThereError:
         return {}
-    found = {}
+    result = {}
     for split, limit in SAMPLES.items():
         try:
-            found[split] = example_rows.read(examples, split, evidence.settings.data.pixels, limit)
+            result[split] = example_rows.read(examples, split, evidence.settings.data.pixels, limit)
         except (OSError, ValueError, IndexError, KeyError):  # noqa: PERF203  # three splits
             continue  # the parts that need it say so
-    return found
+    return result

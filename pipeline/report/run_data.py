@@ -54,23 +54,23 @@ class Evidence:
         record = self.executions.get(node)
         if record is None:
             raise NotThereError(f"{node} left nothing in this run: {self.outcome(node)}")
-        made = record.outputs.get(channel)
-        folder = None if not made else self.paths.root / made[0].path
+        entries = record.outputs.get(channel)
+        folder = None if not entries else self.paths.root / entries[0].path
         if folder is None or not folder.is_dir():
             raise NotThereError(f"the artifact {channel} of {node} is not there any more")
         return folder
 
     def digest(self, node: str, channel: str) -> str | None:
         """Return the digest of an artifact, None where the run has none such."""
-        made = self.executions[node].outputs.get(channel) if node in self.executions else None
-        return made[0].sha256 if made else None
+        entries = self.executions[node].outputs.get(channel) if node in self.executions else None
+        return entries[0].sha256 if entries else None
 
     def outcome(self, node: str) -> str:
         """Return what became of a node, in words."""
-        found = [outcome for outcome in self.run.nodes if outcome.id == node]
-        if not found:
+        outcomes = [outcome for outcome in self.run.nodes if outcome.id == node]
+        if not outcomes:
             return "this recipe has no such node"
-        return found[0].state if found[0].state != "skipped" else "the run did not get that far"
+        return outcomes[0].state if outcomes[0].state != "skipped" else "the run did not get that far"
 
     def read_json(self, node: str, channel: str, name: str) -> Any:
         """Return the content of a JSON file in an artifact.
@@ -96,6 +96,8 @@ def gather(root: Path, run_id: str | None = None) -> Evidence:
     paths = RunPaths(root.absolute())
     run = runs.find(paths.root, run_id)
     records = record_store.scan(paths.records)
-    found = {node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records}
-    executions = {node: record for node, record in found.items() if isinstance(record, ExecutionRecord)}
+    by_node = {
+        node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records
+    }
+    executions = {node: record for node, record in by_node.items() if isinstance(record, ExecutionRecord)}
     return Evidence(paths=paths, run=run, executions=executions)

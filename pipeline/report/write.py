@@ -52,15 +52,15 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
     check_output(RunPaths(root), output)
-    found = run_data.gather(root, run_id)
+    evidence = run_data.gather(root, run_id)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        asked = beside.submit(_asked, found, ask)
-        draft = drafted(found)
-        answers, unanswered = asked.result()
-    path = output or found.paths.report(found.run.run_id)
-    size = keep(path, page(found, answers, unanswered, draft))
-    return Report(run_id=found.run.run_id, path=path, bytes=size, unanswered=unanswered)
+        future = beside.submit(_asked, evidence, ask)
+        draft = drafted(evidence)
+        answers, unanswered = future.result()
+    path = output or evidence.paths.report(evidence.run.run_id)
+    size = keep(path, page(evidence, answers, unanswered, draft))
+    return Report(run_id=evidence.run.run_id, path=path, bytes=size, unanswered=unanswered)
 
 
 def check_output(paths: RunPaths, output: Path | None) -> None:
@@ -72,10 +72,10 @@ def check_output(paths: RunPaths, output: Path | None) -> None:
     check_places(paths, paths.report("").parent if output is None else output.absolute().parent)
 
 
-def _asked(found: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
+def _asked(evidence: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
     """Return what the models answer, and why they do not."""
     try:
-        return answered(found, ask), ""
+        return answered(evidence, ask), ""
     except MnistTfxError as err:
         return {}, str(err)
 

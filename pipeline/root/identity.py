@@ -39,24 +39,24 @@ def read(path: Path) -> dict[str, Any]:
     """
     what = "does not say which pipeline lives here"
     try:
-        found = read_object(path, limit=MIB, error=EnvironmentProblem)
+        fields = read_object(path, limit=MIB, error=EnvironmentProblem)
     except EnvironmentProblem as err:
         raise EnvironmentProblem(
             what, where=path, wanted=err.wanted, got=f"{err.what}: {err.got}" if err.got else err.what
         ) from err
-    _SHAPE.read(found, what=what, where=path, error=EnvironmentProblem)
-    if "\0" in found.get(PLACE, ""):
-        raise EnvironmentProblem(what, where=path, wanted="the path of a folder", got=found[PLACE])
-    return found
+    _SHAPE.read(fields, what=what, where=path, error=EnvironmentProblem)
+    if "\0" in fields.get(PLACE, ""):
+        raise EnvironmentProblem(what, where=path, wanted="the path of a folder", got=fields[PLACE])
+    return fields
 
 
 def place(path: Path) -> str | None:
     """Return where the root lay when it was last written; None where a `root.json` does not tell, or is a link."""
     try:
-        told: str | None = None if path.is_symlink() else read(path).get(PLACE)
+        recorded: str | None = None if path.is_symlink() else read(path).get(PLACE)
     except EnvironmentProblem:
         return None
-    return told or None
+    return recorded or None
 
 
 def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
@@ -67,16 +67,16 @@ def check_identity(paths: RunPaths, identity: Mapping[str, Any]) -> Path | None:
     """
     if not paths.identity.exists():
         return None
-    found = read(paths.identity)
-    place = found.pop(PLACE, None)
-    found.pop(RECORDED, None)
+    fields = read(paths.identity)
+    place = fields.pop(PLACE, None)
+    fields.pop(RECORDED, None)
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as they were when written
-    if found != wanted:
+    if fields != wanted:
         raise BadInput(
             "another pipeline lives in this root",
             where=paths.root,
             wanted=json.dumps(wanted),
-            got=json.dumps(found),
+            got=json.dumps(fields),
             hint="use another --root",
         )
     return Path(place) if place else None

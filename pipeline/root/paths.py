@@ -74,7 +74,7 @@ class RunPaths:
         return self.root / "serving"
 
     def log(self, run_id: str) -> Path:
-        """What the stack printed during a run."""
+        """Return the file for what the libraries print during a run."""
         return self.root / "logs" / f"{run_id}.log"
 
     def presence(self, run_id: str) -> Path:
@@ -82,15 +82,15 @@ class RunPaths:
         return self.root / "logs" / f"{run_id}.running"
 
     def gate_report(self, run_id: str) -> Path:
-        """Every check of the schema gate in a run that it refused; otherwise they are in its artifact."""
+        """Return the file for the checks of a schema gate that refused; otherwise they are in its artifact."""
         return self.root / "logs" / f"{run_id}.gate.json"
 
     def report(self, run_id: str) -> Path:
-        """The page about a run, for people."""
+        """Return the page about a run."""
         return self.root / "reports" / f"{run_id}.html"
 
     def report_answers(self, key: str) -> Path:
-        """What a run's models answered, kept for the next report on the same models; may be removed at any time."""
+        """Return the cache of what models answered, for the next report on them; it may be removed at any time."""
         return self.root / "reports" / ".answers" / f"{key}.npz"
 
     def relative(self, path: str | Path) -> str:
@@ -131,10 +131,10 @@ def require_no_pattern(root: Path, where: str | None = "--root") -> None:
     Raises:
       BadInput: naming the characters.
     """
-    if found := [character for character in PATTERN_CHARACTERS if character in str(root)]:
+    if characters := [character for character in PATTERN_CHARACTERS if character in str(root)]:
         hint = "choose or rename the folder"
         what = "TensorFlow and TFX would read a character of this path as a pattern"
-        raise BadInput(what, where=where, wanted=f"a path without any of {' '.join(found)}", got=root, hint=hint)
+        raise BadInput(what, where=where, wanted=f"a path without any of {' '.join(characters)}", got=root, hint=hint)
 
 
 def require_usable(root: Path, where: str | None = "--root") -> None:

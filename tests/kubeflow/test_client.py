@@ -29,7 +29,7 @@ TOKEN = "s3cret-token-of-mine"
 
 
 def connected(server: KfpServer, **address) -> Connection:
-    return connect(Address(**{"host": server.url, "patience": QUICK, **address}))
+    return connect(Address(**{"host": server.url, "retry": QUICK, **address}))
 
 
 def self_signed(folder: Path) -> Path:
@@ -95,7 +95,7 @@ def test_every_fault_is_one_line(server, fault, kind, message):
 )
 def test_a_server_that_is_not_there_is_told_at_once(host, message):
     with pytest.raises(EnvironmentProblem, match=message):
-        connect(Address(host=host, patience=QUICK))
+        connect(Address(host=host, retry=QUICK))
 
 
 def test_a_server_without_tls_asked_for_it_is_told(server):
@@ -108,7 +108,7 @@ def test_the_time_limit_holds_for_a_server_that_hangs_or_sends_a_byte_at_a_time(
     server.faults.append(Fault(kind, "GET", "healthz"))
     started = time.monotonic()
     with pytest.raises(ServerUnavailable, match=r"no answer within 0\.3 s: --timeout SECONDS"):
-        connected(server, patience=RetryPolicy(timeout=0.3, first_pause=0.01))
+        connected(server, retry=RetryPolicy(timeout=0.3, first_pause=0.01))
     assert time.monotonic() - started < 5
     assert len(server.asked) == 1
 

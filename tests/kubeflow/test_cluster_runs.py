@@ -17,7 +17,7 @@ def listed(server, *arguments):
 
 
 def connected(server):
-    return connect(Address(host=server.url, patience=QUICK))
+    return connect(Address(host=server.url, retry=QUICK))
 
 
 def test_runs_come_newest_first_with_state_duration_and_schedule(server):

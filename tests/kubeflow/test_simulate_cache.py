@@ -39,7 +39,7 @@ def test_the_same_again_is_taken_from_the_cache_with_the_same_artifacts(root: Pa
 
     assert states(first) == {"Make": "executed", "Read": "executed"}
     assert states(second) == {"Make": "cached", "Read": "cached"}
-    assert first.ran.run_id in second.ran.outcomes[0].why
+    assert first.result.run_id in second.result.outcomes[0].why
     assert len(store(root)["artifacts"]) == made
 
 

@@ -103,7 +103,7 @@ def test_on_vertex_the_bucket_is_a_mount_and_the_output_file_lies_in_it(root: Pa
     assert link == str(root)
     assert output_file.startswith("/gcs/b/m/")
     assert output_file.endswith("/executor_output.json")
-    assert len(list(root.glob(f"*/{finished.ran.run_id}/Make_*/data/file"))) == 1
+    assert len(list(root.glob(f"*/{finished.result.run_id}/Make_*/data/file"))) == 1
 
 
 @pytest.mark.parametrize(("target", "state", "code"), [("oss", "failed", 4), (VERTEX, "executed", 0)])
@@ -218,9 +218,9 @@ def test_after_a_failed_task_open_source_kfp_starts_nothing_and_vertex_what_does
     finished = run(toys, root)
 
     assert states(finished) == {"Make": "failed", "Apart": state, "Read": "skipped", "Later": "skipped"}
-    assert why in {task.id: task.why for task in finished.ran.outcomes}["Apart"]
+    assert why in {task.id: task.why for task in finished.result.outcomes}["Apart"]
     assert finished.error.exit_code == 4
-    assert finished.ran.status == "failed"
+    assert finished.result.status == "failed"
 
 
 def test_of_a_failed_task_its_logs_are_uploaded_and_registered_and_nothing_else(root: Path):
@@ -282,7 +282,7 @@ def test_a_pods_termination_message_says_what_kind_of_failure_it_was_whatever_it
 
     assert type(finished.error) is kind
     assert str(finished.error) == "Make: too dark"
-    assert finished.ran.status == ("refused" if kind is Refused else "failed")
+    assert finished.result.status == ("refused" if kind is Refused else "failed")
     assert finished.error.exit_code == kind.exit_code
 
 
@@ -340,7 +340,7 @@ def test_a_retry_gets_the_same_places_and_the_number_of_its_attempt(root: Path):
     (first, *before), (second, *after) = (json.loads((root / f"told-{n}").read_text()) for n in range(2))
     assert (first, second, before) == ("0", "1", after)
     assert states(finished) == {"Make": "executed"}
-    assert finished.ran.outcomes[0].why == "caching is off; attempt 2"
+    assert finished.result.outcomes[0].why == "caching is off; attempt 2"
     logs = sorted(path.name for path in root.glob("toys/*/Make/*/executor-logs-*"))
     assert logs == ["executor-logs-0", "executor-logs-1"]
 
@@ -513,7 +513,7 @@ def test_a_signal_ends_the_pod_and_leaves_no_folder(root: Path, number: signal.S
         finished = run(toys, root)
 
     assert states(finished) == {"Make": "executed", "Slow": "failed", "Last": "skipped"}
-    assert finished.ran.status == "interrupted"
+    assert finished.result.status == "interrupted"
     assert finished.error.exit_code == 128 + number
     pid, pod = seen(root)
     assert not _runs(pid)

@@ -169,7 +169,7 @@ def test_constants_that_are_placeholders_are_resolved_from_end_to_end_alone(tmp_
     finished = run(document(Make=Toy(script=script, given=given)), root)
 
     found = seen(root)
-    assert found["pipeline_job_uuid"] == finished.ran.run_id
+    assert found["pipeline_job_uuid"] == finished.result.run_id
     assert found["pipeline_task_name"] == "Make"
     assert found["pipeline_job_create_time_utc"].endswith("Z")
     assert found["inner"] == "a {{$.pipeline_job_uuid}}"

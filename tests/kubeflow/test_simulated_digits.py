@@ -159,7 +159,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     assert done.audit is not None
     assert {done.audit.verdicts[name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
     strip(folder / "copy")
-    return folder / "copy", done.ran.run_id
+    return folder / "copy", done.result.run_id
 
 
 def test_kubeflow_audit_passes_for_a_run_whose_tasks_were_repeated_and_tells_of_the_attempts(

@@ -43,8 +43,8 @@ def submitted(server: KfpServer, file: Path, *more: object, **how):
     return invoke(command, file, "--host", server.url, "--skip-lint", "--json", *more, **how)
 
 
-def connected(server: KfpServer, patience: RetryPolicy = QUICK) -> Connection:
-    return connect(Address(host=server.url, patience=patience))
+def connected(server: KfpServer, retry: RetryPolicy = QUICK) -> Connection:
+    return connect(Address(host=server.url, retry=retry))
 
 
 def test_a_run_is_started_in_the_pipelines_own_experiment(server, file):

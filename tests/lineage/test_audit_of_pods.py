@@ -9,7 +9,7 @@ from kubeflow.pushed_runs import PushedRun
 
 from components.serving import BASELINE_PROPERTY
 from pipeline.audit import ledger_check, rules
-from pipeline.audit.evidence import Behind, Evidence
+from pipeline.audit.evidence import Ancestors, Evidence
 from pipeline.audit.findings import Anchor
 from pipeline.provenance import record_store, records
 from pipeline.provenance.ledger import read_ledger
@@ -58,10 +58,10 @@ def broken(paths: RunPaths, version: int, made: list[ExecutionRecord]) -> list[s
         served=types.SimpleNamespace(name="serving"),  # type: ignore[arg-type]  # only named
         version=version,
         push=next(push for push in evidence.chain.pushes(version) if push.record in by_hash),
-        behind=Behind(records=by_hash, findings=()),
+        ancestors=Ancestors(records=by_hash, findings=()),
         anchor=Anchor(),
     )
-    return [found.what for found in rules.ASKED["baseline"](subject)]
+    return [found.what for found in rules.CHECKS["baseline"](subject)]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from lineage.audited_copy import audited_copy
 from components.errors import EnvironmentProblem, Refused
 from pipeline.audit.audit import audit_version
 from pipeline.maintenance.rebuild import opens, rebuild
-from pipeline.metadata.executions import PastExecution, highest_number, in_old_order, past_executions
+from pipeline.metadata.executions import RecordedExecution, highest_number, in_order_of_numbers, recorded_executions
 from pipeline.metadata.store import connect
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
@@ -101,7 +101,7 @@ def test_a_changed_record_ends_it_with_nothing_written(paths):
 def test_an_intent_that_came_to_nothing_is_a_failed_execution(paths):
     ledger = Ledger.open(paths.ledger)
     ledger.lost(ledger.intent(node="Evaluator", run_id="run-4", key="k"), why="killed")
-    found = past_executions(read_ledger(paths.ledger), scan(paths.records))
+    found = recorded_executions(read_ledger(paths.ledger), scan(paths.records))
     assert [(one.node, one.state, one.pipeline) for one in found if one.run_id == "run-4"] == [
         ("Evaluator", "FAILED", "digits")
     ]
@@ -111,19 +111,21 @@ def _at(make_execution, number, node="Transform"):
     fields = make_execution(node=node).to_dict()
     output = {"type": "Model", "path": f"artifacts/{node}/model/{number}", "sha256": "0" * 64, "bytes": 1, "files": {}}
     record = from_dict({**fields, "outputs": {"model": [{**output, "properties": {}}]}, "started": utc(0)})
-    return PastExecution(node=node, run_id="run-1", pipeline="digits", state="COMPLETE", hash="0" * 64, record=record)
+    return RecordedExecution(
+        node=node, run_id="run-1", pipeline="digits", state="COMPLETE", hash="0" * 64, record=record
+    )
 
 
 def test_executions_get_their_old_numbers_and_gaps_are_filled(make_execution):
-    cached = PastExecution(node="Pusher", run_id="run-1", pipeline="digits", state="CACHED")
-    ordered = in_old_order([_at(make_execution, 5), cached, _at(make_execution, 2)], highest=7)
+    cached = RecordedExecution(node="Pusher", run_id="run-1", pipeline="digits", state="CACHED")
+    ordered = in_order_of_numbers([_at(make_execution, 5), cached, _at(make_execution, 2)], highest=7)
     assert [one.node for one in ordered] == ["Pusher", "Transform", None, None, "Transform", None, None]
     assert {one.state for one in ordered if one.node is None} == {"FAILED"}
 
 
 def test_two_records_with_one_number_are_both_there(make_execution):
     twice = [_at(make_execution, 1, "Transform"), _at(make_execution, 1, "Evaluator")]
-    assert [one.node for one in in_old_order(twice, highest=0)] == ["Transform", "Evaluator"]
+    assert [one.node for one in in_order_of_numbers(twice, highest=0)] == ["Transform", "Evaluator"]
 
 
 def test_the_next_number_is_above_every_folder(tmp_path):

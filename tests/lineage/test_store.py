@@ -51,7 +51,7 @@ def holder(paths):
 def test_a_store_locked_by_another_process_is_waited_for_with_a_message_and_then_given_up(paths, holder, statement):
     process, said = holder(statement), []
     with pytest.raises(StoreLocked, match=f"locked by process {process.pid}") as caught:
-        open_store(paths, say=said.append, wait=0.3, patience=0.1)
+        open_store(paths, say=said.append, wait=0.3, notify_after=0.1)
     assert caught.value.exit_code == 4
     assert said == [f"{paths.metadata} is locked by process {process.pid}: waiting for it"]
 
@@ -63,7 +63,7 @@ def test_a_lock_that_is_let_go_in_time_costs_nothing_but_the_wait(paths, holder)
         assert "waiting" in message
         process.stdin.close()
 
-    assert open_store(paths, say=let_go, wait=20, patience=0).unfinished() == []
+    assert open_store(paths, say=let_go, wait=20, notify_after=0).unfinished() == []
 
 
 def test_a_reader_is_not_waited_for(paths, holder):

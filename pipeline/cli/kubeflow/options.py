@@ -87,7 +87,7 @@ def server(*, required: bool = True) -> Callable[[Command], Callable[..., Any]]:
                     namespace=namespace,
                     token=_token(token_file),
                     ca_cert=None if ca_cert is None else str(ca_cert),
-                    patience=RetryPolicy(timeout=timeout),
+                    retry=RetryPolicy(timeout=timeout),
                 )
                 if address.exposes_token:
                     say(f"warning: {address.api}: the token is sent in the clear: https:// would protect it")

@@ -22,7 +22,7 @@ def succeeded(connection: Connection, wanted: str) -> ClusterRun:
     Raises:
       BadInput: if there is none, or several have the name.
       EnvironmentProblem: if it goes on or ended otherwise.
-      MnistTfxError: as `Connection.ask`.
+      MnistTfxError: as `Connection.call`.
     """
     run = cluster_runs.find(connection, wanted)
     if run.state != SUCCEEDED:

@@ -69,13 +69,13 @@ def listed(
 
     Raises:
       BadInput: if there is no such experiment.
-      MnistTfxError: as `Connection.ask`.
+      MnistTfxError: as `Connection.call`.
     """
     chosen: dict[str, Any] = {} if experiment is None else {"experiment_id": experiment_named(connection, experiment)}
     if state is not None:
         chosen["filter"] = equals(state=state)
-    found = connection.paginate(connection.kfp.list_runs, "runs", sort_by="created_at desc", **chosen)
-    runs = [from_answer(one) for one in itertools.islice(found, limit)]
+    answers = connection.paginate(connection.kfp.list_runs, "runs", sort_by="created_at desc", **chosen)
+    runs = [from_answer(one) for one in itertools.islice(answers, limit)]
     names = _schedule_names(connection) if any(run.schedule for run in runs) else {}
     return tuple(dataclasses.replace(run, schedule=names.get(run.schedule or "", run.schedule)) for run in runs)
 
@@ -85,29 +85,29 @@ def find(connection: Connection, wanted: str) -> ClusterRun:
 
     Raises:
       BadInput: if there is none, or several have the name.
-      MnistTfxError: as `Connection.ask`.
+      MnistTfxError: as `Connection.call`.
     """
     if _ID.fullmatch(wanted):
         try:
             return get(connection, wanted)
         except NotFound as err:
             raise _no_such(connection, wanted) from err
-    found = list(named(connection, wanted))
-    if not found:
+    result = list(with_name(connection, wanted))
+    if not result:
         raise _no_such(connection, wanted)
-    if len(found) > 1:
-        known = ", ".join(run.id for run in found[:5])
-        raise BadInput(f"{len(found)} runs have this name", where=wanted, wanted=f"an id: {known}")
-    return found[0]
+    if len(result) > 1:
+        ids = ", ".join(run.id for run in result[:5])
+        raise BadInput(f"{len(result)} runs have this name", where=wanted, wanted=f"an id: {ids}")
+    return result[0]
 
 
 def get(connection: Connection, run_id: str) -> ClusterRun:
-    """Return a run as it stands now; raises NotFound if there is none, and as `Connection.ask`."""
+    """Return a run as it stands now; raises NotFound if there is none, and as `Connection.call`."""
     return from_answer(connection.call(connection.kfp.get_run, run_id=run_id))
 
 
-def named(connection: Connection, name: str, experiment_id: str | None = None) -> Iterator[ClusterRun]:
-    """Yield the runs with a name, of one experiment or of all; raises as `Connection.ask`."""
+def with_name(connection: Connection, name: str, experiment_id: str | None = None) -> Iterator[ClusterRun]:
+    """Yield the runs with a name, of one experiment or of all; raises as `Connection.call`."""
     chosen = {} if experiment_id is None else {"experiment_id": experiment_id}
     ours = equals(display_name=name)
     return map(from_answer, connection.paginate(connection.kfp.list_runs, "runs", filter=ours, **chosen))
@@ -118,20 +118,20 @@ def experiment_named(connection: Connection, name: str) -> str:
 
     Raises:
       BadInput: if there is none.
-      MnistTfxError: as `Connection.ask`.
+      MnistTfxError: as `Connection.call`.
     """
-    found = experiment_id(connection, name)
-    if found is None:
-        known = connection.paginate(connection.kfp.list_experiments, "experiments")
-        names = ", ".join(str(one.display_name) for one in itertools.islice(known, 10))
+    experiment = experiment_id(connection, name)
+    if experiment is None:
+        experiments = connection.paginate(connection.kfp.list_experiments, "experiments")
+        names = ", ".join(str(one.display_name) for one in itertools.islice(experiments, 10))
         raise BadInput("no such experiment", where=connection.address.api, wanted=f"one of {names or 'none'}", got=name)
-    return found
+    return experiment
 
 
 def experiment_id(connection: Connection, name: str) -> str | None:
-    """Return the id of an experiment; None if there is none. Raises as `Connection.ask`."""
-    found = connection.paginate(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
-    first = next(found, None)
+    """Return the id of an experiment; None if there is none. Raises as `Connection.call`."""
+    experiments = connection.paginate(connection.kfp.list_experiments, "experiments", filter=equals(display_name=name))
+    first = next(experiments, None)
     return None if first is None else str(first.experiment_id)
 
 
@@ -175,8 +175,8 @@ def _utc(moment: datetime.datetime) -> datetime.datetime:
 
 def _schedule_names(connection: Connection) -> dict[str, str]:
     namespace = connection.address.namespace
-    found = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace)
-    return {str(one.recurring_run_id): str(one.display_name) for one in found}
+    schedules = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace)
+    return {str(one.recurring_run_id): str(one.display_name) for one in schedules}
 
 
 def _no_such(connection: Connection, wanted: str) -> BadInput:

@@ -37,14 +37,14 @@ class Address:
       namespace: Kubernetes namespace; an installation for several users wants one.
       token: bearer token; never printed.
       ca_cert: PEM file with the certificates to trust in place of the usual ones.
-      patience: how long it is waited for.
+      retry: how long it is waited for.
     """
 
     host: str
     namespace: str | None = None
     token: str | None = dataclasses.field(default=None, repr=False)
     ca_cert: str | None = None
-    patience: RetryPolicy = transport.PATIENT
+    retry: RetryPolicy = transport.DEFAULT_RETRY
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.host)
@@ -73,7 +73,7 @@ class Connection:
 
     Attributes:
       address: where it is.
-      kfp: the `kfp.Client`; its methods are called through `ask`.
+      kfp: the `kfp.Client`; its methods are called through `call`.
     """
 
     def __init__(self, address: Address, kfp: Any) -> None:
@@ -90,7 +90,7 @@ class Connection:
         from kfp_server_api import OpenApiException
 
         try:
-            with _quiet():
+            with _silenced():
                 return method(**arguments)
         except json_format.Error as err:
             hint = "a newer kfp may: this one belongs to the installed TFX"
@@ -103,7 +103,7 @@ class Connection:
             ) from err
 
     def paginate(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
-        """Yield the entries of a list, page by page, as far as they are asked for; raises as `ask`."""
+        """Yield the entries of a list, page by page, as far as they are asked for; raises as `call`."""
         token = ""
         while True:
             page = self.call(method, page_token=token, page_size=PAGE, **arguments)
@@ -145,40 +145,42 @@ def equals(**fields: str) -> str:
     return json.dumps({"predicates": predicates})
 
 
-def create_once(make: Callable[[], Made], find: Callable[[], Made | None], patience: RetryPolicy, what: str) -> Made:
+def create_once(make: Callable[[], Made], find: Callable[[], Made | None], retry: RetryPolicy, what: str) -> Made:
     """Create something on the server; asks for it again only after it was turned away, so that there is never a second one.
 
     Without an answer of the API itself the work may be done, or still go on behind a gateway that has lost its patience.
-    Then the thing is looked for until it is there or `patience` ends, and not asked for again.
+    Then the thing is looked for until it is there or `retry` ends, and not asked for again.
 
     Args:
       make: creates it.
       find: returns it if it is there.
-      patience: how often to try, and for how long to look.
+      retry: how often to try, and for how long to look.
       what: it is, for the message.
 
     Raises:
       MnistTfxError: as `make` raises; ServerUnavailable says so if it may be there nonetheless.
     """
-    pauses = patience.pauses()
+    pauses = retry.pauses()
     while True:
         try:
             return make()
         except ServerUnavailable as err:  # noqa: PERF203  # one request takes longer than any handler
             pause = next(pauses, None) if err.declined else None
-            waits = patience.looks() if pause is None else (pause,)
-            if (found := _found(find, waits, err, what)) is not None:
-                return found
+            waits = retry.looks() if pause is None else (pause,)
+            if (thing := _look_for(find, waits, err, what)) is not None:
+                return thing
             if pause is None:
                 raise _unsure(err, what, f"it was not there when looked for: look again before another {what}") from err
 
 
-def _found(find: Callable[[], Made | None], waits: Iterable[float], err: ServerUnavailable, what: str) -> Made | None:
+def _look_for(
+    find: Callable[[], Made | None], waits: Iterable[float], err: ServerUnavailable, what: str
+) -> Made | None:
     try:
         for wait in waits:
             time.sleep(wait)
-            if (found := find()) is not None:
-                return found
+            if (thing := find()) is not None:
+                return thing
     except MnistTfxError as also:
         raise _unsure(err, what, f"nor could it be looked for ({also.what}): look before another {what}") from also
     return None
@@ -190,7 +192,7 @@ def _unsure(err: ServerUnavailable, what: str, hint: str) -> ServerUnavailable:
 
 
 def _client(address: Address) -> Any:
-    with _quiet():
+    with _silenced():
         import kfp
 
         try:
@@ -204,12 +206,12 @@ def _client(address: Address) -> Any:
             raise EnvironmentProblem("kfp's client cannot be made", got=got, hint=hint) from err
     client._context_setting["namespace"] = address.namespace or ""  # noqa: SLF001  # else it writes it to the home directory
     rest = client._run_api.api_client.rest_client  # noqa: SLF001  # all APIs share it; nothing public leads there
-    rest.pool_manager = Transport(rest.pool_manager, host=address.api, token=address.token, patience=address.patience)
+    rest.pool_manager = Transport(rest.pool_manager, host=address.api, token=address.token, retry=address.retry)
     return client
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -78,7 +78,7 @@ def create(
       BadInput: if the name is taken and `plan.replace` is not set, or it is and only another experiment has one to replace.
       MnistTfxError: as `create_once`; after a lost answer there is one new schedule or none, never two.
     """
-    before, elsewhere = _parted(connection, plan.name, plan.work.experiment_name)
+    before, elsewhere = _by_experiment(connection, plan.name, plan.work.experiment_name)
     if before and not plan.replace:
         raise BadInput(
             "a schedule of this name is there already",
@@ -93,27 +93,27 @@ def create(
     experiment = experiment_id(connection, plan.work.experiment_name)
 
     def find() -> Schedule | None:
-        ours = (found for found in listed(connection, plan.name) if found.experiment_id == experiment)
-        return next((found for found in ours if found.id not in old), None)
+        ours = (candidate for candidate in listed(connection, plan.name) if candidate.experiment_id == experiment)
+        return next((candidate for candidate in ours if candidate.id not in old), None)
 
     with packed(plan.work) as arguments:
 
         def make() -> Schedule:
-            return _made(connection, plan, {"experiment_id": experiment, **arguments})
+            return _request(connection, plan, {"experiment_id": experiment, **arguments})
 
         begun()
-        new = create_once(make, find, connection.address.patience, "schedule")
+        new = create_once(make, find, connection.address.retry, "schedule")
     for schedule in before:
         _remove_replaced(connection, schedule, new)
     return new, before
 
 
 def listed(connection: Connection, name: str | None = None) -> tuple[Schedule, ...]:
-    """Return the schedules, all or those with a name; raises as `Connection.ask`."""
+    """Return the schedules, all or those with a name; raises as `Connection.call`."""
     chosen = {} if name is None else {"filter": equals(display_name=name)}
     namespace = connection.address.namespace
-    found = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
-    return tuple(_schedule(one) for one in found)
+    answers = connection.paginate(connection.kfp.list_recurring_runs, "recurring_runs", namespace=namespace, **chosen)
+    return tuple(_schedule(one) for one in answers)
 
 
 def delete(
@@ -129,42 +129,44 @@ def delete(
 
     Raises:
       BadInput: if there is none, or only in another experiment.
-      MnistTfxError: as `Connection.ask`.
+      MnistTfxError: as `Connection.call`.
     """
-    found, elsewhere = _parted(connection, name, experiment or name)
-    if elsewhere and not found:
+    ours, elsewhere = _by_experiment(connection, name, experiment or name)
+    if elsewhere and not ours:
         raise _in_another(connection, elsewhere[0], experiment or name)
-    if not found:
-        known = ", ".join(sorted({schedule.name for schedule in listed(connection)})) or "none"
-        raise BadInput("no such schedule", where=connection.address.api, wanted=f"one of {known}", got=name)
+    if not ours:
+        names = ", ".join(sorted({schedule.name for schedule in listed(connection)})) or "none"
+        raise BadInput("no such schedule", where=connection.address.api, wanted=f"one of {names}", got=name)
     begun()
-    for schedule in found:
+    for schedule in ours:
         _remove(connection, schedule)
-    return found
+    return ours
 
 
-def _parted(connection: Connection, name: str, experiment: str) -> tuple[tuple[Schedule, ...], tuple[Schedule, ...]]:
+def _by_experiment(
+    connection: Connection, name: str, experiment: str
+) -> tuple[tuple[Schedule, ...], tuple[Schedule, ...]]:
     """Return the schedules with a name: those of an experiment, and those of others."""
-    found = listed(connection, name)
-    wanted = cluster_runs.experiment_id(connection, experiment) if found else None
-    ours = tuple(schedule for schedule in found if schedule.experiment_id == wanted)
-    return ours, tuple(schedule for schedule in found if schedule not in ours)
+    same_name = listed(connection, name)
+    wanted = cluster_runs.experiment_id(connection, experiment) if same_name else None
+    ours = tuple(schedule for schedule in same_name if schedule.experiment_id == wanted)
+    return ours, tuple(schedule for schedule in same_name if schedule not in ours)
 
 
-def _in_another(connection: Connection, found: Schedule, wanted: str, hint: str | None = None) -> BadInput:
-    owner = connection.call(connection.kfp.get_experiment, experiment_id=found.experiment_id).display_name
+def _in_another(connection: Connection, schedule: Schedule, wanted: str, hint: str | None = None) -> BadInput:
+    owner = connection.call(connection.kfp.get_experiment, experiment_id=schedule.experiment_id).display_name
     meant = f"--experiment {owner} means that one"
     return BadInput(
         "a schedule of another experiment has this name",
-        where=found.name,
+        where=schedule.name,
         wanted=f"one in experiment {wanted}",
-        got=f"{found.due}, id {found.id}, in experiment {owner}",
+        got=f"{schedule.due}, id {schedule.id}, in experiment {owner}",
         hint=meant if hint is None else f"{meant}, {hint}",
     )
 
 
-def _made(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Schedule:
-    made = connection.call(
+def _request(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Schedule:
+    answer = connection.call(
         connection.kfp.create_recurring_run,
         job_name=plan.name,
         cron_expression=plan.timetable.cron,
@@ -175,23 +177,23 @@ def _made(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> Sche
         no_catchup=not plan.catch_up,
         **arguments,
     )
-    return _schedule(made)
+    return _schedule(answer)
 
 
-def _schedule(found: Any) -> Schedule:
-    if not found.recurring_run_id:
+def _schedule(answer: Any) -> Schedule:
+    if not answer.recurring_run_id:
         hint = "the API of this server may be of another version"
         raise EnvironmentProblem("an answer about a schedule that has no id", hint=hint)
-    cron = getattr(found.trigger, "cron_schedule", None)
-    period = getattr(found.trigger, "periodic_schedule", None)
+    cron = getattr(answer.trigger, "cron_schedule", None)
+    period = getattr(answer.trigger, "periodic_schedule", None)
     return Schedule(
-        id=str(found.recurring_run_id),
-        name=str(found.display_name or ""),
+        id=str(answer.recurring_run_id),
+        name=str(answer.display_name or ""),
         due=f"cron {cron.cron}" if cron is not None else f"every {getattr(period, 'interval_second', '?')} s",
-        enabled=found.status == "ENABLED" or (found.status is None and found.mode == "ENABLE"),
-        max_concurrency=None if found.max_concurrency is None else int(found.max_concurrency),
-        catch_up=not found.no_catchup,
-        experiment_id=found.experiment_id or None,
+        enabled=answer.status == "ENABLED" or (answer.status is None and answer.mode == "ENABLE"),
+        max_concurrency=None if answer.max_concurrency is None else int(answer.max_concurrency),
+        catch_up=not answer.no_catchup,
+        experiment_id=answer.experiment_id or None,
     )
 
 

@@ -126,8 +126,8 @@ def check_places(work: Work, name: str | None = None) -> None:
         )
     texts = {"the name": name, **{f"--param {one}": value for one, value in work.parameters.items()}}
     for where, text in texts.items():
-        if isinstance(text, str) and (found := argo_text.foreign(text)) is not None:
-            raise BadInput("a placeholder of Argo's", where=where, wanted=argo_text.WANTED, got=found)
+        if isinstance(text, str) and (placeholder := argo_text.foreign(text)) is not None:
+            raise BadInput("a placeholder of Argo's", where=where, wanted=argo_text.WANTED, got=placeholder)
 
 
 def experiment_id(connection: Connection, name: str) -> str:
@@ -136,16 +136,16 @@ def experiment_id(connection: Connection, name: str) -> str:
 
     def make() -> str:
         # It looks the name up itself.
-        made = connection.call(kfp.create_experiment, name=name, namespace=namespace)
-        if not made.experiment_id:
+        answer = connection.call(kfp.create_experiment, name=name, namespace=namespace)
+        if not answer.experiment_id:
             hint = "the API of this server may be of another version"
             raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
-        return str(made.experiment_id)
+        return str(answer.experiment_id)
 
     def find() -> str | None:
         return cluster_runs.experiment_id(connection, name)
 
-    return create_once(make, find, connection.address.patience, "experiment")
+    return create_once(make, find, connection.address.retry, "experiment")
 
 
 def submit(
@@ -164,20 +164,22 @@ def submit(
     """
     named = name or _run_name(work.document.name)
     experiment = experiment_id(connection, work.experiment_name)
-    before = {run.id for run in cluster_runs.named(connection, named, experiment)}
+    before = {run.id for run in cluster_runs.with_name(connection, named, experiment)}
 
     def find() -> ClusterRun | None:
-        return next((run for run in cluster_runs.named(connection, named, experiment) if run.id not in before), None)
+        return next(
+            (run for run in cluster_runs.with_name(connection, named, experiment) if run.id not in before), None
+        )
 
     with packed(work) as arguments:
 
         def make() -> ClusterRun:
             kfp = connection.kfp
-            made = connection.call(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
-            return cluster_runs.from_answer(made)
+            answer = connection.call(kfp.run_pipeline, experiment_id=experiment, job_name=named, **arguments)
+            return cluster_runs.from_answer(answer)
 
         begun()
-        return create_once(make, find, connection.address.patience, "run")
+        return create_once(make, find, connection.address.retry, "run")
 
 
 @contextlib.contextmanager
@@ -199,7 +201,7 @@ def wait(
       pause: seconds between two looks.
 
     Raises:
-      MnistTfxError: as `Connection.ask`, if the server stays silent or knows the run no longer.
+      MnistTfxError: as `Connection.call`, if the server stays silent or knows the run no longer.
     """
     silent = 0
     while not run.is_finished:

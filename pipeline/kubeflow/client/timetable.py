@@ -103,10 +103,10 @@ def seconds(text: str) -> int:
     Raises:
       BadInput: if it is none, or shorter than a second.
     """
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text.strip())
-    if found is None or int(found[1]) == 0:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text.strip())
+    if match is None or int(match[1]) == 0:
         raise BadInput("no interval", where="--every", wanted="a number with s, m, h or d, such as 6h", got=text)
-    return int(found[1]) * UNITS[found[2]]
+    return int(match[1]) * UNITS[match[2]]
 
 
 def _check_part(field: str, part: str) -> None:
@@ -157,9 +157,9 @@ def _moment(option: str, text: str | None) -> datetime.datetime | None:
         return None
     try:
         # Python 3.10 knows no Z.
-        found = datetime.datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text.strip()))
+        moment = datetime.datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text.strip()))
     except ValueError as err:
         raise BadInput("no time", where=option, wanted="such as 2026-03-01T02:00:00Z", got=text) from err
-    if found.tzinfo is None:
+    if moment.tzinfo is None:
         raise BadInput("no time zone", where=option, wanted="such as 2026-03-01T02:00:00Z", got=text)
-    return found
+    return moment

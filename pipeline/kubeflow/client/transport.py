@@ -86,7 +86,7 @@ class RetryPolicy:
             waited, pause = waited + pause, 2 * pause
 
 
-PATIENT: Final = RetryPolicy()
+DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class Transport:
@@ -96,11 +96,11 @@ class Transport:
     it is there already (`connection.create_once`).
     """
 
-    def __init__(self, pool: Any, *, host: str, token: str | None, patience: RetryPolicy) -> None:
+    def __init__(self, pool: Any, *, host: str, token: str | None, retry: RetryPolicy) -> None:
         self._pool = pool
         self._host = host
         self._token = token
-        self._patience = patience
+        self._retry = retry
 
     def request(self, method: str, url: str, **how: Any) -> Any:
         """Return urllib3's response, whose status is 2xx and whose body is JSON.
@@ -111,7 +111,7 @@ class Transport:
           ServerUnavailable: if it gave no usable answer in time.
           EnvironmentProblem: if it cannot be reached, wants other credentials or is no API.
         """
-        pauses = self._patience.pauses() if method == READ else iter(())
+        pauses = self._retry.pauses() if method == READ else iter(())
         while True:
             try:
                 response = self._in_time(method, url, how)
@@ -126,7 +126,7 @@ class Transport:
 
     def _in_time(self, method: str, url: str, how: dict[str, Any]) -> Any:
         """Send a request from a thread of its own, since a socket's time limit starts again with every byte."""
-        seconds = self._patience.timeout
+        seconds = self._retry.timeout
         limits = {"timeout": urllib3.Timeout(connect=seconds, read=seconds), "retries": False, "redirect": False}
         answer: futures.Future[Any] = futures.Future()
         call = lambda: self._pool.request(method, url, **{**how, **limits})  # noqa: E731  # said where it is used
@@ -168,21 +168,21 @@ class Transport:
                     "an answer that is no JSON object",
                     again=False,
                     where=self._host,
-                    got=self._shown(response.data),
+                    got=self._excerpt(response.data),
                     hint=f"is this the API, or a login page before it? {TOKEN_HINT}",
                 )
             return
         raise self._refusal(status, response)
 
     def _refusal(self, status: int, response: Any) -> MnistTfxError:
-        parts: dict[str, Any] = {"where": self._host, "got": self._shown(response.data) or None}
+        parts: dict[str, Any] = {"where": self._host, "got": self._excerpt(response.data) or None}
         if status in _DENIED:
             hint = TOKEN_HINT if self._token is None else "is the token expired, or for another user or namespace?"
             return EnvironmentProblem(_DENIED[status], hint=hint, **parts)
         if status in _REFUSED or _is_refusal(status, response):
             return BadInput(f"the server refuses it ({status})", **parts)
         if status == HTTPStatus.NOT_FOUND:
-            return self._missing(response, parts)
+            return self._not_found(response, parts)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             return ServerUnavailable(
                 f"the server failed ({status})", again=True, declined=_declined(status, response), **parts
@@ -192,7 +192,7 @@ class Transport:
         hint = "the API of this server may be of another version"
         return EnvironmentProblem(f"an unforeseen answer ({status})", hint=hint, **parts)
 
-    def _missing(self, response: Any, parts: dict[str, Any]) -> MnistTfxError:
+    def _not_found(self, response: Any, parts: dict[str, Any]) -> MnistTfxError:
         if isinstance(_json(response.data), dict):
             return NotFound("not found (404)", **parts)
         return EnvironmentProblem("no API at this address (404)", hint=PATH_HINT, **parts)
@@ -204,11 +204,11 @@ class Transport:
         hint = f"is that a login page? {TOKEN_HINT}"
         return EnvironmentProblem(f"sent elsewhere ({status})", where=self._host, got=got, hint=hint)
 
-    def _shown(self, body: bytes) -> str:
+    def _excerpt(self, body: bytes) -> str:
         """Return what the server says, in its own words if it says anything but markup."""
-        found = _json(body)
-        if isinstance(found, dict):
-            return self._clean(str(found.get("message") or found.get("error") or ""))
+        fields = _json(body)
+        if isinstance(fields, dict):
+            return self._clean(str(fields.get("message") or fields.get("error") or ""))
         text = body.decode("utf-8", "replace").strip()
         return "an HTML page" if text.startswith("<") else self._clean(text)
 

@@ -235,10 +235,10 @@ class Cluster(Section):
         return self.nodes.get(node, TaskResources()).over(self.defaults)
 
     def sections(self) -> Iterator[tuple[str, TaskResources]]:
-        """Yield every section of wishes with its path in the file."""
+        """Yield every section with its path in the file."""
         yield "defaults", self.defaults
-        for node, wishes in self.nodes.items():
-            yield f"nodes.{node}", wishes
+        for node, resources in self.nodes.items():
+            yield f"nodes.{node}", resources
 
 
 DEFAULT: Final = Cluster()
@@ -253,20 +253,20 @@ def read(path: Path) -> Cluster:
     values = read_yaml(path, limit=LARGEST_FILE)
     if not isinstance(values, dict):
         raise BadInput("no cluster file", where=path, wanted="a mapping of sections", got=as_written(values))
-    found = [] if "version" in values else [BadInput("version is missing", where=path, wanted="version: 1")]
+    errors = [] if "version" in values else [BadInput("version is missing", where=path, wanted="version: 1")]
     nodes = values.get("nodes")
     for node in nodes if isinstance(nodes, dict) else ():
         if node not in NODES:
             wanted = f"one of {', '.join(NODES)}"
-            found.append(
+            errors.append(
                 BadInput(f"unknown node {node}", where=path, wanted=wanted, hint=did_you_mean(closest(node, NODES)))
             )
     try:
         cluster = Cluster.model_validate(values)
     except ValidationError as err:
-        found += problems(Cluster, values, err.errors(), where=path)
-    if found:
-        raise joined(found, where=path)
+        errors += problems(Cluster, values, err.errors(), where=path)
+    if errors:
+        raise joined(errors, where=path)
     return cluster
 
 
@@ -280,8 +280,8 @@ def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
         return cluster.model_copy(update={"serving": Serving.model_validate(dict(values))})
     except ValidationError as err:
         options = {"path": "--serving", "claim": "--claim"}
-        found = problems(Serving, dict(values), err.errors())
+        errors = problems(Serving, dict(values), err.errors())
         raise joined(
-            [BadInput("not usable", where=options[one.what], wanted=one.wanted, got=one.got) for one in found],
+            [BadInput("not usable", where=options[one.what], wanted=one.wanted, got=one.got) for one in errors],
             where="--serving",
         ) from err

@@ -47,17 +47,17 @@ def complete(stock: Stock, pods: Mapping[str, Pod], cluster: Cluster, root: str,
         spec["deploymentSpec"]["executors"][f"{node}_executor"] = {"container": _container(pod, args)}
         task = spec["root"]["dag"]["tasks"][node]
         task["cachingOptions"] = {"enableCache": node not in SERVING_READERS}
-        if pod.wishes.retries:
-            task["retryPolicy"] = _retry_policy(pod.wishes.retries)
+        if pod.resources.retries:
+            task["retryPolicy"] = _retry_policy(pod.resources.retries)
 
 
 def _container(pod: Pod, args: list[str]) -> dict[str, Any]:
-    variables = {**(GPU if pod.accelerator else NO_GPU), **pod.wishes.env}
+    variables = {**(GPU if pod.accelerator else NO_GPU), **pod.resources.env}
     container: dict[str, Any] = {"image": pod.image, "command": list(COMMAND), "args": args}
     if variables:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(variables.items())]
-    if asked := resources(pod.wishes, pod.accelerator):
-        container["resources"] = asked
+    if limits := resources(pod.resources, pod.accelerator):
+        container["resources"] = limits
     return container
 
 

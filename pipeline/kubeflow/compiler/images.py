@@ -42,8 +42,8 @@ def require_reference(image: str, where: str) -> None:
 
 def is_pinned(image: str) -> bool:
     """Whether the reference says which bytes are meant."""
-    found = REFERENCE.fullmatch(image)
-    return found is not None and found["digest"] is not None
+    match = REFERENCE.fullmatch(image)
+    return match is not None and match["digest"] is not None
 
 
 def tag(image: str) -> str:

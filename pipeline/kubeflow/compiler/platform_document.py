@@ -24,7 +24,7 @@ NOT_ON_VERTEX: Final = {
     "tolerations": "Vertex AI chooses the machine, by cpu, memory and accelerator",
     "timeout": "a PipelineJob has no field for it",
 }
-"""{wish: why Vertex AI cannot grant it}."""
+"""{field: why Vertex AI cannot grant it}."""
 
 
 def refuse_for_vertex(cluster: Cluster) -> None:
@@ -33,21 +33,23 @@ def refuse_for_vertex(cluster: Cluster) -> None:
     Raises:
       BadInput: with the reason.
     """
-    asked = [(f"{place}.{wish}", wish) for place, wishes in cluster.sections() for wish in wishes.model_fields_set]
+    fields = [
+        (f"{place}.{field}", field) for place, resources in cluster.sections() for field in resources.model_fields_set
+    ]
     if cluster.sign_key is not None:
-        asked.append(("sign_key", "secrets"))
+        fields.append(("sign_key", "secrets"))
     if "claim" in cluster.serving.model_fields_set:
-        asked.append(("serving.claim", "volumes"))
-    for place, wish in asked:
-        if wish in NOT_ON_VERTEX:
-            raise BadInput(f"Vertex AI has no {wish.replace('_', ' ')}", where=place, hint=NOT_ON_VERTEX[wish])
+        fields.append(("serving.claim", "volumes"))
+    for place, field in fields:
+        if field in NOT_ON_VERTEX:
+            raise BadInput(f"Vertex AI has no {field.replace('_', ' ')}", where=place, hint=NOT_ON_VERTEX[field])
 
 
 def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, Any]:
     """Return the document as JSON values; the volume of served versions is always in it."""
     executors = {}
     for node, pod in pods.items():
-        config = _from_wishes(pod.wishes)
+        config = _config(pod.resources)
         if node in SERVING_READERS:
             config.setdefault("pvcMount", []).append(_mount(cluster.serving.claim, cluster.serving.path))
         if node == PUSHER and cluster.sign_key is not None:
@@ -62,13 +64,13 @@ def sign_key_file(sign_key: SignKey) -> str:
     return f"{SIGN_KEY_FOLDER}/{sign_key.key}"
 
 
-def _from_wishes(wishes: TaskResources) -> dict[str, Any]:
+def _config(resources: TaskResources) -> dict[str, Any]:
     config = {
-        "secretAsEnv": [_secret_variable(name, entry) for name, entry in sorted(wishes.secrets.items())],
-        "nodeSelector": {"labels": dict(wishes.node_selector)} if wishes.node_selector else None,
-        "tolerations": [_toleration(toleration) for toleration in wishes.tolerations],
-        "pvcMount": [_mount(volume.claim, volume.path) for volume in wishes.volumes],
-        "activeDeadlineSeconds": None if wishes.timeout is None else str(wishes.timeout),
+        "secretAsEnv": [_secret_variable(name, entry) for name, entry in sorted(resources.secrets.items())],
+        "nodeSelector": {"labels": dict(resources.node_selector)} if resources.node_selector else None,
+        "tolerations": [_toleration(toleration) for toleration in resources.tolerations],
+        "pvcMount": [_mount(volume.claim, volume.path) for volume in resources.volumes],
+        "activeDeadlineSeconds": None if resources.timeout is None else str(resources.timeout),
     }
     return {field: value for field, value in config.items() if value}
 

@@ -39,12 +39,12 @@ class Pod:
     Attributes:
       image: of its container.
       accelerator: type and number of its devices; None for none.
-      wishes: everything else.
+      resources: everything else.
     """
 
     image: str
     accelerator: tuple[str, int] | None
-    wishes: TaskResources
+    resources: TaskResources
 
 
 def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
@@ -60,21 +60,21 @@ def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
     cpu_image = images.cpu or cluster.image
     if cpu_image is None:
         raise BadInput("no image", where="--image", wanted="the image that `kubeflow/Dockerfile` builds")
-    found = {}
+    result = {}
     for node in NODES:
-        wishes = cluster.of(node)
-        accelerator = _accelerator(node, wishes, target, images.gpus)
-        image = wishes.image
+        resources = cluster.of(node)
+        accelerator = _accelerator(node, resources, target, images.gpus)
+        image = resources.image
         if image is None:
             image = cpu_image if accelerator is None else images.gpu or cluster.gpu_image or gpu_variant(cpu_image)
-        found[node] = Pod(image=image, accelerator=accelerator, wishes=wishes)
-    return found
+        result[node] = Pod(image=image, accelerator=accelerator, resources=resources)
+    return result
 
 
-def _accelerator(node: str, wishes: TaskResources, target: Target, gpus: int | None) -> tuple[str, int] | None:
+def _accelerator(node: str, resources: TaskResources, target: Target, gpus: int | None) -> tuple[str, int] | None:
     trains = node in TRAINERS
-    asked = wishes.accelerator or Accelerator(count=int(trains))
-    count = gpus if trains and gpus is not None else asked.count
-    kind = asked.type or target.accelerator
+    wanted = resources.accelerator or Accelerator(count=int(trains))
+    count = gpus if trains and gpus is not None else wanted.count
+    kind = wanted.type or target.accelerator
     target.check_accelerator(kind, where=f"{node}: accelerator.type")
     return (kind, count) if count else None

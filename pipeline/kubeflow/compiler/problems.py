@@ -15,11 +15,11 @@ def refuse(document: Document) -> None:
     Raises:
       BadInput: if there is one.
     """
-    found = list(_problems(document))
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        raise BadInput(f"{len(found)} problems", where=document.name, got="; ".join(map(str, found)))
+    problems = list(_problems(document))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise BadInput(f"{len(problems)} problems", where=document.name, got="; ".join(map(str, problems)))
 
 
 def _problems(document: Document) -> Iterator[BadInput]:

@@ -14,22 +14,22 @@ GIGABYTE: Final = 1000**3
 _POWERS: Final = {"M": 2.0, "G": 3.0, "T": 4.0}
 
 
-def resources(wishes: TaskResources, accelerator: tuple[str, int] | None) -> dict[str, Any]:
-    """Return a ResourceSpec as JSON values, empty where nothing is asked for.
+def resources(task: TaskResources, accelerator: tuple[str, int] | None) -> dict[str, Any]:
+    """Return a ResourceSpec as JSON values, empty where nothing is task for.
 
     Args:
-      wishes: of the node.
+      task: of the node.
       accelerator: type and number of its devices.
     """
-    found: dict[str, Any] = {}
-    if wishes.cpu is not None:
-        found["cpuLimit"] = cores(wishes.cpu)
-    if wishes.memory is not None:
-        found["memoryLimit"] = gigabytes(wishes.memory)
+    result: dict[str, Any] = {}
+    if task.cpu is not None:
+        result["cpuLimit"] = cores(task.cpu)
+    if task.memory is not None:
+        result["memoryLimit"] = gigabytes(task.memory)
     if accelerator is not None:
         kind, count = accelerator
-        found["accelerator"] = {"type": kind, "count": str(count)}  # an int64 is a string in proto3's JSON
-    return found
+        result["accelerator"] = {"type": kind, "count": str(count)}  # an int64 is a string in proto3's JSON
+    return result
 
 
 def cores(cpu: str) -> float:

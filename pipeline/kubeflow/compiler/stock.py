@@ -66,9 +66,9 @@ def _complete_bare_package() -> None:
     import tfx.components
     from tfx.components.example_gen.component import FileBasedExampleGen
 
-    for name, found in (("FileBasedExampleGen", FileBasedExampleGen), ("InfraValidator", PlaceholderExecutor)):
+    for name, class_ in (("FileBasedExampleGen", FileBasedExampleGen), ("InfraValidator", PlaceholderExecutor)):
         if not hasattr(tfx.components, name):
-            setattr(tfx.components, name, found)
+            setattr(tfx.components, name, class_)
 
 
 def _without_executors(nodes: Sequence[Any]) -> tuple[dict[str, str], frozenset[str]]:

@@ -38,7 +38,7 @@ class Target:
 
     def knows_accelerator(self, kind: str) -> bool:
         """Whether a type of accelerator is among the known ones."""
-        return any(re.fullmatch(known, kind) for known in self.accelerators)
+        return any(re.fullmatch(pattern, kind) for pattern in self.accelerators)
 
     def check_accelerator(self, kind: str, where: object) -> None:
         """Refuse a type of accelerator that no node of this target can have.
@@ -48,8 +48,8 @@ class Target:
         """
         likely = self.likely_accelerators is not None and re.fullmatch(self.likely_accelerators, kind)
         if not likely and not self.knows_accelerator(kind):
-            known = ", ".join(name.replace("\\", "") for name in self.accelerators)
-            raise BadInput(f"unknown accelerator for {self.title}", where=where, wanted=f"one of {known}", got=kind)
+            names = ", ".join(name.replace("\\", "") for name in self.accelerators)
+            raise BadInput(f"unknown accelerator for {self.title}", where=where, wanted=f"one of {names}", got=kind)
 
     def check_suffix(self, path: Path) -> None:
         """Refuse a file name by which nobody would know the form.
@@ -67,16 +67,16 @@ class Target:
         Raises:
           BadInput: for another scheme, or none.
         """
-        found = URI.fullmatch(uri)
-        if found is None or found["scheme"] not in self.schemes:
+        match = URI.fullmatch(uri)
+        if match is None or match["scheme"] not in self.schemes:
             wanted = " or ".join(f"{scheme}://bucket/prefix" for scheme in self.schemes)
             raise BadInput(f"no bucket that {self.title} can use", where=where, wanted=wanted, got=uri)
 
 
 def is_top_of_bucket(uri: str) -> bool:
     """Whether a URI names a bucket and no folder in it: KFP's launcher has no key to ask for then."""
-    found = URI.fullmatch(uri)
-    return found is not None and not (found["key"] or "").strip("/")
+    match = URI.fullmatch(uri)
+    return match is not None and not (match["key"] or "").strip("/")
 
 
 TARGETS: Final[Mapping[str, Target]] = {

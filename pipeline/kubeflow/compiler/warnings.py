@@ -54,13 +54,13 @@ def _retries(document: Document) -> Iterator[str]:
 
 def _engine(task: Task) -> Engine | None:
     """Return the engine of a task whose Beam workers are elsewhere."""
-    found = engine_of((task.container or {}).get("args", ()))
-    return None if found is None or found.name == DIRECT else found
+    engine = engine_of((task.container or {}).get("args", ()))
+    return None if engine is None or engine.name == DIRECT else engine
 
 
 def unknown_accelerators(document: Document) -> list[str]:
     """Return the types of accelerator in the file that are not among the known ones of its target."""
     containers = [task.container or {} for task in document.tasks.values()]
-    asked = {container.get("resources", {}).get("accelerator", {}).get("type") for container in containers}
-    known = TARGETS[document.target].knows_accelerator
-    return sorted(kind for kind in asked if kind is not None and not known(kind))
+    kinds = {container.get("resources", {}).get("accelerator", {}).get("type") for container in containers}
+    is_known = TARGETS[document.target].knows_accelerator
+    return sorted(kind for kind in kinds if kind is not None and not is_known(kind))

@@ -24,13 +24,13 @@ from pipeline.provenance import own_code, plain_files
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
 
-_ASKED: Final = re.compile(r"inputs/(schema-)?([0-9a-f]{64})")
+_COPY: Final = re.compile(r"inputs/(schema-)?([0-9a-f]{64})")
 _SCHEMA_PREFIX: Final = "schema-"
 _SCHEMA: Final = frozenset({schema_files.SCHEMA_NAME, schema_files.PROFILE_NAME})
 HINT: Final = "copy it again; if it stays so, it was changed in the bucket after it was recorded"
 
 
-def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
+def restore_inputs(paths: RunPaths, records: Iterable[ExecutionRecord], lineage: Mapping[str, Path]) -> None:
     """Put what the records' executions read below the root, unless it lies there already and holds.
 
     A reader that KFP's cache answered for handed its copy on in the run that executed it, so that run's folders are
@@ -38,37 +38,37 @@ def restore_inputs(paths: RunPaths, behind: Iterable[ExecutionRecord], lineage: 
 
     Args:
       paths: of the root, which holds the runs' folders.
-      behind: the records.
+      records: the records.
       lineage: {task: folder of its lineage artifact} of the run.
 
     Raises:
       EnvironmentProblem: if what was handed on is not what its name says, or cannot be written.
     """
-    for record, name in ((one, name) for one in behind for name in _copies_of(one)):
+    for record, name in ((one, name) for one in records for name in _copies_of(one)):
         if _holds(paths.root, name):
             continue
         own = lineage.get(record.node)
         earlier = [folder for task, folder in mirror.folders(paths.root, record.run_id) if task == record.node]
-        found = [folder for folder in (own, *earlier) if folder is not None and plain_files.kind_of(folder / name)]
-        if found and not any(_taken(folder, paths, name) for folder in found):
-            raise EnvironmentProblem("the copy is not what was recorded", where=found[0] / name, hint=HINT)
+        handed_on = [folder for folder in (own, *earlier) if folder is not None and plain_files.kind_of(folder / name)]
+        if handed_on and not any(_restore(folder, paths, name) for folder in handed_on):
+            raise EnvironmentProblem("the copy is not what was recorded", where=handed_on[0] / name, hint=HINT)
 
 
-def asked(record: ExecutionRecord) -> str | None:
+def recorded_copy(record: ExecutionRecord) -> str | None:
     """Return the folder of copies that an execution read, relative to the root; None if it is no reader."""
-    told = [record.parameters.get(name) for name in ("input_base", "source")]
-    return next((name for name in told if isinstance(name, str) and _ASKED.fullmatch(name)), None)
+    places = [record.parameters.get(name) for name in ("input_base", "source")]
+    return next((name for name in places if isinstance(name, str) and _COPY.fullmatch(name)), None)
 
 
 def _copies_of(record: ExecutionRecord) -> Iterator[str]:
     """Yield the folders of copies that an execution read or ran, relative to the root."""
-    if (name := asked(record)) is not None:
+    if (name := recorded_copy(record)) is not None:
         yield name
     if code := own_code.own_digests(record.code.files):
         yield f"{own_code.INPUTS}/{own_code.folder_name(code)}"
 
 
-def _taken(origin: Path, paths: RunPaths, name: str) -> bool:
+def _restore(origin: Path, paths: RunPaths, name: str) -> bool:
     """Put a folder in place as a whole, if it holds; what lay there did not."""
     if not _is_plain(origin, name):
         return False
@@ -122,9 +122,9 @@ def _holds_data(folder: Path, seen: set[str]) -> bool:
     wanted = {str(file["name"]): file for file in plain}
     if seen != {*wanted, source.CONTENTS, source.SOURCES} or not _notes_hold(folder / source.SOURCES):
         return False
-    found = {name: payload_digest(folder / name, limit=file["bytes"]) for name, file in wanted.items()}
+    digests = {name: payload_digest(folder / name, limit=file["bytes"]) for name, file in wanted.items()}
     return all(
-        (found[name].payload, found[name].payload_bytes) == (file["payload_digest"], file["bytes"])
+        (digests[name].payload, digests[name].payload_bytes) == (file["payload_digest"], file["bytes"])
         for name, file in wanted.items()
     )
 

@@ -65,7 +65,7 @@ class Gathered:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Told:
+class _DriverOutput:
     """What the data's driver said of a run: the resolved recipe, the data files as they were given, the input signature."""
 
     recipe: Mapping[str, Any]
@@ -74,7 +74,7 @@ class _Told:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Checked:
+class _CheckedRun:
     """A run of which everything was read that is going to be written."""
 
     run: Gathered
@@ -100,11 +100,11 @@ def gather(paths: RunPaths, run: Gathered, say: Callable[[str], None] = lambda _
       EnvironmentProblem: if something is missing, was changed, or cannot be read or written.
     """
     with locked(paths, lambda _: None):
-        wanted = _checked(paths, run)
-        for earlier in _not_yet_known(paths, wanted, say):
-            _put(paths, _checked(paths, _gathered(earlier)))
+        wanted = _check(paths, run)
+        for earlier in _missing_ancestors(paths, wanted, say):
+            _write_run(paths, _check(paths, _gathered(earlier)))
             say(f"gathered along: run {earlier.run_id}, which pushed {_which(earlier, wanted)} version")
-        _put(paths, wanted)
+        _write_run(paths, wanted)
     return wanted.record
 
 
@@ -123,14 +123,14 @@ def pusher_of(record: RunRecord) -> str | None:
 
 
 def _gathered(run: Mirrored) -> Gathered:
-    found = run.records.values()
-    times = [record.started for record in found] + [record.finished for record in found]
+    executions = run.records.values()
+    times = [record.started for record in executions] + [record.finished for record in executions]
     pushed = run.pusher is not None
     counting = attempts.by_node(run.records, run.run_id)
     nodes = {node: _outcome(run.records[hash_], run.run_id) for node, hash_ in counting.items()}
     return Gathered(
         run_id=run.run_id,
-        pipeline=next(iter(found)).pipeline,
+        pipeline=next(iter(executions)).pipeline,
         status="ok" if pushed else "failed",
         error=None if pushed else {"kind": "Unknown", "what": "the run left no push"},
         nodes=tuple(nodes[node] for node in STAGES if node in nodes),
@@ -141,7 +141,7 @@ def _gathered(run: Mirrored) -> Gathered:
     )
 
 
-def _which(earlier: Mirrored, wanted: _Checked) -> str:
+def _which(earlier: Mirrored, wanted: _CheckedRun) -> str:
     version = None if earlier.pusher is None else version_of(earlier.pusher)
     return "the same" if version == wanted.record.version else "a lower"
 
@@ -153,27 +153,27 @@ def _outcome(record: ExecutionRecord, run_id: str) -> NodeOutcome:
     return NodeOutcome(id=record.node, state=state, seconds=record.seconds if executed else 0.0, why=why, record=None)
 
 
-def _not_yet_known(paths: RunPaths, run: _Checked, say: Callable[[str], None]) -> tuple[Mirrored, ...]:
+def _missing_ancestors(paths: RunPaths, run: _CheckedRun, say: Callable[[str], None]) -> tuple[Mirrored, ...]:
     pusher = run.behind.get(str(pusher_of(run.record)))
     if pusher is None:
         return ()
-    known = {line.run_id for line in read_ledger(paths.ledger).lines if line.event == Event.RUN}
-    return mirror.pushed_before(paths.root, pusher, known, say)
+    recorded_runs = {line.run_id for line in read_ledger(paths.ledger).lines if line.event == Event.RUN}
+    return mirror.pushed_before(paths.root, pusher, recorded_runs, say)
 
 
-def _checked(paths: RunPaths, run: Gathered) -> _Checked:
+def _check(paths: RunPaths, run: Gathered) -> _CheckedRun:
     """Read everything before anything is written: half a run in a root could not be taken out again."""
-    told = _told(run)
+    driver = _read_driver_output(run)
     handed_on = {hash_: r for folder in run.lineage.values() for hash_, r in mirror.executions(folder).items()}
-    behind = closure(handed_on, handed_on)
-    record = _run_record(paths, run, behind, told)
+    ancestors = closure(handed_on, handed_on)
+    record = _run_record(paths, run, ancestors, driver)
     _require_the_same(paths, record)
-    identity = {"pipeline": run.pipeline, "signature": told.signature}
+    identity = {"pipeline": run.pipeline, "signature": driver.signature}
     check_identity(paths, identity)
-    return _Checked(run=run, behind=behind, record=record, identity=identity)
+    return _CheckedRun(run=run, behind=ancestors, record=record, identity=identity)
 
 
-def _put(paths: RunPaths, run: _Checked) -> None:
+def _write_run(paths: RunPaths, run: _CheckedRun) -> None:
     for record in run.behind.values():
         record_store.write(paths.records, record)
     copies.restore_inputs(paths, run.behind.values(), run.run.lineage)
@@ -181,15 +181,15 @@ def _put(paths: RunPaths, run: _Checked) -> None:
     _append(ledger, run.behind)
     if run.run.ended and _line_of(ledger.chain, run.record.run_id) is None:
         left = _left_behind(paths, run.record)
-        known = left if left is not None else record_store.write(paths.records, run.record)
-        ledger.run(run_id=run.record.run_id, record=known)
+        hash_ = left if left is not None else record_store.write(paths.records, run.record)
+        ledger.run(run_id=run.record.run_id, record=hash_)
     claim(paths, run.identity)
 
 
-def _append(ledger: Ledger, behind: Known) -> None:
-    known, repeated = set(ledger.chain.order), attempts.superseded(behind)
-    for hash_, record in behind.items():
-        if hash_ in known:
+def _append(ledger: Ledger, ancestors: Known) -> None:
+    committed, repeated = set(ledger.chain.order), attempts.superseded(ancestors)
+    for hash_, record in ancestors.items():
+        if hash_ in committed:
             continue
         intent = ledger.intent(node=record.node, run_id=record.run_id, key=record.key)
         if hash_ not in repeated:  # a run pushes once, and its line stands beside the record that counts
@@ -212,21 +212,21 @@ def _require_the_same(paths: RunPaths, record: RunRecord) -> None:
     line = _line_of(read_ledger(paths.ledger), record.run_id)
     if line is None:
         return
-    known = record_store.read(paths.records, str(line.record))
-    told = known.version if isinstance(known, RunRecord) else None
-    if told != record.version:
+    earlier = record_store.read(paths.records, str(line.record))
+    version = earlier.version if isinstance(earlier, RunRecord) else None
+    if version != record.version:
         raise EnvironmentProblem(
             "the root tells another end of this run",
             where=f"{paths.ledger} line {line.sequence}",
             wanted=f"version {record.version}",
-            got=f"version {told}",
+            got=f"version {version}",
             hint="gather it into a fresh copy",
         )
 
 
-def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> RunRecord:
-    hashes = attempts.by_node(behind, run.run_id)
-    done = {node: behind[hash_] for node, hash_ in hashes.items()}
+def _run_record(paths: RunPaths, run: Gathered, ancestors: Known, driver: _DriverOutput) -> RunRecord:
+    hashes = attempts.by_node(ancestors, run.run_id)
+    done = {node: ancestors[hash_] for node, hash_ in hashes.items()}
     finished = {node.id for node in run.nodes if node.state in ("executed", "cached")} & done.keys()
     # Importer and driver are Kubeflow's tasks, not nodes of the pipeline: they leave no record.
     nodes = [n for n in run.nodes if n.id in STAGES]
@@ -237,11 +237,11 @@ def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> R
             {node: done[node] for node in finished},
             run_id=run.run_id,
             recipe=run.pipeline,
-            settings=told.recipe,
+            settings=driver.recipe,
             status=run.status,
             error=run.error,
             nodes=[dataclasses.replace(n, record=hashes[n.id] if n.id in finished else None) for n in nodes],
-            sources=told.sources,
+            sources=driver.sources,
             started=records.utc(run.started),
             finished=records.utc(run.finished),
         )
@@ -252,24 +252,26 @@ def _run_record(paths: RunPaths, run: Gathered, behind: Known, told: _Told) -> R
 
 def _require_whole(paths: RunPaths, done: Iterable[ExecutionRecord]) -> None:
     for record in done:
-        for entry in (entry for made in record.outputs.values() for entry in made):
+        for entry in (entry for entries in record.outputs.values() for entry in entries):
             if changed := artifacts.difference(paths.root, entry):
                 only_missing = not (changed.extra or changed.changed)
                 what = "the copy is incomplete" if only_missing else "the copy is not what was recorded"
                 raise EnvironmentProblem(what, where=paths.root / entry.path, got=changed, hint=copies.HINT)
 
 
-def _told(run: Gathered) -> _Told:
+def _read_driver_output(run: Gathered) -> _DriverOutput:
     folder = run.lineage.get(names.DRIVER)
     if folder is None:
         wanted = f"what {names.DRIVER} left"
         raise EnvironmentProblem("the copy is incomplete", where=f"run {run.run_id}", wanted=wanted, hint=copies.HINT)
     file = folder / names.RUN_FILE
     try:
-        told = read_object(file)
-        recipe = told[names.RECIPE]
-        sources = tuple(DataSource(**source) for source in told["sources"])
-        return _Told(recipe=recipe, sources=sources, signature={name: recipe["data"][name] for name in SIGNATURE})
+        fields = read_object(file)
+        recipe = fields[names.RECIPE]
+        sources = tuple(DataSource(**source) for source in fields["sources"])
+        return _DriverOutput(
+            recipe=recipe, sources=sources, signature={name: recipe["data"][name] for name in SIGNATURE}
+        )
     except (BadInput, KeyError, TypeError, AttributeError) as err:
         raise EnvironmentProblem(
             "the copy is incomplete", where=file, wanted="what the driver wrote", got=err, hint=copies.HINT

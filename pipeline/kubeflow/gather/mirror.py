@@ -37,8 +37,8 @@ class Mirrored:
     @property
     def pusher(self) -> ExecutionRecord | None:
         """The record of its own push; of several attempts the one that counts."""
-        found = self.records.get(attempts.by_node(self.records, self.run_id).get(PUSHER, ""))
-        return found if found is not None and found.run_id == self.run_id else None
+        record = self.records.get(attempts.by_node(self.records, self.run_id).get(PUSHER, ""))
+        return record if record is not None and record.run_id == self.run_id else None
 
 
 def read(place: Path, run_id: str) -> Mirrored:
@@ -57,15 +57,15 @@ def read(place: Path, run_id: str) -> Mirrored:
             wanted=f"<pipeline>/{run_id}/<task>/.../{names.LINEAGE}",
             hint="copy everything below the pipeline root to this folder",
         )
-    found = {known: record for folder in lineage.values() for known, record in executions(folder).items()}
-    if not found:
+    executed = {hash_: record for folder in lineage.values() for hash_, record in executions(folder).items()}
+    if not executed:
         hint = "without new data only its driver runs; or the copy is incomplete"
         raise BadInput("the run pushed nothing: it executed nothing", where=run_id, hint=hint)
-    return Mirrored(run_id=run_id, lineage=lineage, records=found)
+    return Mirrored(run_id=run_id, lineage=lineage, records=executed)
 
 
 def pushed_before(
-    place: Path, pusher: ExecutionRecord, known: Collection[str], say: Callable[[str], None]
+    place: Path, pusher: ExecutionRecord, skip: Collection[str], say: Callable[[str], None]
 ) -> tuple[Mirrored, ...]:
     """Return the runs of the same pipeline that pushed lower versions or the same one, in the order of their pushes.
 
@@ -76,11 +76,11 @@ def pushed_before(
     Args:
       place: the folder.
       pusher: record of the push that they come before.
-      known: ids of runs that are left out.
+      skip: ids of runs that are left out.
       say: is told of a run whose records cannot be read.
     """
-    version, found = version_of(pusher) or 0, []
-    for run_id in sorted(_pushing(place) - {pusher.run_id, *known}):
+    version, others = version_of(pusher) or 0, []
+    for run_id in sorted(_pushing(place) - {pusher.run_id, *skip}):
         try:
             other = read(place, run_id)
         except MnistTfxError as err:
@@ -89,8 +89,8 @@ def pushed_before(
         pushed = other.pusher
         number = None if pushed is None or pushed.pipeline != pusher.pipeline else version_of(pushed)
         if pushed is not None and number is not None and number <= version:
-            found.append((number, pushed.finished, run_id, other))
-    return tuple(other for *_, other in sorted(found, key=lambda entry: entry[:3]))
+            others.append((number, pushed.finished, run_id, other))
+    return tuple(other for *_, other in sorted(others, key=lambda entry: entry[:3]))
 
 
 def folders(place: Path, run_id: str) -> Iterator[tuple[str, Path]]:
@@ -108,8 +108,8 @@ def executions(folder: Path) -> Known:
       RecordChanged: if one is not what its name says.
       EnvironmentProblem: if one cannot be read.
     """
-    found = record_store.scan(RunPaths(folder).records)
-    return {known: record for known, record in found.items() if isinstance(record, ExecutionRecord)}
+    records = record_store.scan(RunPaths(folder).records)
+    return {hash_: record for hash_, record in records.items() if isinstance(record, ExecutionRecord)}
 
 
 def _pushing(place: Path) -> set[str]:

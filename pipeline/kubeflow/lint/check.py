@@ -79,12 +79,12 @@ def lint(document: Document, target: str | None = None) -> tuple[Finding, ...]:
     """
     meant_for = TARGETS[target or document.target]
     document = document.without_nulls()
-    found = [
+    findings = [
         Finding(rule=name, **dataclasses.asdict(fault))
         for name, rule in RULES.items()
         for fault in _faults(rule, document, meant_for)
     ]
-    return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
 def _faults(rule: Rule, document: Document, target: Target) -> list[Fault]:

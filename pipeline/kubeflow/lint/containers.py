@@ -23,7 +23,7 @@ INVOCATION: Final = "{{$}}"
 
 
 def image(document: Document, _: Target) -> Iterator[Fault]:
-    """A tag can be moved: what is trained tomorrow may be trained with other code."""
+    """Find images that are not pinned: a tag can be moved, and what is trained tomorrow has other code."""
     for task in _containers(document):
         if not _image(task):
             yield Fault(where=task.name, what="names no image", hint="compile with --image")
@@ -38,23 +38,23 @@ def image(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def trainer_resources(document: Document, _: Target) -> Iterator[Fault]:
-    """A Trainer that asks for nothing is put anywhere; an image with CUDA is of no use without a device."""
+    """Find Trainers that ask for nothing and are put anywhere, and images with CUDA that get no device."""
     for task in _containers(document):
-        asked = (task.container or {}).get("resources", {})
+        limits = (task.container or {}).get("resources", {})
         has_cuda = images.tag(_image(task)).endswith(images.GPU_SUFFIX)
-        if has_cuda and "accelerator" not in asked:
+        if has_cuda and "accelerator" not in limits:
             what = "has the GPU image and asks for no accelerator"
             yield Fault(where=task.name, what=what, hint="give it one, or compile with --gpus 0")
-        elif task.name in TRAINERS and not asked:
+        elif task.name in TRAINERS and not limits:
             what = "trains, and asks for neither accelerator nor cpu and memory"
             yield Fault(where=task.name, what=what, hint="say what it needs in the cluster file", level=WARNING)
 
 
 def accelerator(document: Document, target: Target) -> Iterator[Fault]:
-    """A pod that asks for a device of another cluster's name waits for ever."""
+    """Find devices by another cluster's name: a pod that asks for one waits for ever."""
     for task in _containers(document):
-        asked = (task.container or {}).get("resources", {}).get("accelerator", {})
-        kind = asked.get("type") or asked.get("resourceType")
+        limits = (task.container or {}).get("resources", {}).get("accelerator", {})
+        kind = limits.get("type") or limits.get("resourceType")
         if kind is not None and not target.knows_accelerator(kind):
             what = f"{kind} is none of the accelerators known for {target.title}"
             hint = f"the usual one is {target.accelerator}"
@@ -62,7 +62,7 @@ def accelerator(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def clear_text_secret(document: Document, _: Target) -> Iterator[Fault]:
-    """A compiled file is uploaded, shown and kept: whoever may see a pipeline may read it."""
+    """Find secrets in clear text: a compiled file is uploaded, shown and kept."""
     for task in _containers(document):
         for name, value in _named_values(task):
             # A path says where a secret lies.
@@ -75,7 +75,7 @@ def clear_text_secret(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def variables(document: Document, _: Target) -> Iterator[Fault]:
-    """Kubernetes makes no pod with an environment variable that has no name."""
+    """Find environment variables without a name, with which Kubernetes makes no pod."""
     for task in _containers(document):
         for at, entry in enumerate((task.container or {}).get("env", ())):
             if not entry.get("name"):
@@ -84,21 +84,21 @@ def variables(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def artifact_types(document: Document, target: Target) -> Iterator[Fault]:
-    """Open-source KFP sends input artifacts without their schema, on which TFX's own command fails."""
+    """Find commands that need the schema of an input artifact, which open-source KFP does not send."""
     for task in _containers(document):
         definitions = task.component.get("inputDefinitions", {}).get("artifacts", {})
         types = {name: definition.get("artifactType", {}) for name, definition in definitions.items()}
-        for name, told in types.items():
-            if not any(told.get(field) for field in ("instanceSchema", "schemaTitle", "schemaUri")):
+        for name, schema in types.items():
+            if not any(schema.get(field) for field in ("instanceSchema", "schemaTitle", "schemaUri")):
                 yield Fault(where=f"{task.name}.{name}", what="an artifact of no type", hint="compile the file again")
-        bare = [name for name, told in types.items() if told.get("instanceSchema")]
+        bare = [name for name, schema in types.items() if schema.get("instanceSchema")]
         if target.name == OSS and bare and not _is_ours(task):
             what = f"{', '.join(bare)} will come without a schema, which this command needs"
             yield Fault(where=task.name, what=what, hint=f"run {' '.join(COMMAND)}")
 
 
 def openable_root(document: Document, target: Target) -> Iterator[Fault]:
-    """TensorFlow knows neither minio:// nor s3://."""
+    """Find commands that would open the pipeline root as it is: TensorFlow knows neither minio:// nor s3://."""
     scheme = (document.root or "").partition("://")[0]
     if target.name != OSS or scheme not in ("minio", "s3"):
         return
@@ -109,7 +109,7 @@ def openable_root(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def argument_size(document: Document, _: Target) -> Iterator[Fault]:
-    """The kernel starts no process with an argument, or a variable, of more than 128 KiB."""
+    """Find arguments and variables of more than 128 KiB, with which the kernel starts no process."""
     for task in _containers(document):
         inputs = task.spec.get("inputs", {}).get("parameters", {})
         invocation = json.dumps({name: given.get("runtimeValue", {}).get("constant") for name, given in inputs.items()})

@@ -34,7 +34,7 @@ ANY_TYPE: Final = "@type"
 
 
 def unknown_fields(document: Document, target: Target) -> Iterator[Fault]:
-    """A misspelt field is as good as none, where the file is not refused for it."""
+    """Find misspelt fields: each is as good as none, where the file is not refused for it."""
     from kfp.pipeline_spec import pipeline_spec_pb2 as messages
 
     strict = ERROR if target.name == OSS else WARNING
@@ -61,13 +61,13 @@ def _unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str,
     """Yield path, name and message of each unknown field; what has another form than a message is left alone."""
     if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
         return  # free JSON
-    known = {**message.fields_by_name, **message.fields_by_camelcase_name}
+    fields = {**message.fields_by_name, **message.fields_by_camelcase_name}
     for name, value in values.items():
         where = f"{path}.{name}".lstrip(".")
-        if name not in known:
+        if name not in fields:
             if name != ANY_TYPE:
                 yield where, str(name), message
-        elif (inner := known[name].message_type) is not None:
+        elif (inner := fields[name].message_type) is not None:
             yield from _inside(value, inner, where)
 
 

@@ -31,7 +31,7 @@ EDITED: Final = "the file was edited: compile it again"
 
 
 def task_name(document: Document, target: Target) -> Iterator[Fault]:
-    """Task names go into Argo's templates as they are, and each once more with `-driver` behind it."""
+    """Find names that Argo does not take: a task's goes into a template as it is, and once more with `-driver`."""
     if target.name != OSS:
         return
     for name in document.tasks:
@@ -47,7 +47,7 @@ def task_name(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def dependencies(document: Document, _: Target) -> Iterator[Fault]:
-    """A task waits for tasks that are there, and none waits for itself."""
+    """Find tasks that wait for what is not there, or for themselves."""
     missing = [
         (task.name, name) for task in document.tasks.values() for name in task.upstream if name not in document.tasks
     ]
@@ -61,7 +61,7 @@ def dependencies(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def producers(document: Document, target: Target) -> Iterator[Fault]:
-    """Argo starts a task when its dependentTasks are done: what comes from another one may not be there yet."""
+    """Find inputs from tasks that are not among the dependentTasks: Argo may start the reader before them."""
     if target.name != OSS:
         return
     for task in document.tasks.values():
@@ -70,14 +70,14 @@ def producers(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def task_info(document: Document, _: Target) -> Iterator[Fault]:
-    """KFP's driver executes no task without one."""
+    """Find tasks without a taskInfo, which KFP's driver does not execute."""
     for task in document.tasks.values():
         if not task.spec.get("taskInfo", {}).get("name"):
             yield Fault(where=task.name, what="has no taskInfo.name", hint=EDITED)
 
 
 def references(document: Document, _: Target) -> Iterator[Fault]:
-    """A task names its component, a component its executor."""
+    """Find tasks whose component, or whose component's executor, is not there."""
     for task in document.tasks.values():
         if not task.component:
             yield Fault(where=task.name, what=f"no component {task.spec.get('componentRef')}", hint=EDITED)
@@ -86,7 +86,7 @@ def references(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def sources(document: Document, _: Target) -> Iterator[Fault]:
-    """An input that comes from a task or from the pipeline comes from an output or a parameter that is there."""
+    """Find inputs from an output or a parameter that is not there."""
     for task in document.tasks.values():
         for kind in SOURCES:
             for name, given in task.spec.get("inputs", {}).get(kind, {}).items():
@@ -96,7 +96,7 @@ def sources(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def required_inputs(document: Document, _: Target) -> Iterator[Fault]:
-    """What a component takes is given, unless it says itself that it does without."""
+    """Find inputs that a component requires and its task is not given."""
     for task in document.tasks.values():
         for kind in SOURCES:
             given = task.spec.get("inputs", {}).get(kind, {})
@@ -106,7 +106,7 @@ def required_inputs(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def executor_kind(document: Document, target: Target) -> Iterator[Fault]:
-    """Open-source KFP has containers and importers alone; a Resolver is "not implemented yet" there."""
+    """Find executors that open-source KFP lacks: a Resolver is "not implemented yet" there."""
     if target.name != OSS:
         return
     for task in document.tasks.values():
@@ -117,7 +117,7 @@ def executor_kind(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def pre_cache_check(document: Document, target: Target) -> Iterator[Fault]:
-    """Open-source KFP ignores the hook in which TFX has an ExampleGen's driver run."""
+    """Find ExampleGens whose driver would run in a hook, which open-source KFP ignores."""
     if target.name != OSS:
         return
     for task in document.tasks.values():
@@ -127,7 +127,7 @@ def pre_cache_check(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
-    """KFP's importer wants a URI with the scheme of a bucket."""
+    """Find importers of what is in no bucket, or of a whole one."""
     for task in document.tasks.values():
         uri = document.imported(task)
         if uri is not None and uri.partition("://")[0] not in target.schemes:
@@ -139,7 +139,7 @@ def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def other_bucket(document: Document, target: Target) -> Iterator[Fault]:
-    """KFP's launcher has the pipeline root's credentials, and uses them for the root's bucket alone."""
+    """Find data in another bucket than the pipeline root's, for which alone KFP's launcher has credentials."""
     if target.name != OSS:
         return
     for task, uri in buckets.foreign_data(document):
@@ -151,7 +151,7 @@ def other_bucket(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def no_tasks(document: Document, _: Target) -> Iterator[Fault]:
-    """A graph has at least one task."""
+    """Find a graph without a task."""
     if not document.tasks:
         yield Fault(where="root", what="has no task", hint=EDITED)
 
@@ -164,9 +164,9 @@ def _producers(task: Task) -> set[str]:
 def _unknown_source(document: Document, kind: str, given: Json) -> str | None:
     of_task, key, of_pipeline = SOURCES[kind]
     if of_pipeline in given:
-        known: Any = document.spec.get("root", {}).get("inputDefinitions", {}).get(kind, {})
+        parameters: Any = document.spec.get("root", {}).get("inputDefinitions", {}).get(kind, {})
         name = given[of_pipeline]
-        return None if name in known else f"comes from {name}, which the pipeline does not take"
+        return None if name in parameters else f"comes from {name}, which the pipeline does not take"
     if of_task not in given:
         return None
     producer, output = given[of_task].get("producerTask"), given[of_task].get(key)

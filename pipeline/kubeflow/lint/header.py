@@ -20,7 +20,7 @@ COMPILE_AGAIN: Final = "compile it with `mnist-tfx kubeflow compile`"
 
 
 def form(document: Document, target: Target) -> Iterator[Fault]:
-    """Kubeflow Pipelines takes a PipelineSpec, Vertex AI a PipelineJob around it."""
+    """Find the other target's form: Kubeflow Pipelines takes a PipelineSpec, Vertex AI a PipelineJob around it."""
     if document.target != target.name:
         got = "PipelineSpec" if document.target == OSS else "PipelineJob"
         what = f"a {got}, which {target.title} does not take"
@@ -28,7 +28,7 @@ def form(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def messages(document: Document, _: Target) -> Iterator[Fault]:
-    """The server reads the file into KFP's messages; fields that these do not have are another rule's."""
+    """Find what the server cannot read into KFP's messages; fields that these do not have are another rule's."""
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     parts = (
@@ -43,7 +43,7 @@ def messages(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def schema_version(document: Document, target: Target) -> Iterator[Fault]:
-    """KFP's server takes one version of the schema alone, and it is not TFX's default."""
+    """Find a version of the schema that KFP's server does not take, such as TFX's default."""
     got = document.spec.get("schemaVersion")
     if target.name == OSS and got != SCHEMA_VERSION:
         what = f"{got}, and Kubeflow Pipelines supports {SCHEMA_VERSION} alone"
@@ -51,28 +51,28 @@ def schema_version(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def pipeline_name(document: Document, _: Target) -> Iterator[Fault]:
-    """The name is part of every artifact's URI, and the server has a pattern for it."""
+    """Find a name that the server does not take: it is part of every artifact's URI."""
     if PIPELINE_NAME.fullmatch(document.name) is None:
         what = f"{document.name!r} is no name of a pipeline"
         yield Fault(where="pipelineInfo.name", what=what, hint="lower case letters, digits, - and .")
 
 
 def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
-    """Writing YAML, TFX's compiler loses the root; a folder of the compiling machine is none for a cluster."""
+    """Find a root that is missing, as in TFX's own YAML, or in no bucket that the target can use."""
     if document.root is None:
         hint = "compile with --pipeline-root, or name it when the run is submitted"
         # A server of Kubeflow Pipelines has a root of its own for such files.
         level = {"level": WARNING} if target.name == OSS else {}
         yield Fault(where="pipeline root", what="missing", hint=hint, **level)
         return
-    found = URI.fullmatch(document.root)
-    if found is None or found["scheme"] not in target.schemes:
+    match = URI.fullmatch(document.root)
+    if match is None or match["scheme"] not in target.schemes:
         what = f"{document.root} is in no bucket that {target.title} can use"
         yield Fault(where="pipeline root", what=what, hint=f"one of {', '.join(s + '://' for s in target.schemes)}")
 
 
 def runtime_default(document: Document, _: Target) -> Iterator[Fault]:
-    """Without a default a parameter has to be given by hand with every run, scheduled ones too."""
+    """Find parameters without a default, to be given by hand with every run, scheduled ones too."""
     for name in document.parameters:
         if name not in document.values:
             hint = "TFX's compiler leaves defaults out: give it a defaultValue"

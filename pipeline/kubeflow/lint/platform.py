@@ -53,15 +53,15 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def platform_executors(document: Document, _: Target) -> Iterator[Fault]:
-    """What is asked for an executor that is not there, nobody gets: no volume, no secret, and no word about it."""
-    known = document.spec.get("deploymentSpec", {}).get("executors", {})
+    """Find requests for executors that are not there: nobody gets the volume or the secret, and nobody is told."""
+    executors = document.spec.get("deploymentSpec", {}).get("executors", {})
     for label in _executors(document):
-        if label not in known:
-            yield Fault(where=label, what="an executor that is not there", hint=_hint(label, known))
+        if label not in executors:
+            yield Fault(where=label, what="an executor that is not there", hint=_hint(label, executors))
 
 
 def platform_fields(document: Document, _: Target) -> Iterator[Fault]:
-    """KFP's server refuses a file with a field that it does not know."""
+    """Find fields that KFP's server does not know, and refuses the file for."""
     for label, config in _executors(document).items():
         for field, value in config.items():
             if _camel(field) not in FIELDS:
@@ -74,7 +74,7 @@ def platform_fields(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def mounts(document: Document, _: Target) -> Iterator[Fault]:
-    """Kubernetes refuses a pod with a volume that has no name or no place."""
+    """Find volumes without a name or a place, with which Kubernetes makes no pod."""
     for label, config in _executors(document).items():
         for kind, names in NAMED_BY.items():
             for entry in _entries(config.get(kind, [])):

@@ -20,15 +20,15 @@ CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 
 
 def parameter_type(document: Document, _: Target) -> Iterator[Fault]:
-    """KFP compares each value with the type that is declared for it, when the run starts or when the task does."""
+    """Find values of another type than is declared: KFP compares them when the run or the task starts."""
     for name, definition in document.parameters.items():
         if name in document.values and not _is_of(definition, document.values[name]):
             yield _another_type(f"parameter {name}", definition, document.values[name])
     for task in document.tasks.values():
         given = task.spec.get("inputs", {}).get("parameters", {})
         for name, definition in task.component.get("inputDefinitions", {}).get("parameters", {}).items():
-            told = (definition.get("defaultValue"), given.get(name, {}).get("runtimeValue", {}).get("constant"))
-            for value in told:
+            values = (definition.get("defaultValue"), given.get(name, {}).get("runtimeValue", {}).get("constant"))
+            for value in values:
                 if value is not None and not _is_of(definition, value):
                     # The driver turns anything into a text where one is wanted.
                     level = WARNING if definition.get("parameterType") == STRING else ERROR
@@ -36,15 +36,15 @@ def parameter_type(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def placeholders(document: Document, target: Target) -> Iterator[Fault]:
-    """Argo resolves whatever is in double braces, and refuses the run where it cannot."""
+    """Find texts in double braces: Argo resolves them, and refuses the run where it cannot."""
     if target.name != OSS:
         return
-    for path, found in argo_text.in_document(document):
-        yield Fault(where=path, what=f"{found} would be resolved by Argo", hint=argo_text.WANTED)
+    for path, placeholder in argo_text.in_document(document):
+        yield Fault(where=path, what=f"{placeholder} would be resolved by Argo", hint=argo_text.WANTED)
 
 
 def trigger(document: Document, target: Target) -> Iterator[Fault]:
-    """A condition that cannot be evaluated fails the task, after all that came before it has been done."""
+    """Find conditions that cannot be evaluated: they fail the task after all that came before it has been done."""
     for task in document.tasks.values():
         if task.condition is None:
             continue

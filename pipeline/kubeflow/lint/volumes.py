@@ -23,7 +23,7 @@ MOUNTED_BUCKETS: Final = f"/{FOLDERS['gs']}"
 
 
 def serving_volume(document: Document, target: Target) -> Iterator[Fault]:
-    """A version that is pushed into the pod's own file system goes with the pod."""
+    """Find versions that are pushed into the pod's own file system, and go with the pod."""
     for task in document.tasks.values():
         path = task.serving
         if path is None or in_bucket(path):
@@ -38,7 +38,7 @@ def serving_volume(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def serving_bucket(document: Document, _: Target) -> Iterator[Fault]:
-    """Nothing renames a folder of a bucket in one step, and of KFP's copies of buckets nothing stays."""
+    """Find versions that are served from a bucket: nothing renames a folder there in one step."""
     for task in document.tasks.values():
         if task.serving is not None and in_bucket(task.serving):
             what = f"serves from the bucket {task.serving}"
@@ -46,7 +46,7 @@ def serving_bucket(document: Document, _: Target) -> Iterator[Fault]:
 
 
 def input_volume(document: Document, target: Target) -> Iterator[Fault]:
-    """Data and schemas that lie at a path have to lie in every pod that reads them."""
+    """Find data and schemas at a path that is not mounted in every pod that reads them."""
     for task in document.tasks.values():
         for name in (names.SOURCE, names.SCHEMA):
             path = _folder(document, task, name)

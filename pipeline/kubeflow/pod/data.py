@@ -56,8 +56,8 @@ def find(invocation: Invocation, root: Path) -> DataFiles:
         fetch_digits(root / names.EMBEDDED, "csv" if form == "csv" else "idx")
         return discovery.discover([root / names.EMBEDDED], form=form)
     place = places.local(given) if "://" in given else places.volume(given)
-    found = spans.resolve(str(place), int(str(invocation.parameters.get(names.SPANS, 1))))
-    files = discovery.discover_spans(found, form=form) if found else discovery.discover([place], form=form)
+    matching = spans.resolve(str(place), int(str(invocation.parameters.get(names.SPANS, 1))))
+    files = discovery.discover_spans(matching, form=form) if matching else discovery.discover([place], form=form)
     _require_shape(files, DataSettings.from_json(str(invocation.parameters["settings"])))
     return files
 
@@ -93,7 +93,7 @@ def digest(files: DataFiles, data: DataSettings) -> Digested:
       BadInput: if a file cannot be decompressed, or an IDX pair does not fit itself.
     """
     inputs = source.named_inputs(files.parts, form=files.form, data=data)
-    told = [
+    sources = [
         {
             "name": one.path.name,
             "payload_digest": one.digest.payload,
@@ -102,7 +102,7 @@ def digest(files: DataFiles, data: DataSettings) -> Digested:
         }
         for one in inputs
     ]
-    return Digested(payloads={one.name: one.digest.payload for one in inputs}, told=told)
+    return Digested(payloads={one.name: one.digest.payload for one in inputs}, told=sources)
 
 
 def _require_shape(files: DataFiles, data: DataSettings) -> None:

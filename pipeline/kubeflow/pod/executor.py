@@ -59,7 +59,7 @@ def execute(call: Call) -> dict[str, dict[str, Any]]:
     )
     kubeflow_v2_run_executor._run_executor(arguments, list(call.beam_args))  # noqa: SLF001  # no public name for it
     written = json.loads(output_file.read_text())["artifacts"]
-    return {channel: _properties(found["artifacts"][0]) for channel, found in written.items()}
+    return {channel: _properties(output["artifacts"][0]) for channel, output in written.items()}
 
 
 def temporary_folder(folder: Path) -> Path:
@@ -67,8 +67,8 @@ def temporary_folder(folder: Path) -> Path:
     return folder / ".temp" / folder.name
 
 
-def _artifact_lists(found: Mapping[str, tuple[Artifact, Path]]) -> dict[str, Any]:
-    return {name: {"artifacts": [artifact.to_json(str(folder))]} for name, (artifact, folder) in found.items()}
+def _artifact_lists(artifacts: Mapping[str, tuple[Artifact, Path]]) -> dict[str, Any]:
+    return {name: {"artifacts": [artifact.to_json(str(folder))]} for name, (artifact, folder) in artifacts.items()}
 
 
 def _definitions(parameters: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -110,23 +110,23 @@ def unwrapped(value: Any) -> Any:
 
 
 def _parameters(values: Mapping[str, Any], definitions: Mapping[str, Json]) -> dict[str, Scalar]:
-    whole = {name for name, found in definitions.items() if found.get("parameterType") == INTEGER}
+    whole = {name for name, definition in definitions.items() if definition.get("parameterType") == INTEGER}
     return {name: int(value) if name in whole else value for name, value in values.items()}
 
 
-def _artifacts(found: Mapping[str, Json], definitions: Mapping[str, Json]) -> dict[str, Artifact]:
+def _artifacts(channels: Mapping[str, Json], definitions: Mapping[str, Json]) -> dict[str, Artifact]:
     return {
         channel: _artifact(entry["artifacts"][0], definitions.get(channel, {}).get("artifactType", {}))
-        for channel, entry in found.items()
+        for channel, entry in channels.items()
         if entry.get("artifacts")
     }
 
 
 def _artifact(fields: Json, declared: Json) -> Artifact:
-    told = fields.get("type", {})
+    schema = fields.get("type", {})
     return Artifact(
         name=fields.get("name", ""),
         uri=fields["uri"],
-        schema=told.get("instanceSchema") or declared.get("instanceSchema", ""),
+        schema=schema.get("instanceSchema") or declared.get("instanceSchema", ""),
         metadata={name: unwrapped(value) for name, value in fields.get("metadata", {}).items()},
     )

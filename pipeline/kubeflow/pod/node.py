@@ -28,11 +28,12 @@ from pipeline.config.beam import engine_of
 from pipeline.config.beam_engines import DIRECT
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
-from pipeline.kubeflow.pod import data, delivery, executor, image_code, schemas, upstream
+from pipeline.kubeflow.pod import data, delivery, executor, image_code, schemas
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
 from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
+from pipeline.kubeflow.pod.upstream import read as read_upstream
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import artifacts, candidate, keys, own_code, record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
@@ -103,31 +104,31 @@ class _Execution:
     def run(self) -> None:
         task, started, clock = self._task, time.time(), time.monotonic()
         self._mount_serving()
-        known = upstream.read(self._paths, self._place, task.invocation.inputs)
+        upstream = read_upstream(self._paths, self._place, task.invocation.inputs)
         lock = lock_digest()
         code = self._code(lock)
-        parameters = self._resolved(known)
-        work = self._work(known, parameters, code, lock)
+        parameters = self._resolved(upstream)
+        work = self._work(upstream, parameters, code, lock)
         refusals = Refusals.of(self._place, task.node, work.key)
         refusals.repeat()
         PROCESS.check()
         # What is served is delivered with its record, or not served.
         with PROCESS.held_back() if task.node == PUSHER else contextlib.nullcontext():
             try:
-                made = self._execute(known, parameters, work.key)
+                properties = self._execute(upstream, parameters, work.key)
             except MnistTfxError as err:
-                name_places(err, self._meant())
+                name_places(err, self._public_names())
                 refusals.keep(err)
                 raise
             with PROCESS.held_back():
                 refusals.forget()
-                self._finish(work, made, started, time.monotonic() - clock)
+                self._finish(work, properties, started, time.monotonic() - clock)
 
-    def _execute(self, known: Upstream, parameters: Mapping[str, Scalar], key: str) -> Mapping[str, dict[str, Any]]:
+    def _execute(self, upstream: Upstream, parameters: Mapping[str, Scalar], key: str) -> Mapping[str, dict[str, Any]]:
         """Do the work, once it is known what it is; whatever it refuses, it refuses for these inputs for good."""
         if self._task.node == PUSHER:
-            _require_blessed(known)
-            self._write_provenance(known)
+            _require_blessed(upstream)
+            self._write_provenance(upstream)
         self._keep_checkpoints(key)
         if self._own_code is not None:
             os.environ[OWN_CODE] = str(own_code.keep(self._paths.inputs, self._own_code))
@@ -135,7 +136,7 @@ class _Execution:
             executor.Call(
                 executor=self._task.executor,
                 parameters=parameters,
-                inputs=self._inputs(known),
+                inputs=self._inputs(upstream),
                 outputs=self._outputs(),
                 folder=self._task_folder,
                 beam_args=self._task.beam_args,
@@ -150,19 +151,19 @@ class _Execution:
         """Return the node's code in this image, which has to be what the pipeline was compiled from."""
         settings = unpack_parameters(self._task.invocation.parameters).get(SETTINGS)
         build = settings.get("build") if isinstance(settings, dict) else None
-        found, self._own_code = image_code.of_node(self._task.node, build, lock)
+        code, self._own_code = image_code.of_node(self._task.node, build, lock)
         wanted = self._task.invocation.parameters.get(CODE_DIGEST)
-        if found.digest != wanted:
+        if code.digest != wanted:
             raise Refused(
                 "the image holds other code than the pipeline was compiled from",
                 where=self._task.node,
                 wanted=f"{CODE_DIGEST} {wanted}",
-                got=found.digest,
+                got=code.digest,
                 hint="compile again from the checkout, and the code of yours, that the image was built from",
             )
-        return found
+        return code
 
-    def _resolved(self, known: Upstream) -> dict[str, Scalar]:
+    def _resolved(self, upstream: Upstream) -> dict[str, Scalar]:
         """Return the execution properties, those that follow from the bytes of data, schema or served model filled in."""
         given, root = dict(self._task.invocation.parameters), self._paths.root
         depends_on = STAGES[self._task.node].depends_on
@@ -171,15 +172,15 @@ class _Execution:
         elif depends_on == "schema":
             given = reviewed_schema.resolve({**given, "source": _schema_folder(given)}, root)
         elif depends_on == "served":
-            digests = {channel: [ref.sha256] for channel, ref in known.refs.items()}
+            digests = {channel: [ref.sha256] for channel, ref in upstream.refs.items()}
             given = BaselineDriver.resolve(given, root, digests)
         return {name: value for name, value in given.items() if value is not None}
 
     def _work(
-        self, known: Upstream, parameters: Mapping[str, Scalar], code: Code, lock: str
+        self, upstream: Upstream, parameters: Mapping[str, Scalar], code: Code, lock: str
     ) -> recording.PendingExecution:
         recorded = records.without_root(parameters, str(self._paths.root))
-        inputs = {channel: (ref,) for channel, ref in known.refs.items()}
+        inputs = {channel: (ref,) for channel, ref in upstream.refs.items()}
         return recording.PendingExecution(
             pipeline=self._task.pipeline,
             run_id=self._place.run_id,
@@ -198,20 +199,22 @@ class _Execution:
             },
         )
 
-    def _write_provenance(self, known: Upstream) -> None:
-        model = known.refs["model"]
-        maker = known.records[str(model.record)]
+    def _write_provenance(self, upstream: Upstream) -> None:
+        model = upstream.refs["model"]
+        maker = upstream.records[str(model.record)]
         assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
-        entry = next(e for made in maker.outputs.values() for e in made if e.path == model.path)
+        entry = next(e for entries in maker.outputs.values() for e in entries if e.path == model.path)
         folder = executor.temporary_folder(self._task_folder)
-        candidate.write(folder, entry, known.records, known.heads(), _private_key(self._task.sign_key))
+        candidate.write(folder, entry, upstream.records, upstream.heads(), _private_key(self._task.sign_key))
 
     def _keep_checkpoints(self, key: str) -> None:
         if (folder := os.environ.get(names.CHECKPOINT_FOLDER)) is not None:
             os.environ[CHECKPOINTS] = str(places.volume(folder) / key)
 
-    def _inputs(self, known: Upstream) -> dict[str, tuple[Artifact, Path]]:
-        return {channel: (it, self._readable(channel, places.local(it.uri))) for channel, it in known.artifacts.items()}
+    def _inputs(self, upstream: Upstream) -> dict[str, tuple[Artifact, Path]]:
+        return {
+            channel: (it, self._readable(channel, places.local(it.uri))) for channel, it in upstream.artifacts.items()
+        }
 
     def _readable(self, channel: str, folder: Path) -> Path:
         """Return where an executor finds an input.
@@ -227,57 +230,57 @@ class _Execution:
 
     def _outputs(self) -> dict[str, tuple[Artifact, Path]]:
         wanted = {name: it for name, it in self._task.invocation.outputs.items() if name != names.LINEAGE}
-        return {channel: (it, self._paths.root / self._made(channel)) for channel, it in wanted.items()}
+        return {channel: (it, self._paths.root / self._output_path(channel)) for channel, it in wanted.items()}
 
-    def _made(self, channel: str) -> str:
+    def _output_path(self, channel: str) -> str:
         """Return where an output is made, as the local runner lays it out: executors find their root from there."""
         return f"{self._paths.artifacts.name}/{self._task.node}/{channel}/1"
 
     def _finish(
-        self, work: recording.PendingExecution, made: Mapping[str, Mapping[str, Any]], started: float, s: float
+        self, work: recording.PendingExecution, properties: Mapping[str, Mapping[str, Any]], started: float, s: float
     ) -> None:
-        folders = {channel: self._paths.root / self._made(channel) for channel in made}
-        portable = {channel: self._portable(found) for channel, found in made.items()}
-        entries = {channel: (self._entry(channel, portable[channel]),) for channel in made}
+        folders = {channel: self._paths.root / self._output_path(channel) for channel in properties}
+        portable = {channel: self._portable(values) for channel, values in properties.items()}
+        entries = {channel: (self._entry(channel, portable[channel]),) for channel in properties}
         record = recording.execution_record(work, entries, folders, started=started, seconds=s)
-        known = record_store.write(self._paths.records, record)
+        hash_ = record_store.write(self._paths.records, record)
         outputs = {
             channel: Output(
                 folder=folder,
                 properties={
                     **portable[channel],
                     DIGEST_PROPERTY: entries[channel][0].sha256,
-                    RECORD_PROPERTY: known,
+                    RECORD_PROPERTY: hash_,
                 },
             )
             for channel, folder in folders.items()
         }
-        outputs[names.LINEAGE] = Output(folder=self._lineage(), properties={RECORD_PROPERTY: known})
+        outputs[names.LINEAGE] = Output(folder=self._lineage(), properties={RECORD_PROPERTY: hash_})
         delivery.deliver(self._task.invocation, outputs)
 
     def _entry(self, channel: str, properties: Mapping[str, Any]) -> ArtifactEntry:
         """Return what was made as records hold it: at the path where it is going to be, relative to the pipeline root."""
         wanted = self._task.invocation.outputs[channel]
-        told = {name: value for name, value in properties.items() if name != TFX_VERSION}
+        own = {name: value for name, value in properties.items() if name != TFX_VERSION}
         measured = artifacts.measure(
             self._paths.root,
-            self._made(channel),
+            self._output_path(channel),
             type_name=wanted.type_name,
-            properties=artifacts.without_root(told, self._place.root),
+            properties=artifacts.without_root(own, self._place.root),
         )
         return dataclasses.replace(measured, path=self._place.relative(wanted.uri))
 
     def _portable(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Return properties in which the pod's folders are written as what they stand for."""
-        found = dict(properties)
-        for folder, name in self._meant().items():
-            found = {key: it.replace(folder, name) if isinstance(it, str) else it for key, it in found.items()}
-        return found
+        portable = dict(properties)
+        for folder, name in self._public_names().items():
+            portable = {key: it.replace(folder, name) if isinstance(it, str) else it for key, it in portable.items()}
+        return portable
 
-    def _meant(self) -> dict[str, str]:
+    def _public_names(self) -> dict[str, str]:
         """Return {folder of the pod: what it stands for}."""
-        meant = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
-        return {**meant, str(self._paths.serving): str(self._task.serving)}
+        names_of = {str(places.local(it.uri)): it.uri for it in self._task.invocation.inputs.values()}
+        return {**names_of, str(self._paths.serving): str(self._task.serving)}
 
     def _lineage(self) -> Path:
         """Return the folder that hands on the records, and of a reader the copies of what it read."""
@@ -290,10 +293,10 @@ class _Execution:
         return folder
 
 
-def name_places(err: MnistTfxError, meant: Mapping[str, str]) -> None:
+def name_places(err: MnistTfxError, names_of: Mapping[str, str]) -> None:
     """Has an error name volumes and URIs where it names folders of the pod, which are gone when somebody reads it."""
     for part in ("what", "where", "wanted", "got", "hint"):
-        for folder, name in meant.items():
+        for folder, name in names_of.items():
             if folder in (text := str(getattr(err, part) or "")):
                 setattr(err, part, text.replace(folder, name))
 
@@ -303,14 +306,14 @@ def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
     return str(find_reviewed(str(parameters["geometry"]), folder).schema.parent)
 
 
-def _require_blessed(known: Upstream) -> None:
+def _require_blessed(upstream: Upstream) -> None:
     """Refuse a candidate that was not blessed; the step that did not bless it has kept its evidence."""
     for channel in BLESSINGS:
         node = STAGES[PUSHER].inputs[channel].partition(".")[0]
-        if known.artifacts[channel].metadata.get("blessed") != 1:
-            maker = known.records[str(known.refs[channel].record)]
+        if upstream.artifacts[channel].metadata.get("blessed") != 1:
+            maker = upstream.records[str(upstream.refs[channel].record)]
             assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
-            evidence = next((e.path for e in maker.outputs.get("evaluation", ())), known.refs[channel].path)
+            evidence = next((e.path for e in maker.outputs.get("evaluation", ())), upstream.refs[channel].path)
             raise Refused("not blessed", where=node, hint=f"the reasons are in {evidence} below the pipeline root")
 
 

@@ -49,8 +49,8 @@ class Upstream:
 
     def heads(self) -> list[str]:
         """Return the hashes of the records that made the inputs, each once, by channel."""
-        found = [ref.record for _, ref in sorted(self.refs.items()) if ref.record is not None]
-        return list(dict.fromkeys(found))
+        hashes = [ref.record for _, ref in sorted(self.refs.items()) if ref.record is not None]
+        return list(dict.fromkeys(hashes))
 
 
 def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstream:
@@ -68,11 +68,11 @@ def read(paths: RunPaths, place: Place, inputs: Mapping[str, Artifact]) -> Upstr
     for channel, artifact in inputs.items():
         if names.is_lineage_input(channel):
             _keep_records(paths, places.local(artifact.uri))
-    known = record_store.scan(paths.records)
+    records = record_store.scan(paths.records)
     given = {channel: artifact for channel, artifact in inputs.items() if not _is_other(channel)}
-    checked = {channel: _checked(artifact, place, known) for channel, artifact in given.items()}
+    checked = {channel: _checked(artifact, place, records) for channel, artifact in given.items()}
     return Upstream(
-        records=known,
+        records=records,
         refs={channel: entry.ref(hash_) for channel, (hash_, entry, _) in checked.items()},
         artifacts={channel: artifact for channel, (_, _, artifact) in checked.items()},
     )
@@ -84,27 +84,27 @@ def _is_other(channel: str) -> bool:
 
 def _keep_records(paths: RunPaths, folder: Path) -> None:
     kept = record_store.scan(paths.records)
-    for known, record in record_store.scan(RunPaths(folder).records).items():  # reading checks the hash
-        if known not in kept:
+    for hash_, record in record_store.scan(RunPaths(folder).records).items():  # reading checks the hash
+        if hash_ not in kept:
             record_store.write(paths.records, record)
 
 
-def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, ArtifactEntry, Artifact]:
+def _checked(artifact: Artifact, place: Place, records: Records) -> tuple[str, ArtifactEntry, Artifact]:
     """Return the record's hash, what it says, and the artifact with the properties that the record has.
 
     Properties come from KFP's metadata, which anybody may edit who may write there. A verdict is one of them.
     """
     hash_ = str(artifact.metadata.get(RECORD_PROPERTY, ""))
-    if hash_ not in known or not isinstance(record := known[hash_], ExecutionRecord):
+    if hash_ not in records or not isinstance(record := records[hash_], ExecutionRecord):
         raise Refused("an input without a record", where=artifact.uri, got=hash_ or "no property `record`")
     entry = _entry(artifact, place.relative(artifact.uri), record)
-    if difference(place.local_root, entry) and (left := _left_by_another_attempt(place, hash_, entry, known)):
+    if difference(place.local_root, entry) and (left := _left_by_another_attempt(place, hash_, entry, records)):
         hash_, entry = left
-        artifact = dataclasses.replace(artifact, metadata={**artifact.metadata, **_told(entry, place)})
-    recorded = _told(entry, place)
-    told = {name: artifact.metadata.get(name) for name in recorded}
-    if changed := [name for name, value in recorded.items() if told[name] != value]:
-        got = ", ".join(f"{name} {told[name]} for {recorded[name]}" for name in changed)
+        artifact = dataclasses.replace(artifact, metadata={**artifact.metadata, **_recorded_properties(entry, place)})
+    recorded = _recorded_properties(entry, place)
+    stored = {name: artifact.metadata.get(name) for name in recorded}
+    if changed := [name for name, value in recorded.items() if stored[name] != value]:
+        got = ", ".join(f"{name} {stored[name]} for {recorded[name]}" for name in changed)
         raise Refused("properties were changed since they were recorded", where=artifact.uri, got=got)
     if changes := difference(place.local_root, entry):
         only_extra = not (changes.missing or changes.changed)
@@ -119,25 +119,25 @@ def _checked(artifact: Artifact, place: Place, known: Records) -> tuple[str, Art
 
 
 def _left_by_another_attempt(
-    place: Place, hash_: str, entry: ArtifactEntry, known: Records
+    place: Place, hash_: str, entry: ArtifactEntry, records: Records
 ) -> tuple[str, ArtifactEntry] | None:
     """Return record and entry of the attempt at the same task whose bytes lie there; None if those are nobody's.
 
     A task that is repeated after its upload has two artifacts of one name in KFP's metadata and the second one's bytes
     in the bucket; which of the two a reader is told of is the driver's choice.
     """
-    told = known[hash_]
-    for other, record in known.items():
-        if not isinstance(record, ExecutionRecord) or not isinstance(told, ExecutionRecord) or other == hash_:
+    record_read = records[hash_]
+    for other, record in records.items():
+        if not isinstance(record, ExecutionRecord) or not isinstance(record_read, ExecutionRecord) or other == hash_:
             continue
-        if attempts.are_attempts(record, told):
-            made = [one for entries in record.outputs.values() for one in entries if one.path == entry.path]
-            if made and not difference(place.local_root, made[0]):
-                return other, made[0]
+        if attempts.are_attempts(record, record_read):
+            same_path = [one for entries in record.outputs.values() for one in entries if one.path == entry.path]
+            if same_path and not difference(place.local_root, same_path[0]):
+                return other, same_path[0]
     return None
 
 
-def _told(entry: ArtifactEntry, place: Place) -> dict[str, Any]:
+def _recorded_properties(entry: ArtifactEntry, place: Place) -> dict[str, Any]:
     return {name: _with_root(value, place.root) for name, value in entry.properties.items()}
 
 
@@ -146,13 +146,13 @@ def _with_root(value: Any, root: str) -> Any:
 
 
 def _entry(artifact: Artifact, path: str, record: ExecutionRecord) -> ArtifactEntry:
-    made = [entry for entries in record.outputs.values() for entry in entries if entry.path == path]
-    told = artifact.metadata.get(DIGEST_PROPERTY)
-    if not made or made[0].sha256 != told:
+    same_path = [entry for entries in record.outputs.values() for entry in entries if entry.path == path]
+    digest = artifact.metadata.get(DIGEST_PROPERTY)
+    if not same_path or same_path[0].sha256 != digest:
         raise Refused(
             "an input is not what its record says",
             where=artifact.uri,
-            wanted=made[0].sha256 if made else f"an output of {record.node}",
-            got=told,
+            wanted=same_path[0].sha256 if same_path else f"an output of {record.node}",
+            got=digest,
         )
-    return made[0]
+    return same_path[0]

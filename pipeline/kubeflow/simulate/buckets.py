@@ -29,9 +29,9 @@ class Buckets:
         """
         holding = [prefix for prefix in self.folders if uri.rstrip("/") == prefix or uri.startswith(f"{prefix}/")]
         if not holding:
-            known = ", ".join(self.folders)
+            prefixes = ", ".join(self.folders)
             hint = f"give the folder that stands for it with --bucket {uri}=DIR"
-            raise BadInput("a bucket that no folder stands for", where=uri, wanted=f"below {known}", hint=hint)
+            raise BadInput("a bucket that no folder stands for", where=uri, wanted=f"below {prefixes}", hint=hint)
         return max(holding, key=len)
 
     def local(self, uri: str) -> Path:
@@ -52,8 +52,8 @@ def in_pod(uri: str) -> str:
     """
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme not in FOLDERS:
-        known = ", ".join(f"{scheme}://" for scheme in FOLDERS)
-        raise BadInput("no URI of a bucket", where=uri, wanted=f"one of {known}")
+        schemes = ", ".join(f"{scheme}://" for scheme in FOLDERS)
+        raise BadInput("no URI of a bucket", where=uri, wanted=f"one of {schemes}")
     return f"/{FOLDERS[scheme]}/{rest}"
 
 

@@ -37,13 +37,13 @@ def _parts(task: Task, inputs: Json, outputs: Json, claims: Sequence[str]) -> Js
     declared = task.component.get("outputDefinitions", {}).get("parameters", {})
     return {
         "inputArtifactNames": {
-            channel: {"artifactNames": [artifact["name"] for artifact in found["artifacts"]]}
-            for channel, found in inputs.get("artifacts", {}).items()
+            channel: {"artifactNames": [artifact["name"] for artifact in artifacts["artifacts"]]}
+            for channel, artifacts in inputs.get("artifacts", {}).items()
         },
         "inputParameterValues": inputs.get("parameterValues", {}),
         "outputArtifactsSpec": {
-            channel: _without_place(channel, found["artifacts"][0])
-            for channel, found in outputs.get("artifacts", {}).items()
+            channel: _without_place(channel, artifacts["artifacts"][0])
+            for channel, artifacts in outputs.get("artifacts", {}).items()
         },
         "outputParametersSpec": {
             name: declared[name].get("parameterType", STRING) for name in outputs.get("parameters", {})

@@ -50,15 +50,15 @@ def parse(text: str) -> tuple[Comparison, ...]:
     Raises:
       BadInput: if it is more than what is understood here.
     """
-    found: list[Comparison] = []
+    result: list[Comparison] = []
     rest = text
     while (match := COMPARISON.match(rest)) is not None:
-        found.append(
+        result.append(
             Comparison(parameter=match["name"], equal=match["operator"] == "==", literal=_literal(match["literal"]))
         )
         rest = rest[match.end() :]
         if not rest:
-            return tuple(found)
+            return tuple(result)
         if not rest.startswith(AND):
             break
         rest = rest.removeprefix(AND)

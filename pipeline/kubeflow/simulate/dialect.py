@@ -85,7 +85,7 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def made(self, channel: str, uri: str) -> Json:
+    def default_properties(self, channel: str, uri: str) -> Json:
         """Return the properties that an output gets if its metadata does not say them (`RecordArtifact`)."""
 
     @abc.abstractmethod
@@ -143,7 +143,7 @@ class OpenSource(Dialect):
         """Return custom properties of ML Metadata."""
         return {name: to_property(name, value) for name, value in metadata.items()}
 
-    def made(self, channel: str, uri: str) -> Json:
+    def default_properties(self, channel: str, uri: str) -> Json:
         """Return the name to show and the store's credentials."""
         return {"display_name": channel, **self.imported(uri)}
 
@@ -203,7 +203,7 @@ class VertexAI(Dialect):
         """Return the metadata as it is: a Struct, in which numbers are doubles."""
         return dict(as_value(metadata))
 
-    def made(self, channel: str, uri: str) -> Json:
+    def default_properties(self, channel: str, uri: str) -> Json:
         """Return nothing: the name to show is no metadata there."""
         del channel, uri
         return {}

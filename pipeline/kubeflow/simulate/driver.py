@@ -85,7 +85,9 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
     Raises:
       EnvironmentProblem: if the driver would fail, which fails the task.
     """
-    parameters = _typed(task, {name: _parameter(task, name, spec, run, done) for name, spec in _given(task).items()})
+    parameters = _typed(
+        task, {name: _parameter(task, name, spec, run, done) for name, spec in _task_parameters(task).items()}
+    )
     artifacts = {
         channel: {"artifacts": [dialect.input_artifact(store.artifact(_artifact(task, channel, spec, done)))]}
         for channel, spec in sorted(task.spec.get("inputs", {}).get("artifacts", {}).items())
@@ -115,32 +117,32 @@ def provision(task: Task, task_root: str, dialect: Dialect) -> Json:
     parameters = {
         name: {"outputFile": dialect.parameter_file(task_root, name)} for name in sorted(declared.get("parameters", {}))
     }
-    found = _without_empty({"parameters": parameters, "artifacts": artifacts})
-    return {**found, "outputFile": dialect.output_file(task_root)}
+    outputs = _without_empty({"parameters": parameters, "artifacts": artifacts})
+    return {**outputs, "outputFile": dialect.output_file(task_root)}
 
 
 def _output(channel: str, spec: Spec, task_root: str, dialect: Dialect) -> Json:
-    found = {"name": dialect.output_name(channel), "type": dict(spec.get("artifactType", {}))}
+    result = {"name": dialect.output_name(channel), "type": dict(spec.get("artifactType", {}))}
     metadata = {"metadata": as_value(spec["metadata"])} if "metadata" in spec else {}
     attempt = FIRST_ATTEMPT if channel == LOGS else ""
-    return {**found, "uri": f"{task_root}/{channel}{attempt}", **metadata}
+    return {**result, "uri": f"{task_root}/{channel}{attempt}", **metadata}
 
 
-def _given(task: Task) -> Spec:
-    found: Spec = task.spec.get("inputs", {}).get("parameters", {})
-    return found
+def _task_parameters(task: Task) -> Spec:
+    parameters: Spec = task.spec.get("inputs", {}).get("parameters", {})
+    return parameters
 
 
 def _parameter(task: Task, name: str, spec: Spec, run: Run, done: Mapping[str, Execution]) -> Any:
     if "parameterExpressionSelector" in spec:
         raise _failed(task, f"parameter {name}: parameterExpressionSelector is not imitated")
     if "componentInputParameter" in spec:
-        asked = spec["componentInputParameter"]
-        if asked not in run.parameters:
-            raise _failed(task, f"parameter {name}: parent DAG does not have input parameter {asked}")
-        if run.parameters[asked] is None and name not in _optional(task):
-            raise _failed(task, f"parameter {name}: the resolved input parameter is null: {asked}")
-        return run.parameters[asked]
+        parameter = spec["componentInputParameter"]
+        if parameter not in run.parameters:
+            raise _failed(task, f"parameter {name}: parent DAG does not have input parameter {parameter}")
+        if run.parameters[parameter] is None and name not in _optional(task):
+            raise _failed(task, f"parameter {name}: the resolved input parameter is null: {parameter}")
+        return run.parameters[parameter]
     if "taskOutputParameter" in spec:
         source = spec["taskOutputParameter"]
         producer = _producer(task, name, source, done)
@@ -168,11 +170,11 @@ def _artifact(task: Task, channel: str, spec: Spec, done: Mapping[str, Execution
     source = spec.get("taskOutputArtifact")
     if source is None:
         raise _failed(task, f"input {channel}: artifact spec {', '.join(spec)} not implemented")
-    made = _producer(task, channel, source, done).artifacts
-    if source["outputArtifactKey"] not in made:
+    artifacts = _producer(task, channel, source, done).artifacts
+    if source["outputArtifactKey"] not in artifacts:
         what = f"cannot find output artifact key {source['outputArtifactKey']!r} in producer task"
         raise _failed(task, f"input {channel}: {what} {source['producerTask']!r}")
-    return made[source["outputArtifactKey"]]
+    return artifacts[source["outputArtifactKey"]]
 
 
 def _producer(task: Task, name: str, source: Spec, done: Mapping[str, Execution]) -> Execution:
@@ -182,16 +184,16 @@ def _producer(task: Task, name: str, source: Spec, done: Mapping[str, Execution]
     return done[producer]
 
 
-def _typed(task: Task, found: Json) -> Json:
+def _typed(task: Task, parameters: Json) -> Json:
     """Return the parameters as declared: what is to be a string becomes one, anything else has to be of its type."""
     declared: Spec = task.component.get("inputDefinitions", {}).get("parameters", {})
     optional = _optional(task)
-    given = {name: value for name, value in found.items() if value is not None or name not in optional}
+    given = {name: value for name, value in parameters.items() if value is not None or name not in optional}
     for name, spec in declared.items():
         kind = spec.get("parameterType", "")
         if name not in given and name in optional:
             continue
-        if name not in found and "defaultValue" not in spec:
+        if name not in parameters and "defaultValue" not in spec:
             raise _failed(task, f"neither value nor default value provided for non-optional parameter {name!r}")
         value = given.get(name)
         if kind == STRING:
@@ -219,6 +221,6 @@ def _failed(task: Task, what: str) -> EnvironmentProblem:
     return EnvironmentProblem("the driver would fail", where=task.name, got=what)
 
 
-def _without_empty(found: Json) -> Json:
+def _without_empty(message: Json) -> Json:
     """Return a message as protojson writes it, in which an empty map is not mentioned."""
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in message.items() if value}

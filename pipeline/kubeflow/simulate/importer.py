@@ -15,11 +15,11 @@ from pipeline.kubeflow.simulate.buckets import in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
 from pipeline.kubeflow.simulate.driver import Run
 from pipeline.kubeflow.simulate.metadata import Description, MetadataStore
-from pipeline.kubeflow.simulate.outputs import Made
+from pipeline.kubeflow.simulate.outputs import TaskOutputs
 from pipeline.kubeflow.simulate.values import as_value
 
 
-def import_artifact(task: Task, run: Run, store: MetadataStore, dialect: Dialect) -> tuple[Made, bool]:
+def import_artifact(task: Task, run: Run, store: MetadataStore, dialect: Dialect) -> tuple[TaskOutputs, bool]:
     """Register what an importer imports, or finds it; also tells whether it was found.
 
     Raises:
@@ -38,9 +38,9 @@ def import_artifact(task: Task, run: Run, store: MetadataStore, dialect: Dialect
     wanted = Description(
         pipeline=run.pipeline, uri=uri, type=dict(importer.get("typeSchema", {})), properties=properties
     )
-    found = None if importer.get("reimport", False) else store.matching(wanted)
-    artifact = found or store.put_artifact(wanted)
-    return Made(parameters={}, artifacts={outputs[0]: artifact.id}), found is not None
+    registered = None if importer.get("reimport", False) else store.matching(wanted)
+    artifact = registered or store.put_artifact(wanted)
+    return TaskOutputs(parameters={}, artifacts={outputs[0]: artifact.id}), registered is not None
 
 
 def artifact_uri(task: Task, parameters: Any) -> str:

@@ -23,7 +23,7 @@ from pipeline.kubeflow.simulate import placeholders, pod
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
 from pipeline.kubeflow.simulate.dialect import Dialect
 from pipeline.kubeflow.simulate.driver import LOGS, DriverResult, of_attempt
-from pipeline.kubeflow.simulate.outputs import Made, Outputs
+from pipeline.kubeflow.simulate.outputs import Outputs, TaskOutputs
 from pipeline.kubeflow.simulate.pod import Exit, Pod
 from pipeline.kubeflow.simulate.values import Json
 from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
@@ -44,7 +44,7 @@ class LaunchResult:
       attempts: how many it took.
     """
 
-    made: Made
+    made: TaskOutputs
     error: MnistTfxError | None = None
     attempts: int = 1
 
@@ -109,12 +109,12 @@ class Launcher:
     @contextlib.contextmanager
     def _published(self, driven: DriverResult, opened: Pod) -> Iterator[None]:
         """Make the file that takes a container's logs before it starts, as the launcher does, and fill it at its end."""
-        found = driven.outputs.get("artifacts", {}).get(LOGS)
-        if found is None:
+        logs = driven.outputs.get("artifacts", {}).get(LOGS)
+        if logs is None:
             yield
             return
         begins = self.log.stat().st_size
-        with opened.path(in_pod(found["artifacts"][0]["uri"])).open("wb") as file:
+        with opened.path(in_pod(logs["artifacts"][0]["uri"])).open("wb") as file:
             try:
                 yield
             finally:
@@ -124,7 +124,7 @@ class Launcher:
 
     @contextlib.contextmanager
     def _pod(self, task: Task, driven: DriverResult) -> Iterator[Pod]:
-        with pod.opened(self.pods, task.name) as opened:
+        with pod.open_pod(self.pods, task.name) as opened:
             for mount in self.volumes.mounts(task, self.dialect):
                 opened.mount(mount.path, mount.folder)
             if self.dialect.mounts_buckets:
@@ -136,8 +136,8 @@ class Launcher:
             yield opened
 
     def _download(self, driven: DriverResult, opened: Pod) -> None:
-        for found in driven.inputs.get("artifacts", {}).values():
-            for artifact in found["artifacts"]:
+        for channel in driven.inputs.get("artifacts", {}).values():
+            for artifact in channel["artifacts"]:
                 if self.dialect.cannot_open(artifact["uri"], self.outputs.run_root):
                     raise EnvironmentProblem(
                         f"the launcher would fail: {launcher_says(artifact['uri'])}",
@@ -169,7 +169,7 @@ def _environment(task: Task) -> dict[str, str]:
 def _prepare_folders(driven: DriverResult, opened: Pod) -> None:
     """Make the folders above the outputs; the outputs themselves are the container's to make."""
     files = [spec["outputFile"] for spec in driven.outputs.get("parameters", {}).values()]
-    uris = [found["artifacts"][0]["uri"] for found in driven.outputs.get("artifacts", {}).values()]
+    uris = [output["artifacts"][0]["uri"] for output in driven.outputs.get("artifacts", {}).values()]
     for path in (*files, *map(in_pod, uris)):
         opened.path(path).parent.mkdir(parents=True, exist_ok=True)
 
@@ -179,8 +179,8 @@ def _failure(task: Task, ended: Exit) -> MnistTfxError:
     if ended.code < 0:
         what = f"its pod was ended by {signal.Signals(-ended.code).name}"
         return EnvironmentProblem(what, where=task.name, got=ended.message or None)
-    told = termination.kind_and_text(ended.termination)
-    if told is None:
+    failure = termination.kind_and_text(ended.termination)
+    if failure is None:
         return EnvironmentProblem(ended.message or "its pod ended without a word", where=task.name)
-    kind, text = told
+    kind, text = failure
     return kind(text.removeprefix(f"{task.name}: "), where=task.name)

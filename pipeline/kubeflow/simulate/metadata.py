@@ -99,29 +99,33 @@ class MetadataStore:
 
     def put_artifact(self, described: Description) -> Artifact:
         """Register an artifact."""
-        made = Artifact(id=self._next(), **vars(described))
-        self._artifacts[made.id] = made
+        artifact = Artifact(id=self._next(), **vars(described))
+        self._artifacts[artifact.id] = artifact
         self._save()
-        return made
+        return artifact
 
     def matching(self, wanted: Description) -> Artifact | None:
         """Return the first artifact that an importer takes for the one that it is to import."""
-        for known in self._artifacts.values():
-            has_all = all(known.properties.get(name) == value for name, value in wanted.properties.items())
-            if (known.pipeline, known.uri, known.type) == (wanted.pipeline, wanted.uri, wanted.type) and has_all:
-                return known
+        for artifact in self._artifacts.values():
+            has_all = all(artifact.properties.get(name) == value for name, value in wanted.properties.items())
+            if (artifact.pipeline, artifact.uri, artifact.type) == (
+                wanted.pipeline,
+                wanted.uri,
+                wanted.type,
+            ) and has_all:
+                return artifact
         return None
 
     def put_execution(
         self, *, run_id: str, task: str, state: str, parameters: Json, artifacts: Mapping[str, int]
     ) -> Execution:
         """Register an execution."""
-        made = Execution(
+        execution = Execution(
             id=self._next(), run_id=run_id, task=task, state=state, parameters=parameters, artifacts=dict(artifacts)
         )
-        self._executions[made.id] = made
+        self._executions[execution.id] = execution
         self._save()
-        return made
+        return execution
 
     def cached(self, key: str) -> Execution | None:
         """Return the newest execution that succeeded under a cache key."""
@@ -137,8 +141,8 @@ class MetadataStore:
 
     def _save(self) -> None:
         text = {
-            "artifacts": [dataclasses.asdict(found) for found in self._artifacts.values()],
-            "executions": [dataclasses.asdict(found) for found in self._executions.values()],
+            "artifacts": [dataclasses.asdict(one) for one in self._artifacts.values()],
+            "executions": [dataclasses.asdict(one) for one in self._executions.values()],
             "cache": self._cache,
         }
         with replacing(self._file) as file:
@@ -147,8 +151,8 @@ class MetadataStore:
     def _load(self) -> None:
         try:
             fields = read_object(self._file, limit=64 * MIB)
-            self._artifacts = {found["id"]: Artifact(**found) for found in fields["artifacts"]}
-            self._executions = {found["id"]: Execution(**found) for found in fields["executions"]}
+            self._artifacts = {one["id"]: Artifact(**one) for one in fields["artifacts"]}
+            self._executions = {one["id"]: Execution(**one) for one in fields["executions"]}
             self._cache = dict(fields["cache"])
         except (BadInput, KeyError, TypeError) as err:
             hint = "remove it, and nothing will be taken from the cache"

@@ -80,7 +80,7 @@ class Simulated:
     """A simulated run that came to an end of some kind.
 
     Attributes:
-      ran: what became of its tasks.
+      result: what became of its tasks.
       root: absolute path of the root.
       record: the run's record; None if its data's driver left no lineage.
       audit: of the version that it pushed; None if it pushed none.
@@ -88,7 +88,7 @@ class Simulated:
       report: the page about it; None where there is none.
     """
 
-    ran: RunResult
+    result: RunResult
     root: Path
     record: RunRecord | None
     audit: Audit | None
@@ -98,27 +98,27 @@ class Simulated:
     @property
     def error(self) -> Stopped:
         """What stopped it."""
-        return self.ran.error
+        return self.result.error
 
     @property
     def log(self) -> Path:
         """What its pods printed."""
-        return RunPaths(self.root).log(self.ran.run_id)
+        return RunPaths(self.root).log(self.result.run_id)
 
     @property
     def nothing_to_do(self) -> str | None:
         """Why nothing was executed but the data's driver; None where something was."""
-        waited = any(task.id == INGEST and task.state == "skipped" for task in self.ran.outcomes)
+        waited = any(task.id == INGEST and task.state == "skipped" for task in self.result.outcomes)
         return "no new span: the newest served version was made from it" if waited and self.error is None else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the data of the answer of `kubeflow simulate`, without the file's digest."""
-        shown = [{"id": t.id, "state": t.state, "seconds": t.seconds, "why": t.why} for t in self.ran.outcomes]
-        train_s = sum(t.seconds for t in self.ran.outcomes if t.id in TRAINERS and t.state == "executed")
+        shown = [{"id": t.id, "state": t.state, "seconds": t.seconds, "why": t.why} for t in self.result.outcomes]
+        train_s = sum(t.seconds for t in self.result.outcomes if t.id in TRAINERS and t.state == "executed")
         return {
             **_results(self.record, self.root),
             "nothing_to_do": self.nothing_to_do,
-            "run_id": self.ran.run_id,
+            "run_id": self.result.run_id,
             "nodes": shown,
             "exports": [],
             "report": None if self.report is None else str(self.report),
@@ -126,22 +126,22 @@ class Simulated:
             "import_s": 0.0,
             "train_s": round(train_s, 3),
             "total_s": round(self.total_s, 3),
-            "target": self.ran.target,
+            "target": self.result.target,
             "audit": None if self.audit is None else _audit_fields(self.audit),
         }
 
 
-def conclude(paths: RunPaths, ran: RunResult) -> Simulated:
+def conclude(paths: RunPaths, result: RunResult) -> Simulated:
     """Gather a run's records below the root and audits what it pushed."""
     record = audit = None
     try:
-        record = _gather(paths, ran) if names.DRIVER in ran.lineage else None
-        pushed = any(task.id == PUSHER and task.state == "executed" for task in ran.outcomes)
+        record = _gather(paths, result) if names.DRIVER in result.lineage else None
+        pushed = any(task.id == PUSHER and task.state == "executed" for task in result.outcomes)
         if pushed and record is not None and record.version is not None:
             audit = _audit(paths.root, record.version)
     except MnistTfxError as err:
-        ran = dataclasses.replace(ran, error=ran.error or err)
-    return Simulated(ran=ran, root=paths.root, record=record, audit=audit, total_s=process_age())
+        result = dataclasses.replace(result, error=result.error or err)
+    return Simulated(result=result, root=paths.root, record=record, audit=audit, total_s=process_age())
 
 
 def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets: Buckets) -> dict[str, Path]:
@@ -153,19 +153,19 @@ def lineage_folders(done: Mapping[str, Execution], store: MetadataStore, buckets
     }
 
 
-def _gather(paths: RunPaths, ran: RunResult) -> RunRecord:
+def _gather(paths: RunPaths, result: RunResult) -> RunRecord:
     from pipeline.kubeflow.gather.gather import Gathered, gather
 
     return gather(
         paths,
         Gathered(
-            run_id=ran.run_id,
-            pipeline=ran.document.name,
-            nodes=tuple(NodeOutcome(**dataclasses.asdict(task), record=None) for task in ran.outcomes),
-            lineage=ran.lineage,
-            error=_error_fields(ran.error),
-            status=ran.status,
-            started=ran.started,
+            run_id=result.run_id,
+            pipeline=result.document.name,
+            nodes=tuple(NodeOutcome(**dataclasses.asdict(task), record=None) for task in result.outcomes),
+            lineage=result.lineage,
+            error=_error_fields(result.error),
+            status=result.status,
+            started=result.started,
             finished=time.time(),
         ),
     )

@@ -27,7 +27,7 @@ ARTIFACT_FIELDS: Final = frozenset({"name", "type", "uri", "properties", "custom
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Made:
+class TaskOutputs:
     """What a task made.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outputs:
     pipeline: str
     run_root: str
 
-    def collect(self, task: Task, provisioned: Json, written: Json, opened: Pod) -> Made:
+    def collect(self, task: Task, provisioned: Json, written: Json, opened: Pod) -> TaskOutputs:
         """Upload and registers what a container that succeeded has left.
 
         Args:
@@ -72,21 +72,21 @@ class Outputs:
         try:
             parameters = _parameters(task, provisioned, written, opened)
             merged = {
-                channel: _merged(channel, found["artifacts"][0], written.get("artifacts", {}).get(channel, {}))
-                for channel, found in provisioned.get("artifacts", {}).items()
+                channel: _merged(channel, output["artifacts"][0], written.get("artifacts", {}).get(channel, {}))
+                for channel, output in provisioned.get("artifacts", {}).items()
             }
-            return Made(parameters=parameters, artifacts=self._registered(merged, opened))
+            return TaskOutputs(parameters=parameters, artifacts=self._registered(merged, opened))
         except (ValueError, OSError) as err:
             raise EnvironmentProblem("the launcher would fail", where=task.name, got=err) from err
 
-    def collect_logs(self, provisioned: Json, opened: Pod) -> Made:
+    def collect_logs(self, provisioned: Json, opened: Pod) -> TaskOutputs:
         """Upload and registers what a container that failed has printed, and nothing else of it."""
         logs = {
-            channel: found["artifacts"][0]
-            for channel, found in provisioned.get("artifacts", {}).items()
-            if channel == LOGS and opened.path(in_pod(found["artifacts"][0]["uri"])).exists()
+            channel: output["artifacts"][0]
+            for channel, output in provisioned.get("artifacts", {}).items()
+            if channel == LOGS and opened.path(in_pod(output["artifacts"][0]["uri"])).exists()
         }
-        return Made(parameters={}, artifacts=self._registered(logs, opened))
+        return TaskOutputs(parameters={}, artifacts=self._registered(logs, opened))
 
     def written(self, task: Task, provisioned: Json, opened: Pod) -> Json:
         """Return the ExecutorOutput that a container left, or a hook; empty if it left none.
@@ -118,7 +118,7 @@ class Outputs:
             properties = self.dialect.properties(artifact.get("metadata", {}))
         except ValueError as err:
             raise ValueError(f"unable to produce MLMD artifact for output {channel!r}: {err}") from err
-        return {**self.dialect.made(channel, artifact["uri"]), **properties}
+        return {**self.dialect.default_properties(channel, artifact["uri"]), **properties}
 
     def _upload(self, channel: str, uri: str, opened: Pod) -> None:
         try:
@@ -142,8 +142,8 @@ def _executor_output(file: Path) -> Json:
     try:
         written = as_value(json.loads(file.read_text()))
         unknown = written.keys() - OUTPUT_FIELDS
-        for found in written.get("artifacts", {}).values():
-            unknown |= {name for artifact in found.get("artifacts", ()) for name in artifact.keys() - ARTIFACT_FIELDS}
+        for channel in written.get("artifacts", {}).values():
+            unknown |= {name for artifact in channel.get("artifacts", ()) for name in artifact.keys() - ARTIFACT_FIELDS}
     except (ValueError, AttributeError) as err:
         raise ValueError(f"failed to unmarshall ExecutorOutput: {err}") from err
     if unknown:
@@ -154,21 +154,21 @@ def _executor_output(file: Path) -> Json:
 def _parameters(task: Task, provisioned: Json, written: Json, opened: Pod) -> Json:
     """Return the output parameters; what the executor output says comes before what is in a file of its own."""
     declared = task.component.get("outputDefinitions", {}).get("parameters", {})
-    found = dict(written.get("parameterValues", {}))
+    result = dict(written.get("parameterValues", {}))
     for name, spec in provisioned.get("parameters", {}).items():
-        if name not in found:
+        if name not in result:
             kind = declared[name].get("parameterType", STRING)
             try:
-                found[name] = from_text(opened.path(spec["outputFile"]).read_text(), kind)
+                result[name] = from_text(opened.path(spec["outputFile"]).read_text(), kind)
             except (OSError, ValueError) as err:
                 what = f"failed to read output parameter name={name!r} type={kind!r} path={spec['outputFile']!r}"
                 raise ValueError(f"{what}: {getattr(err, 'strerror', None) or err}") from err
-    return found
+    return result
 
 
 def _merged(channel: str, provisioned: Json, written: Json) -> Json:
     if channel == LOGS:  # the launcher's own: nothing that a container says of it counts
         return provisioned
-    told: Json = next(iter(written.get("artifacts", ())), {})
-    metadata = {**provisioned.get("metadata", {}), **told.get("metadata", {})}
-    return {**provisioned, "uri": told.get("uri") or provisioned["uri"], "metadata": metadata}
+    override: Json = next(iter(written.get("artifacts", ())), {})
+    metadata = {**provisioned.get("metadata", {}), **override.get("metadata", {})}
+    return {**provisioned, "uri": override.get("uri") or provisioned["uri"], "metadata": metadata}

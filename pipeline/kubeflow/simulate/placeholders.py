@@ -55,8 +55,8 @@ def _with_files_here(executor_input: Json, pod_root: Path) -> Json:
         name: {**spec, "outputFile": str(pod_root) + spec["outputFile"]}
         for name, spec in outputs.get("parameters", {}).items()
     }
-    found = {**outputs, **({"parameters": parameters} if parameters else {})}
-    return {**executor_input, "outputs": {**found, "outputFile": str(pod_root) + outputs["outputFile"]}}
+    result = {**outputs, **({"parameters": parameters} if parameters else {})}
+    return {**executor_input, "outputs": {**result, "outputFile": str(pod_root) + outputs["outputFile"]}}
 
 
 def _resolved(word: str, executor_input: Json) -> str:
@@ -79,14 +79,14 @@ def _replaced(word: str, replacements: dict[str, str]) -> str:
 
 
 def _placeholders(executor_input: Json, pod_root: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for side in ("inputs", "outputs"):
         for name, artifacts in executor_input[side].get("artifacts", {}).items():
             uri = artifacts["artifacts"][0]["uri"]
-            found[f"{{{{$.{side}.artifacts['{name}'].uri}}}}"] = uri
-            found[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = str(pod_root) + in_pod(uri)
+            result[f"{{{{$.{side}.artifacts['{name}'].uri}}}}"] = uri
+            result[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = str(pod_root) + in_pod(uri)
     for name, value in executor_input["inputs"].get("parameterValues", {}).items():
-        found[f"{{{{$.inputs.parameters['{name}']}}}}"] = to_text(value)
+        result[f"{{{{$.inputs.parameters['{name}']}}}}"] = to_text(value)
     for name, spec in executor_input["outputs"].get("parameters", {}).items():
-        found[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = str(pod_root) + spec["outputFile"]
-    return found
+        result[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = str(pod_root) + spec["outputFile"]
+    return result

@@ -118,8 +118,8 @@ class Pod:
                 _end(process)
                 with contextlib.suppress(RuntimeError):  # a signal came before it had started
                     errors.join(DRAIN)
-            told = termination.read_bytes()[:LONGEST_TERMINATION].decode(errors="replace")
-            return Exit(code=code, message=errors.last, termination=told)
+            message = termination.read_bytes()[:LONGEST_TERMINATION].decode(errors="replace")
+            return Exit(code=code, message=errors.last, termination=message)
 
     def _image_environment(self) -> dict[str, str]:
         tools = self.path("/opt/bin")
@@ -149,7 +149,7 @@ def _python_path() -> str:
 
 
 @contextlib.contextmanager
-def opened(pods: Path, name: str) -> Iterator[Pod]:
+def open_pod(pods: Path, name: str) -> Iterator[Pod]:
     """Make a pod's folders and removes them."""
     root = pods / f"{name}-{uuid.uuid4().hex[:8]}"
     root.mkdir(parents=True)

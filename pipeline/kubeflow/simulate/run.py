@@ -25,7 +25,7 @@ from pipeline.kubeflow.simulate.driver import DriverResult, Run, drive
 from pipeline.kubeflow.simulate.launcher import Launcher, LaunchResult
 from pipeline.kubeflow.simulate.metadata import CACHED, COMPLETE, FAILED, Execution, MetadataStore
 from pipeline.kubeflow.simulate.outcome import RunResult, Simulated, Stopped, TaskOutcome
-from pipeline.kubeflow.simulate.outputs import Made, Outputs
+from pipeline.kubeflow.simulate.outputs import Outputs, TaskOutputs
 from pipeline.kubeflow.simulate.values import Json
 from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
 from pipeline.process.signals import PROCESS, Interrupted
@@ -37,7 +37,7 @@ from pipeline.runner.progress import RunView
 STATE_FOLDER: Final = ".kfp"
 """Below the root: what the imitated cluster knows."""
 
-NOTHING: Final = Made(parameters={}, artifacts={})
+NOTHING: Final = TaskOutputs(parameters={}, artifacts={})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,11 @@ def simulate(document: Document, options: Options, view: RunView) -> Simulated:
     except OSError as err:
         raise EnvironmentProblem("not writable", where=err.filename, got=err.strerror) from err
     with PROCESS.watched(), locked(RunPaths(state), view.say), observed(view, paths, simulation.run_id, document.name):
-        ran = simulation.run(view)
+        result = simulation.run(view)
         with PROCESS.held_back():
-            finished = outcome.conclude(paths, ran)
+            finished = outcome.conclude(paths, result)
     if finished.record is not None:
-        finished = dataclasses.replace(finished, report=after_run(paths.root, ran.run_id, view.say))
+        finished = dataclasses.replace(finished, report=after_run(paths.root, result.run_id, view.say))
     return finished
 
 
@@ -152,28 +152,32 @@ class Simulation:
         started = time.monotonic()
         blocked = self._blocked(task)
         if blocked is not None:
-            found = TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=blocked)
+            outcome = TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=blocked)
         else:
             view.started(task.name)
             self._note(task.name)
             try:
-                found = self._execute(task)
+                outcome = self._execute(task)
             except (MnistTfxError, Interrupted) as err:
-                found = self._fail(task, err)
+                outcome = self._fail(task, err)
             except OSError as err:
                 problem = EnvironmentProblem("its pod cannot be provided for", where=err.filename, got=err.strerror)
-                found = self._fail(task, problem)
+                outcome = self._fail(task, problem)
             self._error = (
                 self._error or PROCESS.arrived
             )  # which a pod may have outlasted, being in the middle of a push
-            found = dataclasses.replace(found, seconds=round(time.monotonic() - started, 3))
-        self._outcomes[task.name] = found
-        view.finished(task.name, found.state, found.seconds, found.why)
+            outcome = dataclasses.replace(outcome, seconds=round(time.monotonic() - started, 3))
+        self._outcomes[task.name] = outcome
+        view.finished(task.name, outcome.state, outcome.seconds, outcome.why)
 
-    def _fail(self, task: Task, err: MnistTfxError | Interrupted, made: Made = NOTHING) -> TaskOutcome:
+    def _fail(self, task: Task, err: MnistTfxError | Interrupted, outputs: TaskOutputs = NOTHING) -> TaskOutcome:
         self._error = self._error or err
         self._store.put_execution(
-            run_id=self._run.id, task=task.name, state=FAILED, parameters=made.parameters, artifacts=made.artifacts
+            run_id=self._run.id,
+            task=task.name,
+            state=FAILED,
+            parameters=outputs.parameters,
+            artifacts=outputs.artifacts,
         )
         return TaskOutcome(id=task.name, state="failed", seconds=0.0, why=str(err))
 
@@ -181,7 +185,7 @@ class Simulation:
         """Return why a task is not even looked at, if so."""
         if isinstance(self._error, Interrupted):
             return "the run had stopped"
-        failed = [found.id for found in self._outcomes.values() if found.state == "failed"]
+        failed = [one.id for one in self._outcomes.values() if one.state == "failed"]
         if failed and self._dialect.fails_fast:
             return f"{failed[0]} failed"
         missing = [name for name in task.upstream if name not in self._done]
@@ -189,9 +193,9 @@ class Simulation:
 
     def _execute(self, task: Task) -> TaskOutcome:
         if task.importer is not None:
-            made, found = importer.import_artifact(task, self._run, self._store, self._dialect)
-            why = "imported before, and not to be imported again" if found else "imported"
-            return self._finish(task, made, "cached" if found else "executed", why)
+            outputs, is_registered = importer.import_artifact(task, self._run, self._store, self._dialect)
+            why = "imported before, and not to be imported again" if is_registered else "imported"
+            return self._finish(task, outputs, "cached" if is_registered else "executed", why)
         driven = drive(task, self._run, self._done, self._store, self._dialect)
         if not driven.triggered:
             return TaskOutcome(id=task.name, state="skipped", seconds=0.0, why=f"condition is false: {task.condition}")
@@ -209,12 +213,12 @@ class Simulation:
         key = cache.key(self._run.pipeline, task, inputs, driven.outputs, claims)
         earlier = self._store.cached(key)
         if earlier is not None:
-            made = Made(parameters=earlier.parameters, artifacts=earlier.artifacts)
-            return self._finish(task, made, "cached", f"the same was executed in run {earlier.run_id}")
-        found = self._conclude(task, self._launch(task, driven), "nothing cached under its key")
+            outputs = TaskOutputs(parameters=earlier.parameters, artifacts=earlier.artifacts)
+            return self._finish(task, outputs, "cached", f"the same was executed in run {earlier.run_id}")
+        fresh = self._conclude(task, self._launch(task, driven), "nothing cached under its key")
         if task.name in self._done:
             self._store.remember(key, self._done[task.name])
-        return found
+        return fresh
 
     def _launch(self, task: Task, driven: DriverResult) -> LaunchResult:
         """Run a task's container as often as Argo would: after any failure, since for Argo all of them are exit code 1.
@@ -245,13 +249,13 @@ class Simulation:
         tried = why if launched.attempts == 1 else f"{why}; attempt {launched.attempts}"
         return self._finish(task, launched.made, "executed", tried)
 
-    def _finish(self, task: Task, made: Made, state: str, why: str) -> TaskOutcome:
+    def _finish(self, task: Task, outputs: TaskOutputs, state: str, why: str) -> TaskOutcome:
         self._done[task.name] = self._store.put_execution(
             run_id=self._run.id,
             task=task.name,
             state=CACHED if state == "cached" else COMPLETE,
-            parameters=made.parameters,
-            artifacts=made.artifacts,
+            parameters=outputs.parameters,
+            artifacts=outputs.artifacts,
         )
         return TaskOutcome(id=task.name, state=state, seconds=0.0, why=why)
 

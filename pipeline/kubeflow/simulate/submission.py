@@ -51,19 +51,19 @@ def parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
       BadInput: for one that is missing, of another type, or not the pipeline's.
     """
     for name in given.keys() - document.parameters.keys():
-        known = ", ".join(document.parameters) or "none"
-        raise BadInput("parameter is not required by pipeline", where=name, wanted=f"one of {known}")
-    found = {name: as_value(value) for name, value in {**document.values, **given}.items()}
+        choices = ", ".join(document.parameters) or "none"
+        raise BadInput("parameter is not required by pipeline", where=name, wanted=f"one of {choices}")
+    values = {name: as_value(value) for name, value in {**document.values, **given}.items()}
     for name, spec in document.parameters.items():
         kind = spec.get("parameterType", "")
-        if name not in found:
+        if name not in values:
             if not spec.get("isOptional", False):
                 what = "parameter is not optional, yet has neither default value nor user provided value"
                 raise BadInput(what, where=name, hint=f"give it with --param {name}=VALUE")
-            found[name] = None
-        elif not KINDS.get(kind, lambda _: False)(found[name]):
-            raise BadInput(f"input parameter requires type {kind}", where=name, got=found[name])
-    return found
+            values[name] = None
+        elif not KINDS.get(kind, lambda _: False)(values[name]):
+            raise BadInput(f"input parameter requires type {kind}", where=name, got=values[name])
+    return values
 
 
 def root(document: Document, dialect: Dialect) -> str:
@@ -72,11 +72,11 @@ def root(document: Document, dialect: Dialect) -> str:
     Raises:
       BadInput: if it says none where it has to, or one that the platform cannot use.
     """
-    found = document.root or dialect.default_root
+    uri = document.root or dialect.default_root
     wanted = ", ".join(f"{scheme}://" for scheme in dialect.schemes)
-    if found is None or found.partition("://")[0] not in dialect.schemes or "?" in found:
-        raise BadInput("pipeline root", where=document.name, wanted=wanted, got=found)
-    return found.rstrip("/")
+    if uri is None or uri.partition("://")[0] not in dialect.schemes or "?" in uri:
+        raise BadInput("pipeline root", where=document.name, wanted=wanted, got=uri)
+    return uri.rstrip("/")
 
 
 def _has_executor(task: Task) -> None:

@@ -32,21 +32,21 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
 """{parameter type: whether a value is of it}."""
 
 
-def as_value(found: Any) -> Any:
+def as_value(value: Any) -> Any:
     """Return JSON as a `Value` holds it: numbers as doubles.
 
     Raises:
       ValueError: for a number that JSON does not have.
     """
-    if isinstance(found, Mapping):
-        return {str(key): as_value(inner) for key, inner in found.items()}
-    if isinstance(found, list | tuple):
-        return [as_value(inner) for inner in found]
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return found
-    if not math.isfinite(found):
-        raise ValueError(f"{found} is no number in JSON")
-    return float(found)
+    if isinstance(value, Mapping):
+        return {str(key): as_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_value(inner) for inner in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no number in JSON")
+    return float(value)
 
 
 def to_json(value: Any) -> str:

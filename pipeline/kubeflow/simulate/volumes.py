@@ -67,15 +67,15 @@ class Volumes:
         Raises:
           BadInput: if no folder stands for one of the volumes, or nothing is mounted where the task serves.
         """
-        found = [*self._claims(task), *self._named(task)]
-        found += [Mount(path=entry["mountPath"], folder=None) for entry in task.platform.get("emptyDirMounts", ())]
+        result = [*self._claims(task), *self._by_name(task)]
+        result += [Mount(path=entry["mountPath"], folder=None) for entry in task.platform.get("emptyDirMounts", ())]
         path = task.serving
-        if path is None or any(PurePosixPath(path).is_relative_to(mount.path) for mount in found):
-            return tuple(found)
+        if path is None or any(PurePosixPath(path).is_relative_to(mount.path) for mount in result):
+            return tuple(result)
         if not dialect.mounts_buckets:
             what = "no volume is mounted: a served version would vanish with the pod"
             raise BadInput(what, where=f"{task.name}, {path}", wanted="a claim in the platform document")
-        return (*found, Mount(path=path, folder=self.serving, assumed=True))
+        return (*result, Mount(path=path, folder=self.serving, assumed=True))
 
     def _claims(self, task: Task) -> Iterator[Mount]:
         for mount in task.platform.get("pvcMount", ()):
@@ -86,7 +86,7 @@ class Volumes:
                 folder = self._folder(claim, task) / mount.get("subPath", "")
                 yield Mount(path=str(path), folder=folder, claim=claim)
 
-    def _named(self, task: Task) -> Iterator[Mount]:
+    def _by_name(self, task: Task) -> Iterator[Mount]:
         for kind, field in NAMED.items():
             for mount in task.platform.get(kind, ()):
                 name = mount.get(field, "")
@@ -110,7 +110,7 @@ def secret_variables(task: Task) -> tuple[str, ...]:
 def _claim(mount: Json) -> str:
     """Return the name of a claim, in the form that old backends know or in the one that replaced it."""
     named = mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant")
-    found = mount.get("constant", named)
-    if found is None:
+    name = mount.get("constant", named)
+    if name is None:
         raise BadInput("a claim that a parameter names is not imitated", where=mount.get("mountPath"))
-    return str(found)
+    return str(name)

@@ -139,8 +139,8 @@ class VersionDiff:
             return "nothing: the same bytes" + (f", though {named} changed" if causes else "")
         if not causes:
             return self._without_cause()
-        told = "nothing but the seed" if _is_seed_alone(causes) and not self.unknown_causes else named
-        return told + (", and the weights are the same" if self.weights is not None and not self.weights[1] else "")
+        what = "nothing but the seed" if _is_seed_alone(causes) and not self.unknown_causes else named
+        return what + (", and the weights are the same" if self.weights is not None and not self.weights[1] else "")
 
     @property
     def is_open(self) -> bool:
@@ -271,8 +271,8 @@ def _metrics(before: RecordedVersion, after: RecordedVersion) -> tuple[list[Chan
     sides = [measured(version) for version in (before, after)]
     lacking = tuple(
         f"metrics of {version.name}: neither its run's record nor its evaluation is there"
-        for version, found in zip((before, after), sides, strict=True)
-        if found is None
+        for version, metrics in zip((before, after), sides, strict=True)
+        if metrics is None
     )
     if lacking:
         return [], lacking

@@ -27,11 +27,11 @@ Facts = dict[tuple[str, str], dict[str, Any]]
 
 def facts(executions: Mapping[str, ExecutionRecord]) -> Facts:
     """Return what is recorded of the executions {node id: record} behind a version."""
-    found: Facts = {}
+    result: Facts = {}
     for node, record in executions.items():
         for kind, key, value in _facts_of(record):
-            found.setdefault((kind, key), {})[node] = value
-    return found
+            result.setdefault((kind, key), {})[node] = value
+    return result
 
 
 def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:

@@ -126,14 +126,14 @@ def _compare_split(
     removed = {split: old[split] - new[split] for split in sizes}
     added = {split: new[split] - old[split] for split in sizes}
     moved = {split: _taken_by_others(split, removed[split], added) for split in sizes}
-    found = []
+    result = []
     for split, (before, after) in sizes.items():
         kinds = {"relabelled": _relabelled(removed[split], added[split]), "moved": moved[split]}
         kinds |= {"added": _plain(added[split]), "removed": _plain(removed[split])}
         counts = {kind: len(kinds[kind]) for kind in ("added", "removed", "relabelled", "moved")}
         first = {kind: tuple(kinds[kind][:EXAMPLES_SHOWN]) for kind in counts if kinds[kind]}
-        found.append(SplitChange(split=split, before=before, after=after, counts=counts, first=first))
-    return tuple(found)
+        result.append(SplitChange(split=split, before=before, after=after, counts=counts, first=first))
+    return tuple(result)
 
 
 def _taken_by_others(split: str, removed: Rows, added: Mapping[str, Rows]) -> list[RowChange]:

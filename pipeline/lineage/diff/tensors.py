@@ -169,6 +169,6 @@ def _messages(data: bytes, wanted: int) -> list[bytes]:
     return [value for number, value in wire_format.fields(data) if number == wanted and isinstance(value, bytes)]
 
 
-def differing(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, ...]:
+def differing(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return the names of the tensors that are not the same in both, sorted; those in one alone are among them."""
-    return tuple(sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)))
+    return tuple(sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name)))

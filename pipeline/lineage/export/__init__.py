@@ -35,8 +35,8 @@ def export(root: Path, version: int | None, name: str) -> tuple[int, str]:
       RecordMissing: if a record behind it is gone.
       EnvironmentProblem: if its manifest, a record or the ledger cannot be read.
     """
-    known = evidence.collect(root, version)
-    return known.lineage.version, writer(name)(known)
+    details = evidence.collect(root, version)
+    return details.lineage.version, writer(name)(details)
 
 
 def writer(name: str) -> Callable[[Evidence], str]:

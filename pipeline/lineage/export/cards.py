@@ -90,8 +90,8 @@ def picture(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> Picture
     nodes = lineage.graph.nodes
     unknown = dict.fromkeys(edge.source for edge in lineage.graph.edges if edge.source not in nodes)
     ghosts = [Card(id=id_, kind=MISSING, title="missing record", digests=(id_,)) for id_ in unknown]
-    found = {card.id: card for card in (*ghosts, *(_card(lineage, node) for node in _upstream_first(lineage)))}
-    cards = {id_: dataclasses.replace(card, problems=_problems(card, findings)) for id_, card in found.items()}
+    drawn = {card.id: card for card in (*ghosts, *(_card(lineage, node) for node in _upstream_first(lineage)))}
+    cards = {id_: dataclasses.replace(card, problems=_problems(card, findings)) for id_, card in drawn.items()}
     broken = {card.id for card in cards.values() if card.problems or card.kind == MISSING}
     links = [Link(edge=edge, broken=_is_broken(edge, broken, lineage.id)) for edge in lineage.graph.edges]
     return Picture(cards, tuple(links))
@@ -99,8 +99,8 @@ def picture(lineage: ServedLineage, findings: Sequence[Finding] = ()) -> Picture
 
 def elsewhere(shown: Picture, findings: Iterable[Finding]) -> tuple[str, ...]:
     """Return the messages of the findings that concern no node of the picture."""
-    told = {problem for card in shown.cards.values() for problem in card.problems}
-    return tuple(dict.fromkeys(finding.message for finding in findings if finding.message not in told))
+    shown_problems = {problem for card in shown.cards.values() for problem in card.problems}
+    return tuple(dict.fromkeys(finding.message for finding in findings if finding.message not in shown_problems))
 
 
 def moment(time: str | None) -> str:
@@ -117,12 +117,12 @@ def _card(lineage: ServedLineage, node: Node) -> Card:
     if node.kind != EXECUTION:
         title = f"version {lineage.version}" if node.id == lineage.id else node.name
         return Card(id=node.id, kind=node.kind, title=title, digests=(node.sha256,), time=moment(node.time))
-    made = tuple(dict.fromkeys(edge.sha256 for edge in lineage.graph.outgoing.get(node.id, ())))
+    digests = tuple(dict.fromkeys(edge.sha256 for edge in lineage.graph.outgoing.get(node.id, ())))
     return Card(
         id=node.id,
         kind=node.kind,
         title=node.name,
-        digests=made or (node.sha256,),
+        digests=digests or (node.sha256,),
         time=moment(node.time),
         state=NEW if lineage.state(node) == "executed" else CACHED,
         note=f"baseline: {node.properties['baseline']}" if "baseline" in node.properties else "",

@@ -40,15 +40,15 @@ def _bom(evidence: Evidence) -> Bom:
     from cyclonedx.model.bom import Bom, BomMetaData
 
     model = _model(evidence)
-    made = [_component(item) for item in evidence.items if item.role != SUBJECT]
-    parts = [*made, *_packages(evidence)]
+    components = [_component(item) for item in evidence.items if item.role != SUBJECT]
+    parts = [*components, *_packages(evidence)]
     when = dt.datetime.fromisoformat(evidence.details["metadata"]["finishedOn"].replace("Z", "+00:00"))
     bom = Bom(
         serial_number=evidence.uuid("bom", str(evidence.lineage.version), evidence.model.digest),
         metadata=BomMetaData(timestamp=when, component=model),
         components=parts,
     )
-    by_ref = {part.bom_ref.value: part for part in (model, *made)}
+    by_ref = {part.bom_ref.value: part for part in (model, *components)}
     for target, sources in _edges(evidence).items():
         bom.register_dependency(by_ref[target], [by_ref[source] for source in sources])
     return bom
@@ -72,8 +72,8 @@ def _component(item: Item) -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
     is_file = item.algorithm == SHA256
-    told = {} if is_file else {item.algorithm: item.digest}
-    told |= {
+    properties = {} if is_file else {item.algorithm: item.digest}
+    properties |= {
         name: str(item.annotations[name]) for name in ("path", "type", "node", "bytes") if name in item.annotations
     }
     return Component(
@@ -81,7 +81,7 @@ def _component(item: Item) -> Component:
         name=item.name,
         bom_ref=_ref(item),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=item.digest)] if is_file else (),
-        properties=_properties(told),
+        properties=_properties(properties),
     )
 
 
@@ -104,10 +104,10 @@ def _packages(evidence: Evidence) -> Iterable[Component]:
         yield Component(type=kind, name=name, version=version, purl=url, bom_ref=str(url))
 
 
-def _properties(told: Mapping[str, str]) -> list[Any]:
+def _properties(values: Mapping[str, str]) -> list[Any]:
     from cyclonedx.model import Property
 
-    return [Property(name=f"{PROPERTY}{name}", value=value) for name, value in told.items()]
+    return [Property(name=f"{PROPERTY}{name}", value=value) for name, value in values.items()]
 
 
 def _ref(item: Item) -> str:
@@ -117,9 +117,9 @@ def _ref(item: Item) -> str:
 def _edges(evidence: Evidence) -> dict[str, list[str]]:
     """Return {what was made: what it was made from}, by reference."""
     edges: dict[str, dict[str, None]] = {}
-    for known, record in evidence.executions.items():
-        sources = [_ref(item) for _, item in evidence.used(record)]
-        for target in {_ref(item): None for _, item in evidence.made(known)}:
+    for hash_, record in evidence.executions.items():
+        sources = [_ref(item) for _, item in evidence.inputs_of(record)]
+        for target in {_ref(item): None for _, item in evidence.outputs_of(hash_)}:
             edges.setdefault(target, {}).update(dict.fromkeys(source for source in sources if source != target))
     return {target: list(sources) for target, sources in edges.items()}
 
@@ -148,23 +148,23 @@ def _formula(evidence: Evidence) -> dict[str, Any]:
         "taskTypes": ["build", "test"],
         "timeStart": metadata["startedOn"],
         "timeEnd": metadata["finishedOn"],
-        "tasks": [_task(evidence, known) for known in evidence.executions],
+        "tasks": [_task(evidence, hash_) for hash_ in evidence.executions],
     }
     return {"bom-ref": "formulation", "workflows": [workflow]}
 
 
-def _task(evidence: Evidence, known: str) -> dict[str, Any]:
-    record = evidence.executions[known]
-    read = dict.fromkeys(_ref(item) for _, item in evidence.used(record))
-    made = dict.fromkeys(_ref(item) for _, item in evidence.made(known))
+def _task(evidence: Evidence, hash_: str) -> dict[str, Any]:
+    record = evidence.executions[hash_]
+    read = dict.fromkeys(_ref(item) for _, item in evidence.inputs_of(record))
+    written = dict.fromkeys(_ref(item) for _, item in evidence.outputs_of(hash_))
     return {
-        "bom-ref": f"task/{record.node}@{known[:16]}",
-        "uid": known,
+        "bom-ref": f"task/{record.node}@{hash_[:16]}",
+        "uid": hash_,
         "name": record.node,
         "taskTypes": [STAGES[record.node].task if record.node in STAGES else "build"],
         "timeStart": record.started,
         "timeEnd": record.finished,
         "inputs": [{"resource": {"ref": ref}} for ref in read],
-        "outputs": [{"type": "artifact", "resource": {"ref": ref}} for ref in made],
+        "outputs": [{"type": "artifact", "resource": {"ref": ref}} for ref in written],
         "properties": [{"name": f"{PROPERTY}run", "value": record.run_id}],
     }

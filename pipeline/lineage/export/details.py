@@ -43,14 +43,14 @@ class Details:
     @property
     def files(self) -> dict[str, Mapping[str, Any]]:
         """{payload digest: `bytes` and `rows` of a data file}."""
-        found = [file for record in self.records.values() for file in record.extra.get(DATA, {}).get("files", ())]
-        return {file["payload_digest"]: file for file in found}
+        entries = [file for record in self.records.values() for file in record.extra.get(DATA, {}).get("files", ())]
+        return {file["payload_digest"]: file for file in entries}
 
     @property
     def splits(self) -> dict[str, Mapping[str, Any]]:
         """{split: its `rows` and `rows_digest`}."""
-        found = [record.extra.get(DATA, {}).get("splits", {}) for record in self.records.values()]
-        return {name: split for splits in found for name, split in splits.items()}
+        sections = [record.extra.get(DATA, {}).get("splits", {}) for record in self.records.values()]
+        return {name: split for splits in sections for name, split in splits.items()}
 
 
 def gather(root: Path, lineage: ServedLineage) -> Details:
@@ -61,8 +61,8 @@ def gather(root: Path, lineage: ServedLineage) -> Details:
     """
     records = scan(RunPaths(root).records)
     ids = [node.id for node in lineage.graph.nodes.values() if node.kind == EXECUTION]
-    found = {id_: record for id_ in ids if isinstance(record := records.get(id_), ExecutionRecord)}
-    return Details(records=found, metrics=_metrics(root, lineage.run_id, records))
+    executions = {id_: record for id_ in ids if isinstance(record := records.get(id_), ExecutionRecord)}
+    return Details(records=executions, metrics=_metrics(root, lineage.run_id, records))
 
 
 def _metrics(root: Path, run_id: str, records: Records) -> tuple[Metric, ...]:

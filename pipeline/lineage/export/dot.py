@@ -38,8 +38,8 @@ def quoted(text: str) -> str:
 
 
 def _look(card: Card) -> str:
-    told = [card.title, card.short, " ".join(filter(None, (card.time, card.state))), card.note]
-    look = f"label={quoted(chr(10).join(filter(None, told)))}, tooltip={quoted(card.details)}"
+    lines = [card.title, card.short, " ".join(filter(None, (card.time, card.state))), card.note]
+    look = f"label={quoted(chr(10).join(filter(None, lines)))}, tooltip={quoted(card.details)}"
     if card.kind in SHAPES:
         look += f", shape={SHAPES[card.kind]}"
     if card.problems or card.kind == MISSING:

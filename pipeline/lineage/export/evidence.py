@@ -108,36 +108,38 @@ class Evidence:
     @property
     def details(self) -> Mapping[str, Any]:
         """The statement's `runDetails`: builder, and metadata with run id and times."""
-        found: Mapping[str, Any] = self.statement["predicate"]["runDetails"]
-        return found
+        run_details: Mapping[str, Any] = self.statement["predicate"]["runDetails"]
+        return run_details
 
     @property
     def packages(self) -> Mapping[str, str]:
         """{distribution: version} of what the model was made with, python among them."""
-        found: Mapping[str, str] = self.details["builder"]["version"]
-        return found
+        versions: Mapping[str, str] = self.details["builder"]["version"]
+        return versions
 
-    def used(self, record: ExecutionRecord) -> list[tuple[str, Item]]:
+    def inputs_of(self, record: ExecutionRecord) -> list[tuple[str, Item]]:
         """Return what an execution read, each with the channel it came by: artifacts, data files, code, lock."""
         refs = [(channel, ref) for channel, read in sorted(record.inputs.items()) for ref in read]
-        made = [(channel, self._item(*self._maker(ref.record, ref.path, channel), ref.sha256)) for channel, ref in refs]
+        artifacts = [
+            (channel, self._item(*self._maker(ref.record, ref.path, channel), ref.sha256)) for channel, ref in refs
+        ]
         files = [("data", self._find(f"{DATA}{source.name}", source.payload_digest)) for source in record.sources]
         built = [
             ("code", self._find(f"{CODE}{record.node}", record.code.digest)),
             ("lock", self._find(LOCK, record.lock_digest)),
         ]
-        return made + [(channel, item) for channel, item in files + built if item is not None]
+        return artifacts + [(channel, item) for channel, item in files + built if item is not None]
 
-    def made(self, known: str) -> list[tuple[str, Item]]:
+    def outputs_of(self, hash_: str) -> list[tuple[str, Item]]:
         """Return what the execution with a record's hash made, each with its channel: artifacts, rows, its record."""
-        record = self.executions[known]
-        outputs = [(channel, entry.sha256) for channel, made in sorted(record.outputs.items()) for entry in made]
-        found = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
+        record = self.executions[hash_]
+        outputs = [(channel, entry.sha256) for channel, entries in sorted(record.outputs.items()) for entry in entries]
+        items = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
         rows = [item for item in self.items if item.algorithm == MERKLE and record.node == INGEST]
-        itself = self._find(f"{RECORDS}{known}.json", known)
+        itself = self._find(f"{RECORDS}{hash_}.json", hash_)
         return [
             (channel, item)
-            for channel, item in (*found, *((ROWS, item) for item in rows), ("record", itself))
+            for channel, item in (*items, *((ROWS, item) for item in rows), ("record", itself))
             if item is not None
         ]
 
@@ -153,7 +155,7 @@ class Evidence:
     def _read_besides(self) -> Iterator[Item]:
         """Yields what an execution read and the statement does not list."""
         for record in self.executions.values():
-            yield from (item for _, item in self.used(record))
+            yield from (item for _, item in self.inputs_of(record))
 
     def _find(self, name: str, digest: str) -> Item | None:
         return self._index.get((name, digest))
@@ -164,15 +166,15 @@ class Evidence:
         return self._find(f"{node}/{channel}", sha256)
 
     def _item(self, node: str, channel: str, sha256: str) -> Item:
-        known = self._output(node, channel, sha256)
-        return known or Item(name=f"{node}/{channel}", algorithm=TREE, digest=sha256, role=DEPENDENCY)
+        output = self._output(node, channel, sha256)
+        return output or Item(name=f"{node}/{channel}", algorithm=TREE, digest=sha256, role=DEPENDENCY)
 
-    def _maker(self, known: str | None, path: str, channel: str) -> tuple[str, str]:
+    def _maker(self, hash_: str | None, path: str, channel: str) -> tuple[str, str]:
         """Return node and output channel of an artifact by its maker's record and its path."""
-        record = self.executions.get(known or "")
+        record = self.executions.get(hash_ or "")
         outputs = record.outputs.items() if record is not None else ()
-        for name, made in outputs:
-            if record is not None and any(entry.path == path for entry in made):
+        for name, entries in outputs:
+            if record is not None and any(entry.path == path for entry in entries):
                 return record.node, name
         return "unrecorded", channel
 
@@ -196,8 +198,10 @@ def _list_items(statement: Mapping[str, Any]) -> Iterator[Item]:
     for role, resources in parts:
         for resource in resources:
             for algorithm, digest in resource["digest"].items():
-                told = resource.get("annotations", {})
-                yield Item(name=resource["name"], algorithm=algorithm, digest=digest, role=role, annotations=told)
+                annotations = resource.get("annotations", {})
+                yield Item(
+                    name=resource["name"], algorithm=algorithm, digest=digest, role=role, annotations=annotations
+                )
 
 
 def _metrics(root: Path, records: Records, executions: Mapping[str, ExecutionRecord]) -> dict[str, float]:

@@ -104,17 +104,17 @@ def ranks(ids: Iterable[str], links: Iterable[Pair]) -> dict[str, int]:
         readers[source].append(target)
         waits[target] += 1
     sources = [id_ for id_, count in waits.items() if not count]
-    found = dict.fromkeys(readers, 0)
+    longest = dict.fromkeys(readers, 0)
     ready = list(sources)
     for id_ in ready:  # grows while it is walked
         for reader in readers[id_]:
-            found[reader] = max(found[reader], found[id_] + 1)
+            longest[reader] = max(longest[reader], longest[id_] + 1)
             waits[reader] -= 1
             if not waits[reader]:
                 ready.append(reader)
     if len(ready) < len(readers):
         raise ValueError("the links go round in a circle")
-    return {**found, **{id_: min((found[r] for r in readers[id_]), default=1) - 1 for id_ in sources}}
+    return {**longest, **{id_: min((longest[r] for r in readers[id_]), default=1) - 1 for id_ in sources}}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,9 +42,9 @@ def escaped(text: str) -> str:
 
 
 def _box(card: Card) -> str:
-    told = (card.title, card.short, " ".join(filter(None, (card.time, card.state))), card.note)
+    lines = (card.title, card.short, " ".join(filter(None, (card.time, card.state))), card.note)
     left, right = SHAPES.get(card.kind, ("[", "]"))
-    label = "<br>".join(escaped(line) for line in told if line)
+    label = "<br>".join(escaped(line) for line in lines if line)
     return f'{left}"{label}"{right}{_class(card)}'
 
 

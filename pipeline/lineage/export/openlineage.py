@@ -26,20 +26,20 @@ def openlineage(evidence: Evidence) -> str:
     """Return the events, each execution's after those of what it read."""
     from openlineage.client.serde import Serde
 
-    events = [event for known in evidence.executions for event in _events(evidence, known)]
+    events = [event for hash_ in evidence.executions for event in _events(evidence, hash_)]
     return "".join(f"{Serde.to_json(event)}\n" for event in events)
 
 
-def _events(evidence: Evidence, known: str) -> Iterable[RunEvent]:
+def _events(evidence: Evidence, hash_: str) -> Iterable[RunEvent]:
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent, RunState
 
-    record = evidence.executions[known]
-    run, job = _run(evidence, known), _job(evidence, record)
+    record = evidence.executions[hash_]
+    run, job = _run(evidence, hash_), _job(evidence, record)
     yield RunEvent(eventType=RunState.START, eventTime=record.started, run=run, job=job, producer=PRODUCER)
-    read = {item.ref: item for channel, item in evidence.used(record) if channel not in _NOT_DATASETS}
-    made = evidence.made(known)
-    rows = [item for channel, item in made if channel == ROWS]
-    written = {item.ref: item for channel, item in made if channel not in _NOT_DATASETS}
+    read = {item.ref: item for channel, item in evidence.inputs_of(record) if channel not in _NOT_DATASETS}
+    outputs = evidence.outputs_of(hash_)
+    rows = [item for channel, item in outputs if channel == ROWS]
+    written = {item.ref: item for channel, item in outputs if channel not in _NOT_DATASETS}
     yield RunEvent(
         eventType=RunState.COMPLETE,
         eventTime=record.finished,
@@ -51,16 +51,16 @@ def _events(evidence: Evidence, known: str) -> Iterable[RunEvent]:
     )
 
 
-def _run(evidence: Evidence, known: str) -> Run:
+def _run(evidence: Evidence, hash_: str) -> Run:
     from openlineage.client.event_v2 import Run
     from openlineage.client.facet_v2 import parent_run, processing_engine_run
 
     from pipeline.lineage.export.openlineage_facets import RunDigests
 
-    record = evidence.executions[known]
+    record = evidence.executions[hash_]
     whole = str(evidence.uuid("run", record.run_id))
     job = parent_run.Job(namespace=NAMESPACE, name=record.pipeline)
-    itself = [item for channel, item in evidence.made(known) if channel == "record"]
+    itself = [item for channel, item in evidence.outputs_of(hash_) if channel == "record"]
     facets = {
         "parent": parent_run.ParentRunFacet(run=parent_run.Run(runId=whole), job=job, producer=PRODUCER),
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
@@ -68,7 +68,7 @@ def _run(evidence: Evidence, known: str) -> Run:
         ),
         FACET: RunDigests(digests=_digests(itself), producer=PRODUCER),
     }
-    return Run(runId=str(evidence.uuid("record", known)), facets=facets)
+    return Run(runId=str(evidence.uuid("record", hash_)), facets=facets)
 
 
 def _job(evidence: Evidence, record: ExecutionRecord) -> Job:
@@ -78,7 +78,7 @@ def _job(evidence: Evidence, record: ExecutionRecord) -> Job:
     from pipeline.lineage.export.openlineage_facets import JobDigests
 
     kind = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="TFX", jobType="TASK", producer=PRODUCER)
-    built = [item for channel, item in evidence.used(record) if channel in ("code", "lock")]
+    built = [item for channel, item in evidence.inputs_of(record) if channel in ("code", "lock")]
     digests = {FACET: JobDigests(digests=_digests(built), producer=PRODUCER)} if built else {}
     return Job(namespace=NAMESPACE, name=f"{record.pipeline}.{record.node}", facets={"jobType": kind, **digests})
 
@@ -100,5 +100,5 @@ def _dataset(evidence: Evidence, item: Item, rows: Iterable[Item] = ()) -> dict[
 
 
 def _digests(items: Iterable[Item]) -> list[dict[str, str]]:
-    known = [item for item in items if item.algorithm in DIGESTS]
-    return [{"name": item.name, "algorithm": item.algorithm, "value": item.digest} for item in known]
+    hashed = [item for item in items if item.algorithm in DIGESTS]
+    return [{"name": item.name, "algorithm": item.algorithm, "value": item.digest} for item in hashed]

@@ -88,13 +88,13 @@ def _style(drawing: Drawing) -> str:
     return TEMPLATE.with_name("page.css").read_text(encoding="utf-8") + sizes
 
 
-def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Details) -> list[Step]:
+def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, details: Details) -> list[Step]:
     nodes = lineage.graph.nodes
     steps = []
     for card in shown.cards.values():
         if card.kind != EXECUTION:
             continue
-        record = known.records.get(card.id)
+        record = details.records.get(card.id)
         steps.append(
             Step(
                 card=card,
@@ -103,7 +103,7 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Deta
                 seconds="" if record is None else f"{record.seconds:.1f} s",
                 device="" if record is None else record.environment.device,
                 reads=_parts(lineage.graph.incoming.get(card.id, ()), "source", shown),
-                made=_output_parts(lineage, known, shown, card),
+                made=_output_parts(lineage, details, shown, card),
                 parameters={} if record is None else _parameters(record),
             )
         )
@@ -111,15 +111,15 @@ def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, known: Deta
 
 
 def _parameters(record: ExecutionRecord) -> dict[str, str]:
-    told = {"code_digest": record.code.digest, **parameters.flatten(record)}
-    return {name: str(value) for name, value in told.items() if value not in ("", None, [], {})}
+    values = {"code_digest": record.code.digest, **parameters.flatten(record)}
+    return {name: str(value) for name, value in values.items() if value not in ("", None, [], {})}
 
 
-def _output_parts(lineage: ServedLineage, known: Details, shown: Picture, card: Card) -> tuple[Part, ...]:
-    record = known.records.get(card.id)
+def _output_parts(lineage: ServedLineage, details: Details, shown: Picture, card: Card) -> tuple[Part, ...]:
+    record = details.records.get(card.id)
     if record is None:
         return _parts(lineage.graph.outgoing.get(card.id, ()), "target", shown)
-    outputs = [(channel, entry) for channel, made in sorted(record.outputs.items()) for entry in made]
+    outputs = [(channel, entry) for channel, entries in sorted(record.outputs.items()) for entry in entries]
     return tuple(Part(channel=channel, other=entry.type, sha256=entry.sha256) for channel, entry in outputs)
 
 
@@ -129,12 +129,12 @@ def _parts(edges: Sequence[Edge], end: str, shown: Picture) -> tuple[Part, ...]:
     )
 
 
-def _files(shown: Picture, drawing: Drawing, known: Details) -> list[File]:
-    found = []
+def _files(shown: Picture, drawing: Drawing, details: Details) -> list[File]:
+    result = []
     for card in shown.cards.values():
         if card.kind == DATA:
-            file = known.files.get(card.digests[0], {})
-            found.append(
+            file = details.files.get(card.digests[0], {})
+            result.append(
                 File(card=card, anchor=drawing.anchors[card.id], bytes=file.get("bytes"), rows=file.get("rows"))
             )
-    return sorted(found, key=lambda file: file.card.title)
+    return sorted(result, key=lambda file: file.card.title)

@@ -29,8 +29,8 @@ def prov(evidence: Evidence) -> str:
     _agent(document, evidence)
     for item in evidence.items:
         document.entity(_entity(item), _attributes(item, evidence))
-    for known in evidence.executions:
-        _activity(document, evidence, known)
+    for hash_ in evidence.executions:
+        _activity(document, evidence, hash_)
     for file in evidence.files:
         document.membership(_entity(evidence.model), _entity(file))
     fields = json.loads(str(document.serialize(format="json")))
@@ -40,27 +40,31 @@ def prov(evidence: Evidence) -> str:
 def _agent(document: ProvDocument, evidence: Evidence) -> None:
     from prov.constants import PROV
 
-    told: dict[Any, Any] = {"prov:type": PROV["SoftwareAgent"], "prov:label": "mnist-tfx"}
-    told |= {f"{PREFIX}:{name}": version for name, version in sorted(evidence.packages.items())}
-    document.agent(AGENT, told)
+    attributes: dict[Any, Any] = {"prov:type": PROV["SoftwareAgent"], "prov:label": "mnist-tfx"}
+    attributes |= {f"{PREFIX}:{name}": version for name, version in sorted(evidence.packages.items())}
+    document.agent(AGENT, attributes)
 
 
-def _activity(document: ProvDocument, evidence: Evidence, known: str) -> None:
+def _activity(document: ProvDocument, evidence: Evidence, hash_: str) -> None:
     """Add an execution with all that it used and generated; every relation has a name, or it would get a number."""
-    record = evidence.executions[known]
-    activity = f"{PREFIX}:execution/{record.node}/{known[:16]}"
-    told = {"prov:label": record.node, f"{PREFIX}:run": record.run_id, f"{PREFIX}:device": record.environment.device}
-    document.activity(activity, record.started, record.finished, told)
+    record = evidence.executions[hash_]
+    activity = f"{PREFIX}:execution/{record.node}/{hash_[:16]}"
+    attributes = {
+        "prov:label": record.node,
+        f"{PREFIX}:run": record.run_id,
+        f"{PREFIX}:device": record.environment.device,
+    }
+    document.activity(activity, record.started, record.finished, attributes)
     plan = None
-    for number, (channel, item) in enumerate(evidence.used(record)):
+    for number, (channel, item) in enumerate(evidence.inputs_of(record)):
         plan = _entity(item) if channel == "code" else plan
         if channel != "code":
-            told = {"prov:role": channel}
-            document.usage(activity, _entity(item), None, _relation("used", known, number), told)
-    for number, (channel, item) in enumerate(evidence.made(known)):
-        told = {"prov:role": channel}
-        document.generation(_entity(item), activity, record.finished, _relation("generated", known, number), told)
-    document.association(activity, AGENT, plan, _relation("associated", known, 0))
+            attributes = {"prov:role": channel}
+            document.usage(activity, _entity(item), None, _relation("used", hash_, number), attributes)
+    for number, (channel, item) in enumerate(evidence.outputs_of(hash_)):
+        attributes = {"prov:role": channel}
+        document.generation(_entity(item), activity, record.finished, _relation("generated", hash_, number), attributes)
+    document.association(activity, AGENT, plan, _relation("associated", hash_, 0))
 
 
 def _entity(item: Item) -> str:
@@ -68,8 +72,8 @@ def _entity(item: Item) -> str:
     return f"{PREFIX}:{name}/{item.digest[:16]}"
 
 
-def _relation(kind: str, known: str, number: int) -> str:
-    return f"{PREFIX}:{kind}/{known[:16]}/{number}"
+def _relation(kind: str, hash_: str, number: int) -> str:
+    return f"{PREFIX}:{kind}/{hash_[:16]}/{number}"
 
 
 def _attributes(item: Item, evidence: Evidence) -> dict[str, Any]:
@@ -77,10 +81,10 @@ def _attributes(item: Item, evidence: Evidence) -> dict[str, Any]:
 
     is_model = item == evidence.model
     kind = PROV["Collection"] if is_model else PROV["Plan"] if item.name.startswith(CODE) else None
-    told = {
+    attributes = {
         "prov:type": kind,
         "prov:location": evidence.lineage.path if is_model else item.annotations.get("path"),
         "prov:label": f"version {evidence.lineage.version}" if is_model else item.name,
         f"{PREFIX}:{item.algorithm}": item.digest,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -133,31 +133,31 @@ def settings_of(step: ExecutionSummary) -> DataSettings:
     Raises:
       EnvironmentProblem: if they are not on record.
     """
-    found = given_rows.settings_of([step])
-    if not found:
+    settings = given_rows.settings_of([step])
+    if not settings:
         raise EnvironmentProblem("its data settings are not on record", where=f"{step.node} {step.record[:_SHORT]}")
-    return found[0]
+    return settings[0]
 
 
-def shapes(known: Sequence[DataSet]) -> list[tuple[int, int]]:
+def shapes(ingested: Sequence[DataSet]) -> list[tuple[int, int]]:
     """Return the sizes that images ever had here."""
-    return list(dict.fromkeys(one.settings.shape for one in known if one.settings is not None))
+    return list(dict.fromkeys(one.settings.shape for one in ingested if one.settings is not None))
 
 
-def compare(known: Sequence[DataSet], given: GivenRows, name: str) -> list[Comparison]:
+def compare(ingested: Sequence[DataSet], given: GivenRows, name: str) -> list[Comparison]:
     """Compare rows with every data set of images of their size.
 
     Args:
-      known: all data sets of the root.
+      ingested: all data sets of the root.
       given: the rows.
       name: what they are called, for the refusal.
 
     Raises:
       BadInput: if no data here ever had images of their size.
     """
-    if (sizes := shapes(known)) and given.shape not in sizes and all(one.settings for one in known):
+    if (sizes := shapes(ingested)) and given.shape not in sizes and all(one.settings for one in ingested):
         raise given_rows.of_another_size(name, sizes, given.shape)
-    return [_compare_one(one, given) for one in known]
+    return [_compare_one(one, given) for one in ingested]
 
 
 def _compare_one(data_set: DataSet, given: GivenRows) -> Comparison:
@@ -169,16 +169,16 @@ def _compare_one(data_set: DataSet, given: GivenRows) -> Comparison:
     if data_set.index is None or data_set.settings is None:
         return Comparison(data_set=data_set, why_not=data_set.why_not)
     index = data_set.index
-    found = Comparison(data_set=data_set, overlap=index.overlap(given.pixels, "pixels"), match=PIXELS)
+    comparison = Comparison(data_set=data_set, overlap=index.overlap(given.pixels, "pixels"), match=PIXELS)
     if given.rows is not None and (overlap := index.overlap(given.rows, "row")).total:
-        found = Comparison(data_set=data_set, overlap=overlap)
+        comparison = Comparison(data_set=data_set, overlap=overlap)
     if len(given) > 1:
-        return found
+        return comparison
     picture, labels = given.first[0], data_set.settings.label_count
     here = tuple(index.occurrences(picture.digest))
     splits = tuple(dict.fromkeys(one.split for one in here)) or (ALL,)
     proofs = tuple(prove(index, picture, split, labels) for split in splits)
-    return dataclasses.replace(found, occurrences=here, proofs=proofs)
+    return dataclasses.replace(comparison, occurrences=here, proofs=proofs)
 
 
 def other_forms(compared: Sequence[Comparison], given: GivenRows) -> list[Lookalike]:
@@ -208,15 +208,15 @@ def uses(
     lineage: LineageIndex, steps: Sequence[ExecutionSummary], splits: frozenset[str]
 ) -> Mapping[str, frozenset[str]]:
     """Return {model digest: splits as which the model used rows that lie in these splits of one data set}."""
-    found: dict[str, set[str]] = defaultdict(set)
+    result: dict[str, set[str]] = defaultdict(set)
     for split in SPLITS:
         if split in splits:
             held = [Match(step=step, match=DIGEST, what=split, splits=frozenset({split})) for step in steps]
             for record, digest in propagate(lineage, held).roles:
-                found[digest].add(split)
+                result[digest].add(split)
                 if split == VALIDATION and _was_retrained(lineage, record):
-                    found[digest].add(TRAIN)
-    return {digest: frozenset(some) for digest, some in found.items()}
+                    result[digest].add(TRAIN)
+    return {digest: frozenset(some) for digest, some in result.items()}
 
 
 def _was_retrained(lineage: LineageIndex, record: str) -> bool:

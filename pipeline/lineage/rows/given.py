@@ -58,13 +58,13 @@ class Given:
     notes: tuple[str, ...] = ()
 
 
-def look_at(given: Sequence[str], known: Sequence[DataSettings], show: Show = given_rows.in_silence) -> Given:
+def look_at(given: Sequence[str], settings: Sequence[DataSettings], show: Show = given_rows.in_silence) -> Given:
     """Return what the command line names.
 
     Args:
       given: a digest; or one file or folder; or an IDX images file and its labels file; or several data files or
         pictures, as one collection of rows.
-      known: settings under which data was ever read here.
+      settings: settings under which data was ever read here.
       show: called with the progress.
 
     Raises:
@@ -77,8 +77,8 @@ def look_at(given: Sequence[str], known: Sequence[DataSettings], show: Show = gi
         where = ", ".join(map(str, missing))
         raise BadInput("no such file, and not a digest", where=where, wanted="a file, a folder, or 64 hex digits")
     if len(paths) == 1 and paths[0].is_dir():
-        return _folder(paths[0], known, show)
-    return _files(paths, known, show)
+        return _folder(paths[0], settings, show)
+    return _files(paths, settings, show)
 
 
 def _digest(text: str) -> Given:
@@ -93,22 +93,22 @@ def of_picture(picture: Picture, name: str) -> Given:
     return Given(name=name, kind=Kind.PICTURE.value, readings=lambda: iter([_rows_of([picture])]))
 
 
-def _files(paths: Sequence[Path], known: Sequence[DataSettings], show: Show) -> Given:
+def _files(paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) -> Given:
     digests = tuple(dict.fromkeys(text for path in paths for text in _digests(path, show)))
     kinds = [recognise(path) for path in paths]
     name = printable(" and ".join(path.name for path in paths) if len(paths) < 3 else f"{len(paths)} files")
     start = Given(name=name, kind=", ".join(dict.fromkeys(what for _, what in kinds)), digests=digests)
-    found = {kind for kind, _ in kinds}
-    if found == {Kind.PICTURE}:
+    present = {kind for kind, _ in kinds}
+    if present == {Kind.PICTURE}:
         return _pictures(start, paths)
-    if found <= set(_DATA):
-        return _data_files(start, paths, known, show)
+    if present <= set(_DATA):
+        return _data_files(start, paths, settings, show)
     if len(paths) > 1:
         raise BadInput("of several kinds", where=name, got=start.kind, hint="ask about one after the other")
-    return _one_file(start, paths[0], kinds[0][0], known, show)
+    return _one_file(start, paths[0], kinds[0][0], settings, show)
 
 
-def _data_files(start: Given, paths: Sequence[Path], known: Sequence[DataSettings], show: Show) -> Given:
+def _data_files(start: Given, paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) -> Given:
     from components.ingest.discovery import discover
 
     kinds = [recognise(path)[0] for path in paths]
@@ -116,20 +116,20 @@ def _data_files(start: Given, paths: Sequence[Path], known: Sequence[DataSetting
         doubt = "labels without their images are like those of any other data"
         return dataclasses.replace(start, doubts=(doubt,), hint="name the images file as well")
     if kinds == [Kind.IMAGES]:
-        return dataclasses.replace(start, readings=lambda: given_rows.read_images(paths[0], known, show))
+        return dataclasses.replace(start, readings=lambda: given_rows.read_images(paths[0], settings, show))
     parts: list[Sequence[Path]] = [tuple(paths)]
     if sorted(kinds, key=lambda kind: kind is Kind.LABELS) == [Kind.IMAGES, Kind.LABELS]:
         parts = [given_rows.in_pairs(paths)]
     elif len(paths) > 1:
         parts = [part.files for part in discover(paths).parts]
-    return dataclasses.replace(start, readings=lambda: given_rows.read_parts(parts, known, show))
+    return dataclasses.replace(start, readings=lambda: given_rows.read_parts(parts, settings, show))
 
 
-def _one_file(start: Given, path: Path, kind: Kind, known: Sequence[DataSettings], show: Show) -> Given:
+def _one_file(start: Given, path: Path, kind: Kind, settings: Sequence[DataSettings], show: Show) -> Given:
     if kind is Kind.ARRAYS:
         from pipeline.lineage.rows.given_arrays import read_arrays
 
-        shapes = list(dict.fromkeys(data.shape for data in known))
+        shapes = list(dict.fromkeys(data.shape for data in settings))
         return dataclasses.replace(start, readings=lambda: iter([read_arrays(path, shapes, show)]))
     if kind in (Kind.CODE, Kind.SCHEMA):
         return dataclasses.replace(start, by_digest_alone=True)
@@ -162,7 +162,7 @@ def _rows_of(pictures: Sequence[Picture]) -> GivenRows:
     return gathering.rows()
 
 
-def _folder(path: Path, known: Sequence[DataSettings], show: Show) -> Given:
+def _folder(path: Path, settings: Sequence[DataSettings], show: Show) -> Given:
     from components.ingest.discovery import discover
 
     start = Given(name=printable(f"folder {path.name}"), kind="a folder", digests=(_tree(path),))
@@ -174,7 +174,7 @@ def _folder(path: Path, known: Sequence[DataSettings], show: Show) -> Given:
     return dataclasses.replace(
         start,
         kind="a folder of data files",
-        readings=lambda: given_rows.read_parts(parts, known, show),
+        readings=lambda: given_rows.read_parts(parts, settings, show),
         doubts=tuple(_left_out(files.ignored)),
         hint="name those files themselves",
     )
@@ -186,9 +186,9 @@ def _folder_of_pictures(start: Given, path: Path) -> Given:
     if not pictures:
         doubt = "it is no artifact or version on record, and holds neither a set of data files nor pictures"
         return dataclasses.replace(start, doubts=(doubt,), hint="name the files in it that are meant")
-    found = _pictures(dataclasses.replace(start, kind="a folder of pictures"), pictures)
+    question = _pictures(dataclasses.replace(start, kind="a folder of pictures"), pictures)
     left = tuple(_left_out([file for file in files if file not in pictures]))
-    return dataclasses.replace(found, doubts=(*found.doubts, *left))
+    return dataclasses.replace(question, doubts=(*question.doubts, *left))
 
 
 def _left_out(files: Sequence[Path]) -> Iterator[str]:
@@ -219,8 +219,8 @@ def _digests(path: Path, show: Show) -> tuple[str, str]:
         done += len(block)
         show(f"reading {printable(path.name)}", done, total)
 
-    found = payload_digest(path, watch=watch)
-    return found.payload, found.container
+    digest = payload_digest(path, watch=watch)
+    return digest.payload, digest.container
 
 
 def _exists(path: Path) -> bool:

@@ -94,10 +94,10 @@ def _gather(
     shapes: Sequence[tuple[int, int]],
 ) -> None:
     shape, flat = _flat(path, images, shapes)
-    known = None if labels is None else _labels(labels, len(flat))
+    row_labels = None if labels is None else _labels(labels, len(flat))
     for start in range(0, len(flat), _BLOCK):
         block = slice(start, start + _BLOCK)
-        gathering.add(shape, _bytes(flat[block]), None if known is None else known[block])
+        gathering.add(shape, _bytes(flat[block]), None if row_labels is None else row_labels[block])
 
 
 def _flat(path: Path, images: NDArray[Any], shapes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], NDArray[Any]]:

@@ -140,7 +140,7 @@ class Gathering:
         )
 
 
-def read_images(path: Path, known: Sequence[DataSettings], show: Show = in_silence) -> Iterator[GivenRows]:
+def read_images(path: Path, settings: Sequence[DataSettings], show: Show = in_silence) -> Iterator[GivenRows]:
     """Yield the rows of an IDX file of images alone, as far as it can be read, once for each way they may be turned.
 
     Raises:
@@ -148,7 +148,7 @@ def read_images(path: Path, known: Sequence[DataSettings], show: Show = in_silen
     """
     from components.ingest import idx
 
-    for transpose in dict.fromkeys(transpose for _, transpose in _ways(known)):
+    for transpose in dict.fromkeys(transpose for _, transpose in _ways(settings)):
         yield _gathered(
             lambda turned=transpose: _idx_blocks(path, transpose=turned),  # type: ignore[misc]
             show,
@@ -156,12 +156,12 @@ def read_images(path: Path, known: Sequence[DataSettings], show: Show = in_silen
         )
 
 
-def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], show: Show) -> Iterator[GivenRows]:
+def read_parts(parts: Sequence[Sequence[Path]], settings: Sequence[DataSettings], show: Show) -> Iterator[GivenRows]:
     """Yield the rows of the parts of a data set, once for each way in which they can be read, the likeliest first.
 
     Args:
       parts: each is an IDX images file and its labels file, or a CSV.
-      known: settings under which data was ever read here.
+      settings: settings under which data was ever read here.
       show: called with the progress.
 
     Raises:
@@ -169,17 +169,17 @@ def read_parts(parts: Sequence[Sequence[Path]], known: Sequence[DataSettings], s
       CannotTell: if they cannot be read.
     """
     if len(parts[0]) > 1:
-        for offset, transpose in _ways(known):
+        for offset, transpose in _ways(settings):
             yield _gathered(lambda way=(offset, transpose): _pair_blocks(parts, *way), show)  # type: ignore[misc]
         return
     tables = [part[0] for part in parts]
-    for data, columns in _readings(tables, known):
+    for data, columns in _readings(tables, settings):
         yield _gathered(lambda data=data, columns=columns: _table_blocks(tables, data, columns), show)  # type: ignore[misc]
 
 
-def _ways(known: Sequence[DataSettings]) -> Iterator[tuple[int, bool]]:
+def _ways(settings: Sequence[DataSettings]) -> Iterator[tuple[int, bool]]:
     """Yield the lowest label and whether images were transposed, of all data that was ever read here."""
-    yield from dict.fromkeys([*((data.label_offset, data.transpose) for data in known), (0, False)])
+    yield from dict.fromkeys([*((data.label_offset, data.transpose) for data in settings), (0, False)])
 
 
 _Block = tuple[tuple[int, int], "NDArray[np.uint8]", "NDArray[np.int64] | None"]
@@ -252,19 +252,19 @@ def _table_blocks(tables: Sequence[Path], data: DataSettings, columns: Columns) 
 
 
 def _readings(
-    tables: Sequence[Path], known: Sequence[DataSettings], *, guess: bool = True
+    tables: Sequence[Path], settings: Sequence[DataSettings], *, guess: bool = True
 ) -> Iterator[tuple[DataSettings, Columns]]:
     """Yield every pair of settings and columns that some row can be read by.
 
     Args:
       tables: CSV files.
-      known: settings under which data was ever read here.
+      settings: settings under which data was ever read here.
       guess: whether each end column is tried, whatever it holds.
     """
     from components.ingest.csv_rows import resolve_columns, sniff
 
     columns = sniff(tables[0]).columns
-    fitting = [data for data in known if data.pixels + 1 <= columns]
+    fitting = [data for data in settings if data.pixels + 1 <= columns]
     last: MnistTfxError | None = None
     seen = set()
     for data in (way for one in fitting for way in _other_ways(one)):
@@ -281,8 +281,8 @@ def _readings(
             if (key := (tried.shape, reading[1], tried.label_offset, tried.transpose)) not in seen:
                 seen.add(key)
                 yield reading
-    if not seen and columns not in {data.pixels + 1 for data in known}:
-        _refuse_columns(tables[0], columns, known)
+    if not seen and columns not in {data.pixels + 1 for data in settings}:
+        _refuse_columns(tables[0], columns, settings)
     if not seen:
         raise CannotTell(f"its rows cannot be compared: {last}")
 
@@ -295,20 +295,20 @@ def _other_ways(data: DataSettings) -> Iterator[DataSettings]:
         yield data.model_copy(update=stored)
 
 
-def _refuse_columns(table: Path, columns: int, known: Sequence[DataSettings]) -> None:
+def _refuse_columns(table: Path, columns: int, settings: Sequence[DataSettings]) -> None:
     from components.ingest.discovery import square_guess
 
-    if not known:
+    if not settings:
         raise CannotTell("no data was ever ingested here to compare it with", where=table)
-    sizes = " or ".join(dict.fromkeys(f"{data.pixels + 1} ({_size(data.shape)} and a label)" for data in known))
-    if columns in {data.pixels for data in known} or square_guess(columns) is None:
+    sizes = " or ".join(dict.fromkeys(f"{data.pixels + 1} ({_size(data.shape)} and a label)" for data in settings))
+    if columns in {data.pixels for data in settings} or square_guess(columns) is None:
         raise CannotTell("its columns are not pixels and a label", where=table, wanted=sizes, got=f"{columns} columns")
-    raise of_another_size(table.name, {data.shape for data in known}, square_guess(columns))
+    raise of_another_size(table.name, {data.shape for data in settings}, square_guess(columns))
 
 
-def of_another_size(given: str, known: Iterable[tuple[int, int]], got: tuple[int, int] | None) -> BadInput:
+def of_another_size(given: str, sizes_here: Iterable[tuple[int, int]], got: tuple[int, int] | None) -> BadInput:
     """Return the refusal of a question about images of a size that this root's data never had."""
-    sizes = " or ".join(sorted(map(_size, known)))
+    sizes = " or ".join(sorted(map(_size, sizes_here)))
     return BadInput(
         f"this root's images are {sizes}", where=given, got=_size(got), hint="ask the root whose images have that size"
     )
@@ -318,7 +318,7 @@ def _size(shape: tuple[int, int] | None) -> str:
     return "x".join(map(str, shape or ()))
 
 
-def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) -> Picture:
+def read_row(files: Sequence[Path], number: int, settings: Sequence[DataSettings]) -> Picture:
     """Return row `number`, from 0, of an IDX images file, of one with its labels file, or of a CSV.
 
     Raises:
@@ -326,7 +326,7 @@ def read_row(files: Sequence[Path], number: int, known: Sequence[DataSettings]) 
       CannotTell: if the file cannot be read, or says in no way which column holds the label.
     """
     start = 0
-    for (height, width), pixels, labels in _blocks_of(files, known):
+    for (height, width), pixels, labels in _blocks_of(files, settings):
         if number < start + len(pixels):
             at = number - start
             label = None if labels is None else int(labels[at])
@@ -345,14 +345,14 @@ def _has_labels(path: Path) -> bool:
     return magic.startswith(_IDX) and magic[3:4] in _LABEL_DIMENSIONS
 
 
-def _blocks_of(files: Sequence[Path], known: Sequence[DataSettings]) -> Iterator[_Block]:
+def _blocks_of(files: Sequence[Path], settings: Sequence[DataSettings]) -> Iterator[_Block]:
     if len(files) > 2:
         raise BadInput("too many files", wanted="one, or an images file and its labels file", got=len(files))
     if len(files) == 2:
-        return _pair_blocks([in_pairs(files)], *next(_ways(known)))
+        return _pair_blocks([in_pairs(files)], *next(_ways(settings)))
     if _magic(files[0]).startswith(_IDX):
-        return _idx_blocks(files[0], transpose=next(_ways(known))[1])
-    return _table_blocks(files, *next(_readings(files, known, guess=False)))
+        return _idx_blocks(files[0], transpose=next(_ways(settings))[1])
+    return _table_blocks(files, *next(_readings(files, settings, guess=False)))
 
 
 def _magic(path: Path) -> bytes:
@@ -373,6 +373,6 @@ def settings_of(ingests: Iterable[ExecutionSummary]) -> list[DataSettings]:
     # How rows were split says nothing about how to read them, and an older release may have allowed other splits.
     texts = dict.fromkeys(str((step.parameters or {}).get("settings", "{}")) for step in ingests)
     where = "record of ExampleGen"
-    told = [parse_object(text, where=where, error=EnvironmentProblem) for text in texts]
-    known = [{name: value for name, value in fields.items() if name in _HOW_TO_READ} for fields in told]
-    return list(dict.fromkeys(validated(DataSettings, fields, where=where) for fields in known if "shape" in fields))
+    sections = [parse_object(text, where=where, error=EnvironmentProblem) for text in texts]
+    readings = [{name: value for name, value in fields.items() if name in _HOW_TO_READ} for fields in sections]
+    return list(dict.fromkeys(validated(DataSettings, fields, where=where) for fields in readings if "shape" in fields))

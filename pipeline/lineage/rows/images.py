@@ -103,10 +103,10 @@ def exact(path: Path) -> Picture:
       BadInput: if it is no image, or damaged.
       CannotTell: if the format or its colours leave open which grey values a data file would hold.
     """
-    found = decode(path)
-    if found.picture is None or found.doubt is not None:
-        raise CannotTell("its pixels need not be those of a data file", where=path, got=found.doubt, hint=PREDICT)
-    return found.picture
+    decoded = decode(path)
+    if decoded.picture is None or decoded.doubt is not None:
+        raise CannotTell("its pixels need not be those of a data file", where=path, got=decoded.doubt, hint=PREDICT)
+    return decoded.picture
 
 
 @contextlib.contextmanager

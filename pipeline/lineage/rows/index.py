@@ -114,13 +114,13 @@ class RowIndex:
 
     def occurrences(self, digest: bytes, field: Field = "pixels") -> list[Occurrence]:
         """Return where the image with this digest is: under whatever label if it is that of its pixels."""
-        found = []
+        result = []
         for split, rows in self.splits.items():
             for index in (_texts(rows[field]) == digest.rstrip(b"\0")).nonzero()[0].tolist():
                 row = rows[index]
-                label, known = int(row["label"]), row["row"].tobytes()
-                found.append(Occurrence(split=split, label=label, row_digest=known, index=index))
-        return found
+                label, row_digest = int(row["label"]), row["row"].tobytes()
+                result.append(Occurrence(split=split, label=label, row_digest=row_digest, index=index))
+        return result
 
     def tree(self, split: str) -> Tree:
         """Return the tree over a split's row digests, or over `ALL`.
@@ -130,9 +130,9 @@ class RowIndex:
         """
         chosen = self.splits.values() if split == ALL else [self.splits[split]]
         tree = Tree(sorted(digest.tobytes() for rows in chosen for digest in rows["row"]))
-        if (found := tree.root.hex()) != (wanted := root_of(self.step, split)):
+        if (got := tree.root.hex()) != (wanted := root_of(self.step, split)):
             where = f"{self.step.node} {self.step.record[:12]}, rows of {split}"
-            raise EnvironmentProblem("its row index is not what was recorded", where=where, wanted=wanted, got=found)
+            raise EnvironmentProblem("its row index is not what was recorded", where=where, wanted=wanted, got=got)
         return tree
 
 
@@ -179,8 +179,8 @@ def _read(path: Path, recorded: Mapping[str, Any]) -> Rows:
     from components.ingest.rows import INDEX
 
     data = read_bytes(path, limit=LARGEST_ARRAYS, error=EnvironmentProblem)
-    if (found := sha256_bytes(data)) != recorded.get("sha256"):
-        raise EnvironmentProblem("row index was changed", where=path, wanted=recorded.get("sha256"), got=found)
+    if (got := sha256_bytes(data)) != recorded.get("sha256"):
+        raise EnvironmentProblem("row index was changed", where=path, wanted=recorded.get("sha256"), got=got)
     rows: Rows = parse_npy(data, where=path, error=EnvironmentProblem)
     if rows.dtype != INDEX or rows.ndim != 1:
         raise EnvironmentProblem("not a row index", where=path, wanted=INDEX, got=f"{rows.dtype} {rows.shape}")

@@ -15,17 +15,19 @@ from pipeline.lineage.rows.index import ALL, Field, root_of
 def known_as(lineage: LineageIndex, digest: str) -> Iterator[Match]:
     """Yield every execution whose record knows the digest: as its own hash, of data, an artifact, a file or code."""
     payloads, raw = (digest, lineage.containers.get(digest, digest)), bytes.fromhex(digest)
-    code = {known: path for known, files in lineage.code.items() for path, sha in files.items() if sha == digest}
+    code = {
+        code_digest: path for code_digest, files in lineage.code.items() for path, sha in files.items() if sha == digest
+    }
     for step in lineage.steps.values():
         if step.data is not None and (data := _data(step, step.data, payloads)) is not None:
             yield data
-        for made in step.makes:
-            if made.sha256 == digest:
-                what = f"{made.type} of {step.node}"
-                yield Match(step=step, match=DIGEST, what=what, artifact=made.sha256)
-            elif _holds(made.files, raw):
-                what = f"file in {made.type} of {step.node}"
-                yield Match(step=step, match=DIGEST, what=what, artifact=made.sha256)
+        for output in step.makes:
+            if output.sha256 == digest:
+                what = f"{output.type} of {step.node}"
+                yield Match(step=step, match=DIGEST, what=what, artifact=output.sha256)
+            elif _holds(output.files, raw):
+                what = f"file in {output.type} of {step.node}"
+                yield Match(step=step, match=DIGEST, what=what, artifact=output.sha256)
         if step.record == digest:
             yield Match(step=step, match=DIGEST, what=f"record of {step.node}")
         elif step.code in code or step.code == digest:
@@ -51,13 +53,16 @@ def _data(step: ExecutionSummary, data: Mapping[str, Any], digests: Sequence[str
     everything = frozenset(SPLITS)
     official = any(file["name"].startswith(TEST) for file in data["files"])
     learned = everything - {TEST} if official else everything
-    known = {data.get("payload_digest"): ("data set", everything), root_of(step, ALL): ("rows of the data", everything)}
+    meanings = {
+        data.get("payload_digest"): ("data set", everything),
+        root_of(step, ALL): ("rows of the data", everything),
+    }
     for split in SPLITS:
-        known[root_of(step, split)] = (f"rows of {split}", frozenset({split}))
+        meanings[root_of(step, split)] = (f"rows of {split}", frozenset({split}))
     for file in data["files"]:
         of_test = file["name"].startswith(TEST)
-        known[file["payload_digest"]] = (f"data file {file['name']}", frozenset({TEST}) if of_test else learned)
-    what, splits = next((known[digest] for digest in digests if digest in known), (None, everything))
+        meanings[file["payload_digest"]] = (f"data file {file['name']}", frozenset({TEST}) if of_test else learned)
+    what, splits = next((meanings[digest] for digest in digests if digest in meanings), (None, everything))
     return None if what is None else Match(step=step, match=PAYLOAD, what=what, splits=splits)
 
 

@@ -58,20 +58,20 @@ def find(indexes: Sequence[tuple[RowIndex, int]], pictures: Sequence[Picture]) -
       indexes: of data sets with the pictures' size, each with its largest pixel value.
       pictures: none of which is a row as it is.
     """
-    found: dict[int, Lookalike] = {}
+    result: dict[int, Lookalike] = {}
     for index, pixel_max in indexes:
         forms = {
             form.digest: (number, how)
             for number, picture in enumerate(pictures)
             # However it is turned or inverted, a blank picture says nothing about where it came from.
-            if number not in found and len(set(picture.pixels)) > 1
+            if number not in result and len(set(picture.pixels)) > 1
             for how, form in _forms(picture.values(), pixel_max)
         }
         for digest in index.known(forms):
             number, how = forms[digest]
             one = index.occurrences(digest)[0]
-            found.setdefault(number, Lookalike(how=how, rows_digest=index.rows_digest, occurrence=one))
-    return [found[number] for number in sorted(found)]
+            result.setdefault(number, Lookalike(how=how, rows_digest=index.rows_digest, occurrence=one))
+    return [result[number] for number in sorted(result)]
 
 
 def _forms(values: NDArray[np.uint8], pixel_max: int) -> Iterator[tuple[str, Picture]]:

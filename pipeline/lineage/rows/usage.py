@@ -38,21 +38,21 @@ class ImageQuery:
     version: int | None = None
 
 
-def find_picture(lineage: LineageIndex, asked: ImageQuery) -> Picture:
+def find_picture(lineage: LineageIndex, query: ImageQuery) -> Picture:
     """Return the image that is asked about.
 
     Raises:
       BadInput: if it is not named in exactly one way, or is not there.
       CannotTell: if its pixels cannot be known: those of a photograph, or of a kept copy that was changed.
     """
-    if (asked.image is None) == (asked.index is None):
+    if (query.image is None) == (query.index is None):
         raise BadInput("which image?", wanted="either a picture file or --index")
-    if asked.image is not None:
-        return images.exact(asked.image)
-    number = asked.index or 0
-    if asked.data:
-        return given_rows.read_row(asked.data, number, given_rows.settings_of(lineage.ingests))
-    return _row_of_train_part(lineage, data_behind(lineage, asked.version), number)
+    if query.image is not None:
+        return images.exact(query.image)
+    number = query.index or 0
+    if query.data:
+        return given_rows.read_row(query.data, number, given_rows.settings_of(lineage.ingests))
+    return _row_of_train_part(lineage, data_behind(lineage, query.version), number)
 
 
 def data_behind(lineage: LineageIndex, version: int | None, rows_digest: str | None = None) -> ExecutionSummary:
@@ -61,13 +61,17 @@ def data_behind(lineage: LineageIndex, version: int | None, rows_digest: str | N
     Raises:
       BadInput: if there is no such version, or it was made from several data sets and none of them is named.
     """
-    found = {str(step.data["rows_digest"]): step for _, step in trace(lineage, version).steps if step.data is not None}
+    ingests = {
+        str(step.data["rows_digest"]): step for _, step in trace(lineage, version).steps if step.data is not None
+    }
     if rows_digest is not None:
-        found = {digest: step for digest, step in found.items() if digest == rows_digest}
-    if len(found) != 1:
-        hint = "name one with --rows-digest" if found else None
-        raise BadInput("not one data set behind the version", where=lineage.root, got=list(found) or "none", hint=hint)
-    return next(iter(found.values()))
+        ingests = {digest: step for digest, step in ingests.items() if digest == rows_digest}
+    if len(ingests) != 1:
+        hint = "name one with --rows-digest" if ingests else None
+        raise BadInput(
+            "not one data set behind the version", where=lineage.root, got=list(ingests) or "none", hint=hint
+        )
+    return next(iter(ingests.values()))
 
 
 def require_size(step: ExecutionSummary, picture: Picture, where: object) -> None:
@@ -112,7 +116,7 @@ def _row_of_train_part(lineage: LineageIndex, step: ExecutionSummary, number: in
         for file in files:
             if not file.exists():
                 raise CannotTell("the copy of the data is gone", where=file, hint=hint)
-            if (found := payload_digest(file).payload) != (wanted := recorded[file.name]["payload_digest"]):
-                raise CannotTell("the copy of the data was changed", where=file, wanted=wanted, got=found, hint=hint)
+            if (got := payload_digest(file).payload) != (wanted := recorded[file.name]["payload_digest"]):
+                raise CannotTell("the copy of the data was changed", where=file, wanted=wanted, got=got, hint=hint)
         return given_rows.read_row(files, left, [settings_of(step)])
     raise BadInput("no such row in the train part", where=lineage.root, got=number, hint="rows are counted from 0")

@@ -139,11 +139,11 @@ def confusion(
 
 def class_figures(counts: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
     """Return precision and recall of each class of a confusion matrix."""
-    found = []
+    result = []
     for label, right in enumerate(np.diag(counts).tolist()):
         rows, said = int(counts[label].sum()), int(counts[:, label].sum())
-        found.append(ClassFigures(label=label, rows=rows, precision=_rate(right, said), recall=_rate(right, rows)))
-    return tuple(found)
+        result.append(ClassFigures(label=label, rows=rows, precision=_rate(right, said), recall=_rate(right, rows)))
+    return tuple(result)
 
 
 def reliability(
@@ -197,22 +197,22 @@ def _worst_pair(counts: NDArray[np.int64]) -> str:
 
 
 def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
-    known = sorted((one for one in classes if one.recall.rate is not None), key=lambda one: one.recall.rate or 0.0)
-    drawn = [one for one in classes if one in known[:SHOWN_CLASSES]]
+    rated = sorted((one for one in classes if one.recall.rate is not None), key=lambda one: one.recall.rate or 0.0)
+    drawn = [one for one in classes if one in rated[:SHOWN_CLASSES]]
     figure, axes = charts.chart(width=460, height=max(180, 26 * len(drawn) + 80), above=28)
     for kind, shift, colour in (("precision", -0.16, charts.FIRST), ("recall", 0.16, charts.SECOND)):
         for number, one in enumerate(drawn):
-            found: Interval = getattr(one, kind)
-            if found.rate is not None:
-                axes.plot([found.low, found.high], [number + shift] * 2, color=colour, linewidth=1.4)
-                axes.plot([found.rate], [number + shift], "o", color=colour, markersize=4)
+            interval: Interval = getattr(one, kind)
+            if interval.rate is not None:
+                axes.plot([interval.low, interval.high], [number + shift] * 2, color=colour, linewidth=1.4)
+                axes.plot([interval.rate], [number + shift], "o", color=colour, markersize=4)
         axes.plot([], [], "o-", color=colour, markersize=4, linewidth=1.4, label=kind)
     axes.set_yticks(range(len(drawn)), [str(one.label) for one in drawn])
     axes.invert_yaxis()
     axes.set_ylabel("class")
     axes.set_xlabel("rate, with its 95 % Wilson interval")
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
-    worst, which = known[0], "" if len(drawn) == len(known) else f" of {len(known)}, those of lowest recall"
+    worst, which = rated[0], "" if len(drawn) == len(rated) else f" of {len(rated)}, those of lowest recall"
     text = f"Precision and recall of {len(drawn)} classes{which}; lowest recall {worst.recall.rate:.4f} of class {worst.label}"
     return charts.drawn(figure, f"{text}, {worst.recall.low:.4f} to {worst.recall.high:.4f}.")
 
@@ -240,15 +240,15 @@ def _reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.in
 
 
 def _mistakes(probabilities: NDArray[np.floating[Any]], test: ImageRows, data: DataSettings) -> tuple[Mistake, ...]:
-    found = []
+    result = []
     for row in confident_mistakes(probabilities, test.labels, MISTAKES).tolist():
         label, said = int(test.labels[row]), int(probabilities[row].argmax())
         sure, truth = float(probabilities[row, said]), float(probabilities[row, label])
         image = test.images[row].reshape(1, *data.shape)
         text = f"A {label} taken for a {said} with {sure:.1%}; {truth:.1%} for {label}."
         picture = mosaics.ink(image, peak=data.pixel_max, text=text, columns=1, scale=84 / max(data.shape))
-        found.append(Mistake(label=label, said=said, sure=sure, truth=truth, picture=picture))
-    return tuple(found)
+        result.append(Mistake(label=label, said=said, sure=sure, truth=truth, picture=picture))
+    return tuple(result)
 
 
 def _misclassified(probabilities: NDArray[np.floating[Any]], test: ImageRows, data: DataSettings) -> Picture | None:

@@ -182,12 +182,12 @@ def _counted(folder: Path) -> dict[str, tuple[int, int]]:
     except (BadInput, LookupError):  # LookupError: an array without such a column
         return {}
     # As text: numpy neither sorts nor compares raw bytes.
-    texts = {name: np.ascontiguousarray(found).view(f"S{found.dtype.itemsize}") for name, found in pixels.items()}
-    unique = {name: np.unique(found) for name, found in texts.items()}
+    texts = {name: np.ascontiguousarray(values).view(f"S{values.dtype.itemsize}") for name, values in pixels.items()}
+    unique = {name: np.unique(values) for name, values in texts.items()}
     counted = {}
-    for name, found in texts.items():
+    for name, values in texts.items():
         others = np.concatenate([unique[other] for other in SPLITS if other != name])
-        counted[name] = (len(found) - len(unique[name]), int(np.isin(found, others).sum()))
+        counted[name] = (len(values) - len(unique[name]), int(np.isin(values, others).sum()))
     return counted
 
 
@@ -204,12 +204,12 @@ def _histogram(splits: list[SplitFacts]) -> Picture:
     axes.set_xlabel("class")
     axes.set_ylabel("% of the split")
     axes.legend(ncols=len(splits), loc="upper right", bbox_to_anchor=(1, 1.16), borderaxespad=0)
-    told = "; ".join(
+    ranges = "; ".join(
         f"{s.name} from {min(s.classes) / s.rows:.1%} (class {int(np.argmin(s.classes))}) "
         f"to {max(s.classes) / s.rows:.1%} (class {int(np.argmax(s.classes))})"
         for s in splits
     )
-    return charts.drawn(figure, f"Share of each class by split: {told}.")
+    return charts.drawn(figure, f"Share of each class by split: {ranges}.")
 
 
 def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture | None, tuple[int, ...]]:
@@ -232,12 +232,12 @@ def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:
         text = (evidence.artifact(REVIEWED_SCHEMA, "schema") / "schema.pbtxt").read_text(encoding="utf-8")
     except (NotThereError, OSError):
         return ()
-    found = []
+    result = []
     for part in text.split("feature {")[1:]:
         words = " ".join(part.split("dataset_constraints")[0].split())
         name = words.partition('name: "')[2].partition('"')[0]
-        found.append((name, _said(words)))
-    return tuple(found)
+        result.append((name, _said(words)))
+    return tuple(result)
 
 
 def _said(words: str) -> str:

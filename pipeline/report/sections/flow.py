@@ -68,8 +68,8 @@ class Flow:
             state: sum(card.state == state for card in self.cards)
             for state in dict.fromkeys(c.state for c in self.cards)
         }
-        told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        return f"{len(self.cards)} nodes, {told}; {self.total:.1f} s from the first to the last."
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return f"{len(self.cards)} nodes, {states}; {self.total:.1f} s from the first to the last."
 
 
 def flow(evidence: Evidence) -> Flow:
@@ -97,7 +97,7 @@ def _links(evidence: Evidence) -> dict[tuple[str, str], bool]:
     for node in evidence.run.nodes:
         record = evidence.executions.get(node.id)
         if record is not None:
-            sources = [makers[known] for known in record.input_records if known in makers]
+            sources = [makers[hash_] for hash_ in record.input_records if hash_ in makers]
             links |= {(source, node.id): False for source in sources if source != node.id}
         elif before is not None:
             links[before, node.id] = True
@@ -116,7 +116,7 @@ def _card(node: NodeOutcome, layout: Layout) -> Card:
 def _bars(nodes: tuple[NodeOutcome, ...], total: float) -> tuple[Bar, ...]:
     """Nodes are executed one after the other; what lies before the first is the start of the run itself."""
     spent = sum(node.seconds for node in nodes)
-    start, found = max(0.0, total - spent), []
+    start, bars = max(0.0, total - spent), []
     scale = 1000 / max(total, spent)
     for node in nodes:
         bar = Bar(
@@ -127,6 +127,6 @@ def _bars(nodes: tuple[NodeOutcome, ...], total: float) -> tuple[Bar, ...]:
             start=round(start * scale),
             width=max(2, round(node.seconds * scale)) if node.state != "skipped" else 0,
         )
-        found.append(bar)
+        bars.append(bar)
         start += node.seconds
-    return tuple(found)
+    return tuple(bars)

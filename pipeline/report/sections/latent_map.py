@@ -65,15 +65,15 @@ def _together(answers: Arrays, labels: NDArray[np.int64], label_count: int) -> P
 
 def _neighbours(places: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> str:
     """Say which two classes have the nearest centres and which stands alone."""
-    known = np.unique(labels)
-    if len(known) < 3:
+    classes = np.unique(labels)
+    if len(classes) < 3:
         return ""
-    centres = np.stack([places[labels == label].mean(axis=0) for label in known])
+    centres = np.stack([places[labels == label].mean(axis=0) for label in classes])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     first, second = np.unravel_index(int(apart.argmin()), apart.shape)
-    alone = known[int(apart.min(axis=1).argmax())]
-    return f"Nearest centres: {known[first]} and {known[second]}; farthest from any other: {alone}."
+    alone = classes[int(apart.min(axis=1).argmax())]
+    return f"Nearest centres: {classes[first]} and {classes[second]}; farthest from any other: {alone}."
 
 
 def _apart(places: NDArray[np.floating[Any]], labels: NDArray[np.int64], label: int) -> Picture:

@@ -63,7 +63,7 @@ def _rank(number: int, labels: list[int], answers: Arrays, test: ImageRows, data
     errors = tuple(float(error) for error in answers["errors"][rows])
     name, square = RANKS[number], (-1, *data.shape)
     options: dict[str, Any] = {"columns": len(labels), "scale": 48 / max(data.shape)}
-    told = ", ".join(f"{label}: {error:.4f}" for label, error in zip(labels, errors, strict=True))
+    listing = ", ".join(f"{label}: {error:.4f}" for label, error in zip(labels, errors, strict=True))
     difference = "Reconstruction less original: orange is too bright, blue too dark."
     return Rank(
         name=name,
@@ -74,7 +74,7 @@ def _rank(number: int, labels: list[int], answers: Arrays, test: ImageRows, data
         difference=mosaics.signed(
             (rebuilt - original).reshape(square), peak=data.pixel_max / 2, text=difference, **options
         ),
-        text=f"The {name} reconstruction of each class, and its mean squared error. {told}.",
+        text=f"The {name} reconstruction of each class, and its mean squared error. {listing}.",
     )
 
 

@@ -123,7 +123,7 @@ def _title(evidence: Evidence) -> str:
 def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headline, ...]:
     beside = metrics.get("baseline")
     baseline = beside if isinstance(beside, dict) else {}
-    found = []
+    result = []
     for key, name in METRICS:
         if key not in metrics or (key == "reconstruction_mse" and not reconstructs):
             continue
@@ -132,8 +132,8 @@ def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headl
         if key == "accuracy" and value is not None and metrics.get("rows"):
             low, high = wilson(round(value * metrics["rows"]), metrics["rows"])
             note = f"{low:.4f} to {high:.4f} with 95 % confidence" + (f"; {note}" if note else "")
-        found.append(Headline(name=name, value=value, beside=note))
-    return tuple(found)
+        result.append(Headline(name=name, value=value, beside=note))
+    return tuple(result)
 
 
 def _evaluation(evidence: Evidence) -> Gate:
@@ -162,17 +162,17 @@ def _evaluation(evidence: Evidence) -> Gate:
 
 def _check(evidence: Evidence) -> Gate:
     try:
-        found = evidence.read_json(SAVED_MODEL_CHECK, "blessing", "check.json")
+        check = evidence.read_json(SAVED_MODEL_CHECK, "blessing", "check.json")
     except NotThereError as err:
         return Gate(node=SAVED_MODEL_CHECK, absent=str(err))
-    reasons = "; ".join(found["reasons"])
+    reasons = "; ".join(check["reasons"])
     answer = Answer(
         name="answers in a bare interpreter",
-        value=f"{found['rows']} rows",
+        value=f"{check['rows']} rows",
         threshold=None,
         baseline=None,
-        state=PASSED if found["blessed"] else FAILED,
-        why=reasons or f"loaded in {found['load_s']:.2f} s by TensorFlow {found['tensorflow']}",
+        state=PASSED if check["blessed"] else FAILED,
+        why=reasons or f"loaded in {check['load_s']:.2f} s by TensorFlow {check['tensorflow']}",
     )
     return Gate(node=SAVED_MODEL_CHECK, answers=(answer,))
 
@@ -193,12 +193,12 @@ def _schema_gate(evidence: Evidence) -> Gate:
 
 
 def _distances(checks: list[dict[str, Any]]) -> tuple[Distances, ...]:
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+    result: dict[str, dict[str, tuple[float, float]]] = {}
     for check in checks:
         against = "the reference" if check["rule"] == "drift" else "each other"
         name = f"{check['split'].replace('/', ' and ')} against {against}"
-        found.setdefault(name, {})[check["aspect"]] = (check["value"], check["threshold"])
-    return tuple(Distances(name=k, measured=tuple(v.get(aspect) for aspect in ASPECTS)) for k, v in found.items())
+        result.setdefault(name, {})[check["aspect"]] = (check["value"], check["threshold"])
+    return tuple(Distances(name=k, measured=tuple(v.get(aspect) for aspect in ASPECTS)) for k, v in result.items())
 
 
 def _gate_report(evidence: Evidence) -> dict[str, Any]:
@@ -211,11 +211,11 @@ def _gate_report(evidence: Evidence) -> dict[str, Any]:
 
 
 def _gate_answer(check: dict[str, Any]) -> Answer:
-    asked = " ".join(filter(None, (check["rule"], check["aspect"])))
+    question = " ".join(filter(None, (check["rule"], check["aspect"])))
     state = PASSED if check["passed"] else {"refuse": FAILED, "warn": WARNED}.get(check["action"], UNASKED)
     cause = f" ({check['cause']})" if check["cause"] else ""
     return Answer(
-        name=f"{check['feature']}, {check['split']}: {asked}",
+        name=f"{check['feature']}, {check['split']}: {question}",
         value=check["value"],
         threshold=check["threshold"],
         baseline=None,
