@@ -118,7 +118,7 @@ def _heads(survey: Survey, version: int, *, has_provenance: bool) -> list[str | 
 def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int) -> Iterator[Garbage]:
     """Return what neither the records `kept` nor the last runs refer to."""
     paths = survey.paths
-    makers = _makers(survey)
+    makers = {entry.path: hash_ for hash_, record in survey.committed.items() for entry in record.artifacts}
     used = {entry.path for record in kept.values() for entry in record.artifacts}
     for folder in artifact_folders(paths):
         if (path := paths.relative(folder)) not in used:
@@ -146,10 +146,6 @@ def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
         folders = path.relative_to(paths.root).parents
         if not any((paths.root / folder).is_symlink() for folder in folders):
             yield path
-
-
-def _makers(survey: Survey) -> dict[str, str]:
-    return {entry.path: hash_ for hash_, record in survey.committed.items() for entry in record.artifacts}
 
 
 def _of(kind: str, paths: RunPaths, entries: Iterable[Path]) -> Iterator[Garbage]:

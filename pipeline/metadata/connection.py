@@ -15,7 +15,6 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from tfx.orchestration import metadata
 
-from components import disk
 from components.errors import EnvironmentProblem
 from pipeline.metadata import preflight, server, sqlite, store
 from pipeline.metadata.address import Address, GrpcService, SqliteFile
@@ -66,12 +65,9 @@ class Connection(metadata.Metadata):  # type: ignore[misc]  # TFX ships no types
         """Return what MLMD raised as one line, without the password."""
         text = " ".join(str(error).split()).partition(" query: ")[0][:300]  # MLMD adds some lines of SQL
         if isinstance(self.address, SqliteFile):
-            # Its constructor turns an AbortedError into a RuntimeError.
-            if isinstance(error, errors.AbortedError) or "Concurrent writes" in text:
-                return sqlite.locked_by(self.address.path, None)
-            if disk.is_full(error):
-                return sqlite.no_space(self.address.path)
-            return EnvironmentProblem("cannot use the metadata store", where=self.address, got=text, hint=self._rebuild)
+            return sqlite.problem(self.address.path, error) or EnvironmentProblem(
+                "cannot use the metadata store", where=self.address, got=text, hint=self._rebuild
+            )
         return server.problem(self.address, error)
 
     def _open(self) -> metadata_store.MetadataStore:

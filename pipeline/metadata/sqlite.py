@@ -56,6 +56,16 @@ def locked_by(path: Path, process: int | None) -> StoreLocked:
     return StoreLocked(f"locked by {who}", where=path, hint="end it, or try again when it is done")
 
 
+def problem(path: Path, err: Exception) -> EnvironmentProblem | None:
+    """Return what ml_metadata's error means where it is about a lock or the disk; None if it is about something else."""
+    from ml_metadata import errors
+
+    # The constructor of ml_metadata's store turns an AbortedError into a RuntimeError.
+    if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
+        return locked_by(path, None)
+    return no_space(path) if disk.is_full(err) else None
+
+
 def no_space(path: Path) -> EnvironmentProblem:
     """Return the error of a store whose disk is full: a transaction's journal may hold as much as the whole file."""
     try:

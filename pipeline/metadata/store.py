@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from components import disk
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.metadata.address import Address, SqliteFile, parse_address, recorded_address
-from pipeline.metadata.sqlite import MAGIC, header, locked_by, no_space, readable, writer
+from pipeline.metadata.sqlite import MAGIC, header, locked_by, problem, readable, writer
 from pipeline.provenance.ledger import read_ledger
 from pipeline.root.paths import RunPaths
 
@@ -256,11 +255,8 @@ def explained(where: Path | Address) -> Iterator[None]:
             from pipeline.metadata import server
 
             raise server.problem(path, err) from err
-        # The constructor turns an AbortedError into a RuntimeError.
-        if isinstance(err, errors.AbortedError) or "Concurrent writes" in str(err):
-            raise locked_by(path, None) from err
-        if disk.is_full(err):
-            raise no_space(path) from err
+        if (known := problem(path, err)) is not None:
+            raise known from err
         first = (str(err).splitlines() or [type(err).__name__])[0][:200]
         if isinstance(where, SqliteFile):
             what = "cannot use the metadata store"

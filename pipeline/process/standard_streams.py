@@ -107,7 +107,10 @@ def text_stream(descriptor: int, loss: Loss) -> TextIO:
     by_line = descriptor == STDERR or loss is ERRORS or (loss.error is None and raw.isatty())
     # A character that the terminal's encoding lacks is no reason to stop either.
     return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=_encoding(), errors="backslashreplace", line_buffering=by_line
+        io.BufferedWriter(raw),
+        encoding=getattr(sys.__stdout__, "encoding", None) or "utf-8",
+        errors="backslashreplace",
+        line_buffering=by_line,
     )
 
 
@@ -133,7 +136,3 @@ def loss_of_output() -> str | None:
     if OUTPUT.error is None or not OUTPUT.written:
         return None
     return "it is closed" if OUTPUT.error.errno == errno.EBADF else OUTPUT.error.strerror or str(OUTPUT.error)
-
-
-def _encoding() -> str:
-    return getattr(sys.__stdout__, "encoding", None) or "utf-8"

@@ -155,9 +155,7 @@ def build_graph(records: Mapping[str, Record], heads: Iterable[str]) -> Graph:
 
 
 def _node(hash_: str, record: ExecutionRecord) -> Node:
-    properties = {
-        k: v for _, entries in sorted(record.outputs.items()) for entry in entries for k, v in entry.properties.items()
-    }
+    properties = {name: value for _, entry in record.outputs_by_channel for name, value in entry.properties.items()}
     return Node(
         id=hash_,
         kind=EXECUTION,

@@ -206,6 +206,11 @@ class ExecutionRecord:
         return tuple(entry for channel in self.outputs.values() for entry in channel)
 
     @property
+    def outputs_by_channel(self) -> tuple[tuple[str, ArtifactEntry], ...]:
+        """(channel, artifact) of all that it made, in the order of channels."""
+        return tuple((channel, entry) for channel, entries in sorted(self.outputs.items()) for entry in entries)
+
+    @property
     def in_store(self) -> bool:
         """Whether a metadata store of ours saw it."""
         return self.extra.get(ORCHESTRATOR) != KUBEFLOW

@@ -251,7 +251,9 @@ def _dependencies(ancestors: Known) -> list[Resource]:
     }
     for hash_, record in ancestors.items():
         result += _data(record)
-        result += [_artifact(record, *output) for output in _outputs(record) if (hash_, output[1].path) in consumed]
+        result += [
+            _artifact(record, *output) for output in record.outputs_by_channel if (hash_, output[1].path) in consumed
+        ]
         result += [
             _resource(f"code/{record.node}", SHA256, record.code.digest),
             _resource("requirements.lock", SHA256, record.lock_digest),
@@ -276,16 +278,12 @@ def _byproducts(executions: Known, ancestors: Known) -> list[Resource]:
         _artifact(record, *output)
         for hash_, record in executions.items()
         if hash_ not in ancestors
-        for output in _outputs(record)
+        for output in record.outputs_by_channel
     ]
     names = [
         _resource(f"{RECORDS}{hash_}.json", SHA256, hash_, node=record.node) for hash_, record in executions.items()
     ]
     return names + _sorted(artifacts)
-
-
-def _outputs(record: ExecutionRecord) -> list[tuple[str, ArtifactEntry]]:
-    return [(channel, entry) for channel, entries in sorted(record.outputs.items()) for entry in entries]
 
 
 def _artifact(record: ExecutionRecord, channel: str, entry: ArtifactEntry) -> Resource:

@@ -149,7 +149,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
     if first.digest(INGEST, "examples") != second.digest(INGEST, "examples"):
         return dataclasses.replace(common, absent="the runs have different data, so rows are not set side by side")
     try:
-        test = _test_rows(first)
+        test = example_rows.read(first.artifact(INGEST, "examples"), TEST, first.settings.data.pixels, TEST_ROWS)
     except (NotThereError, OSError, ValueError) as err:
         return dataclasses.replace(common, absent=str(err))
     return _with_rows(common, answers, test, first)
@@ -212,8 +212,7 @@ def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | No
     if key == "val_loss":
         charts.log_axis(axes.yaxis, [value for values in series for value in values])
     charts.whole_numbers(axes.xaxis)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"{what} on validation")
+    axes.set(xlabel="epoch", ylabel=f"{what} on validation")
     axes.legend()
     return charts.drawn(figure, f"{node}, {what} on validation: {'; '.join(facts)}.")
 
@@ -225,10 +224,6 @@ def _series(one: Evidence, node: str, key: str) -> list[float]:
         return []
     values = [epoch.get(key, epoch["metrics"].get(key)) for epoch in history]
     return [] if None in values else values
-
-
-def _test_rows(one: Evidence) -> example_rows.ImageRows:
-    return example_rows.read(one.artifact(INGEST, "examples"), TEST, one.settings.data.pixels, TEST_ROWS)
 
 
 def _with_rows(

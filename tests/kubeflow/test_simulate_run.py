@@ -458,7 +458,8 @@ def test_no_pod_folder_stays_behind_and_the_log_names_the_tasks(root: Path):
 
     assert not any(Path(folder).exists() for folder in seen(root))
     assert not (root / ".pods").exists()
-    assert finished.log.read_text().splitlines()[1:] == ["--- Make ---", "said", "cried"]
+    printed = [line for line in finished.log.read_text().splitlines() if " mnist-tfx " not in line]
+    assert printed[-3:] == ["--- Make ---", "said", "cried"]
 
 
 def test_a_container_that_cannot_be_started_is_a_failed_task(root: Path):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.kubeflow.client.connection import Connection, equals
-from pipeline.kubeflow.client.transport import NotFound
+from pipeline.kubeflow.client.transport import OTHER_VERSION, NotFound
 
 SUCCEEDED: Final = "SUCCEEDED"
 OVER: Final = (SUCCEEDED, "FAILED", "SKIPPED", "CANCELED")
@@ -142,8 +142,7 @@ def from_answer(run: Any) -> ClusterRun:
       EnvironmentProblem: if that has no id.
     """
     if not run.run_id:
-        hint = "the API of this server may be of another version"
-        raise EnvironmentProblem("an answer about a run that has no id", hint=hint)
+        raise EnvironmentProblem("an answer about a run that has no id", hint=OTHER_VERSION)
     return ClusterRun(
         id=str(run.run_id),
         name=str(run.display_name or ""),

@@ -97,9 +97,8 @@ class Connection:
             raise BadInput("kfp cannot read the compiled pipeline", got=err, hint=hint) from err
         except (OpenApiException, ValueError, TypeError, AttributeError, KeyError) as err:
             got = " ".join(str(err).split())[: transport.LONGEST_MESSAGE]
-            hint = "the API of this server may be of another version"
             raise EnvironmentProblem(
-                "an answer that kfp cannot read", where=self.address.api, got=got, hint=hint
+                "an answer that kfp cannot read", where=self.address.api, got=got, hint=transport.OTHER_VERSION
             ) from err
 
     def paginate(self, method: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.connection import Connection, create_once, equals
 from pipeline.kubeflow.client.submission import Work, experiment_id, packed
 from pipeline.kubeflow.client.timetable import Timetable
+from pipeline.kubeflow.client.transport import OTHER_VERSION
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,8 +183,7 @@ def _request(connection: Connection, plan: Plan, arguments: dict[str, Any]) -> S
 
 def _schedule(answer: Any) -> Schedule:
     if not answer.recurring_run_id:
-        hint = "the API of this server may be of another version"
-        raise EnvironmentProblem("an answer about a schedule that has no id", hint=hint)
+        raise EnvironmentProblem("an answer about a schedule that has no id", hint=OTHER_VERSION)
     cron = getattr(answer.trigger, "cron_schedule", None)
     period = getattr(answer.trigger, "periodic_schedule", None)
     return Schedule(

@@ -18,7 +18,7 @@ from pipeline.kubeflow.buckets import bucket
 from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Connection, create_once
-from pipeline.kubeflow.client.transport import ServerUnavailable
+from pipeline.kubeflow.client.transport import OTHER_VERSION, ServerUnavailable
 from pipeline.kubeflow.document import VERTEX, Document
 
 POLL: Final = 5.0
@@ -138,8 +138,7 @@ def experiment_id(connection: Connection, name: str) -> str:
         # It looks the name up itself.
         answer = connection.call(kfp.create_experiment, name=name, namespace=namespace)
         if not answer.experiment_id:
-            hint = "the API of this server may be of another version"
-            raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=hint)
+            raise EnvironmentProblem("an answer about an experiment that has no id", where=name, hint=OTHER_VERSION)
         return str(answer.experiment_id)
 
     def find() -> str | None:

@@ -26,6 +26,7 @@ from components.untrusted import parse_json
 READ: Final = "GET"
 TOKEN_HINT: Final = "give a token with --token-file FILE or in MNIST_TFX_KFP_TOKEN"  # noqa: S105  # says how
 PATH_HINT: Final = "the address of the API, not of a page; behind Kubeflow's gateway it ends in /pipeline"
+OTHER_VERSION: Final = "the API of this server may be of another version"
 LONGEST_MESSAGE: Final = 300
 """Characters of the server's own words; KFP repeats itself at every layer."""
 
@@ -189,8 +190,7 @@ class Transport:
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             return self._redirected(status, response)
-        hint = "the API of this server may be of another version"
-        return EnvironmentProblem(f"an unforeseen answer ({status})", hint=hint, **parts)
+        return EnvironmentProblem(f"an unforeseen answer ({status})", hint=OTHER_VERSION, **parts)
 
     def _not_found(self, response: Any, parts: dict[str, Any]) -> MnistTfxError:
         if isinstance(_json(response.data), dict):

@@ -133,7 +133,7 @@ class Evidence:
     def outputs_of(self, hash_: str) -> list[tuple[str, Item]]:
         """Return what the execution with a record's hash made, each with its channel: artifacts, rows, its record."""
         record = self.executions[hash_]
-        outputs = [(channel, entry.sha256) for channel, entries in sorted(record.outputs.items()) for entry in entries]
+        outputs = [(channel, entry.sha256) for channel, entry in record.outputs_by_channel]
         items = [(channel, self._output(record.node, channel, sha256)) for channel, sha256 in outputs]
         rows = [item for item in self.items if item.algorithm == MERKLE and record.node == INGEST]
         itself = self._find(f"{RECORDS}{hash_}.json", hash_)

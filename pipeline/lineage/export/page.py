@@ -119,8 +119,9 @@ def _output_parts(lineage: ServedLineage, details: Details, shown: Picture, card
     record = details.records.get(card.id)
     if record is None:
         return _parts(lineage.graph.outgoing.get(card.id, ()), "target", shown)
-    outputs = [(channel, entry) for channel, entries in sorted(record.outputs.items()) for entry in entries]
-    return tuple(Part(channel=channel, other=entry.type, sha256=entry.sha256) for channel, entry in outputs)
+    return tuple(
+        Part(channel=channel, other=entry.type, sha256=entry.sha256) for channel, entry in record.outputs_by_channel
+    )
 
 
 def _parts(edges: Sequence[Edge], end: str, shown: Picture) -> tuple[Part, ...]:

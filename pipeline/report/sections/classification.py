@@ -209,8 +209,7 @@ def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
         axes.plot([], [], "o-", color=colour, markersize=4, linewidth=1.4, label=kind)
     axes.set_yticks(range(len(drawn)), [str(one.label) for one in drawn])
     axes.invert_yaxis()
-    axes.set_ylabel("class")
-    axes.set_xlabel("rate, with its 95 % Wilson interval")
+    axes.set(xlabel="rate, with its 95 % Wilson interval", ylabel="class")
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     worst, which = rated[0], "" if len(drawn) == len(rated) else f" of {len(rated)}, those of lowest recall"
     text = f"Precision and recall of {len(drawn)} classes{which}; lowest recall {worst.recall.rate:.4f} of class {worst.label}"
@@ -226,10 +225,8 @@ def _reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.in
         axes.plot([confidence[number]] * 2, [low, high], color=charts.FIRST, linewidth=1.2)
     sizes = 24 + 160 * rows / max(1, rows.max())
     axes.scatter(confidence, accuracy, s=sizes, color=charts.FIRST, zorder=3, linewidths=0)
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("mean confidence of a bin")
-    axes.set_ylabel("accuracy in it")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set(xlabel="mean confidence of a bin", ylabel="accuracy in it")
     sure = probabilities.max(axis=1).mean()
     right = (probabilities.argmax(axis=1) == labels).mean()
     text = (

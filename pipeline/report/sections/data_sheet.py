@@ -201,8 +201,7 @@ def _histogram(splits: list[SplitFacts]) -> Picture:
     if len(places) <= SHOWN_CLASSES:
         axes.set_xticks(places)
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel("class")
-    axes.set_ylabel("% of the split")
+    axes.set(xlabel="class", ylabel="% of the split")
     axes.legend(ncols=len(splits), loc="upper right", bbox_to_anchor=(1, 1.16), borderaxespad=0)
     ranges = "; ".join(
         f"{s.name} from {min(s.classes) / s.rows:.1%} (class {int(np.argmin(s.classes))}) "

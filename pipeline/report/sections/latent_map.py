@@ -54,8 +54,7 @@ def _together(answers: Arrays, labels: NDArray[np.int64], label_count: int) -> P
         rows = np.flatnonzero(labels[:DRAWN] == label)
         kind = charts.KINDS[label % len(charts.KINDS)]
         axes.scatter(places[rows, 0], places[rows, 1], s=38, marker=f"${label}$", color=kind, linewidths=0)
-    axes.set_xlabel(f"first component, {share[0]:.0%} of the variance")
-    axes.set_ylabel(f"second component, {share[1]:.0%}")
+    axes.set(xlabel=f"first component, {share[0]:.0%} of the variance", ylabel=f"second component, {share[1]:.0%}")
     text = (
         f"Latent codes of {min(DRAWN, len(places)):,} test rows in their first two principal components, which hold "
         f"{share.sum():.0%} of the variance; each row is the figure of its class. {_neighbours(places, labels)}"

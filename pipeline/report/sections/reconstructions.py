@@ -81,8 +81,7 @@ def _rank(number: int, labels: list[int], answers: Arrays, test: ImageRows, data
 def _errors(errors: NDArray[np.float32], test: ImageRows) -> Picture:
     figure, axes = charts.chart(width=460, height=220)
     axes.hist(errors, bins=40, color=charts.FIRST)
-    axes.set_xlabel("reconstruction MSE of a test row, pixels from 0 to 1")
-    axes.set_ylabel("rows")
+    axes.set(xlabel="reconstruction MSE of a test row, pixels from 0 to 1", ylabel="rows")
     axes.grid(visible=False, axis="x")
     low, middle, high = np.quantile(errors, (0.05, 0.5, 0.95))
     text = f"Reconstruction error of {len(test):,} test rows: mean {errors.mean():.4f}, median {middle:.4f}"

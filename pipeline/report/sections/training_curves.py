@@ -86,8 +86,7 @@ def _loss(node: str, training: Mapping[str, Any], answers: Arrays) -> Picture:
         text += f". {latent} principal components leave {level:.4f} on validation"
     charts.log_axis(axes.yaxis, [epoch[key] for epoch in history for key in ("loss", "val_loss")])
     charts.whole_numbers(axes.xaxis)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(name.replace("_", " "))
+    axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
     axes.legend()
     return charts.drawn(figure, f"{text}.")
 
@@ -98,8 +97,7 @@ def _accuracy(history: list[dict[str, Any]]) -> Picture:
     values = [epoch["metrics"]["val_accuracy"] for epoch in history]
     axes.plot(numbers, values, color=charts.SECOND, marker=_marker(numbers))
     charts.whole_numbers(axes.xaxis)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("accuracy on validation")
+    axes.set(xlabel="epoch", ylabel="accuracy on validation")
     best = int(np.argmax(values))
     text = f"Accuracy on validation: {values[0]:.4f} after epoch {numbers[0]}, {values[-1]:.4f} in the end, "
     return charts.drawn(figure, f"{text}most {values[best]:.4f} in epoch {numbers[best]}.")
@@ -121,8 +119,7 @@ def _principal(answers: Arrays) -> Picture | None:
     charts.log_axis(axes.yaxis, [*errors[kept].tolist(), reached])
     charts.log_axis(axes.xaxis, sizes.tolist())
     axes.set_xticks(sizes[kept], [str(size) for size in sizes[kept]])
-    axes.set_xlabel("numbers kept of an image")
-    axes.set_ylabel("reconstruction MSE on test")
+    axes.set(xlabel="numbers kept of an image", ylabel="reconstruction MSE on test")
     axes.legend()
     level = float(errors[list(sizes).index(latent)])
     text = f"Reconstruction error on test with {latent} numbers to an image: autoencoder {reached:.5f}, "
