@@ -69,6 +69,15 @@ def test_a_check_says_all_that_is_wrong_in_any_profile_at_once(tmp_path):
     assert "seed: wanted a whole number from 0 to 4294967295, got -1" in answer.err
 
 
+def test_a_check_looks_for_the_users_own_code(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: digits\nname: mine\nclassifier: {build: 'own_nets:build'}\n")
+    answer = in_process("recipe", "check", str(tmp_path / "mine.yaml"))
+    assert (answer.code, "classifier.build: own_nets:build: no such module" in answer.err) == (2, True)
+    (tmp_path / "own_nets.py").write_text("def build(data, settings): ...")
+    answer = in_process("recipe", "check", str(tmp_path / "mine.yaml"))
+    assert (answer.code, "classifier own_nets:build" in answer.out) == (0, True)
+
+
 def test_a_check_of_a_right_recipe_says_what_it_is(tmp_path):
     (tmp_path / "mine.yaml").write_text("extends: digits\nname: mine\n")
     checked = data_of("recipe", "check", str(tmp_path / "mine.yaml"))

@@ -107,6 +107,7 @@ def check(file: Path, schema: Path | None, as_json: bool) -> None:
     """
     from pipeline.config.recipe import load_recipe
     from pipeline.config.recipe_file import read_chain
+    from pipeline.provenance import own_code
 
     chain = read_chain(str(file))
     problems = Problems()
@@ -115,6 +116,7 @@ def check(file: Path, schema: Path | None, as_json: bool) -> None:
     for profile in profiles:
         with problems.noted():
             found[profile] = load_recipe(str(file), profile=profile)
+            own_code.check(found[profile], chain.folders)
     problems.raise_any()
     settings = next(iter(found.values()))
     reviewed = _reviewed(settings, schema)
@@ -169,10 +171,12 @@ def network(settings: Settings) -> str:
     if settings.autoencoder is None:
         return f"no autoencoder, classifier {classifier}"
     widths = "-".join(map(str, (*settings.autoencoder.layers, settings.autoencoder.latent)))
-    return f"autoencoder {widths}, classifier {classifier}"
+    return f"autoencoder {settings.autoencoder.build or widths}, classifier {classifier}"
 
 
 def _classifier(settings: ClassifierSettings) -> str:
+    if settings.build is not None:
+        return settings.build
     convolutions = [f"{one.kernel}x{one.kernel}x{one.filters}" for one in settings.convolutions]
     return "-".join((*convolutions, *map(str, settings.layers))) or "linear"
 

@@ -154,8 +154,9 @@ def _test(found: Inspection) -> str:
 
 
 def _data_lines(found: Inspection) -> Iterator[str]:
+    height, width = reversed(found.shape) if found.transpose else found.shape  # the recipe has upright images
     yield "data:"
-    yield f"  shape: [{found.shape[0]}, {found.shape[1]}]  # height and width in pixels"
+    yield f"  shape: [{height}, {width}]  # in pixels"
     yield f"  pixel_max: {found.pixel_max}  # the largest pixel in the files is {found.highest}"
     yield f"  label_count: {found.label_count}"
     for key, value, why in _as_seen(found):

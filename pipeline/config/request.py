@@ -18,8 +18,9 @@ from pipeline.config.pipeline_config import PipelineConfig, identity_of
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
 from pipeline.config.recipe_file import read_chain
 from pipeline.metadata.address import Address, parse_address
+from pipeline.provenance import own_code
 from pipeline.provenance.code import Code, lock_digest
-from pipeline.provenance.own_code import OwnCode, code_of_stage, find
+from pipeline.provenance.own_code import OwnCode, code_of_stage
 from pipeline.root.identity import check_identity
 from pipeline.root.paths import RunPaths, require_usable, resolved
 from pipeline.stages import STAGES
@@ -119,7 +120,8 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
         if STAGES[node].is_in(settings):
             continue
         problems.found.append(BadInput(f"recipe {settings.name} has no such node", where="--force", got=node))
-    _check_own_code(request, settings, problems)
+    with problems.noted():
+        own_code.check(settings, read_chain(request.recipe).folders if request.recipe is not None else ())
     with problems.noted():
         check_identity(_paths(request, settings), identity_of(settings))
 
@@ -292,14 +294,6 @@ def _code(request: Request, settings: Settings, lock: str) -> dict[str, tuple[Co
     """Return the code of every stage, and the user's own in it."""
     folders = read_chain(request.recipe).folders if request.recipe is not None else ()
     return {stage.id: code_of_stage(stage, settings, lock, folders) for stage in STAGES.values()}
-
-
-def _check_own_code(request: Request, settings: Settings, problems: Problems) -> None:
-    for stage in STAGES.values():
-        build = getattr(getattr(settings, stage.section or "", None), "build", None)
-        if build is not None:
-            with problems.noted():
-                find(build, read_chain(request.recipe or DEFAULT_RECIPE).folders, where=f"{stage.section}.build")
 
 
 def _embedded(place: Path) -> DataFiles:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components import disk
 from components.digest import canonical_json, sha256_bytes
-from components.errors import BadInput, MnistTfxError
+from components.errors import BadInput, MnistTfxError, Problems
 from components.files import replacing
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_bytes
@@ -117,6 +117,25 @@ def code_with(
         return code_of(modules, lock_sha256), None
     own = find(build, folders, where=f"{where}.build")
     return code_of(modules, lock_sha256, beside=own.digests, imports=own.imports), own
+
+
+def check(settings: Settings, folders: Iterable[Path]) -> None:
+    """Refuse a recipe that names functions which are not there.
+
+    Args:
+      settings: the resolved recipe.
+      folders: of the recipe files.
+
+    Raises:
+      BadInput: with all that is wrong.
+    """
+    problems, places = Problems(), tuple(folders)
+    for section in ("autoencoder", "classifier"):
+        build = getattr(getattr(settings, section), "build", None)
+        if build is not None:
+            with problems.noted():
+                find(build, places, where=f"{section}.build")
+    problems.raise_any()
 
 
 def find(build: str, folders: Iterable[Path] = (), *, where: str = "build") -> OwnCode:

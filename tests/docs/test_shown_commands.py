@@ -54,6 +54,7 @@ def shape(line):
 def test_what_a_page_shows_can_be_done(page, folder):
     for block in pages.blocks(page):
         if block.file is not None:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
         for shown in () if block.marks else block.commands():
             done = execute(shown, folder)
