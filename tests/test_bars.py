@@ -60,18 +60,18 @@ def test_a_terminal_shows_a_bar_with_a_count_for_each_thing_that_is_long_enough(
     assert printed == "the answer\n"
 
 
-def test_without_a_terminal_a_line_says_how_far_it_is_whenever_none_did_for_a_while(capsys):
+def test_without_a_terminal_a_line_says_how_far_it_is_whenever_none_did_for_a_while(capfd):
     said = ""
     with bars(silence_s=0.02) as show:
         show("hashing files", 3, 10)
         deadline = time.monotonic() + 10
         while "hashing files: 3 of 10\n" not in said and time.monotonic() < deadline:
             time.sleep(0.005)
-            said += capsys.readouterr().err
+            said += capfd.readouterr().err
     assert "hashing files: 3 of 10\n" in said
 
 
-def test_what_is_done_at_once_says_nothing_without_a_terminal(capsys):
+def test_what_is_done_at_once_says_nothing_without_a_terminal(capfd):
     with bars() as show:
         show("hashing files", 3, 10)
-    assert capsys.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "")

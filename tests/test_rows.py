@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 
 import numpy as np
@@ -24,6 +25,7 @@ from components.ingest.rows import (
     shard_numbers,
 )
 from components.settings import DataSettings, HashSplit
+from pipeline.config.recipe import load_recipe
 
 DATA = DataSettings(shape=(3, 2), pixel_max=255)
 TRAIN, VALIDATION, TEST = range(3)
@@ -153,6 +155,14 @@ def test_the_number_of_shards_grows_with_rows_and_with_pixels(monkeypatch):
 def test_a_split_that_does_not_fit_the_parts_is_refused(split, parts, message):
     with pytest.raises(BadInput, match=message):
         check_split(split, parts)
+
+
+def test_what_the_refusal_of_a_split_says_to_set_fits_the_parts():
+    data = load_recipe("linear").data
+    with pytest.raises(BadInput) as caught:
+        check_split(data.split, {"train", "test"})
+    (override,) = re.findall("--set '([^']*)'", caught.value.hint)
+    check_split(load_recipe("linear", overrides=(override,)).data.split, {"train", "test"})
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,13 @@ def check_split(split: Split, parts: Collection[str]) -> None:
         raise BadInput(
             f"split {split} takes validation rows from the training part and needs a test part",
             where="data",
-            hint="add the test files, or use a hash split (data.split={validation: 0.1, test: 0.2})",
+            hint="add the test files, or cut them off with --set 'data.split={validation: 0.1, test: 0.2}'",
         )
     if kind == "rows" and TEST in parts:
         raise BadInput(
             f"split {split} takes its test rows from the training part, but there is a test part as well",
             where="data",
-            hint="give the training file alone, or use a hash split (data.split={validation: 0.1})",
+            hint="keep the test part with --set 'data.split={validation: 0.1}', or give the training file alone",
         )
 
 

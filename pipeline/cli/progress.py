@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.cli.output import say
+from pipeline.process.output import own_console
 from pipeline.process.silence import SILENCE_S, SilenceBreaker
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def bars(least: int = 0, *, in_bytes: bool = False, silence_s: float = SILENCE_S
       in_bytes: whether what is counted are bytes.
       silence_s: without a terminal, seconds after which a line says how far it is.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    console = Console(markup=False, stderr=True)
+    # What the libraries print may be on its way to nowhere meanwhile.
+    console = own_console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -43,7 +43,7 @@ def bars(least: int = 0, *, in_bytes: bool = False, silence_s: float = SILENCE_S
             yield _Drawn(drawn, least, in_bytes=in_bytes).show
         return
     lines = _Lines(in_bytes=in_bytes)
-    breaker = SilenceBreaker(lines.line, say, silence_s)
+    breaker = SilenceBreaker(lines.line, lambda line: console.print(line, soft_wrap=True), silence_s)
     breaker.start()
     try:
         yield lines.show

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from components.errors import ExitCode
 from components.settings import Export
-from pipeline.cli import options
+from pipeline.cli import options, progress
 from pipeline.cli.main import leave
 from pipeline.cli.output import (
     Answer,
@@ -176,7 +176,9 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     console = own_console(stderr=as_json)
 
     if dry_run:
-        _print_plan(local.plan(asked, reuse, say, leave=leave), console, as_json=as_json)
+        with progress.bars() as show:
+            planned = local.plan(asked, reuse, say, show, leave=leave)
+        _print_plan(planned, console, as_json=as_json)
         return ExitCode.OK
     key = None if sign_key is None else _private_key(sign_key)
     finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
@@ -206,6 +208,8 @@ def _print_plan(plan: DryRun, console: Console, *, as_json: bool) -> None:
         shown = "cached" if node["state"] == "cached" else "executed"
         table.add_row(node["id"], Text(shown, STYLES[shown]), Text(node["why"], "dim"))
     console.print(table)
+    if data["rows"] is not None:
+        print_line(console, "\ndata      " + ", ".join(f"{split} {rows} rows" for split, rows in data["rows"].items()))
 
 
 def _print_end(finished: local.Finished, answer: Answer, console: Console, *, as_json: bool) -> None:

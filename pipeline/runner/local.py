@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from components.errors import BadInput, MnistTfxError
 from components.ingest import beginnings, import_record, source
+from components.progress import listening
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from components.training.device import GPU
@@ -38,7 +39,7 @@ from pipeline.runner import devices, up_to_date
 from pipeline.runner.beam_job_service import JobService
 from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
-from pipeline.stages import CLASSIFIER
+from pipeline.stages import CLASSIFIER, INGEST
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 IGNORED: Final = 10
 """Files beside the data that are named."""
+
+IMPORTING: Final = "importing TensorFlow and TFX"
 
 EXPORTS: Final = "exports/"
 """Where a Trainer's model_run has the trained model in other forms."""
@@ -161,7 +164,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         if request.beam == PORTABLE:
             beam_service.start()
         config = configure(request, settings, paths, files)
-        with view.phase("importing TensorFlow and TFX"):
+        with view.phase(IMPORTING):
             runner, import_s = _import_runner(opened, leave)
         outcome = runner(
             dataclasses.replace(config, beam_args=(*config.beam_args, *beam_service.arguments())),
@@ -320,13 +323,21 @@ def _served_already(  # noqa: PLR0913  # what `run` knows
     )
 
 
-def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: Leave | None = None) -> DryRun:
+def plan(
+    request: Request,
+    reuse: Reuse,
+    say: Callable[[str], None],
+    show: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    leave: Leave | None = None,
+) -> DryRun:
     """Say what a run would execute, and why, without writing anything below the root.
 
     Args:
       request: what is asked for.
       reuse: what may be reused.
       say: is told of what a run would warn of before it starts.
+      show: called with the progress: what is being done, how much of it is done, and how much there is.
       leave: as for `run`.
 
     Raises:
@@ -338,12 +349,15 @@ def plan(request: Request, reuse: Reuse, say: Callable[[str], None], *, leave: L
     _check_store(request, paths, paths.metadata)
     # What TFX says of itself is nothing to a reader; a run has a log for it.
     with redirect_output(Path(os.devnull)):
+        show(IMPORTING, 0, 0)
         with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
             from pipeline.runner import dry_run  # TFX: some seconds
 
-        with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as staging:
-            config = configure(request, settings, paths, files, staging=Path(staging))
-            return dry_run.dry_run(config, reuse, Path(staging))
+        with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
+            staging = Path(folder)
+            found = dry_run.dry_run(configure(request, settings, paths, files, staging=staging), reuse, staging)
+            with listening(lambda line: show(line["stage"], line["done"], line["total"])):
+                return dataclasses.replace(found, rows=dry_run.ingested_rows(found.nodes[INGEST], staging))
 
 
 def process_age() -> float:

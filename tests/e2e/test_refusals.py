@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,9 +52,20 @@ def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_fol
     assert len(answer.envelope["error"]["facts"]) <= 3
     assert answer.envelope["error"]["commands"][0].partition(" --data ")[0].endswith("schema propose")
     assert answer.envelope["error"]["page"].endswith(".gate.json")
+    log = Path(answer.json["log"]).read_text()
+    assert " mnist-tfx SchemaGate: failed " in log
+    assert " mnist-tfx run: ends, refused: " in log
     report = json.loads((served / "logs" / f"{answer.json['run_id']}.gate.json").read_text())
     assert not report["passed"]
     assert {"drift", "duplicates", "leaks"} <= {check["rule"] for check in report["checks"]}
+
+
+def test_a_dry_run_refuses_the_data_that_a_run_would_in_one_line_and_writes_nothing(digits_folder, tmp_path):
+    unlabelled = _copy_digits(digits_folder, tmp_path / "eleven", labels=lambda labels: labels + 1)
+    answer = mnist_tfx("run", "--data", unlabelled, "--root", tmp_path / "new", "--dry-run")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert str(unlabelled / "train-labels-idx1-ubyte") in answer.err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

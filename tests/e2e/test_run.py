@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import PROJECT, checked, mnist_tfx
@@ -74,6 +75,8 @@ def test_an_edit_of_the_same_size_with_its_time_restored_is_seen(root, digits_fo
     answer = mnist_tfx("run", "--data", edited, "--root", root, "--dry-run", "--json")
     assert answer.states()["ExampleGen"] == "execute"
     assert "input_base changed" in answer.why()["ExampleGen"]
+    assert list(answer.json["rows"]) == ["train", "validation", "test"]
+    assert sum(answer.json["rows"].values()) == 1797
 
 
 def test_a_dry_run_says_what_a_setting_changes_and_writes_nothing(root, digits_folder):
@@ -92,6 +95,21 @@ def test_a_dry_run_says_what_a_setting_changes_and_writes_nothing(root, digits_f
     assert why["Classifier"].startswith("epochs changed: ")
     assert why["Evaluator"].endswith("executes")
     assert tree_digest(root) == before
+
+
+def test_the_log_has_the_events_of_a_run_and_little_else(first_run):
+    root, answer = first_run
+    log = Path(answer.json["log"])
+    events = [line.split(" mnist-tfx ")[1] for line in log.read_text().splitlines() if " mnist-tfx " in line]
+    for node in answer.states():
+        begun = next(n for n, event in enumerate(events) if event.startswith(f"{node}: start, node "))
+        assert any(event.startswith(f"{node}: executed ") for event in events[begun:])
+    assert any(event.startswith("Classifier: epoch 1/") for event in events)
+    assert [event for event in events if "published" in event] == ["Pusher: published version 1"]
+    assert "run: ends, ok" in events
+    known = ("ArtifactQuery.property_predicate", "Could not find a compatible bson", "Unable to register cuFFT")
+    assert [line for line in log.read_text().splitlines() if any(noise in line for noise in known)] == []
+    assert (list(log.parent.glob("*.running")), log.parent.parent) == ([], root)
 
 
 def test_force_executes_a_node_and_what_depends_on_it(root, digits_folder):

@@ -72,3 +72,10 @@ def test_what_vertex_leaves_to_others_is_said_once(tmp_path):
     answer = mnist_tfx("kubeflow", "compile", *asked)
     assert (answer.code, answer.err) == (0, f"warning: {volume}\n")
     assert answer.status == "ok"
+
+
+def test_the_pipeline_has_the_name_that_was_asked_for(tmp_path):
+    asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "--name", "letters")
+    answer = mnist_tfx("kubeflow", "compile", *asked, "-o", tmp_path / "p.yaml", "--json")
+    assert answer.json["pipeline"] == "letters"
+    assert "  name: letters\n" in (tmp_path / "p.yaml").read_text()

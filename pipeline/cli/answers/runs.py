@@ -65,6 +65,8 @@ class DryRun(Model):
 
     settings: dict[str, Any]
     nodes: list[PlannedNode]
+    rows: dict[str, Count] | None
+    """Rows that each split would have; null where the data would not be read again."""
 
 
 class UnrecordedRun(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,15 @@ def _consistent(given: Mapping[str, Any]) -> None:
             load_recipe(
                 given["recipe"] or DEFAULT_RECIPE,
                 profile=given["profile"],
-                overrides=given["overrides"] or (),
+                overrides=_named(given["name"], given["overrides"] or ()),
                 seed=given["seed"],
             )
     problems.raise_any()
+
+
+def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the overrides with the pipeline's name, which is a key of the recipe like any other."""
+    return overrides if name is None else (*overrides, f"name={json.dumps(name)}")
 
 
 @options.command("compile")
@@ -108,6 +114,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
     metavar="FILE",
     help="Resources, secrets and volumes of every task; see kubeflow/cluster.example.yaml.",
 )
+@click.option("--name", type=Text(longest=128), metavar="NAME", help="Name of the pipeline.  [default: the recipe's]")
 @click.option("-o", "--output", type=OutputFile(), metavar="FILE", required=True, help="The file: .yaml, or .json.")
 @options.beam
 @options.as_json
@@ -119,6 +126,8 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
     gpus: int | None,
     beam: str,
     beam_options: tuple[str, ...],
+    name: str | None,
+    overrides: tuple[str, ...],
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -139,7 +148,8 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
     from pipeline.kubeflow.compiler.warnings import warnings
 
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
-    request = CompileRequest(images=images, beam_args=arguments(beam, beam_options), **asked)
+    beam_args = arguments(beam, beam_options)
+    request = CompileRequest(images=images, beam_args=beam_args, overrides=_named(name, overrides), **asked)
     document, own = compile_pipeline(request), own_code(request)
     write(document, output)
     for warning in warnings(document):
