@@ -62,7 +62,7 @@ class Inclusion:
         _require(fields, {"leaf", "index", "path"})
         if type(fields["index"]) is not int:
             raise BadInput("not an index", where="proof", got=repr(fields["index"])[:80])
-        return Inclusion(leaf=_raw(fields["leaf"]), index=fields["index"], path=_raws(fields["path"]))
+        return Inclusion(leaf=digest_bytes(fields["leaf"]), index=fields["index"], path=_raws(fields["path"]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,8 +146,8 @@ class SizeProof:
         _require(fields, {"last", "subtrees"})
         for subtree in items(fields["subtrees"]):
             _require(subtree, {"first", "path"})
-        subtrees = tuple((_raw(subtree["first"]), _raws(subtree["path"])) for subtree in fields["subtrees"])
-        return SizeProof(last=_raw(fields["last"]), subtrees=subtrees)
+        subtrees = tuple((digest_bytes(subtree["first"]), _raws(subtree["path"])) for subtree in fields["subtrees"])
+        return SizeProof(last=digest_bytes(fields["last"]), subtrees=subtrees)
 
 
 class Tree:
@@ -227,7 +227,9 @@ def items(value: Any) -> list[Any]:
 
 def digest_bytes(text: object) -> bytes:
     """Return the 32 bytes that 64 hex digits stand for; raises BadInput for anything else."""
-    return _raw(text)
+    if not isinstance(text, str) or len(text) != 64 or not _HEX.issuperset(text):
+        raise BadInput("not a digest", where="proof", wanted="64 hex digits", got=repr(text)[:80])
+    return bytes.fromhex(text)
 
 
 def _texts(path: Sequence[bytes]) -> list[str]:
@@ -235,13 +237,7 @@ def _texts(path: Sequence[bytes]) -> list[str]:
 
 
 def _raws(value: Any) -> tuple[bytes, ...]:
-    return tuple(_raw(text) for text in itertools.islice(items(value), _MOST_HASHES + 1))
-
-
-def _raw(text: object) -> bytes:
-    if not isinstance(text, str) or len(text) != 64 or not _HEX.issuperset(text):
-        raise BadInput("not a digest", where="proof", wanted="64 hex digits", got=repr(text)[:80])
-    return bytes.fromhex(text)
+    return tuple(digest_bytes(text) for text in itertools.islice(items(value), _MOST_HASHES + 1))
 
 
 def _require(fields: Any, names: set[str]) -> None:
