@@ -142,6 +142,17 @@ def test_others_see_what_a_run_is_doing(tmp_path):
         assert [one.phase[:11] for one in at_work.at_work(paths)] == ["another run"]
 
 
+def test_a_view_of_several_runs_tells_each_log_of_its_own_run_alone(tmp_path):
+    view = RunView(Console(file=io.StringIO()))
+    for run_id in ("one", "two"):
+        with observed(view, RunPaths(tmp_path), run_id, "digits"):
+            view.note("Pusher", f"published by {run_id}")
+    view.note("Pusher", "published by nobody")
+    for run_id in ("one", "two"):
+        said = [line.split(": ", 1)[1] for line in RunPaths(tmp_path).log(run_id).read_text().splitlines()]
+        assert said == [f"{run_id} begins, recipe digits", f"published by {run_id}"]
+
+
 def test_many_small_parts_are_counted_and_reported_at_the_end_at_least(monkeypatch):
     monkeypatch.delenv(progress.PROGRESS_FD, raising=False)
     lines = []

@@ -72,11 +72,11 @@ class Status:
 @contextlib.contextmanager
 def observed(view: RunView, paths: RunPaths, run_id: str, recipe: str) -> Iterator[None]:
     """Keep the events of a run in its log, and say what it is doing, for the duration."""
-    view.observe(EventLog(paths.log(run_id)))
-    with at_work.announced(paths, run_id, recipe) as announcement:
-        view.observe(Status(announcement))
+    with contextlib.ExitStack() as told:
+        announcement = told.enter_context(at_work.announced(paths, run_id, recipe))
+        # After it, so that nobody writes to its file once that is closed: a view may serve several runs.
+        told.enter_context(view.observed_by(EventLog(paths.log(run_id))))
+        told.enter_context(view.observed_by(Status(announcement)))
+        told.callback(view.close)
         view.note(None, f"{run_id} begins, recipe {recipe}")
-        try:
-            yield
-        finally:
-            view.close()
+        yield

@@ -87,9 +87,14 @@ class RunView:
         self._observers: list[Observer] = []
         self._live: Live | None = None
 
-    def observe(self, observer: Observer) -> None:
-        """Tell an observer from now on."""
+    @contextlib.contextmanager
+    def observed_by(self, observer: Observer) -> Iterator[None]:
+        """Tell an observer for the duration."""
         self._observers.append(observer)
+        try:
+            yield
+        finally:
+            self._observers.remove(observer)
 
     @contextlib.contextmanager
     def phase(self, what: str) -> Iterator[None]:
