@@ -22,13 +22,13 @@ TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
 
 SERVING_DEFAULT: Final = "serving_default"
-"""images uint8 [N, H*W] -> classes int64 [N], probabilities float32 [N, label_count]."""
+"""images uint8 [N, H*W] -> classes int64 [N], their class_names string [N], probabilities float32 [N, label_count]."""
 
 SERVING_IMAGES: Final = "serving_images"
 """images uint8 [N, H, W] -> as serving_default."""
 
 SERVING_EXAMPLES: Final = "serving_examples"
-"""Serialised tf.Examples, string [N] -> classes, probabilities and reconstruction_mse float32 [N]."""
+"""Serialised tf.Examples, string [N] -> classes, probabilities and reconstruction_mse float32 [N], for the evaluation."""
 
 RECONSTRUCT: Final = "reconstruct"
 """images uint8 [N, H*W] -> images float32 [N, H*W] on the raw pixel scale."""

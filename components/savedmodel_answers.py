@@ -59,17 +59,20 @@ def judge(answer: Mapping[str, Any], rows: int, data: DataSettings, *, reconstru
     ]
     if findings:
         return findings
-    arrays = {name: {key: _array(value) for key, value in answers[name].items()} for name in promised}
+    arrays = {
+        name: {key: _array(value) for key, value in answers[name].items() if key != "class_names"} for name in promised
+    }
     findings = [Finding(name, reason) for name, outputs in arrays.items() for reason in _wrong_values(outputs)]
     if reconstructs:
         images = arrays[RECONSTRUCT]["images"]
         findings += [Finding(RECONSTRUCT, reason) for reason in _wrong_pixels(images, data.pixel_max)]
-    return findings or list(_disagreements(arrays))
+    return findings or list(_disagreements(arrays)) or list(_misnamed(answers, arrays, data))
 
 
 def _promised(rows: int, data: DataSettings, *, reconstructs: bool) -> dict[str, Outputs]:
     classes: Outputs = {"classes": ("int64", (rows,)), "probabilities": ("float32", (rows, data.label_count))}
-    plain = {SERVING_DEFAULT: classes, SERVING_IMAGES: classes, SERVING_EXAMPLES: classes}
+    named: Outputs = {**classes, "class_names": ("object", (rows,))}
+    plain = {SERVING_DEFAULT: named, SERVING_IMAGES: named, SERVING_EXAMPLES: classes}
     if not reconstructs:
         return plain
     return {
@@ -99,6 +102,18 @@ def _wrong_values(outputs: Mapping[str, Array]) -> Iterator[str]:
         yield from _wrong_probabilities(outputs["probabilities"], outputs["classes"])
     if "reconstruction_mse" in outputs and (outputs["reconstruction_mse"] < 0).any():
         yield "reconstruction_mse: a squared error below zero"
+
+
+def _misnamed(
+    answers: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Array]], data: DataSettings
+) -> Iterator[Finding]:
+    for signature in (SERVING_DEFAULT, SERVING_IMAGES):
+        classes, names = arrays[signature]["classes"].tolist(), answers[signature]["class_names"]["texts"]
+        wrong = [row for row, (label, name) in enumerate(zip(classes, names, strict=True)) if name != data.names[label]]
+        if wrong:
+            row, label = wrong[0], classes[wrong[0]]
+            reason = f"class_names: row {row} is {names[row]!r}, but the name of class {label} is {data.names[label]!r}"
+            yield Finding(signature, reason)
 
 
 def _wrong_pixels(images: Array, largest: int) -> Iterator[str]:

@@ -103,6 +103,9 @@ def _array(described: dict[str, Any]) -> Any:
 
 
 def _described(array: Any) -> dict[str, Any]:
+    if array.dtype == object:  # strings, whose bytes are elsewhere
+        texts = [text.decode(errors="replace") for text in array.ravel().tolist()]
+        return {"dtype": "object", "shape": list(array.shape), "texts": texts}
     data = base64.b64encode(array.tobytes()).decode()
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
 

@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from components import digest
 from components.errors import BadInput
+from components.features import LABEL
 from components.profile import Reference
 from components.shapes import Shape
 from components.untrusted import MIB, read_bytes, read_object
@@ -36,6 +37,10 @@ APPROVE: Final = "review it and run `mnist-tfx schema approve`"
 
 LARGEST: Final = 64 * MIB
 """Bytes of a schema or a profile; those of 28x28 images have 10 KB."""
+
+
+_NAMED_CLASS: Final = re.compile(r"class [0-9]{1,4}: (.+)")
+_EMPTY_CLASS: Final = re.compile(r"class ([0-9]{1,4}) is empty")
 
 
 class _Approval(TypedDict):
@@ -177,6 +182,32 @@ def approvals(folder: Path) -> dict[str, dict[str, str]]:
         hint = "restore it from version control"
         raise BadInput("not a list of approvals", where=path, got=err.got or err.what, hint=hint) from err
     return {geometry: {"digest": entry["digest"], "date": entry["date"]} for geometry, entry in found.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What a schema says of classes beyond their number.
+
+    Attributes:
+      names: of all classes, by stored label; none where the labels are their names.
+      empty: stored labels of the classes that no row may have.
+    """
+
+    names: tuple[str, ...] = ()
+    empty: tuple[int, ...] = ()
+
+    def tags(self) -> list[str]:
+        """Return them as annotations of the label; `declared` reads them back."""
+        named = [f"class {label}: {name}" for label, name in enumerate(self.names)]
+        return [*named, *(f"class {label} is empty" for label in self.empty)]
+
+
+def declared(schema: schema_pb2.Schema) -> Declared:
+    """Return what a schema says of classes, in the annotation of its label."""
+    tags = [tag for feature in schema.feature if feature.name == LABEL for tag in feature.annotation.tag]
+    names = [match[1] for tag in tags if (match := _NAMED_CLASS.fullmatch(tag)) is not None]
+    empty = [int(match[1]) for tag in tags if (match := _EMPTY_CLASS.fullmatch(tag)) is not None]
+    return Declared(names=tuple(names), empty=tuple(empty))
 
 
 def read_schema(path: Path) -> schema_pb2.Schema:

@@ -33,8 +33,11 @@ def but(**changes: float) -> SliceMetrics:
     return dataclasses.replace(GOOD, **changes)
 
 
+DATA = DataSettings(shape=(4, 6), pixel_max=255, label_count=3)
+
+
 def verdict_on(candidate: Measured, baseline: Measured | None = None, settings=SETTINGS) -> Verdict:
-    return judge(settings, 3, candidate, baseline, "none" if baseline is None else "version 3")
+    return judge(settings, DATA, candidate, baseline, "none" if baseline is None else "version 3")
 
 
 def test_a_good_model_is_blessed():
@@ -56,7 +59,7 @@ def test_a_good_model_is_blessed():
         (measured(_2=but(reconstruction_mse=math.nan)), "finite", "reconstruction_mse of label 2 is nan"),
         (measured(_2=NO_ROWS), "slices", "no test rows of label 2"),
         (Measured(overall=GOOD, per_class={0: GOOD}), "slices", "no test rows of labels 1, 2"),
-        (measured(_7=GOOD), "slices", "test rows of label 7, but labels end at 2"),
+        (measured(_7=GOOD), "slices", "test rows of label 7, but labels are 0 to 2"),
         (Measured(overall=NO_ROWS, per_class={}), "slices", "no test rows of labels 0, 1, 2"),
     ],
 )
@@ -317,3 +320,13 @@ print(json.dumps({**found, "confusion_matrix": matrix}))
 def tfma_numbers(uri: Path) -> dict[str, object]:
     done = subprocess.run([sys.executable, "-c", TFMA_NUMBERS, uri], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
+
+
+def test_a_class_that_is_declared_empty_needs_no_test_rows():
+    empty = DATA.model_copy(update={"label_offset": 1, "empty_classes": (3,)})
+    candidate = Measured(overall=GOOD, per_class={0: GOOD, 1: GOOD})
+    assert judge(SETTINGS, empty, candidate).blessed
+    (slices, *_) = judge(SETTINGS, DATA.model_copy(update={"label_offset": 1}), candidate).checks
+    assert (slices.passed, slices.reason) == (False, "no test rows of label 3")
+    (slices, *_) = judge(SETTINGS, empty, Measured(overall=GOOD, per_class=dict.fromkeys(range(3), GOOD))).checks
+    assert slices.reason == "test rows of label 3, but labels are 1 to 3, and label 3 declared empty"

@@ -34,6 +34,8 @@ ROWS = 5
 
 
 def encoded(array):
+    if array.dtype == object:
+        return {"dtype": "object", "shape": list(array.shape), "texts": array.tolist()}
     data = base64.b64encode(array.tobytes()).decode()
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
 
@@ -45,9 +47,10 @@ def sound():
     probabilities = np.full((ROWS, 3), 0.2, np.float32)
     probabilities[np.arange(ROWS), classes] = 0.6
     predicted = {"classes": classes, "probabilities": probabilities}
+    named = {**predicted, "class_names": np.array([str(label) for label in classes], object)}
     return {
-        "serving_default": dict(predicted),
-        "serving_images": dict(predicted),
+        "serving_default": dict(named),
+        "serving_images": dict(named),
         "serving_examples": {**predicted, "reconstruction_mse": np.full(ROWS, 0.1, np.float32)},
         "reconstruct": {"images": np.zeros((ROWS, 24), np.float32)},
     }
@@ -141,9 +144,16 @@ def test_signatures_must_agree_on_the_same_images(sound):
     assert reason.startswith("serving_images: probabilities: up to 0.4 away from serving_default")
 
 
+def test_a_class_under_another_name_is_found(sound):
+    sound["serving_images"]["class_names"][1] = "seven"
+    assert judged(sound) == ["serving_images: class_names: row 1 is 'seven', but the name of class 1 is '1'"]
+
+
 def test_a_renamed_output_is_named(sound):
     sound["serving_default"]["klass"] = sound["serving_default"].pop("classes")
-    assert judged(sound) == ["serving_default: wanted outputs classes, probabilities, got klass, probabilities"]
+    assert judged(sound) == [
+        "serving_default: wanted outputs class_names, classes, probabilities, got class_names, klass, probabilities"
+    ]
 
 
 def test_a_signature_that_raised_says_what(sound):

@@ -16,6 +16,8 @@ from components.ingest.discovery import discover
 from components.profile import ASPECTS, distance, profile
 from components.schema_files import (
     APPROVED_NAME,
+    Declared,
+    declared,
     find_reviewed,
     profile_file,
     read_reference,
@@ -236,3 +238,16 @@ def test_the_false_alarm_rate_stated_for_a_shipped_schema_is_measured_again(fold
     reference = read_reference(find_reviewed(data.geometry).profile)
     sources = schema_review.read_sources(discover([SHARED / folder]), data)
     assert schema_calibration.false_alarms(sources, data, reference) == reference.calibration["held_out"]
+
+
+def test_a_schema_keeps_names_and_declares_what_no_source_has(tmp_path):
+    data = DataSettings(shape=(2, 2), pixel_max=9, class_names=("A", "B", "C", "D: e"), label_offset=1)
+    labels = np.arange(200) % 3
+    labels[labels == 2] = 3
+    rows = Source(pixels=np.random.default_rng(1).integers(0, 10, (200, 4)).astype(np.uint8), labels=labels)
+    assert schema_review.empty_classes({"train": rows}, data) == (2,)
+    path = tmp_path / f"{data.geometry}.pbtxt"
+    path.write_text(schema_review.schema_text(data, Declared(names=data.class_names, empty=(2,))))
+    assert declared(read_schema(path)) == Declared(names=("A", "B", "C", "D: e"), empty=(2,))
+    with pytest.raises(BadInput, match="a class that is declared empty has rows"):
+        schema_review.empty_classes({"train": rows}, data.model_copy(update={"empty_classes": (1,)}))

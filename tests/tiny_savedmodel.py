@@ -64,6 +64,11 @@ class Tiny(tf.Module):
             return {"klass": classes, "probabilities": probabilities}
         return {"classes": classes, "probabilities": probabilities}
 
+    def named(self, answers):
+        names = tf.constant([str(label) for label in range(self.labels)])
+        classes = tf.cast(answers.get("classes", answers.get("klass")), tf.int64)
+        return {**answers, "class_names": tf.gather(names, classes)}
+
     def decode(self, images):
         restored = tf.cast(images, tf.float32) * 0.75
         return restored - 300.0 if self.defect == "negative_pixels" else restored
@@ -77,11 +82,11 @@ class Tiny(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None, pixels], tf.uint8, name="images")])
         def serving_default(images):
-            return self.predict(images)
+            return self.named(self.predict(images))
 
         @tf.function(input_signature=[tf.TensorSpec([None, *self.shape], tf.uint8, name="images")])
         def serving_images(images):
-            return self.predict(tf.reshape(images, [-1, pixels]))
+            return self.named(self.predict(tf.reshape(images, [-1, pixels])))
 
         @tf.function(input_signature=[tf.TensorSpec([None, pixels], tf.uint8, name="images")])
         def reconstruct(images):

@@ -34,6 +34,7 @@ Frozen: TypeAlias = FrozenLayers | FrozenNetwork
 """A trained network as plain ops."""
 
 CLASSES: Final = "classes"
+CLASS_NAMES: Final = "class_names"
 PROBABILITIES: Final = "probabilities"
 RECONSTRUCTION_MSE: Final = "reconstruction_mse"
 IMAGES: Final = "images"
@@ -112,7 +113,8 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
         }
 
     def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._answers(self._seen(self._scaled(images)))
+        answers = self._answers(self._seen(self._scaled(images)))
+        return {**answers, CLASS_NAMES: tf.gather(tf.constant(self._data.names), answers[CLASSES])}
 
     def _classify_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         features = {IMAGE: tf.io.FixedLenFeature([self._data.pixels], tf.int64)}

@@ -50,7 +50,7 @@ class MnistEvaluatorExecutor(executor.Executor):  # type: ignore[misc]  # tfx ha
         write_metrics(uri, candidate, baseline, served)
         verdict = judge(
             EvaluationSettings.from_json(exec_properties["settings"]),
-            DataSettings.from_json(exec_properties["data"]).label_count,
+            DataSettings.from_json(exec_properties["data"]),
             candidate,
             baseline,
             served,

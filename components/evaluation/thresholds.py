@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from components.errors import EnvironmentProblem
 from components.evaluation.results import Measured, SliceMetrics
 from components.serving import NO_BASELINE
-from components.settings import EvaluationSettings
+from components.settings import DataSettings, EvaluationSettings
 from components.shapes import Shape
 from components.untrusted import MIB, parse_object, read_bytes
 
@@ -97,7 +97,7 @@ _SHAPE: Final = Shape(Verdict)
 
 def judge(
     settings: EvaluationSettings,
-    label_count: int,
+    data: DataSettings,
     candidate: Measured,
     baseline: Measured | None = None,
     baseline_name: str = NO_BASELINE,
@@ -106,37 +106,50 @@ def judge(
 
     Args:
       settings: the recipe's thresholds.
-      label_count: every label below it must have test rows.
+      data: every label of a class that is not declared empty must have test rows.
       candidate: its metrics.
       baseline: metrics of the served model on the same rows, or None if there is no other served model.
       baseline_name: what to call it.
     """
     checks = (
-        _slices(label_count, candidate),
-        _finite(candidate),
+        _slices(data, candidate),
+        _finite(data, candidate),
         *_limits(settings, candidate.overall),
-        _worst_class(settings.class_accuracy, candidate),
+        _worst_class(settings.class_accuracy, data, candidate),
         _change(settings.baseline_margin, candidate, baseline, baseline_name),
     )
     return Verdict(baseline=NO_BASELINE if baseline is None else baseline_name, checks=checks)
 
 
-def _slices(label_count: int, candidate: Measured) -> Check:
+def _slices(data: DataSettings, candidate: Measured) -> Check:
     # TFMA itself counts a slice without rows as validated.
     filled = {label for label, metrics in candidate.per_class.items() if metrics.rows}
-    missing = sorted(set(range(label_count)) - filled)
-    unknown = sorted(filled - set(range(label_count)))
-    reason = f"every one of {label_count} classes has test rows"
+    wanted = set(range(data.label_count)) - data.empty
+    missing, unknown = sorted(wanted - filled), sorted(filled - wanted)
+    reason = f"every one of {len(wanted)} classes has test rows"
     if missing:
-        reason = f"no test rows of {_listed(missing)}"
+        reason = f"no test rows of {_listed([data.names[label] for label in missing])}"
     elif unknown:
-        reason = f"test rows of {_listed(unknown)}, but labels end at {label_count - 1}"
+        labels = [_name(label, data) for label in unknown]
+        reason = f"test rows of {_listed(labels)}, but labels are {data.label_range}{_and_empty(data)}"
     passed = not missing and not unknown
-    return Check(name="slices", value=len(filled), threshold=label_count, passed=passed, reason=reason)
+    return Check(name="slices", value=len(filled), threshold=len(wanted), passed=passed, reason=reason)
 
 
-def _finite(candidate: Measured) -> Check:
-    slices = {"all rows": candidate.overall, **{f"label {k}": m for k, m in sorted(candidate.per_class.items())}}
+def _name(label: int, data: DataSettings) -> str:
+    return data.names[label] if 0 <= label < data.label_count else str(label)
+
+
+def _and_empty(data: DataSettings) -> str:
+    names = [data.names[label] for label in sorted(data.empty)]
+    return f", and {_listed(names)} declared empty" if names else ""
+
+
+def _finite(data: DataSettings, candidate: Measured) -> Check:
+    slices = {
+        "all rows": candidate.overall,
+        **{f"label {_name(k, data)}": m for k, m in sorted(candidate.per_class.items())},
+    }
     odd = [
         f"{name} of {where} is {value}"
         for where, metrics in slices.items()
@@ -158,13 +171,16 @@ def _limits(settings: EvaluationSettings, overall: SliceMetrics) -> Iterator[Che
         yield _at_most("reconstruction_mse", value, settings.reconstruction_mse, error)
 
 
-def _worst_class(floor: float, candidate: Measured) -> Check:
+def _worst_class(floor: float, data: DataSettings, candidate: Measured) -> Check:
     # A NaN sorts as the worst, and fails.
     accuracies = {label: metrics.accuracy for label, metrics in candidate.per_class.items()}
     worst = min(accuracies, key=lambda label: (not math.isnan(accuracies[label]), accuracies[label]), default=None)
     value = math.nan if worst is None else accuracies[worst]
     return _at_least(
-        "class_accuracy", value, floor, "lowest accuracy" if worst is None else f"accuracy of label {worst}"
+        "class_accuracy",
+        value,
+        floor,
+        "lowest accuracy" if worst is None else f"accuracy of label {_name(worst, data)}",
     )
 
 
@@ -197,5 +213,5 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _listed(labels: list[int]) -> str:
-    return f"label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"
+def _listed(labels: Sequence[str]) -> str:
+    return f"label{'s' if len(labels) > 1 else ''} {', '.join(labels)}"

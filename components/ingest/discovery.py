@@ -67,12 +67,14 @@ class DataFiles:
       parts: train before test; a split has several parts where several were given by name.
       ignored: files in the folder that are not read, in the order of their names.
       why: {one of these that looks like data: why it is not read}.
+      says: what was recognised about them, a sentence to each; see `components.ingest.recognition`.
     """
 
     form: Form
     parts: tuple[Part, ...]
     ignored: tuple[Path, ...] = ()
     why: Mapping[Path, str] = field(default_factory=dict)
+    says: tuple[str, ...] = ()
 
     @property
     def spans(self) -> tuple[Span, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -14,6 +15,7 @@ from pipeline.cli.output import say
 from pipeline.cli.parameters import (
     AnyRoot,
     Checked,
+    InputFile,
     Integer,
     NamedText,
     OneOf,
@@ -102,6 +104,29 @@ def _chosen(context: click.Context, root: Path | None, *, changes: bool) -> Path
         context.meta[_CHOSEN] = chosen_root(None, changes=changes)
     chosen: Path = context.meta[_CHOSEN]
     return chosen
+
+
+def reading(command: Command) -> Command:
+    """Add the options that say how data is to be read, which arrive as `pipeline.config.request.READING` names them."""
+    given = (
+        click.option("--label-offset", type=Integer(0, 60_000), metavar="N", help="The lowest label in the files."),
+        click.option(
+            "--transpose",
+            is_flag=True,
+            default=None,
+            help="The files have rows and columns of the images swapped, as EMNIST has.",
+        ),
+        click.option(
+            "--ignore-columns",
+            type=Text("columns", longest=10_000),
+            metavar="A,B",
+            help="Columns of a CSV that are neither pixel nor label, by their names in the header.",
+        ),
+        click.option(
+            "--class-names", type=InputFile(), metavar="FILE", help="Names of the classes in order, a name to a line."
+        ),
+    )
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), command)
 
 
 def beam(command: Command) -> Command:

@@ -98,6 +98,7 @@ def _request(given: Mapping[str, Any]) -> Request:
 @click.option(
     "--label", type=Name(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
 )
+@options.reading
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @click.option(
     "--root",

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import ValidationError
 
 from components.errors import BadInput
-from components.ingest import discovery
 from components.schema_files import schema_file
 from components.settings import DataSettings
+from components.wording import refusal
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Text
+from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe, Text
 from pipeline.cli.parsing import Group
+from pipeline.config.recipe import load_recipe
+from pipeline.config.request import reading_overrides
+
+if TYPE_CHECKING:
+    from components.ingest.discovery import DataFiles
 
 DRAFTS = Path("schema-drafts")
 MINE = Path("schemas")
@@ -39,46 +48,84 @@ def schema() -> None:
 
 @schema.command()
 @click.option("--data", required=True, multiple=True, type=InputPath(), metavar="PATH", help="Clean IDX or CSV files.")
-@click.option("--shape", nargs=2, type=Integer(1, 1024), help="Height and width.  [default: from the data]")
-@click.option("--pixel-max", required=True, type=Integer(1, 255), help="The largest value a pixel may have.")
-@click.option("--labels", default=10, show_default=True, type=Integer(2, 1000), help="Number of classes.")
 @click.option(
-    "--label", type=Text(), metavar="COLUMN", default="auto", show_default=True, help="Label column of a CSV."
+    "--recipe",
+    type=Recipe(),
+    metavar="NAME|FILE",
+    help="Recipe whose `data` says shape, pixel maximum and labels, in place of the options that do.",
 )
+@click.option("--shape", nargs=2, type=Integer(1, 1024), help="Height and width.  [default: from the data]")
+@click.option(
+    "--pixel-max", type=Integer(1, 255), help="The largest value a pixel may have; required without --recipe."
+)
+@click.option("--labels", type=Integer(2, 1000), help="Number of classes.  [default: of the names, or 10]")
+@click.option("--label", type=Text(), metavar="COLUMN", help="Label column of a CSV.  [default: auto]")
+@options.reading
 @click.option(
     "--to", default=DRAFTS, show_default=True, type=NewFolder(), metavar="FOLDER", help="Folder for the draft."
 )
 @options.as_json
-def propose(  # noqa: PLR0913  # one argument to each option
-    data: tuple[Path, ...],
-    shape: tuple[int, int] | None,
-    pixel_max: int,
-    labels: int,
-    label: str,
-    to: Path,
-    as_json: bool,
-) -> None:
+def propose(data: tuple[Path, ...], to: Path, as_json: bool, **given: Any) -> None:
     """Draft a schema and a reference profile from clean data, thresholds calibrated by bootstraps.
+
+    A class without a row is declared empty, and names of classes are kept.
 
     \b
     Example:
       mnist-tfx schema propose --data letters/ --pixel-max 255 --labels 26
+      mnist-tfx schema propose --data letters/ --recipe letters.yaml
     """
+    from components.ingest import recognition
     from pipeline.datasets import schema_review
     from pipeline.datasets.imports.sources import discover
 
     files = discover(data)
-    found = shape or discovery.geometry(files)
-    if found is None:
-        raise BadInput("the shape cannot be told from the data", where="--data", hint="give --shape HEIGHT WIDTH")
-    settings = DataSettings(shape=found, pixel_max=pixel_max, label_count=labels, label=label)
+    settings = _data_settings(files, given)
+    recognised = recognition.recognise(files, settings)
+    settings = recognised.settings(settings)
     draft = schema_review.propose(schema_review.read_sources(files, settings), settings, to)
+    said = [*recognised.says, *schema_review.describe(draft)]
     if as_json:
-        print_answer(Answer(data={"draft": str(draft), "says": schema_review.describe(draft)}))
+        print_answer(Answer(data={"draft": str(draft), "says": said}))
         return
-    for sentence in schema_review.describe(draft):
+    for sentence in said:
         click.echo(sentence)
     click.echo(f"{draft}\nlook at it, then: mnist-tfx schema approve {draft}")
+
+
+def _data_settings(files: DataFiles, given: Mapping[str, Any]) -> DataSettings:
+    """Return how the data is to be read: as the recipe says, and over it the options."""
+    values: dict[str, Any] = {}
+    if given["recipe"] is not None:
+        values = load_recipe(given["recipe"]).data.model_dump(exclude_unset=True)
+    elif given["pixel_max"] is None:
+        hint = "`mnist-tfx data inspect` says which it has"
+        raise BadInput("the largest pixel value is not known", where="--pixel-max", wanted="it, or --recipe", hint=hint)
+    said = {
+        "shape": given["shape"],
+        "pixel_max": given["pixel_max"],
+        "label_count": given["labels"],
+        "label": given["label"],
+    }
+    for override in reading_overrides(given):
+        key, _, text = override.removeprefix("data.").partition("=")
+        values[key] = json.loads(text)
+    values |= {key: value for key, value in said.items() if value is not None}
+    if "shape" not in values:
+        values["shape"] = _shape(files, transposed=bool(values.get("transpose")))
+    try:
+        return DataSettings.model_validate(values)
+    except ValidationError as err:
+        raise refusal(DataSettings, values, err.errors(), where="--data") from err
+
+
+def _shape(files: DataFiles, *, transposed: bool) -> tuple[int, int]:
+    from components.ingest import recognition
+
+    shape = recognition.shape_of(files)
+    if shape is None:
+        raise BadInput("the shape cannot be told from the data", where="--data", hint="give --shape HEIGHT WIDTH")
+    return (shape[1], shape[0]) if transposed else shape
 
 
 @schema.command()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput, Problems
 from components.ingest import spans
@@ -27,8 +27,12 @@ from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
+    from components.schema_files import Reviewed
 
 RUNS: Final = Path("runs")
+READING: Final = ("label_offset", "transpose", "ignore_columns", "class_names")
+"""Options that say how data is to be read, in the form that a recipe has as keys of `data`."""
+
 EMBEDDED: Final = "embedded-digits"
 """Folder below the root into which the UCI digits are written when no data is named."""
 
@@ -44,6 +48,10 @@ class Request:
       profile: overlay of the recipe.
       form: `idx` or `csv`, where both are there.
       label: the CSV's label column: `first`, `last` or a header's name.
+      label_offset: the lowest label in the files.
+      transpose: whether the files have rows and columns of the images swapped.
+      ignore_columns: names of CSV columns that are neither pixel nor label, between commas.
+      class_names: file with the names of the classes, a name to a line.
       schema: folder with the user's own reviewed schemas.
       root: folder of the pipeline.
       overrides: `section.key=value` texts.
@@ -62,6 +70,10 @@ class Request:
     profile: str | None = None
     form: str | None = None
     label: str | None = None
+    label_offset: int | None = None
+    transpose: bool | None = None
+    ignore_columns: str | None = None
+    class_names: Path | None = None
     schema: Path | None = None
     root: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -133,24 +145,28 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, DataFiles 
       BadInput: for unusable data, recipe or settings, a geometry without an approved schema, or another recipe's root.
     """
     check(request)
-    from components.ingest import discovery  # NumPy: 70 ms, which no refusal of an option should wait for
+    from components.ingest import recognition  # NumPy: 70 ms, which no refusal of an option should wait for
     from components.ingest.beginnings import check_beginnings
 
     files = _data_files(request)
     if request.label is not None and (files is None or files.form != "csv"):
         got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
         raise BadInput("--label is for CSV files", where="--label", got=got, hint="IDX has labels in a file of its own")
-    shape = discovery.geometry(files) if files is not None else None
+    shape = recognition.shape_of(files) if files is not None else None
     settings = _settings(request, request.recipe or recipe_for_shape(shape))
-    if shape is not None and files is not None and files.form == "idx" and shape != settings.data.shape:
+    if shape is not None and files is not None and files.form == "idx" and shape != settings.data.file_shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
             where=files.parts[0].files[0],
-            wanted="x".join(map(str, settings.data.shape)),
+            wanted="x".join(map(str, settings.data.file_shape)),
             got="x".join(map(str, shape)),
             hint="choose another --recipe, or --set data.shape=[H,W]",
         )
+    settings = _as_declared(request, settings)
     if files is not None:
+        recognised = recognition.recognise(files, settings.data)
+        settings = settings.model_copy(update={"data": recognised.settings(settings.data)})
+        files = dataclasses.replace(files, says=recognised.says)
         check_beginnings(files.parts, form=files.form, data=settings.data)
     if request.recipe is None and files is not None:  # `check` did not know yet which recipe it is
         problems = Problems()
@@ -178,7 +194,62 @@ def _paths(request: Request, settings: Settings) -> RunPaths:
 
 def _overrides(request: Request) -> tuple[str, ...]:
     label = () if request.label is None else (f"data.label={json.dumps(request.label)}",)
-    return (*request.overrides, *label)
+    options = {name: getattr(request, name) for name in READING}
+    # What was said with `--set` counts more than what follows from the names in a file.
+    return (*reading_overrides(options), *request.overrides, *label)
+
+
+def reading_overrides(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return `section.key=value` texts of the options that say how data is to be read, those that `READING` names.
+
+    Raises:
+      BadInput: if the file of names cannot be read.
+    """
+    from pipeline.datasets.class_names import read_names
+
+    values: dict[str, object] = {}
+    if options.get("label_offset") is not None:
+        values["label_offset"] = options["label_offset"]
+    if options.get("transpose") is not None:
+        values["transpose"] = options["transpose"]
+    if options.get("ignore_columns") is not None:
+        values["ignore_columns"] = [name.strip() for name in options["ignore_columns"].split(",") if name.strip()]
+    if options.get("class_names") is not None:
+        names = read_names(options["class_names"])
+        values |= {"class_names": names, "label_count": len(names)}
+    return tuple(f"data.{key}={json.dumps(value)}" for key, value in values.items())
+
+
+def _as_declared(request: Request, settings: Settings) -> Settings:
+    """Return settings with the names and the empty classes that the reviewed schema declares, if there is one."""
+    from components.schema_files import find_reviewed
+
+    try:
+        reviewed = find_reviewed(settings.data.geometry, request.schema)
+    except BadInput:
+        return settings  # what is missing is said once all else is checked
+    return _with_declared(settings, reviewed)
+
+
+def _with_declared(settings: Settings, reviewed: Reviewed) -> Settings:
+    from components.schema_files import declared, read_schema
+
+    data, classes = settings.data, declared(read_schema(reviewed.schema))
+    if classes.names and data.class_names not in ((), classes.names):
+        pairs = zip(classes.names, data.class_names, strict=False)
+        wanted, got = next((pair for pair in pairs if pair[0] != pair[1]), (len(classes.names), len(data.class_names)))
+        hint = "leave the names to the schema, or propose and approve one with these"
+        raise BadInput(
+            "class names are not those of the schema", where=reviewed.schema, wanted=wanted, got=got, hint=hint
+        )
+    empty = tuple(label + data.label_offset for label in classes.empty)
+    if data.empty_classes and set(data.empty_classes) != set(empty):
+        said = ", ".join(map(str, empty)) or "none"
+        got = ", ".join(map(str, sorted(data.empty_classes)))
+        raise BadInput("empty classes are not those of the schema", where=reviewed.schema, wanted=said, got=got)
+    named = {"class_names": classes.names} if classes.names else {}
+    update = {**named, "empty_classes": empty}
+    return settings.model_copy(update={"data": data.model_copy(update=update)})
 
 
 def _data_files(request: Request) -> DataFiles | None:
@@ -224,6 +295,7 @@ def configure(
     if files is None:
         files = _embedded(staging or paths.root)
     reviewed = find_reviewed(settings.data.geometry, request.schema)
+    settings = _with_declared(settings, reviewed)
     lock = lock_digest()
     code = _code(request, settings, lock)
     return PipelineConfig(

@@ -21,7 +21,9 @@ from components.ingest import csv_rows, idx
 from components.profile import ASPECTS, Reference, distance
 from components.schema_files import (
     APPROVED_NAME,
+    Declared,
     approvals,
+    declared,
     profile_file,
     read_reference,
     read_schema,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from components.settings import DataSettings
 
 ROWS_AT_ONCE: Final = 10_000
+NOTHING_DECLARED: Final = Declared()
 
 
 def read_sources(files: DataFiles, data: DataSettings) -> dict[str, Source]:
@@ -84,10 +87,11 @@ def propose(sources: Mapping[str, Source], data: DataSettings, to: Path) -> Path
       BadInput: when there is no row, or a row does not fit the geometry.
     """
     _check(sources, data)
+    empty = empty_classes(sources, data)
     reference = calibrate(sources, data)
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{data.geometry}.pbtxt"
-    _write(path, schema_text(data))
+    _write(path, schema_text(data, Declared(names=data.class_names, empty=empty)))
     _write(profile_file(path), reference.to_json())
     return path
 
@@ -104,11 +108,27 @@ def _check(sources: Mapping[str, Source], data: DataSettings) -> None:
                 raise BadInput(f"a {what} is out of range", where=name, wanted=data.geometry)
 
 
+def empty_classes(sources: Mapping[str, Source], data: DataSettings) -> tuple[int, ...]:
+    """Return the stored labels of the classes that no source has a row of: what a schema declares to be empty.
+
+    Raises:
+      BadInput: if fewer than two classes are left, or a class that the settings declare empty has rows.
+    """
+    rows = sum(np.bincount(source.labels, minlength=data.label_count) for source in sources.values())
+    empty = tuple(int(label) for label in np.flatnonzero(np.asarray(rows) == 0))
+    if filled := sorted(data.empty - set(empty)):
+        raise BadInput("a class that is declared empty has rows", where=f"class {data.names[filled[0]]}")
+    if len(empty) > data.label_count - 2:
+        got = f"rows of {data.label_count - len(empty)} class of {data.label_count}"
+        raise BadInput("no data to tell classes apart", where=data.geometry, wanted="rows of two classes", got=got)
+    return empty
+
+
 def _outside(labels: NDArray[np.int64], data: DataSettings) -> bool:
     return bool(labels.min() < 0 or labels.max() >= data.label_count)
 
 
-def schema_text(data: DataSettings) -> str:
+def schema_text(data: DataSettings, classes: Declared = NOTHING_DECLARED) -> str:
     """Return the TFMD Schema of a geometry as text proto: both features always there, of fixed shape, in range."""
     schema = schema_pb2.Schema()
     schema.dataset_constraints.min_examples_count = 1
@@ -121,6 +141,8 @@ def schema_text(data: DataSettings) -> str:
         feature.int_domain.max = largest
         if name == LABEL:
             feature.int_domain.is_categorical = True
+            if tags := classes.tags():  # an annotation without any would be written as well
+                feature.annotation.tag.extend(tags)
     return text_format.MessageToString(schema)
 
 
@@ -132,6 +154,7 @@ def describe(schema: Path) -> list[str]:
     """
     reference = read_reference(profile_file(schema))
     sources = reference.calibration.get("sources", {})
+    classes = declared(read_schema(schema))
     return [
         *(f"feature {feature.name}: {_short(feature)}" for feature in read_schema(schema).feature),
         *(
@@ -142,8 +165,14 @@ def describe(schema: Path) -> list[str]:
             f"{aspect} may be {threshold.floor:.4f} + {threshold.scale:.4f} / sqrt(rows) from the reference"
             for aspect, threshold in reference.thresholds.items()
         ),
+        *([f"classes are {', '.join(classes.names)}"] if classes.names else []),
+        *(f"class {label_name} has no rows and is declared empty" for label_name in _names_of_empty(classes)),
         _alarm_rate(reference),
     ]
+
+
+def _names_of_empty(classes: Declared) -> list[str]:
+    return [f"{label} ({classes.names[label]})" if classes.names else str(label) for label in classes.empty]
 
 
 def diff(draft: Path, approved: Path | None) -> list[str]:

@@ -30,7 +30,7 @@ from pipeline.stages import INGEST
 BATCH: Final = 256
 """Images to a question; also the steps in which progress is told."""
 
-_GEOMETRY: Final = ("shape", "pixel_max", "label_count")
+_GEOMETRY: Final = ("shape", "pixel_max", "label_count", "label_offset", "class_names", "empty_classes")
 
 UINT8 = npt.NDArray[np.uint8]
 

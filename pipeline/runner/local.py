@@ -183,6 +183,8 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
 def _prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
     """Say what is doubtful or left out, and check all that the run will write, before anything is written."""
     _doubt(files, view.say)
+    for sentence in () if files is None else files.says:
+        view.say(f"data: {sentence}")
     for ignored in _ignored(files):
         view.say(f"ignored: {ignored}")
     _check_store(request, paths, *PLACES_OF_A_RUN)
@@ -224,7 +226,7 @@ def _doubt(files: DataFiles | None, say: Callable[[str], None]) -> None:
 
 def _ignored(files: DataFiles | None) -> list[str]:
     """Return what lay beside the data, the first few by name: there are folders of 100,000 pictures."""
-    found = [] if files is None else [str(path) for path in files.ignored]
+    found = [] if files is None else [str(path) for path in files.ignored if path not in files.why]
     more = [f"{len(found) - IGNORED} more files"] if len(found) > IGNORED else []
     return found[:IGNORED] + more
 

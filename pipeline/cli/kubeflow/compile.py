@@ -17,6 +17,7 @@ from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, Outp
 from pipeline.cli.parsing import checked_by
 from pipeline.config.beam import arguments
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
+from pipeline.config.request import reading_overrides
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
 from pipeline.kubeflow.document import TARGETS, write
@@ -42,7 +43,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
             load_recipe(
                 given["recipe"] or DEFAULT_RECIPE,
                 profile=given["profile"],
-                overrides=_named(given["name"], given["overrides"] or ()),
+                overrides=_named(given["name"], (*reading_overrides(given), *(given["overrides"] or ()))),
                 seed=given["seed"],
             )
     problems.raise_any()
@@ -95,6 +96,7 @@ def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
 @options.profile
 @options.overrides
 @options.seed
+@options.reading
 @click.option(
     "--schema",
     type=InputFolder(),

@@ -21,7 +21,7 @@ from pipeline.config.beam import BEAM_ARGS
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
 from pipeline.config.recipe_file import recipe_names
-from pipeline.config.request import Request, configure
+from pipeline.config.request import READING, Request, configure, reading_overrides
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
 from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems
@@ -51,6 +51,10 @@ class CompileRequest:
       seed: of both trainings.
       data: a bucket's URI or a path in the pod, perhaps with `{SPAN}`; none means the embedded UCI digits.
       form: `idx` or `csv`.
+      label_offset: the lowest label in the files.
+      transpose: whether the files have rows and columns of the images swapped.
+      ignore_columns: names of CSV columns that are neither pixel nor label, between commas.
+      class_names: file with the names of the classes, a name to a line.
       spans: number of newest spans to take.
       schema: local folder with reviewed schemas, whose digest the file gets.
       serving: where the volume of served versions is mounted.
@@ -68,6 +72,10 @@ class CompileRequest:
     seed: int | None = None
     data: str | None = None
     form: Form = "idx"
+    label_offset: int | None = None
+    transpose: bool | None = None
+    ignore_columns: str | None = None
+    class_names: Path | None = None
     spans: int | None = None
     schema: Path | None = None
     serving: str | None = None
@@ -89,6 +97,7 @@ def compile_pipeline(request: CompileRequest) -> Document:
     wanted = pods(cluster, target, request.images)
     settings = _settings(request)
     config = _config(request, settings, cluster)
+    settings = config.settings
 
     stock = compile_stock(config, image=wanted[names.DRIVER].image, command=containers.COMMAND)
     # A cluster file serves several recipes, and one of them may leave a node out.
@@ -145,7 +154,7 @@ def _settings(request: CompileRequest) -> Settings:
     settings = load_recipe(
         request.recipe or DEFAULT_RECIPE,
         profile=request.profile,
-        overrides=request.overrides,
+        overrides=(*reading_overrides({name: getattr(request, name) for name in READING}), *request.overrides),
         seed=request.seed,
     )
     if request.data is None and settings.data.shape != (8, 8):
