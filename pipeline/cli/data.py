@@ -120,15 +120,15 @@ def import_(  # noqa: PLR0913  # one argument to each option
       mnist-tfx data import pictures/ --to letters --fit 28x28
       mnist-tfx data import mnist.npz --to mnist-idx
     """
-    from pipeline.datasets import inspection
+    from pipeline.datasets import inspection, next_commands
     from pipeline.datasets.imports import importing, sources
     from pipeline.datasets.imports.contents import Options
 
     found = sources.recognise(source)
     if found is None:
         wanted = "pictures in folders by class, npz, ARFF, or a zip archive of these"
-        hint = f"mnist-tfx data inspect {source} says what it is"
-        raise BadInput("nothing that can be imported", where=source, wanted=wanted, hint=hint)
+        command = f"mnist-tfx data inspect {next_commands.shown(source)}"
+        raise BadInput("nothing that can be imported", where=source, wanted=wanted, commands=(command,))
     asked = Options(fit=fit, resize=resize, shape=shape, invert=invert, skip_unreadable=skip_unreadable)
     with progress.bars(FEW) as show:
         imported = importing.import_source(found, to, asked, _tools(), show)

@@ -76,7 +76,7 @@ class Inspection:
       counts: {split: rows of each class}.
       empty_classes: those that no part has.
       class_names: of all classes, in their order; none where nothing says them.
-      class_names_file: the file that says them, for `--class-names`.
+      class_names_file: the list that says them, for `--class-names`; None where something else does.
       transpose: whether rows and columns are swapped, `data.transpose`.
       ignore_columns: columns of a CSV that are neither pixel nor label, `data.ignore_columns`.
       orientation: as which upright digits are stored, in words; None where that cannot be told.
@@ -274,7 +274,7 @@ def _judged(path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: 
         schema=fits,
         reviewed=reviewed is not None,
     )
-    problems, notes = tuple(_problems(found)), tuple(_notes(found, stored, why_not))
+    problems, notes = tuple(_problems(found)), (*_notes(found, stored, why_not), *reading.says)
     found = dataclasses.replace(found, problems=problems, notes=notes)
     return found if problems else dataclasses.replace(found, commands=next_commands.of(found, schema))
 
@@ -297,7 +297,8 @@ def _names(reading: Reading, offset: int) -> tuple[tuple[str, ...], Path | None]
         return (), None
     known = class_names.read_mapping(mapping)
     last = max(known, default=-1)
-    return tuple(known.get(label, str(label)) for label in range(offset, last + 1)), mapping
+    # A recipe takes the names themselves; `--class-names` reads our own list alone.
+    return tuple(known.get(label, str(label)) for label in range(offset, last + 1)), None
 
 
 def _is_transposed(stored: Orientation, reading: Reading) -> bool:

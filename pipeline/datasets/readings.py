@@ -36,6 +36,7 @@ class Reading:
       class_names: that the files say; none where they do not.
       ignored: files left aside.
       importable: whether `data import` has to make data files of it first.
+      says: what was recognised beyond the usual, a sentence each.
     """
 
     form: str
@@ -48,6 +49,7 @@ class Reading:
     class_names: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()
     importable: bool = False
+    says: tuple[str, ...] = ()
 
 
 def read_data_files(path: Path) -> Reading:
@@ -83,6 +85,7 @@ def _idx(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
         first_files=_first_files(files, taken),
         expected=rows,
         ignored=files.ignored,
+        says=recognition.recognise(files).says,
     )
 
 
@@ -115,6 +118,7 @@ def _csv(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
         label=_label(layout, columns),
         class_names=columns.texts,
         ignored=files.ignored,
+        says=recognised.says,
     )
 
 

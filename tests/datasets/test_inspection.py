@@ -1,5 +1,7 @@
 """What a data set is said to be before any run: its form, classes and orientation, and whether a schema fits."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +159,21 @@ def test_a_mapping_takes_the_first_character_of_a_label_and_refuses_anything_els
     path.write_text("0 zero\n")
     with pytest.raises(BadInput, match="line 1"):
         class_names.read_mapping(path)
+
+
+def test_what_was_recognised_beyond_the_usual_is_a_note(tmp_path):
+    rows = np.column_stack([np.arange(len(UCI)), LABELS, UCI.reshape(len(UCI), -1)])
+    header = ";".join(["", "label", *(f"pixel{i}" for i in range(64))])
+    np.savetxt(tmp_path / "train.csv", rows, fmt="%d", delimiter=";", header=header, comments="")
+    found = inspect(tmp_path)
+    assert found.schema is not None
+    assert any("semicolons" in note for note in found.notes)
+    assert any("ignored" in note for note in found.notes)
+
+
+def test_an_inspection_needs_no_engine(tmp_path):
+    folder = write(tmp_path / "digits")
+    code = "import sys; from pipeline.cli.data import _tools; from pipeline.datasets.inspection import inspect\n"
+    code += f"from pathlib import Path; inspect(Path({str(folder)!r}), tools=_tools())\n"
+    code += "assert not {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules), sorted(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

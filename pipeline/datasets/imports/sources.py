@@ -157,4 +157,4 @@ def instead_of(err: BadInput, path: Path) -> Source | None:
 
 def import_first(source: Source) -> BadInput:
     """Return the refusal that says what a source is, and names the command that makes data files of it."""
-    return BadInput(f"no data files yet: {source.says}", where=source.path, hint=f"import it first: {source.command}")
+    return BadInput(f"no data files yet: {source.says}", where=source.path, commands=(source.command,))
