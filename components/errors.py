@@ -91,7 +91,7 @@ class MnistTfxError(Exception):
       hint: the likely cause, or what to do next.
       facts: at most three observations behind it, a sentence to each, for a refusal that rests on measurements.
       commands: at most three command lines that lead out of it, in their order; `AGAIN` stands for the one that was
-        given. A remark may follow after ` # `.
+        given. A remark may follow after a `#` between spaces.
       page: the file with everything else that is known about it; set by whoever writes that file.
       report: JSON values behind the refusal, such as every check of a gate; no part of the line.
       problems: the errors that it stands for, where it stands for several.
