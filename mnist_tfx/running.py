@@ -28,6 +28,9 @@ PROCESS: Final = "mnist_tfx.run_process"
 FLAGS: Final = {"overrides": "--set", "beam_options": "--beam-option"}
 """{parameter: its flag}, where that is not the parameter's name."""
 
+JOINED: Final = frozenset({"export", "ignore_columns"})
+"""Parameters of several values that the command takes in one word, with commas between them."""
+
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Say = Callable[[str], object]
 
@@ -69,6 +72,10 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     profile: str | None = None,
     form: str | None = None,
     label: str | None = None,
+    label_offset: int | None = None,
+    transpose: bool = False,
+    ignore_columns: Sequence[str] = (),
+    class_names: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] | None = None,
     metadata: str | None = None,
@@ -100,6 +107,10 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       profile: overlay of the recipe.
       form: `idx` or `csv`, where a folder has both.
       label: label column of a CSV: `first`, `last`, or its name in the header.
+      label_offset: the lowest label in the files.
+      transpose: the files have rows and columns of the images swapped, as EMNIST has.
+      ignore_columns: columns of a CSV that are neither pixel nor label, by their names in the header.
+      class_names: file with the names of the classes in order, a name to a line.
       schema: folder with reviewed schemas.
       root: folder for everything the run leaves; `runs/<recipe>` by default.
       metadata: URL or file of the metadata store.
@@ -140,7 +151,7 @@ def arguments(given: Mapping[str, Any]) -> Iterator[str]:
         flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
         if name == "resume":
             yield from () if value else ("--rebuild",)
-        elif name == "export":
+        elif name in JOINED:
             yield from (f"{flag}={','.join(value)}",) if value else ()
         elif isinstance(value, bool):
             yield from (flag,) if value else ()
