@@ -36,7 +36,7 @@ def test_mistakes_come_surest_first():
 def test_precision_and_recall_are_those_of_the_confusion_matrix():
     probabilities = np.eye(3)[[0, 0, 1, 1, 1]]
     counts = confusion(probabilities, np.array([0, 0, 1, 0, 1]), 3)
-    first, second, third = class_figures(counts)
+    first, second, third = class_figures(counts, ("0", "1", "2"))
     assert counts.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert (first.precision.rate, first.recall.rate) == (1.0, 2 / 3)
     assert (second.precision.rate, second.recall.rate) == (2 / 3, 1.0)

@@ -165,11 +165,19 @@ def test_the_latent_map_has_a_picture_to_each_class(answers, test_rows):
 def test_the_sure_mistake_is_shown_with_what_the_model_said(evidence, answers, test_rows):
     shown = classification.classification(answers, test_rows, evidence.settings.data)
     (mistake,) = shown.mistakes
-    assert (mistake.label, mistake.said, round(mistake.sure, 2)) == (0, 1, 0.98)
+    assert (mistake.label, mistake.said, round(mistake.sure, 2)) == ("0", "1", 0.98)
     assert (shown.correct, shown.rows) == (29, 30)
     assert shown.worst_pair == "Most frequent: 0 taken for 1, 1 of 10 rows (10.0%)."
     assert (shown.matrix[0][1].rows, shown.matrix[0][1].shade) == (1, 4)
     assert "all 1 of 30" in shown.misclassified.text
+
+
+def test_classes_go_by_their_names(evidence, answers, test_rows):
+    names = ("cat", "$dog", "<b>")
+    data = evidence.settings.data.model_copy(update={"class_names": names})
+    shown = classification.classification(answers, test_rows, data)
+    assert tuple(one.label for one in shown.classes) == names
+    assert shown.worst_pair == "Most frequent: cat taken for $dog, 1 of 10 rows (10.0%)."
 
 
 def test_a_model_without_a_mistake_has_none_to_show(evidence, answers, test_rows):

@@ -16,6 +16,8 @@ from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pipeline.report.example_rows import ImageRows
@@ -54,9 +56,9 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassFigures:
-    """One class: its test rows, precision and recall."""
+    """One class: its name, test rows, precision and recall."""
 
-    label: int
+    label: str
     rows: int
     precision: Interval
     recall: Interval
@@ -66,8 +68,8 @@ class ClassFigures:
 class Mistake:
     """A misclassified row: what it is, what the model said, and how sure it was of that and of the truth."""
 
-    label: int
-    said: int
+    label: str
+    said: str
     sure: float
     truth: float
     picture: Picture
@@ -112,14 +114,14 @@ def classification(answers: Arrays, test: ImageRows, data: DataSettings) -> Clas
         raise NotThereError("no classifier was trained")
     probabilities = answers["probabilities"]
     counts = confusion(probabilities, test.labels, data.label_count)
-    classes = class_figures(counts)
+    classes = class_figures(counts, data.names)
     small = data.label_count <= TABLE_LABELS
     return Classification(
         rows=len(test),
         correct=int(np.trace(counts)),
         matrix=_cells(counts) if small else (),
-        matrix_picture=None if small else _matrix_picture(counts),
-        worst_pair=_worst_pair(counts),
+        matrix_picture=None if small else _matrix_picture(counts, data.names),
+        worst_pair=_worst_pair(counts, data.names),
         classes=classes,
         intervals=_intervals(classes),
         reliability=_reliability(probabilities, test.labels),
@@ -137,12 +139,14 @@ def confusion(
     return counts
 
 
-def class_figures(counts: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
+def class_figures(counts: NDArray[np.int64], names: Sequence[str]) -> tuple[ClassFigures, ...]:
     """Return precision and recall of each class of a confusion matrix."""
     result = []
     for label, right in enumerate(np.diag(counts).tolist()):
         rows, said = int(counts[label].sum()), int(counts[:, label].sum())
-        result.append(ClassFigures(label=label, rows=rows, precision=_rate(right, said), recall=_rate(right, rows)))
+        result.append(
+            ClassFigures(label=names[label], rows=rows, precision=_rate(right, said), recall=_rate(right, rows))
+        )
     return tuple(result)
 
 
@@ -181,19 +185,20 @@ def _cells(counts: NDArray[np.int64]) -> tuple[tuple[Cell, ...], ...]:
     )
 
 
-def _matrix_picture(counts: NDArray[np.int64]) -> Picture:
+def _matrix_picture(counts: NDArray[np.int64], names: Sequence[str]) -> Picture:
     shares = np.sqrt(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
-    text = f"Confusion matrix of {len(counts)} classes, a row to each label. {_worst_pair(counts)}"
+    text = f"Confusion matrix of {len(counts)} classes, a row to each label. {_worst_pair(counts, names)}"
     return mosaics.ink(shares[None], peak=1.0, text=text, columns=1, scale=max(1.0, 480 / len(counts)))
 
 
-def _worst_pair(counts: NDArray[np.int64]) -> str:
+def _worst_pair(counts: NDArray[np.int64], names: Sequence[str]) -> str:
     wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
     if not wrong.any():
         return "No row is misclassified."
-    label, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    label, said = (int(place) for place in np.unravel_index(int(wrong.argmax()), wrong.shape))
     share = wrong[label, said] / counts[label].sum()
-    return f"Most frequent: {label} taken for {said}, {wrong[label, said]} of {counts[label].sum()} rows ({share:.1%})."
+    pair = f"{names[label]} taken for {names[said]}"
+    return f"Most frequent: {pair}, {wrong[label, said]} of {counts[label].sum()} rows ({share:.1%})."
 
 
 def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
@@ -207,7 +212,7 @@ def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
                 axes.plot([interval.low, interval.high], [number + shift] * 2, color=colour, linewidth=1.4)
                 axes.plot([interval.rate], [number + shift], "o", color=colour, markersize=4)
         axes.plot([], [], "o-", color=colour, markersize=4, linewidth=1.4, label=kind)
-    axes.set_yticks(range(len(drawn)), [str(one.label) for one in drawn])
+    axes.set_yticks(range(len(drawn)), [one.label.replace("$", r"\$") for one in drawn])
     axes.invert_yaxis()
     axes.set(xlabel="rate, with its 95 % Wilson interval", ylabel="class")
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
@@ -242,9 +247,10 @@ def _mistakes(probabilities: NDArray[np.floating[Any]], test: ImageRows, data: D
         label, said = int(test.labels[row]), int(probabilities[row].argmax())
         sure, truth = float(probabilities[row, said]), float(probabilities[row, label])
         image = test.images[row].reshape(1, *data.shape)
-        text = f"A {label} taken for a {said} with {sure:.1%}; {truth:.1%} for {label}."
+        name, other = data.names[label], data.names[said]
+        text = f"A {name} taken for a {other} with {sure:.1%}; {truth:.1%} for {name}."
         picture = mosaics.ink(image, peak=data.pixel_max, text=text, columns=1, scale=84 / max(data.shape))
-        result.append(Mistake(label=label, said=said, sure=sure, truth=truth, picture=picture))
+        result.append(Mistake(label=name, said=other, sure=sure, truth=truth, picture=picture))
     return tuple(result)
 
 
