@@ -88,6 +88,13 @@ def test_of_kaggles_folder_the_training_file_is_read_and_the_others_are_named(tm
     )
 
 
+def test_labels_that_start_elsewhere_are_said_to(tmp_path):
+    table(tmp_path / "train.csv", [[row[0] + 1, *row[1:]] for row in ROWS])
+    files = discover([tmp_path])
+    with pytest.raises(BadInput, match="--label-offset 1 if labels start there"):
+        recognise(files, fitting(files).model_copy(update={"label_count": 10}))
+
+
 def test_rows_without_labels_are_said_to_have_none(tmp_path):
     table(tmp_path / "test.csv", [PIXELS, *IMAGES])
     with pytest.raises(BadInput, match=r"has no labels: got 16 columns, the pixels of 4x4: `mnist-tfx predict`"):

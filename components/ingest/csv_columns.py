@@ -394,6 +394,8 @@ class _EndColumn:
       others: rows whose value cannot be a label.
       lines: the first few lines of those.
       example: the first such value.
+      numbers: values that are whole numbers, as long as there are no more of them than classes.
+      all_whole: whether all values seen are whole numbers.
     """
 
     lowest: int
@@ -403,12 +405,17 @@ class _EndColumn:
     others: int = 0
     lines: list[int] = field(default_factory=list)
     example: bytes = b""
+    numbers: set[int] = field(default_factory=set)
+    all_whole: bool = True
 
     def see(self, value: bytes, line: int) -> None:
         self.rows += 1
         if value in self.seen:
             return
         match = _WHOLE.fullmatch(value)
+        self.all_whole = self.all_whole and match is not None
+        if match and len(self.numbers) <= self.label_count:
+            self.numbers.add(int(match[1]))
         if match and 0 <= int(match[1]) - self.lowest < self.label_count:
             self.seen.add(value)
             return
@@ -420,6 +427,13 @@ class _EndColumn:
     @property
     def distinct(self) -> set[int]:
         return {int(match[1]) for match in map(_WHOLE.fullmatch, self.seen) if match}
+
+    @property
+    def offset(self) -> int | None:
+        """The lowest label under which the values would be labels; None where they would be under none."""
+        if not self.others or not self.all_whole or len(self.numbers) < 2:
+            return None
+        return min(self.numbers) if max(self.numbers) - min(self.numbers) < self.label_count else None
 
     @property
     def qualifies(self) -> bool:
@@ -443,12 +457,14 @@ def _label_end(files: dict[Path, _Parted], data: DataSettings) -> dict[Path, tup
             last.see(other, number)
     if first.qualifies != last.qualifies:
         return {path: (file.free[0 if first.qualifies else -1],) for path, file in files.items()}
+    offsets = [end.offset for end in (first, last) if end.offset is not None]
+    start = f"--label-offset {offsets[0]} if labels start there; " if len(offsets) == 1 else ""
     raise BadInput(
         "cannot tell which column holds the label",
         where=", ".join(map(str, files)),
         wanted=f"labels {data.label_range} in the first column or in the last",
         got=f"in the first {first}, in the last {last}",
-        hint="say which with --label first or --label last; elsewhere in the row, only a header can name it",
+        hint=f"{start}say which with --label first or --label last; elsewhere in the row, only a header can name it",
     )
 
 

@@ -153,6 +153,8 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, DataFiles 
         got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
         raise BadInput("--label is for CSV files", where="--label", got=got, hint="IDX has labels in a file of its own")
     shape = recognition.shape_of(files) if files is not None else None
+    if shape is None and files is not None and request.recipe is None:
+        recognition.fitting(files)  # says why no image and label fit, where no recipe says what is wanted
     settings = _settings(request, request.recipe or recipe_for_shape(shape))
     if shape is not None and files is not None and files.form == "idx" and shape != settings.data.file_shape:
         raise BadInput(

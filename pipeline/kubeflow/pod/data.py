@@ -107,10 +107,10 @@ def digest(files: DataFiles, data: DataSettings) -> Digested:
 
 def _require_shape(files: DataFiles, data: DataSettings) -> None:
     shape = discovery.geometry(files) if files.form == "idx" else None
-    if shape is not None and shape != data.shape:
+    if shape is not None and shape != data.file_shape:
         raise BadInput(
             "the recipe is for images of another shape",
             where=files.parts[0].files[0],
-            wanted="x".join(map(str, data.shape)),
+            wanted="x".join(map(str, data.file_shape)),
             got="x".join(map(str, shape)),
         )
