@@ -126,7 +126,8 @@ def contents(
     labelled.sort(key=lambda one: (SPLITS.index(to[one.part or TRAIN]), names.index(one.name or "")))
     counts = Counter(to[one.part or TRAIN] for one in labelled)
     reader = _Reader(labelled, options, read, fit, where)
-    ignored = [one.file.name for one in found if one not in set(labelled)]
+    taken = {one.file.path for one in labelled}
+    ignored = [one.file.name for one in found if one.file.path not in taken]
     if ignored:
         notes = (*notes, f"{len(ignored)} pictures lie in no class's folder, and are left out: {ignored[0]}")
     dark = options.invert if options.invert is not None or options.fit else reader.is_dark()

@@ -71,7 +71,8 @@ def recognise(path: Path) -> Source | None:
         return (
             None if kind is None else Source(kind=kind, path=path, files=(path,), says=f"{path.name} is {NAMES[kind]}")
         )
-    files = {kind: [file for file in _plain(path) if _kind(file) == kind] for kind in NAMES}
+    kinds = {file: _kind(file) for file in _plain(path)}
+    files = {kind: [file for file, is_kind in kinds.items() if is_kind == kind] for kind in NAMES}
     if files[ARRAYS]:
         listed = ", ".join(file.name for file in files[ARRAYS][:5])
         return Source(kind=ARRAYS, path=path, files=tuple(files[ARRAYS]), says=f"it holds NumPy arrays: {listed}")
@@ -105,8 +106,10 @@ def _differ(found: Sequence[Path]) -> bool:
 
 
 def _plain(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder whose first bytes have to say what they are: of 100,000 pictures, none."""
     try:
-        return iter(sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")))
+        named = (file for file in folder.iterdir() if file.suffix.lower() not in pictures.SUFFIXES)
+        return iter(sorted(file for file in named if file.is_file() and not file.name.startswith(".")))
     except OSError as err:
         raise EnvironmentProblem("folder cannot be read", where=folder, got=err.strerror) from err
 
