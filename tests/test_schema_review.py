@@ -23,6 +23,7 @@ from components.schema_files import (
     read_reference,
     read_schema,
     schema_digest,
+    schema_file,
     schema_folders,
 )
 from components.settings import DataSettings
@@ -251,3 +252,18 @@ def test_a_schema_keeps_names_and_declares_what_no_source_has(tmp_path):
     assert declared(read_schema(path)) == Declared(names=("A", "B", "C", "D: e"), empty=(2,))
     with pytest.raises(BadInput, match="a class that is declared empty has rows"):
         schema_review.empty_classes({"train": rows}, data.model_copy(update={"empty_classes": (1,)}))
+
+
+def test_emnist_digits_proposed_as_they_are_stored_are_said_to_be_transposed_first(tmp_path):
+    approved = schema_file("28x28-max255-labels10")
+    reference = read_reference(profile_file(approved))
+    turned = np.array(reference.profile["image"]).reshape(28, 28).T.ravel().tolist()
+    stored = dataclasses.replace(reference, profile={**reference.profile, "image": turned})
+    draft = tmp_path / approved.name
+    draft.write_bytes(approved.read_bytes())
+    profile_file(draft).write_text(stored.to_json())
+    assert schema_review.describe(draft)[0].startswith(
+        "the images look transposed (columns written as rows), and a model"
+    )
+    assert "--transpose" in schema_review.describe(draft)[0]
+    assert schema_review.describe(approved)[0].startswith("feature")

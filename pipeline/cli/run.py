@@ -42,6 +42,7 @@ from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import checked_by
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, check
+from pipeline.config.sweep import MOST, check_points, parse, points
 from pipeline.process.output import own_console
 from pipeline.process.signals import PROCESS
 from pipeline.runner.progress import STYLES, RunView
@@ -60,7 +61,11 @@ def _kinds(text: str) -> None:
 
 def _consistent(given: Mapping[str, Any]) -> None:
     """Check the recipe with everything that changes it, and what has to go together."""
-    check(_request(given), given["force"] or ())
+    sweeps = given.get("sweep") or ()
+    if sweeps:
+        check_points(points(_request(given), sweeps, given.get("sweep_limit") or MOST), given["force"] or ())
+    else:
+        check(_request(given), given["force"] or ())
 
 
 def _request(given: Mapping[str, Any]) -> Request:
@@ -121,6 +126,20 @@ def _request(given: Mapping[str, Any]) -> Request:
     help="Write the trained model in further forms: keras, h5 (Keras' own files) and frozen (a graph without variables).",
 )
 @options.seed
+@click.option(
+    "--sweep",
+    multiple=True,
+    type=Checked(parse, name="sweep", as_given=True),
+    metavar="KEY=[VALUE,...]",
+    help="Train a candidate with each value, and with each combination where it is repeated; push the best by validation.",
+)
+@click.option(
+    "--sweep-limit",
+    type=Integer(1, 10_000),
+    default=MOST,
+    metavar="N",
+    help=f"The most combinations of a sweep.  [default: {MOST}]",
+)
 @options.device
 @options.beam
 @click.option(
@@ -151,6 +170,8 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     verbose: bool,
     as_json: bool,
     export: str | None,
+    sweep: tuple[str, ...],
+    sweep_limit: int,
     **request: Any,
 ) -> int:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
@@ -161,6 +182,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --data ~/mnist --root runs/mnist
       mnist-tfx run --data 'daily/span-{SPAN}/' --spans 7  # a rolling week; does nothing if nothing is new
       mnist-tfx run --set classifier.epochs=3 --seed 1
+      mnist-tfx run --sweep 'classifier.layers=[[64],[128,64]]' --sweep 'seed=[0,1,2]'  # six; the best is pushed
       mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
       mnist-tfx run --dry-run                          # what would execute, and why
       mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
@@ -176,6 +198,14 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
 
+    if sweep:
+        from pipeline.cli import sweep as sweeping
+
+        key = None if dry_run or sign_key is None else _private_key(sign_key)
+        found = points(asked, sweep, sweep_limit)
+        if dry_run:
+            return sweeping.plan(found, reuse, console, as_json=as_json)
+        return sweeping.run(found, reuse, console, sign_key=key, verbose=verbose, as_json=as_json)
     if dry_run:
         with progress.bars() as show:
             planned = local.plan(asked, reuse, say, show, leave=leave)

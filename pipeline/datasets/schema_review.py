@@ -29,6 +29,9 @@ from components.schema_files import (
     read_schema,
     schema_digest,
 )
+from components.schema_gate.cause import TRANSPOSED
+from components.settings import DataSettings
+from pipeline.datasets import orientation
 from pipeline.datasets.schema_calibration import Source, calibrate
 from pipeline.process.signals import PROCESS
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
     from components.ingest.chunk import Chunk
     from components.ingest.discovery import DataFiles
-    from components.settings import DataSettings
 
 ROWS_AT_ONCE: Final = 10_000
 NOTHING_DECLARED: Final = Declared()
@@ -156,6 +158,7 @@ def describe(schema: Path) -> list[str]:
     sources = reference.calibration.get("sources", {})
     classes = declared(read_schema(schema))
     return [
+        *_orientation(reference),
         *(f"feature {feature.name}: {_short(feature)}" for feature in read_schema(schema).feature),
         *(
             f"source {name}: {source['rows']} rows, rows_digest {source['rows_digest']}"
@@ -173,6 +176,17 @@ def describe(schema: Path) -> list[str]:
 
 def _names_of_empty(classes: Declared) -> list[str]:
     return [f"{label} ({classes.names[label]})" if classes.names else str(label) for label in classes.empty]
+
+
+def _orientation(reference: Reference) -> Iterator[str]:
+    """Yield what a reviewer should know first: upright pictures are misread by a model of images stored otherwise."""
+    (height, width), pixel_max = reference.profile["shape"], reference.profile["pixel_max"]
+    data = DataSettings(shape=(height, width), pixel_max=pixel_max, label_count=len(reference.profile["classes"]))
+    stored = orientation.of(reference.profile, data)
+    if not stored.known or stored == orientation.AS_DRAWN:
+        return
+    mends = "" if stored.name != TRANSPOSED else ": propose again with --transpose, and give it to `run` too"
+    yield f"the images look {stored}, and a model of them misreads upright pictures{mends}"
 
 
 def diff(draft: Path, approved: Path | None) -> list[str]:

@@ -264,6 +264,8 @@ class RunRecord:
       sources: the data files as given in this run, even if ingest was cached under other names.
       started: UTC time, ISO 8601 with `Z`.
       finished: the same.
+      sweep: what part it had in a sweep; None where it was a run of its own. `id` and `values` are those of the sweep and
+        of this run; a run whose `role` is `chosen` has all `candidates` too, and `by` says what was compared.
     """
 
     kind: ClassVar[str] = "run"
@@ -284,6 +286,7 @@ class RunRecord:
     sources: tuple[DataSource, ...]
     started: str
     finished: str
+    sweep: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.serving_path is not None:
@@ -291,7 +294,9 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return _to_dict(self)
+        fields = _to_dict(self)
+        # A record is known by the hash of its bytes, and most have no such field.
+        return fields if self.sweep is not None else {k: v for k, v in fields.items() if k != "sweep"}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunRecord:

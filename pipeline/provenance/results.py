@@ -135,6 +135,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
     sources: Sequence[DataSource],
     started: str,
     finished: str,
+    sweep: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """Return the record of a run; its results are read from the artifacts of the nodes that are `done`.
 
@@ -151,6 +152,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
         sources=tuple(sources),
         started=started,
         finished=finished,
+        sweep=sweep,
         **_results(root, done),
     )
 

@@ -44,8 +44,10 @@ from pipeline.stages import CLASSIFIER, INGEST
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
     from components.settings import Settings
+    from pipeline.config.pipeline_config import PipelineConfig
     from pipeline.provenance.keys import PrivateKey
     from pipeline.runner.dry_run import DryRun
+    from pipeline.runner.part import Part
     from pipeline.runner.run import Outcome, Run
 
 
@@ -138,9 +140,9 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     Raises:
       MnistTfxError: if it could not be started; what stops a started run is in the outcome.
     """
-    _require_device(request)
+    require_device(request)
     settings, paths, files = settings_and_paths(request)
-    _require_workers(request, settings)
+    require_workers(request, settings)
     ServingDirectory.of(paths).require_ours(view.say)
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
@@ -151,36 +153,104 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     log = paths.log(run_id)
     if verbose:
         view.say(f"log: {log}")
-    _prepare(request, paths, files, view)
-    with PROCESS.watched(), contextlib.ExitStack() as opened:
-        opened.enter_context(temporary_folder())
-        opened.enter_context(log_output(log))
-        opened.enter_context(observed(view, paths, run_id, settings.name))
-        processes = opened.enter_context(StageProcesses(log, inherits=True))
-        beam_service = opened.enter_context(JobService(log, inherits=True))
-        if reuse.none or not read_ledger(paths.ledger).order:
-            # Something will execute for certain; otherwise the engines are imported when the first node needs them.
-            processes.start()
-        if request.beam == PORTABLE:
-            beam_service.start()
+    prepare(request, paths, files, view)
+    with engine(request, paths, run_id, view, settings.name, leave=leave, at_once=reuse.none) as ready:
         config = configure(request, settings, paths, files)
-        with view.phase(IMPORTING):
-            runner, import_s = _import_runner(opened, leave)
-        outcome = runner(
-            dataclasses.replace(config, beam_args=(*config.beam_args, *beam_service.arguments())),
+        outcome = ready.run(config, run_id, reuse=reuse, view=view, sign_key=sign_key)
+        report = ready.report(paths, outcome, view)
+    return Finished(
+        outcome=outcome, root=paths.root, import_s=ready.import_s, total_s=process_age(), report=report, log=log
+    )
+
+
+@dataclasses.dataclass(kw_only=True)
+class Engine:
+    """What the runs of one command share: TFX, and the processes that have the engines.
+
+    Attributes:
+      processes: for executors that need the engines.
+      beam_service: of Beam's `portable` engine, where it is asked for.
+      opened: what is open as long as it is.
+      leave: ends the process when a signal arrives while TFX is imported.
+      import_s: seconds spent on importing TFX.
+    """
+
+    processes: StageProcesses
+    beam_service: JobService
+    opened: contextlib.ExitStack
+    leave: Leave | None
+    import_s: float = 0.0
+    _runner: type[Run] | None = None
+
+    def run(  # noqa: PLR0913  # one argument to each side of a run
+        self,
+        config: PipelineConfig,
+        run_id: str,
+        *,
+        reuse: Reuse,
+        view: RunView,
+        sign_key: PrivateKey | None = None,
+        part: Part | None = None,
+    ) -> Outcome:
+        """Run a pipeline; known errors, refusals and interruptions end up in the outcome."""
+        if self._runner is None:
+            with view.phase(IMPORTING):
+                self._runner, self.import_s = _import_runner(self.opened, self.leave)
+        return self._runner(
+            dataclasses.replace(config, beam_args=(*config.beam_args, *self.beam_service.arguments())),
             run_id,
             reuse=reuse,
             view=view,
-            processes=processes,
+            processes=self.processes,
             interruptions=PROCESS,
             sign_key=sign_key,
+            part=part,
         ).run()
+
+    def report(self, paths: RunPaths, outcome: Outcome, view: RunView) -> Path | None:
+        """Write the page about a run, whatever became of it, and return its path."""
         with view.phase("writing the report"):
-            report = _report(paths, outcome, processes, view)
-    return Finished(outcome=outcome, root=paths.root, import_s=import_s, total_s=process_age(), report=report, log=log)
+            return _report(paths, outcome, self.processes, view)
 
 
-def _prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
+@contextlib.contextmanager
+def engine(  # noqa: PLR0913  # what `run` knows
+    request: Request,
+    paths: RunPaths,
+    run_id: str,
+    view: RunView,
+    recipe: str,
+    *,
+    leave: Leave | None,
+    at_once: bool,
+) -> Iterator[Engine]:
+    """Open what runs need, and close it in every outcome.
+
+    Args:
+      request: names Beam's engine.
+      paths: of the root.
+      run_id: of the run, or of all of them; the log goes by it.
+      view: shows how it goes.
+      recipe: its name.
+      leave: as for `run`.
+      at_once: whether something will execute for certain.
+    """
+    log = paths.log(run_id)
+    with PROCESS.watched(), contextlib.ExitStack() as opened:
+        opened.enter_context(temporary_folder())
+        opened.enter_context(log_output(log))
+        opened.enter_context(observed(view, paths, run_id, recipe))
+        processes = opened.enter_context(StageProcesses(log, inherits=True))
+        beam_service = opened.enter_context(JobService(log, inherits=True))
+        if at_once or not read_ledger(paths.ledger).order:
+            # Otherwise the engines are imported when the first node needs them.
+            processes.start()
+        if request.beam == PORTABLE:
+            beam_service.start()
+        yield Engine(processes=processes, beam_service=beam_service, opened=opened, leave=leave)
+
+
+def prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
     """Say what is doubtful or left out, and check all that the run will write, before anything is written."""
     _doubt(files, view.say)
     for sentence in () if files is None else files.says:
@@ -246,14 +316,14 @@ def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: 
         return None
 
 
-def _require_device(request: Request) -> None:
+def require_device(request: Request) -> None:
     """See to a device that was asked for by name before any data is read; other runs never wait for the answer."""
     device = chosen_device(request)
     if device.kind == GPU:
         devices.require(device, devices.look(quick=True))
 
 
-def _require_workers(request: Request, settings: Settings) -> None:
+def require_workers(request: Request, settings: Settings) -> None:
     """See to it that a multiworker training has workers before any data is ingested."""
     if request.workers is None and settings.multiworker:
         Cluster.from_environment().require_workers()

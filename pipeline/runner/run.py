@@ -37,6 +37,7 @@ from pipeline.root.lock import locked
 from pipeline.runner import resumption
 from pipeline.runner.compiled import CompiledPipeline, Node, compile_pipeline
 from pipeline.runner.execution import SPECS, Execution, RunContext
+from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
@@ -71,6 +72,7 @@ class Run:
         processes: StageProcesses,
         interruptions: Interruptions,
         sign_key: PrivateKey | None = None,
+        part: Part | None = None,
     ) -> None:
         self._config = config
         self._run_id = run_id
@@ -79,6 +81,7 @@ class Run:
         self._processes = processes
         self._interruptions = interruptions
         self._sign_key = sign_key
+        self._part = part
         self._done: dict[str, CompletedNode] = {}
         self._outcomes: dict[str, records.NodeOutcome] = {}
         self._highest_version = 0
@@ -97,8 +100,8 @@ class Run:
                     last_lines.enter_context(self._interruptions.held_back())
                 except Interrupted as err:  # between the last node and the line above; it is raised only once
                     error = err
-                nodes = [self._outcomes.get(node.id) or skipped(node.id) for node in compiled.nodes]
-                record = run_record(self._config, self._run_id, nodes, self._done, error, started)
+                nodes = [self._outcomes.get(node.id) or self._skipped(node.id, error) for node in compiled.nodes]
+                record = run_record(self._config, self._run_id, nodes, self._done, error, started, self._part)
                 self._view.note(None, f"ends, {record.status}" + (f": {error}" if error else ""))
                 ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
@@ -148,12 +151,18 @@ class Run:
             for node in compiled.nodes:
                 self._interruptions.check()
                 self._run_node(node, planner, context, connection, compiled)
+                if self._part is not None and node.id == self._part.last:
+                    break
             self._interruptions.check()
-            self._sign_again()
+            if PUSHER in self._done:
+                self._sign_again()
         finally:
             # Nothing of this run is still at work, however it ended.
             with self._interruptions.held_back():
                 tfx.fail_running(connection, (self._run_id,))
+
+    def _skipped(self, node: str, error: MnistTfxError | Interrupted | None) -> records.NodeOutcome:
+        return skipped(node) if error is not None else skipped(node, "a candidate of a sweep goes no further")
 
     def _settle(self, connection: Connection, ledger: Ledger, before: Path | None) -> None:
         """Follow a root that was moved or copied, and settle what an earlier run left open."""

@@ -13,6 +13,7 @@ from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.signals import Interrupted
 from pipeline.provenance import records, results
 from pipeline.provenance.artifacts import ROOT_MARK
+from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode
 from pipeline.stages import INGEST
 
@@ -26,6 +27,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
     done: Mapping[str, CompletedNode],
     error: Stopped,
     started: float,
+    part: Part | None = None,
 ) -> records.RunRecord:
     """Return the record of a run.
 
@@ -36,6 +38,7 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
       done: nodes whose outputs are there.
       error: what stopped it.
       started: seconds since the epoch.
+      part: in a sweep; None for a run of its own.
     """
     return results.run_record(
         config.paths.root,
@@ -43,18 +46,19 @@ def run_record(  # noqa: PLR0913  # a record is the sum of what is known
         run_id=run_id,
         recipe=config.settings.name,
         settings=config.settings.model_dump(mode="json"),
-        status=_status(error),
+        status=_status(error) if part is None or error is not None else part.status,
         error=_error_fields(config, error),
         nodes=nodes,
         sources=_sources(config, done),
         started=records.utc(started),
         finished=records.utc(time.time()),
+        sweep=None if part is None else part.facts,
     )
 
 
-def skipped(node: str) -> records.NodeOutcome:
+def skipped(node: str, why: str = "the run had stopped") -> records.NodeOutcome:
     """Return the outcome of a node that the run did not get to."""
-    return records.NodeOutcome(id=node, state="skipped", seconds=0.0, why="the run had stopped", record=None)
+    return records.NodeOutcome(id=node, state="skipped", seconds=0.0, why=why, record=None)
 
 
 def portable(config: PipelineConfig, text: str) -> str:

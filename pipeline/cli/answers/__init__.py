@@ -20,7 +20,7 @@ from pipeline.cli.answers.model import Error
 from pipeline.cli.answers.records import DigestsFacet, ExecutionRecord, RunRecord
 
 DATA: Final[dict[str, Any]] = {
-    "run": runs.RunResult | runs.DryRun,
+    "run": runs.RunResult | runs.DryRun | runs.Sweep | runs.SweepPlan,
     "runs list": runs.Runs,
     "runs show": runs.Run,
     "data fetch": runs.FetchedData,

@@ -138,6 +138,8 @@ class RunRecord(Model):
     sources: list[Source]
     started: Time
     finished: Time
+    sweep: dict[str, Any] | None = None
+    """What part it had in a sweep; null for a run of its own."""
 
 
 class FacetDigest(Model):

@@ -84,6 +84,56 @@ class UnrecordedRun(Model):
     since: str | None
 
 
+class SweptCandidate(Model):
+    """One combination of a sweep."""
+
+    values: dict[str, Any]
+    """{key of the recipe: value}."""
+    run_id: str | None
+    """Of the candidate; null where the sweep had stopped."""
+    validation_accuracy: float | None
+    """In the epoch whose weights were kept: what the choice is made by."""
+    test_accuracy: float | None
+    """Takes no part in the choice."""
+    seconds: Seconds | None
+    version: int | None
+    state: Text
+    """`pushed`, `not chosen` or `not run`; or how it, or the run of the chosen one, ended instead."""
+
+
+class Sweep(Model):
+    """`run --sweep`: all combinations, and the run of the one that was chosen."""
+
+    sweep: Text
+    chosen_by: Text
+    candidates: list[SweptCandidate]
+    chosen: Count | None
+    """Its place among the candidates, from 0."""
+    run: RunResult | None
+    total_s: float
+
+
+class PlannedSweepNode(Model):
+    """What a sweep would do with a node; `shared` is one that a candidate before it executes."""
+
+    id: str
+    state: Literal["cached", "execute", "shared"]
+    why: Text
+
+
+class PlannedCandidate(Model):
+    """One combination that would be run."""
+
+    values: dict[str, Any]
+    nodes: list[PlannedSweepNode]
+
+
+class SweepPlan(Model):
+    """`run --sweep --dry-run`: what would be executed for each combination."""
+
+    candidates: list[PlannedCandidate]
+
+
 class Runs(Model):
     """All runs of a root, oldest first."""
 

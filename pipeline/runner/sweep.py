@@ -1,0 +1,357 @@
+"""A sweep: one candidate for each combination of settings, of which the best by validation is pushed.
+
+Candidates run one after another in one root, so that whatever two of them have in common is executed once: data, schema
+and statistics always, the autoencoder where only the classifier differs. Each ends with the Evaluator, and its record is
+that of a candidate. Then the best is run once more, up to the Pusher: all but the last two nodes come from the cache, and
+floors and gates hold for it as for any run. Test figures are shown, and take no part in the choice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import MnistTfxError, Problems
+from components.untrusted import read_object
+from pipeline.config.pipeline_config import Reuse
+from pipeline.config.request import configure, settings_and_paths
+from pipeline.config.sweep import Point
+from pipeline.process.signals import Interrupted, Leave
+from pipeline.provenance import record_store
+from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.runs import new_run_id
+from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.root.paths import RunPaths
+from pipeline.runner import local
+from pipeline.runner.part import Part
+from pipeline.runner.progress import RunView
+from pipeline.stages import CLASSIFIER, EVALUATOR, PUSHER, SAVED_MODEL_CHECK, SECTIONS, TRAINERS, feeding
+
+if TYPE_CHECKING:
+    from components.ingest.discovery import DataFiles
+    from components.settings import Settings
+    from pipeline.provenance.keys import PrivateKey
+    from pipeline.runner.run import Outcome
+
+FINAL: Final = (SAVED_MODEL_CHECK, PUSHER)
+"""Nodes that only the chosen one gets to."""
+
+BY: Final = "accuracy on the validation split, then the lower loss there, then the order given"
+"""What is compared, as records say it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One combination, run.
+
+    Attributes:
+      point: the combination.
+      outcome: how its run ended.
+      validation: (accuracy, loss) on the validation split in the epoch whose weights the classifier has; None if nothing
+        was trained.
+      seconds: wall time.
+    """
+
+    point: Point
+    outcome: Outcome
+    validation: tuple[float, float] | None
+    seconds: float
+
+    @property
+    def has_trained(self) -> bool:
+        """Return whether any Trainer got to work, or its earlier work was there."""
+        return any(node.id in TRAINERS and node.state != "skipped" for node in self.outcome.record.nodes)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the choice compares: the lowest is the best."""
+        accuracy, loss = self.validation or (-math.inf, math.inf)
+        return -accuracy, loss
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the record of the chosen one says about it."""
+        record = self.outcome.record
+        accuracy, loss = self.validation or (None, None)
+        return {
+            "run_id": record.run_id,
+            "values": dict(self.point.values),
+            "status": record.status,
+            "validation_accuracy": accuracy,
+            "validation_loss": loss,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Swept:
+    """A sweep that came to an end of some kind.
+
+    Attributes:
+      id: of the sweep.
+      root: absolute path of the root.
+      candidates: in the order in which they ran.
+      points: all combinations.
+      best: the candidate that was chosen.
+      finished: its last run; None where none was chosen.
+      error: what stopped the sweep, if anything did.
+      total_s: seconds since the process started.
+    """
+
+    id: str
+    root: Path
+    candidates: tuple[Candidate, ...]
+    points: tuple[Point, ...]
+    best: Candidate | None
+    finished: local.Finished | None
+    error: MnistTfxError | Interrupted | None
+    total_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the data of the answer of `run --sweep`."""
+        return {
+            "sweep": self.id,
+            "chosen_by": BY,
+            "candidates": [self._row(number) for number in range(len(self.points))],
+            "chosen": None if self.best is None else self.points.index(self.best.point),
+            "run": None if self.finished is None else self.finished.to_dict(),
+            "total_s": round(self.total_s, 3),
+        }
+
+    def _row(self, number: int) -> dict[str, Any]:
+        values = dict(self.points[number].values)
+        if number >= len(self.candidates):
+            figures: dict[str, Any] = dict.fromkeys(
+                ("run_id", "validation_accuracy", "test_accuracy", "seconds", "version")
+            )
+            return {"values": values, **figures, "state": "not run"}
+        found = self.candidates[number]
+        chosen = self.finished if found is self.best else None
+        return {
+            "values": values,
+            "run_id": found.outcome.record.run_id,
+            "validation_accuracy": found.facts()["validation_accuracy"],
+            "test_accuracy": (found.outcome.record.metrics or {}).get("accuracy"),
+            "seconds": round(found.seconds, 3),
+            "version": None if chosen is None else chosen.outcome.record.version,
+            "state": _state(found, chosen),
+        }
+
+
+def _state(found: Candidate, chosen: local.Finished | None) -> str:
+    if chosen is not None:
+        status = chosen.outcome.record.status
+        return "pushed" if status == "ok" else status
+    status = found.outcome.record.status
+    return status if found.validation is None or status == "interrupted" else "not chosen"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What would be done for one combination.
+
+    Attributes:
+      point: the combination.
+      nodes: `id`, `state` and `why` of each up to the Evaluator.
+    """
+
+    point: Point
+    nodes: list[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"values": dict(self.point.values), "nodes": self.nodes}
+
+
+def run(  # noqa: PLR0913  # one argument to each side of a run
+    points: Sequence[Point],
+    reuse: Reuse,
+    view: RunView,
+    *,
+    sign_key: PrivateKey | None = None,
+    verbose: bool = False,
+    leave: Leave | None = None,
+) -> Swept:
+    """Run every combination, and push the best.
+
+    Args:
+      points: the combinations; at least one.
+      reuse: what to take from earlier runs.
+      view: shows how it goes.
+      sign_key: to sign what is served with.
+      verbose: whether to say where the log is.
+      leave: as for `local.run`.
+
+    Raises:
+      MnistTfxError: if it could not be started; what stops a started sweep is in what is returned.
+    """
+    request = points[0].request
+    local.require_device(request)
+    settings, paths, files = _checked(points)
+    ServingDirectory.of(paths).require_ours(view.say)
+    sweep = new_run_id("sweep")
+    if verbose:
+        view.say(f"log: {paths.log(sweep)}")
+    local.prepare(request, paths, files, view)
+    with local.engine(request, paths, sweep, view, settings.name, leave=leave, at_once=reuse.none) as ready:
+        running = _Sweep(sweep, paths, files, ready, reuse, view)
+        candidates = running.candidates(points)
+        best, error = choose(candidates)
+        finished = None
+        if best is not None and error is None:
+            finished = running.push(best, candidates, sign_key)
+            error = finished.outcome.error
+    return Swept(
+        id=sweep,
+        root=paths.root,
+        candidates=tuple(candidates),
+        points=tuple(points),
+        best=best if finished is not None else None,
+        finished=finished,
+        error=error,
+        total_s=local.process_age(),
+    )
+
+
+def plan(
+    points: Sequence[Point], reuse: Reuse, say: Callable[[str], None], *, leave: Leave | None = None
+) -> list[Plan]:
+    """Say what each combination would execute, without writing anything below the root.
+
+    Raises:
+      MnistTfxError: as `local.plan`.
+    """
+    plans, executed = [], set[str]()
+    for number, point in enumerate(points):
+        found = local.plan(point.request, reuse, _nothing if number else say, leave=leave)
+        nodes = [node for node in found.to_dict()["nodes"] if node["id"] not in FINAL]
+        works = {node["id"]: _work(node["id"], found.settings) for node in nodes}
+        shared = {"state": "shared", "why": "a candidate before it executes the same"}
+        nodes = [{**node, **shared} if works[node["id"]] in executed else node for node in nodes]
+        executed.update(works[node["id"]] for node in nodes if node["state"] == "execute")
+        plans.append(Plan(point=point, nodes=nodes))
+    return plans
+
+
+def _work(node: str, settings: Mapping[str, Any]) -> str:
+    """Return what a node's work follows from within a sweep: the sections of the recipe of all that feeds it."""
+    sections = {stage: settings[SECTIONS[stage]] for stage in feeding(node) if stage in SECTIONS}
+    return json.dumps([node, sections], sort_keys=True)
+
+
+def _nothing(message: str) -> None:
+    del message
+
+
+def _checked(points: Sequence[Point]) -> tuple[Settings, RunPaths, DataFiles | None]:
+    """Resolve every combination, which may need the data to say which recipe it is; return what the first came to.
+
+    Raises:
+      BadInput: naming all that is wrong, each fault once.
+    """
+    problems, found = Problems(), []
+    for point in points:
+        with problems.noted():
+            found.append(settings_and_paths(point.request))
+            local.require_workers(point.request, found[-1][0])
+    problems.raise_any()
+    return found[0]
+
+
+def choose(candidates: Sequence[Candidate]) -> tuple[Candidate | None, MnistTfxError | Interrupted | None]:
+    """Return the best by validation, or what stopped the sweep: an interruption, or that nothing was trained."""
+    last = candidates[-1].outcome.error
+    if isinstance(last, Interrupted):
+        return None, last
+    trained = [found for found in candidates if found.validation is not None]
+    if not trained:
+        return None, candidates[0].outcome.error
+    return min(trained, key=lambda found: found.rank), None
+
+
+class _Sweep:
+    """The runs of one sweep."""
+
+    def __init__(  # noqa: PLR0913  # what its runs share
+        self,
+        sweep: str,
+        paths: RunPaths,
+        files: DataFiles | None,
+        ready: local.Engine,
+        reuse: Reuse,
+        view: RunView,
+    ) -> None:
+        self._sweep = sweep
+        self._paths = paths
+        self._files = files
+        self._ready = ready
+        self._reuse = reuse
+        self._view = view
+
+    def candidates(self, points: Sequence[Point]) -> list[Candidate]:
+        """Run one after another; one that fails in its training does not keep the others from theirs."""
+        found: list[Candidate] = []
+        for number, point in enumerate(points, start=1):
+            self._view.say(f"candidate {number} of {len(points)}: {point}")
+            found.append(self._candidate(point))
+            error = found[-1].outcome.error
+            if isinstance(error, Interrupted) or (error is not None and not found[-1].has_trained):
+                break  # what stops one before its training stops all: they share everything up to there
+            if error is not None:
+                self._view.say(f"warning: {point}: {error.cause}")
+            # What was forced has been executed; the others are to share it.
+            self._reuse = dataclasses.replace(self._reuse, none=False, except_for=frozenset())
+        return found
+
+    def push(self, best: Candidate, candidates: Sequence[Candidate], sign_key: PrivateKey | None) -> local.Finished:
+        """Run the best to its end: floors and gates decide whether it is served."""
+        accuracy = best.facts()["validation_accuracy"]
+        self._view.say(f"chosen of {len(candidates)} by validation, accuracy {accuracy:.4f}: {best.point}")
+        facts = {
+            "id": self._sweep,
+            "role": "chosen",
+            "by": BY,
+            "values": dict(best.point.values),
+            "candidates": [candidate.facts() for candidate in candidates],
+        }
+        outcome = self._run(best.point, Part(facts=facts), sign_key)
+        report = self._ready.report(self._paths, outcome, self._view)
+        return local.Finished(
+            outcome=outcome,
+            root=self._paths.root,
+            import_s=self._ready.import_s,
+            total_s=local.process_age(),
+            report=report,
+            log=self._paths.log(self._sweep),
+        )
+
+    def _candidate(self, point: Point) -> Candidate:
+        clock = time.monotonic()
+        facts = {"id": self._sweep, "role": "candidate", "values": dict(point.values)}
+        outcome = self._run(point, Part(facts=facts, last=EVALUATOR))
+        validation = validation_figures(self._paths, outcome)
+        return Candidate(point=point, outcome=outcome, validation=validation, seconds=time.monotonic() - clock)
+
+    def _run(self, point: Point, part: Part, sign_key: PrivateKey | None = None) -> Outcome:
+        settings, paths, _ = settings_and_paths(point.request)
+        config = configure(point.request, settings, paths, self._files)
+        # The chosen one is what was trained just now, whatever was asked to be trained anew.
+        reuse = self._reuse if part.last is not None else Reuse()
+        return self._ready.run(config, new_run_id(), reuse=reuse, view=self._view, sign_key=sign_key, part=part)
+
+
+def validation_figures(paths: RunPaths, outcome: Outcome) -> tuple[float, float] | None:
+    """Return accuracy and loss on validation in the epoch that a run's classifier was kept of; None if it has none."""
+    trained = next((node.record for node in outcome.record.nodes if node.id == CLASSIFIER), None)
+    from pipeline.provenance.recording import TRAINING_FILE  # TFX, which is imported by now
+
+    record = None if trained is None else record_store.read(paths.records, trained)
+    if not isinstance(record, ExecutionRecord):
+        return None
+    training = read_object(paths.root / record.outputs["model_run"][0].path / TRAINING_FILE)
+    kept = next(epoch for epoch in training["history"] if epoch["number"] == training["kept_epoch"])
+    accuracy, loss = kept["metrics"]["val_accuracy"], kept["val_loss"]
+    return None if accuracy is None or not math.isfinite(accuracy) else (accuracy, loss)
