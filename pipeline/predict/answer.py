@@ -30,7 +30,18 @@ from pipeline.stages import INGEST
 BATCH: Final = 256
 """Images to a question; also the steps in which progress is told."""
 
-_GEOMETRY: Final = ("shape", "pixel_max", "label_count", "label_offset", "class_names", "empty_classes")
+_GEOMETRY: Final = (
+    "shape",
+    "pixel_max",
+    "label_count",
+    "label",
+    "label_offset",
+    "transpose",
+    "ignore_columns",
+    "class_names",
+    "empty_classes",
+)
+"""What is known of a version's data: its images and classes, and how rows are to be read that come as its files did."""
 
 UINT8 = npt.NDArray[np.uint8]
 
@@ -133,11 +144,23 @@ class Model:
                 got=list(given.shape)[1:],
             )
 
-    def answers(self, images: Sequence[UINT8], progress: Callable[[int], None]) -> list[Answer]:
-        """Ask about images, uint8 [H, W] each; `progress` is told how many are done."""
+    def answers(
+        self,
+        images: Sequence[UINT8],
+        progress: Callable[[int], None],
+        views: Sequence[Sequence[UINT8]] | None = None,
+    ) -> list[Answer]:
+        """Ask about images, uint8 [H, W] each.
+
+        Args:
+          images: to ask about, and to reconstruct.
+          progress: called with how many are done.
+          views: further images of each; probabilities are the mean over all of them.
+        """
         found: list[Answer] = []
         for start in range(0, len(images), BATCH):
-            found += self._batch(np.stack(images[start : start + BATCH]))
+            batch = slice(start, start + BATCH)
+            found += self._batch(np.stack(images[batch]), None if views is None else views[batch])
             progress(len(found))
         return found
 
@@ -154,8 +177,10 @@ class Model:
         ]
         return np.concatenate(parts)
 
-    def _batch(self, images: UINT8) -> Iterator[Answer]:
+    def _batch(self, images: UINT8, views: Sequence[Sequence[UINT8]] | None) -> Iterator[Answer]:
         probabilities = self._ask(SERVING_IMAGES, images)["probabilities"]
+        if views is not None:
+            probabilities = self._averaged(probabilities, views)
         drawn: Any = [None] * len(images)
         if RECONSTRUCT in self._signatures:
             drawn = self._ask(RECONSTRUCT, images.reshape(len(images), -1))["images"].reshape(images.shape)
@@ -168,6 +193,18 @@ class Model:
                 second_probability=float(row[second]),
                 reconstruction=reconstruction,
             )
+
+    def _averaged(
+        self, probabilities: npt.NDArray[np.float32], views: Sequence[Sequence[UINT8]]
+    ) -> npt.NDArray[np.float32]:
+        every = [view for own in views for view in own]
+        if not every:
+            return probabilities
+        seen = iter(self.probabilities(np.stack(every)))
+        means = [
+            np.mean([own, *(next(seen) for _ in more)], axis=0) for own, more in zip(probabilities, views, strict=True)
+        ]
+        return np.stack(means)
 
     def _ask(self, name: str, images: UINT8) -> dict[str, npt.NDArray[np.float32]]:
         signature = self._signatures[name]

@@ -26,8 +26,10 @@ Floats = npt.NDArray[np.float32]
 QUANTILE: Final = 0.98
 """Share of the held-out rows that pass the first test, and of those that pass the second."""
 
-FAR: Final = 1.25
-"""How much further from all training rows than the furthest held-out row a picture must be to be unlike them all."""
+NEAR: Final = 0.99
+"""Share of the held-out rows that are nearer to the training rows than a picture that is said to be unlike them all.
+
+With MNIST that says it of two thirds of letters, stars and scribbles; beyond the furthest held-out row, of hardly one."""
 
 NEAREST: Final = 3
 FEWEST: Final = 50
@@ -48,12 +50,14 @@ class Calibration:
     Attributes:
       rows: how many were asked about.
       doubted: share of them that is doubted.
+      unlike: share that is said to be unlike the training data.
       wrong: how many the version reads wrongly.
       wrong_doubted: how many of those are doubted.
     """
 
     rows: int
     doubted: float
+    unlike: float
     wrong: int
     wrong_doubted: int
 
@@ -89,7 +93,7 @@ class Judge:
         sure, ratio, near = self._measured(held_out.images, answers)
         self._least_sure = float(np.quantile(sure, 1 - QUANTILE))
         self._largest_ratio = float(np.quantile(ratio, QUANTILE))
-        self._furthest = FAR * float(near.max())
+        self._furthest = float(np.quantile(near, NEAR))
         self.calibration = self._calibrated(held_out, answers)
 
     def doubts(self, images: npt.NDArray[np.uint8], answers: Sequence[Answer]) -> list[tuple[str, ...]]:
@@ -110,11 +114,13 @@ class Judge:
         return [tuple(reason for reason, holds in found.items() if holds[i]) for i in range(len(images))]
 
     def _calibrated(self, rows: ImageRows, answers: Sequence[Answer]) -> Calibration:
-        doubted = np.array([bool(reasons) for reasons in self.doubts(rows.images, answers)])
+        reasons = self.doubts(rows.images, answers)
+        doubted = np.array([bool(own) for own in reasons])
         wrong = np.array([answer.label for answer in answers]) != rows.labels
         return Calibration(
             rows=len(rows),
             doubted=round(float(doubted.mean()), 4),
+            unlike=round(sum(UNLIKE in own for own in reasons) / len(reasons), 4),
             wrong=int(wrong.sum()),
             wrong_doubted=int((wrong & doubted).sum()),
         )

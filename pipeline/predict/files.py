@@ -6,12 +6,17 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Problems
-from pipeline.predict.photograph import is_image, require_image
+from pipeline.predict import rows
+from pipeline.predict.photograph import KINDS, is_image, require_image
+from pipeline.predict.rows import Table
 
-DIGITS: Final = "0123456789"
+Labels = Literal["names", "folders"]
+NAMES: Final = "names"
+FOLDERS: Final = "folders"
+"""Where the true class of a photograph is written: the first character of its name, or the name of its folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Source:
     Attributes:
       path: of it.
       named: whether the user named it, and did not only name its folder: then it has to be an image.
-      truth: the digit that its name begins with; None where names say nothing.
+      truth: the class that its name, or its folder's, says; None where names say nothing.
     """
 
     path: Path
@@ -44,36 +49,55 @@ class Ignored:
     named: bool = False
 
 
-def gather(named: Sequence[Path], *, labelled: bool, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What the user named, sorted.
+
+    Attributes:
+      sources: photographs.
+      tables: data files with rows.
+      ignored: what is neither.
+    """
+
+    sources: list[Source]
+    tables: list[Table]
+    ignored: list[Ignored]
+
+
+def gather(named: Sequence[Path], *, labels: Labels | None, besides: Sequence[Path] = ()) -> Gathered:
     """Return the photographs, in the order in which they were named, those of a folder by name, and what is none.
 
     Args:
       named: files and folders.
-      labelled: whether the first character of a file's name is its digit.
-      besides: a file that is no photograph even if it lies in one of the folders.
+      labels: where the true class of a photograph is written; None where it is not.
+      besides: files that are no photographs even if they lie in one of the folders.
 
     Raises:
-      BadInput: if a file is not there, no file is an image, a folder has none, or a name does not begin with a digit.
+      BadInput: if a file is not there, no file can be read, or a folder has no image.
       EnvironmentProblem: if a folder cannot be read.
     """
     sources: list[Source] = []
     ignored: list[Ignored] = []
+    tables: list[tuple[Path, str]] = []
     _require_there(named)
     unreadable = Problems()
     for path in named:
         before = len(unreadable.found)
         with unreadable.noted():
-            images, others = _in_folder(path, besides) if path.is_dir() else (_as_image(path), [])
+            if not path.is_dir() and not is_image(path) and (kind := rows.kind_of(path)) is not None:
+                tables.append((path, kind))
+                continue
+            images, others = _in_folder(path, labels, besides) if path.is_dir() else (_as_image(path), [])
             sources += images
             ignored += others
         ignored += [Ignored(path, reason(err), named=True) for err in unreadable.found[before:]]
-    if not sources:
+    if not sources and not tables:
         unreadable.raise_any()
     first: dict[Path, Source] = {}
     for source in sources:
         first.setdefault(source.path.resolve(), source)
     sources = list(first.values())
-    return _labelled(sources) if labelled else sources, ignored
+    return Gathered(sources=sources, tables=rows.in_pairs(tables), ignored=ignored)
 
 
 def reason(err: MnistTfxError) -> str:
@@ -96,41 +120,69 @@ def _as_image(path: Path) -> list[Source]:
     return [Source(path, named=True)]
 
 
-def _in_folder(folder: Path, besides: Path | None) -> tuple[list[Source], list[Ignored]]:
-    children = {child: is_image(child) for child in _children(folder, besides)}
+def _in_folder(folder: Path, labels: Labels | None, besides: Sequence[Path]) -> tuple[list[Source], list[Ignored]]:
+    places = [folder]
+    if labels == FOLDERS:
+        # One folder to a class, or the folder of one class: both are meant by those who say that folders are labels.
+        places += [child for child in _children(folder, besides) if child.is_dir()]
+    children = {child: is_image(child) for place in places for child in _children(place, besides)}
     if not any(children.values()):
-        raise BadInput("no PNG, JPEG, BMP or TIFF image in this folder", where=folder)
+        raise BadInput(f"no {KINDS} image in this folder", where=folder)
     images = [Source(child, named=False) for child, is_one in children.items() if is_one]
-    return images, [Ignored(child, _kind(child)) for child, is_one in children.items() if not is_one]
+    return images, [
+        Ignored(child, _kind(child)) for child, is_one in children.items() if not is_one and child not in places
+    ]
 
 
-def _children(folder: Path, besides: Path | None) -> Iterator[Path]:
+def _children(folder: Path, besides: Sequence[Path]) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as err:
         raise EnvironmentProblem("cannot be read", where=folder, got=err.strerror) from err
     for name in names:
-        if not name.startswith(".") and (besides is None or (folder / name).resolve() != besides):
+        if not name.startswith(".") and (not besides or (folder / name).resolve() not in besides):
             yield folder / name
 
 
 def _kind(path: Path) -> str:
-    return "a folder" if path.is_dir() else "no image"
+    if path.is_dir():
+        return "a folder"
+    return "no image" if rows.kind_of(path) is None else "rows of data, which are answered where the file is named"
 
 
-def _labelled(sources: Sequence[Source]) -> list[Source]:
+def labelled(sources: Sequence[Source], labels: Labels, names: Sequence[str]) -> tuple[list[Source], list[Ignored]]:
+    """Return the photographs with their true class, and those whose name does not say one.
+
+    Args:
+      sources: photographs.
+      labels: where the class is written.
+      names: of the classes, as the user knows them.
+
+    Raises:
+      BadInput: if no name says one.
+    """
+    found: list[Source] = []
+    others: list[Ignored] = []
     problems = Problems()
-    labelled: list[Source] = []
     for source in sources:
+        before = len(problems.found)
         with problems.noted():
-            labelled.append(dataclasses.replace(source, truth=_truth(source.path)))
-    problems.raise_any()
-    return labelled
+            found.append(dataclasses.replace(source, truth=_truth(source.path, labels, names)))
+        others += [Ignored(source.path, err.what, named=source.named) for err in problems.found[before:]]
+    if sources and not found:
+        problems.raise_any()
+    return found, others
 
 
-def _truth(path: Path) -> int:
-    first = path.name[:1]
-    # An empty name, that of the root folder, is part of every text.
-    if first not in DIGITS:
-        raise BadInput("its name does not begin with a digit", where=path, hint="--labels-from-names needs that")
-    return int(first)
+def _truth(path: Path, labels: Labels, names: Sequence[str]) -> int:
+    said = path.absolute().parent.name if labels == FOLDERS else path.name[:1]
+    if said not in names:
+        what = "its folder's name is no class" if labels == FOLDERS else "its name does not begin with a class"
+        hint = f"--labels-from-{labels} needs that"
+        raise BadInput(what, where=path, wanted=_listed(names), got=said or None, hint=hint)
+    return names.index(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = 12
+    return ", ".join(names[:shown]) + (f" ... {names[-1]}" if len(names) > shown else "")

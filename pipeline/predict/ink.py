@@ -74,6 +74,14 @@ class Ink:
         """Return how far nine tenths of the ink in `where` stay below, above the paper."""
         return float(np.percentile(self.height[where], 90)) - self.paper
 
+    def strokes(self, share: float, faint: float, contrast: float) -> Mask:
+        """Return where there is a share of the contrast, and what is joined to that and has the fainter share."""
+        strong = self.height > max(self.threshold, self.paper + share * contrast)
+        above_noise = self.paper + NOISE_LIMIT * max(self.noise, FAINTEST / 8)
+        weak = strong | (self.height > max(above_noise, self.paper + faint * contrast))
+        found: Mask = ndimage.binary_propagation(strong, structure=np.ones((3, 3)), mask=weak)
+        return found
+
     def above(self, share: float, contrast: float) -> Ink:
         """Return the same with a threshold of at least a share of the contrast that the ink has."""
         return dataclasses.replace(self, threshold=max(self.threshold, self.paper + share * contrast))

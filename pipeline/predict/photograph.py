@@ -22,9 +22,13 @@ from components.errors import BadInput
 
 Floats = npt.NDArray[np.float32]
 
-FORMATS: Final = ("PNG", "JPEG", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
+KINDS: Final = "PNG, JPEG, BMP, TIFF, GIF or WEBP"
 WORKING: Final = 800
 """Longest side, in pixels, that is looked at; larger photographs are averaged down, for speed and against noise."""
+
+DETAIL: Final = 2400
+"""Longest side, in pixels, that is kept for a second look at what is small on a photograph."""
 
 SHORTEST: Final = 4
 SLIMMEST: Final = 50
@@ -62,10 +66,12 @@ class Photograph:
     Attributes:
       grey: float32 [H, W], 0 to 1.
       thumbnail: uint8 [h, w, 3], at most `THUMBNAIL` pixels a side.
+      detail: the same in more pixels, at most `DETAIL` a side; None where there are no more.
     """
 
     grey: Floats
     thumbnail: npt.NDArray[np.uint8]
+    detail: Floats | None = None
 
 
 def require_image(path: Path) -> None:
@@ -96,9 +102,14 @@ def read(path: Path) -> Photograph:
     with _opened(path) as image:
         _require_one_picture(image, path)
         _require_sensible_size(image, path)
-        factor = -(-max(image.size) // WORKING)
-        planes = _planes(ImageOps.exif_transpose(image), factor, path)
-    return Photograph(_grey(planes), _thumbnail(planes))
+        fine = -(-max(image.size) // DETAIL)
+        planes = _planes(ImageOps.exif_transpose(image), fine, path)
+    coarse = -(-max(planes.shape) // WORKING)
+    if coarse == 1:
+        return Photograph(_grey(planes), _thumbnail(planes))
+    reduced = _reduced(planes, coarse)
+    weights = _weights(reduced)
+    return Photograph(_weighed(reduced, weights), _thumbnail(reduced), _weighed(planes, weights))
 
 
 @contextlib.contextmanager
@@ -122,7 +133,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except MemoryError as err:
         raise BadInput("is too large for this machine's memory", where=path) from err
     except _BROKEN as err:
-        wanted = "a PNG, JPEG, BMP or TIFF file"
+        wanted = f"a {KINDS} file"
         raise BadInput("cannot be read as an image", where=path, wanted=wanted, got=_reason(err, path)) from err
 
 
@@ -213,11 +224,22 @@ def _luminance(planes: Floats) -> Floats:
 
 
 def _grey(planes: Floats) -> Floats:
-    """Return the luminance, or the colour channel that shows far more: yellow on white is as good as invisible."""
-    luminance = _luminance(planes)
-    channels = [planes[..., i] for i in range(planes.shape[-1])]
-    best = max(channels, key=_spread)
-    return np.ascontiguousarray(best if _spread(best) > 1.5 * _spread(luminance) else luminance)
+    return _weighed(planes, _weights(planes))
+
+
+def _weights(planes: Floats) -> Floats:
+    """Return those of the luminance, or of the colour channel that shows far more: yellow on white is as good as invisible."""
+    count = planes.shape[-1]
+    spreads = [_spread(planes[..., i]) for i in range(count)]
+    best = int(np.argmax(spreads))
+    if count == 1 or spreads[best] > 1.5 * _spread(_luminance(planes)):
+        return np.array([channel == best for channel in range(count)], np.float32)
+    return np.array(_LUMA, np.float32)
+
+
+def _weighed(planes: Floats, weights: Floats) -> Floats:
+    found: Floats = np.ascontiguousarray(planes @ weights)
+    return found
 
 
 def _spread(grey: Floats) -> float:

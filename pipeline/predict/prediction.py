@@ -15,9 +15,11 @@ from pipeline.datasets import orientation
 from pipeline.datasets.orientation import Orientation
 from pipeline.predict import doubt, files, photograph, training_data
 from pipeline.predict.answer import Answer, Model, Version, choose
-from pipeline.predict.digit import Frame, find_digit
+from pipeline.predict.digit import Digit, Frame, find_digits
 from pipeline.predict.doubt import Calibration
-from pipeline.predict.files import Ignored, Source, reason
+from pipeline.predict.files import Ignored, Labels, Source, reason
+from pipeline.predict.rows import Table
+from pipeline.predict.tables import HEADER, AnsweredTable, answer_rows, answers_file
 from pipeline.predict.training_data import TrainingData
 
 UINT8 = npt.NDArray[np.uint8]
@@ -39,16 +41,52 @@ class Request:
       root: of the pipeline.
       version: its number; None takes the newest.
       dark: whether the ink is darker than the paper; None has it told from each photograph.
-      labelled: whether names begin with the true digit.
-      besides: a file to leave out of the folders.
+      labels: where the true classes of photographs are written; None where they are not.
+      many: whether a photograph may show several digits, and each is read.
+      besides: files to leave out of the folders.
+      answers: a CSV to write the answers to.
+      header: of its two columns; None writes none.
     """
 
     named: tuple[Path, ...]
     root: Path
     version: int | None = None
     dark: bool | None = None
-    labelled: bool = False
-    besides: Path | None = None
+    labels: Labels | None = None
+    many: bool = False
+    besides: tuple[Path, ...] = ()
+    answers: Path | None = None
+    header: tuple[str, str] | None = HEADER
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """One digit on a photograph, and what the model takes it for.
+
+    Attributes:
+      digit: as it was found.
+      image: what the model saw.
+      answer: of the model; None until it was asked.
+      doubts: why the answer is to be doubted; none where nothing speaks against it, or nobody can tell.
+    """
+
+    digit: Digit
+    image: UINT8
+    answer: Answer | None = None
+    doubts: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        answer = self.answer
+        return {
+            "class": None if answer is None else answer.label,
+            "probability": None if answer is None else answer.probability,
+            "second": None if answer is None else answer.second,
+            "second_probability": None if answer is None else answer.second_probability,
+            "doubts": list(self.doubts),
+            "choices": [dataclasses.asdict(choice) for choice in self.digit.choices],
+            "box": [round(side, 4) for side in self.digit.box],
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,24 +97,56 @@ class Prediction:
       source: the file.
       thumbnail: uint8 [h, w, 3].
       dark: whether it shows dark ink on light paper.
-      count: number of digits on it.
-      image: what the model saw; None unless there is exactly one digit.
-      answer: of the model, where it saw something.
-      doubts: why the answer is to be doubted; none where nothing speaks against it, or nobody can tell.
+      readings: of the digits on it, in reading order.
+      many: whether there may be several.
     """
 
     source: Source
     thumbnail: UINT8
     dark: bool
-    count: int
-    image: UINT8 | None
-    answer: Answer | None = None
-    doubts: tuple[str, ...] = ()
+    readings: tuple[Reading, ...]
+    many: bool = False
+
+    @property
+    def count(self) -> int:
+        """Return the number of digits on it."""
+        return len(self.readings)
+
+    @property
+    def single(self) -> Reading | None:
+        """Return the reading of the one digit; None where there is none, or are several."""
+        return self.readings[0] if len(self.readings) == 1 else None
+
+    @property
+    def image(self) -> UINT8 | None:
+        """Return what the model saw; None unless there is exactly one digit."""
+        return None if self.single is None else self.single.image
+
+    @property
+    def answer(self) -> Answer | None:
+        """Return the answer of the model about the one digit."""
+        return None if self.single is None else self.single.answer
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return why its answers are to be doubted, each reason once."""
+        return tuple(dict.fromkeys(doubt for reading in self.readings for doubt in reading.doubts))
 
     @property
     def state(self) -> State:
         """Return whether there was exactly one digit, none, or more."""
         return SEVERAL if self.count > 1 else (READ if self.count else EMPTY)
+
+    def text(self, names: Sequence[str]) -> str:
+        """Return the classes that were read, by their names, in reading order; nothing where there is no answer."""
+        labels = [reading.answer.label for reading in self.readings if reading.answer is not None]
+        between = "" if all(len(name) == 1 for name in names) else " "
+        return between.join(names[label] for label in labels)
+
+    @property
+    def answerable(self) -> bool:
+        """Return whether the model is asked: about one digit, or about each where there may be many."""
+        return self.count == 1 or (self.many and self.count > 1)
 
     @property
     def right(self) -> bool | None:
@@ -97,7 +167,9 @@ class Prediction:
             "probability": None if answer is None else answer.probability,
             "second": None if answer is None else answer.second,
             "second_probability": None if answer is None else answer.second_probability,
-            "doubts": list(self.doubts),
+            "doubts": [] if self.single is None else list(self.single.doubts),
+            "choices": [] if self.single is None else self.single.to_dict()["choices"],
+            "readings": [reading.to_dict() for reading in self.readings] if self.many else None,
             "truth": self.source.truth,
             "right": self.right,
         }
@@ -112,6 +184,7 @@ class Predictions:
       files: one prediction each, in the order in which they were named.
       ignored: what lay in the folders beside them.
       unreadable: files that the user named and that are no photographs.
+      tables: the answers to rows of data files, counted.
       orientation: how the version's data are stored, and the pictures were turned.
       calibration: how often rows held out from training are doubted; None where answers are not judged.
       unjudged: why they are not.
@@ -121,13 +194,19 @@ class Predictions:
     files: tuple[Prediction, ...]
     ignored: tuple[Ignored, ...]
     unreadable: tuple[Ignored, ...] = ()
+    tables: tuple[AnsweredTable, ...] = ()
     orientation: Orientation = orientation.AS_DRAWN
     calibration: Calibration | None = None
     unjudged: str | None = None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the user calls the classes."""
+        return self.version.data.names
+
+    @property
     def accuracy(self) -> float | None:
-        """The share of right answers; None where names say nothing."""
+        """The share of right answers to photographs; None where names say nothing."""
         judged = [one.right for one in self.files if one.right is not None]
         return sum(judged) / len(judged) if judged else None
 
@@ -157,12 +236,12 @@ class Predictions:
     @property
     def refusal(self) -> str | None:
         """What to say if a photograph shows several digits."""
-        crowded = [one for one in self.files if one.state == SEVERAL]
+        crowded = [one for one in self.files if one.state == SEVERAL and not one.many]
         if not crowded:
             return None
         first, more = crowded[0], len(crowded) - 1
         others = f", and {more} more like it" if more else ""
-        return f"{first.source.path}: wanted one digit, got {first.count}{others}: cut out a file for each digit"
+        return f"{first.source.path}: wanted one digit, got {first.count}{others}: --many reads each"
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -174,6 +253,8 @@ class Predictions:
             "shape": list(data.shape),
             "pixel_max": data.pixel_max,
             "files": [one.to_dict() for one in self.files],
+            "tables": [table.to_dict() for table in self.tables],
+            "names": list(self.names),
             "ignored": [{"path": str(one.path), "why": one.why} for one in self.ignored],
             "unreadable": [{"path": str(one.path), "why": one.why} for one in self.unreadable],
             "orientation": self.orientation.name,
@@ -185,27 +266,31 @@ class Predictions:
 
 
 def predict(request: Request, say: Callable[[str], None], progress: Progress) -> Predictions:
-    """Read photographs and ask a served version about them.
+    """Read photographs and rows, and ask a served version about them.
 
     Raises:
       BadInput: if a file, its name or the version's number is unusable.
       Refused: if the version is not as it was pushed.
       EnvironmentProblem: if it cannot be loaded.
     """
-    sources, ignored = files.gather(request.named, labelled=request.labelled, besides=request.besides)
+    gathered = files.gather(request.named, labels=request.labels, besides=request.besides)
     version = choose(request.root, request.version)
+    sources, ignored = gathered.sources, list(gathered.ignored)
+    if request.labels is not None:
+        sources, unnamed = files.labelled(sources, request.labels, version.data.names)
+        ignored += unnamed
     seen: list[Prediction] = []
     frame = Frame.of(version.data)
     for number, source in enumerate(sources, start=1):
-        found = _looked_at(source, frame, request.dark)
+        found = _looked_at(source, frame, request)
         if isinstance(found, Ignored):
             ignored.append(found)
         else:
             seen.append(found)
         progress("reading", number, len(sources))
-    if not seen:
+    if not seen and not gathered.tables:
         _refuse(ignored)
-    return _asked(version, seen, ignored, request.root, say, progress)
+    return _asked(version, seen, gathered.tables, ignored, request, say, progress)
 
 
 def _refuse(ignored: Sequence[Ignored]) -> NoReturn:
@@ -217,51 +302,103 @@ def _refuse(ignored: Sequence[Ignored]) -> NoReturn:
     raise BadInput("none of the images can be read", where=ignored[0].path, got=ignored[0].why)
 
 
-def _looked_at(source: Source, frame: Frame, dark: bool | None) -> Prediction | Ignored:
+def _looked_at(source: Source, frame: Frame, request: Request) -> Prediction | Ignored:
     try:
         read = photograph.read(source.path)
     except BadInput as err:
         return Ignored(source.path, reason(err), named=source.named)
-    found = find_digit(read.grey, frame, dark=dark)
-    return Prediction(source=source, thumbnail=read.thumbnail, dark=found.dark, count=found.count, image=found.image)
+    found = find_digits(read.grey, frame, dark=request.dark, detail=read.detail)
+    return Prediction(
+        source=source,
+        thumbnail=read.thumbnail,
+        dark=found.dark,
+        readings=tuple(Reading(digit=digit, image=digit.image) for digit in found.digits),
+        many=request.many,
+    )
 
 
 def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
     version: Version,
     seen: Sequence[Prediction],
+    tables: Sequence[Table],
     ignored: Sequence[Ignored],
-    root: Path,
+    request: Request,
     say: Callable[[str], None],
     progress: Progress,
 ) -> Predictions:
     """Ask the version about what was seen, each picture turned as its data are, and judge the answers."""
-    data, unjudged = _data_behind(root, version)
+    data, unjudged = _data_behind(request.root, version)
     turned = Orientation(name=None, why=unjudged) if data is None else orientation.of(data.profile, version.data)
-    seen = [_turned(one, turned, version.data.pixel_max) for one in seen]
     calibration: Calibration | None = None
-    images = [one.image for one in seen if one.image is not None]
-    if images:
+    asked = [one for one in seen if one.answerable]
+    answered: tuple[AnsweredTable, ...] = ()
+    if asked or tables or request.answers is not None:
         say(f"loading {version.served}")
         model = Model(version)
-        answers = model.answers(images, lambda done: progress("asking", done, len(images)))
-        doubts: list[tuple[str, ...]] = [()] * len(images)
+        judge = None
         if data is not None:
             try:
                 judge = doubt.Judge(data, version.data, lambda rows: model.answers(rows, lambda _: None))
-                calibration, doubts = judge.calibration, judge.doubts(np.stack(images), answers)
+                calibration = judge.calibration
             except ValueError as err:
                 unjudged = str(err)
-        told = iter(zip(answers, doubts, strict=True))
-        seen = [one if one.image is None else _answered(one, *next(told)) for one in seen]
+        seen = _answered(seen, model, judge, turned, version, progress)
+        with answers_file(request.answers, request.header) as sink:
+            answered = answer_rows(tables, model, judge, version.data, progress, sink)
+            for one in seen:
+                sink(one.source.path, one.text(version.data.names))
     return Predictions(
         version=version,
         files=tuple(seen),
         ignored=tuple(one for one in ignored if not one.named),
         unreadable=tuple(one for one in ignored if one.named),
+        tables=answered,
         orientation=turned,
         calibration=calibration,
         unjudged=unjudged,
     )
+
+
+def _answered(  # noqa: PLR0913  # what was seen, who is asked and who judges
+    seen: Sequence[Prediction],
+    model: Model,
+    judge: doubt.Judge | None,
+    turned: Orientation,
+    version: Version,
+    progress: Progress,
+) -> list[Prediction]:
+    def stored(image: UINT8) -> UINT8:
+        return turned.stored(image, version.data.pixel_max) if turned.known else image
+
+    readings = [reading for one in seen if one.answerable for reading in one.readings]
+    images = [stored(reading.image) for reading in readings]
+    views = [[stored(view) for view in reading.digit.views] for reading in readings]
+    answers = model.answers(images, lambda done: progress("asking", done, len(images)), views)
+    doubts: Sequence[tuple[str, ...]] = [()] * len(images)
+    if judge is not None and images:
+        doubts = judge.doubts(np.stack(images), answers)
+    choices = _doubtful_choices(readings, answers, model, stored)
+    told = iter(
+        dataclasses.replace(reading, image=image, answer=answer, doubts=(*doubted, *chosen))
+        for reading, image, answer, doubted, chosen in zip(readings, images, answers, doubts, choices, strict=True)
+    )
+    return [
+        dataclasses.replace(one, readings=tuple(next(told) for _ in one.readings)) if one.answerable else one
+        for one in seen
+    ]
+
+
+def _doubtful_choices(
+    readings: Sequence[Reading], answers: Sequence[Answer], model: Model, stored: Callable[[UINT8], UINT8]
+) -> list[tuple[str, ...]]:
+    """Return the choices that an answer rests on: had they been the other ones, it would be another answer."""
+    found: list[tuple[str, ...]] = [()] * len(readings)
+    open_to_doubt = [i for i, reading in enumerate(readings) if reading.digit.other is not None]
+    others = [stored(other) for i in open_to_doubt if (other := readings[i].digit.other) is not None]
+    for i, otherwise in zip(open_to_doubt, model.answers(others, lambda _: None), strict=True):
+        if otherwise.label != answers[i].label:
+            found[i] = tuple(choice.kind for choice in readings[i].digit.choices)
+    return found
 
 
 def _data_behind(root: Path, version: Version) -> tuple[TrainingData | None, str | None]:
@@ -269,13 +406,3 @@ def _data_behind(root: Path, version: Version) -> tuple[TrainingData | None, str
         return training_data.read(root, version), None
     except CannotTell as err:
         return None, str(err)
-
-
-def _turned(one: Prediction, turned: Orientation, pixel_max: int) -> Prediction:
-    if one.image is None or not turned.known:
-        return one
-    return dataclasses.replace(one, image=turned.stored(one.image, pixel_max))
-
-
-def _answered(one: Prediction, answer: Answer, doubts: tuple[str, ...]) -> Prediction:
-    return dataclasses.replace(one, answer=answer, doubts=doubts)

@@ -27,16 +27,26 @@ SHARP: Final = 0.5
 """Share of the difference that lies between two lines next but one to each other; light fades over more of them."""
 
 
+Box = tuple[slice, slice]
+
+
 def without_surroundings(grey: Floats) -> Floats:
     """Cut strips of another grey off the four sides: float32 [H, W], 0 to 1, or less of it."""
+    return np.ascontiguousarray(grey[paper_box(grey)])
+
+
+def paper_box(grey: Floats) -> Box:
+    """Return the part of a photograph, float32 [H, W] from 0 to 1, that strips of another grey leave."""
+    everything = slice(0, grey.shape[0]), slice(0, grey.shape[1])
     if min(grey.shape) < FLAT:
-        return grey
+        return everything
     paper = float(np.median(grey))
     top, bottom = _strip(grey, paper), _strip(grey[::-1], paper)
     # The lines of the other two sides begin and end in the strips above and below.
     upright = grey[top : grey.shape[0] - bottom].T
     left, right = _strip(upright, paper), _strip(upright[::-1], paper)
-    inner = np.ascontiguousarray(upright[left : upright.shape[0] - right].T)
+    box = slice(top, grey.shape[0] - bottom), slice(left, grey.shape[1] - right)
+    inner = grey[box]
     sides = (
         (top, grey[0], inner[0]),
         (bottom, grey[-1], inner[-1]),
@@ -44,7 +54,7 @@ def without_surroundings(grey: Floats) -> Floats:
         (right, grey[:, -1], inner[:, -1]),
     )
     cleanly = all(_is_paper(inside, paper, outside) for cut, outside, inside in sides if cut)
-    return inner if cleanly else grey
+    return box if cleanly else everything
 
 
 def _is_paper(inside: Floats, paper: float, outside: Floats) -> bool:

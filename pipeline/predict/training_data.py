@@ -50,7 +50,7 @@ def read(root: Path, version: Version) -> TrainingData:
       CannotTell: if it is not there any more, or is not what was recorded.
     """
     try:
-        folder, files = _examples(root, version)
+        folder, files = examples(root, version)
         _require_recorded(folder, files)
         profile = read_object(folder / PROFILE)["splits"][TRAIN]
         require_profile(profile)
@@ -74,7 +74,8 @@ def _require_recorded(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> N
             raise CannotTell("was changed since it was recorded", where=folder / name)
 
 
-def _examples(root: Path, version: Version) -> tuple[Path, Mapping[str, Mapping[str, Any]]]:
+def examples(root: Path, version: Version) -> tuple[Path, Mapping[str, Mapping[str, Any]]]:
+    """Return the folder of the Examples behind a version, and what was recorded of its files."""
     provenance = read_provenance(root, version.served.version)
     executions = provenance["predicate"]["buildDefinition"]["internalParameters"]["executions"]
     known = [execution["record"] for execution in executions if execution["node"] == INGEST]

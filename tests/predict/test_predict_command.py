@@ -111,7 +111,7 @@ def test_nothing_is_empty_and_two_are_refused_without_loading_anything(first_run
     done = without_tensorflow(others, "--root", first_run[0])
     assert done.returncode == 3
     assert "empty" in done.stdout
-    assert "4-two.png: wanted one digit, got 2: cut out a file for each digit" in done.stderr
+    assert "4-two.png: wanted one digit, got 2: --many reads each" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -11,23 +11,25 @@ from components.serving import ServedVersion
 from components.settings import DataSettings
 from pipeline.predict import sheet
 from pipeline.predict.answer import Answer, Version
+from pipeline.predict.digit import Digit
 from pipeline.predict.files import Source
 from pipeline.predict.photograph import THUMBNAIL
-from pipeline.predict.prediction import Prediction, Predictions
+from pipeline.predict.prediction import Prediction, Predictions, Reading
 
 VERSION = Version(served=ServedVersion(3, Path("serving/3")), data=DataSettings(shape=(8, 8), pixel_max=16))
 
 
 def prediction(name="7.png", label=7, truth=None, count=1, *, reconstructed=True):
     drawn = np.full((8, 8), 16, np.float32) if reconstructed else None
+    saw = np.full((8, 8), 16, np.uint8)
     answer = Answer(label=label, probability=0.9, second=1, second_probability=0.05, reconstruction=drawn)
     return Prediction(
         source=Source(Path(name), named=True, truth=truth),
         thumbnail=np.full((60, 96, 3), 200, np.uint8),
         dark=True,
-        count=count,
-        image=np.full((8, 8), 16, np.uint8) if count == 1 else None,
-        answer=answer if count == 1 else None,
+        readings=tuple(
+            Reading(digit=Digit(image=saw), image=saw, answer=answer if count == 1 else None) for _ in range(count)
+        ),
     )
 
 
@@ -87,4 +89,4 @@ def test_accuracy_counts_no_answer_as_a_wrong_one():
 def test_several_digits_are_refused_with_their_number():
     assert predictions(prediction()).refusal is None
     refusal = predictions(prediction(), prediction("12.png", count=2), prediction("345.png", count=3)).refusal
-    assert refusal == "12.png: wanted one digit, got 2, and 1 more like it: cut out a file for each digit"
+    assert refusal == "12.png: wanted one digit, got 2, and 1 more like it: --many reads each"

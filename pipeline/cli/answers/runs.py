@@ -407,12 +407,37 @@ class Pruning(Model):
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+Doubt = Literal["unsure", "near another class", "unlike the training data", "frame left out", "strokes joined"]
+
+
+class Choice(Model):
+    """Something that was decided about the ink of a digit."""
+
+    kind: Literal["frame left out", "strokes joined"]
+    confidence: Probability
+
+
+class Reading(Model):
+    """One digit on a photograph."""
+
+    label: Count | None = Field(alias="class")
+    probability: Probability | None
+    second: Count | None
+    second_probability: Probability | None
+    doubts: list[Doubt]
+    choices: list[Choice]
+    box: Annotated[list[Probability], Field(min_length=4, max_length=4)]
+    """Top, left, bottom and right, as shares of the photograph's sides."""
+
+
 class Photograph(Model):
     """What is on one photograph."""
 
     path: str
     dark_on_light: bool
-    truth: Annotated[int, Field(ge=0, le=9)] | None
+    readings: list[Reading] | None
+    """Every digit on it, in reading order; null without --many."""
+    truth: Count | None
     right: bool | None
 
 
@@ -425,8 +450,10 @@ class Answered(Photograph):
     probability: Probability
     second: Count
     second_probability: Probability
-    doubts: list[Literal["unsure", "near another class", "unlike the training data"]]
+    doubts: list[Doubt]
     """Why the answer is doubtful; empty also where `held_out` is null, and nobody can tell."""
+    choices: list[Choice]
+    """What was decided about the ink: `doubts` names it where the answer would be another one otherwise."""
 
 
 class Unanswered(Photograph):
@@ -440,6 +467,7 @@ class Unanswered(Photograph):
     second: None
     second_probability: None
     doubts: Annotated[list[str], Field(max_length=0)]
+    choices: Annotated[list[str], Field(max_length=0)]
 
 
 class LeftOut(Model):
@@ -449,11 +477,25 @@ class LeftOut(Model):
     why: str
 
 
+class AnsweredTable(Model):
+    """The answers to the rows of a data file, counted."""
+
+    path: str
+    rows: Positive
+    counts: list[Count]
+    """Of the answers, by class."""
+    doubted: Count | None
+    accuracy: Probability | None
+    """Null where the file has no labels."""
+
+
 class HeldOut(Model):
     """How often answers to rows held out from training are doubted."""
 
     rows: Positive
     doubted: Probability
+    unlike: Probability
+    """Share of them that is said to be unlike the training data."""
     wrong: Count
     wrong_doubted: Count
 
@@ -468,7 +510,10 @@ class Predictions(Model):
     shape: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     """Height and width of the model's images."""
     pixel_max: Annotated[int, Field(ge=1, le=255)]
-    files: list[Answered | Unanswered] = Field(min_length=1)
+    files: list[Answered | Unanswered]
+    tables: list[AnsweredTable]
+    names: list[str]
+    """What the user calls the classes, in their order."""
     ignored: list[LeftOut]
     unreadable: list[LeftOut]
     """Files that were named and are no photographs; the status is then usage, and all others are there."""
@@ -481,3 +526,5 @@ class Predictions(Model):
     notes: list[str]
     accuracy: Probability | None
     sheet: str | None
+    answers: str | None
+    """The CSV that the answers were written to."""
