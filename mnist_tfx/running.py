@@ -81,6 +81,8 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     metadata: str | None = None,
     overrides: Mapping[str, object] | None = None,
     export: Sequence[str] = (),
+    sweep: Mapping[str, Sequence[object]] | None = None,
+    sweep_limit: int | None = None,
     seed: int | None = None,
     device: str | None = None,
     strategy: str | None = None,
@@ -116,6 +118,9 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       metadata: URL or file of the metadata store.
       overrides: {key of the recipe: value}, such as `{"classifier.epochs": 3}`.
       export: forms in which to write the trained model besides: `keras`, `h5`, `frozen`.
+      sweep: {key of the recipe: values to try}; runs the product, pushes the best by validation, and returns its run,
+        with all candidates in `answer`.
+      sweep_limit: the most combinations of a sweep.
       seed: of both trainings.
       device: `auto`, `cpu`, `gpu` or `gpu:N`.
       strategy: on what the Trainers train together.
@@ -142,7 +147,9 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     envelope = _answer(["run", "--json", *arguments(given)], say or _print)
     if envelope["error"] is not None:
         raise _error(envelope)
-    return _result(envelope["data"])
+    found = envelope["data"]
+    # Of a sweep, the run of the candidate that was chosen.
+    return _result(found.get("run") or found, found)
 
 
 def arguments(given: Mapping[str, Any]) -> Iterator[str]:
@@ -228,7 +235,7 @@ def _error(envelope: Mapping[str, Any]) -> MnistTfxError | Interrupted:
     return error
 
 
-def _result(data: Mapping[str, Any]) -> RunResult:
+def _result(data: Mapping[str, Any], answer: Mapping[str, Any]) -> RunResult:
     path = None if data["serving_path"] is None else Path(data["serving_path"])
     return RunResult(
         version=data["version"],
@@ -240,5 +247,5 @@ def _result(data: Mapping[str, Any]) -> RunResult:
         serving_path=path,
         report=None if data["report"] is None else Path(data["report"]),
         exports=tuple(map(Path, data["exports"])),
-        answer=data,
+        answer=answer,
     )

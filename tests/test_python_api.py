@@ -60,7 +60,13 @@ def test_every_option_reaches_the_command_under_a_flag_that_it_has():
     flags = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     values = dict.fromkeys(inspect.signature(mnist_tfx.run).parameters, "x")
     del values["say"]
-    given = values | {"resume": False, "no_cache": True, "overrides": {"a": 1}, "beam_options": {"b": 2}}
+    given = values | {
+        "resume": False,
+        "no_cache": True,
+        "overrides": {"a": 1},
+        "beam_options": {"b": 2},
+        "sweep": {"seed": [0]},
+    }
     words = list(running.arguments(given))
     assert len(words) == len(given)
     assert {word.partition("=")[0] for word in words} <= flags
@@ -73,6 +79,8 @@ def test_every_option_reaches_the_command_under_a_flag_that_it_has():
         ({"data": ["a", Path("-b")]}, ["--data=a", "--data=-b"]),
         ({"overrides": {"classifier.epochs": 3, "x": [1, 2], "name": "yes"}},
          ["--set=classifier.epochs=3", "--set=x=[1, 2]", "--set=name=yes"]),
+        ({"sweep": {"seed": [0, 1], "classifier.layers": [[64], [128, 64]]}},
+         ["--sweep=seed=[0, 1]", "--sweep=classifier.layers=[[64], [128, 64]]"]),
         ({"export": ("keras", "h5")}, ["--export=keras,h5"]),
         ({"resume": True, "no_cache": False, "force": (), "seed": None}, []),
         ({"seed": 0, "spans": 7}, ["--seed=0", "--spans=7"]),
