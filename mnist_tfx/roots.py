@@ -204,6 +204,9 @@ class Version:
         with environment_kept():
             found = prediction.predict(request, lambda _: None, lambda *_: None)
         problems: list[MnistTfxError] = [BadInput(one.why, where=one.path) for one in found.unreadable]
+        # Their answers are counted and written, not returned: nobody should take none for an answer.
+        hint = "give their rows as an array, or `mnist-tfx predict FILE -o answers.csv`"
+        problems += [BadInput("rows, not pictures", where=one.path, got=one.rows, hint=hint) for one in found.tables]
         if problems:
             raise BadInput.of_several(problems)
         return of_answers(found.to_dict()["files"])
