@@ -13,10 +13,10 @@ change with any release. Importing this package imports neither NumPy nor Tensor
 """
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, Refused
-from mnist_tfx.models import Model, Prediction
-from mnist_tfx.roots import Root, Version
-from mnist_tfx.roots import open_root as open  # noqa: A004  # as gzip.open and tarfile.open are called
-from mnist_tfx.running import RunResult, run
+from pipeline.cli.python.models import Model, Prediction
+from pipeline.cli.python.roots import Root, Version
+from pipeline.cli.python.roots import open_root as open  # noqa: A004  # as gzip.open and tarfile.open are called
+from pipeline.cli.python.running import RunResult, run
 from pipeline.process.signals import Interrupted
 
 __all__ = [

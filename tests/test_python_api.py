@@ -14,7 +14,7 @@ from command_line import PROJECT
 
 import mnist_tfx
 from components.errors import PARTS, BadInput, CannotTell, EnvironmentProblem, Refused
-from mnist_tfx import running
+from pipeline.cli.python import running
 from pipeline.cli.run import run as command
 
 GOLDEN = PROJECT / "tests" / "golden" / "mnist_tfx.txt"

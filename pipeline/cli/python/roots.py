@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import BadInput, MnistTfxError
-from mnist_tfx.models import Model, Prediction, environment_kept, of_answers
+from pipeline.cli.python.models import Model, Prediction, environment_kept, of_answers
 
 if TYPE_CHECKING:
     import numpy as np

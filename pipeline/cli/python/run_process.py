@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import sys
 
@@ -20,6 +21,5 @@ def main() -> None:
     told = json.loads(sys.stdin.read())
     os.chdir(told["folder"])
     sys.argv = ["mnist-tfx", *told["arguments"]]
-    from pipeline import __main__
-
-    __main__.main()
+    # As `python -m pipeline`: an import would point upwards.
+    runpy.run_module("pipeline", run_name="__main__")

@@ -23,7 +23,7 @@ from pipeline.process import child
 from pipeline.process.signals import Interrupted
 
 COMMAND: Final = "mnist-tfx"
-PROCESS: Final = "mnist_tfx.run_process"
+PROCESS: Final = "pipeline.cli.python.run_process"
 
 FLAGS: Final = {"overrides": "--set", "beam_options": "--beam-option"}
 """{parameter: its flag}, where that is not the parameter's name."""
