@@ -72,6 +72,69 @@ def test_keras_npz(tmp_path):
     assert np.array_equal(read(tmp_path / "to", "test")[1], LABELS[60:80])
 
 
+def parquet(path: Path, images=IMAGES, labels=CLASSES, names=None):
+    """Writes a table as the Hugging Face hub does: encoded pictures, labels, and the names of classes beside the schema."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    def png(image):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        return {"bytes": file.getvalue(), "path": None}
+
+    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    table = pyarrow.table(
+        {
+            "image": pyarrow.array([png(image) for image in images], picture),
+            "label": pyarrow.array([label if isinstance(label, str) else int(label) for label in labels]),
+        }
+    )
+    feature = {"_type": "ClassLabel", "names": names}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": feature}}})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(table.replace_schema_metadata(metadata if names else None), path)
+    return path
+
+
+def test_parquet_of_the_hub_with_its_parts(tmp_path):
+    parquet(tmp_path / "mnist" / "train-00000-of-00002.parquet", IMAGES[:20], CLASSES[:20])
+    parquet(tmp_path / "mnist" / "train-00001-of-00002.parquet", IMAGES[20:40], CLASSES[20:40])
+    parquet(tmp_path / "mnist" / "test-00000-of-00001.parquet", IMAGES[40:], CLASSES[40:])
+    take(tmp_path / "mnist", tmp_path / "to")
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES[:40], CLASSES[:40])
+    assert pairs(*read(tmp_path / "to", "test")) == pairs(IMAGES[40:], CLASSES[40:])
+
+
+def test_parquet_keeps_the_names_that_the_hub_gives_classes(tmp_path):
+    names = [f"shape {n}" for n in range(10)]
+    done = take(parquet(tmp_path / "train.parquet", names=names), tmp_path / "to")
+    assert done.record.fields["class_names"] == names
+
+
+def test_parquet_with_labels_in_words_numbers_them_in_order(tmp_path):
+    words = ["cat" if label % 2 else "ant" for label in CLASSES]
+    done = take(parquet(tmp_path / "train.parquet", labels=words), tmp_path / "to")
+    assert done.record.fields["class_names"] == ["ant", "cat"]
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES, CLASSES % 2)
+
+
+def test_parquet_that_is_something_else_says_which_columns_it_wants(tmp_path):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    write_table(pyarrow.table({"x": [1, 2], "y": [0.5, 0.5]}), tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match=r"one column of encoded pictures .* got x \(int64\), y \(double\)"):
+        take(tmp_path / "t.parquet", tmp_path / "to")
+    parquet(tmp_path / "u.parquet")
+    (tmp_path / "u.parquet").write_bytes((tmp_path / "u.parquet").read_bytes()[:-30])
+    with pytest.raises(BadInput, match="no Parquet file that can be read"):
+        take(tmp_path / "u.parquet", tmp_path / "to")
+    parquet(tmp_path / "v.parquet", labels=[*CLASSES[:-1], -1])
+    with pytest.raises(BadInput, match="row 59: a label is out of range"):
+        take(tmp_path / "v.parquet", tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
 def test_openml_arff(tmp_path):
     header = "% from OpenML\n@RELATION mnist_784\n" + "".join(f"@ATTRIBUTE pixel{n} real\n" for n in range(64))
     rows = "".join(",".join(map(str, [*i.ravel(), label])) + "\n" for i, label in zip(IMAGES, CLASSES, strict=True))

@@ -59,7 +59,7 @@ class Contents:
     """What a source holds.
 
     Attributes:
-      form: `pictures`, `npz`, `arff`, or that of the data files in an archive.
+      form: `pictures`, `npz`, `arff`, `parquet`, or that of the data files in an archive.
       files: that rows come from.
       archive: that the files came out of, if one was unpacked.
       parts: {split: rows}; 0 where that shows only once they are read.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from components.errors import BadInput
 from components.ingest import discovery
-from pipeline.datasets.imports import archive, arff, arrays, pictures
+from pipeline.datasets.imports import archive, arff, arrays, parquet, pictures
 from pipeline.datasets.imports.contents import Block, Contents, File
-from pipeline.datasets.imports.sources import ARRAYS, PICTURES, ZIP, Source, recognise
+from pipeline.datasets.imports.sources import ARRAYS, PARQUET, PICTURES, ZIP, Source, recognise
 from pipeline.datasets.readings import read_data_files
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def _contents(source: Source, options: Options, tools: Tools) -> Contents:
     files = tuple(File(name=path.name, path=path) for path in source.files)
     if source.kind == ARRAYS:
         return arrays.contents(files, options, fit=tools.fit, where=source.path)
+    if source.kind == PARQUET:
+        return parquet.contents(files, options, fit=tools.fit)
     return arff.contents(files[0], options, fit=tools.fit)
 
 

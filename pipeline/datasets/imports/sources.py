@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from components.ingest.discovery import DataFiles
 
-PICTURES, ARRAYS, ARFF, ZIP = "pictures", "npz", "arff", "zip"
-NAMES: Final = {ARRAYS: "NumPy arrays", ARFF: "an ARFF table", ZIP: "a zip archive"}
+PICTURES, ARRAYS, ARFF, PARQUET, ZIP = "pictures", "npz", "arff", "parquet", "zip"
+NAMES: Final = {ARRAYS: "NumPy arrays", PARQUET: "a Parquet table", ARFF: "an ARFF table", ZIP: "a zip archive"}
 
 SIZE: Final = (28, 28)
 """Of the images that are made where pictures have different sizes: MNIST's."""
@@ -36,9 +36,9 @@ class Source:
     """Something that `data import` makes data files of.
 
     Attributes:
-      kind: `pictures`, `npz`, `arff` or `zip`.
+      kind: `pictures`, `npz`, `arff`, `parquet` or `zip`.
       path: as it was named.
-      files: of arrays, ARFF or the archive; none of pictures.
+      files: of arrays, tables or the archive; none of pictures.
       says: what it is, in words.
       needs_size: whether pictures of different sizes lie in it.
     """
@@ -76,6 +76,9 @@ def recognise(path: Path) -> Source | None:
     if files[ARRAYS]:
         listed = ", ".join(file.name for file in files[ARRAYS][:5])
         return Source(kind=ARRAYS, path=path, files=tuple(files[ARRAYS]), says=f"it holds NumPy arrays: {listed}")
+    if files[PARQUET]:
+        listed = ", ".join(file.name for file in files[PARQUET][:5])
+        return Source(kind=PARQUET, path=path, files=tuple(files[PARQUET]), says=f"it holds Parquet tables: {listed}")
     for kind in (ARFF, ZIP):
         if len(files[kind]) == 1:
             says = f"it holds {files[kind][0].name}, {NAMES[kind]}"
@@ -123,6 +126,8 @@ def _kind(path: Path) -> str | None:
     what = foreign_kind(head) or ""
     if "ARFF" in what or (head.lstrip().startswith(b"%") and path.name.lower().endswith((".arff", ".arff.gz"))):
         return ARFF
+    if "Parquet" in what:
+        return PARQUET
     if "NumPy" in what or (head.startswith(b"PK\x03\x04") and _is_npz(path)):
         return ARRAYS
     return ZIP if head.startswith(b"PK\x03\x04") else None
