@@ -28,7 +28,8 @@ def _leave(error: Interrupted) -> NoReturn:
     """End the process while the command line is imported, with what `pipeline.cli.main.leave` would print."""
     if "--json" in sys.argv:
         nothing = '"where": null, "wanted": null, "got": null, "hint": null'
-        fields = f'{{"what": "{error}", {nothing}, "signal": "{error.signal}", "problems": []}}'
+        ways = '"facts": [], "commands": [], "page": null'
+        fields = f'{{"what": "{error}", {nothing}, "signal": "{error.signal}", "problems": [], {ways}}}'
         envelope = f'"schema_version": 1, "command": null, "status": "interrupted", "error": {fields}, "data": null'
         _write(1, f"{{{envelope}}}\n")
     _write(2, f"mnist-tfx: {error}\n")

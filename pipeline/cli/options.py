@@ -118,7 +118,7 @@ def reading(command: Command) -> Command:
         ),
         click.option(
             "--ignore-columns",
-            type=Text("columns", longest=10_000),
+            type=Text("columns", longest=4096),
             metavar="A,B",
             help="Columns of a CSV that are neither pixel nor label, by their names in the header.",
         ),

@@ -11,7 +11,7 @@ import click
 from components.errors import BadInput, MnistTfxError, Refused, printable
 from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, figure, print_answer, print_error, say
-from pipeline.cli.parameters import InputPath, OneOf, OutputFile, Text, Version
+from pipeline.cli.parameters import Checked, InputPath, OneOf, OutputFile, Version
 from pipeline.cli.parsing import checked_by
 from pipeline.root.paths import require_no_pattern
 
@@ -31,6 +31,20 @@ NONE: Final = "none"
 _WIDE: Final = 10_000
 
 
+def _columns(header: str) -> tuple[str, str] | None:
+    """Return the names of the two columns; None for none.
+
+    Raises:
+      BadInput: if they are not two.
+    """
+    if header == NONE:
+        return None
+    first, comma, second = header.partition(",")
+    if not comma or "," in second:
+        raise BadInput("not two names", where="--header", wanted=f"NAME,NAME or {NONE}", got=header)
+    return first.strip(), second.strip()
+
+
 def _can_be_loaded(given: Mapping[str, Any]) -> None:
     """Refuse what cannot be loaded, and what cannot be meant.
 
@@ -40,7 +54,6 @@ def _can_be_loaded(given: Mapping[str, Any]) -> None:
         require_no_pattern(given["root"])
     if given["labels_from_names"] and given["labels_from_folders"]:
         raise BadInput("two places for the true class", wanted="--labels-from-names or --labels-from-folders")
-    _columns(given["header"])
 
 
 @options.command()
@@ -63,7 +76,7 @@ def _can_be_loaded(given: Mapping[str, Any]) -> None:
 )
 @click.option(
     "--header",
-    type=Text(),
+    type=Checked(_columns, name="NAME,NAME", as_given=True),
     metavar="NAME,NAME",
     default="ImageId,Label",
     show_default=True,
@@ -141,20 +154,6 @@ def predict(  # noqa: PLR0913  # one argument to each option
     if sheet is not None:
         sheets.write(sheet, found)
     return _told(found, sheet, answers, as_json=as_json)
-
-
-def _columns(header: str) -> tuple[str, str] | None:
-    """Return the names of the two columns; None for none.
-
-    Raises:
-      BadInput: if they are not two.
-    """
-    if header == NONE:
-        return None
-    first, comma, second = header.partition(",")
-    if not comma or "," in second:
-        raise BadInput("not two names", where="--header", wanted=f"NAME,NAME or {NONE}", got=header)
-    return first.strip(), second.strip()
 
 
 def _told(found: Predictions, sheet: Path | None, answers: Path | None, *, as_json: bool) -> int:

@@ -203,8 +203,8 @@ def test_bits_count_where_they_were_promised_and_metrics_elsewhere(version, fiel
 def repository(tmp_path, monkeypatch):
     """A repository with one commit of one file of code."""
     folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "stage.py").write_text("print('recorded')\n")
+    (folder / "pipeline").mkdir(parents=True)
+    (folder / "pipeline" / "stage.py").write_text("print('recorded')\n")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "one"]):
@@ -215,7 +215,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def at_commit(version, commit, *, tree="clean", content="print('recorded')\n"):
-    code = Code(digest="0" * 64, files={"stage.py": sha256_bytes(content.encode())})
+    code = Code(digest="0" * 64, files={"pipeline/stage.py": sha256_bytes(content.encode())})
     git = GitState(commit=commit, tree=tree)
     executions = {node: dataclasses.replace(record, code=code, git=git) for node, record in version.executions.items()}
     return dataclasses.replace(version, executions=executions)
@@ -223,9 +223,9 @@ def at_commit(version, commit, *, tree="clean", content="print('recorded')\n"):
 
 def test_the_recorded_commit_is_written_out_while_the_tree_has_moved_on(version, repository, tmp_path):
     folder, commit = repository
-    (folder / "stage.py").write_text("print('changed since')\n")
+    (folder / "pipeline" / "stage.py").write_text("print('changed since')\n")
     recorded = at_commit(version("an IDX set"), commit)
-    assert checkout.other_files(recorded, folder) == ["stage.py"]
+    assert checkout.other_files(recorded, folder) == ["pipeline/stage.py"]
     assert checkout.is_available(recorded)
     assert checkout.other_files(recorded, checkout.extracted(recorded, tmp_path / "code")) == []
 
