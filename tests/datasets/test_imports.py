@@ -135,6 +135,56 @@ def test_parquet_that_is_something_else_says_which_columns_it_wants(tmp_path):
     assert not (tmp_path / "to").exists()
 
 
+def table(path: Path, rows, header="", delimiter=","):
+    lines = [delimiter.join(map(str, row)) for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in ([header] if header else []) + lines))
+
+
+FLAT = IMAGES.reshape(ROWS, -1).tolist()
+
+
+@pytest.mark.parametrize("kind", ["bare", "header", "row index", "tabs", "one-hot", "words"])
+def test_pixels_and_labels_in_csv_files_of_their_own(tmp_path, kind):
+    folder, pixels, labels = tmp_path / "xy", FLAT, [[label] for label in CLASSES]
+    header, delimiter = ("", "\t") if kind == "tabs" else ("", ",")
+    if kind == "one-hot":
+        labels = np.eye(10, dtype=int)[CLASSES].tolist()
+    if kind == "words":
+        labels = [["odd" if label % 2 else "even"] for label in CLASSES]
+    if kind == "row index":
+        pixels = [[n, *row] for n, row in enumerate(pixels)]
+    if kind == "header":
+        header = "digit"
+        table(folder / "X_train.csv", pixels[:40], ",".join(f"pixel{n}" for n in range(64)))
+    else:
+        table(folder / "X_train.csv", pixels[:40], delimiter=delimiter)
+    table(folder / "y_train.csv", labels[:40], header)
+    table(folder / "X_test.csv", FLAT[40:], delimiter=delimiter)
+    table(folder / "y_test.csv", labels[40:], header)
+    take(folder, tmp_path / "to")
+    wanted = CLASSES % 2 if kind == "words" else CLASSES
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES[:40], wanted[:40])
+    assert pairs(*read(tmp_path / "to", "test")) == pairs(IMAGES[40:], wanted[40:])
+
+
+def test_pixels_without_their_labels_are_no_pair(tmp_path):
+    table(tmp_path / "xy" / "X_train.csv", FLAT)
+    assert sources.tables_of(tmp_path / "xy") is None
+    table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES[:-1]])
+    with pytest.raises(BadInput, match="59 labels for 60 images"):
+        take(tmp_path / "xy", tmp_path / "to")
+
+
+def test_a_run_on_pixels_and_labels_apart_names_the_import(tmp_path):
+    table(tmp_path / "xy" / "X_train.csv", FLAT)
+    table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES])
+    answer = in_process("run", "--data", tmp_path / "xy", "--root", tmp_path / "root")
+    assert answer.code == 2
+    assert "pixels and labels in files of their own: X_train.csv, y_train.csv" in answer.err
+    assert not (tmp_path / "root").exists()
+
+
 def test_openml_arff(tmp_path):
     header = "% from OpenML\n@RELATION mnist_784\n" + "".join(f"@ATTRIBUTE pixel{n} real\n" for n in range(64))
     rows = "".join(",".join(map(str, [*i.ravel(), label])) + "\n" for i, label in zip(IMAGES, CLASSES, strict=True))

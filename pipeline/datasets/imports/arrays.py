@@ -15,8 +15,8 @@ from components.arrays import read_npy, read_npz
 from components.errors import BadInput
 from components.features import SPLITS, TEST, TRAIN
 from pipeline.datasets import class_names
+from pipeline.datasets.imports import pairs, placing
 from pipeline.datasets.imports import parts as part_names
-from pipeline.datasets.imports import placing
 from pipeline.datasets.imports.contents import Block, Contents, File
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Named:
 
 
 def read_arrays(files: Sequence[File]) -> list[Named]:
-    """Return the arrays in `.npz` and `.npy` files.
+    """Return the arrays in `.npz` and `.npy` files, and in CSV files of pixels or labels alone.
 
     Raises:
       BadInput: if one of them cannot be read, or holds Python objects.
@@ -54,6 +54,9 @@ def read_arrays(files: Sequence[File]) -> list[Named]:
     found: list[Named] = []
     for number, file in enumerate(files):
         stem = file.path.name.partition(".")[0]
+        if pairs.is_table(file.path):
+            found.append(Named(name=stem, member=None, file=number, values=pairs.read(file.path)))
+            continue
         if file.path.suffix.lower() == ".npy":
             found.append(Named(name=stem, member=None, file=number, values=read_npy(file.path)))
             continue
@@ -67,7 +70,7 @@ def contents(files: Sequence[File], options: Options, *, fit: Fit | None, where:
     """Return the contents of arrays.
 
     Args:
-      files: the `.npz` or `.npy` files, together one data set.
+      files: the `.npz`, `.npy` or CSV files, together one data set.
       options: sizes and polarity.
       fit: finds the digit on an image.
       where: the source, for messages.

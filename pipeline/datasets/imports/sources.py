@@ -14,7 +14,7 @@ from components.ingest import discovery
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 from pipeline.datasets import next_commands
-from pipeline.datasets.imports import pictures
+from pipeline.datasets.imports import pairs, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +83,21 @@ def recognise(path: Path) -> Source | None:
         if len(files[kind]) == 1:
             says = f"it holds {files[kind][0].name}, {NAMES[kind]}"
             return Source(kind=kind, path=path, files=tuple(files[kind]), says=says)
-    return _pictures(path)
+    return tables_of(path) or _pictures(path)
+
+
+def tables_of(path: Path) -> Source | None:
+    """Return CSV files of pixels beside CSV files of their labels; None where a folder does not hold such pairs.
+
+    For discovery such a folder has data files, and too many of them.
+    """
+    files = pairs.found_among(_plain(path)) if path.is_dir() else ()
+    if not files:
+        return None
+    listed = ", ".join(file.name for file in files[:5])
+    return Source(
+        kind=ARRAYS, path=path, files=files, says=f"it holds pixels and labels in files of their own: {listed}"
+    )
 
 
 def _pictures(path: Path) -> Source | None:
@@ -160,7 +174,7 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
 
 def instead_of(err: BadInput, path: Path) -> Source | None:
     """Return what can be imported where data files were looked for; None where some are there, and are wrong."""
-    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else None
+    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else tables_of(path)
 
 
 def import_first(source: Source) -> BadInput:
