@@ -252,15 +252,20 @@ def engine(  # noqa: PLR0913  # what `run` knows
 
 def prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
     """Say what is doubtful or left out, and check all that the run will write, before anything is written."""
-    _doubt(files, view.say)
-    for sentence in () if files is None else files.says:
-        view.say(f"data: {sentence}")
-    for ignored in _ignored(files):
-        view.say(f"ignored: {ignored}")
+    _say_of_data(files, view.say)
     _check_store(request, paths, *PLACES_OF_A_RUN)
     check_writable(paths, _store_elsewhere(request, paths))
     if ENGINES[request.beam].google:
         os.environ[lean_imports.FULL_IMPORTS] = "1"
+
+
+def _say_of_data(files: DataFiles | None, say: Callable[[str], None]) -> None:
+    """Say what is doubtful about data files, what was recognised in them, and what lies beside them."""
+    _doubt(files, say)
+    for sentence in () if files is None else files.says:
+        say(f"data: {sentence}")
+    for ignored in _ignored(files):
+        say(f"ignored: {ignored}")
 
 
 def _import_runner(opened: contextlib.ExitStack, leave: Leave | None) -> tuple[type[Run], float]:
@@ -417,7 +422,7 @@ def plan(
     """
     settings, paths, files = settings_and_paths(request)
     ServingDirectory.of(paths).require_ours(say)
-    _doubt(files, say)
+    _say_of_data(files, say)
     _check_store(request, paths, paths.metadata)
     # What TFX says of itself is nothing to a reader; a run has a log for it.
     with redirect_output(Path(os.devnull)):
