@@ -23,7 +23,8 @@ class Prediction:
     """What a model answers about one picture or array.
 
     Attributes:
-      label: the most probable class; None where the picture does not show exactly one digit.
+      label: number of the most probable class, from 0; None where the picture does not show exactly one digit.
+      name: of that class, as the data call it: their own label, such as `1` of labels from 1 on, or a name such as `A`.
       probability: of it.
       second: the second most probable class.
       second_probability: of that.
@@ -33,6 +34,7 @@ class Prediction:
     """
 
     label: int | None
+    name: str | None
     probability: float | None
     second: int | None
     second_probability: float | None
@@ -47,6 +49,7 @@ class Model:
     Attributes:
       shape: height and width of its images.
       pixel_max: the largest value of a pixel.
+      names: of the classes, in the order of their numbers.
     """
 
     def __init__(self, version: Version) -> None:
@@ -54,6 +57,7 @@ class Model:
 
         self.shape: tuple[int, int] = version.data.shape
         self.pixel_max: int = version.data.pixel_max
+        self.names: tuple[str, ...] = version.data.names
         with environment_kept():
             self._model = answer.Model(version)
 
@@ -76,8 +80,16 @@ class Model:
     def predict(self, images: NDArray[np.uint8]) -> tuple[Prediction, ...]:
         """Return the answer for each image of an array, as `__call__` takes it."""
         answers = self._model.answers(list(self._checked(images)), lambda _: None)
-        fields = ("label", "probability", "second", "second_probability")
-        return tuple(Prediction(**{name: getattr(one, name) for name in fields}) for one in answers)
+        return tuple(
+            Prediction(
+                label=one.label,
+                name=self.names[one.label],
+                probability=one.probability,
+                second=one.second,
+                second_probability=one.second_probability,
+            )
+            for one in answers
+        )
 
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         import numpy as np
@@ -105,11 +117,12 @@ def environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
-def of_answers(files: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
-    """Return the predictions of an answer of `mnist-tfx predict`."""
+def of_answers(files: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[Prediction, ...]:
+    """Return the predictions of an answer of `mnist-tfx predict`, with the names of the classes."""
     return tuple(
         Prediction(
             label=one["class"],
+            name=None if one["class"] is None else names[one["class"]],
             probability=one["probability"],
             second=one["second"],
             second_probability=one["second_probability"],

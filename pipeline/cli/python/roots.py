@@ -209,4 +209,4 @@ class Version:
         problems += [BadInput("rows, not pictures", where=one.path, got=one.rows, hint=hint) for one in found.tables]
         if problems:
             raise BadInput.of_several(problems)
-        return of_answers(found.to_dict()["files"])
+        return of_answers(found.to_dict()["files"], found.names)
