@@ -46,6 +46,29 @@ def test_idx_files_are_paired_by_name(folder, train, test):
     assert geometry(files) == (2, 3)
 
 
+@pytest.mark.parametrize("name", ["train_{}", "train-{}.idx3", "train-{}.idx3-ubyte.bin"])
+def test_idx_files_of_other_names_are_paired_where_there_are_no_others(folder, name):
+    images, labels = name.format("images"), name.format("labels")
+    assert told(discover([folder(images, labels)])) == ("idx", [("train", [images, labels])])
+    where = folder("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+    assert told(discover([where])) == ("idx", [("train", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])])
+
+
+def test_a_folder_of_folders_is_refused_with_what_to_give_instead(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(BadInput, match="folders alone: data: give the folder that the files lie in"):
+        discover([tmp_path])
+
+
+def test_rows_that_are_numbered_in_place_of_a_label_are_no_test_part(tmp_path):
+    pixels = [f"pixel{k}" for k in range(16)]
+    for name, first in (("train.csv", "label"), ("test.csv", "id")):
+        (tmp_path / name).write_text(f"{','.join([first, *pixels])}\n{','.join('1' * 17)}\n")
+    files = discover([tmp_path])
+    assert told(files) == ("csv", [("train", ["train.csv"])])
+    assert list(files.why.values()) == ["it has no labels: rows are numbered, where the training file has 'label'"]
+
+
 def test_a_complete_idx_set_wins_and_what_is_left_is_named(folder):
     where = folder("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "train.csv", "notes.txt", ".hidden")
     files = discover([where])

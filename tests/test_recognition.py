@@ -99,3 +99,18 @@ def test_rows_without_labels_are_said_to_have_none(tmp_path):
     table(tmp_path / "test.csv", [PIXELS, *IMAGES])
     with pytest.raises(BadInput, match=r"has no labels: got 16 columns, the pixels of 4x4: `mnist-tfx predict`"):
         recognise(discover([tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([[row[0] - 5, *row[1:-1], 0] for row in ROWS], "cannot tell which column holds the label"),
+        ([[*row, 7000 - k] for k, row in enumerate(ROWS)], r"wanted 17 \(4x4 pixels and a label\), got 18"),
+        ([[1] * 320 for _ in ROWS], "no row can be a square image and a label: got 320 columns: a recipe"),
+    ],
+    ids=["labels below 0", "an index at the end", "no square"],
+)
+def test_what_cannot_be_recognised_is_refused_by_the_shape_that_it_most_likely_has(tmp_path, rows, error):
+    table(tmp_path / "train.csv", rows)
+    with pytest.raises(BadInput, match=error):
+        fitting(discover([tmp_path]))

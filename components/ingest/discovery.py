@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.ingest import csv_layout, idx, import_record
-from components.ingest.kinds import HEAD, foreign_kind
+from components.ingest.kinds import HEAD, foreign_kind, idx_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ PartName = Literal["train", "test"]
 
 _IDX_NAME: Final = re.compile(
     r"(?P<set>.*?)(?P<split>train|t10k|test)[-._](?P<role>images|labels)[-._]idx[1-9][-._][a-z0-9]+(\.gz)?",
+    re.IGNORECASE | re.DOTALL,
+)
+# train_images, t10k-labels.idx1, train-images.idx3-ubyte.bin: where the content says that it is IDX.
+_LOOSE_IDX_NAME: Final = re.compile(
+    r"(?P<set>.*?)(?P<split>train|t10k|test)[-._]?(?P<role>images|labels)([-._][a-z0-9._-]*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _CSV_NAME: Final = re.compile(r".*\.(csv|tsv|tra|tes|data)(\.gz)?", re.IGNORECASE | re.DOTALL)
@@ -211,9 +216,10 @@ def _require_distinct(paths: Sequence[Path]) -> None:
 
 def _in_folder(folder: Path, form: str | None) -> DataFiles:
     listing = _listing(folder)
-    files = _raw_before_gzip(
-        [file for path in listing if (file := _by_name(path)) and file.form == (form or file.form)]
-    )
+    named = [file for path in listing if (file := _by_name(path)) and file.form == (form or file.form)]
+    if not named and form != "csv":  # beside files of the usual names, these may be copies
+        named = [file for path in listing if (file := _by_loose_name(path))]
+    files = _raw_before_gzip(named)
     parts, why = _folder_parts(folder, files)
     taken = {path for part in parts for path in part.files}
     for path in taken:
@@ -259,6 +265,7 @@ def _folder_parts(folder: Path, files: Sequence[_Candidate]) -> tuple[tuple[Part
             where=folder,
             wanted="train-images-idx3-ubyte and train-labels-idx1-ubyte, or .csv, .tsv, .data or .tra files (or .gz)",
             got=_content(folder),
+            hint=_way_out(folder),
         )
     # With one pair there, a second set or an orphan is a mistake to name, not a reason to take the CSVs instead.
     if idx_files and (_has_pair(idx_files) or not csv_files):
@@ -302,6 +309,8 @@ def _unlike(path: Path, wanted: csv_layout.CsvLayout) -> str | None:
     missing = [name for name in names if name not in header]
     if layout.columns < wanted.columns and header and len(missing) == 1 and set(header) < set(names):
         return f"it has no labels: {wanted.columns - layout.columns} column less, {missing[0]!r}"
+    if len(missing) == 1 and any(name.lower() in csv_layout.INDEX_NAMES for name in set(header) - set(names)):
+        return f"it has no labels: rows are numbered, where the training file has {missing[0]!r}"
     if layout.columns == wanted.columns - 1:
         return "it has no labels: one column less than the training file"
     if layout.columns < _FEWEST_COLUMNS <= wanted.columns:
@@ -321,12 +330,25 @@ def _content(folder: Path) -> str:
     return ", ".join(_named(path) for path in listing[:_LOOKED_AT]) + more
 
 
+def _way_out(folder: Path) -> str | None:
+    """Return what to do where data files may lie under other names, or further down; None where none can."""
+    listing = _listing(folder)
+    if any(_foreign(path) is None for path in listing[:_LOOKED_AT]):
+        return "give data files of other names one by one with --data"
+    further = not listing and any(folder.iterdir())
+    return "give the folder that the files lie in, or the files one by one, with --data" if further else None
+
+
 def _named(path: Path) -> str:
-    try:
-        kind = foreign_kind(_head(path))
-    except MnistTfxError:
-        kind = None
+    kind = _foreign(path)
     return path.name if kind is None else f"{path.name} ({kind})"
+
+
+def _foreign(path: Path) -> str | None:
+    try:
+        return foreign_kind(_head(path))
+    except MnistTfxError:
+        return None
 
 
 def _has_pair(files: Sequence[_Candidate]) -> bool:
@@ -385,11 +407,27 @@ def _train_first(parts: Sequence[Part], *, where: Path) -> tuple[Part, ...]:
 
 def _by_name(path: Path) -> _Candidate | None:
     if match := _IDX_NAME.fullmatch(path.name):
-        split: PartName = "train" if match["split"].lower() == "train" else "test"
-        return _Candidate(path=path, form="idx", split=split, role=match["role"].lower(), group=match["set"])
+        return _named_idx(path, match)
     if _CSV_NAME.fullmatch(path.name):
         return _Candidate(path=path, form="csv", split=_split_by_name(path.name), role="rows")
     return None
+
+
+def _by_loose_name(path: Path) -> _Candidate | None:
+    match = _LOOSE_IDX_NAME.fullmatch(path.name)
+    return _named_idx(path, match) if match and _is_idx(path) else None
+
+
+def _named_idx(path: Path, match: re.Match[str]) -> _Candidate:
+    split: PartName = "train" if match["split"].lower() == "train" else "test"
+    return _Candidate(path=path, form="idx", split=split, role=match["role"].lower(), group=match["set"])
+
+
+def _is_idx(path: Path) -> bool:
+    try:
+        return idx_kind(_head(path)) is not None
+    except MnistTfxError:
+        return False
 
 
 def _by_content(path: Path) -> _Candidate:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)
 """How many classes there may be, where only the values can say which end column of a CSV is the label."""
 
+_MOST_BESIDE: Final = 13
+"""Columns beside the pixels, up to ten of one-hot labels among them, below which a square is what was meant."""
+
 _SHOWN: Final = 5
 _BLOCK: Final = 1 << 20
 
@@ -108,7 +111,7 @@ def fitting(files: DataFiles) -> DataSettings:
     if files.form != "csv":
         shape = discovery.geometry(files)
         return DataSettings(shape=shape or (1, 1), pixel_max=255, label_count=csv_columns.MOST_CLASSES)
-    last: BadInput | None = None
+    refused: list[tuple[DataSettings, BadInput]] = []
     path = files.parts[0].files[0]
     columns = sniff(path).columns
     if columns > 1 and math.isqrt(columns) ** 2 == columns:
@@ -119,10 +122,19 @@ def fitting(files: DataFiles) -> DataSettings:
         try:
             csv_columns.label_texts([part.files[0] for part in files.parts], data)
         except BadInput as err:
-            last = last or err
+            refused.append((data, err))
             continue
         return data
-    raise last or BadInput("no row can be a square image and a label", where=path, got=f"{columns} columns")
+    # Smaller squares fit with more columns beside them; what is wrong with the largest is what to mend.
+    likeliest, refusal = max(refused, key=_likelihood, default=(None, None))
+    if likeliest is not None and refusal is not None and columns - likeliest.pixels < _MOST_BESIDE:
+        raise refusal
+    hint = "a recipe with data.shape reads grey images that are no squares"
+    raise BadInput("no row can be a square image and a label", where=path, got=f"{columns} columns", hint=hint)
+
+
+def _likelihood(reading: tuple[DataSettings, BadInput]) -> tuple[int, int]:
+    return reading[0].pixels, reading[0].label_count
 
 
 def shape_of(files: DataFiles) -> tuple[int, int] | None:
