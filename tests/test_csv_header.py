@@ -144,6 +144,20 @@ def test_one_hot_labels_are_read(write, first):
     assert read(write([[f"{value}.0" for value in row] for row in rows])) == ROWS
 
 
+@pytest.mark.parametrize("name", ["label_{}", "{}"])
+def test_one_hot_labels_go_by_the_numbers_in_their_names(write, name):
+    order = sorted(range(10), key=lambda k: f"{k * 7 % 10}")
+    header = [*[f"pixel{k}" for k in range(12)], *[name.format(k) for k in order]]
+    rows = [[*row[1:], *[int(k == row[0]) for k in order]] for row in ROWS]
+    assert read(write([header, *rows])) == ROWS
+
+
+def test_one_hot_labels_of_other_names_go_by_their_place(write):
+    header = [*[f"pixel{k}" for k in range(12)], *[f"is_{letter}" for letter in "jihgfedcba"]]
+    rows = [[*row[1:], *[int(k == row[0]) for k in range(10)]] for row in ROWS]
+    assert read(write([header, *rows])) == ROWS
+
+
 def test_a_row_with_two_ones_has_no_label(write):
     hot = [[int(k == row[0]) for k in range(10)] for row in ROWS]
     rows = [[*row[1:], *one] for one, row in zip(hot, ROWS, strict=True)] * 50

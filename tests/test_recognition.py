@@ -51,6 +51,17 @@ def test_a_csv_is_recognised_without_any_settings(tmp_path, rows, mark, says):
     assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
 
 
+def test_the_first_and_the_last_class_of_one_hot_labels_are_said_by_their_names(tmp_path):
+    table(
+        tmp_path / "train.csv",
+        [[*PIXELS, *[f"is_{k}" for k in range(9, -1, -1)]], *[[*r[:16], *r[:15:-1]] for r in HOT]],
+    )
+    files = discover([tmp_path])
+    (said,) = recognise(files).says
+    assert said == "train.csv: labels are one-hot, in columns 17 to 26: 'is_0' is the first class, 'is_9' the last"
+    assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
+
+
 def test_labels_in_words_become_the_names_of_the_classes(tmp_path):
     table(tmp_path / "train.csv", [["ABCDEFGHIJ"[row[0]], *row[1:]] for row in ROWS])
     files = discover([tmp_path])

@@ -39,6 +39,7 @@ MOST_CLASSES: Final = 1000
 
 _LABEL_NAMES: Final = frozenset(("label", "labels", "class", "target", "digit", "letter", "character", "y"))
 _WHOLE: Final = re.compile(rb" *([0-9]{1,5})(?:[.,]0*)? *")
+_NUMBER_AT_END: Final = re.compile(r"[0-9]{1,9}$", re.ASCII)
 _LOOKED_AT: Final = 100
 _NAMED: Final = 5
 
@@ -48,7 +49,8 @@ class Columns:
     """What the columns of a data set's CSV files are, counted from 0; all others are pixels.
 
     Attributes:
-      label: the label's column, or several with a 1 in that of the row's class and 0 in the others (one-hot).
+      label: the label's column, or several with a 1 in that of the row's class and 0 in the others (one-hot), in the
+        order of the classes.
       ignored: columns that are neither.
       texts: the labels in words, in the order of their numbers; empty for labels that are numbers.
     """
@@ -132,7 +134,7 @@ def _by_first_lines(path: Path, layout: CsvLayout, data: DataSettings) -> Column
 
 
 def _words(label: Sequence[int]) -> str:
-    return f"column {label[0] + 1}" if len(label) == 1 else f"columns {label[0] + 1} to {label[-1] + 1}"
+    return f"column {label[0] + 1}" if len(label) == 1 else f"columns {min(label) + 1} to {max(label) + 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +202,21 @@ class _Parted:
     def _one_hot(self, count: int) -> tuple[int, ...] | None:
         for block in (self.free[-count:], self.free[:count]):
             if self.rows and all(_is_one_hot([row[column] for column in block]) for row in self.rows):
-                return tuple(block)
+                return self._by_number(block)
         return None
+
+    def _by_number(self, block: Sequence[int]) -> tuple[int, ...]:
+        """Return the columns of one-hot labels in the order of their classes, where a header numbers them.
+
+        Classes that were text once are written as `label_0`, `label_1`, `label_10`, `label_11`, and so on.
+        """
+        names = [self.layout.header[column].strip() for column in block] if self.layout.header else []
+        if len({_NUMBER_AT_END.sub("", name) for name in names}) != 1 or not all(map(_NUMBER_AT_END.search, names)):
+            return tuple(block)
+        numbers = {
+            column: int(name[len(_NUMBER_AT_END.sub("", name)) :]) for column, name in zip(block, names, strict=True)
+        }
+        return tuple(sorted(block, key=numbers.__getitem__))
 
     def _other(self) -> int | None:
         """Return a column that is certain to be neither pixel nor label: by its name, by counting the rows, or empty."""

@@ -215,7 +215,11 @@ def _sentences(layout: CsvLayout, columns: Columns) -> Sequence[str]:
         name = f" ({layout.header[column]!r})" if layout.header and layout.header[column] else ""
         says.append(f"column {column + 1}{name} is neither pixel nor label and is ignored")
     if len(columns.label) > 1:
-        says.append(f"labels are one-hot, in columns {columns.label[0] + 1} to {columns.label[-1] + 1}")
+        first, last = columns.label[0], columns.label[-1]
+        names = (
+            f": {layout.header[first]!r} is the first class, {layout.header[last]!r} the last" if layout.header else ""
+        )
+        says.append(f"labels are one-hot, in columns {min(columns.label) + 1} to {max(columns.label) + 1}{names}")
     elif columns.label[0] not in (0, layout.columns - 1) and not columns.ignored:
         says.append(f"labels are in column {columns.label[0] + 1}")
     if columns.texts:
