@@ -144,6 +144,31 @@ def test_one_hot_labels_are_read(write, first):
     assert read(write([[f"{value}.0" for value in row] for row in rows])) == ROWS
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("words", [("False", "True"), ("FALSE", "TRUE")], ids=["pandas", "R"])
+def test_one_hot_labels_may_be_words_for_true_and_false(write, words, quote):
+    rows = [[*row[1:], *[f"{quote}{words[k == row[0]]}{quote}" for k in range(10)]] for row in ROWS]
+    assert read(write(rows)) == ROWS
+
+
+def test_a_row_with_true_twice_has_no_label(write):
+    rows = [[*row[1:], *[k == row[0] for k in range(10)]] for row in ROWS] * 50
+    with pytest.raises(BadInput, match=r"1 row has an unusable label.* in line 201"):
+        read(write([*rows, [*rows[0][:-1], True]]))
+
+
+@pytest.mark.parametrize("form", ["%.18e", "%.6E", "%.2e"])
+def test_whole_numbers_in_scientific_notation_are_read(tmp_path, form):
+    np.savetxt(tmp_path / "rows.csv", np.array(ROWS), fmt=form, delimiter=",")
+    assert read(tmp_path / "rows.csv") == ROWS
+
+
+@pytest.mark.parametrize("pixel", ["2.555e+02", "5.0e-01", "2.56e+02", "1.0e+03"])
+def test_other_numbers_in_scientific_notation_are_no_pixels(write, pixel):
+    with pytest.raises(BadInput, match=r"1 row has an unusable pixel.*in line 5 column 13"):
+        read(write([*ROWS, [1, *[0] * 11, pixel]]))
+
+
 @pytest.mark.parametrize("name", ["label_{}", "{}"])
 def test_one_hot_labels_go_by_the_numbers_in_their_names(write, name):
     order = sorted(range(10), key=lambda k: f"{k * 7 % 10}")

@@ -308,10 +308,17 @@ class _Parted:
         return found[0] if len(found) == 1 else None
 
 
+def one_hot_value(text: str) -> int | None:
+    """Return the 1 or 0 that a field of one-hot labels holds, also as `1.0`, or as `True`, which pandas writes."""
+    value = text.strip().replace(",", ".")
+    whole, point, rest = value.partition(".")
+    value = whole if point and not rest.strip("0") else value
+    return {"1": 1, "0": 0, "true": 1, "false": 0}.get(value.lower())
+
+
 def _is_one_hot(values: Sequence[str]) -> bool:
-    return sorted(value.strip().replace(",", ".").partition(".")[0] for value in values) == ["0"] * (
-        len(values) - 1
-    ) + ["1"]
+    found = [one_hot_value(value) for value in values]
+    return None not in found and found.count(1) == 1
 
 
 def _is_word(text: str) -> bool:

@@ -30,6 +30,12 @@ _VISIBLE: Final = re.compile(rb"[^ \t\r\n\v\f]")
 _BOM: Final = b"\xef\xbb\xbf"
 _BLOCK: Final = 1 << 19  # what the arithmetic on a block takes stays in a core's cache
 
+_POWERS: Final = tuple(
+    re.compile(rb"(?<![^,;|\t \n])([0-9])\.([0-9]{%d})0*[eE]\+0%d(?![^,;|\t \n])" % (power, power))
+    for power in range(3)
+)
+"""Whole numbers of one, two and three digits in scientific notation, as whole fields."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LineBlock:
@@ -186,4 +192,12 @@ def _from(start: int, number: int, text: bytes) -> Iterator[LineBlock]:
         number += 1
     text = text[at:]
     if text:
-        yield LineBlock(first=number, text=text.replace(b"\r\n", b"\n") if b"\r" in text else text)
+        text = text.replace(b"\r\n", b"\n") if b"\r" in text else text
+        yield LineBlock(first=number, text=_without_powers(text) if b"+0" in text else text)
+
+
+def _without_powers(text: bytes) -> bytes:
+    """Return lines with whole numbers for such as `2.550000000000000000e+02`: what `numpy.savetxt` writes by itself."""
+    for power in _POWERS:
+        text = power.sub(rb"\1\2", text)
+    return text

@@ -15,7 +15,7 @@ import numpy as np
 
 from components.errors import BadInput
 from components.ingest.chunk import Chunk
-from components.ingest.csv_columns import Columns, resolve_columns
+from components.ingest.csv_columns import Columns, one_hot_value, resolve_columns
 from components.ingest.csv_layout import (
     FEWEST_COUNTED,
     CsvLayout,
@@ -43,6 +43,8 @@ __all__ = ["Columns", "CsvLayout", "counted_row", "iter_chunks", "parse_ordinary
 
 _ZERO, _LF = ord("0"), ord("\n")
 _WHOLE: Final = re.compile(r"([0-9]+)(?:[.,]0*)?", re.ASCII)
+_TRUE: Final = re.compile(rb"(?<![^,;|\t \n])True(?![^,;|\t \n])", re.IGNORECASE)
+_FALSE: Final = re.compile(rb"(?<![^,;|\t \n])False(?![^,;|\t \n])", re.IGNORECASE)
 _MOST_DIGITS = 9  # more would not fit the int32 that unusual rows are gathered in; no pixel has as many
 
 
@@ -109,6 +111,8 @@ class RowParser:
             if selected is None:
                 return None
             text = selected
+        if len(self.columns.label) > 1 and (b"e" in text or b"E" in text):
+            text = _TRUE.sub(b"1", _FALSE.sub(b"0", text))
         values = parse_ordinary(text, delimiter, len(self._kept))
         return parse_ordinary(_tidy(text, delimiter), delimiter, len(self._kept)) if values is None else values
 
@@ -177,6 +181,8 @@ class RowParser:
     def _number(self, column: int, value: str) -> int | None:
         if self._numbers and column in self.columns.label:
             return self._numbers.get(value.strip())
+        if len(self.columns.label) > 1 and column in self.columns.label:
+            return one_hot_value(value)
         return _whole(value)
 
 

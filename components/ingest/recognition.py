@@ -266,7 +266,11 @@ def _csv_labels(path: Path, columns: Columns, data: DataSettings) -> Counter[str
     for value, rows in counts.items():
         found[_plain(value)] += rows
     for values, rows in hot.items():
-        ones = [place for place, value in enumerate(values) if _plain(value) == "1"]
+        ones = [
+            place
+            for place, value in enumerate(values)
+            if csv_columns.one_hot_value(value.decode(errors="replace").strip().strip('"')) == 1
+        ]
         found[data.names[ones[0]] if len(ones) == 1 and ones[0] < data.label_count else "none"] += rows
     return found
 
