@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -94,3 +96,11 @@ def ask(url, data=None, headers=None):
             return answer.status, json.loads(answer.read()), answer.headers
     except urllib.error.HTTPError as err:
         return err.code, json.loads(err.read()), err.headers
+
+
+def raw(server, data):
+    """Return the first bytes that the server answers to some bytes."""
+    address = urllib.parse.urlsplit(server.rest)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(data)
+        return connection.recv(1 << 16)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from command_line import in_process, mnist_tfx
-from server.running_server import serving
+from server.running_server import raw, serving
 
 from components.serving import PROVENANCE
 from pipeline.maintenance.prune import prune
@@ -17,6 +17,7 @@ from pipeline.maintenance.rollback import rollback
 
 PIXELS = 64
 BLANK = [0] * PIXELS
+EXAMPLES = "serving_examples"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,20 @@ def test_serialised_examples_are_given_as_base64(server, model):
         ({"instances": [[0.5] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
         ({"instances": [["a"] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
         ({"instances": [[True] * PIXELS]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [[True, *BLANK[1:]]]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [[{}]]}, ":predict", 400, "is not of expected type: uint8"),
+        ({"instances": [[]]}, ":predict", 400, "has shape [1, 0], expected [None, 64]"),
+        (b'{"instances": ' + b"[" * 900 + b"0" + b"]" * 900 + b"}", ":predict", 400, "more than 32 lists"),
+        ({"signature_name": EXAMPLES, "instances": ["a", ["b"]]}, ":predict", 400, "different sizes"),
+        ({"signature_name": EXAMPLES, "instances": [["a"], ["b", "c"]]}, ":predict", 400, "different sizes"),
+        ({"signature_name": EXAMPLES, "instances": ["\ud800"]}, ":predict", 400, "valid Unicode"),
+        (
+            b'{"signature_name": "serving_examples", "instances": ' + b"[" * 900 + b'"a"' + b"]" * 900 + b"}",
+            ":predict",
+            400,
+            "more than 32 lists",
+        ),
+        ({"instances": [BLANK], "signature_name": "x" * 9999}, ":predict", 400, "more characters"),
         ({"instances": [[256] * PIXELS]}, ":predict", 400, "256 is not of expected type: uint8, from 0 to 255"),
         ({"instances": [[-1] * PIXELS]}, ":predict", 400, "-1 is not of expected type: uint8, from 0 to 255"),
         ({"instances": [BLANK, [0]]}, ":predict", 400, "different sizes"),
@@ -120,7 +135,7 @@ def test_serialised_examples_are_given_as_base64(server, model):
         ({"instances": [{"image": BLANK}]}, ":predict", 400, "keys must be equal to: images"),
         ({"inputs": {"image": [BLANK]}}, ":predict", 400, "Missing named input: images in 'inputs' object"),
         ({"signature_name": "serving_examples", "instances": [{"b64": "!"}]}, ":predict", 400, "base64"),
-        ({"signature_name": "serving_examples", "instances": [{"b64": "AAAA"}]}, ":predict", 400, "parse"),
+        ({"signature_name": "serving_examples", "instances": [{"b64": "AAAA"}]}, ":predict", 400, "Could not parse"),
         ({"instances": [BLANK]}, "/versions/7:predict", 404, "Servable not found for request: Specific(digits, 7)"),
         ({"instances": [BLANK]}, "/versions/99999999999999999999:predict", 400, "Failed to convert version"),
         ({"instances": [BLANK]}, "/labels/canary:predict", 400, "Unrecognized servable version label: canary"),
@@ -148,6 +163,31 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(server):
     connection.endheaders()
     answer = connection.getresponse()
     assert (answer.status, "larger than" in answer.read().decode()) == (413, True)
+
+
+@pytest.mark.parametrize("path", [b"%2564igits", b"digits%0a"], ids=repr)
+def test_a_path_is_decoded_once_and_whole(server, path):
+    assert raw(server, b"GET /v1/models/" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_method_that_a_resource_does_not_have_is_answered_with_the_one_it_has(server):
+    answer = raw(server, b"PUT /v1/models/digits:predict HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"allow: POST\r\n" in answer
+
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+
+
+def test_what_is_not_http_or_wants_to_be_more_neither_fails_nor_fills_the_log(server):
+    assert raw(server, b"\x16\x03\x01\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert raw(server, b"GET /v1/models/digits HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n").startswith(
+        b"HTTP/1.1 200 "
+    )
+    assert raw(server, b"GET / HTTP/1.1\r\nX: " + b"x" * (1 << 20)).startswith(b"HTTP/1.1 400 ")
+    assert "Invalid HTTP" not in server.said
+    assert "Traceback" not in server.said
+    assert "cannot answer" not in server.said
 
 
 # --- status and metadata ---
@@ -240,6 +280,53 @@ def test_what_cannot_be_answered_has_the_canonical_code(channel, spec, code):
     with pytest.raises(grpc.RpcError) as failed:
         prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request([BLANK], **spec), 10.0)
     assert failed.value.code().name == code
+
+
+def uint8(shape, **values):
+    from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+
+    sizes = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
+    return tensor_pb2.TensorProto(
+        dtype=values.pop("dtype", types_pb2.DT_UINT8),
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=sizes),
+        **values,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "proto"),
+    [
+        ("images", {"shape": [1 << 50], "int_val": [1]}),
+        ("images", {"shape": [1 << 62, 1 << 62], "int_val": [1]}),
+        ("images", {"shape": [-1, 64], "tensor_content": bytes(64)}),
+        ("images", {"shape": [1, 64], "int_val": [300]}),
+        ("images", {"shape": [1, 64], "int_val": [-1]}),
+        ("images", {"shape": [1, 64], "dtype": 20}),
+        ("images", {"shape": [1, 64], "dtype": 0}),
+        ("x" * 100_000, {"shape": [1, 64]}),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_tensor_that_is_no_input_is_the_clients_fault(channel, name, proto):
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    request = predict_request([BLANK])
+    request.inputs[name].CopyFrom(uint8(**proto))
+    with pytest.raises(grpc.RpcError) as failed:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, 10.0)
+    assert failed.value.code().name == "INVALID_ARGUMENT"
+
+
+def test_a_message_that_quotes_what_was_sent_fits_among_the_headers_of_grpc(channel):
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    with pytest.raises(grpc.RpcError) as failed:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(
+            predict_request([BLANK], signature="x" * 100_000), 10.0
+        )
+    assert (failed.value.code().name, len(failed.value.details()) < 1000) == ("INVALID_ARGUMENT", True)
 
 
 def test_the_model_service_and_the_metadata_answer_too(channel):
@@ -396,6 +483,20 @@ def test_beyond_loopback_it_wants_a_token_or_client_certificates(first_run):
     answer = refusal(first_run[0], "--host", "0.0.0.0")
     assert answer.code == 2
     assert "--token-file" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--port", "8501", "--grpc-port", "8501"], "one port for both protocols"),
+        (["--model-name", "a/b"], "--model-name"),
+        (["--tls-cert", __file__, "--tls-key", __file__], "no certificate with its key"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_served_are_refused_before_tensorflow_is_imported(first_run, options, message):
+    answer = in_process("serve", "--root", first_run[0], *options)
+    assert (answer.code, message in answer.err) == (2, True), answer.err
 
 
 def test_a_port_that_is_taken_is_said_before_tensorflow_is_imported(first_run, server):

@@ -82,7 +82,7 @@ class Batcher:
                 rows += first.rows
         return batch
 
-    def _finish(self, batch: list[_Waiting], done: asyncio.Future[list[Arrays | RequestError]]) -> None:
+    def _finish(self, batch: list[_Waiting], done: asyncio.Future[list[Arrays | Exception]]) -> None:
         # The next call first: the model works while this one's answers are written.
         self._start()
         failure = done.exception()
@@ -96,11 +96,11 @@ class Batcher:
                 waiting.answer.set_result(answer)
 
 
-def _answers(call: Call, batch: list[_Waiting]) -> list[Arrays | RequestError]:
+def _answers(call: Call, batch: list[_Waiting]) -> list[Arrays | Exception]:
     """Return each request's outputs, or what is wrong with it, from one call for all of them."""
     try:
         return [*_together(call, batch)]
-    except RequestError as err:
+    except Exception as err:  # noqa: BLE001  # raised again for whoever asked
         # One request's input is at fault, and the others' answers must not depend on it.
         return [err] if len(batch) == 1 else [_answers(call, [one])[0] for one in batch]
 

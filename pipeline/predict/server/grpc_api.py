@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
@@ -15,6 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from pipeline.predict.server.json_tensors import DEFAULT
+from pipeline.predict.server.model import Signature, TensorSpec
 from pipeline.predict.server.service import SIGNATURE_DEF, Service, Spec
 from pipeline.predict.server.status import Code, RequestError, invalid
 
@@ -58,7 +61,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
     async def _predict(self, request: Any, context: Any) -> Any:
         model = self._service.find(_spec(request.model_spec))
         signature = model.signature(request.model_spec.signature_name or DEFAULT)
-        outputs = await self._service.predict(model, signature, _arrays(request.inputs))
+        inputs = _arrays(request.inputs, signature, self._service.limits.body)
+        outputs = await self._service.predict(model, signature, inputs)
         wanted = list(request.output_filter) or list(outputs)
         if unknown := sorted(set(wanted) - outputs.keys()):
             raise invalid(f"output tensor alias not found in signature: {unknown[0]}")
@@ -135,8 +139,21 @@ def _spec(spec: Any) -> Spec:
     )
 
 
-def _arrays(inputs: Any) -> dict[str, Any]:
+def _arrays(inputs: Any, signature: Signature, most: int) -> dict[str, Any]:
+    """Return the tensors of a request as arrays of the declared types, of at most so many elements each."""
+    return {name: _array(name, value, signature.input(name), most) for name, value in inputs.items()}
+
+
+def _array(name: str, proto: Any, spec: TensorSpec, most: int) -> Any:
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    # A proto of a few bytes can declare any shape, and stand for one value repeated.
+    if any(size < 0 for size in sizes) or math.prod(sizes) > most:
+        raise invalid(f"Tensor proto of input {name} has shape {sizes}: at most {most} elements")
+    if spec.dtype.kind in "iu" and proto.int_val:
+        limits = np.iinfo(spec.dtype)
+        if min(proto.int_val) < limits.min or max(proto.int_val) > limits.max:
+            raise invalid(f"Tensor proto of input {name} has values beyond {limits.min} to {limits.max}")
     try:
-        return {name: tf.make_ndarray(value) for name, value in inputs.items()}
-    except (TypeError, ValueError) as err:
-        raise invalid(f"Tensor proto cannot be read: {str(err)[:200]}") from None
+        return tf.make_ndarray(proto)
+    except (TypeError, ValueError, KeyError, OverflowError, MemoryError) as err:
+        raise invalid(f"Tensor proto of input {name} cannot be read: {str(err)[:200]}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -24,6 +25,9 @@ Format = Literal["row", "column"]
 
 DEFAULT: Final = "serving_default"
 BYTES: Final = "b64"
+DEEPEST: Final = 32
+"""Lists in each other: the dimensions that an array can have in every NumPy."""
+
 BINARY_SUFFIX: Final = "_bytes"
 """Strings of outputs with such a name are bytes, and encoded; others are text."""
 
@@ -121,18 +125,37 @@ def _columns(inputs: Any, signature: Signature) -> dict[str, Array]:
 
 def _array(name: str, value: Any, spec: TensorSpec) -> Array:
     """Return nested lists as an array of the declared type; nothing is rounded, cut or wrapped to fit."""
+    leaves, shape = _flat(name, value)
+    if not leaves:
+        return np.zeros(shape, spec.dtype)
     if spec.dtype == object:
-        return np.array(_decoded(value), dtype=object)
-    try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError):  # lists of different lengths
-        raise invalid(f"JSON Value of input {name}: lists at one level have different sizes") from None
+        array = np.empty(len(leaves), object)
+        array[:] = [_decoded(one) for one in leaves]
+        return array.reshape(shape)
     wanted = f"is not of expected type: {spec.tensorflow_dtype.removeprefix('DT_').lower()}"
+    # NumPy alone would take true for 1 among numbers, and objects for what they are.
+    if not set(map(type, leaves)) <= ({bool} if spec.dtype.kind == "b" else {int, float}):
+        raise invalid(f"JSON Value of input {name} {wanted}")
+    array = np.asarray(leaves)
     if spec.dtype.kind in "iu":
         _require_integers(name, array, spec.dtype, wanted)
     elif array.dtype.kind != spec.dtype.kind and not (spec.dtype.kind == "f" and array.dtype.kind in "iu"):
         raise invalid(f"JSON Value of input {name} {wanted}")
-    return array.astype(spec.dtype)
+    return array.astype(spec.dtype).reshape(shape)
+
+
+def _flat(name: str, value: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """Return what lies in nested lists, and the shape that the lists have; without recursion, however deep they are."""
+    level, shape = [value], []
+    while level and (kinds := set(map(type, level))) & {list}:
+        sizes = set(map(len, level)) if kinds == {list} else set()
+        if len(sizes) != 1:
+            raise invalid(f"JSON Value of input {name}: lists at one level have different sizes")
+        shape.append(sizes.pop())
+        if len(shape) > DEEPEST:
+            raise invalid(f"JSON Value of input {name}: more than {DEEPEST} lists in each other")
+        level = list(itertools.chain.from_iterable(level))
+    return level, tuple(shape)
 
 
 def _require_integers(name: str, array: Array, dtype: np.dtype[Any], wanted: str) -> None:
@@ -145,11 +168,12 @@ def _require_integers(name: str, array: Array, dtype: np.dtype[Any], wanted: str
 
 
 def _decoded(value: Any) -> Any:
-    """Return strings as bytes, in whatever lists they lie."""
-    if isinstance(value, list):
-        return [_decoded(one) for one in value]
+    """Return a string as bytes."""
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can escape
+            raise invalid("JSON Value is not of expected type: string, of valid Unicode") from None
     if isinstance(value, dict) and value.keys() == {BYTES} and isinstance(value[BYTES], str):
         try:
             return base64.b64decode(value[BYTES], validate=True)

@@ -81,10 +81,18 @@ class Signature:
             raise invalid(f"inputs have different numbers of rows: {counts}")
         return next(iter(counts.values()), 1)
 
-    def _check(self, name: str, value: npt.NDArray[Any]) -> None:
+    def input(self, name: str) -> TensorSpec:
+        """Return what an input is declared as.
+
+        Raises:
+          RequestError: INVALID_ARGUMENT if there is none of that name.
+        """
         if name not in self.inputs:
             raise invalid(f"signature {self.name} has no input {name}; its inputs are {', '.join(sorted(self.inputs))}")
-        spec = self.inputs[name]
+        return self.inputs[name]
+
+    def _check(self, name: str, value: npt.NDArray[Any]) -> None:
+        spec = self.input(name)
         if value.dtype != spec.dtype:
             raise invalid(f"input {name} is {value.dtype}, expected {spec.tensorflow_dtype}")
         if not spec.accepts(value.shape):
@@ -180,10 +188,13 @@ class _Call:
         return {name: value.numpy() for name, value in outputs.items()}
 
 
+_NO_CAUSE: Final = ("Graph execution error", "Detected at node", "<stack traces")
+
+
 def _cause(message: str) -> str:
     """Return the line of TensorFlow's message that says what is wrong with the input."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("Graph execution error")), "invalid input")[:1000]
+    return next((line for line in lines if not line.startswith(_NO_CAUSE)), "invalid input")
 
 
 def _spec(info: Any) -> TensorSpec:

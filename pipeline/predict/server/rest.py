@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import unquote
 
 from google.protobuf import json_format
 from starlette.requests import ClientDisconnect, Request
@@ -55,35 +55,41 @@ class RestApi:
             response = await self._answer(request)
         except RequestError as err:
             response = _failure(err)
-        except ClientDisconnect:
-            return
         except Exception as err:  # noqa: BLE001  # a fault of ours: whoever asked gets JSON all the same
-            self._say(f"cannot answer {request.method} {request.url.path}: {type(err).__name__}: {err}")
+            self._say(f"cannot answer {request.method} {request.scope['path']}: {type(err).__name__}: {err}")
             response = _failure(RequestError(Code.INTERNAL, "internal error; the server's standard error has more"))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path, method = request.url.path, request.method
-        if path in METRICS and method == "GET":
+        # As the server decoded it, once: an URL made of it again would lose its line breaks.
+        path, method = request.scope["path"], request.method
+        if path in METRICS:
+            _require_method(request, "GET")
             return Response(self._service.metrics_page(), media_type=CONTENT_TYPE)
-        if path == "/openapi.json" and method == "GET":
+        if path == "/openapi.json":
+            _require_method(request, "GET")
             return _json(DOCUMENT)
         found = PATH.fullmatch(path)
         if found is None:
             raise RequestError(Code.NOT_FOUND, f"Malformed request: {method} {path}")
         spec = _spec(found)
-        if method == "POST" and found["method"]:
+        _require_method(request, "POST" if found["method"] else "GET")
+        if found["method"]:
             return await self._timed(found["method"].lower(), lambda: self._ask(request, spec, found["method"].lower()))
-        if method == "GET" and not found["method"]:
-            kind, answer = ("metadata", self._metadata) if found["metadata"] else ("status", self._status)
-            return await self._timed(kind, lambda: answer(spec))
-        raise RequestError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}", http=405)
+        kind, answer = ("metadata", self._metadata) if found["metadata"] else ("status", self._status)
+        return await self._timed(kind, lambda: answer(spec))
 
     async def _timed(self, method: str, answer: Callable[[], Awaitable[Response]]) -> Response:
         return await self._service.limited(method, "rest", answer)
 
     async def _ask(self, request: Request, spec: Spec, method: str) -> Response:
-        body = await self._body(request)
+        try:
+            # Half of the time: what a slow client does not send is to be its own failure, not ours.
+            body = await asyncio.wait_for(self._body(request), self._service.limits.seconds / 2)
+        except asyncio.TimeoutError:
+            raise RequestError(Code.DEADLINE_EXCEEDED, "the body was not sent in time", http=408) from None
+        except ClientDisconnect:
+            raise RequestError(Code.CANCELLED, "the client has gone") from None
         model = self._service.find(spec)
         if method != "predict":
             declared = f"tensorflow/serving/{method}"
@@ -143,7 +149,7 @@ def _spec(found: re.Match[str]) -> Spec:
     version = None if found["version"] is None else int(found["version"][:20])
     if version is not None and version > MOST_VERSION:
         raise invalid(f"Failed to convert version: {found['version'][:40]} to numeric.")
-    return Spec(name=unquote(found["name"]), version=version, label=found["label"] and unquote(found["label"]))
+    return Spec(name=found["name"], version=version, label=found["label"])
 
 
 def _json(body: Any, headers: dict[str, str] | None = None) -> Response:
@@ -151,10 +157,25 @@ def _json(body: Any, headers: dict[str, str] | None = None) -> Response:
 
 
 def _failure(error: RequestError) -> Response:
+    headers: dict[str, str] | None
     headers = {"retry-after": "1"} if error.code in {Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE} else None
     if error.code == Code.UNAUTHENTICATED:
         headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, _MethodNotAllowed):
+        headers = {"allow": error.allowed}
     return Response(json.dumps({"error": error.message}), status_code=error.http, media_type=JSON, headers=headers)
+
+
+class _MethodNotAllowed(RequestError):
+    def __init__(self, request: Request, allowed: str) -> None:
+        message = f"Malformed request: {request.method} {request.scope['path']}"
+        super().__init__(Code.INVALID_ARGUMENT, message, http=405)
+        self.allowed = allowed
+
+
+def _require_method(request: Request, allowed: str) -> None:
+    if request.method != allowed:
+        raise _MethodNotAllowed(request, allowed)
 
 
 def _too_large(most: int) -> RequestError:

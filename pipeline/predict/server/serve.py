@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import threading
@@ -14,12 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import uvicorn
 
 from components.errors import BadInput, EnvironmentProblem, Refused
 from pipeline.predict.server import model
 from pipeline.predict.server.batching import Batcher, Call
+from pipeline.predict.server.bounded import BoundedProtocol
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.service import Limits, Service
 from pipeline.predict.server.verification import Conditions
@@ -75,6 +78,12 @@ class Options:
     grace: float = 10.0
 
     def __post_init__(self) -> None:
+        if re.search("[/:]", self.name):
+            raise BadInput(
+                "no name for an address", where="--model-name", wanted="a name without / and :", got=self.name
+            )
+        if self.port == self.grpc_port != 0:
+            raise BadInput("one port for both protocols", where="--grpc-port", wanted="another", got=str(self.port))
         if (self.certificate is None) != (self.private_key is None):
             raise BadInput("a certificate and its key belong together", where="--tls-cert", hint="give --tls-key too")
         if self.clients is not None and self.certificate is None:
@@ -119,6 +128,7 @@ def serve(options: Options, *, say: Callable[[str], None], started: Callable[[St
       Refused: if no version meets its conditions.
       EnvironmentProblem: if an address is taken.
     """
+    _require_pem_files(options)
     paths = RunPaths(options.root.absolute())
     directory = ServingDirectory.of(paths)
     if not directory.recorded:
@@ -171,7 +181,7 @@ class _Running:
 
         wanted = Wanted(latest=options.latest, labels=options.labels, conditions=options.conditions)
         self._versions = Versions(RunPaths(options.root.absolute()), wanted, load=load, scratch=scratch, say=say)
-        self._service = Service(options.name, self._versions, options.limits, self._executor, Metrics())
+        self._service = Service(options.name, self._versions, options.limits, self._executor, Metrics(), say)
         self._failure: BaseException | None = None
 
     def run(self, started: Callable[[Started], None]) -> None:
@@ -207,7 +217,7 @@ class _Running:
         host, port = self._rest.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         return Started(
-            rest=f"{scheme}://{shown}:{port}/v1/models/{self._options.name}",
+            rest=f"{scheme}://{shown}:{port}/v1/models/{quote(self._options.name)}",
             grpc=None if self._grpc_port is None else f"{shown}:{self._grpc_port}",
             versions={version: one.digest for version, one in self._versions.loaded.items()},
         )
@@ -238,6 +248,11 @@ class _Running:
             RestApi(self._service, options.token, self._say),
             access_log=False,
             log_config=None,
+            # What clients send wrong is answered; a line each would let them fill the log.
+            log_level="critical",
+            http=BoundedProtocol,
+            ws="none",
+            proxy_headers=False,
             lifespan="off",
             server_header=False,
             backlog=BACKLOG,
@@ -245,9 +260,11 @@ class _Running:
             **tls,
         )
         server = _WithoutSignals(config)
-        rest = asyncio.ensure_future(server.serve(sockets=[self._rest]))
         grpc_server = await self._serve_grpc()
+        rest = asyncio.ensure_future(server.serve(sockets=[self._rest]))
         await server.listening.wait()
+        if not server.started:
+            await self._require_listening(rest)
         ready.set()
         await asyncio.wait({rest, asyncio.ensure_future(self._ending.wait())}, return_when=asyncio.FIRST_COMPLETED)
         # New connections are refused first; then what was asked is answered.
@@ -255,6 +272,13 @@ class _Running:
         if grpc_server is not None:
             await grpc_server.stop(options.grace)
         await rest
+
+    async def _require_listening(self, rest: asyncio.Future[None]) -> None:
+        try:
+            await rest
+        except OSError as err:  # bound by somebody else as well, who was faster to listen
+            host, port = self._rest.getsockname()[:2]
+            raise _cannot_listen(host, port, "--port", err.strerror) from err
 
     async def _serve_grpc(self) -> Any:
         if self._grpc_port is None:
@@ -271,12 +295,16 @@ class _Running:
         ]
         server = grpc.aio.server(options=limits, maximum_concurrent_rpcs=self._options.limits.concurrency)
         grpc_api.register(server, self._service, self._options.token)
-        address = f"{self._options.host}:{self._grpc_port}"
+        host = self._options.host
+        address = f"[{host}]:{self._grpc_port}" if ":" in host else f"{host}:{self._grpc_port}"
         credentials = self._credentials()
-        if credentials is None:
-            self._grpc_port = server.add_insecure_port(address)
-        else:
-            self._grpc_port = server.add_secure_port(address, credentials)
+        try:
+            if credentials is None:
+                self._grpc_port = server.add_insecure_port(address)
+            else:
+                self._grpc_port = server.add_secure_port(address, credentials)
+        except RuntimeError as err:  # taken since it was tried
+            raise _cannot_listen(host, self._grpc_port, "--grpc-port", "Address already in use") from err
         await server.start()
         return server
 
@@ -294,10 +322,33 @@ class _Running:
 def _import_tensorflow() -> None:
     # As `predict` does: a few rows are not worth a GPU's start, and what TensorFlow prints nobody needs for an answer.
     os.environ.update({**ENGINE_ENV, **CPU_ONLY})
+    # gRPC's core prints a line for every handshake that a client gets wrong.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with redirect_output(Path(os.devnull)):
         import tensorflow  # noqa: F401
 
         from pipeline.predict.server import grpc_api  # noqa: F401
+
+
+def _require_pem_files(options: Options) -> None:
+    """Refuse certificates and keys that cannot be used, before TensorFlow is imported."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if options.certificate is not None and options.private_key is not None:
+        try:
+            # Without the callback a key with a passphrase would be asked for on the terminal.
+            context.load_cert_chain(options.certificate, options.private_key, password=lambda: "")
+        except (OSError, ValueError) as err:
+            raise BadInput(
+                "no certificate with its key",
+                where=f"{options.certificate}, {options.private_key}",
+                wanted="PEM files that belong together, the key without a passphrase",
+                got=str(err),
+            ) from err
+    if options.clients is not None:
+        try:
+            context.load_verify_locations(options.clients)
+        except (OSError, ValueError) as err:
+            raise BadInput("no certificate", where=options.clients, wanted="a PEM file", got=str(err)) from err
 
 
 def _bound(host: str, port: int, option: str) -> socket.socket:
@@ -311,17 +362,20 @@ def _bound(host: str, port: int, option: str) -> socket.socket:
         listening.bind((host, port))
     except OSError as err:
         listening.close()
-        raise EnvironmentProblem(
-            "cannot listen",
-            where=f"{host}:{port}",
-            got=err.strerror,
-            hint=f"give another {option}, or 0 for any free one",
-        ) from err
+        raise _cannot_listen(host, port, option, err.strerror) from err
     return listening
+
+
+def _cannot_listen(host: str, port: int, option: str, why: str | None) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "cannot listen", where=f"{host}:{port}", got=why, hint=f"give another {option}, or 0 for any free one"
+    )
 
 
 def _free_port(host: str, port: int) -> int:
     """Return a port once it is known to be free; gRPC binds it itself, after TensorFlow is imported."""
+    if port == 0:
+        return 0  # gRPC takes one; what is free now need not be so then
     with _bound(host, port, "--grpc-port") as trial:
         return int(trial.getsockname()[1])
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar
 
+from components.errors import shortened
 from pipeline.predict.server.batching import Arrays
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.model import LoadedModel, Signature
@@ -62,14 +63,24 @@ class Service:
       limits: what is refused.
       executor: on which models are asked.
       metrics: counts.
+      say: called with one line for each request that failed by a fault of this server.
     """
 
-    def __init__(self, name: str, versions: Versions, limits: Limits, executor: Executor, metrics: Metrics) -> None:
+    def __init__(  # noqa: PLR0913  # what one server is made of
+        self,
+        name: str,
+        versions: Versions,
+        limits: Limits,
+        executor: Executor,
+        metrics: Metrics,
+        say: Callable[[str], None],
+    ) -> None:
         self.name = name
         self.versions = versions
         self.limits = limits
         self.metrics = metrics
         self._executor = executor
+        self._say = say
         self._running = 0
 
     def find(self, spec: Spec) -> LoadedModel:
@@ -105,7 +116,8 @@ class Service:
         """Answer one request within the limits of concurrency and time, and count it.
 
         Raises:
-          RequestError: RESOURCE_EXHAUSTED where too many are being answered, DEADLINE_EXCEEDED after too long.
+          RequestError: RESOURCE_EXHAUSTED where too many are being answered, DEADLINE_EXCEEDED after too long, INTERNAL for
+            whatever is a fault of ours.
         """
         started, code = time.perf_counter(), Code.INTERNAL
         self._running += 1
@@ -119,6 +131,12 @@ class Service:
         except RequestError as err:
             code = err.code
             raise
+        except asyncio.CancelledError:
+            code = Code.CANCELLED
+            raise
+        except Exception as err:
+            self._say(f"cannot answer {method} over {protocol}: {type(err).__name__}: {shortened(err)}")
+            raise RequestError(code, "internal error; the server's standard error has more") from err
         finally:
             self._running -= 1
             self.metrics.count(method, protocol, code.name, time.perf_counter() - started)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from components.errors import shortened
+
 
 class Code(enum.IntEnum):
     """The canonical codes of gRPC that this server uses; the numbers are gRPC's own."""
 
     OK = 0
+    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
@@ -23,6 +26,7 @@ class Code(enum.IntEnum):
 
 HTTP: Final = {
     Code.OK: 200,
+    Code.CANCELLED: 499,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
@@ -35,6 +39,9 @@ HTTP: Final = {
 }
 """As TensorFlow Serving's REST interface maps them."""
 
+LONGEST: Final = 500
+"""Characters of a message, which may quote what was sent."""
+
 
 class RequestError(Exception):
     """A request that is not answered.
@@ -46,6 +53,8 @@ class RequestError(Exception):
     """
 
     def __init__(self, code: Code, message: str, http: int | None = None) -> None:
+        # gRPC sends it among the headers, and a client refuses headers beyond 8 KiB.
+        message = shortened(message, LONGEST)
         super().__init__(message)
         self.code = code
         self.message = message
