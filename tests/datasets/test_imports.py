@@ -105,6 +105,26 @@ def test_parquet_of_the_hub_with_its_parts(tmp_path):
     assert pairs(*read(tmp_path / "to", "test")) == pairs(IMAGES[40:], CLASSES[40:])
 
 
+def test_parquet_in_the_one_folder_of_a_folder_is_what_that_holds(tmp_path):
+    shard = parquet(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "hub" / "README.md").write_text("a data set\n")
+    (tmp_path / "hub" / ".cache").mkdir()
+    assert sources.recognise(tmp_path / "hub").files == (shard,)
+    assert sources.recognise(tmp_path / "hub").command == f"mnist-tfx data import {shard.parent} --to data-idx"
+    (tmp_path / "hub" / "more").mkdir()
+    assert sources.recognise(tmp_path / "hub") is None
+
+
+def test_parquet_with_a_column_for_each_pixel_is_refused_with_the_way_to_csv(tmp_path):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    columns = {"label": CLASSES.tolist()} | {f"pixel{k}": IMAGES.reshape(ROWS, -1)[:, k].tolist() for k in range(64)}
+    write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    with pytest.raises(BadInput, match=r"read from CSV: pandas\.read_parquet"):
+        take(tmp_path / "train.parquet", tmp_path / "to")
+
+
 def test_parquet_keeps_the_names_that_the_hub_gives_classes(tmp_path):
     names = [f"shape {n}" for n in range(10)]
     done = take(parquet(tmp_path / "train.parquet", names=names), tmp_path / "to")

@@ -34,6 +34,9 @@ _MOST_PIXELS: Final = 1 << 24
 
 _MOST_LABEL: Final = 999
 
+_FEWEST_PIXELS: Final = 16
+_AS_CSV: Final = "a column for each pixel is read from CSV: pandas.read_parquet(FILE).to_csv('train.csv', index=False)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Table:
@@ -111,6 +114,7 @@ def _opened(file: File) -> _Table:
             where=file.path,
             wanted="one column of encoded pictures (binary, or a struct with bytes), and one called label",
             got=shortened(columns, 200),
+            hint=_AS_CSV if len(others) > _FEWEST_PIXELS else None,
         )
     names = _names_of_the_hub(schema.metadata or {}, labels[0])
     return _Table(file=file, parquet=opened, picture=pictures[0], label=labels[0], names=names)

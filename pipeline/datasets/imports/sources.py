@@ -83,7 +83,13 @@ def recognise(path: Path) -> Source | None:
         if len(files[kind]) == 1:
             says = f"it holds {files[kind][0].name}, {NAMES[kind]}"
             return Source(kind=kind, path=path, files=tuple(files[kind]), says=says)
-    return tables_of(path) or _pictures(path)
+    return tables_of(path) or _pictures(path) or _further_down(path)
+
+
+def _further_down(path: Path) -> Source | None:
+    """Return what lies in the one folder of a folder: data sets of the Hugging Face hub have their tables in `data`."""
+    folders = [one for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")]
+    return recognise(folders[0]) if len(folders) == 1 and not folders[0].is_symlink() else None
 
 
 def tables_of(path: Path) -> Source | None:
