@@ -29,7 +29,7 @@ def test_a_second_model_is_compared_with_the_served_one_and_gets_the_next_versio
 
 
 def test_a_model_that_is_clearly_worse_than_the_served_one_is_not_served(root, digits_folder):
-    weak = ("--set", "classifier.epochs=1", "--set", "evaluation={accuracy: 0.1, class_accuracy: 0.0}")
+    weak = ("--set", "classifier.epochs=1", "--set", "evaluation={accuracy: 0.1, class_accuracy: 0.0, loss: 9}")
     answer = mnist_tfx("run", "--data", digits_folder, "--root", root, *weak, "--json")
     assert answer.code == 3
     assert "accuracy less that of version 1" in answer.error
