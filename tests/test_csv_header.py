@@ -183,6 +183,16 @@ def test_one_hot_labels_of_other_names_go_by_their_place(write):
     assert read(write([header, *rows])) == ROWS
 
 
+def test_one_hot_labels_of_other_names_in_another_file_are_refused(write):
+    files = []
+    for name, letters in (("train.csv", "abcdefghij"), ("test.csv", "jihgfedcba")):
+        header = [*[f"pixel{k}" for k in range(12)], *[f"is_{letter}" for letter in letters]]
+        files.append(write([header, *[[*row[1:], *[int(k == row[0]) for k in range(10)]] for row in ROWS]], name))
+    with pytest.raises(BadInput, match=r"test\.csv: one-hot labels have other names.*wanted 'is_a', got 'is_j'"):
+        resolve_columns(files, DATA)
+    assert resolve_columns(files[:1], DATA).label == tuple(range(12, 22))
+
+
 def test_a_row_with_two_ones_has_no_label(write):
     hot = [[int(k == row[0]) for k in range(10)] for row in ROWS]
     rows = [[*row[1:], *one] for one, row in zip(hot, ROWS, strict=True)] * 50

@@ -28,7 +28,7 @@ from components.ingest.csv_lines import SPACE, bad_line, fields, line_blocks, lo
 from components.ingest.faults import MOST, SHOWN, lines_text, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from components.ingest.csv_layout import CsvLayout
@@ -120,11 +120,25 @@ def _resolved(paths: Sequence[Path], data: DataSettings) -> Columns:
     if len({(label, parted[path].ignored) for path, label in labels.items()}) > 1:
         got = ", ".join(f"{_words(label or ())} in {path.name}" for path, label in labels.items())
         raise BadInput("the label stands in different columns", where=paths[0].parent, got=got)
+    _require_same_classes(layouts, labels[paths[0]] or ())
     columns = Columns(label=labels[paths[0]] or (), ignored=parted[paths[0]].ignored)
     for path, layout in layouts.items():
         _require_no_index(path, layout, columns)
     _require_one_order(layouts, columns, data)
     return replace(columns, texts=_texts(list(parted.values()), columns, data))
+
+
+def _require_same_classes(layouts: Mapping[Path, CsvLayout], label: tuple[int, ...]) -> None:
+    """Refuse one-hot labels whose columns have other names in one file than in another: other classes, or moved ones."""
+    names = {path: [layout.header[column] for column in label] for path, layout in layouts.items() if layout.header}
+    for path, found in names.items() if len(label) > 1 else ():
+        wanted = next(iter(names.values()))
+        if found != wanted:
+            place = next(k for k in range(len(found)) if found[k] != wanted[k])
+            what = "one-hot labels have other names, or another order, than in another file"
+            raise BadInput(
+                what, where=path, wanted=repr(wanted[place]), got=repr(found[place]), hint="write both alike"
+            )
 
 
 def _by_first_lines(path: Path, layout: CsvLayout, data: DataSettings) -> Columns | None:
