@@ -115,7 +115,7 @@ def test_stock_validation_writes_anomalies_down_and_goes_on_where_the_gate_stops
     run = Run(tmp_path, schemas=narrowed(tmp_path))
     run.run(gate=False)
     assert run.anomalies() == {"train": ["image"], "validation": ["image"], "test": ["image"]}
-    with pytest.raises(Refused, match="image in (train|validation|test), anomaly: Out-of-range values"):
+    with pytest.raises(Refused, match=r"image in (train|validation|test), anomaly: Out-of-range values"):
         run.run(gate=True)
     assert run.outputs() == []
 
