@@ -144,6 +144,12 @@ def test_one_hot_labels_are_read(write, first):
     assert read(write([[f"{value}.0" for value in row] for row in rows])) == ROWS
 
 
+def test_names_may_count_on_from_that_of_the_label(write):
+    assert read(write([[f"V{k}" for k in range(1, COUNT + 1)], *ROWS])) == ROWS
+    backwards = [[f"V{k}" for k in (1, *range(COUNT, 1, -1))], *[[row[0], *row[:0:-1]] for row in ROWS]]
+    assert read(write(backwards)) == ROWS
+
+
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize("words", [("False", "True"), ("FALSE", "TRUE")], ids=["pandas", "R"])
 def test_one_hot_labels_may_be_words_for_true_and_false(write, words, quote):

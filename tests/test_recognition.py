@@ -51,6 +51,13 @@ def test_a_csv_is_recognised_without_any_settings(tmp_path, rows, mark, says):
     assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
 
 
+def test_a_label_that_is_1_in_all_the_first_rows_is_not_one_hot_together_with_an_empty_border(tmp_path):
+    rows = [[1 + k // 150, *[0] * 11, *IMAGES[k % 60], *[5] * 9] for k in range(300)]
+    table(tmp_path / "train.csv", [["label", *[f"pixel{k}" for k in range(36)]], *rows])
+    assert shape_of(discover([tmp_path])) == (6, 6)
+    assert recognise(discover([tmp_path])).columns.label == (0,)
+
+
 def test_the_first_and_the_last_class_of_one_hot_labels_are_said_by_their_names(tmp_path):
     table(
         tmp_path / "train.csv",

@@ -215,9 +215,18 @@ class _Parted:
 
     def _one_hot(self, count: int) -> tuple[int, ...] | None:
         for block in (self.free[-count:], self.free[:count]):
+            if self._has_pixels(block):
+                continue
             if self.rows and all(_is_one_hot([row[column] for column in block]) for row in self.rows):
                 return self._by_number(block)
         return None
+
+    def _has_pixels(self, block: Sequence[int]) -> bool:
+        """Return whether a header says that some columns of a block are pixels: a label that is 1 and an empty border."""
+        header = self.layout.header or ()
+        kinds = {column: _NUMBER_AT_END.sub("", header[column]) for column in self.free} if header else {}
+        own = {kinds[column] for column in block if kinds}
+        return len(own) > 1 and bool(own & {kind for column, kind in kinds.items() if column not in block})
 
     def _by_number(self, block: Sequence[int]) -> tuple[int, ...]:
         """Return the columns of one-hot labels in the order of their classes, where a header numbers them.

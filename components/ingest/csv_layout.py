@@ -241,13 +241,14 @@ def _order(names: list[str], data: DataSettings) -> NDArray[np.int64] | None:
     if len({_NUMBERS.sub("0", name) for name in names}) != 1:
         return None
     numbers = [tuple(map(int, _NUMBERS.findall(name))) for name in names]
-    in_order = len(numbers[0]) == 1 and _counted_up(numbers, data.pixels)
+    # From 2 where a label of the same name is 1: R calls columns V1, V2 and so on.
+    in_order = len(numbers[0]) == 1 and _counted_up(numbers, data.pixels, bases=(0, 1, 2))
     in_grid = len(numbers[0]) == 2 and _ROW_FIRST.fullmatch(names[0]) and _is_grid(numbers, data.file_shape)
     return np.array(sorted(range(len(names)), key=numbers.__getitem__)) if in_order or in_grid else None
 
 
-def _counted_up(numbers: Sequence[tuple[int, ...]], count: int) -> bool:
-    return len(numbers) == count and any(set(numbers) == {(i + base,) for i in range(count)} for base in (0, 1))
+def _counted_up(numbers: Sequence[tuple[int, ...]], count: int, *, bases: Sequence[int] = (0, 1)) -> bool:
+    return len(numbers) == count and any(set(numbers) == {(i + base,) for i in range(count)} for base in bases)
 
 
 def _is_grid(numbers: list[tuple[int, ...]], shape: tuple[int, int]) -> bool:
