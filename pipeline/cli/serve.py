@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TOKEN_LIMIT: Final = 4096
 SHORTEST_TOKEN: Final = 16
+LONGEST_VERSION: Final = 20
 
 
 @options.command()
@@ -130,7 +131,7 @@ def _name(root: Path) -> str:
 
 def _label(text: str) -> tuple[str, int]:
     name, version = text.split("=", 1)
-    if not version.isdecimal():
+    if not (version.isdecimal() and len(version) < LONGEST_VERSION):
         raise BadInput("no version number", where=f"--label {name}", wanted="a number", got=version)
     return name, int(version)
 

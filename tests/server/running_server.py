@@ -99,8 +99,16 @@ def ask(url, data=None, headers=None):
 
 
 def raw(server, data):
-    """Return the first bytes that the server answers to some bytes."""
+    """Return the first bytes that the server answers to some bytes; none if it closes the connection."""
+    try:
+        with connect(server) as connection:
+            connection.sendall(data)
+            return connection.recv(1 << 16)
+    except ConnectionError:
+        return b""
+
+
+def connect(server):
+    """Return a connection to the REST port."""
     address = urllib.parse.urlsplit(server.rest)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
-        connection.sendall(data)
-        return connection.recv(1 << 16)
+    return socket.create_connection((address.hostname, address.port), timeout=30)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from command_line import in_process, mnist_tfx
-from server.running_server import raw, serving
+from server.running_server import connect, raw, serving
 
 from components.serving import PROVENANCE
 from pipeline.maintenance.prune import prune
@@ -188,6 +188,23 @@ def test_what_is_not_http_or_wants_to_be_more_neither_fails_nor_fills_the_log(se
     assert "Invalid HTTP" not in server.said
     assert "Traceback" not in server.said
     assert "cannot answer" not in server.said
+
+
+def test_connections_that_ask_nothing_leave_descriptors_for_what_is_asked(first_run, tmp_path):
+    import contextlib
+    import resource
+
+    few = (256, 256)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serving(first_run[0], folder=tmp_path))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, few)
+        for _ in range(min(400, before[0] // 2)):
+            stack.enter_context(connect(server))
+        # Refused at once, and not left to wait; whoever is connected already is answered.
+        assert raw(server, b"GET /v1/models/digits HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+        assert "Traceback" not in server.said
+        server.process.kill()
 
 
 # --- status and metadata ---
@@ -490,6 +507,7 @@ def test_beyond_loopback_it_wants_a_token_or_client_certificates(first_run):
     [
         (["--port", "8501", "--grpc-port", "8501"], "one port for both protocols"),
         (["--model-name", "a/b"], "--model-name"),
+        (["--label", "a=" + "9" * 4000], "no version number"),
         (["--tls-cert", __file__, "--tls-key", __file__], "no certificate with its key"),
     ],
     ids=str,

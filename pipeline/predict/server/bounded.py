@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
+import sys
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,6 +15,19 @@ MOST: Final = 64 << 10
 
 SECONDS: Final = 30.0
 """From a connection or a head's first byte to the head's end."""
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many open files and connections as it may; the usual limit is for `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # "unlimited" is not taken everywhere
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _most_connections() -> int:
+    """Return how many descriptors may be connections: the rest is for models, gRPC and what accepting takes."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most // 2
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -27,6 +43,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._wait()
+        if len(self.connections) > _most_connections():
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""

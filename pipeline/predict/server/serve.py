@@ -22,7 +22,7 @@ import uvicorn
 from components.errors import BadInput, EnvironmentProblem, Refused
 from pipeline.predict.server import model
 from pipeline.predict.server.batching import Batcher, Call
-from pipeline.predict.server.bounded import BoundedProtocol
+from pipeline.predict.server.bounded import BoundedProtocol, raise_descriptor_limit
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.service import Limits, Service
 from pipeline.predict.server.verification import Conditions
@@ -183,6 +183,7 @@ class _Running:
         self._versions = Versions(RunPaths(options.root.absolute()), wanted, load=load, scratch=scratch, say=say)
         self._service = Service(options.name, self._versions, options.limits, self._executor, Metrics(), say)
         self._failure: BaseException | None = None
+        self._loop_failures: set[str] = set()
 
     def run(self, started: Callable[[Started], None]) -> None:
         self._versions.refresh()
@@ -227,6 +228,8 @@ class _Running:
 
     def _run_loop(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
         asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._loop_failed)
+        raise_descriptor_limit()
         self._ending = asyncio.Event()
         try:
             loop.run_until_complete(self._serve(ready))
@@ -234,6 +237,13 @@ class _Running:
             self._failure = err
         finally:
             ready.set()
+
+    def _loop_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say what asyncio would print with its traceback, such as that a connection cannot be accepted; once."""
+        line = f"{context['message']}: {context.get('exception')}"
+        if line not in self._loop_failures:
+            self._loop_failures.add(line)
+            self._say(line)
 
     async def _serve(self, ready: threading.Event) -> None:
         from pipeline.predict.server.rest import RestApi

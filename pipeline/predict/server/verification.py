@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from components.digest import CHUNK, manifest_digest
 from components.errors import EnvironmentProblem, Refused
 from components.serving import PROVENANCE, ServedVersion
 from pipeline.provenance import file_check, signing
 from pipeline.provenance.ledger import Head, LedgerBroken
-from pipeline.provenance.plain_files import Hasher, listing, read_plain
+from pipeline.provenance.plain_files import FILE, Hasher, listing, open_plain, read_plain
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.statement import digest_of, manifest_of, parse_statement
 
@@ -57,33 +57,50 @@ def verified_copy(
     """
     folder = scratch / str(served.version)
     try:
-        _copy(served.path, folder)
+        _copy(directory, served, folder)
         digest = _check(directory, served, conditions, folder)
         yield folder, digest
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a folder, links as links; its own statement bounds how much is read."""
-    statement = parse_statement(read_plain(source / PROVENANCE))
-    most = BESIDE_LIMIT + sum(int(file.get("bytes") or 0) for file in manifest_of(statement).values())
-    there = sum(entry.stat(follow_symlinks=False).st_size for entry in _files(source))
+def _copy(directory: ServingDirectory, served: ServedVersion, target: Path) -> None:
+    """Copy the plain files of a version; what the ledger vouches for bounds how much is read."""
+    statement = parse_statement(read_plain(served.path / PROVENANCE))
+    files = manifest_of(statement)
+    # The statement alone could ask for any size: the digest that the ledger holds covers its sizes.
+    _require_pushed(directory, served, manifest_digest(files))
+    seen = listing(served.path)
+    if odd := next((f"{path}: {one.kind}" for path, one in seen.items() if one.kind != FILE), None):
+        raise Refused("holds what is no file", where=served.path, got=odd)
+    most = BESIDE_LIMIT + sum(int(file.get("bytes") or 0) for file in files.values())
+    there = sum(one.bytes for one in seen.values())
     if there > most:
-        raise Refused("holds more than was pushed", where=source, wanted=f"{most} bytes at most", got=f"{there} bytes")
+        raise Refused(
+            "holds more than was pushed", where=served.path, wanted=f"{most} bytes at most", got=f"{there} bytes"
+        )
     try:
-        shutil.copytree(source, target, symlinks=True)
-    except (OSError, shutil.Error) as err:
-        raise EnvironmentProblem("cannot be copied", where=source, got=str(err)[:200]) from err
+        for path, one in seen.items():
+            _copy_file(served.path / path, target / path, one.bytes)
+    except OSError as err:
+        raise EnvironmentProblem("cannot be copied", where=served.path, got=err.strerror) from err
 
 
-def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path)
-            else:
-                yield entry
+def _copy_file(source: Path, target: Path, size: int) -> None:
+    """Copy as many bytes as a plain file had, or one more: a file that grows meanwhile is another one, however large."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(open_plain(source), "rb") as reading, target.open("xb") as writing:
+        left = size + 1
+        while left and (block := reading.read(min(left, CHUNK))):
+            writing.write(block)
+            left -= len(block)
+
+
+def _require_pushed(directory: ServingDirectory, served: ServedVersion, digest: str) -> None:
+    push = directory.pushes.get(served.version)
+    if push is None or push.sha256 != digest:
+        wanted = None if push is None else push.sha256
+        raise Refused("is not what the ledger says was pushed", where=served.path, wanted=wanted, got=digest)
 
 
 def _check(directory: ServingDirectory, served: ServedVersion, conditions: Conditions, folder: Path) -> str:
@@ -100,10 +117,7 @@ def _check(directory: ServingDirectory, served: ServedVersion, conditions: Condi
         if faults:
             raise Refused("is not what was pushed", where=served.path, got=str(faults[0]))
         digest = digest_of(statement)
-        push = directory.pushes.get(served.version)
-        if push is None or push.sha256 != digest:
-            wanted = None if push is None else push.sha256
-            raise Refused("is not what the ledger says was pushed", where=served.path, wanted=wanted, got=digest)
+        _require_pushed(directory, served, digest)
         if conditions.key is not None:
             checked = signing.verify(folder, conditions.key, seen)
             if not checked.ok:

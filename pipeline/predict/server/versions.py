@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from components.errors import MnistTfxError, shortened
+from components.errors import EnvironmentProblem, shortened
 from components.serving import ServedVersion
 from pipeline.predict.server.model import LoadedModel
 from pipeline.predict.server.status import Code, RequestError
@@ -25,6 +27,9 @@ from pipeline.root.paths import RunPaths
 
 INTERVAL: Final = 0.2
 """Seconds between two looks: a push is to be served within one second, most of which loading takes."""
+
+AGAIN: Final = 10.0
+"""Seconds until a version is tried again that the machine, not its bytes, kept from being loaded."""
 
 State = Literal["LOADING", "AVAILABLE", "END"]
 """Names of TensorFlow Serving's `ModelVersionStatus.State`."""
@@ -92,6 +97,7 @@ class Versions:
         self._statuses: Mapping[int, VersionStatus] = {}
         self._refused: dict[int, tuple[Any, str]] = {}
         self._seen: Any = None
+        self._again = 0.0
         self._trouble: str | None = None
 
     @property
@@ -131,15 +137,16 @@ class Versions:
     def refresh(self) -> None:
         """Look at the serving directory once, and load and drop what changed."""
         seen = self._stamp()
-        if seen == self._seen:
+        if seen == self._seen and time.monotonic() < self._again:
             return
+        self._again = math.inf
         try:
             directory = ServingDirectory.of(self._paths)
             self._follow(directory)
-        except (MnistTfxError, OSError) as err:
+        except Exception as err:  # noqa: BLE001  # the thread that looks must outlive whatever it finds
             # A ledger that is broken vouches for nothing new; what was verified stays.
-            self._report(f"{err}: what is loaded goes on being served")
-            self._seen = seen
+            self._report(f"{shortened(err, 500)}: what is loaded goes on being served")
+            self._seen, self._again = seen, time.monotonic() + AGAIN
             return
         self._trouble, self._seen = None, seen
 
@@ -149,7 +156,9 @@ class Versions:
         for version in sorted({*there, *self._loaded} - directory.pruned, reverse=True):
             if len(wanted) >= self._wanted.latest and version not in self._wanted.labels.values():
                 continue
-            model = self._loaded.get(version) or self._try(directory, there[version])
+            model = self._as_recorded(directory, version)
+            if model is None and version in there:
+                model = self._try(directory, there[version]) or self._loaded.get(version)
             if model is not None:
                 wanted[version] = model
                 if version > max(self._loaded, default=0):
@@ -159,9 +168,14 @@ class Versions:
             self._publish(dict(sorted(wanted.items())))
         self._note(there)
 
+    def _as_recorded(self, directory: ServingDirectory, version: int) -> LoadedModel | None:
+        """Return a version that is loaded, unless the ledger has come to hold other bytes for its number."""
+        model, push = self._loaded.get(version), directory.pushes.get(version)
+        return None if model is not None and push is not None and push.sha256 != model.digest else model
+
     def _try(self, directory: ServingDirectory, served: ServedVersion) -> LoadedModel | None:
         """Return a version, verified and loaded; None if it is refused."""
-        stamp = _files(served.path)
+        stamp: tuple[Any, ...] | None = _files(served.path)
         if self._refused.get(served.version, (None, ""))[0] == stamp:
             return None
         self._statuses = {**self._statuses, served.version: VersionStatus(version=served.version, state="LOADING")}
@@ -169,16 +183,21 @@ class Versions:
             with verified_copy(directory, served, self._wanted.conditions, self._scratch) as (folder, digest):
                 model = self._load(folder, served.version, digest)
         except Exception as err:  # noqa: BLE001  # whatever a model or a file does wrong, the others are served
+            if isinstance(err, (EnvironmentProblem, OSError, MemoryError)):
+                # Such as a full disk, which no change of the version's files will tell to have room again.
+                self._again, stamp = time.monotonic() + AGAIN, None
+            line = shortened(str(err), 500)
+            if line != self._refused.get(served.version, (None, ""))[1] or stamp is not None:
+                self._say(f"refused version {served.version}: {line}")
             # What changes while it is looked at is looked at again: the stamp is from before.
-            self._refused[served.version] = (stamp, shortened(str(err), 500))
-            self._say(f"refused version {served.version}: {shortened(str(err), 500)}")
+            self._refused[served.version] = (stamp, line)
             return None
         self._refused.pop(served.version, None)
         return model
 
     def _publish(self, loaded: Mapping[int, LoadedModel]) -> None:
         before, self._loaded = self._loaded, loaded
-        for version in loaded.keys() - before.keys():
+        for version in [one for one, model in loaded.items() if before.get(one) is not model]:
             self._say(f"serving version {version} ({loaded[version].digest[:12]})")
         for version in before.keys() - loaded.keys():
             self._say(f"dropped version {version}")

@@ -1,0 +1,144 @@
+"""Which versions are loaded, and from which bytes; nothing is loaded by TensorFlow here."""
+
+import os
+import shutil
+import types
+
+import pytest
+
+from components.errors import EnvironmentProblem
+from components.serving import PROVENANCE
+from pipeline.predict.server import versions as under_test
+from pipeline.predict.server.versions import Versions, Wanted
+from pipeline.root.paths import RunPaths
+
+
+@pytest.fixture
+def root(first_run, tmp_path):
+    """A root whose version can be changed; the rest is only read."""
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copytree(first_run[0] / "serving", root / "serving")
+    for name in ("ledger.jsonl", "root.json"):
+        shutil.copy(first_run[0] / name, root / name)
+    return root
+
+
+class Loader:
+    """Stands where TensorFlow is asked to load, and keeps what it was given."""
+
+    def __init__(self):
+        self.files, self.failure = None, None
+
+    def __call__(self, folder, version, digest):
+        if self.failure is not None:
+            raise self.failure
+        self.files = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
+        return types.SimpleNamespace(version=version, digest=digest)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def load():
+    return Loader()
+
+
+@pytest.fixture
+def versions(root, load, said, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    return Versions(RunPaths(root), Wanted(), load=load, scratch=tmp_path / "scratch", say=said.append)
+
+
+def test_the_copy_that_is_loaded_holds_the_files_that_were_pushed(versions, load, root, tmp_path):
+    versions.refresh()
+    served = root / "serving" / "1"
+    assert load.files == {str(one.relative_to(served)) for one in served.rglob("*") if one.is_file()}
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def sparse_file(served):
+    with (served / "assets.extra" / "more").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def statement_that_asks_for_a_sparse_file(served):
+    path = served / PROVENANCE
+    path.write_text(
+        path.read_text().replace('"bytes": ', '"bytes": 9999999', 1).replace('"bytes":', '"bytes": 9999999', 1)
+    )
+
+
+def fifo(served):
+    os.mkfifo(served / "pipe")
+
+
+def link_of_a_folder(served):
+    (served / "variables").rename(served.parent.parent / "variables")
+    (served / "variables").symlink_to(served.parent.parent / "variables")
+
+
+def name_that_is_not_utf8(served):
+    with open(os.fsencode(served) + b"/\xff", "wb"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [sparse_file, statement_that_asks_for_a_sparse_file, fifo, link_of_a_folder, name_that_is_not_utf8],
+)
+def test_what_is_odd_about_a_version_is_one_line_and_nothing_is_copied_without_bounds(
+    versions, root, said, load, tamper
+):
+    tamper(root / "serving" / "1")
+    versions.refresh()
+    assert (versions.loaded, load.files) == ({}, None)
+    (line,) = said
+    assert line.isprintable()
+    assert line.startswith("refused version 1: ")
+    versions.refresh()  # nothing has changed, and nothing is said again
+    assert said == [line]
+
+
+def test_a_version_that_the_machine_kept_from_being_loaded_is_tried_again(versions, load, said, monkeypatch):
+    monkeypatch.setattr(under_test, "AGAIN", 0.0)
+    load.failure = EnvironmentProblem("no room", where="/scratch")
+    versions.refresh()
+    versions.refresh()
+    assert (len(said), versions.loaded) == (1, {})
+    load.failure = None
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+
+
+def test_whatever_looking_raises_what_is_loaded_goes_on_being_served(versions, root, said, monkeypatch):
+    versions.refresh()
+
+    def fail(_):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(under_test.ServingDirectory, "of", fail)
+    (root / "serving" / "new").mkdir()
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+    assert said[-1] == "too deep: what is loaded goes on being served"
+
+
+def test_a_version_that_is_gone_unpruned_goes_on_being_served(versions, root):
+    versions.refresh()
+    (root / "serving" / "1").rename(root / "aside")
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+
+
+def test_other_bytes_under_a_number_that_is_loaded_take_its_place(versions, root, said):
+    versions.refresh()
+    now = versions.loaded[1]
+    versions._loaded = {1: types.SimpleNamespace(version=1, digest="0" * 64)}  # as if the root had been another one
+    (root / "serving" / "new").mkdir()
+    versions.refresh()
+    assert versions.loaded[1].digest == now.digest
+    assert said[-1] == f"serving version 1 ({now.digest[:12]})"
