@@ -96,7 +96,8 @@ def test_a_repair_that_is_interrupted_is_done(paths, seed):
     shutil.copytree(paths.serving / "1", paths.serving / "3")
     code, answer = signalled(signal.SIGTERM, Event.INTENT, paths, "lineage", "repair", "--root", paths.root, seed=seed)
     assert code in (143, 0)
-    assert next(one["kind"] for one in answer["repairs"]) == "attached"
+    # A signal between the last repair and the answer leaves no answer; what was repaired is repaired all the same.
+    assert answer is None or next(one["kind"] for one in answer["repairs"]) == "attached"
     assert served(paths) == recorded(paths) == {1, 2, 3}
     assert orphans(paths.root, pytest.fail) == ()
 
