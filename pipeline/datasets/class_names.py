@@ -9,7 +9,7 @@ from components.errors import BadInput
 from components.untrusted import MIB, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 FILE: Final = "class-names.txt"
@@ -26,6 +26,11 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
         # `01` and `1` are two folders, and so two classes; the text decides between them.
         return tuple(sorted(distinct, key=lambda name: (int(name[:18]), name)))
     return tuple(distinct)
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Return whether names say no more than their classes' numbers do: 0, 1, 2, and so on, or nothing at all."""
+    return tuple(names) == tuple(map(str, range(len(names))))
 
 
 def text(names: Iterable[str]) -> str:

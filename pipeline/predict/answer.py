@@ -30,17 +30,7 @@ from pipeline.stages import INGEST
 BATCH: Final = 256
 """Images to a question; also the steps in which progress is told."""
 
-_GEOMETRY: Final = (
-    "shape",
-    "pixel_max",
-    "label_count",
-    "label",
-    "label_offset",
-    "transpose",
-    "ignore_columns",
-    "class_names",
-    "empty_classes",
-)
+_GEOMETRY: Final = frozenset(DataSettings.model_fields) - {"split"}
 """What is known of a version's data: its images and classes, and how rows are to be read that come as its files did."""
 
 UINT8 = npt.NDArray[np.uint8]

@@ -275,8 +275,8 @@ def as_contents(  # noqa: PLR0913  # a table, and what to make of it
     counts: Mapping[str, int] = {TRAIN: len(here)}
     choices = {**options.to_dict(), "inverted": bool(options.invert)}
     notes = tuple(pixels.notes)
-    if all(name.isascii() and name.isdigit() for name in names) and names == tuple(map(str, range(len(names)))):
-        names = ()  # `0` to `9`: the numbers say it
+    if class_names.are_numbers(names):
+        names = ()
     return Contents(
         form=form, files=(file,), parts=counts, class_names=names, blocks=blocks, notes=notes, options=choices
     )

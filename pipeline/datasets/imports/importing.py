@@ -178,7 +178,7 @@ def _written(source: Source, contents: Contents, folder: Path, show: Show) -> Fi
         if split in parts:
             written += parts[split].write(folder, import_record.NAMES[split])
             show(f"compressing {split}", 0, 0)
-    if contents.class_names and contents.class_names != tuple(map(str, range(len(contents.class_names)))):
+    if not class_names.are_numbers(contents.class_names):
         _write(folder / class_names.FILE, class_names.text(contents.class_names).encode())
     return Fields(
         schema_version=import_record.VERSION,

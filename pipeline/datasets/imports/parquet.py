@@ -82,8 +82,8 @@ def contents(files: Sequence[File], options: Options, *, fit: Fit | None) -> Con
                 first += len(labels)
 
     choices = {**options.to_dict(), "inverted": bool(options.invert)}
-    if names == tuple(map(str, range(len(names)))):
-        names = ()  # `0` to `9`: the numbers say it
+    if class_names.are_numbers(names):
+        names = ()
     return Contents(
         form="parquet",
         files=tuple(files),

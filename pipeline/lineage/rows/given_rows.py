@@ -34,16 +34,6 @@ _IDX: Final = b"\0\0"
 _LABEL_DIMENSIONS: Final = (b"\x01", b"\x02")
 """Of an IDX file of labels: one a row, or several columns."""
 
-_HOW_TO_READ: Final = (
-    "shape",
-    "pixel_max",
-    "label_count",
-    "label",
-    "label_offset",
-    "transpose",
-    "ignore_columns",
-    "class_names",
-)
 _BYTE: Final = 255
 _BLOCK: Final = 1 << 22
 """Bytes of images that are read at a time, about."""
@@ -370,9 +360,11 @@ def settings_of(ingests: Iterable[ExecutionSummary]) -> list[DataSettings]:
     """
     from components.settings import DataSettings
 
-    # How rows were split says nothing about how to read them, and an older release may have allowed other splits.
+    # How rows were split says nothing about how to read them, and an older release may have allowed other splits; nor do
+    # classes without rows.
+    how_to_read = DataSettings.model_fields.keys() - {"split", "empty_classes"}
     texts = dict.fromkeys(str((step.parameters or {}).get("settings", "{}")) for step in ingests)
     where = "record of ExampleGen"
     sections = [parse_object(text, where=where, error=EnvironmentProblem) for text in texts]
-    readings = [{name: value for name, value in fields.items() if name in _HOW_TO_READ} for fields in sections]
+    readings = [{name: value for name, value in fields.items() if name in how_to_read} for fields in sections]
     return list(dict.fromkeys(validated(DataSettings, fields, where=where) for fields in readings if "shape" in fields))
