@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from components.errors import EnvironmentProblem
 from components.evaluation.thresholds import read_verdict
-from components.intervals import wilson
 from components.profile import ASPECTS
 from components.untrusted import read_object
+from pipeline.provenance.accuracy import accuracy_of
 from pipeline.report.run_data import Evidence, NotThereError
 from pipeline.stages import EVALUATOR, SAVED_MODEL_CHECK, SCHEMA_GATE
 
@@ -129,9 +129,8 @@ def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headl
             continue
         value = metrics[key]
         note = "" if baseline.get(key) is None else f"baseline {baseline[key]:.4f}"
-        if key == "accuracy" and value is not None and metrics.get("rows"):
-            low, high = wilson(round(value * metrics["rows"]), metrics["rows"])
-            note = f"{low:.4f} to {high:.4f} with 95 % confidence" + (f"; {note}" if note else "")
+        if key == "accuracy" and (measured := accuracy_of(metrics)) is not None:
+            note = f"{measured.interval}; {note}" if note else measured.interval
         result.append(Headline(name=name, value=value, beside=note))
     return tuple(result)
 
