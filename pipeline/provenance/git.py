@@ -95,6 +95,15 @@ def _content(path: Path) -> str | None:
     return sha256_file(path) if path.is_file() else None
 
 
+def user_name(folder: Path | None = None) -> str | None:
+    """Return `user.name` as Git has it in the working directory; None where it has none."""
+    try:
+        name = _git(folder or Path.cwd(), os.environ, "config", "--get", "user.name").decode("utf-8", "replace").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return name if name and name.isprintable() else None
+
+
 def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
     # A hook or an outer `git` exports GIT_DIR and the like, which would answer for another repository.
     clean = {name: value for name, value in environ.items() if not name.startswith("GIT_")}

@@ -48,6 +48,11 @@ class PublicKey:
 
         return hashlib.sha256(self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
+    @functools.cached_property
+    def pem(self) -> str:
+        """The key as a PEM text."""
+        return _public_pem(self.key).decode()
+
     def verifies(self, signature: bytes, data: bytes) -> bool:
         """Whether `signature` was made over `data` with the private half."""
         from cryptography.exceptions import InvalidSignature
@@ -151,15 +156,24 @@ def load_public(path: Path) -> PublicKey:
     Raises:
       BadInput: if it holds no such key.
     """
+    return parse_public(_read(path), where=path)
+
+
+def parse_public(data: bytes, *, where: object) -> PublicKey:
+    """Return the public key in a PEM text.
+
+    Raises:
+      BadInput: if it holds no such key.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    data = _read(path)
     try:
         key = load_pem_public_key(data)
-    except ValueError as err:
+    except (ValueError, UnsupportedAlgorithm) as err:
         hint = "this is the private half: keep it away from where copies are checked" if b"PRIVATE" in data else None
-        raise BadInput("not a public key", where=path, wanted=WANTED, hint=hint) from err
-    return _checked(key, path)
+        raise BadInput("not a public key", where=where, wanted=WANTED, hint=hint) from err
+    return _checked(key, where)
 
 
 def _new_key(algorithm: str) -> Any:
@@ -168,7 +182,7 @@ def _new_key(algorithm: str) -> Any:
     return ed25519.Ed25519PrivateKey.generate() if algorithm == ED25519 else ec.generate_private_key(ec.SECP256R1())
 
 
-def _checked(key: Any, path: Path) -> PublicKey:
+def _checked(key: Any, path: object) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     on_p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)

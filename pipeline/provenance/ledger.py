@@ -14,7 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from typing_extensions import TypedDict
 
@@ -41,6 +41,13 @@ class Event:
     LOST: Final = "lost"
     RUN: Final = "run"
     PUSHED: Final = "pushed"
+    STAGED: Final = "staged"
+    PROMOTING: Final = "promoting"
+    PROMOTED: Final = "promoted"
+    APPROVED: Final = "approved"
+    KEY_ADDED: Final = "key-added"
+    KEY_ROTATED: Final = "key-rotated"
+    KEY_REVOKED: Final = "key-revoked"
     COLLECTED: Final = "collected"
     PRUNED: Final = "pruned"
 
@@ -81,7 +88,9 @@ class Line:
       previous: digest of the line before, `FIRST` on line 1.
       time: UTC, ISO 8601, by a clock that may have been set back.
       event: `intent`, `commit`, `lost`, `run`, `pushed`; `collected` before artifacts of an old record are removed,
-        `pruned` before a served version is.
+        `pruned` before a served version is. `staged` is a push into `staged/`, `promoting` comes before the version is
+        moved from there into service and `promoted` after it; `approved`, `key-added`, `key-rotated` and `key-revoked`
+        are what people said (`pipeline.provenance.approvals`).
       node: node id; None for a run.
       run_id: the run it happened in.
       record: hash of the record that it commits, or whose artifacts it lets go.
@@ -149,6 +158,35 @@ class _Collected(TypedDict):
     paths: list[str]
 
 
+class _Approved(TypedDict):
+    subject: Literal["version", "schema"]
+    name: str
+    sha256: str
+    by: str
+    reason: str | None
+    envelope: Mapping[str, Any] | None
+
+
+class _KeyAdded(TypedDict):
+    keyid: str
+    public: str
+    owner: str
+    by: str
+    reason: str | None
+
+
+class _KeyRotated(_KeyAdded):
+    replaces: str
+    envelope: Mapping[str, Any]
+
+
+class _KeyRevoked(TypedDict):
+    keyid: str
+    since: str
+    by: str
+    reason: str | None
+
+
 _LINE: Final = Shape(Line)
 _DETAILS: Final[Mapping[str, Shape[Any]]] = {
     Event.INTENT: Shape(_Intent),
@@ -156,6 +194,13 @@ _DETAILS: Final[Mapping[str, Shape[Any]]] = {
     Event.LOST: Shape(_Settled),
     Event.PUSHED: Shape(_Version),
     Event.PRUNED: Shape(_Version),
+    Event.STAGED: Shape(_Version),
+    Event.PROMOTING: Shape(_Version),
+    Event.PROMOTED: Shape(_Version),
+    Event.APPROVED: Shape(_Approved),
+    Event.KEY_ADDED: Shape(_KeyAdded),
+    Event.KEY_ROTATED: Shape(_KeyRotated),
+    Event.KEY_REVOKED: Shape(_KeyRevoked),
     Event.COLLECTED: Shape(_Collected),
 }
 """What is read of the details of each event."""
@@ -237,27 +282,40 @@ class Chain:
         return frozenset(path for paths in removed for path in paths)
 
     def highest_version(self) -> int:
-        """Return the highest served version ever recorded, 0 if none was."""
-        return max(self.versions, default=0)
+        """Return the highest version ever recorded, served or staged, 0 if none was: both share their numbers."""
+        return max((*self._pushes, *self._stagings), default=0)
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """Numbers of the versions that were ever pushed, lowest first."""
+        """Numbers of the versions that were ever in service, lowest first."""
         return tuple(sorted(self._pushes))
 
+    @property
+    def staged(self) -> tuple[int, ...]:
+        """Numbers of the versions that were ever staged, lowest first; those that were promoted since among them."""
+        return tuple(sorted(self._stagings))
+
     def pushes(self, version: int) -> tuple[Push, ...]:
-        """Return the pushes that ended in a version, in order; a push of bytes that are served already adds one."""
+        """Return the pushes that ended in a version, in order; a push of bytes that are served already adds one.
+
+        A promotion is one as well: with the run and the record of the push that staged the version.
+        """
         return self._pushes.get(version, ())
+
+    def stagings(self, version: int) -> tuple[Push, ...]:
+        """Return the pushes into `staged/` that ended in a version, in order."""
+        return self._stagings.get(version, ())
 
     def push(self, version: int) -> Push | None:
         """Return the push that made a version what it is: the first one of the bytes that were pushed last.
 
         Its statement is the one that is served; a later push of the same bytes changes nothing in the folder.
         """
-        first = None
-        for push in self.pushes(version):
-            first = push if first is None or push.sha256 != first.sha256 else first
-        return first
+        return _first_of_last_bytes(self.pushes(version))
+
+    def origin(self, version: int) -> Push | None:
+        """Return the push that made a version what it is, be it in service or only staged."""
+        return self.push(version) or _first_of_last_bytes(self.stagings(version))
 
     def run_record(self, run_id: str) -> str | None:
         """Return the hash of a run's record; None if no line tells how the run ended."""
@@ -265,13 +323,20 @@ class Chain:
 
     @functools.cached_property
     def _pushes(self) -> Mapping[int, tuple[Push, ...]]:
+        return self._by_version(Event.PUSHED, Event.PROMOTED)
+
+    @functools.cached_property
+    def _stagings(self) -> Mapping[int, tuple[Push, ...]]:
+        return self._by_version(Event.STAGED)
+
+    def _by_version(self, *events: str) -> Mapping[int, tuple[Push, ...]]:
         commits: dict[tuple[str | None, str], list[Line]] = defaultdict(list)
         for line in self.lines:
             if line.event == Event.COMMIT:
                 commits[line.node, line.run_id].append(line)
         pushes: dict[int, list[Push]] = defaultdict(list)
         for line in self.lines:
-            if line.event == Event.PUSHED:
+            if line.event in events:
                 # The commit of a push is on the line after it, in older ledgers on the one before. Pods may commit
                 # several attempts in one run: the one that counts is beside the line of the push.
                 own = commits[line.node, line.run_id]
@@ -295,6 +360,13 @@ class Chain:
         digest = self.lines[head.sequence - 1].digest if head.sequence else FIRST
         if digest != head.digest:
             raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=digest)
+
+
+def _first_of_last_bytes(pushes: tuple[Push, ...]) -> Push | None:
+    first = None
+    for push in pushes:
+        first = push if first is None or push.sha256 != first.sha256 else first
+    return first
 
 
 def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:

@@ -19,7 +19,17 @@ from components import disk, locks
 from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
 from components.untrusted import kind_of, parse_json
-from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, checked, parse_ledger, read_ledger
+from pipeline.provenance.ledger import (
+    Chain,
+    Event,
+    Head,
+    LedgerBroken,
+    Line,
+    Push,
+    checked,
+    parse_ledger,
+    read_ledger,
+)
 from pipeline.provenance.record_store import scan
 from pipeline.provenance.records import ExecutionRecord, utc
 from pipeline.root.paths import RunPaths
@@ -97,6 +107,26 @@ class Ledger:
         """Append that the model with the tree digest `digest` became a served version."""
         details = {"version": version, "sha256": digest, **details}
         return self._append(Event.PUSHED, node=node, run_id=run_id, record=None, details=details)
+
+    def staged(self, *, node: str, run_id: str, version: int, digest: str, **details: Any) -> Line:
+        """Append that the model with the tree digest `digest` became a staged version."""
+        details = {"version": version, "sha256": digest, **details}
+        return self._append(Event.STAGED, node=node, run_id=run_id, record=None, details=details)
+
+    def promoting(self, *, run_id: str, version: int, digest: str, **details: Any) -> Line:
+        """Append that a staged version is about to be moved into service."""
+        details = {"version": version, "sha256": digest, **details}
+        return self._append(Event.PROMOTING, node=None, run_id=run_id, record=None, details=details)
+
+    def promoted(self, staging: Push, **details: Any) -> Line:
+        """Append that a staged version is in service; node and run are those that staged it."""
+        details = {"version": staging.version, "sha256": staging.sha256, **details}
+        line = staging.line
+        return self._append(Event.PROMOTED, node=line.node, run_id=line.run_id, record=None, details=details)
+
+    def said(self, event: str, *, run_id: str, **details: Any) -> Line:
+        """Append what somebody said: one of the events of approvals and keys."""
+        return self._append(event, node=None, run_id=run_id, record=None, details=details)
 
     def collected(self, *, node: str, run_id: str, record: str, paths: Sequence[str], **details: Any) -> Line:
         """Append that artifacts of a record are about to be removed; an audit then calls them collected, not missing."""
