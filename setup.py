@@ -39,6 +39,8 @@ setup(
             "cli/answers.schema.json",
             "config/recipes/*.yaml",
             "py.typed",
+            "lineage/evidence/*.css",
+            "lineage/evidence/*.j2",
             "lineage/export/*.css",
             "lineage/export/*.j2",
             "lineage/export/shell/*",

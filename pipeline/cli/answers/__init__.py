@@ -50,6 +50,7 @@ DATA: Final[dict[str, Any]] = {
     "lineage gc": lineage.Collection,
     "lineage rebuild": lineage.RebuiltStore,
     "lineage export": lineage.Export,
+    "lineage evidence": lineage.Evidence,
     "serve": runs.ModelServer,
     "serving list": runs.ServedVersions,
     "serving rollback": runs.Rollback,

@@ -505,6 +505,18 @@ class Reproduction(Model):
     notes: list[str]
 
 
+class Evidence(Model):
+    """What an auditor is shown of a version, written to a file."""
+
+    version: Version
+    path: str
+    bytes: Count
+    sha256: Digest
+    head: Annotated[str, Field(pattern="^[0-9]+:[0-9a-f]{64}$")]
+    """Of the ledger, to keep elsewhere."""
+    audit: Audit
+
+
 class Export(Model):
     """The lineage of a version in another form."""
 

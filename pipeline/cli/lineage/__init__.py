@@ -18,6 +18,7 @@ VERBS: Final = {
     "verify": "Check a signed directory against a public key.",
     "trace": "Everything upstream of a served version.",
     "impact": "The models that a data file, a picture or a digest went into.",
+    "evidence": "Write what an auditor is shown of a version: a page, a PDF, or a package to check offline.",
     "prove": "Write a proof that an image was used, or was not.",
     "check-proof": "Check a proof with nothing but its root digest.",
     "diff": "What changed between two served versions.",

@@ -1,0 +1,341 @@
+"""The facts about a served version that an auditor is shown: one frozen value, from which page, package and card are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.features import SPLITS
+from components.intervals import wilson
+from components.serving import SIGNATURE
+from components.untrusted import MIB, read_bytes
+from pipeline.audit import policy as policies
+from pipeline.audit.audit import DEFAULTS, AuditOptions, audit_version
+from pipeline.audit.findings import Audit
+from pipeline.lineage.export import details, evidence
+from pipeline.lineage.export.details import Metric
+from pipeline.lineage.export.evidence import Evidence
+from pipeline.lineage.periods import Period, period_of
+from pipeline.lineage.show import IMPORTED
+from pipeline.provenance import record_store
+from pipeline.provenance.ancestry import DATA
+from pipeline.provenance.dsse import Envelope, NotAnEnvelope
+from pipeline.provenance.git import GitState
+from pipeline.provenance.ledger import Chain, Head, read_ledger
+from pipeline.provenance.records import ExecutionRecord, RunRecord, record_hash
+from pipeline.provenance.runs import run_record
+from pipeline.root.paths import RunPaths
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file of data behind the version.
+
+    Attributes:
+      name: as it was given to the run that read it first.
+      sha256: of its content, decompressed.
+      bytes: of that content; None if not recorded.
+      rows: images in it; None if not recorded.
+      imported: what it was made from, in words; None where it was read as it is.
+    """
+
+    name: str
+    sha256: str
+    bytes: int | None
+    rows: int | None
+    imported: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """A part of the rows, and the Merkle root that names exactly these."""
+
+    name: str
+    rows: int
+    rows_digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What the version was made from.
+
+    Attributes:
+      files: the data files.
+      splits: train, validation and test.
+      source: where the data are from, as the recipe states it; None where it does not.
+      licence: likewise.
+    """
+
+    files: tuple[DataFile, ...]
+    splits: tuple[Split, ...]
+    source: str | None
+    licence: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CodeFacts:
+    """A state of the code, and the steps that ran it.
+
+    Attributes:
+      git: the commit, and whether it was all there was.
+      nodes: the steps.
+    """
+
+    git: GitState
+    nodes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """The share of test images that were classified right, with the interval that holds it at 95 %.
+
+    Attributes:
+      value: the share.
+      rows: test images.
+      low: end of the interval.
+      high: the other.
+    """
+
+    value: float
+    rows: int
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One execution behind the version."""
+
+    node: str
+    record: str
+    run_id: str
+    started: str
+    finished: str
+    device: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignatureFacts:
+    """What is known of signatures over the version.
+
+    Attributes:
+      keyids: of the keys that the envelope names; none where there is no envelope.
+      checked: whether the public key that was given has signed these bytes; None where none was given.
+      detail: what the check came to, in words.
+    """
+
+    keyids: tuple[str, ...]
+    checked: bool | None
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an auditor is shown of a served version.
+
+    Attributes:
+      known: statement and records behind the version.
+      run: the record of the run that pushed it; None if there is none.
+      period: when it was the one to load.
+      data: what it was made from.
+      code: the states of the code, the one of most steps first.
+      accuracy: on the test images; None if it was not recorded.
+      metrics: of the evaluation.
+      executions: {hash: record} of all that was executed for it, each after the ones it was made from, its push last.
+      signature: who signed.
+      audit: the verdicts, as of now.
+      policy: the rules that were asked.
+      head: of the ledger.
+    """
+
+    known: Evidence
+    run: RunRecord | None
+    period: Period
+    data: DataFacts
+    code: tuple[CodeFacts, ...]
+    accuracy: Accuracy | None
+    metrics: tuple[Metric, ...]
+    executions: Mapping[str, ExecutionRecord]
+    signature: SignatureFacts
+    audit: Audit
+    policy: policies.Policy
+    head: Head
+
+    @property
+    def time(self) -> str:
+        """The time of its push, or where that is not recorded the end of its making: UTC, ISO 8601."""
+        return self.period.start or str(self.known.details["metadata"]["finishedOn"])
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+        return self.known.lineage.version
+
+    @property
+    def path(self) -> str:
+        """Its folder, relative to the root."""
+        return self.known.lineage.path
+
+    @property
+    def sha256(self) -> str:
+        """The model's tree digest, as its statement says."""
+        return self.known.lineage.sha256
+
+    @property
+    def record_hashes(self) -> tuple[str, ...]:
+        """Hashes of all records behind it: of the executions, and of the run that pushed it."""
+        return (*self.executions, *((record_hash(self.run),) if self.run is not None else ()))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What was executed, in order."""
+        return tuple(_step(hash_, record) for hash_, record in self.executions.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as JSON values, without statement and records, which are files of their own."""
+        plain = {
+            "version": self.version,
+            "path": self.path,
+            "sha256": self.sha256,
+            "recipe": self.known.recipe,
+            "run_id": self.known.lineage.run_id,
+            "baseline": self.known.lineage.baseline,
+            "packages": dict(self.known.packages),
+            "audit": self.audit.to_dict(),
+            "policy": self.policy.to_dict(),
+            "head": str(self.head),
+        }
+        names = ("period", "data", "code", "accuracy", "metrics", "steps", "signature")
+        return {**plain, **{name: _plain(getattr(self, name)) for name in names}}
+
+
+def collect_facts(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Facts:
+    """Return the facts about a served version, by default the newest; it is audited for them.
+
+    Raises:
+      BadInput: if the version is not there, or the audit's options are unusable.
+      RecordMissing: if a record behind it is gone.
+      EnvironmentProblem: if its statement, a record or the ledger cannot be read.
+    """
+    known = evidence.collect(root, version)
+    number = known.lineage.version
+    ledger = read_ledger(RunPaths(root).ledger)
+    records = record_store.scan(RunPaths(root).records)
+    run = run_record(ledger, records, known.lineage.run_id)
+    executions = {**known.executions, **_push(ledger, records, number)}
+    figures = details.gather(root, known.lineage)
+    return Facts(
+        known=known,
+        run=run,
+        period=period_of(ledger, number),
+        data=_data(known, figures, run),
+        code=_code(executions.values()),
+        accuracy=_accuracy(figures.metrics),
+        metrics=figures.metrics,
+        executions=executions,
+        signature=_signature(root, number, options),
+        audit=audit_version(root, number, options),
+        policy=options.policy,
+        head=ledger.head,
+    )
+
+
+def _push(ledger: Chain, records: record_store.Records, version: int) -> dict[str, ExecutionRecord]:
+    """Return the record of the push by its hash; nothing where no push is recorded, as on a cluster."""
+    push = ledger.push(version)
+    record = records.get(push.record) if push is not None and push.record is not None else None
+    return {push.record: record} if push and push.record and isinstance(record, ExecutionRecord) else {}
+
+
+def _data(known: Evidence, figures: details.Details, run: RunRecord | None) -> DataFacts:
+    nodes = (node for node in known.lineage.graph.nodes.values() if node.kind == DATA)
+    files = [
+        DataFile(
+            name=node.name,
+            sha256=node.sha256,
+            bytes=figures.files.get(node.sha256, {}).get("bytes"),
+            rows=figures.files.get(node.sha256, {}).get("rows"),
+            imported=node.properties.get(IMPORTED),
+        )
+        for node in nodes
+    ]
+    stated = {} if run is None else run.settings.get("data", {})
+    stated = stated if isinstance(stated, Mapping) else {}
+    return DataFacts(
+        files=tuple(sorted(files, key=lambda file: (file.name, file.sha256))),
+        splits=tuple(
+            Split(name=name, rows=part["rows"], rows_digest=part["rows_digest"])
+            for name, part in sorted(figures.splits.items(), key=lambda item: _place(item[0]))
+        ),
+        source=_text(stated.get("source")),
+        licence=_text(stated.get("licence")),
+    )
+
+
+def _place(split: str) -> tuple[int, str]:
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _code(records: Iterable[ExecutionRecord]) -> tuple[CodeFacts, ...]:
+    by_state: dict[GitState, list[str]] = {}
+    for record in records:
+        by_state.setdefault(record.git, []).append(record.node)
+    states = [CodeFacts(git=git, nodes=tuple(dict.fromkeys(nodes))) for git, nodes in by_state.items()]
+    return tuple(sorted(states, key=lambda state: -len(state.nodes)))
+
+
+def _accuracy(metrics: Iterable[Metric]) -> Accuracy | None:
+    values = {metric.name: metric.value for metric in metrics}
+    value, rows = values.get("accuracy"), values.get("rows")
+    if not isinstance(value, float | int) or not isinstance(rows, int):
+        return None
+    low, high = wilson(value * rows, rows)
+    return Accuracy(value=float(value), rows=rows, low=low, high=high)
+
+
+def _step(hash_: str, record: ExecutionRecord) -> Step:
+    return Step(
+        node=record.node,
+        record=hash_,
+        run_id=record.run_id,
+        started=record.started,
+        finished=record.finished,
+        device=record.environment.device,
+    )
+
+
+def _signature(root: Path, version: int, options: AuditOptions) -> SignatureFacts:
+    folder = RunPaths(root).serving / str(version)
+    keyids = _keyids(folder)
+    if options.key is None:
+        return SignatureFacts(keyids=keyids, checked=None, detail="no public key was given to check it with")
+    from pipeline.provenance import signing
+
+    checked = signing.verify(folder, options.key)
+    if checked.ok:
+        return SignatureFacts(keyids=keyids, checked=True, detail=f"signed by key {checked.keyid}")
+    faults = "; ".join(map(str, checked.faults))
+    return SignatureFacts(keyids=keyids, checked=False, detail=faults or f"not signed by key {checked.keyid}")
+
+
+def _keyids(folder: Path) -> tuple[str, ...]:
+    """Return the ids of the keys that an envelope names: a hint, which nobody signed."""
+    if not (folder / SIGNATURE).is_file():
+        return ()
+    try:
+        envelope = Envelope.from_bytes(read_bytes(folder / SIGNATURE, limit=64 * MIB))
+    except NotAnEnvelope:
+        return ()  # the audit says so where a key is given
+    return tuple(signature.keyid[:64] for signature in envelope.signatures)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
