@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 
-.PHONY: help run test test-all test-lane2 dist lint lock bench bench-serve seeds docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 dist lint lock bench bench-serve seeds handwriting docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-serve: $(STAMP)  ## Time the model server: latency, throughput with and wi
 
 seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.
 	$(BIN)/python tests/seeds.py $(ROWS)
+
+handwriting: $(STAMP)  ## Say how ROOT=runs/mnist reads pictures, and with LEAST=0.9 fail below it; needs ../shared for other people's.
+	$(BIN)/python tests/handwriting.py $(ROOT) --least $(or $(LEAST),0)
 
 docs: reference  ## Build the documentation into build/docs; a dead link or an unknown page fails.
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going \

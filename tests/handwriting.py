@@ -1,15 +1,15 @@
-"""How a served version reads pictures, in figures: `python tests/handwriting.py ROOT [FOLDER]`.
+"""How a served version reads pictures, in figures: `make handwriting ROOT=runs/mnist`, with LEAST=0.9 to fail below that.
 
 Distorted validation rows of the root's own data come first, then pictures without a digit; both are the same at every
 call. FOLDER, with pictures and a `truth.csv` (file, truth, kind, note), is other people's handwriting: by default what
 lies in ../shared/handwriting, and nothing where that is not there. Pictures whose note says that the label looks wrong
-are left out.
+are left out. `tests/predict/test_handwriting.py` holds the model of a first run against a floor.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -71,7 +71,12 @@ def table_of(title: str, found: Iterable[Prediction], kinds: Mapping[str, str]) 
     return table
 
 
-def main(root: Path, folder: Path) -> None:
+def share_right(found: Iterable[Prediction], kinds: Mapping[str, str]) -> float:
+    known = [bool(one.right) for one in found if one.source.path.name in kinds]
+    return sum(known) / len(known)
+
+
+def main(root: Path, folder: Path, least: float) -> None:
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as made:
         kinds = distortions(root, Path(made))
@@ -92,10 +97,23 @@ def main(root: Path, folder: Path) -> None:
         answered = sum(one.answer is not None for one in own)
         doubted = sum(bool(one.doubts) for one in own)
         console.print(f"{name}: {len(own)}, of which {answered} answered, {doubted} doubted, {unlike} unlike")
-    if (folder / "truth.csv").is_file():
-        title = f"{folder.name}, {len(of_people(folder))} pictures"
-        console.print(table_of(title, read(root, folder, labelled=True).files, of_people(folder)))
+    if not (folder / "truth.csv").is_file():
+        raise SystemExit(f"no {folder / 'truth.csv'}: other people's handwriting was not read" if least else 0)
+    people = of_people(folder)
+    answers = read(root, folder, labelled=True).files
+    console.print(table_of(f"{folder.name}, {len(people)} pictures", answers, people))
+    if (share := share_right(answers, people)) < least:
+        raise SystemExit(f"{share:.3f} of other people's handwriting is read right, wanted at least {least}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=SHARED)
+    parser.add_argument("--least", type=float, default=0.0, help="share of other people's handwriting to be right")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]) if len(sys.argv) > 2 else SHARED)
+    given = arguments()
+    main(given.root.absolute(), given.folder, given.least)
