@@ -18,6 +18,7 @@ from pipeline.root.paths import RunPaths
 
 if TYPE_CHECKING:
     from pipeline.predict.server.serve import Started  # brings TensorFlow
+    from pipeline.predict.server.tokens import Token
 
 TOKEN_LIMIT: Final = 4096
 SHORTEST_TOKEN: Final = 16
@@ -58,6 +59,7 @@ LONGEST_VERSION: Final = 20
 @click.option("--tls-cert", type=InputFile(), metavar="FILE", help="The server's certificate (PEM).")
 @click.option("--tls-key", type=InputFile(), metavar="FILE", help="Its key (PEM).")
 @click.option("--tls-client-ca", type=InputFile(), metavar="FILE", help="Authority of the clients' certificates (PEM).")
+@click.option("--no-pages", is_flag=True, help="Serve the two interfaces alone, without pages for a browser.")
 @options.as_json
 def serve(  # noqa: PLR0913  # one argument to each option
     root: Path,
@@ -78,6 +80,7 @@ def serve(  # noqa: PLR0913  # one argument to each option
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    no_pages: bool,
     as_json: bool,
 ) -> None:
     """Serve the newest version over TensorFlow Serving's REST and gRPC interfaces, verified before it is loaded.
@@ -110,6 +113,7 @@ def serve(  # noqa: PLR0913  # one argument to each option
         certificate=tls_cert,
         private_key=tls_key,
         clients=tls_client_ca,
+        pages=not no_pages,
     )
     serving.serve(chosen, say=say, started=_print_json if as_json else _print)
 
@@ -136,7 +140,9 @@ def _label(text: str) -> tuple[str, int]:
     return name, int(version)
 
 
-def _token(file: Path) -> str:
+def _token(file: Path) -> Token:
+    from pipeline.predict.server.tokens import Token
+
     token = read_bytes(file, limit=TOKEN_LIMIT).decode("utf-8", "replace").strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise BadInput(
@@ -145,4 +151,4 @@ def _token(file: Path) -> str:
             wanted=f"at least {SHORTEST_TOKEN} printable ASCII characters",
             got=f"{len(token)} characters",
         )
-    return token
+    return Token(token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -20,6 +19,7 @@ from pipeline.predict.server.json_tensors import DEFAULT
 from pipeline.predict.server.model import Signature, TensorSpec
 from pipeline.predict.server.service import SIGNATURE_DEF, Service, Spec
 from pipeline.predict.server.status import Code, RequestError, invalid
+from pipeline.predict.server.tokens import Token
 
 CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 LABEL, VERSION = "version_label", "version"
@@ -28,7 +28,7 @@ LABEL, VERSION = "version_label", "version"
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]  # generated
     """Predictions and metadata; the names of the methods are the protocol's."""
 
-    def __init__(self, service: Service, token: str | None = None) -> None:
+    def __init__(self, service: Service, token: Token | None = None) -> None:
         self._service = service
         self._token = token
 
@@ -88,7 +88,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]  # generated
     """Where versions stand."""
 
-    def __init__(self, service: Service, token: str | None = None) -> None:
+    def __init__(self, service: Service, token: Token | None = None) -> None:
         self._service = service
         self._token = token
 
@@ -101,25 +101,26 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
         return await _answered(self._service, self._token, "status", context, answer)
 
 
-def register(server: Any, service: Service, token: str | None) -> None:
+def register(server: Any, service: Service, token: Token | None) -> None:
     """Add both services to a gRPC server."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, token), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service, token), server)
 
 
 async def _answered(
-    service: Service, token: str | None, method: str, context: Any, answer: Callable[[], Awaitable[Any]]
+    service: Service, token: Token | None, method: str, context: Any, answer: Callable[[], Awaitable[Any]]
 ) -> Any:
     try:
-        _require_token(context, token)
+        _require_token(service, context, token)
         return await service.limited(method, "grpc", answer)
     except RequestError as err:
         await context.abort(CODES[err.code], err.message)
 
 
-def _require_token(context: Any, token: str | None) -> None:
+def _require_token(service: Service, context: Any, token: Token | None) -> None:
     given = dict(context.invocation_metadata() or ()).get("authorization", "")
-    if token is not None and not hmac.compare_digest(str(given).encode(), f"Bearer {token}".encode()):
+    if token is not None and not token.accepts(str(given)):
+        service.metrics.refused_tokens.labels("grpc").inc()
         raise RequestError(Code.UNAUTHENTICATED, "a bearer token is required")
 
 

@@ -32,6 +32,12 @@ class Metrics:
         self.rows = Counter(
             "mnist_tfx_rows", "Rows answered.", ("model", "version", "signature"), registry=self._registry
         )
+        self.refused_tokens = Counter(
+            "mnist_tfx_refused_tokens",
+            "Requests without the token that is asked for.",
+            ("protocol",),
+            registry=self._registry,
+        )
         self._version = Gauge(
             "mnist_tfx_served_version",
             "1 for each version that is loaded.",

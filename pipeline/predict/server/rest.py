@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import inspect
 import json
 import re
@@ -11,15 +9,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from google.protobuf import json_format
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.predict.server import json_tensors
+from pipeline.predict.server.body import read_body
 from pipeline.predict.server.metrics import CONTENT_TYPE
 from pipeline.predict.server.openapi import DOCUMENT
 from pipeline.predict.server.service import Service, Spec
 from pipeline.predict.server.status import Code, RequestError, invalid
+from pipeline.predict.server.tokens import Token
 
 JSON: Final = "application/json"
 PATH: Final = re.compile(
@@ -30,6 +30,7 @@ PATH: Final = re.compile(
 METRICS: Final = ("/metrics", "/monitoring/prometheus/metrics")
 """Ours, and where TensorFlow Serving has them."""
 
+OPENAPI: Final = "/openapi.json"
 MOST_VERSION: Final = (1 << 63) - 1
 
 
@@ -40,18 +41,25 @@ class RestApi:
       service: answers.
       token: that every request has to bear; None asks for none.
       say: called with one line for each request that failed by a fault of this server.
+      pages: answers what is no path of the interface; None where there are no pages.
     """
 
-    def __init__(self, service: Service, token: str | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: Service, token: Token | None, say: Callable[[str], None], pages: ASGIApp | None = None
+    ) -> None:
         self._service = service
         self._token = token
         self._say = say
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; ASGI's interface."""
         request = Request(scope, receive)
         try:
             self._require_token(request)
+            if self._pages is not None and _is_page(scope["path"]):
+                await self._pages(scope, receive, send)
+                return
             response = await self._answer(request)
         except RequestError as err:
             response = _failure(err)
@@ -66,7 +74,7 @@ class RestApi:
         if path in METRICS:
             _require_method(request, "GET")
             return Response(self._service.metrics_page(), media_type=CONTENT_TYPE)
-        if path == "/openapi.json":
+        if path == OPENAPI:
             _require_method(request, "GET")
             return _json(DOCUMENT)
         found = PATH.fullmatch(path)
@@ -83,13 +91,7 @@ class RestApi:
         return await self._service.limited(method, "rest", answer)
 
     async def _ask(self, request: Request, spec: Spec, method: str) -> Response:
-        try:
-            # Half of the time: what a slow client does not send is to be its own failure, not ours.
-            body = await asyncio.wait_for(self._body(request), self._service.limits.seconds / 2)
-        except asyncio.TimeoutError:
-            raise RequestError(Code.DEADLINE_EXCEEDED, "the body was not sent in time", http=408) from None
-        except ClientDisconnect:
-            raise RequestError(Code.CANCELLED, "the client has gone") from None
+        body = await read_body(request, self._service.limits)
         model = self._service.find(spec)
         if method != "predict":
             declared = f"tensorflow/serving/{method}"
@@ -116,24 +118,15 @@ class RestApi:
         }
         return _json(body, model.headers)
 
-    async def _body(self, request: Request) -> bytes:
-        most = self._service.limits.body
-        declared = request.headers.get("content-length", "0")
-        parts, size = [], int(declared) if declared.isdecimal() else 0
-        if size > most:
-            raise _too_large(most)
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise _too_large(most)
-            parts.append(part)
-        return b"".join(parts)
-
     def _require_token(self, request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if self._token is not None and not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            raise RequestError(Code.UNAUTHENTICATED, "a bearer token is required")
+        if self._token is None or self._token.accepts(request.headers.get("authorization", "")):
+            return
+        self._service.metrics.refused_tokens.labels("rest").inc()
+        # A browser asks its user for a password where it is told of Basic.
+        asks = (
+            'Basic realm="mnist-tfx", charset="UTF-8"' if self._pages and _is_page(request.scope["path"]) else "Bearer"
+        )
+        raise _Unauthenticated(asks)
 
 
 _SHOW_DEFAULTS: Final = (
@@ -159,11 +152,17 @@ def _json(body: Any, headers: dict[str, str] | None = None) -> Response:
 def _failure(error: RequestError) -> Response:
     headers: dict[str, str] | None
     headers = {"retry-after": "1"} if error.code in {Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE} else None
-    if error.code == Code.UNAUTHENTICATED:
-        headers = {"www-authenticate": "Bearer"}
+    if isinstance(error, _Unauthenticated):
+        headers = {"www-authenticate": error.asks}
     if isinstance(error, _MethodNotAllowed):
         headers = {"allow": error.allowed}
     return Response(json.dumps({"error": error.message}), status_code=error.http, media_type=JSON, headers=headers)
+
+
+class _Unauthenticated(RequestError):
+    def __init__(self, asks: str) -> None:
+        super().__init__(Code.UNAUTHENTICATED, "a bearer token is required")
+        self.asks = asks
 
 
 class _MethodNotAllowed(RequestError):
@@ -178,5 +177,5 @@ def _require_method(request: Request, allowed: str) -> None:
         raise _MethodNotAllowed(request, allowed)
 
 
-def _too_large(most: int) -> RequestError:
-    return RequestError(Code.INVALID_ARGUMENT, f"the body is larger than {most} bytes", http=413)
+def _is_page(path: str) -> bool:
+    return not path.lower().startswith("/v1/") and path not in METRICS and path != OPENAPI

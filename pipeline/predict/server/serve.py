@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from components.errors import BadInput, EnvironmentProblem, Refused
 from pipeline.predict.server import model
@@ -25,6 +26,7 @@ from pipeline.predict.server.batching import Batcher, Call
 from pipeline.predict.server.bounded import BoundedProtocol, raise_descriptor_limit
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.service import Limits, Service
+from pipeline.predict.server.tokens import Token
 from pipeline.predict.server.verification import Conditions
 from pipeline.predict.server.versions import Versions, Wanted
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV
@@ -58,6 +60,7 @@ class Options:
       certificate: PEM file of the server's certificate, for TLS.
       private_key: PEM file of its key.
       clients: PEM file of the authority that has to have signed a client's certificate.
+      pages: whether there are pages beside the interfaces.
       grace: seconds that requests have to be answered when the server is asked to end.
     """
 
@@ -71,10 +74,11 @@ class Options:
     latest: int = 1
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     most_rows: int = 256
-    token: str | None = None
+    token: Token | None = None
     certificate: Path | None = None
     private_key: Path | None = None
     clients: Path | None = None
+    pages: bool = True
     grace: float = 10.0
 
     def __post_init__(self) -> None:
@@ -255,7 +259,7 @@ class _Running:
             if options.clients is not None:
                 tls |= {"ssl_ca_certs": str(options.clients), "ssl_cert_reqs": ssl.CERT_REQUIRED}
         config = uvicorn.Config(
-            RestApi(self._service, options.token, self._say),
+            RestApi(self._service, options.token, self._say, self._pages()),
             access_log=False,
             log_config=None,
             # What clients send wrong is answered; a line each would let them fill the log.
@@ -282,6 +286,16 @@ class _Running:
         if grpc_server is not None:
             await grpc_server.stop(options.grace)
         await rest
+
+    def _pages(self) -> ASGIApp | None:
+        options = self._options
+        if not options.pages:
+            return None
+        from pipeline.predict.server.pages.routes import routes
+        from pipeline.predict.server.pages.site import Pages, Site
+
+        site = Site(root=options.root.absolute(), name=options.name, service=self._service)
+        return Pages(site, routes(site), guarded=options.token is not None or options.clients is not None)
 
     async def _require_listening(self, rest: asyncio.Future[None]) -> None:
         try:
