@@ -40,7 +40,7 @@ def period_of(ledger: Chain, version: int) -> Period:
         return Period(version=version, start=None)
     for line in ledger.lines[push.line.sequence :]:
         number = line.details.get("version")
-        if line.event == Event.PUSHED and isinstance(number, int) and number > version:
+        if line.event in (Event.PUSHED, Event.PROMOTED) and isinstance(number, int) and number > version:
             return Period(version=version, start=push.line.time, end=line.time, why=f"version {number} took its place")
         if line.event == Event.PRUNED and number == version:
             return Period(version=version, start=push.line.time, end=line.time, why="it was removed")

@@ -24,6 +24,7 @@ from pipeline.lineage.evidence import check, collect_facts, pdf, words, write_ev
 from pipeline.lineage.evidence.page import page
 from pipeline.lineage.periods import period_of
 from pipeline.provenance import keys, signing
+from pipeline.provenance.approval_writer import Person, approve
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 
@@ -155,6 +156,19 @@ def test_the_command_says_what_to_keep_elsewhere(root, tmp_path):
     assert data["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
     assert data["head"] == str(read_ledger(root / "ledger.jsonl").head)
     assert data["audit"]["verdicts"]["INTEGRITY"] == "PASS"
+
+
+def test_the_page_says_who_approved_this_very_model_and_whether_it_counts(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "root")
+    assert "No approval of this model is on record" in page(collect_facts(copy, VERSION))
+    ledger = Ledger.open(copy / "ledger.jsonl")
+    sha256 = ledger.chain.push(VERSION).sha256
+    approve(ledger, "version", "version 1", sha256, Person(by="Ada <b>", reason="looked at 50 images"))
+    facts = collect_facts(copy, VERSION)
+    assert [one.by for one in facts.approvals] == ["Ada <b>"]
+    assert "Ada &lt;b&gt;" in page(facts)
+    assert "no: not signed" in page(facts)
+    assert collect_facts(copy, 2).approvals == ()
 
 
 def test_a_name_that_is_no_form_is_refused_before_anything_is_read(tmp_path):

@@ -213,7 +213,9 @@ def check_ledger(package: Package, expected: str | None) -> Iterator[Line]:
     _, tree = model_files(package.json(STATEMENT))
     if facts["sha256"] != tree:
         raise Wrong(f"{FACTS}: about another model than the statement")
-    pushed = [line for line in lines if line["event"] == "pushed" and line.get("version") == facts["version"]]
+    pushed = [
+        line for line in lines if line["event"] in ("pushed", "promoted") and line.get("version") == facts["version"]
+    ]
     if pushed and tree not in [line.get("sha256") for line in pushed]:
         raise Wrong(f"{LEDGER}: version {facts['version']} was pushed with another model")
     committed = {line["record"] for line in lines if line["event"] in ("commit", "run")}

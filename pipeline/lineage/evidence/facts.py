@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from components.features import SPLITS
-from components.intervals import wilson
 from components.serving import SIGNATURE
 from components.untrusted import MIB, read_bytes
 from pipeline.audit import policy as policies
@@ -20,7 +19,9 @@ from pipeline.lineage.export.evidence import Evidence
 from pipeline.lineage.periods import Period, period_of
 from pipeline.lineage.show import IMPORTED
 from pipeline.provenance import record_store
+from pipeline.provenance.accuracy import Accuracy, accuracy_of
 from pipeline.provenance.ancestry import DATA
+from pipeline.provenance.approvals import Approval, read_approvals
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Chain, Head, read_ledger
@@ -88,23 +89,6 @@ class CodeFacts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """The share of test images that were classified right, with the interval that holds it at 95 %.
-
-    Attributes:
-      value: the share.
-      rows: test images.
-      low: end of the interval.
-      high: the other.
-    """
-
-    value: float
-    rows: int
-    low: float
-    high: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
     """One execution behind the version."""
 
@@ -142,6 +126,7 @@ class Facts:
       data: what it was made from.
       code: the states of the code, the one of most steps first.
       accuracy: on the test images; None if it was not recorded.
+      approvals: of this very model, oldest first, whatever became of them.
       metrics: of the evaluation.
       executions: {hash: record} of all that was executed for it, each after the ones it was made from, its push last.
       signature: who signed.
@@ -156,6 +141,7 @@ class Facts:
     data: DataFacts
     code: tuple[CodeFacts, ...]
     accuracy: Accuracy | None
+    approvals: tuple[Approval, ...]
     metrics: tuple[Metric, ...]
     executions: Mapping[str, ExecutionRecord]
     signature: SignatureFacts
@@ -207,7 +193,7 @@ class Facts:
             "policy": self.policy.to_dict(),
             "head": str(self.head),
         }
-        names = ("period", "data", "code", "accuracy", "metrics", "steps", "signature")
+        names = ("period", "data", "code", "approvals", "accuracy", "metrics", "steps", "signature")
         return {**plain, **{name: _plain(getattr(self, name)) for name in names}}
 
 
@@ -232,7 +218,8 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
         period=period_of(ledger, number),
         data=_data(known, figures, run),
         code=_code(executions.values()),
-        accuracy=_accuracy(figures.metrics),
+        accuracy=accuracy_of(None if run is None else run.metrics),
+        approvals=read_approvals(ledger).of(known.lineage.sha256),
         metrics=figures.metrics,
         executions=executions,
         signature=_signature(root, number, options),
@@ -288,15 +275,6 @@ def _code(records: Iterable[ExecutionRecord]) -> tuple[CodeFacts, ...]:
         by_state.setdefault(record.git, []).append(record.node)
     states = [CodeFacts(git=git, nodes=tuple(dict.fromkeys(nodes))) for git, nodes in by_state.items()]
     return tuple(sorted(states, key=lambda state: -len(state.nodes)))
-
-
-def _accuracy(metrics: Iterable[Metric]) -> Accuracy | None:
-    values = {metric.name: metric.value for metric in metrics}
-    value, rows = values.get("accuracy"), values.get("rows")
-    if not isinstance(value, float | int) or not isinstance(rows, int):
-        return None
-    low, high = wilson(value * rows, rows)
-    return Accuracy(value=float(value), rows=rows, low=low, high=high)
 
 
 def _step(hash_: str, record: ExecutionRecord) -> Step:
