@@ -58,6 +58,7 @@ class Answer:
       probability: of it.
       second: the second most probable class.
       second_probability: of that.
+      probabilities: float32 [classes].
       reconstruction: float32 [H, W] on the raw pixel scale; None where the version has no autoencoder.
     """
 
@@ -65,6 +66,7 @@ class Answer:
     probability: float
     second: int
     second_probability: float
+    probabilities: npt.NDArray[np.float32]
     reconstruction: npt.NDArray[np.float32] | None
 
 
@@ -106,26 +108,26 @@ def _geometry(root: Path, number: int) -> DataSettings:
 class Model:
     """A version, loaded.
 
+    Args:
+      version: which one.
+      saved_model: it, where it is in memory already.
+
     Raises:
       EnvironmentProblem: if TensorFlow cannot load it, or its signature is for another geometry.
     """
 
-    def __init__(self, version: Version) -> None:
-        # What the version answers does not depend on the device, and a few images are not worth a GPU's start.
-        os.environ.update({**ENGINE_ENV, **CPU_ONLY})
+    def __init__(self, version: Version, saved_model: Any = None) -> None:
         where = version.served.path
-        # TensorFlow prints what it misses on this machine, and it is nothing that an answer needs.
-        with redirect_output(Path(os.devnull)):
-            import tensorflow as tf
+        # The signatures live as long as what they were loaded with.
+        self._loaded = _load(where) if saved_model is None else saved_model
+        import tensorflow as tf
 
-            try:
-                # The signatures live as long as what they were loaded with.
-                self._loaded = tf.saved_model.load(str(where))
-                self._signatures = self._loaded.signatures
-                (given,) = self._signatures[SERVING_IMAGES].structured_input_signature[1].values()
-            except (OSError, KeyError, ValueError, tf.errors.OpError) as err:
-                raise EnvironmentProblem("cannot be loaded", where=where, got=" ".join(str(err).split())[:200]) from err
         self._tensor = tf.constant
+        self._signatures = self._loaded.signatures
+        try:
+            (given,) = self._signatures[SERVING_IMAGES].structured_input_signature[1].values()
+        except (KeyError, ValueError) as err:
+            raise _not_loaded(where, err) from err
         if tuple(given.shape)[1:] != version.data.shape:
             raise EnvironmentProblem(
                 "signature and provenance differ",
@@ -181,6 +183,7 @@ class Model:
                 probability=float(row[first]),
                 second=second,
                 second_probability=float(row[second]),
+                probabilities=row,
                 reconstruction=reconstruction,
             )
 
@@ -200,3 +203,20 @@ class Model:
         signature = self._signatures[name]
         (argument,) = signature.structured_input_signature[1]
         return {key: value.numpy() for key, value in signature(**{argument: self._tensor(images)}).items()}
+
+
+def _load(where: Path) -> Any:
+    # What the version answers does not depend on the device, and a few images are not worth a GPU's start.
+    os.environ.update({**ENGINE_ENV, **CPU_ONLY})
+    # TensorFlow prints what it misses on this machine, and it is nothing that an answer needs.
+    with redirect_output(Path(os.devnull)):
+        import tensorflow as tf
+
+        try:
+            return tf.saved_model.load(str(where))
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as err:
+            raise _not_loaded(where, err) from err
+
+
+def _not_loaded(where: Path, err: Exception) -> EnvironmentProblem:
+    return EnvironmentProblem("cannot be loaded", where=where, got=" ".join(str(err).split())[:200])

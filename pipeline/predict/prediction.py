@@ -282,7 +282,7 @@ def predict(request: Request, say: Callable[[str], None], progress: Progress) ->
     seen: list[Prediction] = []
     frame = Frame.of(version.data)
     for number, source in enumerate(sources, start=1):
-        found = _looked_at(source, frame, request)
+        found = look_at(source, frame, dark=request.dark, many=request.many)
         if isinstance(found, Ignored):
             ignored.append(found)
         else:
@@ -302,19 +302,86 @@ def _refuse(ignored: Sequence[Ignored]) -> NoReturn:
     raise BadInput("none of the images can be read", where=ignored[0].path, got=ignored[0].why)
 
 
-def _looked_at(source: Source, frame: Frame, request: Request) -> Prediction | Ignored:
+def look_at(source: Source, frame: Frame, *, dark: bool | None = None, many: bool = False) -> Prediction | Ignored:
+    """Return the digits on a photograph, which no model has been asked about yet, or why there are none to ask about."""
     try:
         read = photograph.read(source.path)
     except BadInput as err:
         return Ignored(source.path, reason(err), named=source.named)
-    found = find_digits(read.grey, frame, dark=request.dark, detail=read.detail)
+    found = find_digits(read.grey, frame, dark=dark, detail=read.detail)
     return Prediction(
         source=source,
         thumbnail=read.thumbnail,
         dark=found.dark,
         readings=tuple(Reading(digit=digit, image=digit.image) for digit in found.digits),
-        many=request.many,
+        many=many,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Reader:
+    """A version with what it takes to ask it about photographs, and to judge what it answers.
+
+    Attributes:
+      version: that is asked.
+      model: it, loaded.
+      orientation: how its data are stored, and pictures are turned.
+      judge: doubts its answers; None where nothing can be said of them.
+      unjudged: why it cannot.
+    """
+
+    version: Version
+    model: Model
+    orientation: Orientation
+    judge: doubt.Judge | None
+    unjudged: str | None
+
+    @classmethod
+    def of(cls, version: Version, model: Model, data: TrainingData | None, unjudged: str | None = None) -> Reader:
+        """Return the reader for a version.
+
+        Args:
+          version: that is asked.
+          model: it, loaded.
+          data: rows behind it; None where they cannot be told.
+          unjudged: why they cannot.
+        """
+        judge = None
+        if data is not None:
+            try:
+                judge = doubt.Judge(data, version.data, lambda rows: model.answers(rows, lambda _: None))
+            except ValueError as err:
+                unjudged = str(err)
+        turned = _orientation(version, data, unjudged)
+        return cls(version=version, model=model, orientation=turned, judge=judge, unjudged=unjudged)
+
+    def answered(self, seen: Sequence[Prediction], progress: Progress) -> list[Prediction]:
+        """Return what was seen with the answers of the model, and the doubts about them."""
+        readings = [reading for one in seen if one.answerable for reading in one.readings]
+        images = [self.stored(reading.image) for reading in readings]
+        views = [[self.stored(view) for view in reading.digit.views] for reading in readings]
+        answers = self.model.answers(images, lambda done: progress("asking", done, len(images)), views)
+        doubts: Sequence[tuple[str, ...]] = [()] * len(images)
+        if self.judge is not None and images:
+            doubts = self.judge.doubts(np.stack(images), answers)
+        choices = _doubtful_choices(readings, answers, self.model, self.stored)
+        told = iter(
+            dataclasses.replace(reading, image=image, answer=answer, doubts=(*doubted, *chosen))
+            for reading, image, answer, doubted, chosen in zip(readings, images, answers, doubts, choices, strict=True)
+        )
+        return [
+            dataclasses.replace(one, readings=tuple(next(told) for _ in one.readings)) if one.answerable else one
+            for one in seen
+        ]
+
+    def stored(self, image: UINT8) -> UINT8:
+        """Return an upright image as the version's data are stored."""
+        known = self.orientation.known
+        return self.orientation.stored(image, self.version.data.pixel_max) if known else image
+
+
+def _orientation(version: Version, data: TrainingData | None, unknown: str | None) -> Orientation:
+    return Orientation(name=None, why=unknown) if data is None else orientation.of(data.profile, version.data)
 
 
 def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
@@ -327,24 +394,18 @@ def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
     progress: Progress,
 ) -> Predictions:
     """Ask the version about what was seen, each picture turned as its data are, and judge the answers."""
-    data, unjudged = _data_behind(request.root, version)
-    turned = Orientation(name=None, why=unjudged) if data is None else orientation.of(data.profile, version.data)
-    calibration: Calibration | None = None
+    data, unjudged = data_behind(request.root, version)
+    turned, calibration = _orientation(version, data, unjudged), None
     asked = [one for one in seen if one.answerable]
     answered: tuple[AnsweredTable, ...] = ()
     if asked or tables or request.answers is not None:
         say(f"loading {version.served}")
-        model = Model(version)
-        judge = None
-        if data is not None:
-            try:
-                judge = doubt.Judge(data, version.data, lambda rows: model.answers(rows, lambda _: None))
-                calibration = judge.calibration
-            except ValueError as err:
-                unjudged = str(err)
-        seen = _answered(seen, model, judge, turned, version, progress)
+        reader = Reader.of(version, Model(version), data, unjudged)
+        unjudged = reader.unjudged
+        calibration = None if reader.judge is None else reader.judge.calibration
+        seen = reader.answered(seen, progress)
         with answers_file(request.answers, request.header) as sink:
-            answered = answer_rows(tables, model, judge, version.data, progress, sink)
+            answered = answer_rows(tables, reader.model, reader.judge, version.data, progress, sink)
             for one in seen:
                 sink(one.source.path, one.text(version.data.names))
     return Predictions(
@@ -357,35 +418,6 @@ def _asked(  # noqa: PLR0913  # what was seen, what was not, and whom to tell
         calibration=calibration,
         unjudged=unjudged,
     )
-
-
-def _answered(  # noqa: PLR0913  # what was seen, who is asked and who judges
-    seen: Sequence[Prediction],
-    model: Model,
-    judge: doubt.Judge | None,
-    turned: Orientation,
-    version: Version,
-    progress: Progress,
-) -> list[Prediction]:
-    def stored(image: UINT8) -> UINT8:
-        return turned.stored(image, version.data.pixel_max) if turned.known else image
-
-    readings = [reading for one in seen if one.answerable for reading in one.readings]
-    images = [stored(reading.image) for reading in readings]
-    views = [[stored(view) for view in reading.digit.views] for reading in readings]
-    answers = model.answers(images, lambda done: progress("asking", done, len(images)), views)
-    doubts: Sequence[tuple[str, ...]] = [()] * len(images)
-    if judge is not None and images:
-        doubts = judge.doubts(np.stack(images), answers)
-    choices = _doubtful_choices(readings, answers, model, stored)
-    told = iter(
-        dataclasses.replace(reading, image=image, answer=answer, doubts=(*doubted, *chosen))
-        for reading, image, answer, doubted, chosen in zip(readings, images, answers, doubts, choices, strict=True)
-    )
-    return [
-        dataclasses.replace(one, readings=tuple(next(told) for _ in one.readings)) if one.answerable else one
-        for one in seen
-    ]
 
 
 def _doubtful_choices(
@@ -401,7 +433,8 @@ def _doubtful_choices(
     return found
 
 
-def _data_behind(root: Path, version: Version) -> tuple[TrainingData | None, str | None]:
+def data_behind(root: Path, version: Version) -> tuple[TrainingData | None, str | None]:
+    """Return the data behind a version, or None and why they cannot be told."""
     try:
         return training_data.read(root, version), None
     except CannotTell as err:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,7 +52,22 @@ def read(examples: Path, split: str, pixels: int, limit: int | None = None) -> I
       ValueError: if a record is no Example of such an image and its label.
       OSError: if a file cannot be read.
     """
-    pairs = [_example(record) for record in islice(_records(examples / f"Split-{split}"), limit)]
+    return _rows([_example(record) for record in islice(_records(examples / f"Split-{split}"), limit)], split, pixels)
+
+
+def blocks(examples: Path, split: str, pixels: int, count: int) -> Iterator[ImageRows]:
+    """Yield all rows of a split in their order, at most `count` at a time.
+
+    Raises:
+      ValueError: if a record is no Example of such an image and its label.
+      OSError: if a file cannot be read.
+    """
+    records = _records(examples / f"Split-{split}")
+    while pairs := [_example(record) for record in islice(records, count)]:
+        yield _rows(pairs, split, pixels)
+
+
+def _rows(pairs: Sequence[tuple[bytes, int]], split: str, pixels: int) -> ImageRows:
     images = _unpacked(b"".join(image for image, _ in pairs))
     if images.size != len(pairs) * pixels:
         raise ValueError(f"{split}: wanted {len(pairs)} images of {pixels} pixels, got {images.size} pixels")

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from components.features import SERVING_DEFAULT
+from components.features import RECONSTRUCT, SERVING_DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,7 @@ class ExportedGraph:
         Raises:
           ValueError: if it is not of the form: cast to float, then layers, of which the last is dense.
         """
-        frozen = convert_variables_to_constants_v2(model.signatures[SERVING_DEFAULT])
-        imported = tf.compat.v1.wrap_function(
-            lambda: tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name=""), []
-        )
-        (answer,) = (output.name for output in frozen.outputs if output.dtype == tf.float32)
+        imported, answer = _frozen(model.signatures[SERVING_DEFAULT])
         probabilities = imported.graph.get_tensor_by_name(answer)
         softmax = _behind(probabilities, "Softmax", hops=4)  # TensorFlow wraps an output up to three times
         scores = probabilities if softmax is None else softmax.inputs[0]
@@ -45,6 +41,34 @@ class ExportedGraph:
         if last is None:
             raise ValueError("the served graph does not end in a dense layer")
         return cls(imported.prune(_pixels(imported.graph), [scores, last.inputs[0]]))
+
+
+def encoder(model: Any, layers: int) -> Any:
+    """Return the served autoencoder up to its narrowest place: float32 pixels [N, H*W] on the raw scale -> [N, latent].
+
+    Args:
+      model: a loaded SavedModel that can reconstruct.
+      layers: dense layers of the encoder, behind which the decoder begins.
+
+    Raises:
+      ValueError: if the graph is not of the form: cast to float, then that many dense layers, then others.
+    """
+    imported, _ = _frozen(model.signatures[RECONSTRUCT])
+    # TensorFlow imports a graph in the order in which it is computed, and an autoencoder is one chain of layers.
+    dense = [operation for operation in imported.graph.get_operations() if operation.type == "MatMul"]
+    if len(dense) <= layers:
+        raise ValueError(f"the served autoencoder has {len(dense)} dense layers, and {layers} are those of its encoder")
+    return imported.prune(_pixels(imported.graph), dense[layers].inputs[0])
+
+
+def _frozen(signature: Any) -> tuple[Any, str]:
+    """Return a signature as one graph without variables or inner functions, and the name of its float output."""
+    frozen = convert_variables_to_constants_v2(signature)
+    imported = tf.compat.v1.wrap_function(
+        lambda: tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name=""), []
+    )
+    (answer,) = (output.name for output in frozen.outputs if output.dtype == tf.float32)
+    return imported, answer
 
 
 def _pixels(graph: Any) -> Any:

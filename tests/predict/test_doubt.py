@@ -31,6 +31,7 @@ def ask(images):
                 probability=float(shares[first]),
                 second=int(second),
                 second_probability=float(shares[second]),
+                probabilities=np.empty(0),
                 reconstruction=None,
             )
         )

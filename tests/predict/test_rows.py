@@ -113,7 +113,14 @@ class FirstPixel:
     def answers(self, images, progress):
         progress(len(images))
         return [
-            Answer(label=int(image[0, 0]) % 10, probability=0.9, second=0, second_probability=0.1, reconstruction=None)
+            Answer(
+                label=int(image[0, 0]) % 10,
+                probability=0.9,
+                second=0,
+                second_probability=0.1,
+                probabilities=np.empty(0),
+                reconstruction=None,
+            )
             for image in images
         ]
 

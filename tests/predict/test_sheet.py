@@ -22,7 +22,9 @@ VERSION = Version(served=ServedVersion(3, Path("serving/3")), data=DataSettings(
 def prediction(name="7.png", label=7, truth=None, count=1, *, reconstructed=True):
     drawn = np.full((8, 8), 16, np.float32) if reconstructed else None
     saw = np.full((8, 8), 16, np.uint8)
-    answer = Answer(label=label, probability=0.9, second=1, second_probability=0.05, reconstruction=drawn)
+    answer = Answer(
+        label=label, probability=0.9, second=1, second_probability=0.05, probabilities=np.empty(0), reconstruction=drawn
+    )
     return Prediction(
         source=Source(Path(name), named=True, truth=truth),
         thumbnail=np.full((60, 96, 3), 200, np.uint8),
