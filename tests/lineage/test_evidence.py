@@ -163,7 +163,7 @@ def test_the_page_says_who_approved_this_very_model_and_whether_it_counts(root, 
     assert "No approval of this model is on record" in page(collect_facts(copy, VERSION))
     ledger = Ledger.open(copy / "ledger.jsonl")
     sha256 = ledger.chain.push(VERSION).sha256
-    approve(ledger, "version", "version 1", sha256, Person(by="Ada <b>", reason="looked at 50 images"))
+    approve(ledger, "version", "version 1", sha256, Person(by="Ada <b>", reason="looked at 50 images"), None)
     facts = collect_facts(copy, VERSION)
     assert [one.by for one in facts.approvals] == ["Ada <b>"]
     assert "Ada &lt;b&gt;" in page(facts)
