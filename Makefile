@@ -9,6 +9,9 @@ BIN := .venv/bin
 # .python-version names the first lane; `make PYTHON=3.13` (glibc 2.38 or newer) takes the second.
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
+# Test processes side by side; a file stays in one, and so do the roots that its tests share. WORKERS=0 takes none.
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help run test test-all test-lane2 dist lint lock bench bench-serve seeds handwriting docs reference pictures size clean install
 
@@ -30,11 +33,11 @@ $(STAMP): requirements.lock setup.py pyproject.toml | $(UV)
 run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digits.
 	$(BIN)/mnist-tfx run
 
-test: $(STAMP)  ## Run the tests that fit in ten minutes.
-	$(BIN)/pytest -m "not slow"
+test: $(STAMP)  ## Run the tests but for the slow ones; WORKERS processes, two unless told otherwise.
+	$(PYTEST) -m "not slow"
 
 test-all: test  ## Then the slow ones: fault injection, wheels, stock defects, the second lane in short.
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
 	$(BIN)/python tests/second_lane.py

@@ -92,6 +92,7 @@ def test_every_fault_is_one_line(server, fault, kind, message):
         (f"http://127.0.0.1:{free_port()}", "the connection was refused: is the port right"),
         ("http://no-such-host.invalid", "no such host"),
     ],
+    ids=["port", "host"],  # a port differs from process to process, and a test's name must not
 )
 def test_a_server_that_is_not_there_is_told_at_once(host, message):
     with pytest.raises(EnvironmentProblem, match=message):
