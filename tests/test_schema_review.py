@@ -254,6 +254,15 @@ def test_a_schema_keeps_names_and_declares_what_no_source_has(tmp_path):
         schema_review.empty_classes({"train": rows}, data.model_copy(update={"empty_classes": (1,)}))
 
 
+@pytest.mark.parametrize("names", [(), ("A", "B", "C", "D")], ids=["numbers", "names"])
+def test_an_empty_class_goes_by_the_label_that_the_files_have(tmp_path, names):
+    data = DataSettings(shape=(2, 2), pixel_max=9, label_count=4, class_names=names, label_offset=1)
+    labels = np.array([0, 1, 3] * 60)
+    rows = Source(pixels=np.random.default_rng(1).integers(0, 10, (180, 4)).astype(np.uint8), labels=labels)
+    said = schema_review.describe(schema_review.propose({"train": rows}, data, tmp_path), offset=data.label_offset)
+    assert f"class 3{' (C)' if names else ''} has no rows and is declared empty" in said
+
+
 def test_emnist_digits_proposed_as_they_are_stored_are_said_to_be_transposed_first(tmp_path):
     approved = schema_file("28x28-max255-labels10")
     reference = read_reference(profile_file(approved))

@@ -100,10 +100,15 @@ def recognise(files: DataFiles, data: DataSettings | None = None) -> Recognised:
     return _of_idx(files)
 
 
-def fitting(files: DataFiles) -> DataSettings:
+def fitting(files: DataFiles, *, label: str = "auto", ignore_columns: Sequence[str] = ()) -> DataSettings:
     """Return settings that the files can be read by, with the largest number of classes that is certain to be enough.
 
     The shape of a CSV's images is that of a square. How many classes there are, `label_counts` says.
+
+    Args:
+      files: as `discovery.discover` found them.
+      label: the label's column of a CSV, as `data.label` has it.
+      ignore_columns: of a CSV, neither pixel nor label.
 
     Raises:
       BadInput: when none fit.
@@ -118,7 +123,8 @@ def fitting(files: DataFiles) -> DataSettings:
         side = math.isqrt(columns)
         hint = "`mnist-tfx predict` reads rows without labels"
         raise BadInput("has no labels", where=path, got=f"{columns} columns, the pixels of {side}x{side}", hint=hint)
-    for data in _square_readings(columns):
+    for square in _square_readings(columns - len(ignore_columns)):
+        data = square.model_copy(update={"label": label, "ignore_columns": tuple(ignore_columns)})
         try:
             csv_columns.label_texts([part.files[0] for part in files.parts], data)
         except BadInput as err:

@@ -191,13 +191,15 @@ def _import_lines(imported: Imported, after: Inspection) -> Iterator[str]:
 
 @data.command()
 @click.argument("path", type=InputPath(), metavar="PATH")
+@options.form_and_label
+@options.reading
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @options.as_json
-def inspect(path: Path, schema: Path | None, as_json: bool) -> int:
+def inspect(path: Path, schema: Path | None, as_json: bool, **given: Any) -> int:
     """Say what would be read of a file or folder, whether a reviewed schema fits, and which commands to use.
 
-    All rows are read, and nothing is written. The exit code is 1 where a run would refuse the data before it trains
-    anything, and 2 where it cannot be read.
+    All rows are read, and nothing is written. It takes the options of `run` that say how data is to be read. The exit
+    code is 1 where nothing can be learnt from the data or measured by it, and 2 where it cannot be read.
 
     \b
     Example:
@@ -205,9 +207,10 @@ def inspect(path: Path, schema: Path | None, as_json: bool) -> int:
       mnist-tfx data inspect letters/ --schema schemas --json
     """
     from pipeline.datasets import inspection
+    from pipeline.datasets.readings import Given
 
     with progress.bars(LONG) as show:
-        found = inspection.inspect(path, schema=schema, show=show, tools=_tools())
+        found = inspection.inspect(path, Given.of(given), schema=schema, show=show, tools=_tools())
     if as_json:
         print_answer(Answer(data=found.to_dict(), findings=bool(found.problems)))
     else:

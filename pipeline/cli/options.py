@@ -106,6 +106,15 @@ def _chosen(context: click.Context, root: Path | None, *, changes: bool) -> Path
     return chosen
 
 
+def form_and_label(command: Command) -> Command:
+    """Add `--form` and `--label`: which files of a folder are read, and where their labels are."""
+    form = click.option("--form", type=OneOf(["idx", "csv"]), help="Which files to take where a folder has both.")
+    label = click.option(
+        "--label", type=Text(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
+    )
+    return form(label(command))
+
+
 def reading(command: Command) -> Command:
     """Add the options that say how data is to be read, which arrive as `pipeline.config.request.READING` names them."""
     given = (

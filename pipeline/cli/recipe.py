@@ -138,12 +138,15 @@ def check(file: Path, schema: Path | None, as_json: bool) -> None:
 @recipe.command()
 @click.option("--from", "data", required=True, type=InputPath(), metavar="PATH", help="Folder or file with the data.")
 @click.option("-o", "--output", required=True, type=OutputFile(), metavar="FILE", help="The recipe: a new .yaml file.")
+@options.form_and_label
+@options.reading
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @options.as_json
-def new(data: Path, output: Path, schema: Path | None, as_json: bool) -> None:
+def new(data: Path, output: Path, schema: Path | None, as_json: bool, **given: Any) -> None:
     """Write a commented recipe for a data set: its form, a small network, and floors that its size can bear.
 
-    All rows are read. A file that is there is never overwritten. The next commands are printed.
+    All rows are read. It takes the options of `run` that say how, and the recipe holds them from then on. A file that is
+    there is never overwritten. The next commands are printed.
 
     \b
     Example:
@@ -151,10 +154,11 @@ def new(data: Path, output: Path, schema: Path | None, as_json: bool) -> None:
     """
     from pipeline.config import recipe_draft
     from pipeline.datasets import inspection, next_commands
+    from pipeline.datasets.readings import Given
 
     recipe_draft.require_new(output)
     with progress.bars(LONG) as watched:
-        found = inspection.inspect(data, schema=schema, show=watched)
+        found = inspection.inspect(data, Given.of(given), schema=schema, show=watched)
     recipe_draft.write(found, output)
     place = str(output.relative_to(Path.cwd()) if output.is_relative_to(Path.cwd()) else output)
     commands = next_commands.with_recipe(found, shlex.quote(place), schema)

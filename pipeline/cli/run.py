@@ -38,7 +38,6 @@ from pipeline.cli.parameters import (
     OneOf,
     Recipe,
 )
-from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import checked_by
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, check
@@ -99,10 +98,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     help="Name of a recipe, or a YAML file.  [default: by the images' shape]",
 )
 @options.profile
-@click.option("--form", type=OneOf(["idx", "csv"]), help="Which files to take where a folder has both.")
-@click.option(
-    "--label", type=Name(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
-)
+@options.form_and_label
 @options.reading
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @click.option(

@@ -17,7 +17,7 @@ from components.settings import DataSettings
 from components.wording import refusal
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe, Text
+from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe
 from pipeline.cli.parsing import Group
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import reading_overrides
@@ -59,7 +59,7 @@ def schema() -> None:
     "--pixel-max", type=Integer(1, 255), help="The largest value a pixel may have; required without --recipe."
 )
 @click.option("--labels", type=Integer(2, 1000), help="Number of classes.  [default: of the names, or 10]")
-@click.option("--label", type=Text(), metavar="COLUMN", help="Label column of a CSV.  [default: auto]")
+@options.form_and_label
 @options.reading
 @click.option(
     "--to", default=DRAFTS, show_default=True, type=NewFolder(), metavar="FOLDER", help="Folder for the draft."
@@ -79,12 +79,12 @@ def propose(data: tuple[Path, ...], to: Path, as_json: bool, **given: Any) -> No
     from pipeline.datasets import schema_review
     from pipeline.datasets.imports.sources import discover
 
-    files = discover(data)
+    files = discover(data, form=given["form"])
     settings = _data_settings(files, given)
     recognised = recognition.recognise(files, settings)
     settings = recognised.settings(settings)
     draft = schema_review.propose(schema_review.read_sources(files, settings), settings, to)
-    said = [*recognised.says, *schema_review.describe(draft)]
+    said = [*recognised.says, *schema_review.describe(draft, offset=settings.label_offset)]
     if as_json:
         print_answer(Answer(data={"draft": str(draft), "says": said}))
         return

@@ -20,7 +20,7 @@ from pipeline.datasets import class_names, next_commands, orientation
 from pipeline.datasets.imports import sources
 from pipeline.datasets.imports.contents import Options
 from pipeline.datasets.imports.opening import opened
-from pipeline.datasets.readings import Reading, read_data_files
+from pipeline.datasets.readings import NOTHING_GIVEN, Given, Reading, read_data_files
 from pipeline.datasets.tally import Tally
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ FEW_OF_A_CLASS: Final = 10
 FEW_ROWS: Final = 50
 
 _EMNIST: Final = "emnist"
+_LISTED: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Inspection:
       schema: path of the reviewed schema that its rows fit; None where none does.
       reviewed: whether there is a reviewed schema of its geometry, whether its rows fit that or not.
       problems: why a run would refuse it before anything is trained, a sentence each.
+      given: what was said about it, over what its files say.
       notes: what else is worth knowing, a sentence each, the gravest first.
       commands: what to do next, one command each; none where there are problems.
     """
@@ -114,6 +116,7 @@ class Inspection:
     geometry: str
     schema: Path | None
     reviewed: bool
+    given: Given = NOTHING_GIVEN
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
@@ -126,7 +129,7 @@ class Inspection:
     @property
     def flags(self) -> tuple[str, ...]:
         """The options that `run` needs to read it so, as words of a command line."""
-        found: list[str] = []
+        found = [*self.given.of_form, *(("--label", self.given.label) if self.given.label is not None else ())]
         if self.label_offset:
             found += ["--label-offset", str(self.label_offset)]
         if self.transpose:
@@ -139,11 +142,11 @@ class Inspection:
 
     def name_of(self, label: int) -> str:
         """Return what a class is called: its name, or the label as it is in the files."""
-        return self.class_names[label] if self.class_names else str(label + self.label_offset)
+        return self.class_names[label] if label < len(self.class_names) else str(label + self.label_offset)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "given"}
         paths = {name: None if (at := fields[name]) is None else str(at) for name in _PATHS}
         lists = {name: [str(one) for one in fields[name]] for name in ("files", "ignored")}
         counts = {split: list(found) for split, found in self.counts.items()}
@@ -159,12 +162,18 @@ def in_silence(doing: str, done: int, total: int) -> None:
 
 
 def inspect(
-    path: Path, *, schema: Path | None = None, show: Show = in_silence, tools: Tools | None = None
+    path: Path,
+    given: Given = NOTHING_GIVEN,
+    *,
+    schema: Path | None = None,
+    show: Show = in_silence,
+    tools: Tools | None = None,
 ) -> Inspection:
     """Read all of a data set and return what it is.
 
     Args:
       path: a folder or a file.
+      given: how it is to be read, where its files do not say so.
       schema: folder with the user's reviewed schemas, as `run` takes it.
       show: called with the progress.
       tools: what reads pictures; without it, what has to be imported first is refused.
@@ -174,29 +183,37 @@ def inspect(
       EnvironmentProblem: if a file cannot be opened.
     """
     try:
-        reading = read_data_files(path)
+        reading = read_data_files(path, given)
     except BadInput as err:
         source = sources.instead_of(err, path)
         if source is None:
             raise
-        if tools is None:
+        if tools is None or given.of_columns or given.form is not None:  # these are for data files alone
             raise sources.import_first(source) from err
-        return _inspect_source(source, schema, show, tools)
-    return _judged(path, reading, _tallied(reading, show), schema)
+        return _inspect_source(source, given, schema, show, tools)
+    return _judged(path, reading, _tallied(reading, show), schema, given)
 
 
-def _inspect_source(source: Source, schema: Path | None, show: Show, tools: Tools) -> Inspection:
+def _inspect_source(source: Source, given: Given, schema: Path | None, show: Show, tools: Tools) -> Inspection:
     """Inspect what has to be imported first, as the command that is recommended would import it."""
     options = Options(fit=sources.SIZE if source.needs_size else None, skip_unreadable=True)
     with opened(source, options, tools) as contents:
         reading = _reading_of(contents)
         tallies = _tallied(reading, show)
-        found = _judged(source.to, reading, tallies, schema)
+        found = _judged(source.to, reading, tallies, schema, given)
+    sizes = (f"the pictures have different sizes: --fit {_size(sources.SIZE)} makes one of them",)
     skipped = (f"{len(contents.skipped)} pictures cannot be taken: {contents.skipped[0]}",) if contents.skipped else ()
     commands = (source.command, *found.commands) if found.commands else ()
     return dataclasses.replace(
-        found, path=source.path, notes=(*contents.notes, *skipped, *found.notes), commands=commands
+        found,
+        path=source.path,
+        notes=(*(sizes if source.needs_size else ()), *contents.notes, *skipped, *found.notes),
+        commands=commands,
     )
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _reading_of(contents: Contents) -> Reading:
@@ -230,10 +247,12 @@ def _tallied(reading: Reading, show: Show) -> dict[str, Tally]:
     return tallies
 
 
-def _judged(path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: Path | None) -> Inspection:
+def _judged(
+    path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: Path | None, given: Given
+) -> Inspection:
     labels = sorted({label for tally in tallies.values() for label in tally.classes})
-    offset = _offset(labels)
-    names, names_file = _names(reading, offset)
+    offset = _offset(labels) if given.label_offset is None else given.label_offset
+    names, names_file = _names(reading, offset, given)
     highest = max(tally.highest for tally in tallies.values())
     data = DataSettings(
         shape=reading.shape,
@@ -242,8 +261,9 @@ def _judged(path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: 
     )
     profiles = {split: tally.profile(data, offset=offset) for split, tally in tallies.items()}
     stored = orientation.of(profiles[TRAIN], data) if highest else orientation.Orientation(name=None)
-    transpose = _is_transposed(stored, reading)
+    transpose = _is_transposed(stored, reading) if given.transpose is None else given.transpose
     if transpose:
+        data = data.model_copy(update={"shape": (data.shape[1], data.shape[0])})
         profiles = {split: tally.profile(data, offset=offset, transpose=True) for split, tally in tallies.items()}
     reviewed, fits, why_not = _schema(data, profiles, schema)
     counts = {split: tuple(found["classes"]) for split, found in profiles.items()}
@@ -266,15 +286,20 @@ def _judged(path: Path, reading: Reading, tallies: Mapping[str, Tally], schema: 
         class_names=names,
         class_names_file=names_file,
         transpose=transpose,
-        ignore_columns=(),
+        ignore_columns=given.ignore_columns,
         orientation=stored.name,
         inverted=stored.inverted,
         duplicates=_duplicates(tallies),
         geometry=data.geometry,
         schema=fits,
         reviewed=reviewed is not None,
+        given=given,
     )
-    problems, notes = tuple(_problems(found)), (*_notes(found, stored, why_not), *reading.says)
+    problems = (*_problems_of_rows(tallies[TRAIN], reading), *_problems(found, labels[0]))
+    problems, notes = (
+        problems[:1] if tallies[TRAIN].numbered else problems,
+        (*_notes(found, stored, why_not), *reading.says),
+    )
     found = dataclasses.replace(found, problems=problems, notes=notes)
     return found if problems else dataclasses.replace(found, commands=next_commands.of(found, schema))
 
@@ -285,8 +310,10 @@ def _offset(labels: list[int]) -> int:
     return least if least == 1 or least >= FEW_OF_A_CLASS else 0
 
 
-def _names(reading: Reading, offset: int) -> tuple[tuple[str, ...], Path | None]:
-    """Return the names of classes and the file that says them: our own list, or EMNIST's mapping."""
+def _names(reading: Reading, offset: int, given: Given) -> tuple[tuple[str, ...], Path | None]:
+    """Return the names of classes and the file that says them: the one given, our own list, or EMNIST's mapping."""
+    if given.class_names is not None:
+        return class_names.read_names(given.class_names), given.class_names
     if reading.class_names:
         return reading.class_names, None
     ours = [path for path in reading.ignored if path.name == class_names.FILE]
@@ -333,7 +360,7 @@ def _notes(found: Inspection, stored: Orientation, why_not: str | None) -> Itera
     """Yield what is worth knowing before a run."""
     if stored.known and (stored.inverted or stored.name != orientation.UPRIGHT):
         yield f"the images are stored {stored}"
-    elif found.transpose:
+    elif found.transpose and not found.given.transpose:
         yield "the images are taken for transposed, as EMNIST's files are: look at one before you train on them"
     if found.label_offset:
         yield f"labels go from {found.label_offset} on, not from 0"
@@ -346,8 +373,25 @@ def _notes(found: Inspection, stored: Orientation, why_not: str | None) -> Itera
         yield f"{found.duplicates.between} images of the test part are in the training part too"
 
 
-def _problems(found: Inspection) -> Iterator[str]:
+def _problems_of_rows(train: Tally, reading: Reading) -> Iterator[str]:
+    """Yield what is wrong with the rows themselves, whatever their classes are."""
+    if train.numbered:
+        where = "the labels" if reading.label is None else f"the labels in the column {reading.label}"
+        way_out = "" if reading.form != "csv" else ": name the label's column with --label"
+        yield f"{where} number the rows, {len(train.classes)} different ones of {train.rows}{way_out}"
+    if train.blank == train.rows:
+        yield "all images are blank"
+    elif train.distinct == 1 and train.rows > 1:
+        yield "all images are one and the same"
+
+
+def _problems(found: Inspection, lowest: int) -> Iterator[str]:
     """Yield why nothing can be learnt from it, or nothing measured."""
+    if lowest < found.label_offset:
+        yield f"labels go from {lowest} on, and --label-offset {found.label_offset} says that none is below it"
+    if 0 < len(found.class_names) < found.label_count:
+        where = found.class_names_file or "the files"
+        yield f"{len(found.class_names)} names for {found.label_count} classes in {where}"
     train = found.counts[TRAIN]
     if sum(map(bool, train)) < 2:
         yield "one class alone: there is nothing to tell apart"
@@ -373,7 +417,8 @@ def _notes_on_classes(found: Inspection) -> Iterator[str]:
 
 
 def _listed(found: Inspection, labels: tuple[int, ...] | list[int]) -> str:
-    return ", ".join(found.name_of(label) for label in labels)
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return ", ".join(found.name_of(label) for label in labels[:_LISTED]) + more
 
 
 def _by_split(counts: Mapping[str, int]) -> str:

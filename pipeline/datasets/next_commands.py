@@ -29,7 +29,10 @@ def of(found: Inspection, schema: Path | None) -> tuple[str, ...]:
     if found.schema is not None and _fits_built_in(found):
         return (" ".join(("mnist-tfx run --data", place, *map(shlex.quote, found.flags))) + own,)
     recipe = f"{recipe_name(found.path)}.yaml"
-    return (f"mnist-tfx recipe new --from {place} -o {recipe}", *with_recipe(found, recipe, schema))
+    return (
+        f"mnist-tfx recipe new --from {place}{_words(found.given.words)} -o {recipe}",
+        *with_recipe(found, recipe, schema),
+    )
 
 
 def with_recipe(found: Inspection, recipe: str, schema: Path | None) -> tuple[str, ...]:
@@ -42,13 +45,18 @@ def with_recipe(found: Inspection, recipe: str, schema: Path | None) -> tuple[st
     """
     place = shown(found.path)
     own = "" if schema is None else f" --schema {shown(schema)}"
+    form = _words(found.given.of_form)
     if found.schema is not None:
-        return (f"mnist-tfx run --data {place} --recipe {recipe}{own}",)
+        return (f"mnist-tfx run --data {place}{form} --recipe {recipe}{own}",)
     return (
-        f"mnist-tfx schema propose --data {place} --recipe {recipe}",
+        f"mnist-tfx schema propose --data {place}{form} --recipe {recipe}",
         f"mnist-tfx schema approve schema-drafts/{found.geometry}.pbtxt",
-        f"mnist-tfx run --data {place} --recipe {recipe} --schema schemas",
+        f"mnist-tfx run --data {place}{form} --recipe {recipe} --schema schemas",
     )
+
+
+def _words(words: tuple[str, ...]) -> str:
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def shown(path: Path) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput
 from components.ingest import csv_columns, csv_layout, csv_rows, discovery, idx, recognition
@@ -19,6 +19,55 @@ if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
 
     Block = tuple[str, NDArray[np.uint8], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What somebody says about a data set, over what its files say; None where nothing is said.
+
+    Attributes:
+      form: `idx` or `csv`, where a folder has both.
+      label: the label's column of a CSV: `first`, `last` or its name.
+      label_offset: the lowest label in the files.
+      transpose: whether rows and columns of the images are swapped in the files.
+      ignore_columns: of a CSV, neither pixel nor label.
+      class_names: file with the names of the classes.
+    """
+
+    form: str | None = None
+    label: str | None = None
+    label_offset: int | None = None
+    transpose: bool | None = None
+    ignore_columns: tuple[str, ...] = ()
+    class_names: Path | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Given:
+        """Return what the options of a command say, which go by the same names."""
+        columns = tuple(name.strip() for name in (options["ignore_columns"] or "").split(",") if name.strip())
+        return cls(**{**{field.name: options[field.name] for field in fields(cls)}, "ignore_columns": columns})
+
+    @property
+    def of_columns(self) -> tuple[str, ...]:
+        """The options that only the columns of a CSV have a use for, as words of a command line."""
+        label = () if self.label is None else ("--label", self.label)
+        return (*label, *(("--ignore-columns", ",".join(self.ignore_columns)) if self.ignore_columns else ()))
+
+    @property
+    def of_form(self) -> tuple[str, ...]:
+        """The option that no recipe can hold, as words of a command line."""
+        return () if self.form is None else ("--form", self.form)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All of it as words of a command line."""
+        offset = () if self.label_offset is None else ("--label-offset", str(self.label_offset))
+        transpose = ("--transpose",) if self.transpose else ()
+        names = () if self.class_names is None else ("--class-names", str(self.class_names))
+        return (*self.of_form, *self.of_columns, *offset, *transpose, *names)
+
+
+NOTHING_GIVEN: Final = Given()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +101,19 @@ class Reading:
     says: tuple[str, ...] = ()
 
 
-def read_data_files(path: Path) -> Reading:
+def read_data_files(path: Path, given: Given = NOTHING_GIVEN) -> Reading:
     """Return the reading of a folder or file of IDX or CSV.
 
     Raises:
       BadInput: if it cannot be read as one set of labelled images.
     """
-    files = discovery.discover([path])
+    files = discovery.discover([path], form=given.form)
     taken = tuple(file for part in files.parts for file in part.files)
-    return _idx(files, taken) if files.form == "idx" else _csv(files, taken)
+    if files.form == "csv":
+        return _csv(files, taken, given)
+    if given.of_columns:
+        raise BadInput("IDX has no columns", where=given.of_columns[0], got=taken[0].name, hint="leave the option out")
+    return _idx(files, taken)
 
 
 def _idx(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
@@ -93,9 +146,10 @@ def _first_files(files: DataFiles, taken: tuple[Path, ...]) -> dict[str, int]:
     return {part.split: taken.index(part.files[0]) for part in reversed(files.parts)}
 
 
-def _csv(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
-    data = recognition.fitting(files)
+def _csv(files: DataFiles, taken: tuple[Path, ...], given: Given) -> Reading:
+    data = recognition.fitting(files, label=given.label or "auto", ignore_columns=given.ignore_columns)
     recognised = recognition.recognise(files, data)
+    data = data.model_copy(update={"label_offset": 0})  # of all labels as they are: the inspection looks at them
     layout, columns = csv_layout.sniff(taken[0]), recognised.columns
     if columns is None:
         raise BadInput("its columns are no label and a square image", where=taken[0])

@@ -148,8 +148,12 @@ def schema_text(data: DataSettings, classes: Declared = NOTHING_DECLARED) -> str
     return text_format.MessageToString(schema)
 
 
-def describe(schema: Path) -> list[str]:
+def describe(schema: Path, *, offset: int = 0) -> list[str]:
     """Return what a schema and its reference profile say, a sentence to each: for whoever reviews them.
+
+    Args:
+      schema: path of the schema; it counts classes from 0, as they are stored.
+      offset: the lowest label in the files, by which users know the classes.
 
     Raises:
       BadInput: when a file cannot be read.
@@ -169,13 +173,14 @@ def describe(schema: Path) -> list[str]:
             for aspect, threshold in reference.thresholds.items()
         ),
         *([f"classes are {', '.join(classes.names)}"] if classes.names else []),
-        *(f"class {label_name} has no rows and is declared empty" for label_name in _names_of_empty(classes)),
+        *(f"class {name} has no rows and is declared empty" for name in _names_of_empty(classes, offset)),
         _alarm_rate(reference),
     ]
 
 
-def _names_of_empty(classes: Declared) -> list[str]:
-    return [f"{label} ({classes.names[label]})" if classes.names else str(label) for label in classes.empty]
+def _names_of_empty(classes: Declared, offset: int) -> list[str]:
+    labels = {label: str(label + offset) for label in classes.empty}
+    return [f"{text} ({classes.names[label]})" if classes.names else text for label, text in labels.items()]
 
 
 def _orientation(reference: Reference) -> Iterator[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from components.settings import DataSettings
 
+_BYTE = 256
+_FEWEST_NUMBERED = 20  # rows; one each of a few classes may be in order by chance
 _DIGEST = 16  # bytes; of a billion images two are equal by chance once in 10^20
 
 
@@ -26,6 +28,7 @@ class Tally:
       rows: how many there were.
       classes: {label as it is in the file: rows}.
       highest: the largest pixel.
+      blank: rows whose pixels are all alike.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -33,6 +36,9 @@ class Tally:
         self.rows = 0
         self.classes: Counter[int] = Counter()
         self.highest = 0
+        self.blank = 0
+        self._counts_up = True
+        self._last: int | None = None
         self._sum = np.zeros(shape[0] * shape[1], np.int64)
         self._images: set[bytes] = set()
 
@@ -42,10 +48,29 @@ class Tally:
         values, counts = np.unique(labels, return_counts=True)
         self.classes.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         self.highest = max(self.highest, int(pixels.max(initial=0)))
+        self.blank += int((pixels.min(axis=1) == pixels.max(axis=1)).sum())
+        self._follow(labels)
         for start in range(0, len(pixels), profile.CHUNK):
             self._sum += pixels[start : start + profile.CHUNK].sum(axis=0, dtype=np.uint32)
         # Digests and not the images themselves: a million of MNIST's size would be 0.8 GB.
         self._images.update(hashlib.blake2b(image.tobytes(), digest_size=_DIGEST).digest() for image in pixels)
+
+    def _follow(self, labels: NDArray[np.int64]) -> None:
+        """Note whether each label is one more than that of the row before, and in a byte 0 comes after 255."""
+        if self._counts_up and len(labels):
+            before = [] if self._last is None else [self._last]
+            self._counts_up = bool((np.diff(np.concatenate([before, labels]).astype(np.int64)) % _BYTE == 1).all())
+            self._last = int(labels[-1])
+
+    @property
+    def numbered(self) -> bool:
+        """Whether labels number the rows: each is one more than the one before, or there are as many as rows."""
+        return self.rows >= _FEWEST_NUMBERED and (self._counts_up or len(self.classes) == self.rows)
+
+    @property
+    def distinct(self) -> int:
+        """Different images."""
+        return len(self._images)
 
     @property
     def repeated(self) -> int:

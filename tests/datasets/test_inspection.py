@@ -1,12 +1,15 @@
 """What a data set is said to be before any run: its form, classes and orientation, and whether a schema fits."""
 
+import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import in_process
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from components.errors import BadInput
@@ -177,3 +180,127 @@ def test_an_inspection_needs_no_engine(tmp_path):
     code += f"from pathlib import Path; inspect(Path({str(folder)!r}), tools=_tools())\n"
     code += "assert not {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules), sorted(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def csv(path: Path, rows, header=None):
+    """Writes rows of numbers, the header if there is one before them."""
+    text = "" if header is None else ",".join(header) + "\n"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+FLAT = UCI.reshape(len(UCI), -1)
+PIXELS = [f"pixel{number}" for number in range(64)]
+
+
+def test_it_is_read_as_the_options_of_run_say_and_the_commands_go_on_saying_so(tmp_path):
+    rows = np.column_stack([LABELS + 1, FLAT, np.arange(len(UCI)) % 7])
+    path = csv(tmp_path / "odd" / "train.csv", rows, ["v", *PIXELS, "writer"])
+    (tmp_path / "names.txt").write_text("".join(f"digit {n}\n" for n in range(10)))
+    options = ["--label", "v", "--ignore-columns", "writer", "--transpose", "--class-names", tmp_path / "names.txt"]
+    answer = in_process("data", "inspect", path, *options, "--json")
+    assert answer.code == 0, answer.err
+    assert (answer.json["label"], answer.json["ignore_columns"], answer.json["label_offset"]) == ("v", ["writer"], 1)
+    assert (answer.json["transpose"], answer.json["class_names"][0]) == (True, "digit 0")
+    written = [str(option) for option in options]
+    assert " ".join(["--from", str(path), *written]) in answer.json["commands"][0]
+
+
+def test_a_recipe_holds_how_its_data_were_said_to_be_read(tmp_path):
+    rows = np.column_stack([LABELS, FLAT, np.arange(len(UCI)) % 7])
+    path = csv(tmp_path / "odd" / "train.csv", rows, ["v", *PIXELS, "writer"])
+    file = tmp_path / "r.yaml"
+    answer = in_process("recipe", "new", "--from", path, "--label", "v", "--ignore-columns", "writer", "-o", file)
+    assert answer.code == 0, answer.err
+    assert 'label: "v"' in file.read_text()
+    assert 'ignore_columns: ["writer"]' in file.read_text()
+
+
+def test_the_form_that_was_chosen_is_in_every_command_that_reads_the_folder(tmp_path):
+    folder = write(tmp_path / "both", 16 - UCI)
+    csv(folder / "train.csv", np.column_stack([LABELS, 16 - FLAT]), ["label", *PIXELS])
+    found = in_process("data", "inspect", folder, "--form", "csv", "--json").json
+    assert found["form"] == "csv"
+    assert all("--form csv" in command for command in found["commands"] if "approve" not in command)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--label", "first"], "IDX has no columns"),
+        (["--label-offset", "3"], "labels go from 0 on, and --label-offset 3"),
+        (["--class-names", "few.txt"], "3 names for 10 classes"),
+    ],
+    ids=["columns of IDX", "an offset above the labels", "too few names"],
+)
+def test_options_that_do_not_fit_the_data_are_said(tmp_path, options, says):
+    (tmp_path / "few.txt").write_text("a\nb\nc\n")
+    options = [tmp_path / option if option.endswith(".txt") else option for option in options]
+    answer = in_process("data", "inspect", write(tmp_path / "digits"), *options)
+    assert answer.code in {1, 2}
+    assert says in answer.out + answer.err
+
+
+def test_labels_that_number_the_rows_are_no_labels(tmp_path):
+    path = csv(tmp_path / "one" / "train.csv", np.column_stack([np.arange(600), FLAT[:600]]), ["label", *PIXELS])
+    [problem] = inspect(path).problems
+    assert problem.startswith("the labels in the column label number the rows, 600 different ones of 600")
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(600) % 256, np.random.default_rng(0).permutation(600)], ids=["bytes", "mixed"]
+)
+def test_labels_that_number_the_rows_are_seen_in_bytes_and_in_any_order(tmp_path, labels):
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    idx.write_images(folder / "train-images-idx3-ubyte", np.ascontiguousarray(UCI[:600]))
+    head = bytes((0, 0, 0x0C, 1)) + struct.pack(">I", len(labels))
+    (folder / "train-labels-idx1-int").write_bytes(head + labels.astype(">i4").tobytes())
+    assert inspect(folder).problems[0].startswith("the labels number the rows")
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        (np.zeros_like(UCI), "all images are blank"),
+        (np.repeat(UCI[:1], len(UCI), axis=0), "all images are one and the same"),
+    ],
+    ids=["blank", "the same"],
+)
+def test_images_that_show_nothing_to_learn_are_a_finding(tmp_path, images, problem):
+    answer = in_process("data", "inspect", write(tmp_path / "digits", images))
+    assert answer.code == 1
+    assert problem in answer.out
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folders", "zip"])
+def test_pictures_of_different_sizes_are_said_to_be_and_the_command_makes_one_of_them(tmp_path, packed):
+    folder = tmp_path / "pictures"
+    for number in range(60):
+        place = folder / str(LABELS[number])
+        place.mkdir(parents=True, exist_ok=True)
+        image = np.kron(UCI[number] * 15, np.ones((3 + number % 3,) * 2, np.uint8))
+        Image.fromarray(image.astype(np.uint8)).save(place / f"{number}.png")
+    if packed:
+        with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+            for path in folder.rglob("*.png"):
+                archive.write(path, path.relative_to(folder))
+        folder = tmp_path / "pictures.zip"
+    found = in_process("data", "inspect", folder, "--json").json
+    assert found["notes"][0] == "the pictures have different sizes: --fit 28x28 makes one of them"
+    assert found["commands"][0].endswith(" --fit 28x28")
+
+
+def test_a_csv_in_a_zip_is_looked_at_like_one_beside_it(tmp_path):
+    path = csv(
+        tmp_path / "x" / "train.csv",
+        np.column_stack([np.arange(600), LABELS[:600], FLAT[:600]]),
+        ["id", "label", *PIXELS],
+    )
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(path, "train.csv")
+        archive.writestr("sample_submission.csv", "ImageId,Label\n1,0\n")
+    found = in_process("data", "inspect", tmp_path / "x.zip", "--json").json
+    assert found["ignored"] == ["sample_submission.csv"]
+    assert any("column 1 ('id') is neither pixel nor label" in note for note in found["notes"])

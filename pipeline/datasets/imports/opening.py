@@ -99,4 +99,13 @@ def _of_data_files(folder: Path) -> Contents:
             start[split] += len(labels)
 
     parts = dict.fromkeys(numbers, 0)
-    return Contents(form=reading.form, files=files, parts=parts, class_names=(), blocks=blocks)
+    ignored = tuple(path.name for path in reading.ignored)
+    return Contents(
+        form=reading.form,
+        files=files,
+        parts=parts,
+        class_names=reading.class_names,
+        blocks=blocks,
+        notes=reading.says,
+        ignored=ignored,
+    )

@@ -46,9 +46,13 @@ def below(folder: Path) -> Iterator[Path]:
     """Yield the picture files below a folder, in no order; hidden ones and what macOS leaves beside files are none."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name != _NOT_OURS]
-        for name in files:
-            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
+        yield from (Path(place, name) for name in files if is_picture(name))
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file is a picture by its name, the folders before it included."""
+    path = PurePosixPath(name)
+    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES and path.parts[0] != _NOT_OURS
 
 
 def found_in(folder: Path, prefix: str = "") -> list[Picture]:

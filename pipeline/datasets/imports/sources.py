@@ -68,9 +68,7 @@ def recognise(path: Path) -> Source | None:
     """
     if path.is_file():
         kind = _kind(path)
-        return (
-            None if kind is None else Source(kind=kind, path=path, files=(path,), says=f"{path.name} is {NAMES[kind]}")
-        )
+        return None if kind is None else _of_file(kind, path, path)
     kinds = {file: _kind(file) for file in _plain(path)}
     files = {kind: [file for file, is_kind in kinds.items() if is_kind == kind] for kind in NAMES}
     if files[ARRAYS]:
@@ -81,9 +79,14 @@ def recognise(path: Path) -> Source | None:
         return Source(kind=PARQUET, path=path, files=tuple(files[PARQUET]), says=f"it holds Parquet tables: {listed}")
     for kind in (ARFF, ZIP):
         if len(files[kind]) == 1:
-            says = f"it holds {files[kind][0].name}, {NAMES[kind]}"
-            return Source(kind=kind, path=path, files=tuple(files[kind]), says=says)
+            return _of_file(kind, files[kind][0], path)
     return tables_of(path) or _pictures(path) or _further_down(path)
+
+
+def _of_file(kind: str, file: Path, path: Path) -> Source:
+    """Return the source that one file is, named itself or by its folder."""
+    says = f"{file.name} is {NAMES[kind]}" if file == path else f"it holds {file.name}, {NAMES[kind]}"
+    return Source(kind=kind, path=path, files=(file,), says=says, needs_size=kind == ZIP and _differ_within(file))
 
 
 def _further_down(path: Path) -> Source | None:
@@ -114,6 +117,20 @@ def _pictures(path: Path) -> Source | None:
     folders = len({file.parent for file in found})
     says = f"it holds {count} pictures in {folders} folder{'' if folders == 1 else 's'}"
     return Source(kind=PICTURES, path=path, files=(), says=says, needs_size=_differ(found))
+
+
+def _differ_within(archive: Path) -> bool:
+    """Return whether pictures in a zip archive have different sizes, as `_differ` does."""
+    from PIL import Image
+
+    sizes = set()
+    # What is wrong with an archive, or a picture in it, the import says.
+    with contextlib.suppress(Exception), zipfile.ZipFile(archive) as opened:
+        names = [name for name in opened.namelist() if pictures.is_picture(name)]
+        for name in names[:: max(1, len(names) // _DIFFERENT)]:
+            with contextlib.suppress(Exception), opened.open(name) as file, Image.open(file) as image:
+                sizes.add(image.size)
+    return len(sizes) > 1
 
 
 def _differ(found: Sequence[Path]) -> bool:
