@@ -51,7 +51,7 @@ def read(root: Path, version: Version) -> TrainingData:
     """
     try:
         folder, files = examples(root, version)
-        _require_recorded(folder, files)
+        require_recorded(folder, files, (PROFILE, f"Split-{TRAIN}/", f"Split-{TEST}/"))
         profile = read_object(folder / PROFILE)["splits"][TRAIN]
         require_profile(profile)
         pixels = version.data.pixels
@@ -67,9 +67,19 @@ def read(root: Path, version: Version) -> TrainingData:
         raise CannotTell("the rows behind it cannot be read", where=version.served, got=got) from err
 
 
-def _require_recorded(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    read_here = (PROFILE, f"Split-{TRAIN}/", f"Split-{TEST}/")
-    for name in (PROFILE, *(name for name in files if name.startswith(read_here))):
+def require_recorded(folder: Path, files: Mapping[str, Mapping[str, Any]], read_here: tuple[str, ...]) -> None:
+    """Compare files of an Examples artifact with what was recorded of them.
+
+    Args:
+      folder: of the artifact.
+      files: {path below it: what was recorded}.
+      read_here: files, and folders with a slash at the end, that are to be compared.
+
+    Raises:
+      CannotTell: if one was changed.
+      OSError: if one is gone.
+    """
+    for name in sorted(name for name in files if name.startswith(read_here)):
         if sha256_file(folder / name) != files[name]["sha256"]:
             raise CannotTell("was changed since it was recorded", where=folder / name)
 

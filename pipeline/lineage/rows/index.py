@@ -81,6 +81,7 @@ class RowIndex:
 
     step: ExecutionSummary
     splits: Mapping[str, Rows]
+    _trees: dict[str, Tree] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def rows_digest(self) -> str:
@@ -128,6 +129,11 @@ class RowIndex:
         Raises:
           EnvironmentProblem: if its root is not the one on record.
         """
+        if split not in self._trees:
+            self._trees[split] = self._tree(split)
+        return self._trees[split]
+
+    def _tree(self, split: str) -> Tree:
         chosen = self.splits.values() if split == ALL else [self.splits[split]]
         tree = Tree(sorted(digest.tobytes() for rows in chosen for digest in rows["row"]))
         if (got := tree.root.hex()) != (wanted := root_of(self.step, split)):

@@ -101,7 +101,7 @@ def index_of(lineage: LineageIndex, step: ExecutionSummary) -> RowIndex:
 
 
 def _row_of_train_part(lineage: LineageIndex, step: ExecutionSummary, number: int) -> Picture:
-    from components.ingest.payload import payload_digest
+    from pipeline.lineage.rows.places import require_kept  # NumPy
 
     given: Mapping[str, Any] = step.parameters or {}
     recorded = {file["name"]: file for file in (step.data or {})["files"]}
@@ -112,11 +112,7 @@ def _row_of_train_part(lineage: LineageIndex, step: ExecutionSummary, number: in
         if part["split"] != TRAIN or left >= rows:
             left -= rows if part["split"] == TRAIN else 0
             continue
-        hint = "name the original files with --data"
         for file in files:
-            if not file.exists():
-                raise CannotTell("the copy of the data is gone", where=file, hint=hint)
-            if (got := payload_digest(file).payload) != (wanted := recorded[file.name]["payload_digest"]):
-                raise CannotTell("the copy of the data was changed", where=file, wanted=wanted, got=got, hint=hint)
+            require_kept(file, recorded[file.name], hint="name the original files with --data")
         return given_rows.read_row(files, left, [settings_of(step)])
     raise BadInput("no such row in the train part", where=lineage.root, got=number, hint="rows are counted from 0")
