@@ -44,6 +44,7 @@ setup(
             "lineage/export/*.css",
             "lineage/export/*.j2",
             "lineage/export/shell/*",
+            "predict/server/pages/templates/*",
             "report/templates/*",
         ],
         "components": ["py.typed"],

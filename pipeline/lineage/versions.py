@@ -16,7 +16,7 @@ from pipeline.lineage.show import read_provenance
 from pipeline.provenance.ancestry import closure, reachable
 from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.ledger import Chain, read_ledger
-from pipeline.provenance.record_store import scan
+from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import digest_of, heads_of
@@ -84,7 +84,11 @@ def recorded(root: Path, version: int) -> RecordedVersion:
     """
     paths = RunPaths(root)
     require_folder(paths)
-    ledger, records = read_ledger(paths.ledger), scan(paths.records)
+    return recorded_in(root, version, read_ledger(paths.ledger), scan(paths.records))
+
+
+def recorded_in(root: Path, version: int, ledger: Chain, records: Records) -> RecordedVersion:
+    """Return what is recorded about a version, by a ledger and records that are read already; raises as `recorded`."""
     push = ledger.push(version)
     if push is not None and push.record is not None:
         heads: tuple[str, ...] = (push.record,)

@@ -394,10 +394,15 @@ def read_ledger(path: Path) -> Chain:
     """
     if not os.path.lexists(path):
         return Chain()
-    return parse_ledger(_bytes(path), where=path)
+    return parse_ledger(ledger_bytes(path), where=path)
 
 
-def _bytes(path: Path) -> bytes:
+def ledger_bytes(path: Path) -> bytes:
+    """Return the bytes of a ledger, of which nothing is checked.
+
+    Raises:
+      EnvironmentProblem: if it cannot be read.
+    """
     try:
         return read_bytes(path, limit=LARGEST)
     except BadInput as err:
@@ -414,7 +419,7 @@ def last_time(path: Path) -> str | None:
     """
     if not os.path.lexists(path):
         return None
-    last = _bytes(path).rpartition(b"\n")[0].rpartition(b"\n")[2]
+    last = ledger_bytes(path).rpartition(b"\n")[0].rpartition(b"\n")[2]
     if not last:
         return None
     line = Line.from_dict(parse_object(last, where=path, error=LedgerBroken, any_number=True))

@@ -81,7 +81,12 @@ def unrecorded(root: Path) -> list[Unrecorded]:
     paths = RunPaths(root.absolute())
     # Before the ledger is read: a run that ends meanwhile has its line there before it takes its file away.
     working, dead = at_work.at_work(paths), at_work.killed(paths)
-    lines = read_ledger(paths.ledger).lines
+    return without_record(read_ledger(paths.ledger), working, dead)
+
+
+def without_record(ledger: Chain, working: Iterable[Presence], dead: Iterable[Presence]) -> list[Unrecorded]:
+    """Return the runs that a ledger holds no record of; which are at work has to be looked up before it is read."""
+    lines = ledger.lines
     ended = {line.run_id for line in lines if line.event == Event.RUN}
     begun = {line.run_id for line in lines if line.event == Event.INTENT and line.node != PUSHER} - ended
     found = {run_id: Unrecorded(run_id=run_id, state=UNFINISHED) for run_id in sorted(begun)}

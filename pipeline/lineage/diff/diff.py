@@ -188,28 +188,40 @@ def diff(root: Path, before: int, after: int) -> VersionDiff:
     return compare(*both)
 
 
+def causes(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
+    """Compare what two versions were made from, and nothing that came of it: neither metrics nor weights are read."""
+    return _diff(before, after, ((), ()), (None, ()))
+
+
 def compare(before: RecordedVersion, after: RecordedVersion) -> VersionDiff:
     """Compare what is recorded about two versions; of the data, what is left of it is read."""
+    return _diff(before, after, _metrics(before, after), _weights(before, after))
+
+
+def _diff(
+    before: RecordedVersion,
+    after: RecordedVersion,
+    metrics: tuple[Iterable[Change], tuple[str, ...]],
+    weights: tuple[tuple[int, int] | None, tuple[str, ...]],
+) -> VersionDiff:
     upstream = after.model_nodes
     old, new = facts(before.executions), facts(after.executions)
     changes = [change for kind in old.keys() | new.keys() for change in _changed(kind, old, new, upstream)]
     changes = [(kind, _with_lines(kind, change, before, after)) for kind, change in changes]
     changes += [(NODES, change) for change in _other_nodes(before.executions, after.executions, upstream)]
     rows, unknown = _rows(before, after)
-    measured, unmeasured = _metrics(before, after)
-    changes += [(METRICS, change) for change in measured]
+    changes += [(METRICS, change) for change in metrics[0]]
     sections = [
         Section(kind=kind, changes=_sort_changes(kind, changes), rows=rows if kind == ROWS else ())
         for kind in (*CAUSES, FILES, GIT, BASELINE, METRICS)
     ]
-    weights, unweighed = _weights(before, after)
     return VersionDiff(
         before=before,
         after=after,
         sections=tuple(sorted((section for section in sections if section.count), key=_rank)),
-        weights=weights,
+        weights=weights[0],
         unknown_causes=unknown,
-        unknown_results=unmeasured + unweighed,
+        unknown_results=metrics[1] + weights[1],
     )
 
 

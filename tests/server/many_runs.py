@@ -1,0 +1,58 @@
+"""Roots with many runs, made of the record of one, and the pages over a root without a server or a model."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import shutil
+import types
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from pipeline.predict.server.metrics import Metrics
+from pipeline.predict.server.pages.routes import routes
+from pipeline.predict.server.pages.site import Site
+from pipeline.predict.server.service import Limits, Service
+from pipeline.provenance import record_store
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import RunRecord
+from pipeline.provenance.runs import runs
+from pipeline.root.paths import RunPaths
+
+
+def history_only(source: Path, target: Path) -> Path:
+    """Copy what tells of the runs of a root, and none of its artifacts."""
+    for name in ("records", "serving", "logs", "reports"):
+        shutil.copytree(source / name, target / name)
+    for name in ("ledger.jsonl", "root.json"):
+        shutil.copy(source / name, target / name)
+    return target
+
+
+def add_run(root: Path, number: int, *, push: bool = False, **changes: object) -> RunRecord:
+    """Record another run like the first one."""
+    paths, first = RunPaths(root), runs(root)[0]
+    run_id = f"20270101T{number:06d}.000000Z"
+    with_version = {"version": number, "serving_path": f"serving/{number}"} if push else {"version": None}
+    started = f"2027-01-01T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}Z"
+    fields = {"run_id": run_id, "started": started, "finished": started, **with_version, **changes}
+    record = dataclasses.replace(first, **fields)
+    ledger = Ledger.open(paths.ledger)
+    if push:
+        folder = paths.serving / str(number)
+        folder.mkdir(exist_ok=True)
+        (folder / "saved_model.pb").write_bytes(b"")
+        ledger.pushed(node="Pusher", run_id=run_id, version=number, digest=f"{number:064x}")
+    ledger.run(run_id=run_id, record=record_store.write(paths.records, record))
+    return record
+
+
+def pages(root: Path, statuses: dict[int, object] | None = None) -> TestClient:
+    """Return a client of the pages of a root."""
+    versions = types.SimpleNamespace(statuses=statuses or {}, loaded={})
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        service = Service("digits", versions, Limits(), executor, Metrics(), print)
+    site = Site(root=root, name="digits", service=service)
+    return TestClient(Starlette(routes=routes(site)), base_url="http://127.0.0.1:8501")
