@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,16 +16,13 @@ from pipeline.cli.lineage import named_image
 from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import FileOrDigest
 from pipeline.lineage import impact as impacts
-from pipeline.lineage.downstream import PIXELS
+from pipeline.lineage import impact_text
 from pipeline.lineage.impact import CANNOT_TELL, NO, YES
 from pipeline.lineage.index import LineageIndex, open_lineage
 from pipeline.lineage.rows import usage
 
 LONG: Final = 100_000
 """Rows or bytes from which on progress is shown."""
-
-SHOWN: Final = 5
-"""Names under which something is known that are printed."""
 
 _STYLES: Final = {YES: "bold green", NO: "bold", CANNOT_TELL: "bold yellow"}
 
@@ -101,36 +97,15 @@ def _print(found: impacts.Impact) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style), soft_wrap=True)
 
-    say(_heading(found), "bold")
-    say(_answer(found), _STYLES[found.answer])
+    say(impact_text.heading(found), "bold")
+    say(impact_text.answer(found), _STYLES[found.answer])
     if found.models:
         console.print(_models(found))
-    for line in _evidence(found):
+    for line in impact_text.evidence(found):
         say(line)
     for line in (*(found.unknown if found.answer == YES else ()), *found.notes):
         say(line, "yellow")
     say(f"{found.nodes_visited} nodes visited")
-
-
-def _heading(found: impacts.Impact) -> str:
-    parts = [found.given.name, found.given.kind]
-    if found.picture is not None:
-        parts += [f"{found.picture.height}x{found.picture.width}", f"pixels {found.picture.digest.hex()}"]
-    elif found.given.digests:
-        parts.append(f"sha256 {found.given.digests[0]}")
-    if found.rows is not None and found.picture is None:
-        parts.append(f"{len(found.rows)} rows")
-    return "  ".join(parts)
-
-
-def _answer(found: impacts.Impact) -> str:
-    if found.answer == YES:
-        count = len(found.models)
-        return f"yes: went into {count} model{'s' if count > 1 else ''}"
-    if found.answer == NO:
-        return "no: went into no model on record"
-    hint = "" if found.hint is None else f"\nwhat to do: {found.hint}"
-    return f"cannot tell: {'; '.join(found.unknown)}{hint}"
 
 
 def _models(found: impacts.Impact) -> Table:
@@ -147,19 +122,3 @@ def _models(found: impacts.Impact) -> Table:
         role, amount = ", ".join(model.role), uses if found.picture is not None else rows
         table.add_row(version, served, model.digest[:12], role, amount)
     return table
-
-
-def _evidence(found: impacts.Impact) -> Iterator[str]:
-    for one in found.compared:
-        yield from (f"{here}, row digest {here.row_digest.hex()}" for here in one.occurrences)
-        if found.picture is None and one.overlap is not None and one.overlap.total:
-            splits = ", ".join(f"{split} {rows}" for split, rows in one.overlap.splits.items() if rows)
-            noun = "images" if one.match == PIXELS else "rows"
-            yield f"{one.overlap.total} {noun} in {one.data_set.name}: {splits}"
-    for proof in found.proofs:
-        yield f"{proof.claim}: {proof.split}, {proof.size_proof.size} rows, root {proof.root.hex()}"
-    known = list(dict.fromkeys(one.what for one in found.found if one.overlap is None))
-    yield from (f"known as {what}" for what in known[:SHOWN])
-    if len(known) > SHOWN:
-        yield f"and as {len(known) - SHOWN} more: --json lists them"
-    yield from found.basis

@@ -109,12 +109,14 @@ class LoadedModel:
       digest: the tree digest of the bytes that were loaded.
       signatures: {name: signature}.
       signature_defs: TensorFlow's protos of the same, as the file declares them.
+      saved_model: it, as TensorFlow loaded it.
     """
 
     version: int
     digest: str
     signatures: Mapping[str, Signature]
     signature_defs: Mapping[str, Any]
+    saved_model: Any = None
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -165,7 +167,9 @@ def load(folder: Path, version: int, digest: str, batching: Callable[[Call], Bat
         batched = all(spec.batched for spec in (*inputs.values(), *outputs.values()))
         batcher = batching(call) if batched else None
         signatures[name] = Signature(name=name, inputs=inputs, outputs=outputs, call=call, batcher=batcher)
-    model = LoadedModel(version=version, digest=digest, signatures=signatures, signature_defs=declared)
+    model = LoadedModel(
+        version=version, digest=digest, signatures=signatures, signature_defs=declared, saved_model=loaded
+    )
     _warm_up(model)
     return model
 
