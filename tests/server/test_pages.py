@@ -9,7 +9,9 @@ import types
 import pytest
 from server import many_runs
 
+from pipeline.lineage.history import HistoryReader
 from pipeline.provenance import at_work
+from pipeline.provenance.runs import runs
 from pipeline.root.paths import RunPaths
 
 HOSTILE = "<script>window.ran = 1</script>\"'&amp;{{ 7 * 7 }}"
@@ -22,7 +24,7 @@ def many(first_run, tmp_path_factory):
     root = many_runs.history_only(first_run[0], tmp_path_factory.mktemp("many"))
     for number in range(2, 201):
         pushed = number % 2 == 0
-        accuracy = {"metrics": {**many_runs.runs(root)[0].metrics, "accuracy": number / 200}} if number < 10 else {}
+        accuracy = {"metrics": {**runs(root)[0].metrics, "accuracy": number / 200}} if number < 10 else {}
         changes = accuracy if pushed else {"status": "refused", "error": REFUSAL, "recipe": HOSTILE}
         many_runs.add_run(root, number, push=pushed, **changes)
     return root
@@ -158,3 +160,136 @@ def test_a_page_asks_the_server_it_came_from_and_nobody_else(client):
     assert "connect-src 'self'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
+
+
+OWN = {"origin": "http://127.0.0.1:8501"}
+
+
+@pytest.fixture(scope="module")
+def whole(first_run):
+    """Pages of a root with everything in it, which no test may change."""
+    return many_runs.pages(first_run[0])
+
+
+def words(page):
+    """Return the text of a page."""
+    return html.unescape(" ".join(re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", page.text, flags=re.DOTALL).split()))
+
+
+def test_the_page_of_a_run_has_its_steps_data_log_and_report(whole, first_run):
+    (record,) = runs(first_run[0])
+    page = whole.get(f"/runs/{record.run_id}")
+    shown = words(page)
+    assert all(f"{node.id} {node.state}" in shown for node in record.nodes)
+    assert all(source.payload_digest in shown for source in record.sources)
+    assert f'href="/runs/{record.run_id}/report"' in page.text
+    log = whole.get(f"/runs/{record.run_id}/log")
+    assert log.headers["content-type"].startswith("text/plain")
+    assert log.content == RunPaths(first_run[0]).log(record.run_id).read_bytes()
+
+
+def test_a_report_is_shown_as_it_is_and_runs_nothing(root):
+    (record,) = runs(root)
+    RunPaths(root).report(record.run_id).write_text(HOSTILE)
+    report = many_runs.pages(root).get(f"/runs/{record.run_id}/report")
+    assert report.text == HOSTILE
+    assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+def test_a_long_log_is_cut_on_the_page_and_whole_behind_the_link(root):
+    (record,) = runs(root)
+    RunPaths(root).log(record.run_id).write_text("".join(f"{HOSTILE} {n}\n" for n in range(5000)))
+    client = many_runs.pages(root)
+    page = client.get(f"/runs/{record.run_id}")
+    assert HOSTILE not in page.text
+    assert f"{HOSTILE} 4999" in words(page)
+    assert f"{HOSTILE} 1 " not in words(page)
+    assert "The end of" in words(page)
+    assert client.get(f"/runs/{record.run_id}/log").text.count("\n") == 5000
+
+
+def test_a_log_that_is_a_link_is_not_followed(root, tmp_path):
+    (record,) = runs(root)
+    (secret := tmp_path / "secret").write_text("secret")
+    (log := RunPaths(root).log(record.run_id)).unlink()
+    log.symlink_to(secret)
+    client = many_runs.pages(root)
+    assert client.get(f"/runs/{record.run_id}/log").status_code == 404
+    assert "secret" not in client.get(f"/runs/{record.run_id}").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/nobody",
+        "/runs/../ledger.jsonl/log",
+        "/runs/..%2F..%2Fledger.jsonl/log",
+        "/versions/7",
+        f"/versions/{'9' * 400}",
+        "/versions/1/evidence.exe",
+        "/affected/ledger.jsonl",
+        "/affected/%2Fetc%2Fpasswd",
+    ],
+)
+def test_what_is_not_there_is_said_in_a_page(whole, path):
+    page = whole.get(path)
+    assert page.status_code == 404
+    assert "<h1>Not here</h1>" in page.text
+
+
+def test_the_page_of_a_version_draws_its_lineage_with_every_digest(whole, first_run):
+    page = whole.get("/versions/1")
+    assert page.text.count('class="card ') >= 14
+    digest = HistoryReader(first_run[0]).read().versions[1].sha256
+    assert digest in page.text
+    assert f'href="/affected/{digest}"' in page.text
+    assert "not verified yet" in words(page)
+    assert "Approved by nobody" in words(page)
+
+
+def test_verify_now_audits_the_version_and_changes_nothing(first_run):
+    client, root = many_runs.pages(first_run[0]), first_run[0]
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
+    assert client.post("/versions/1/verify", headers=OWN, follow_redirects=False).status_code == 303
+    shown = words(client.get("/versions/1"))
+    assert "INTEGRITY PASS" in shown
+    # A checkout with changes of its own does not pass the policy.
+    assert re.search(r"(PASS|FAIL), \d{4}-\d\d-\d\d \d\d:\d\d UTC", rows(client.get("/"))[0])
+    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_a_tampered_version_is_red_with_the_first_finding(root):
+    (root / "serving/1/saved_model.pb").write_bytes(b"other")
+    client = many_runs.pages(root)
+    client.post("/versions/1/verify", headers=OWN)
+    page = client.get("/versions/1")
+    assert 'role="alert"' in page.text
+    assert re.search(r"FAIL, .* UTC: INTEGRITY FAIL served file: serving/1/saved_model.pb", words(page))
+    assert "broken" in page.text.split("<figure>")[1]
+    assert 'class="bad">FAIL' in client.get("/").text
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {**OWN, "sec-fetch-site": "cross-site"}])
+def test_no_other_site_can_have_a_version_audited(whole, headers):
+    assert whole.post("/versions/1/verify", headers=headers).status_code == 403
+
+
+def test_evidence_is_downloaded_as_the_command_writes_it(whole):
+    package = whole.get("/versions/1/evidence.zip")
+    assert package.content[:2] == b"PK"
+    assert "version-1-evidence.zip" in package.headers["content-disposition"]
+
+
+def test_what_a_digest_went_into_is_said_with_the_versions(whole, first_run):
+    (record,) = runs(first_run[0])
+    page = whole.get(f"/affected/{record.payload_digests[0]}")
+    assert "went into models" in words(page)
+    assert 'href="/versions/1"' in page.text
+    assert "cannot be told" in words(whole.get(f"/affected/{'0' * 64}"))
+
+
+def test_a_version_that_is_gone_says_so_and_keeps_its_facts(root):
+    shutil.rmtree(root / "serving/1")
+    shown = words(many_runs.pages(root).get("/versions/1"))
+    assert "Version 1 missing" in shown
+    assert "It cannot be drawn" in shown

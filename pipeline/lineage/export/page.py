@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.lineage.export.cards import Card, Finding, Picture, elsewhere, moment, picture
 from pipeline.lineage.export.details import Details
@@ -63,29 +63,48 @@ def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: D
       findings: broken links, as an audit found them; none does not mean that there was an audit.
       details: what the records know, by `details.gather`; without them parameters and metrics are left out.
     """
+    drawing, values = drawn(lineage, findings, details=details)
+    style = TEMPLATE.with_name("page.css").read_text(encoding="utf-8") + style_of(drawing)
+    return rendered(TEMPLATE, style=style, **values)
+
+
+def drawn(
+    lineage: ServedLineage,
+    findings: Sequence[Finding] = (),
+    *,
+    details: Details | None = None,
+    affected: str = "",
+) -> tuple[Drawing, dict[str, Any]]:
+    """Return the drawing of a lineage and the values of the templates that show it; as `page`.
+
+    Args:
+      lineage: what is drawn.
+      findings: broken links.
+      details: what the records know.
+      affected: beginning of an address at which it is said what a digest went into; empty without a server.
+    """
     known = details or Details()
     shown = picture(lineage, findings)
     drawing = draw(shown)
-    return rendered(
-        TEMPLATE,
-        style=_style(drawing),
-        lineage=lineage,
-        drawing=drawing,
-        pushed=moment(lineage.graph.nodes[lineage.id].time),
-        problems=[(card, problem) for card in shown.cards.values() for problem in card.problems],
-        elsewhere=elsewhere(shown, findings),
-        anchors=drawing.anchors,
-        steps=_steps(lineage, shown, drawing, known),
-        files=_files(shown, drawing, known),
-        splits=known.splits,
-        metrics=known.metrics,
-    )
+    return drawing, {
+        "lineage": lineage,
+        "drawing": drawing,
+        "pushed": moment(lineage.graph.nodes[lineage.id].time),
+        "problems": [(card, problem) for card in shown.cards.values() for problem in card.problems],
+        "elsewhere": elsewhere(shown, findings),
+        "anchors": drawing.anchors,
+        "steps": _steps(lineage, shown, drawing, known),
+        "files": _files(shown, drawing, known),
+        "splits": known.splits,
+        "metrics": known.metrics,
+        "affected": affected,
+    }
 
 
-def _style(drawing: Drawing) -> str:
+def style_of(drawing: Drawing) -> str:
+    """Return the CSS of one drawing, beside that of all of them."""
     # Digests in the drawing are 9.6 pixels high: never much less than that, rather scroll inside the frame.
-    sizes = f"\n.graph {{ min-width: {0.88 * drawing.width:.0f}px; max-width: {1.3 * drawing.width:.0f}px; }}\n"
-    return TEMPLATE.with_name("page.css").read_text(encoding="utf-8") + sizes
+    return f"\n.graph {{ min-width: {0.88 * drawing.width:.0f}px; max-width: {1.3 * drawing.width:.0f}px; }}\n"
 
 
 def _steps(lineage: ServedLineage, shown: Picture, drawing: Drawing, details: Details) -> list[Step]:

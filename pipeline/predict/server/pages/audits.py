@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 from components.errors import MnistTfxError, shortened
@@ -46,7 +47,7 @@ class Standing:
 
 
 class Audits:
-    """The last audit of each version since the server was started.
+    """The last audit of each version since the server was started, and those that are under way.
 
     Args:
       root: of the pipeline.
@@ -54,27 +55,42 @@ class Audits:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._registry = threading.Lock()
         self._last: Mapping[int, Audited] = {}
+        self._running: dict[int, Future[Audited]] = {}
 
     def last(self, version: int) -> Audited | None:
         """Return the last audit of a version; None if nobody has asked for one."""
         return self._last.get(version)
 
-    def make(self, version: int) -> Audited:
-        """Audit a version now, one at a time; nothing in the root is changed."""
-        asked = time.time()
-        with self._lock:
-            last = self._last.get(version)
-            if last is not None and last.time >= utc(asked):
-                return last  # made while this one waited
-            began = utc(time.time())
-            try:
+    def is_running(self, version: int) -> bool:
+        """Return whether a version is being audited, or waits for it."""
+        return version in self._running
+
+    def start(self, version: int) -> Future[Audited]:
+        """Audit a version on a thread of its own; nothing in the root is changed. One that is under way is joined."""
+        with self._registry:
+            found = self._running.get(version)
+            if found is None:
+                found = self._running[version] = Future()
+                # A daemon: the server does not wait for an audit when it ends.
+                threading.Thread(target=self._audit, args=(version, found), name="audit", daemon=True).start()
+            return found
+
+    def _audit(self, version: int, future: Future[Audited]) -> None:
+        try:
+            with self._one_at_a_time:
+                began = utc(time.time())
                 done = Audited(time=began, audit=audit_version(self._root, version))
-            except MnistTfxError as err:
-                done = Audited(time=began, why_not=shortened(err))
-            self._last = {**self._last, version: done}
-            return done
+        except MnistTfxError as err:
+            done = Audited(time=began, why_not=shortened(err))
+        except Exception as err:  # noqa: BLE001  # a root may be damaged in any way, and a page waits for an answer
+            done = Audited(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
+        self._last = {**self._last, version: done}
+        with self._registry:
+            del self._running[version]
+        future.set_result(done)
 
 
 def standing(version: int, audits: Audits, service: Service | None) -> Standing:
