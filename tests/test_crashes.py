@@ -68,7 +68,7 @@ def test_a_stage_that_ends_without_an_answer_is_named_with_its_exit_code(process
 
 def test_a_fork_server_that_was_killed_before_the_work_began_is_started_again(processes):
     processes.start()
-    os.kill(processes._server.pid, signal.SIGKILL)
+    os.kill(processes._server.process.pid, signal.SIGKILL)
     assert processes.call("stage_functions:fine", {}, {}) == b"fine"
 
 
@@ -77,7 +77,7 @@ def test_a_fork_server_killed_during_the_work_is_named(processes, tmp_path):
     processes.start()
     note = tmp_path / "note"
     waiting = f"while not os.path.exists({str(note)!r}): time.sleep(0.01)"
-    script = f"import os, time\n{waiting}\nos.kill({processes._server.pid}, 9)"
+    script = f"import os, time\n{waiting}\nos.kill({processes._server.process.pid}, 9)"
     killer = subprocess.Popen([sys.executable, "-c", script])
     with pytest.raises(EnvironmentProblem, match="Node: the fork server, which runs it, was killed by SIGKILL"):
         processes.run("Node", {"function": "stage_functions:working", "arguments": {"note": str(note)}}, {}, print)

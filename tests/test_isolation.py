@@ -29,7 +29,7 @@ def test_a_foreign_error_becomes_one_line_that_names_the_log(tmp_path):
 def test_ending_a_fork_server_that_is_still_importing_leaves_no_process(tmp_path):
     processes = StageProcesses(tmp_path / "log")
     processes.start()
-    server = processes._server
+    server = processes._server.process
     processes.close()
     assert server.returncode is not None
 

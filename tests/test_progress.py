@@ -15,6 +15,7 @@ from pipeline.provenance import at_work
 from pipeline.root.paths import RunPaths
 from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
+from pipeline.runner.sweep_view import Board
 
 NODES = ["Autoencoder", "Classifier"]
 EPOCH = {"stage": "epoch", "done": 3, "total": 8, "loss": 0.5}
@@ -177,3 +178,35 @@ def test_progress_goes_to_the_process_that_waits_for_it_while_it_does(monkeypatc
         with open(read) as lines:
             assert lines.read() == '{"stage": "epoch", "done": 1, "total": 8, "loss": 0.5}\n'
     assert (progress.PROGRESS_FD in os.environ) != closed
+
+
+def test_candidates_side_by_side_have_a_line_each_and_say_whose_a_line_is():
+    console = Console(file=io.StringIO(), width=120)
+    heard, view = [], RunView(console)
+    board = Board(view, ("seed=0", "seed=1"))
+    with view.observed_by(Listener(heard)), board.candidate(1) as first, board.candidate(2) as second:
+        for one in (first, second):
+            one.open(NODES)
+            one.started("Autoencoder")
+        second.progress("Autoencoder", EPOCH)
+        drawn = Console(width=120, record=True, file=io.StringIO())
+        drawn.print(board._drawn())
+        first.finished("Autoencoder", "executed", 1.5, "never executed here")
+    text = drawn.export_text()
+    assert re.search(r"1 +seed=0 +Autoencoder", text)
+    assert re.search(r"2 +seed=1 +Autoencoder .*epoch 3/8  loss 0\.5000", text)
+    assert console.file.getvalue() == "  1  Autoencoder      executed     1.5 s  never executed here\n"
+    assert ("candidate 2, Autoencoder", "epoch 3/8  loss 0.5000") in heard
+    assert ("candidate 1, Autoencoder", "executed 1.5 s  never executed here") in heard
+
+
+class Listener:
+    """An observer that keeps what it hears."""
+
+    def __init__(self, heard):
+        self._heard = heard
+
+    def began(self, node, what):
+        self._heard.append((node, what))
+
+    advanced = happened = began

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import ExitCode
+from components.errors import BadInput, ExitCode
 from components.settings import Export
 from pipeline.cli import options, progress
 from pipeline.cli.main import leave
@@ -61,6 +61,8 @@ def _kinds(text: str) -> None:
 def _consistent(given: Mapping[str, Any]) -> None:
     """Check the recipe with everything that changes it, and what has to go together."""
     sweeps = given.get("sweep") or ()
+    if given.get("jobs") is not None and not sweeps:
+        raise BadInput("is the number of candidates at a time", where="--jobs", wanted="--sweep as well")
     if sweeps:
         check_points(points(_request(given), sweeps, given.get("sweep_limit") or MOST), given["force"] or ())
     else:
@@ -136,6 +138,12 @@ def _request(given: Mapping[str, Any]) -> Request:
     metavar="N",
     help=f"The most combinations of a sweep.  [default: {MOST}]",
 )
+@click.option(
+    "--jobs",
+    type=Integer(1, 1_000),
+    metavar="N",
+    help="Candidates of a sweep to train at a time.  [default: as many as memory and cores allow]",
+)
 @options.device
 @options.beam
 @click.option(
@@ -168,6 +176,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     export: str | None,
     sweep: tuple[str, ...],
     sweep_limit: int,
+    jobs: int | None,
     **request: Any,
 ) -> int:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
@@ -201,7 +210,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
         found = points(asked, sweep, sweep_limit)
         if dry_run:
             return sweeping.plan(found, reuse, console, as_json=as_json)
-        return sweeping.run(found, reuse, console, sign_key=key, verbose=verbose, as_json=as_json)
+        return sweeping.run(found, reuse, console, jobs=jobs, sign_key=key, verbose=verbose, as_json=as_json)
     if dry_run:
         with progress.bars() as show:
             planned = local.plan(asked, reuse, say, show, leave=leave)

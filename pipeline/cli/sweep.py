@@ -27,6 +27,7 @@ def run(  # noqa: PLR0913  # what `run` was given
     reuse: Reuse,
     console: Console,
     *,
+    jobs: int | None,
     sign_key: PrivateKey | None,
     verbose: bool,
     as_json: bool,
@@ -34,7 +35,8 @@ def run(  # noqa: PLR0913  # what `run` was given
     """Run a sweep and print its table; return the exit code."""
     from pipeline.runner import sweep
 
-    swept = sweep.run(points, reuse, RunView(console), sign_key=sign_key, verbose=verbose, leave=leave)
+    view = RunView(console)
+    swept = sweep.run(points, reuse, view, jobs=jobs, sign_key=sign_key, verbose=verbose, leave=leave)
     answer = Answer(data=swept.to_dict(), error=swept.error)
     with PROCESS.held_back():
         if as_json:

@@ -7,7 +7,8 @@ No TensorFlow context and no gRPC channel exists in the parent, which is what ma
 
 A request is a socket, handed over on standard input. The child reads one JSON line from it, an executor with its
 invocation or a `function` (`module:name`, returning bytes) with its `arguments`, and answers in JSON lines: `{"started":
-pid}`, progress as the Trainers write it, then `{"output": <ExecutorOutput or the bytes, base64>}` or `{"failure": {...}}`.
+pid}`, progress as the Trainers write it, then `{"output": <ExecutorOutput or the bytes, base64>, "peak": <bytes it had
+resident at most>}` or `{"failure": {...}}`.
 Whatever became of it, the server adds `{"ended": <wait status>}` and ends what the child has left running.
 """
 
@@ -19,6 +20,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -153,7 +155,7 @@ def _run_child(answer: socket.socket, parent: int) -> None:
         with answer.makefile("rb") as lines:
             request = json.loads(lines.readline())
         os.environ.update(request["env"], **{PROGRESS_FD: str(answer.fileno())})
-        reply: dict[str, Any] = {"output": base64.b64encode(_execute(request)).decode()}
+        reply: dict[str, Any] = {"output": base64.b64encode(_execute(request)).decode(), "peak": _peak()}
     except BaseException as err:  # noqa: BLE001  # whatever it is, the parent is told
         traceback.print_exc()
         reply, status = {"failure": _describe(err)}, 1
@@ -162,6 +164,11 @@ def _run_child(answer: socket.socket, parent: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _peak() -> int:
+    """Return the most bytes that this process had resident; what it shares with the server it was forked from counts."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
 def _describe(err: BaseException) -> dict[str, Any]:

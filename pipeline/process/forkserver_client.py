@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -32,31 +34,65 @@ class _NotStarted(EnvironmentProblem):
     """The fork server was gone before it had started a child: nothing has been done, and it can be asked for again."""
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Server:
+    """A fork server, and the socket over which it takes requests."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    def end(self) -> int:
+        """End it and return its exit code, that of its own end if it had ended; several threads may call this."""
+        self.control.close()
+        # While it imports it looks at its socket only between two modules, and at a signal between two lines.
+        for stronger in (self.process.terminate, self.process.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(timeout=1)
+            stronger()
+        return self.process.wait()
+
+
 class StageProcesses:
-    """The fork server of one run; a context manager that ends it and everything it started.
+    """The fork server of the runs of a command; a context manager that ends it and everything it started.
+
+    Several threads may run executors at a time.
 
     Args:
       log: the file that collects what the stack prints.
       inherits: whether it prints where this process does, which is on the way to the log already.
+
+    Attributes:
+      peaks: {node: the most memory that an executor of it has had resident so far, in bytes}.
     """
 
     def __init__(self, log: Path, *, inherits: bool = False) -> None:
+        self.peaks: dict[str, int] = {}
         self._log = log
         self._inherits = inherits
-        self._server: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._server: _Server | None = None
+        self._lock = threading.Lock()
+        self._closed = False
 
     def start(self) -> None:
-        """Start importing the engines; return at once. A second call does nothing."""
-        if self._server is not None:
-            return
-        self._control, theirs = socket.socketpair()
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        """Start importing the engines; return at once. A second call does nothing.
+
+        Raises:
+          EnvironmentProblem: after `close`: another thread has ended everything.
+        """
         # A signal between the process's start and the end of the assignment would leave it to itself.
-        with PROCESS.held_back(), theirs, self._log.open("ab") as log:
+        with PROCESS.held_back(), self._lock:
+            if self._closed:
+                raise EnvironmentProblem("everything was ended", where="the fork server")
+            self._server = self._server or self._started()
+
+    def _started(self) -> _Server:
+        control, theirs = socket.socketpair()
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with theirs, self._log.open("ab") as log:
             env = {**cuda_environment(os.environ), **ENGINE_ENV}
             printed = {} if self._inherits else {"stdout": log, "stderr": log}
-            self._server = child.start("pipeline.process.forkserver", env=env, stdin=theirs.fileno(), **printed)
+            process = child.start("pipeline.process.forkserver", env=env, stdin=theirs.fileno(), **printed)
+        return _Server(process=process, control=control)
 
     def run(self, node: str, request: Mapping[str, Any], env: Mapping[str, str], progress: Progress) -> bytes:
         """Run one executor.
@@ -83,11 +119,12 @@ class StageProcesses:
             return self._answer(node, line, progress)
 
     def _answer(self, node: str, request: bytes, progress: Progress) -> bytes:
-        started = False
+        started, server = False, self._connected()
         progress({"stage": IMPORTING})
-        with contextlib.closing(self._lines(request)) as lines:
+        with contextlib.closing(self._lines(server, request)) as lines:
             for line in lines:
                 if "output" in line:
+                    self.peaks[node] = max(self.peaks.get(node, 0), line["peak"])
                     return base64.b64decode(line["output"])
                 if "failure" in line:
                     raise _error(node, line["failure"], self._log)
@@ -99,14 +136,14 @@ class StageProcesses:
                 else:
                     progress(line)
         kind = EnvironmentProblem if started else _NotStarted
-        raise self._ended(kind, "the fork server, which runs it,", node, self._end_server())
+        raise self._ended(kind, "the fork server, which runs it,", node, self._end(server))
 
-    def _lines(self, request: bytes) -> Generator[dict[str, Any], None, None]:
+    def _lines(self, server: _Server, request: bytes) -> Generator[dict[str, Any], None, None]:
         """Hand a request over and give what is answered, until the child has ended or the fork server is gone."""
         ours, theirs = socket.socketpair()
-        with ours, contextlib.suppress(ConnectionError):
+        with ours, contextlib.suppress(OSError):  # of a connection, or of one that another thread has closed
             with theirs:
-                socket.send_fds(self._connected(), [b"x"], [theirs.fileno()])
+                socket.send_fds(server.control, [b"x"], [theirs.fileno()])
             ours.sendall(request)
             with ours.makefile("rb") as lines:
                 for line in lines:
@@ -125,29 +162,24 @@ class StageProcesses:
         """Return what a function of ours returns, `module:name`, called with JSON values; raise as `run` does."""
         return self.run(function, {"function": function, "arguments": dict(arguments)}, env, lambda _: None)
 
-    def _connected(self) -> socket.socket:
-        if self._control is None:
-            raise RuntimeError("start() has not been called")
-        return self._control
+    def _connected(self) -> _Server:
+        if (server := self._server) is None:
+            raise _NotStarted("the fork server has ended", where="the fork server")
+        return server
 
     def close(self) -> None:
-        """End the fork server and, through it, every child."""
-        self._end_server()
+        """End the fork server and, through it, every child, whoever waits for one; nothing is started any more."""
+        with PROCESS.held_back(), self._lock:
+            self._closed = True
+        if (server := self._server) is not None:
+            self._end(server)
 
-    def _end_server(self) -> int:
-        """End the fork server and return its exit code, that of its own end if it had ended."""
-        server, self._server = self._server, None
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if server is None:
-            return 0
-        # While it imports it looks at its socket only between two modules, and at a signal between two lines.
-        for stronger in (server.terminate, server.kill):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return server.wait(timeout=1)
-            stronger()
-        return server.wait()
+    def _end(self, server: _Server) -> int:
+        """End a fork server and return its exit code; another thread may have started the next one already."""
+        with PROCESS.held_back(), self._lock:
+            if self._server is server:
+                self._server = None
+        return server.end()
 
     def __enter__(self) -> Self:
         return self

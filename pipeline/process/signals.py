@@ -72,6 +72,10 @@ class Interruptions:
             self._raised = True
             raise Interrupted(self._number)
 
+    def relay(self, error: Interrupted) -> None:
+        """Note what arrived elsewhere: `check` raises it in a thread that no signal reaches."""
+        self._number = error.number
+
     def forget(self) -> None:
         """Take what arrived for dealt with: a server is asked to end by a signal, and has answered all it took."""
         self._number = None
@@ -119,7 +123,13 @@ class Interruptions:
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
-        """Note signals without raising: from the first visible change to its record. `check` afterwards tells of them."""
+        """Note signals without raising: from the first visible change to its record. `check` afterwards tells of them.
+
+        They are raised in the main thread alone, so that no other has anything to hold back.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         self._holds += 1
         try:
             yield

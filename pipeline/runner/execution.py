@@ -29,13 +29,14 @@ from components.progress import listening
 from components.training.process import CHECKPOINTS, OWN_CODE, TRAINER_ENVIRONMENT, WORKERS
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.child import CPU_ONLY
-from pipeline.process.forkserver_client import Progress, StageProcesses
+from pipeline.process.forkserver_client import Progress
 from pipeline.provenance import own_code, record_store, recording, records
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry, measure
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.runner.compiled import Node
+from pipeline.runner.held_root import Processes
 from pipeline.runner.planner import CompletedNode, NodePlan
 from pipeline.stages import PUSHER
 
@@ -61,7 +62,7 @@ class RunContext:
     run_id: str
     config: PipelineConfig
     ledger: Ledger
-    processes: StageProcesses
+    processes: Processes
     environment: records.Environment
     git: GitState
     resumes: bool = True

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.runner.dry_run import DryRun
     from pipeline.runner.part import Part
     from pipeline.runner.run import Outcome, Run
+    from pipeline.runner.side_by_side import Lane
 
 
 IGNORED: Final = 10
@@ -191,21 +192,37 @@ class Engine:
         view: RunView,
         sign_key: PrivateKey | None = None,
         part: Part | None = None,
+        lane: Lane | None = None,
     ) -> Outcome:
-        """Run a pipeline; known errors, refusals and interruptions end up in the outcome."""
-        if self._runner is None:
-            with view.phase(IMPORTING):
-                self._runner, self.import_s = _import_runner(self.opened, self.leave)
-        return self._runner(
+        """Run a pipeline; known errors, refusals and interruptions end up in the outcome.
+
+        Args:
+          config: of the run.
+          run_id: its id.
+          reuse: what to take from earlier runs.
+          view: shows how it goes.
+          sign_key: to sign what is served with.
+          part: that it has in a sweep.
+          lane: what it has to itself, where it is not alone; the root is held by then.
+        """
+        return self.runner(view)(
             dataclasses.replace(config, beam_args=(*config.beam_args, *self.beam_service.arguments())),
             run_id,
             reuse=reuse,
             view=view,
-            processes=self.processes,
-            interruptions=PROCESS,
+            processes=self.processes if lane is None else lane.processes,
+            interruptions=PROCESS if lane is None else lane.interruptions,
             sign_key=sign_key,
             part=part,
+            held=None if lane is None else lane.held,
         ).run()
+
+    def runner(self, view: RunView) -> type[Run]:
+        """Return the class that runs a pipeline, which brings TFX along."""
+        if self._runner is None:
+            with view.phase(IMPORTING):
+                self._runner, self.import_s = _import_runner(self.opened, self.leave)
+        return self._runner
 
     def report(self, paths: RunPaths, outcome: Outcome, view: RunView) -> Path | None:
         """Write the page about a run, whatever became of it, and return its path."""

@@ -81,6 +81,7 @@ class Planner:
       records: all records, by hash.
       order: hashes of execution records, oldest first.
       forced: nodes that execute whatever was recorded.
+      fresh: keys of work that was done for this command, which is not forced a second time.
       collected: paths of artifacts that were removed on purpose.
       unfinished: {node key: id of the newest run that began this work and did not finish it}.
       resumes: whether a training goes on from its checkpoint.
@@ -91,6 +92,7 @@ class Planner:
     records: Mapping[str, records.Record]
     order: tuple[str, ...]
     forced: frozenset[str] = frozenset()
+    fresh: frozenset[str] = frozenset()
     collected: frozenset[str] = frozenset()
     unfinished: Mapping[str, str] = dataclasses.field(default_factory=dict)
     resumes: bool = True
@@ -108,7 +110,7 @@ class Planner:
         key = records.node_key(node.id, node.executor, recorded, inputs)
         resumes = self._epochs_kept(node, key)
         asked = NodePlan(key=key, parameters=parameters, inputs=inputs, reuse=None, why="", resumes=resumes)
-        if node.id in self.forced:
+        if node.id in self.forced and key not in self.fresh:
             return dataclasses.replace(asked, why="asked for")
         found = records.find(self.records, self.order, key)
         if found is None:

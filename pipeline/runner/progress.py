@@ -76,10 +76,13 @@ class RunView:
     Args:
       console: where to draw; a console that is no terminal gets one line per finished node, and no silence.
       silence_s: how long that may be silent.
+
+    Attributes:
+      console: where it draws.
     """
 
     def __init__(self, console: Console, *, silence_s: float = SILENCE_S) -> None:
-        self._console = console
+        self.console = console
         self._silence = SilenceBreaker(self.under_way, self._print, silence_s)
         self._rows: dict[str, Row] = {}
         self._phase: tuple[str, float] | None = None
@@ -99,7 +102,7 @@ class RunView:
     @contextlib.contextmanager
     def phase(self, what: str) -> Iterator[None]:
         """Show for the duration what is done beside the nodes, such as an import."""
-        self._tell(lambda observer: observer.began(None, what))
+        self.tell(lambda observer: observer.began(None, what))
         self._phase = what, time.monotonic()
         self._begin(transient=True)
         try:
@@ -119,7 +122,7 @@ class RunView:
         """Mark a node as under way."""
         self._rows[node] = Row(state="running", started=time.monotonic())
         place = list(self._rows).index(node) + 1
-        self._tell(lambda observer: observer.began(node, f"node {place} of {len(self._rows)}"))
+        self.tell(lambda observer: observer.began(node, f"node {place} of {len(self._rows)}"))
 
     def progress(self, node: str, line: Mapping[str, Any]) -> None:
         """Show one progress line of a node: `done`, `total`, and figures such as `loss`."""
@@ -127,28 +130,28 @@ class RunView:
         row.done, row.total = float(line.get("done", 0)), float(line.get("total", 0))
         figures = [f"{k} {v:.4f}" for k, v in line.items() if isinstance(v, float) and k not in FIGURES]
         row.note = f"{line.get('stage', '')} {_count(row)}  {'  '.join(figures)}".strip()
-        self._tell(lambda observer: observer.advanced(node, row.note))
+        self.tell(lambda observer: observer.advanced(node, row.note))
 
     def finished(self, node: str, state: str, seconds: float | None, why: str) -> None:
         """Show how a node ended."""
         self._rows[node] = Row(state=state, seconds=seconds, note=why)
         took = "" if seconds is None else f"{seconds:6.1f} s"
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             self._print(f"{node:<16} {state:<9} {took:>8}  {why}".rstrip())
-        self._tell(lambda observer: observer.happened(node, f"{state} {took.strip()}  {why}".rstrip()))
+        self.tell(lambda observer: observer.happened(node, f"{state} {took.strip()}  {why}".rstrip()))
 
     def note(self, node: str | None, what: str) -> None:
         """Tell the observers of something that is not shown by itself."""
-        self._tell(lambda observer: observer.happened(node, what))
+        self.tell(lambda observer: observer.happened(node, what))
 
     def say(self, message: str) -> None:
         """Print a line that stays, such as a warning."""
-        self._tell(lambda observer: observer.happened(None, message))
+        self.tell(lambda observer: observer.happened(None, message))
         self._print(message)
 
     def wait(self, message: str) -> None:
         """Print what is waited for."""
-        self._tell(lambda observer: observer.began(None, message))
+        self.tell(lambda observer: observer.began(None, message))
         self._print(message)
 
     def close(self) -> None:
@@ -162,26 +165,30 @@ class RunView:
     def under_way(self) -> str | None:
         """Return what is being done, since when and how far, in a line."""
         now = time.monotonic()
-        for node, row in list(self._rows.items()):
-            if row.state == "running":
-                return f"{node:<16} {'running':<9} {now - row.started:6.1f} s  {row.note}".rstrip()
+        if (running := self._running()) is not None:
+            node, row = running
+            return f"{node:<16} {'running':<9} {now - row.started:6.1f} s  {row.note}".rstrip()
         return None if self._phase is None else f"{self._phase[0]}: {now - self._phase[1]:.0f} s"
+
+    def _running(self) -> tuple[str, Row] | None:
+        return next(((node, row) for node, row in list(self._rows.items()) if row.state == "running"), None)
 
     def _print(self, line: str) -> None:
         self._silence.printed()
-        self._console.print(Text(line), soft_wrap=True)
+        self.console.print(Text(line), soft_wrap=True)
 
-    def _tell(self, told: Callable[[Observer], None]) -> None:
+    def tell(self, told: Callable[[Observer], None]) -> None:
+        """Tell the observers."""
         for observer in self._observers:
             told(observer)
 
     def _begin(self, *, transient: bool) -> None:
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             self._silence.start()
         elif self._live is None:
             self._drawing = True
             self._live = Live(
-                console=self._console,
+                console=self.console,
                 get_renderable=self._drawn,
                 refresh_per_second=8,
                 transient=transient,
@@ -220,7 +227,7 @@ class RunView:
                 Text(node),
                 row.spinner if row.state == "running" else Text(row.state, STYLES[row.state]),
                 "" if seconds is None else f"{seconds:.1f}",
-                _note(row),
+                drawn_note(row),
             )
         return table
 
@@ -231,7 +238,8 @@ def _count(row: Row) -> str:
     return f"{row.done:.0f}" if row.done else ""
 
 
-def _note(row: Row) -> Table | Text:
+def drawn_note(row: Row) -> Table | Text:
+    """Return what is said about a node, with a bar where it is known how much of its work there is."""
     if row.state != "running" or not row.total:
         return Text(row.note, "dim")
     line = Table.grid(padding=(0, 1))

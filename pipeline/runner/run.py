@@ -24,19 +24,18 @@ from pipeline.metadata import tfx
 from pipeline.metadata.address import SqliteFile
 from pipeline.metadata.connection import Connection, connect
 from pipeline.metadata.store import Store
-from pipeline.process.forkserver_client import StageProcesses
 from pipeline.process.signals import Interrupted, Interruptions
 from pipeline.provenance import candidate, record_store, records, results, signing
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
-from pipeline.provenance.ledger_writer import Ledger, require_ledger
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push, version_of
 from pipeline.provenance.serving_directory import ServingDirectory
-from pipeline.root.identity import check_identity, claim
-from pipeline.root.lock import locked
+from pipeline.root.identity import claim
 from pipeline.runner import resumption
 from pipeline.runner.compiled import CompiledPipeline, Node, compile_pipeline
 from pipeline.runner.execution import SPECS, Execution, RunContext
+from pipeline.runner.held_root import HeldRoot, Processes, hold
 from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
@@ -69,10 +68,11 @@ class Run:
         *,
         reuse: Reuse,
         view: RunView,
-        processes: StageProcesses,
+        processes: Processes,
         interruptions: Interruptions,
         sign_key: PrivateKey | None = None,
         part: Part | None = None,
+        held: HeldRoot | None = None,
     ) -> None:
         self._config = config
         self._run_id = run_id
@@ -82,6 +82,7 @@ class Run:
         self._interruptions = interruptions
         self._sign_key = sign_key
         self._part = part
+        self._held = held
         self._done: dict[str, CompletedNode] = {}
         self._outcomes: dict[str, records.NodeOutcome] = {}
         self._highest_version = 0
@@ -89,30 +90,30 @@ class Run:
     def run(self) -> Outcome:
         """Run the pipeline; known errors, refusals and interruptions end up in the outcome, others are raised."""
         started = time.time()
+        with contextlib.ExitStack() as holding:
+            held = self._held or holding.enter_context(hold(self._config, self._view.wait))
+            holding.enter_context(held.turn(self._interruptions))
+            return self._run(held, started)
+
+    def _run(self, held: HeldRoot, started: float) -> Outcome:
         compiled = compile_pipeline(self._config, self._run_id)
-        with locked(self._config.paths, self._view.wait):
-            before = check_identity(self._config.paths, self._config.identity)
-            ledger = Ledger.open(self._config.paths.ledger)
-            require_ledger(self._config.paths, ledger.chain)
-            with contextlib.ExitStack() as last_lines:
-                try:
-                    error = self._attempt(compiled, ledger, before)
-                    last_lines.enter_context(self._interruptions.held_back())
-                except Interrupted as err:  # between the last node and the line above; it is raised only once
-                    error = err
-                nodes = [self._outcomes.get(node.id) or self._skipped(node.id, error) for node in compiled.nodes]
-                record = run_record(self._config, self._run_id, nodes, self._done, error, started, self._part)
-                self._view.note(None, f"ends, {record.status}" + (f": {error}" if error else ""))
-                ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
+        with contextlib.ExitStack() as last_lines:
+            try:
+                error = self._attempt(compiled, held)
+                last_lines.enter_context(self._interruptions.held_back())
+            except Interrupted as err:  # between the last node and the line above; it is raised only once
+                error = err
+            nodes = [self._outcomes.get(node.id) or self._skipped(node.id, error) for node in compiled.nodes]
+            record = run_record(self._config, self._run_id, nodes, self._done, error, started, self._part)
+            self._view.note(None, f"ends, {record.status}" + (f": {error}" if error else ""))
+            held.ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
         return Outcome(record=record, error=error, train_s=self._train_seconds())
 
-    def _attempt(
-        self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None
-    ) -> MnistTfxError | Interrupted | None:
+    def _attempt(self, compiled: CompiledPipeline, held: HeldRoot) -> MnistTfxError | Interrupted | None:
         """Run the nodes and return what stopped them, if anything did."""
         self._view.open([node.id for node in compiled.nodes])
         try:
-            self._run_nodes(compiled, ledger, before)
+            self._run_nodes(compiled, held)
         except (MnistTfxError, Interrupted) as err:
             self._keep_report(err)
             return err
@@ -123,11 +124,14 @@ class Run:
             self._view.close()
         return None
 
-    def _run_nodes(self, compiled: CompiledPipeline, ledger: Ledger, before: Path | None) -> None:
+    def _run_nodes(self, compiled: CompiledPipeline, held: HeldRoot) -> None:
+        ledger = held.ledger
         with self._view.phase("opening the metadata store"):
             connection = connect(self._config.metadata, self._config.paths, ledger.chain, self._view.say)
-            with self._interruptions.held_back():
-                self._settle(connection, ledger, before)
+            if not held.is_settled:
+                with self._interruptions.held_back():
+                    self._settle(connection, ledger, held.before)
+                held.is_settled = True
         self._highest_version = ledger.chain.highest_version()
         context = RunContext(
             run_id=self._run_id,
@@ -141,16 +145,14 @@ class Run:
         planner = Planner(
             paths=self._config.paths,
             records=record_store.scan(self._config.paths.records),
-            order=ledger.chain.order,
-            collected=ledger.chain.collected(),
-            unfinished=ledger.chain.unfinished(),
+            order=(),
             resumes=self._reuse.trainings,
             forced=self._reuse.forced([node.id for node in compiled.nodes]),
         )
         try:
             for node in compiled.nodes:
                 self._interruptions.check()
-                self._run_node(node, planner, context, connection, compiled)
+                self._run_node(node, held, planner, context, connection, compiled)
                 if self._part is not None and node.id == self._part.last:
                     break
             self._interruptions.check()
@@ -172,6 +174,7 @@ class Run:
         if before is not None and before != paths.root:
             tfx.relocate(connection, before, paths.root)
         claim(paths, self._config.identity, str(connection.address))
+        begun = [line.run_id for line in ledger.unsettled()]
         foreign = {entry.path for entry in ServingDirectory(paths, ledger.chain).foreign}  # named before the imports
         with connection as handle:
             address = connection.address
@@ -179,13 +182,14 @@ class Run:
             for done in recovery.recover(paths, Store(place, handle.store, paths), ledger):
                 if done.where not in foreign:
                     say(f"{'recovered from a crash' if done.settled else 'warning'}: {done}")
-        runs = tfx.open_runs(ledger.chain, paths.log("").parent)
+        runs = dict.fromkeys((*tfx.open_runs(ledger.chain, paths.log("").parent), *begun))
         if left := tfx.fail_running(connection, runs):
             say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
 
-    def _run_node(
+    def _run_node(  # noqa: PLR0913  # what all nodes of a run share
         self,
         node: Node,
+        held: HeldRoot,
         planner: Planner,
         context: RunContext,
         connection: Connection,
@@ -195,8 +199,11 @@ class Run:
         clock = time.monotonic()
         state, why, shown = "failed", "", ""
         try:
-            planned = planner.plan(node, self._done)
-            state, why = self._reuse_or_execute(node, planned, context, connection, compiled)
+            planned = self._plan(node, held, planner)
+            with held.executing(planned.key):
+                state, why = self._reuse_or_execute(node, planned, context, connection, compiled)
+            if state == "executed" and planned.key is not None:
+                held.fresh.add(planned.key)
             shown = why
         except BaseException as err:
             why = str(err)
@@ -220,6 +227,23 @@ class Run:
         except Refused as err:
             self._view.note(node.id, f"refused: {err.cause}")
             raise
+
+    def _plan(self, node: Node, held: HeldRoot, planner: Planner) -> NodePlan:
+        """Decide about a node by all that is recorded by now; what a run beside this one executes is waited for."""
+        while True:
+            chain = held.ledger.chain
+            planner = dataclasses.replace(
+                planner,
+                order=chain.order,
+                collected=chain.collected(),
+                unfinished=chain.unfinished(),
+                fresh=frozenset(held.fresh),
+            )
+            planned = planner.plan(node, self._done)
+            if not held.is_busy(planned.key):
+                return planned
+            self._view.progress(node.id, {"stage": "waits for a candidate that executes the same"})
+            held.await_others(planned.key, self._interruptions)
 
     def _reuse_or_execute(
         self,

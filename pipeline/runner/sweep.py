@@ -1,48 +1,55 @@
 """A sweep: one candidate for each combination of settings, of which the best by validation is pushed.
 
-Candidates run one after another in one root, so that whatever two of them have in common is executed once: data, schema
-and statistics always, the autoencoder where only the classifier differs. Each ends with the Evaluator, and its record is
-that of a candidate. Then the best is run once more, up to the Pusher: all but the last two nodes come from the cache, and
+Candidates run side by side in one root, so that whatever two of them have in common is executed once: data, schema and
+statistics always, the autoencoder where only the classifier differs. Each ends with the Evaluator, and its record is that
+of a candidate. Then the best is run once more, up to the Pusher: all but the last two nodes come from the cache, and
 floors and gates hold for it as for any run. Test figures are shown, and take no part in the choice.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import MnistTfxError, Problems
+from components.training.device import CPU
 from components.untrusted import read_object
 from pipeline.config.pipeline_config import Reuse
-from pipeline.config.request import configure, settings_and_paths
+from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
 from pipeline.config.sweep import Point
-from pipeline.process.signals import Interrupted, Leave
+from pipeline.process import memory
+from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
+from pipeline.provenance.choice import BY, CHOSEN
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import new_run_id
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
-from pipeline.runner import local
+from pipeline.runner import devices, local
+from pipeline.runner.held_root import HeldRoot, hold
+from pipeline.runner.observers import EventLog
 from pipeline.runner.part import Part
 from pipeline.runner.progress import RunView
+from pipeline.runner.side_by_side import Allowance, Lane, SideBySide
+from pipeline.runner.sweep_view import Board
 from pipeline.stages import CLASSIFIER, EVALUATOR, PUSHER, SAVED_MODEL_CHECK, SECTIONS, TRAINERS, feeding
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
     from components.settings import Settings
+    from pipeline.config.pipeline_config import PipelineConfig
     from pipeline.provenance.keys import PrivateKey
     from pipeline.runner.run import Outcome
 
 FINAL: Final = (SAVED_MODEL_CHECK, PUSHER)
 """Nodes that only the chosen one gets to."""
-
-BY: Final = "accuracy on the validation split, then the lower loss there, then the order given"
-"""What is compared, as records say it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +73,22 @@ class Candidate:
     def has_trained(self) -> bool:
         """Return whether any Trainer got to work, or its earlier work was there."""
         return any(node.id in TRAINERS and node.state != "skipped" for node in self.outcome.record.nodes)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Return whether a signal ended it."""
+        return isinstance(self.outcome.error, Interrupted)
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in a line."""
+        took = f"{self.seconds:.1f} s"
+        if isinstance(self.outcome.error, MnistTfxError):
+            return f"warning: {self.point}: {self.outcome.error.cause}"
+        if self.outcome.error is not None:
+            return "interrupted"
+        accuracy = "no figure" if self.validation is None else f"accuracy {self.validation[0]:.4f}"
+        return f"ended after {took}, validation {accuracy}"
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -93,7 +116,7 @@ class Swept:
     Attributes:
       id: of the sweep.
       root: absolute path of the root.
-      candidates: in the order in which they ran.
+      candidates: in the order of the points; None for those that were not run.
       points: all combinations.
       best: the candidate that was chosen.
       finished: its last run; None where none was chosen.
@@ -103,7 +126,7 @@ class Swept:
 
     id: str
     root: Path
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate | None, ...]
     points: tuple[Point, ...]
     best: Candidate | None
     finished: local.Finished | None
@@ -123,12 +146,11 @@ class Swept:
 
     def _row(self, number: int) -> dict[str, Any]:
         values = dict(self.points[number].values)
-        if number >= len(self.candidates):
+        if (found := self.candidates[number]) is None:
             figures: dict[str, Any] = dict.fromkeys(
                 ("run_id", "validation_accuracy", "test_accuracy", "seconds", "version")
             )
             return {"values": values, **figures, "state": "not run"}
-        found = self.candidates[number]
         chosen = self.finished if found is self.best else None
         return {
             "values": values,
@@ -171,6 +193,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     reuse: Reuse,
     view: RunView,
     *,
+    jobs: int | None = None,
     sign_key: PrivateKey | None = None,
     verbose: bool = False,
     leave: Leave | None = None,
@@ -181,6 +204,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
       points: the combinations; at least one.
       reuse: what to take from earlier runs.
       view: shows how it goes.
+      jobs: how many candidates to train at a time; None to have memory and cores decide.
       sign_key: to sign what is served with.
       verbose: whether to say where the log is.
       leave: as for `local.run`.
@@ -196,14 +220,34 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     if verbose:
         view.say(f"log: {paths.log(sweep)}")
     local.prepare(request, paths, files, view)
+    allowance = Allowance(
+        jobs or (1 if _is_alone(request, settings) else None),
+        cores=len(os.sched_getaffinity(0)),
+        available=memory.available,
+        say=view.say,
+    )
     with local.engine(request, paths, sweep, view, settings.name, leave=leave, at_once=reuse.none) as ready:
-        running = _Sweep(sweep, paths, files, ready, reuse, view)
-        candidates = running.candidates(points)
-        best, error = choose(candidates)
-        finished = None
-        if best is not None and error is None:
-            finished = running.push(best, candidates, sign_key)
-            error = finished.outcome.error
+        ready.runner(view)
+        with hold(configure(request, settings, paths, files), view.wait) as held:
+            board = Board(view, tuple(map(str, points)))
+            running = _Sweep(
+                id=sweep,
+                paths=paths,
+                files=files,
+                engine=ready,
+                reuse=reuse,
+                view=view,
+                held=held,
+                board=board,
+                points=points,
+            )
+            candidates = running.candidates(allowance)
+            ended = [found for found in candidates if found is not None]
+            best, error = (None, PROCESS.arrived) if PROCESS.arrived else choose(ended)
+            finished = None
+            if best is not None and error is None:
+                finished = running.push(best, ended, sign_key)
+                error = finished.outcome.error
     return Swept(
         id=sweep,
         root=paths.root,
@@ -214,6 +258,13 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         error=error,
         total_s=local.process_age(),
     )
+
+
+def _is_alone(request: Request, settings: Settings) -> bool:
+    """Return whether a training has the machine to itself: a GPU, or workers that find each other by their ports."""
+    if request.workers is not None or settings.multiworker:
+        return True
+    return chosen_device(request).kind != CPU and bool(devices.look(quick=True).gpus)
 
 
 def plan(
@@ -263,84 +314,100 @@ def _checked(points: Sequence[Point]) -> tuple[Settings, RunPaths, DataFiles | N
 
 def choose(candidates: Sequence[Candidate]) -> tuple[Candidate | None, MnistTfxError | Interrupted | None]:
     """Return the best by validation, or what stopped the sweep: an interruption, or that nothing was trained."""
-    last = candidates[-1].outcome.error
-    if isinstance(last, Interrupted):
-        return None, last
+    if (stopped := next((found for found in candidates if found.was_interrupted), None)) is not None:
+        return None, stopped.outcome.error
     trained = [found for found in candidates if found.validation is not None]
     if not trained:
         return None, candidates[0].outcome.error
     return min(trained, key=lambda found: found.rank), None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Sweep:
-    """The runs of one sweep."""
+    """What the runs of one sweep share."""
 
-    def __init__(  # noqa: PLR0913  # what its runs share
-        self,
-        sweep: str,
-        paths: RunPaths,
-        files: DataFiles | None,
-        ready: local.Engine,
-        reuse: Reuse,
-        view: RunView,
-    ) -> None:
-        self._sweep = sweep
-        self._paths = paths
-        self._files = files
-        self._ready = ready
-        self._reuse = reuse
-        self._view = view
+    id: str
+    paths: RunPaths
+    files: DataFiles | None
+    engine: local.Engine
+    reuse: Reuse
+    view: RunView
+    held: HeldRoot
+    board: Board
+    points: Sequence[Point]
 
-    def candidates(self, points: Sequence[Point]) -> list[Candidate]:
-        """Run one after another; one that fails in its training does not keep the others from theirs."""
-        found: list[Candidate] = []
-        for number, point in enumerate(points, start=1):
-            self._view.say(f"candidate {number} of {len(points)}: {point}")
-            found.append(self._candidate(point))
-            error = found[-1].outcome.error
-            if isinstance(error, Interrupted) or (error is not None and not found[-1].has_trained):
-                break  # what stops one before its training stops all: they share everything up to there
-            if error is not None:
-                self._view.say(f"warning: {point}: {error.cause}")
-            # What was forced has been executed; the others are to share it.
-            self._reuse = dataclasses.replace(self._reuse, none=False, except_for=frozenset())
-        return found
+    def candidates(self, allowance: Allowance) -> list[Candidate | None]:
+        """Run as many side by side as may go on; None for those that were not begun.
+
+        One that fails in its training does not keep the others from theirs. What stops one before its training stops all:
+        they share everything up to there.
+        """
+        threads = self.engine.opened.enter_context(
+            concurrent.futures.ThreadPoolExecutor(len(self.points), thread_name_prefix="candidate")
+        )
+        with self.board.shown():
+            return SideBySide(
+                len(self.points),
+                self._candidate,
+                lambda found: found.outcome.error is None or (found.has_trained and not found.was_interrupted),
+                held=self.held,
+                processes=self.engine.processes,
+                allowance=allowance,
+                threads=threads,
+            ).run()
 
     def push(self, best: Candidate, candidates: Sequence[Candidate], sign_key: PrivateKey | None) -> local.Finished:
         """Run the best to its end: floors and gates decide whether it is served."""
         accuracy = best.facts()["validation_accuracy"]
-        self._view.say(f"chosen of {len(candidates)} by validation, accuracy {accuracy:.4f}: {best.point}")
+        self.view.say(f"chosen of {len(candidates)} by validation, accuracy {accuracy:.4f}: {best.point}")
         facts = {
-            "id": self._sweep,
-            "role": "chosen",
+            "id": self.id,
+            "role": CHOSEN,
             "by": BY,
             "values": dict(best.point.values),
             "candidates": [candidate.facts() for candidate in candidates],
         }
-        outcome = self._run(best.point, Part(facts=facts), sign_key)
-        report = self._ready.report(self._paths, outcome, self._view)
+        lane = Lane(held=self.held, processes=self.engine.processes, interruptions=PROCESS)
+        # It is what was trained just now, whatever was asked to be trained anew.
+        outcome = self.engine.run(
+            self._config(best.point),
+            new_run_id(),
+            reuse=Reuse(),
+            view=self.view,
+            sign_key=sign_key,
+            part=Part(facts=facts),
+            lane=lane,
+        )
+        report = self.engine.report(self.paths, outcome, self.view)
         return local.Finished(
             outcome=outcome,
-            root=self._paths.root,
-            import_s=self._ready.import_s,
+            root=self.paths.root,
+            import_s=self.engine.import_s,
             total_s=local.process_age(),
             report=report,
-            log=self._paths.log(self._sweep),
+            log=self.paths.log(self.id),
         )
 
-    def _candidate(self, point: Point) -> Candidate:
-        clock = time.monotonic()
-        facts = {"id": self._sweep, "role": "candidate", "values": dict(point.values)}
-        outcome = self._run(point, Part(facts=facts, last=EVALUATOR))
-        validation = validation_figures(self._paths, outcome)
-        return Candidate(point=point, outcome=outcome, validation=validation, seconds=time.monotonic() - clock)
+    def _candidate(self, number: int, lane: Lane) -> Candidate:
+        point, clock = self.points[number], time.monotonic()
+        part = Part(facts={"id": self.id, "role": "candidate", "values": dict(point.values)}, last=EVALUATOR)
+        with self.held.turn(lane.interruptions):  # ids are times: no two at a time
+            run_id, config = new_run_id(), self._config(point)
+        with self.board.candidate(number + 1) as view, view.observed_by(EventLog(self.paths.log(run_id))):
+            view.say(f"of {len(self.points)}: {point}")
+            outcome = self.engine.run(config, run_id, reuse=self.reuse, view=view, part=part, lane=lane)
+            found = Candidate(
+                point=point,
+                outcome=outcome,
+                validation=validation_figures(self.paths, outcome),
+                seconds=time.monotonic() - clock,
+            )
+            view.say(found.ending)
+        return found
 
-    def _run(self, point: Point, part: Part, sign_key: PrivateKey | None = None) -> Outcome:
+    def _config(self, point: Point) -> PipelineConfig:
         settings, paths, _ = settings_and_paths(point.request)
-        config = configure(point.request, settings, paths, self._files)
-        # The chosen one is what was trained just now, whatever was asked to be trained anew.
-        reuse = self._reuse if part.last is not None else Reuse()
-        return self._ready.run(config, new_run_id(), reuse=reuse, view=self._view, sign_key=sign_key, part=part)
+        return configure(point.request, settings, paths, self.files)
 
 
 def validation_figures(paths: RunPaths, outcome: Outcome) -> tuple[float, float] | None:

@@ -83,6 +83,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     export: Sequence[str] = (),
     sweep: Mapping[str, Sequence[object]] | None = None,
     sweep_limit: int | None = None,
+    jobs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
     strategy: str | None = None,
@@ -121,6 +122,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       sweep: {key of the recipe: values to try}; runs the product, pushes the best by validation, and returns its run,
         with all candidates in `answer`.
       sweep_limit: the most combinations of a sweep.
+      jobs: candidates of a sweep to train at a time; as many as memory and cores allow by default.
       seed: of both trainings.
       device: `auto`, `cpu`, `gpu` or `gpu:N`.
       strategy: on what the Trainers train together.
