@@ -7,8 +7,10 @@ import pytest
 
 from components.errors import BadInput
 from components.ingest import idx
+from components.ingest.csv_columns import Columns
 from components.ingest.discovery import discover
 from components.ingest.recognition import fitting, label_counts, recognise, shape_of
+from components.settings import DataSettings
 
 RNG = np.random.default_rng(3)
 LABELS = [k % 10 for k in range(60)]
@@ -109,8 +111,54 @@ def test_of_kaggles_folder_the_training_file_is_read_and_the_others_are_named(tm
 def test_labels_that_start_elsewhere_are_said_to(tmp_path):
     table(tmp_path / "train.csv", [[row[0] + 1, *row[1:]] for row in ROWS])
     files = discover([tmp_path])
+    assert fitting(files).label_offset == 1
     with pytest.raises(BadInput, match="--label-offset 1 if labels start there"):
-        recognise(files, fitting(files).model_copy(update={"label_count": 10}))
+        recognise(files, fitting(files).model_copy(update={"label_count": 10, "label_offset": 0}))
+
+
+def test_faint_pixels_are_not_labels_where_the_other_end_has_labels_from_1_on(tmp_path):
+    table(tmp_path / "train.csv", [[row[0] + 1, *row[1:-1], row[-1] % 7] for row in ROWS])
+    files = discover([tmp_path])
+    with pytest.raises(BadInput, match="--label-offset 1 if labels start there"):
+        recognise(files, DataSettings(shape=(4, 4), pixel_max=255))
+    assert recognise(files).columns.label == (0,)
+    assert label_counts(files, fitting(files))["train"]["10"] == 6
+
+
+def test_sorted_labels_from_1_on_are_found(tmp_path):
+    table(tmp_path / "train.csv", sorted([row[0] + 1, *row[1:]] for row in ROWS))
+    assert (recognise(discover([tmp_path])).columns.label, fitting(discover([tmp_path])).label_offset) == ((0,), 1)
+
+
+@pytest.mark.parametrize(
+    "comments",
+    ["# made by hand\n#\n", "# a, b\n\n# " + ",".join(["label", *PIXELS]) + "\n", "# " + "9" * 5000 + "\n"],
+    ids=["words", "the last one is the header of numpy.savetxt", "an endless number"],
+)
+@pytest.mark.parametrize("header", [True, False], ids=["header", "no header"])
+def test_comments_before_the_rows_are_left_out(tmp_path, comments, header):
+    table(tmp_path / "train.csv", [["label", *PIXELS], *ROWS] if header else ROWS)
+    text = (tmp_path / "train.csv").read_text()
+    (tmp_path / "train.csv").write_text(comments + text)
+    files = discover([tmp_path])
+    assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
+    assert recognise(files).says == ()
+
+
+def test_comments_alone_are_no_rows(tmp_path):
+    (tmp_path / "train.csv").write_text("# a\n# b\n")
+    with pytest.raises(BadInput, match="holds no rows: got comments alone"):
+        recognise(discover([tmp_path]))
+
+
+@pytest.mark.parametrize("names", ["count", "are in any order"])
+def test_a_header_with_one_name_less_leaves_out_the_row_names_of_r(tmp_path, names):
+    numbers = range(1, len(ROWS) + 1) if names == "count" else [(7 * k) % 61 for k in range(len(ROWS))]
+    rows = [[f'"{number}"', *row] for number, row in zip(numbers, ROWS, strict=True)]
+    table(tmp_path / "train.csv", [["label", *PIXELS], *rows])
+    files = discover([tmp_path])
+    assert recognise(files).columns == Columns(label=(1,), ignored=(0,))
+    assert label_counts(files, fitting(files)) == {"train": dict.fromkeys("0123456789", 6)}
 
 
 def test_rows_without_labels_are_said_to_have_none(tmp_path):

@@ -500,7 +500,9 @@ def _label_end(files: dict[Path, _Parted], data: DataSettings) -> dict[Path, tup
                 break  # neither is it, whatever follows
             first.see(one, number)
             last.see(other, number)
-    if first.qualifies != last.qualifies:
+    # One end holds labels from 0 on and the other labels from 1 on: faint pixels look like the former.
+    one_based = 1 in {first.offset, last.offset} and data.label_offset == 0
+    if first.qualifies != last.qualifies and not one_based:
         return {path: (file.free[0 if first.qualifies else -1],) for path, file in files.items()}
     offsets = [end.offset for end in (first, last) if end.offset is not None]
     start = f"--label-offset {offsets[0]} if labels start there; " if len(offsets) == 1 else ""

@@ -6,18 +6,18 @@ import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from components.errors import BadInput
-from components.ingest.csv_lines import SPACE, bad_line, fields, first_line
+from components.ingest.csv_lines import SPACE, bad_line, fields, first_lines
 from components.ingest.kinds import HEAD, foreign_kind, idx_kind
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -40,6 +40,12 @@ INDEX_NAMES: Final = frozenset(
 )
 """Names of a column that numbers the rows; pandas writes the first for an index without a name."""
 
+ROW_NAMES: Final = "rownames"
+"""What a column is called that has no name because R wrote its row names there."""
+
+COMMENT: Final = b"#"
+"""What lines before the first row may begin with."""
+
 _FEWEST_INCREASING: Final = 30  # the pixels of a small image may do so by chance
 _DECIMAL_COMMA: Final = re.compile(r'"?([^,]*|[0-9]+,[0-9]*)"?')
 _NUMBERS: Final = re.compile(r"[0-9]+")
@@ -58,6 +64,7 @@ class CsvLayout:
       columns: fields in a line, label included.
       first_line: number of the first row's line, from 1.
       counted: the numbers in a header that has nothing but whole numbers, which count its columns up or increase.
+      nameless: whether the first line is a row that pandas took for a header.
     """
 
     delimiter: str
@@ -65,20 +72,24 @@ class CsvLayout:
     columns: int
     first_line: int
     counted: tuple[int, ...] | None = None
+    nameless: bool = False
 
 
 def sniff(path: Path) -> CsvLayout:
-    """Return the layout that the first line gives that is not blank.
+    """Return the layout that the first line gives that is neither blank nor a comment.
 
     A line is a header when it holds names and, beside them, nothing but numbers counted up (the names that pandas
     gives to unnamed columns), or nothing but such numbers or others that increase from field to field, or a row that
     pandas took for a header and made unique (`0,0.1,0.2`). So a row with a stray word in it is never taken for a header and lost, and no header for a row.
 
+    The last of the comments before a row (`# label,pixel0`) is its header, as `numpy.savetxt` writes one, where it names
+    each of its fields. A header with one name less than there are fields leaves the first one out: R's row names.
+
     Raises:
       BadInput: for a file without any line, one that is no text, or a name that comes twice.
     """
     _require_text(path)
-    number, line = first_line(path)
+    (number, line), comment, after = _beginning(path)
     delimiter = _delimiter(line)
     names = [name.strip() for name in fields(path, number, line, delimiter)]
     # A single field is a line with another delimiter, and where the columns are counted that is said.
@@ -87,15 +98,47 @@ def sniff(path: Path) -> CsvLayout:
         raise bad_line(path, number, "has a field that is too long", wanted=wanted, got=f"{len(longest)} characters")
     counted = counted_numbers(names) or _increasing(names)
     is_header = _is_header(names) or (counted is not None and len(names) >= FEWEST_COUNTED)
+    if not is_header and (said := _names_in(comment, delimiter)) is not None and len(said) == len(names):
+        return CsvLayout(delimiter=delimiter, header=said, columns=len(names), first_line=number)
+    if is_header and counted is None and len(_split(after, delimiter)) == len(names) + 1:
+        names.insert(0, ROW_NAMES)
     if is_header and (twice := sorted(name for name, count in Counter(names).items() if count > 1)):
         raise bad_line(path, number, "names a column twice", got=repr(twice[0]))
+    nameless = not is_header and _is_row_made_unique(names)
     return CsvLayout(
         delimiter=delimiter,
         header=tuple(names) if is_header else None,
         columns=len(names),
-        first_line=number + 1 if is_header or _is_row_made_unique(names) else number,
+        first_line=number + 1 if is_header or nameless else number,
         counted=counted,
+        nameless=nameless,
     )
+
+
+def _beginning(path: Path) -> tuple[tuple[int, bytes], bytes, bytes]:
+    """Return the first line that is no comment, the comment before it, and the line after it; empty where there is none."""
+    comment = b""
+    lines = first_lines(path)
+    for number, line in lines:
+        if not line.lstrip().startswith(COMMENT):
+            return (number, line), comment, next((after for _, after in lines), b"")
+        comment = line
+    raise BadInput("holds no rows", where=path, got="comments alone" if comment else None)
+
+
+def _names_in(comment: bytes, delimiter: str) -> tuple[str, ...] | None:
+    """Return the names of columns that a comment gives; None for any other comment."""
+    names = [name.strip() for name in _split(comment.strip().lstrip(COMMENT), delimiter)]
+    usable = names and max(map(len, names)) <= LONGEST_NAME and len(set(names)) == len(names)
+    return tuple(names) if usable and _is_header(names) else None
+
+
+def _split(line: bytes, delimiter: str) -> list[str]:
+    """Return the fields of a line that is looked at; none of one that is at fault, which is for the parser to say."""
+    try:
+        return fields(Path(), 0, line, delimiter)
+    except BadInput:
+        return []
 
 
 def row_fields(path: Path, number: int, line: bytes, layout: CsvLayout) -> list[str]:

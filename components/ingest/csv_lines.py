@@ -91,16 +91,14 @@ def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE
     yield from _from(start, number, rest and rest + b"\n")
 
 
-def first_line(path: Path) -> tuple[int, bytes]:
-    """Return number, from 1, and bytes of the first line that is not blank.
+def first_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield number, from 1, and bytes of each line that is not blank, as long as somebody wants the next one.
 
     Raises:
-      BadInput: if there is none, or it does not end.
+      BadInput: if a line does not end.
     """
     for block in line_blocks(path):
-        for line in block.lines():
-            return line
-    raise BadInput("holds no rows", where=path)
+        yield from block.lines()
 
 
 class _BlankLimit:

@@ -118,12 +118,12 @@ def fitting(files: DataFiles, *, label: str = "auto", ignore_columns: Sequence[s
         return DataSettings(shape=shape or (1, 1), pixel_max=255, label_count=csv_columns.MOST_CLASSES)
     refused: list[tuple[DataSettings, BadInput]] = []
     path = files.parts[0].files[0]
-    columns = sniff(path).columns
+    columns = sniff(path).columns - len(ignore_columns)
     if columns > 1 and math.isqrt(columns) ** 2 == columns:
         side = math.isqrt(columns)
         hint = "`mnist-tfx predict` reads rows without labels"
         raise BadInput("has no labels", where=path, got=f"{columns} columns, the pixels of {side}x{side}", hint=hint)
-    for square in _square_readings(columns - len(ignore_columns)):
+    for square in _square_readings(columns):
         data = square.model_copy(update={"label": label, "ignore_columns": tuple(ignore_columns)})
         try:
             csv_columns.label_texts([part.files[0] for part in files.parts], data)
@@ -198,7 +198,7 @@ def _of_csv(files: DataFiles, data: DataSettings | None) -> Recognised:
         form=files.form,
         shape=settings.file_shape,
         delimiter=layout.delimiter,
-        header=layout.first_line > 1,
+        header=layout.header is not None or layout.nameless,
         columns=columns,
         class_names=columns.texts if not settings.class_names else (),
         ignored=files.why,
@@ -215,7 +215,7 @@ def _sentences(layout: CsvLayout, columns: Columns) -> Sequence[str]:
     says = []
     if layout.delimiter != COMMA:
         says.append(f"fields are separated by {DELIMITERS[layout.delimiter]}")
-    if layout.counted is not None or (layout.header is None and layout.first_line > 1):
+    if layout.counted is not None or layout.nameless:
         says.append("its first line is a header of numbers")
     for column in columns.ignored:
         name = f" ({layout.header[column]!r})" if layout.header and layout.header[column] else ""
@@ -242,13 +242,14 @@ def _listed(names: Sequence[str]) -> str:
 def _square_readings(columns: int) -> Sequence[DataSettings]:
     """Return settings for each way in which so many columns may be a square image, the likeliest first."""
     # A block of one-hot labels is there or is not; one column more than a square may be by chance.
-    one_hot = [(count + index, count) for index in (0, 1) for count in range(3, 101)]
-    ways = one_hot + [(1, count) for count in _CLASSES] + [(2, count) for count in _CLASSES]
+    one_hot = [(count + index, count, 0) for index in (0, 1) for count in range(3, 101)]
+    # Ten classes from 1 on before more of them from 0 on: under these, a column of faint pixels may be labels as well.
+    ways = one_hot + [(others, count, first) for others in (1, 2) for count in _CLASSES for first in (0, 1)]
     readings = []
-    for others, classes in ways:
+    for others, classes, offset in ways:
         side = math.isqrt(max(0, columns - others))
         if side > 1 and side * side == columns - others:
-            readings.append(DataSettings(shape=(side, side), pixel_max=255, label_count=classes))
+            readings.append(DataSettings(shape=(side, side), pixel_max=255, label_count=classes, label_offset=offset))
     return readings
 
 
