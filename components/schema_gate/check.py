@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from components.settings import Action
+from components.settings import Action  # at run time: a shape is made of the annotations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,15 +58,30 @@ def refusal(checks: Sequence[Check], data: DataSettings, *, built_in: bool = Tru
     failed = [check for check in checks if not check.passed and check.action != "off"]
     stops = [check for check in failed if check.stops]
     about = BUILT_IN[data.geometry] if built_in and data.geometry in BUILT_IN else "its reviewed reference"
-    found = next(filter(None, (explain(failed, data, about) for explain in _EXPLANATIONS)))
-    facts = [fact for fact in _facts(stops) if fact != found.cause]
+    found = diagnose(failed, data, about)
     return Refused(
         found.cause,
         where="SchemaGate",
         hint=f"{len(stops)} of {len(checks)} checks refused, and nothing was trained",
-        facts=facts[:MOST_FACTS],
+        facts=facts(stops, found.cause),
         commands=found.commands,
     )
+
+
+def diagnose(failed: Sequence[Check], data: DataSettings, about: str) -> Diagnosis:
+    """Return what is wrong with the data, by the first cause that explains it.
+
+    Args:
+      failed: the checks that did not pass; at least one stops.
+      data: geometry of the reviewed schema, and names of the classes.
+      about: what the rows are compared with.
+    """
+    return next(filter(None, (explain(failed, data, about) for explain in _EXPLANATIONS)))
+
+
+def facts(stops: Sequence[Check], cause: str) -> list[str]:
+    """Return what shows it: of each rule that stops, the check that is furthest beyond what it allows."""
+    return [fact for fact in _facts(stops) if fact != cause][:MOST_FACTS]
 
 
 def _structure(failed: Sequence[Check], data: DataSettings, about: str) -> Diagnosis | None:

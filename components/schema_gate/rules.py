@@ -106,14 +106,22 @@ def statistics_checks(split: str, found: SplitEvidence, data: DataSettings) -> I
     wanted = ((IMAGE, data.pixels, data.pixel_max), (LABEL, 1, data.label_count - 1))
     for name, length, largest in wanted:
         if name in features:
-            yield from _feature_checks(split, name, features[name], (length, largest))
+            yield from feature_checks(split, name, features[name], (length, largest))
         else:
             yield Check(rule="presence", split=split, feature=name, value=1, detail="not in the statistics")
 
 
-def _feature_checks(
+def feature_checks(
     split: str, name: str, stats: statistics_pb2.NumericStatistics, wanted: tuple[int, int]
 ) -> Iterator[Check]:
+    """Yield checks of presence, shape and range of one feature.
+
+    Args:
+      split: for the message.
+      name: of the feature.
+      stats: of it.
+      wanted: values in a row, and the largest value.
+    """
     length, largest = wanted
     common = stats.common_stats
     missing = common.num_missing
@@ -178,25 +186,44 @@ def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference
       reference: what was reviewed.
       gates: `thresholds` there replace the calibrated ones.
     """
-    own = gates.thresholds.model_dump()
     checks = []
     for split, found in profiles.items():
-        for aspect in ASPECTS:
-            calibrated = reference.thresholds[aspect].drift(found["rows"])
-            check = Check(
-                rule="drift",
-                split=split,
-                feature=FEATURES[aspect],
-                aspect=aspect,
-                threshold=calibrated if own.get(aspect) is None else own[aspect],
-                action=gates.drift,
-                **_apart(distance(found, reference.profile, aspect), aspect, "the reviewed reference"),
-            )
-            if not check.passed and check.feature == IMAGE:
-                check = dataclasses.replace(check, cause=likely_cause(found, reference.profile))
-            checks.append(check)
+        checks += [drift_check(split, found, reference, aspect, gates) for aspect in ASPECTS]
         checks.append(_missing_classes(split, found, reference, gates))
     return checks
+
+
+def drift_check(  # noqa: PLR0913  # one argument to each thing that is compared
+    split: str,
+    found: Mapping[str, Any],
+    reference: Reference,
+    aspect: str,
+    gates: GateSettings,
+    against: str = "the reviewed reference",
+) -> Check:
+    """Return how far some rows are from a reference in one of `ASPECTS`.
+
+    Args:
+      split: for the message.
+      found: profile of the rows, of which there is at least one.
+      reference: the profile and its thresholds.
+      aspect: that is compared.
+      gates: `thresholds` there replace the calibrated ones.
+      against: what the reference is, for the message.
+    """
+    own = gates.thresholds.model_dump().get(aspect)
+    check = Check(
+        rule="drift",
+        split=split,
+        feature=FEATURES[aspect],
+        aspect=aspect,
+        threshold=reference.thresholds[aspect].drift(found["rows"]) if own is None else own,
+        action=gates.drift,
+        **_apart(distance(found, reference.profile, aspect), aspect, against),
+    )
+    if check.passed or check.feature != IMAGE:
+        return check
+    return dataclasses.replace(check, cause=likely_cause(found, reference.profile))
 
 
 def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:

@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -217,10 +217,11 @@ class Version(Integer):
         super().__init__(0, (1 << 63) - 1)
 
 
-class Seconds(Parameter[float]):
-    """A time in seconds, more than none."""
+class Positive(Parameter[float]):
+    """A number of something, more than none."""
 
     name = "number"
+    of: ClassVar[str]
 
     def __init__(self, highest: float) -> None:
         self.highest = highest
@@ -232,9 +233,24 @@ class Seconds(Parameter[float]):
         except ValueError:
             number = float("nan")
         if not 0 < number <= self.highest:
-            wanted = f"seconds, more than 0 and at most {self.highest:g}"
+            wanted = f"{self.of}, more than 0 and at most {self.highest:g}"
             raise BadInput("not such a number", where=where, wanted=wanted, got=text)
         return number
+
+
+class Seconds(Positive):
+    """A time in seconds, more than none."""
+
+    of = "seconds"
+
+
+class Share(Positive):
+    """A part of a whole, more than none of it."""
+
+    of = "a share"
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
 
 
 class Pair(Parameter[str]):

@@ -11,7 +11,7 @@ from components.errors import BadInput
 from components.untrusted import read_bytes
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer, say
-from pipeline.cli.parameters import Checked, InputFile, Integer, Pair, Text
+from pipeline.cli.parameters import Checked, InputFile, Integer, Pair, Share, Text
 from pipeline.provenance.ledger import Head
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
@@ -59,6 +59,15 @@ LONGEST_VERSION: Final = 20
 @click.option("--tls-cert", type=InputFile(), metavar="FILE", help="The server's certificate (PEM).")
 @click.option("--tls-key", type=InputFile(), metavar="FILE", help="Its key (PEM).")
 @click.option("--tls-client-ca", type=InputFile(), metavar="FILE", help="Authority of the clients' certificates (PEM).")
+@click.option(
+    "--sample",
+    type=Share(),
+    metavar="SHARE",
+    help="Of the requests, kept in the root for `serving monitor`.  [default: none]",
+)
+@click.option(
+    "--sample-limit", type=Integer(1, 1 << 20), default=256, show_default=True, help="MiB of all samples together."
+)
 @click.option("--no-pages", is_flag=True, help="Serve the two interfaces alone, without pages for a browser.")
 @options.as_json
 def serve(  # noqa: PLR0913  # one argument to each option
@@ -80,6 +89,8 @@ def serve(  # noqa: PLR0913  # one argument to each option
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    sample: float | None,
+    sample_limit: int,
     no_pages: bool,
     as_json: bool,
 ) -> None:
@@ -114,6 +125,8 @@ def serve(  # noqa: PLR0913  # one argument to each option
         private_key=tls_key,
         clients=tls_client_ca,
         pages=not no_pages,
+        sample=sample or 0.0,
+        sample_bytes=sample_limit << 20,
     )
     serving.serve(chosen, say=say, started=_print_json if as_json else _print)
 

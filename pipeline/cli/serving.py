@@ -16,6 +16,7 @@ from pipeline.cli import options
 from pipeline.cli.output import Answer, parts, print_answer, say
 from pipeline.cli.parameters import Integer, Version
 from pipeline.cli.parsing import Group
+from pipeline.cli.serving_monitor import monitor
 from pipeline.maintenance import prune as pruning
 from pipeline.maintenance import rollback as rolling_back
 from pipeline.maintenance.orphans import as_dicts
@@ -37,6 +38,9 @@ def serving() -> None:
       mnist-tfx serving list --root runs/mnist
       mnist-tfx serving rollback 3 --root runs/mnist
     """
+
+
+serving.add_command(monitor)
 
 
 @serving.command("list")

@@ -73,6 +73,11 @@ class RunPaths:
         """The directory that TF Serving reads."""
         return self.root / "serving"
 
+    @property
+    def samples(self) -> Path:
+        """What a server keeps of the requests to each version; it may be removed at any time."""
+        return self.root / "samples"
+
     def log(self, run_id: str) -> Path:
         """Return the file for what the libraries print during a run."""
         return self.root / "logs" / f"{run_id}.log"

@@ -55,6 +55,7 @@ DATA: Final[dict[str, Any]] = {
     "serving list": runs.ServedVersions,
     "serving rollback": runs.Rollback,
     "serving prune": runs.Pruning,
+    "serving monitor": runs.Monitoring,
     "predict": runs.Predictions,
     "kubeflow compile": kubeflow.CompiledPipeline,
     "kubeflow lint": kubeflow.Lint,

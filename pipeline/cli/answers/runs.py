@@ -373,6 +373,38 @@ class ServedVersions(Model):
     """What is wrong with the directory itself, where it is a link, which nothing follows."""
 
 
+class GateCheck(Model):
+    """One rule of the schema gate, applied to some rows."""
+
+    rule: Text
+    split: Text
+    feature: Text
+    value: float
+    detail: Text
+    threshold: float
+    action: Literal["refuse", "warn", "off"]
+    aspect: str | None
+    cause: str | None
+    classes: list[Count]
+    passed: bool
+
+
+class Monitoring(Model):
+    """How the sampled requests to a version compare with the rows that it was trained on."""
+
+    version: Version
+    digest: Digest
+    state: Literal["as trained", "unlike", "too few"]
+    rows: Count
+    since: str | None
+    """UTC time of the oldest file of samples."""
+    until: str | None
+    asked: Text
+    cause: str | None
+    facts: list[str]
+    checks: list[GateCheck]
+
+
 class Rollback(Model):
     """An old version that is served again, under a new number."""
 

@@ -38,6 +38,12 @@ class Metrics:
             ("protocol",),
             registry=self._registry,
         )
+        self.samples = Counter(
+            "mnist_tfx_sampled_rows",
+            "Rows of requests that were kept for `serving monitor`, or dropped since there was no room.",
+            ("state",),
+            registry=self._registry,
+        )
         self._version = Gauge(
             "mnist_tfx_served_version",
             "1 for each version that is loaded.",

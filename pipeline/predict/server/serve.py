@@ -25,6 +25,7 @@ from pipeline.predict.server import model
 from pipeline.predict.server.batching import Batcher, Call
 from pipeline.predict.server.bounded import BoundedProtocol, raise_descriptor_limit
 from pipeline.predict.server.metrics import Metrics
+from pipeline.predict.server.sampling import Sampler
 from pipeline.predict.server.service import Limits, Service
 from pipeline.predict.server.tokens import Token
 from pipeline.predict.server.verification import Conditions
@@ -61,6 +62,8 @@ class Options:
       private_key: PEM file of its key.
       clients: PEM file of the authority that has to have signed a client's certificate.
       pages: whether there are pages beside the interfaces.
+      sample: share of the requests that is kept for `serving monitor`; 0 keeps none.
+      sample_bytes: of all samples together.
       grace: seconds that requests have to be answered when the server is asked to end.
     """
 
@@ -79,6 +82,8 @@ class Options:
     private_key: Path | None = None
     clients: Path | None = None
     pages: bool = True
+    sample: float = 0.0
+    sample_bytes: int = 256 << 20
     grace: float = 10.0
 
     def __post_init__(self) -> None:
@@ -184,8 +189,12 @@ class _Running:
             return model.load(folder, version, digest, batching)
 
         wanted = Wanted(latest=options.latest, labels=options.labels, conditions=options.conditions)
-        self._versions = Versions(RunPaths(options.root.absolute()), wanted, load=load, scratch=scratch, say=say)
-        self._service = Service(options.name, self._versions, options.limits, self._executor, Metrics(), say)
+        paths, metrics = RunPaths(options.root.absolute()), Metrics()
+        self._versions = Versions(paths, wanted, load=load, scratch=scratch, say=say)
+        self._sampler = Sampler(paths, options.sample, options.sample_bytes, metrics, say) if options.sample else None
+        self._service = Service(
+            options.name, self._versions, options.limits, self._executor, metrics, say, self._sampler
+        )
         self._failure: BaseException | None = None
         self._loop_failures: set[str] = set()
 
@@ -196,6 +205,8 @@ class _Running:
             raise Refused(
                 "no version can be served", where=self._options.root, got=refused, hint="mnist-tfx lineage audit"
             )
+        if self._sampler is not None:
+            self._sampler.start()
         ready, loop = threading.Event(), asyncio.new_event_loop()
         server = threading.Thread(target=self._run_loop, args=(loop, ready), name="server", daemon=True)
         watcher = threading.Thread(target=self._versions.watch, args=(self._stop,), name="versions", daemon=True)
@@ -213,6 +224,8 @@ class _Running:
             self._stop.set()
             loop.call_soon_threadsafe(self._ask_to_end)
             server.join(self._options.grace + 5)
+            if self._sampler is not None:
+                self._sampler.stop()
             self._executor.shutdown(wait=False, cancel_futures=True)
         if self._failure is not None:
             raise self._failure

@@ -13,6 +13,7 @@ from components.errors import shortened
 from pipeline.predict.server.batching import Arrays
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.model import LoadedModel, Signature
+from pipeline.predict.server.sampling import Sampler
 from pipeline.predict.server.status import Code, RequestError
 from pipeline.predict.server.versions import Versions, VersionStatus
 
@@ -64,6 +65,7 @@ class Service:
       executor: on which models are asked.
       metrics: counts.
       say: called with one line for each request that failed by a fault of this server.
+      sampler: keeps a share of the requests; None keeps none.
     """
 
     def __init__(  # noqa: PLR0913  # what one server is made of
@@ -74,6 +76,7 @@ class Service:
         executor: Executor,
         metrics: Metrics,
         say: Callable[[str], None],
+        sampler: Sampler | None = None,
     ) -> None:
         self.name = name
         self.versions = versions
@@ -81,6 +84,7 @@ class Service:
         self.metrics = metrics
         self._executor = executor
         self._say = say
+        self._sampler = sampler
         self._running = 0
 
     def find(self, spec: Spec) -> LoadedModel:
@@ -110,6 +114,8 @@ class Service:
             raise RequestError(Code.INVALID_ARGUMENT, f"{rows} rows in one request: at most {self.limits.rows}")
         outputs = await model.ask(signature, inputs, self._executor)
         self.metrics.rows.labels(self.name, str(model.version), signature.name).inc(rows)
+        if self._sampler is not None:
+            self._sampler.offer(model, signature, inputs, rows)
         return outputs
 
     async def limited(self, method: str, protocol: str, answer: Callable[[], Awaitable[Result]]) -> Result:
