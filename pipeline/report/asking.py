@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from components.arrays import parse_npz
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.files import PART_PATTERN, replacing
@@ -41,8 +42,13 @@ MODELS: Final = {
 """{field of a `Question`: node, channel, folder in the artifact}."""
 
 
-def answered(evidence: Evidence, ask: Ask) -> Arrays:
+def answered(evidence: Evidence, ask: Ask, *, keep: bool = True) -> Arrays:
     """Return what the models of a run answer; nothing where it has no model.
+
+    Args:
+      evidence: of the run.
+      ask: what asks the models, if no answers were kept.
+      keep: whether new answers are kept in the root, for the next report.
 
     Raises:
       EnvironmentProblem: if the process that is asked fails.
@@ -61,9 +67,12 @@ def answered(evidence: Evidence, ask: Ask) -> Arrays:
         pass  # never asked, or not wholly written: asked now
     data = evidence.settings.data.to_json()
     question = Question(examples=str(examples), data=data, **models)
+    answers = ask(dataclasses.asdict(question))
+    if not keep:
+        return parse_npz(answers, where="report", error=EnvironmentProblem)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as file:
-        file.write(ask(dataclasses.asdict(question)))
+        file.write(answers)
     _forget_old(kept.parent)
     return model_answers.read(kept)
 

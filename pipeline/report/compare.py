@@ -21,6 +21,7 @@ from pipeline.report.picture import Picture
 from pipeline.report.run_data import Evidence, NotThereError
 from pipeline.report.sections.classification import confusion
 from pipeline.report.sections.environment import shown
+from pipeline.report.significance import Significance, mcnemar
 from pipeline.report.write import check_output, keep
 from pipeline.root.paths import RunPaths
 from pipeline.stages import INGEST, TRAINERS
@@ -38,10 +39,10 @@ STEPS: Final = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A setting that differs, as both runs had it."""
+    """A setting that differs, as each run had it."""
 
     name: str
-    values: tuple[str, str]
+    values: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Comparison:
       disagreements: the rows on which they are the surest of different things.
       disagreed: how many rows those are taken from.
       rows: compared.
+      significance: whether the models differ by more than chance on these rows; None where they are not compared.
       absent: why images and confusions are not compared, if so.
     """
 
@@ -98,6 +100,7 @@ class Comparison:
     disagreements: tuple[Disagreement, ...] = ()
     disagreed: int = 0
     rows: int = 0
+    significance: Significance | None = None
     absent: str = ""
 
 
@@ -144,25 +147,48 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
         figures=_figures(both),
         curves=_curves(both),
     )
-    if not all("probabilities" in one for one in answers):
-        return dataclasses.replace(common, absent="one of the runs has no model")
-    if first.digest(INGEST, "examples") != second.digest(INGEST, "examples"):
-        return dataclasses.replace(common, absent="the runs have different data, so rows are not set side by side")
     try:
-        test = example_rows.read(first.artifact(INGEST, "examples"), TEST, first.settings.data.pixels, TEST_ROWS)
-    except (NotThereError, OSError, ValueError) as err:
+        test = common_rows(both, answers)
+    except NotThereError as err:
         return dataclasses.replace(common, absent=str(err))
     return _with_rows(common, answers, test, first)
 
 
-def differing(first: Any, second: Any) -> tuple[Setting, ...]:
-    """Return the settings that are not the same in both, by name; one that a run has not is a dash."""
-    left, right = parameters.flatten_keys(first), parameters.flatten_keys(second)
-    names = [name for name in {**left, **right} if left.get(name, ...) != right.get(name, ...)]
+def common_rows(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) -> example_rows.ImageRows:
+    """Return the test rows that the models of two runs have answered, both in this order.
+
+    Raises:
+      NotThereError: if there are none such, saying why.
+    """
+    first, second = both
+    if not all("probabilities" in one for one in answers):
+        raise NotThereError("one of the runs has no model")
+    if first.digest(INGEST, "examples") != second.digest(INGEST, "examples"):
+        raise NotThereError("the runs have different data, so rows are not set side by side")
+    try:
+        test = example_rows.read(first.artifact(INGEST, "examples"), TEST, first.settings.data.pixels, TEST_ROWS)
+    except (OSError, ValueError) as err:
+        raise NotThereError(str(err)) from err
+    if any(len(one["probabilities"]) != len(test) for one in answers):
+        raise NotThereError("the answers are about other rows")
+    return test
+
+
+def significance(answers: tuple[Arrays, Arrays], test: example_rows.ImageRows) -> Significance:
+    """Return whether two models differ by more than chance on rows that both have answered."""
+    first, second = (answer["probabilities"].argmax(axis=1) == test.labels for answer in answers)
+    return mcnemar(first, second)
+
+
+def differing(*settings: Any) -> tuple[Setting, ...]:
+    """Return the settings that are not the same in all, by name; one that a run has not is a dash."""
+    flat = [parameters.flatten_keys(one) for one in settings]
+    names = sorted({name for one in flat for name in one})
     dash = "\N{EN DASH}"
     return tuple(
-        Setting(name=n, values=(shown(left[n]) if n in left else dash, shown(right[n]) if n in right else dash))
-        for n in sorted(names)
+        Setting(name=name, values=tuple(shown(one[name]) if name in one else dash for one in flat))
+        for name in names
+        if any(one.get(name, ...) != flat[0].get(name, ...) for one in flat[1:])
     )
 
 
@@ -249,6 +275,7 @@ def _with_rows(
         disagreements=tuple(pictures),
         disagreed=len(rows),
         rows=len(test),
+        significance=significance(answers, test),
     )
 
 

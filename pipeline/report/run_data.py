@@ -94,7 +94,15 @@ def gather(root: Path, run_id: str | None = None) -> Evidence:
       EnvironmentProblem: if a record cannot be read.
     """
     paths = RunPaths(root.absolute())
-    run = runs.find(paths.root, run_id)
+    return of_record(paths, runs.find(paths.root, run_id))
+
+
+def of_record(paths: RunPaths, run: RunRecord) -> Evidence:
+    """Return what a run left, by its record.
+
+    Raises:
+      EnvironmentProblem: if a record cannot be read.
+    """
     records = record_store.scan(paths.records)
     by_node = {
         node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records

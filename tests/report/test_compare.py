@@ -79,3 +79,11 @@ def test_both_pages_of_a_comparison_are_one_file(evidence, second, answers, monk
     made = compare.write(evidence.paths.root, ("run-1", "run-2"))
     assert made.path.name == "run-1--run-2.html"
     assert made.run_ids == ["run-1", "run-2"]
+
+
+def test_the_page_says_when_a_difference_means_nothing(evidence, second, answers):
+    found = compare.comparison((evidence, second), (answers, answers))
+    assert found.significance is not None
+    assert found.significance.discordant == 0
+    page = rendered("compare.html.j2", it=found, unanswered="")
+    assert "both are right and wrong on the same rows: nothing tells them apart" in page

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future
 from pathlib import Path
 
 from components.errors import MnistTfxError, shortened
 from pipeline.audit.audit import audit_version
 from pipeline.audit.findings import FAIL, PASS, Audit
+from pipeline.predict.server.pages.background import Background
 from pipeline.predict.server.service import Service
 from pipeline.provenance.records import utc
 
@@ -46,51 +44,23 @@ class Standing:
     kind: str = ""
 
 
-class Audits:
-    """The last audit of each version since the server was started, and those that are under way.
+Audits = Background[int, Audited]
+"""The last audit of each version since the server was started, and those that are under way."""
 
-    Args:
-      root: of the pipeline.
-    """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._one_at_a_time = threading.Lock()
-        self._registry = threading.Lock()
-        self._last: Mapping[int, Audited] = {}
-        self._running: dict[int, Future[Audited]] = {}
+def audits_of(root: Path) -> Audits:
+    """Return the audits of a root, of which none is made yet; nothing in the root is changed by one."""
 
-    def last(self, version: int) -> Audited | None:
-        """Return the last audit of a version; None if nobody has asked for one."""
-        return self._last.get(version)
-
-    def is_running(self, version: int) -> bool:
-        """Return whether a version is being audited, or waits for it."""
-        return version in self._running
-
-    def start(self, version: int) -> Future[Audited]:
-        """Audit a version on a thread of its own; nothing in the root is changed. One that is under way is joined."""
-        with self._registry:
-            found = self._running.get(version)
-            if found is None:
-                found = self._running[version] = Future()
-                # A daemon: the server does not wait for an audit when it ends.
-                threading.Thread(target=self._audit, args=(version, found), name="audit", daemon=True).start()
-            return found
-
-    def _audit(self, version: int, future: Future[Audited]) -> None:
+    def audit(version: int) -> Audited:
+        began = utc(time.time())
         try:
-            with self._one_at_a_time:
-                began = utc(time.time())
-                done = Audited(time=began, audit=audit_version(self._root, version))
+            return Audited(time=began, audit=audit_version(root, version))
         except MnistTfxError as err:
-            done = Audited(time=began, why_not=shortened(err))
+            return Audited(time=began, why_not=shortened(err))
         except Exception as err:  # noqa: BLE001  # a root may be damaged in any way, and a page waits for an answer
-            done = Audited(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
-        self._last = {**self._last, version: done}
-        with self._registry:
-            del self._running[version]
-        future.set_result(done)
+            return Audited(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
+
+    return Background(audit)
 
 
 def standing(version: int, audits: Audits, service: Service | None) -> Standing:

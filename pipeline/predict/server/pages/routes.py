@@ -16,8 +16,8 @@ from starlette.routing import Route
 from components.errors import BadInput, MnistTfxError, Refused, shortened
 from pipeline.lineage.evidence.write import write_evidence
 from pipeline.lineage.history import HistoryReader
-from pipeline.predict.server.pages import affected, overview, run, shell, version
-from pipeline.predict.server.pages.audits import Audits
+from pipeline.predict.server.pages import affected, comparison, overview, run, shell, version
+from pipeline.predict.server.pages.audits import audits_of
 from pipeline.predict.server.pages.site import Site
 from pipeline.root.paths import RunPaths
 
@@ -54,6 +54,7 @@ def routes(site: Site) -> list[Route]:
         ("/versions/{number:int}", pages.version),
         ("/versions/{number:int}/evidence.{form}", pages.evidence),
         ("/affected/{digest}", pages.affected),
+        ("/compare", pages.compare),
     ]
     return [
         *(Route(path, _shown(endpoint), methods=["GET"]) for path, endpoint in table),
@@ -72,7 +73,8 @@ class _Pages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._reader = HistoryReader(site.root)
-        self._audits = Audits(site.root)
+        self._audits = audits_of(site.root)
+        self._answers = comparison.answers_of(site.root)
         self._paths = RunPaths(site.root)
 
     async def runs(self, request: Request) -> Response:
@@ -156,6 +158,17 @@ class _Pages:
         found = await self._site.run(affected.affected, self._site.root, digest)
         known = list(dict.fromkeys(one.what for one in found.found))
         return shell.answer("affected.html.j2", here="", it=found, digest=digest, known=known)
+
+    async def compare(self, request: Request) -> Response:
+        run_ids = request.query_params.getlist("run")
+        hashes = await self._site.run(lambda: comparison.require(self._reader.read(), run_ids))
+        unasked = [hash_ for hash_ in hashes if self._answers.last(hash_) is None]
+        if unasked:
+            await asyncio.wait({asyncio.wrap_future(self._answers.start(one)) for one in unasked}, timeout=PATIENCE)
+        shown = await self._site.run(comparison.comparison, self._reader, self._site.root, hashes, self._answers)
+        return shell.answer(
+            "comparison.html.j2", here="", it=shown, kinds=overview.KINDS, again=f"/compare?{request.url.query}"
+        )
 
     async def missing(self, request: Request) -> Response:
         raise BadInput("there is no such page", got=request.scope["path"])
