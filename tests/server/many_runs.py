@@ -49,9 +49,9 @@ def add_run(root: Path, number: int, *, push: bool = False, **changes: object) -
     return record
 
 
-def pages(root: Path, statuses: dict[int, object] | None = None) -> TestClient:
+def pages(root: Path, statuses: dict[int, object] | None = None, versions: object = None) -> TestClient:
     """Return a client of the pages of a root."""
-    versions = types.SimpleNamespace(statuses=statuses or {}, loaded={})
+    versions = versions or types.SimpleNamespace(statuses=statuses or {}, loaded={})
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         service = Service("digits", versions, Limits(), executor, Metrics(), print)
     site = Site(root=root, name="digits", service=service)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from components.errors import BadInput, MnistTfxError, Refused, shortened
 from pipeline.lineage.evidence.write import write_evidence
 from pipeline.lineage.history import HistoryReader
-from pipeline.predict.server.pages import affected, comparison, overview, run, shell, version
+from pipeline.predict.server.pages import affected, comparison, draw, impacts, overview, run, shell, version
 from pipeline.predict.server.pages.audits import audits_of
 from pipeline.predict.server.pages.site import Site
 from pipeline.root.paths import RunPaths
@@ -59,6 +59,9 @@ def routes(site: Site) -> list[Route]:
     return [
         *(Route(path, _shown(endpoint), methods=["GET"]) for path, endpoint in table),
         Route("/versions/{number:int}/verify", _shown(pages.verify), methods=["POST"]),
+        *draw.routes(site),
+        *impacts.routes(site),
+        # Whatever has no page comes last: it takes every path.
         Route("/{path:path}", _shown(pages.missing), methods=["GET"]),
     ]
 

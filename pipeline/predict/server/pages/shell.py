@@ -13,7 +13,7 @@ from pipeline.lineage.export import page as lineage_page
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
-NAVIGATION: Final = (("/", "Runs"),)
+NAVIGATION: Final = (("/", "Runs"), ("/draw", "Draw"), ("/impact", "Impact"))
 """(path, name) of the pages that every page leads to."""
 
 
@@ -41,7 +41,7 @@ def answer(  # noqa: PLR0913  # what a page can differ in
     text = html.rendered(
         folder / template,
         style=_style() + style,
-        script=_script() + script,
+        script=text_of("pages.js") + script,
         pictures=True,
         served=True,
         beside=(TEMPLATES, lineage_page.TEMPLATE.parent),
@@ -60,5 +60,6 @@ def _style() -> str:
 
 
 @functools.cache
-def _script() -> str:
-    return (TEMPLATES / "pages.js").read_text(encoding="utf-8")
+def text_of(name: str) -> str:
+    """Return the text of a file beside the templates, such as the script of one page."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")

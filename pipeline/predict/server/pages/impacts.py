@@ -1,0 +1,189 @@
+"""The page `/impact`: the models that a data file or picture went into, in which role, and what shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError
+from pipeline.lineage import impact_text
+from pipeline.lineage.impact import Impact, impact
+from pipeline.lineage.index import open_lineage
+from pipeline.lineage.rows import proofs
+from pipeline.lineage.rows.proofs import RowProof
+from pipeline.lineage.rows.usage import USES
+from pipeline.lineage.show import read_provenance
+from pipeline.predict.server.pages import shell
+from pipeline.predict.server.pages.refusals import one_line, status_of
+from pipeline.predict.server.pages.site import Site
+from pipeline.predict.server.pages.uploads import Upload, kept_briefly, read_form, require_small_picture, without_folder
+from pipeline.predict.server.status import RequestError
+from pipeline.provenance.statement import MERKLE
+
+PATH: Final = "/impact"
+
+MOST_BYTES: Final = 256 << 20
+"""Of one file, unpacked: MNIST's training images are 47 MB, and a few megabytes can be packed gigabytes."""
+
+MOST_ROWS: Final = 1_000_000
+SHARE: Final = 0.5
+"""Of a request's time that reading may take; what has been compared until then is said."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A proof that was checked.
+
+    Attributes:
+      proof: it.
+      faults: why it does not hold; none where it does.
+      versions: served versions whose own provenance carries its root.
+    """
+
+    proof: RowProof
+    faults: tuple[str, ...]
+    versions: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What was asked, and the answer.
+
+    Attributes:
+      found: the answer.
+      proofs: those of a picture, checked.
+    """
+
+    found: Impact
+    proofs: tuple[Checked, ...]
+
+    @property
+    def heading(self) -> str:
+        """What the question is about."""
+        return impact_text.heading(self.found)
+
+    @property
+    def answer(self) -> str:
+        """In words: yes, no, or that it cannot be told and why."""
+        return impact_text.answer(self.found)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What it rests on."""
+        return tuple(impact_text.evidence(self.found))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else is worth knowing."""
+        return (*(self.found.unknown if self.found.models else ()), *self.found.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values: those of `mnist-tfx lineage impact`, and of each proof whether it holds."""
+        checked = [
+            {"root": one.proof.root.hex(), "holds": not one.faults, "served_by": one.versions} for one in self.proofs
+        ]
+        return {**self.found.to_dict(), "proofs_checked": checked}
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the page, and the same as JSON."""
+    page = _Page(site)
+    return [
+        Route(PATH, page.empty, methods=["GET"]),
+        Route(PATH, page.answer, methods=["POST"]),
+        Route(f"{PATH}/answer.json", page.answer_json, methods=["POST"]),
+    ]
+
+
+class _Page:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def empty(self, request: Request) -> Response:
+        del request
+        return self._page(None, None)
+
+    async def answer(self, request: Request) -> Response:
+        try:
+            return self._page(await self._answered(request), None)
+        except (MnistTfxError, RequestError) as err:
+            return self._page(None, err)
+
+    async def answer_json(self, request: Request) -> Response:
+        try:
+            found = await self._answered(request)
+        except (MnistTfxError, RequestError) as err:
+            return JSONResponse({"error": one_line(err)}, status_of(err))
+        return JSONResponse(found.to_dict())
+
+    async def _answered(self, request: Request) -> Answered:
+        uploads = await read_form(self._site, request)
+        return await self._site.run(self._ask, uploads, time.monotonic() + self._site.service.limits.seconds * SHARE)
+
+    def _ask(self, uploads: Sequence[Upload], until: float) -> Answered:
+        with kept_briefly(uploads) as paths:
+            for path in paths:
+                require_small_picture(path)
+            found = impact(open_lineage(self._site.root), [str(path) for path in paths], _Bounds(until).show)
+            found = dataclasses.replace(found, unknown=tuple(without_folder(one, paths) for one in found.unknown))
+            return Answered(found=found, proofs=tuple(_checked(self._site.root, found)))
+
+    def _page(self, answered: Answered | None, error: MnistTfxError | RequestError | None) -> Response:
+        return shell.answer(
+            "impact.html.j2",
+            here=PATH,
+            status=200 if error is None else status_of(error),
+            style=shell.text_of("draw.css"),
+            script=shell.text_of("impact.js"),
+            it=answered,
+            error=None if error is None else one_line(error),
+            uses=USES,
+        )
+
+
+class _Bounds:
+    """Ends the reading of what is too large, or takes too long."""
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+
+    def show(self, doing: str, done: int, total: int) -> None:
+        del total
+        if doing == "rows" and done > MOST_ROWS:
+            raise BadInput("has more rows than a page compares", wanted=f"{MOST_ROWS:,} at most", hint=_HINT)
+        if doing != "rows" and done > MOST_BYTES:
+            raise BadInput("is too large, unpacked", wanted=f"{MOST_BYTES:,} bytes at most", hint=_HINT)
+        if time.monotonic() > self._until:
+            raise CannotTell("there was no time to read the rest", hint=_HINT)
+
+
+_HINT: Final = "mnist-tfx lineage impact has no such bound"
+
+
+def _checked(root: Path, found: Impact) -> list[Checked]:
+    """Return the proofs of an answer, each checked against its root, with the versions that carry that root."""
+    carried = {one.version: _roots(root, one.version) for one in found.models if one.version is not None and one.served}
+    return [
+        Checked(
+            proof=proof,
+            faults=tuple(proofs.faults(proof, proof.root, found.picture)),
+            versions=tuple(version for version, roots in carried.items() if proof.root.hex() in roots),
+        )
+        for proof in found.proofs
+    ]
+
+
+def _roots(root: Path, version: int) -> frozenset[str]:
+    """Return the Merkle roots that a served version's provenance carries."""
+    try:
+        definition: Mapping[str, Any] = read_provenance(root, version)["predicate"]["buildDefinition"]
+        return frozenset(one["digest"][MERKLE] for one in definition["resolvedDependencies"] if MERKLE in one["digest"])
+    except (EnvironmentProblem, KeyError, TypeError):
+        return frozenset()
