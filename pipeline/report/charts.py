@@ -90,6 +90,11 @@ def chart(width: int = 460, height: int = 280, *, above: int = ABOVE) -> tuple[F
     return figure, figure.subplots()
 
 
+def plain(name: str, longest: int = 12) -> str:
+    """Return the name of a class as matplotlib takes it for text: cut where it is long, and no formula."""
+    return (name if len(name) <= longest else f"{name[: longest - 1]}…").replace("$", r"\$")
+
+
 def whole_numbers(axis: Any) -> None:
     """Put ticks at whole numbers alone."""
     from matplotlib.ticker import MaxNLocator

@@ -68,8 +68,8 @@ class Change:
 class Disagreement:
     """A test row, what it is, and what each run took it for."""
 
-    label: int
-    said: tuple[int, int]
+    label: str
+    said: tuple[str, str]
     picture: Picture
 
 
@@ -84,6 +84,7 @@ class Comparison:
       figures: of both.
       curves: on the same axes.
       confusion: [label][predicted], empty where one has no model.
+      class_names: of its rows and columns.
       disagreements: the rows on which they are the surest of different things.
       disagreed: how many rows those are taken from.
       rows: compared.
@@ -97,6 +98,7 @@ class Comparison:
     figures: tuple[Figure, ...]
     curves: tuple[Picture, ...]
     confusion: tuple[tuple[Change, ...], ...] = ()
+    class_names: tuple[str, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
     disagreed: int = 0
     rows: int = 0
@@ -264,14 +266,15 @@ def _with_rows(
     said = [answer["probabilities"].argmax(axis=1) for answer in answers]
     pictures = []
     for row in rows[:DISAGREEMENTS].tolist():
-        label, pair = int(test.labels[row]), (int(said[0][row]), int(said[1][row]))
+        label, *pair = (data.names[int(known[row])] for known in (test.labels, *said))
         text = f"A {label}, taken for a {pair[0]} by the first run and for a {pair[1]} by the second."
         image = test.images[row].reshape(1, *data.shape)
         picture = mosaics.ink(image, peak=data.pixel_max, text=text, columns=1, scale=84 / max(data.shape))
-        pictures.append(Disagreement(label=label, said=pair, picture=picture))
+        pictures.append(Disagreement(label=label, said=(pair[0], pair[1]), picture=picture))
     return dataclasses.replace(
         common,
         confusion=_changes(shares[1] - shares[0]),
+        class_names=tuple(data.names),
         disagreements=tuple(pictures),
         disagreed=len(rows),
         rows=len(test),

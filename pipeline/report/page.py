@@ -114,10 +114,10 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
         _chapter(
             "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)
         ),
-        _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.label_count)),
+        _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.names)),
         _chapter("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
         early["weights"],
-        _chapter("activations", "Hidden activations", lambda: activations.activations(answers)),
+        _chapter("activations", "Hidden activations", lambda: activations.activations(answers, data.names)),
         _chapter("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
         early["environment"],
     )

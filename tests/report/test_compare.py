@@ -45,7 +45,7 @@ def test_the_disagreement_and_the_change_of_the_confusion_are_shown(evidence, se
     better["probabilities"][0] = (0.98, 0.01, 0.01)
     found = compare.comparison((evidence, second), (answers, better))
     (one,) = found.disagreements
-    assert (one.label, one.said) == (0, (1, 0))
+    assert (one.label, one.said) == ("0", ("1", "0"))
     assert (found.confusion[0][0].points, found.confusion[0][0].shade) == (pytest.approx(10), "up5")
     assert (found.confusion[0][1].points, found.confusion[0][1].shade) == (pytest.approx(-10), "up5")
     assert "0.9800" not in rendered("compare.html.j2", it=found, unanswered="")

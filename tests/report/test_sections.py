@@ -4,12 +4,14 @@ import dataclasses
 import io
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 
 from components.evaluation.thresholds import Check, Verdict
 from pipeline.report.example_rows import ImageRows
+from pipeline.report.page import page
 from pipeline.report.run_data import NotThereError
 from pipeline.report.sections import (
     activations,
@@ -136,9 +138,9 @@ def test_a_recipe_without_an_autoencoder_says_so_and_shows_the_rest(evidence, an
     ("make", "needs"),
     [
         (reconstructions.reconstructions, "reconstructions"),
-        (lambda a, t, d: latent_map.latent_map(a, t.labels, d.label_count), "places"),
+        (lambda a, t, d: latent_map.latent_map(a, t.labels, d.names), "places"),
         (classification.classification, "probabilities"),
-        (lambda a, _t, _d: activations.activations(a), "hidden"),
+        (lambda a, _t, d: activations.activations(a, d.names), "hidden"),
     ],
 )
 def test_a_part_without_its_answers_is_not_there(evidence, answers, test_rows, make, needs):
@@ -151,14 +153,14 @@ def test_a_part_without_its_answers_is_not_there(evidence, answers, test_rows, m
 def test_reconstructions_are_ranked_by_class_with_their_errors(evidence, answers, test_rows):
     shown = reconstructions.reconstructions(answers, test_rows, evidence.settings.data)
     best, median, worst = shown.ranks
-    assert best.labels == (0, 1, 2)
+    assert best.labels == ("0", "1", "2")
     assert all(b <= m <= w for b, m, w in zip(best.errors, median.errors, worst.errors, strict=True))
     assert f"0: {best.errors[0]:.4f}" in best.text
 
 
 def test_the_latent_map_has_a_picture_to_each_class(answers, test_rows):
-    shown = latent_map.latent_map(answers, test_rows.labels, 3)
-    assert [label for label, _ in shown.apart] == [0, 1, 2]
+    shown = latent_map.latent_map(answers, test_rows.labels, ("0", "1", "2"))
+    assert [label for label, _ in shown.apart] == ["0", "1", "2"]
     assert "hold 90% of the variance" in shown.together.text
 
 
@@ -178,6 +180,36 @@ def test_classes_go_by_their_names(evidence, answers, test_rows):
     shown = classification.classification(answers, test_rows, data)
     assert tuple(one.label for one in shown.classes) == names
     assert shown.worst_pair == "Most frequent: cat taken for $dog, 1 of 10 rows (10.0%)."
+
+
+def with_names(evidence, names):
+    settings = {**evidence.run.settings, "data": {**evidence.run.settings["data"], "class_names": list(names)}}
+    return dataclasses.replace(evidence, run=dataclasses.replace(evidence.run, settings=settings))
+
+
+@pytest.mark.parametrize("names", [("cat", "$dog", "<b>"), ("A", "B", "C")], ids=["words", "letters"])
+def test_every_chapter_goes_by_the_names_of_the_classes(evidence, answers, test_rows, names):
+    named = with_names(evidence, names)
+    data = named.settings.data
+    sheet = data_sheet.data_sheet(named, {"test": test_rows})
+    assert (sheet.class_names, f"(class {names[0]})" in sheet.classes.text) == (names, True)
+    assert [one.label for one in activations.activations(answers, names).classes] == list(names)
+    assert class_images.class_images(answers, test_rows, "test", data).labels == names
+    assert reconstructions.reconstructions(answers, test_rows, data).ranks[0].labels == names
+    latent = latent_map.latent_map(answers, test_rows.labels, names)
+    assert [name for name, _ in latent.apart] == list(names)
+    assert (
+        f"Nearest centres: {names[0]}" in latent.together.text or f"{names[1]} and {names[2]}" in latent.together.text
+    )
+    assert ("1 $dog" in latent.together.text) == (names[0] == "cat")
+
+
+def test_the_page_has_a_name_wherever_it_would_have_a_number(evidence, answers):
+    names = ("cat", "dog", "emu")
+    named = with_names(evidence, names)
+    text = page(named, answers)
+    assert not re.findall(r"[Cc]lass [0-9]+[ :,.)]|<h4>[0-9]</h4>", text)
+    assert "Classes cat, dog, emu from left to right." in text
 
 
 def test_a_model_without_a_mistake_has_none_to_show(evidence, answers, test_rows):

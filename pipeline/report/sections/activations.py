@@ -14,6 +14,8 @@ from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 UNITS: Final = 256
@@ -23,7 +25,7 @@ UNITS: Final = 256
 class Fingerprint:
     """One class: a line of the picture to each row, a column to each unit."""
 
-    label: int
+    label: str
     picture: Picture
 
 
@@ -36,8 +38,12 @@ class Activations:
     classes: tuple[Fingerprint, ...]
 
 
-def activations(answers: Arrays) -> Activations:
+def activations(answers: Arrays, names: Sequence[str]) -> Activations:
     """Return the activations that the classifier's last layer reads.
+
+    Args:
+      answers: of the models.
+      names: of the classes, in their order.
 
     Raises:
       NotThereError: if there are none.
@@ -51,7 +57,7 @@ def activations(answers: Arrays) -> Activations:
     return Activations(
         units=len(order),
         all_units=hidden.shape[1],
-        classes=tuple(_fingerprint(label, hidden[labels == label][:, order], peak) for label in shown),
+        classes=tuple(_fingerprint(names[label], hidden[labels == label][:, order], peak) for label in shown),
     )
 
 
@@ -69,7 +75,7 @@ def by_class(hidden: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[
     return order
 
 
-def _fingerprint(label: int, rows: NDArray[np.float32], peak: float) -> Fingerprint:
+def _fingerprint(label: str, rows: NDArray[np.float32], peak: float) -> Fingerprint:
     active = float((rows > 0).mean())
     text = f"Class {label}: {len(rows)} rows, {active:.0%} of the units active, mean activation {rows.mean():.2f}."
     picture = mosaics.ink(np.maximum(rows, 0)[None], peak=peak, text=text, columns=1, scale=2.0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ClassImages:
     """A mosaic to each kind, a class to each image; `absent` says why only means are there."""
 
-    labels: tuple[int, ...]
+    labels: tuple[str, ...]
     mean: Picture
     exciting: Picture | None
     exciting_l2: Picture | None
@@ -49,7 +49,7 @@ def class_images(answers: Arrays, rows: ImageRows, split: str, data: DataSetting
         f"the model gives its class {sure.min():.0%} or more there."
     )
     return ClassImages(
-        labels=tuple(labels),
+        labels=tuple(data.names[label] for label in labels),
         mean=_mosaic(means, data, data.pixel_max, f"Mean image of each class, over {least:,} or more rows of {split}."),
         exciting=_mosaic(answers["exciting"][labels], data, 1.0, _plain_text()) if there else None,
         exciting_l2=_mosaic(answers["exciting_l2"][labels], data, 1.0, penalty) if there else None,

@@ -32,6 +32,9 @@ MISTAKES: Final = 10
 MISCLASSIFIED: Final = 200
 """Shown at most, small."""
 
+LONGEST_TICK: Final = 40
+"""Characters of a class's name beside its interval."""
+
 TABLE_LABELS: Final = 20
 """More classes than this make a picture instead of a table."""
 
@@ -212,7 +215,7 @@ def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
                 axes.plot([interval.low, interval.high], [number + shift] * 2, color=colour, linewidth=1.4)
                 axes.plot([interval.rate], [number + shift], "o", color=colour, markersize=4)
         axes.plot([], [], "o-", color=colour, markersize=4, linewidth=1.4, label=kind)
-    axes.set_yticks(range(len(drawn)), [one.label.replace("$", r"\$") for one in drawn])
+    axes.set_yticks(range(len(drawn)), [charts.plain(one.label, LONGEST_TICK) for one in drawn])
     axes.invert_yaxis()
     axes.set(xlabel="rate, with its 95 % Wilson interval", ylabel="class")
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.report.example_rows import ImageRows
+
+FITTING: Final = 90
+"""Characters of all names together that fit below the bars."""
 
 GALLERY: Final = 12
 """Images of each class."""
@@ -69,7 +72,8 @@ class DataSheet:
     splits: tuple[SplitFacts, ...]
     classes: Picture
     gallery: Picture | None
-    gallery_labels: tuple[int, ...]
+    gallery_labels: tuple[str, ...]
+    class_names: tuple[str, ...]
     schema: tuple[tuple[str, str], ...]
 
 
@@ -102,9 +106,10 @@ def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
         rows_digest=facts["rows_digest"],
         rows=facts["rows"],
         splits=tuple(splits),
-        classes=_histogram(splits),
+        classes=_histogram(splits, data.names),
         gallery=gallery,
         gallery_labels=labels,
+        class_names=tuple(data.names),
         schema=_schema(evidence),
     )
 
@@ -191,7 +196,7 @@ def _counted(folder: Path) -> dict[str, tuple[int, int]]:
     return counted
 
 
-def _histogram(splits: list[SplitFacts]) -> Picture:
+def _histogram(splits: list[SplitFacts], names: Sequence[str]) -> Picture:
     figure, axes = charts.chart(width=620, height=240, above=34)
     places = np.arange(len(splits[0].classes))
     width = 0.8 / len(splits)
@@ -199,19 +204,21 @@ def _histogram(splits: list[SplitFacts]) -> Picture:
         shares = np.array(split.classes) / max(1, split.rows) * 100
         axes.bar(places + (number - (len(splits) - 1) / 2) * width, shares, width * 0.9, color=colour, label=split.name)
     if len(places) <= SHOWN_CLASSES:
-        axes.set_xticks(places)
+        # Names that would run into one another are those of the table beside it, in its order.
+        fits = max(map(len, names)) * len(places) <= FITTING
+        axes.set_xticks(places, [charts.plain(name) for name in names] if fits else None)
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="class", ylabel="% of the split")
     axes.legend(ncols=len(splits), loc="upper right", bbox_to_anchor=(1, 1.16), borderaxespad=0)
     ranges = "; ".join(
-        f"{s.name} from {min(s.classes) / s.rows:.1%} (class {int(np.argmin(s.classes))}) "
-        f"to {max(s.classes) / s.rows:.1%} (class {int(np.argmax(s.classes))})"
+        f"{s.name} from {min(s.classes) / s.rows:.1%} (class {names[int(np.argmin(s.classes))]}) "
+        f"to {max(s.classes) / s.rows:.1%} (class {names[int(np.argmax(s.classes))]})"
         for s in splits
     )
     return charts.drawn(figure, f"Share of each class by split: {ranges}.")
 
 
-def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture | None, tuple[int, ...]]:
+def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture | None, tuple[str, ...]]:
     source = next((name for name in (TRAIN, TEST) if name in rows and len(rows[name])), None)
     if source is None:
         return None, ()
@@ -220,9 +227,9 @@ def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture
     if not chosen:
         return None, ()
     images = rows[source].images[np.concatenate(chosen)].reshape(-1, *data.shape)
-    text = f"{GALLERY} rows of {source} of each class, class by class from {labels[0]} to {labels[-1]}; the first by digest."
+    text = f"{GALLERY} rows of {source} of each class, class by class from {data.names[labels[0]]} to {data.names[labels[-1]]}; the first by digest."
     picture = mosaics.ink(images, peak=data.pixel_max, text=text, columns=GALLERY, scale=48 / max(data.shape))
-    return picture, tuple(labels)
+    return picture, tuple(data.names[label] for label in labels)
 
 
 def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:

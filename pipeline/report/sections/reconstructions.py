@@ -27,7 +27,7 @@ class Rank:
     """The classes side by side: originals, reconstructions and differences of one rank, and what they say."""
 
     name: str
-    labels: tuple[int, ...]
+    labels: tuple[str, ...]
     errors: tuple[float, ...]
     original: Picture
     rebuilt: Picture
@@ -63,11 +63,12 @@ def _rank(number: int, labels: list[int], answers: Arrays, test: ImageRows, data
     errors = tuple(float(error) for error in answers["errors"][rows])
     name, square = RANKS[number], (-1, *data.shape)
     options: dict[str, Any] = {"columns": len(labels), "scale": 48 / max(data.shape)}
-    listing = ", ".join(f"{label}: {error:.4f}" for label, error in zip(labels, errors, strict=True))
+    names = tuple(data.names[label] for label in labels)
+    listing = ", ".join(f"{label}: {error:.4f}" for label, error in zip(names, errors, strict=True))
     difference = "Reconstruction less original: orange is too bright, blue too dark."
     return Rank(
         name=name,
-        labels=tuple(labels),
+        labels=names,
         errors=errors,
         original=mosaics.ink(original.reshape(square), peak=data.pixel_max, text="Originals.", **options),
         rebuilt=mosaics.ink(rebuilt.reshape(square), peak=data.pixel_max, text="Reconstructions.", **options),
