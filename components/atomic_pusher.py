@@ -20,6 +20,7 @@ from components.base import Component, Driver, Executor
 from components.declaration import OWN_PARAMETERS
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
+from components.layout import STAGED
 from components.publish import Publication, publish
 from components.serving import FORMAT_SERVING, locate
 
@@ -81,7 +82,8 @@ class AtomicPusherExecutor(Executor):
         provenance = self._provenance()
         envelope = provenance.with_name(SIGNATURE_FILE)
         signature = envelope if envelope.is_file() else None
-        made = publish(saved_model, serving_dir, provenance, digest, signature=signature)
+        anew = properties["serving_dir"] == STAGED
+        made = publish(saved_model, serving_dir, provenance, digest, signature=signature, anew=anew)
         record(pushed_model, made, properties["serving_dir"])
 
     def _provenance(self) -> Path:

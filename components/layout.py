@@ -16,6 +16,9 @@ ARTIFACTS: Final = "artifacts"
 LEDGER: Final = "ledger.jsonl"
 """The ledger of a root of ours, which whoever writes there has to keep."""
 
+STAGED: Final = "staged"
+"""The folder of versions that wait for their promotion, beside the serving directory."""
+
 
 def root_of(artifact_uri: str) -> Path:
     """Return the root of the pipeline that an artifact belongs to.

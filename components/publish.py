@@ -51,8 +51,14 @@ class Publication:
     repeated: bool = False
 
 
-def publish(
-    saved_model: Path, serving_dir: Path, provenance: Path, digest: str, *, signature: Path | None = None
+def publish(  # noqa: PLR0913  # what is pushed, where to, and what goes along
+    saved_model: Path,
+    serving_dir: Path,
+    provenance: Path,
+    digest: str,
+    *,
+    signature: Path | None = None,
+    anew: bool = False,
 ) -> Publication:
     """Serve a SavedModel.
 
@@ -62,6 +68,8 @@ def publish(
       provenance: the manifest that goes along as `assets.extra/provenance.json`.
       digest: the model digest that was evaluated and checked.
       signature: the envelope over the manifest, if it is signed; it goes along as `SIGNATURE`.
+      anew: whether bytes that are there already get a new number unless theirs is the last one given out: what is staged
+        under a number that is lower than what is served could never be served.
 
     Returns:
       The new version; or the highest one, if its bytes are the very same. A copy of it would be one more version for
@@ -75,17 +83,18 @@ def publish(
     with locked(serving_dir):
         with _explained(saved_model, serving_dir):
             beside = {PROVENANCE: provenance} | ({} if signature is None else {SIGNATURE: signature})
-            made = _made(saved_model, serving_dir, beside, digest)
+            made = _made(saved_model, serving_dir, beside, digest, anew=anew)
         _make_durable(made)
     return made
 
 
-def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str) -> Publication:
+def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str, *, anew: bool) -> Publication:
     """Make the next version, with a rename as the last thing that can fail; the lock is held."""
     refuse_strangers(serving_dir, highest_claimed(serving_dir) + 1)
     # What cannot be removed is for `lineage gc` to report: it is no reason not to push.
     clear_stages(serving_dir)
-    if (served := _already_highest(serving_dir, digest)) is not None:
+    served = _already_highest(serving_dir, digest)
+    if served is not None and not (anew and served.version < highest_claimed(serving_dir)):
         return Publication(version=served.version, path=served.path, digest=digest, repeated=True)
     stage = serving_dir / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
     try:

@@ -36,6 +36,10 @@ class Configuration(Protocol):
         """Of the root."""
 
     @property
+    def pushed_to(self) -> Path:
+        """The folder that a version is pushed into."""
+
+    @property
     def source(self) -> str:
         """The parts of the data."""
 
@@ -247,7 +251,7 @@ _ROWS: Final = (
             "model_blessing": "Evaluator.blessing",
             "infra_blessing": "SavedModelCheck.blessing",
         },
-        options=lambda config: {"serving_dir": config.paths.serving.name},
+        options=lambda config: {"serving_dir": config.pushed_to.name},
         in_process=True,
         examines=True,
         reads_serving=True,

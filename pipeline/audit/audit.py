@@ -35,11 +35,14 @@ from pipeline.audit.policy import Policy
 from pipeline.audit.served import SERVED, Served, check_served, look_at
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
+from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.artifacts import MODEL_FOLDER
+from pipeline.provenance.keys import PublicKey
 from pipeline.provenance.ledger import Event, Head, Push
 from pipeline.provenance.plain_files import Hasher, kind_of, link_on_the_way
 from pipeline.provenance.records import has_autoencoder
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
 
@@ -56,6 +59,7 @@ class AuditOptions:
       policy: which rules are asked.
       head: of the ledger, as it was kept elsewhere.
       key: PEM file of the public key that is to have signed the version.
+      approval_keys: PEM files of the public keys that may approve; none takes the ledger's own list at its word.
       metadata: address of the metadata store; by default the one that root.json names, or the file in the root.
       pusher: hash of the record of the push that is to have served the version; None if any may have.
       show: called, by any thread, with the progress: what is being done, how much of it is done, and how much there is.
@@ -64,6 +68,7 @@ class AuditOptions:
     policy: Policy = dataclasses.field(default_factory=policies.default)
     head: Head | None = None
     key: Path | None = None
+    approval_keys: tuple[Path, ...] = ()
     metadata: Address | None = None
     pusher: str | None = None
     show: Callable[[str, int, int], None] = lambda *_: None
@@ -83,7 +88,7 @@ DEFAULTS = AuditOptions()
 
 
 def audit_version(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Audit:
-    """Audit a served version of a root, by default the newest.
+    """Audit a version of a root, served or staged; by default the newest that is served.
 
     Raises:
       BadInput: if it is not there.
@@ -91,18 +96,19 @@ def audit_version(root: Path, version: int | None = None, options: AuditOptions 
     if (linked := _linked(RunPaths(root), version)) is not None:
         return linked
     versions = _versions(RunPaths(root))
-    if not versions:
+    if not versions and (version is None or version not in [one.version for one in _staged(RunPaths(root))]):
         return _foreign_alone(RunPaths(root))
+    known = versions if version is None else [*versions, *_staged(RunPaths(root))]
     wanted = versions[-1].version if version is None else version
-    chosen = next((served for served in versions if served.version == wanted), None)
+    chosen = next((served for served in known if served.version == wanted), None)
     if chosen is None:
-        numbers = ", ".join(dict.fromkeys(str(served.version) for served in versions))
+        numbers = ", ".join(dict.fromkeys(str(served.version) for served in known))
         raise BadInput("no such version", where=root, wanted=f"one of {numbers}", got=version)
     return next(_audits(root, [chosen], options))
 
 
 def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:
-    """Audit every version in the serving directory; what several of them share is read and hashed once.
+    """Audit every version, served and staged; what several of them share is read and hashed once.
 
     The metadata store is compared with all records that the ledger commits, not with those behind the versions alone.
 
@@ -117,9 +123,9 @@ def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader 
     if (linked := _linked(RunPaths(root))) is not None:
         return (linked,)
     versions = _versions(RunPaths(root))
-    return (
-        tuple(_audits(root, versions, options, reader, whole=True)) if versions else (_foreign_alone(RunPaths(root)),)
-    )
+    if not versions and not _staged(RunPaths(root)):
+        return (_foreign_alone(RunPaths(root)),)
+    return tuple(_audits(root, versions, options, reader, whole=True))
 
 
 def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
@@ -129,11 +135,11 @@ def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
       BadInput: if it is no directory.
     """
     paths, number = RunPaths(folder.parent.parent), serving.number_of(folder.name)
-    is_version = number is not None and folder.parent == paths.serving
+    is_version = number is not None and folder.parent in (paths.serving, paths.staged)
     if is_version and (paths.ledger.exists() or paths.records.is_dir()):
         if (linked := _linked(paths, number)) is not None:
             return linked
-        for served in serving.candidates(paths.serving):
+        for served in serving.candidates(folder.parent):
             if served.path == folder:
                 return next(_audits(paths.root, [served], options))
     if folder.is_symlink() or not folder.is_dir():
@@ -148,9 +154,18 @@ def _versions(paths: RunPaths) -> list[ServedVersion]:
       BadInput: if nothing is there that it would look at, and nothing was ever pushed or all of it was pruned.
     """
     versions = serving.candidates(paths.serving)
-    if not versions and not serving.foreign_entries(paths.serving) and not _missing_versions(paths):
+    others = serving.foreign_entries(paths.serving) or _staged(paths) or _missing_versions(paths)
+    if not versions and not others:
         raise ServingDirectory.of(paths).nothing_served()
     return versions
+
+
+def _staged(paths: RunPaths) -> tuple[ServedVersion, ...]:
+    """Return the versions that wait for promotion; what a killed push left there is for `lineage orphans` to name."""
+    try:
+        return StagedDirectory.of(paths).recorded
+    except EnvironmentProblem:
+        return tuple(serving.versions(paths.staged))  # their audits say what is wrong with the ledger
 
 
 def _missing_versions(paths: RunPaths) -> tuple[int, ...]:
@@ -204,6 +219,7 @@ class _Session:
       options: how to audit.
       hasher: hashes each file once.
       witness: the metadata store, asked about each record once.
+      approvals: what the ledger tells of them.
       others: what the store is compared with beside the records behind a version; None if with nothing.
       beside: findings about what else is in the serving directory, and about what is gone from it,
         and about a damaged root.json.
@@ -213,6 +229,7 @@ class _Session:
     options: AuditOptions
     hasher: Hasher
     witness: metadata_check.Witness
+    approvals: Approvals
     others: ancestors.Known | None
     beside: tuple[Finding, ...]
 
@@ -235,6 +252,7 @@ def _audits(
             options=options,
             hasher=hasher,
             witness=_witness(evidence, options, reader),
+            approvals=read_approvals(evidence.chain, _load(options.approval_keys)),
             others=evidence.committed() if whole else None,
             beside=(
                 *foreign.foreign_entries(evidence.paths),
@@ -243,11 +261,20 @@ def _audits(
             ),
         )
         audited, counted = foreign.split(evidence, versions) if whole else (versions, [])
+        audited = [*audited, *_staged(evidence.paths)] if whole else audited
         for number, version in enumerate(audited):
             options.show(AUDITING, number, len(audited))
             yield _audit(session, version)
         if counted:
             yield foreign.counted_folders(evidence.paths, counted)
+
+
+def _load(approval_keys: tuple[Path, ...]) -> tuple[PublicKey, ...] | None:
+    if not approval_keys:
+        return None
+    from pipeline.provenance import keys
+
+    return tuple(keys.load_public(path) for path in approval_keys)
 
 
 def _witness(evidence: Evidence, options: AuditOptions, reader: StoreReader) -> metadata_check.Witness:
@@ -271,7 +298,8 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
     served = look_at(chosen.path, name, hasher)
-    pushes = evidence.chain.pushes(version)
+    is_staged = chosen.path.parent == paths.staged
+    pushes = evidence.chain.stagings(version) if is_staged else evidence.chain.pushes(version)
     push = ledger_check.push_behind(evidence, served, pushes)
     lineage = walk(evidence, dict.fromkeys([*([push.record] if push and push.record else ()), *served.heads]))
     # Data is decompressed, which takes longest, so it comes first.
@@ -295,6 +323,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         *ancestors.check_inputs(evidence, inputs),
         *ledger_check.check_nodes(evidence, version, push, lineage),
         *evidence.ledger_findings,
+        *ledger_check.check_approvals(evidence, session.approvals),
         *ledger_check.check_commits(evidence, lineage),
         *ledger_check.check_all_records(evidence, lineage),
         *anchor_findings,
@@ -302,7 +331,14 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         *others,
     ]
     subject = rules.Subject(
-        evidence=evidence, served=served, version=version, push=push, ancestors=lineage, anchor=anchor
+        evidence=evidence,
+        served=served,
+        version=version,
+        push=push,
+        ancestors=lineage,
+        anchor=anchor,
+        approvals=session.approvals,
+        waits=is_staged and session.others is not None,
     )
     hasher.wait()
     counts = Counts(
@@ -322,6 +358,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         scopes=_scopes(counts, options.policy, stored.left_out),
         autoencoder=has_autoencoder(record.node for record in lineage.records.values()),
         own_code=ancestors.own_code_of(lineage.records),
+        approvals=session.approvals.of(served.sha256 or ""),
     )
 
 

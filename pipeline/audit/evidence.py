@@ -77,7 +77,7 @@ class Evidence:
 
     def version_of(self, sha256: str) -> int | None:
         """Return the newest version that was pushed with a model digest."""
-        pushed = [line for line in self.chain.lines if line.event == Event.PUSHED]
+        pushed = [line for line in self.chain.lines if line.event in (Event.PUSHED, Event.PROMOTED)]
         versions = [int(line.details["version"]) for line in pushed if line.details["sha256"] == sha256]
         return versions[-1] if versions else None
 

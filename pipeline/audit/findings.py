@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from components.errors import MnistTfxError, printable
+from pipeline.provenance.approvals import Approval
 
 INTEGRITY, COMPLETENESS, POLICY = "INTEGRITY", "COMPLETENESS", "POLICY"
 VERDICTS: Final = (INTEGRITY, COMPLETENESS, POLICY)
@@ -132,6 +133,7 @@ class Audit:
       scopes: {verdict: what it is about}.
       autoencoder: whether one is behind the version; None where the records do not tell.
       own_code: {file of the user's own code behind the version: nodes that ran it}.
+      approvals: of its bytes, oldest first, whatever they are worth.
     """
 
     version: int | None
@@ -143,6 +145,7 @@ class Audit:
     scopes: Mapping[str, Scope]
     autoencoder: bool | None = None
     own_code: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def verdicts(self) -> Mapping[str, str]:
@@ -176,6 +179,7 @@ class Audit:
             "counts": dataclasses.asdict(self.counts),
             "autoencoder": self.autoencoder,
             "own_code": {path: list(nodes) for path, nodes in self.own_code.items()},
+            "approvals": [dataclasses.asdict(approval) for approval in self.approvals],
         }
 
 

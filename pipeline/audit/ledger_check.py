@@ -14,6 +14,7 @@ from pipeline.audit.evidence import LEDGER, RECORD, Ancestors, Evidence, record_
 from pipeline.audit.findings import FAIL, INTEGRITY, UNKNOWN, WARN, Finding, completeness, integrity
 from pipeline.audit.served import MANIFEST, SERVED, Served
 from pipeline.provenance import plain_files
+from pipeline.provenance.approvals import Approvals
 from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line, Push
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import BUILD_TYPE, build_statement, statement_bytes
@@ -187,6 +188,14 @@ def check_manifest(served: Served, ancestors: Ancestors) -> Iterator[Finding]:
         )
 
 
+def check_approvals(evidence: Evidence, approvals: Approvals) -> Iterator[Finding]:
+    """Yield the approvals and changes of keys whose lines do not hold what was signed."""
+    if evidence.ledger_findings:
+        return  # its lines are not to be trusted, and somebody says so already
+    for line, what in approvals.faults.items():
+        yield integrity(LEDGER, f"{evidence.paths.ledger.name} line {line}", what)
+
+
 def check_commits(evidence: Evidence, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield the records behind the version that no line commits, and commits that are about something else."""
     commits = {line.record: line for line in evidence.chain.lines if line.event == Event.COMMIT}
@@ -263,7 +272,8 @@ def _left_by_a_crash(evidence: Evidence, record: ExecutionRecord | RunRecord) ->
     if isinstance(record, RunRecord):
         return bool(lines) and all(line.event != Event.RUN for line in lines)
     # A push that was killed with its record written is attached by a recovery under the same intent, with a new record.
-    repaired = {line.node for line in lines if line.event == Event.PUSHED and line.details.get("repaired")}
+    pushes = (Event.PUSHED, Event.STAGED)
+    repaired = {line.node for line in lines if line.event in pushes and line.details.get("repaired")}
     settled = {line.details.get("intent") for line in lines if line.event == Event.COMMIT and line.node not in repaired}
     intents = [line for line in lines if line.event == Event.INTENT and line.sequence not in settled]
     return any(line.node == record.node and line.details.get("key", record.key) == record.key for line in intents)

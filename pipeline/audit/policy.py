@@ -50,6 +50,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "same_lock": Rule(text="every execution before the push ran with the same locked packages"),
         "ops": Rule(text="the served graph holds ordinary ops alone"),
         "anchored": Rule(text="a head kept elsewhere or a signature vouches for it", level=OFF),
+        "approved": Rule(text="somebody approved it, signed by a key that was in force then", level=OFF),
     }
 )
 
@@ -63,6 +64,10 @@ class Policy:
     """
 
     levels: Mapping[str, str]
+
+    def failing(self, rule: str) -> Policy:
+        """Return the policy with one rule that fails the audit where it is broken."""
+        return Policy(levels={**self.levels, rule: FAIL})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as a policy file holds it."""

@@ -24,6 +24,7 @@ from pipeline.audit.policy import WARN as WARN_LEVEL
 from pipeline.audit.saved_model_ops import NotASavedModel, scan
 from pipeline.audit.served import Served
 from pipeline.provenance import plain_files
+from pipeline.provenance.approvals import Approvals
 from pipeline.provenance.git import CLEAN
 from pipeline.provenance.ledger import Event, Push
 from pipeline.provenance.records import ExecutionRecord
@@ -64,6 +65,8 @@ class Subject:
       push: how it came there; None if nothing tells.
       ancestors: the records behind it.
       anchor: what vouches for the root from outside.
+      approvals: what the ledger tells of approvals.
+      waits: whether it is staged and was not asked about by its number: it may be approved later.
     """
 
     evidence: Evidence
@@ -72,6 +75,8 @@ class Subject:
     push: Push | None
     ancestors: Ancestors
     anchor: Anchor
+    approvals: Approvals
+    waits: bool = False
 
     @property
     def pusher(self) -> ExecutionRecord | None:
@@ -99,7 +104,8 @@ def check(subject: Subject, policy: Policy) -> Iterator[Finding]:
     """Yield what breaks the policy, rule by rule."""
     for name, level in policy.levels.items():
         if level != OFF:
-            yield from (_finding(name, level, broken) for broken in CHECKS[name](subject))
+            shown = WARN_LEVEL if name == "approved" and subject.waits else level
+            yield from (_finding(name, shown, broken) for broken in CHECKS[name](subject))
 
 
 def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
@@ -212,7 +218,8 @@ def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> lis
     tell: those below the one that the execution's own run pushed.
     """
     lines = subject.evidence.chain.lines
-    pushed = [line for line in lines if line.event == Event.PUSHED and isinstance(line.details.get("version"), int)]
+    events = (Event.PUSHED, Event.PROMOTED)
+    pushed = [line for line in lines if line.event in events and isinstance(line.details.get("version"), int)]
     own = next((line.details["version"] for line in pushed if line.run_id == record.run_id), None)
     if record.in_store or own is None:
         end = next((line.sequence for line in lines if (line.event, line.record) == (Event.COMMIT, hash_)), 0)
@@ -319,6 +326,16 @@ def _anchored(subject: Subject) -> Iterator[Broken]:
         yield Broken(where=subject.served.name, what="anchor", wanted="head or signature", got=NO_ANCHOR)
 
 
+def _approved(subject: Subject) -> Iterator[Broken]:
+    digest = subject.served.sha256
+    if subject.evidence.ledger_findings or digest is None:
+        yield _cannot_tell(subject, "its approval cannot be looked up")
+    elif not subject.approvals.is_approved(digest):
+        wanted = "an approval signed by a key that was in force"
+        got = subject.approvals.in_words(digest)
+        yield Broken(where=subject.served.name, what="not approved", wanted=wanted, got=got)
+
+
 CHECKS: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
     "blessed": _blessed,
     "checked": _checked,
@@ -329,6 +346,7 @@ CHECKS: Final[Mapping[str, Callable[[Subject], Iterator[Broken]]]] = {
     "same_lock": _same_lock,
     "ops": lambda subject: _ops(subject.served),
     "anchored": _anchored,
+    "approved": _approved,
 }
 
 

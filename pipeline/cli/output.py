@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from components.errors import LONGEST_SENTENCE, CannotTell, ExitCode, MnistTfxError, printable, shortened
+from components.layout import STAGED
 from pipeline.audit.findings import FAIL, PASS, UNKNOWN, VERDICTS, Audit
 from pipeline.cli.again import PROGRAM, complete, program
 from pipeline.cli.parsing import COMMAND
@@ -135,7 +136,10 @@ def print_results(data: Mapping[str, Any], root: Path, console: Console) -> None
         print_line(console, f"\ntest      {figures(data['metrics'], data['nodes'])}   baseline {data['baseline']}")
     if data["version"] is not None:
         shown = below_here(root)
-        print_line(console, f"served    version {data['version']} at {shown}/serving/{data['version']}")
+        if Path(str(data["serving_path"])).parent.name == STAGED:
+            print_line(console, f"staged    version {data['version']} at {shown}/{STAGED}/{data['version']}")
+        else:
+            print_line(console, f"served    version {data['version']} at {shown}/serving/{data['version']}")
         for path in data["exports"]:
             print_line(console, f"exported  {below_here(Path(path))}")
         print_line(console, f"lineage   {program()} lineage show --root {shlex.quote(str(shown))}")
@@ -185,6 +189,8 @@ def print_audit(audit: Audit) -> None:
         click.echo(f"{'model':<13} a classifier of the images themselves, no autoencoder")
     if audit.own_code:
         click.echo(f"{'own code':<13} {shortened(_own_code(audit.own_code))}")
+    for approval in audit.approvals:
+        click.echo(f"{'approval':<13} {shortened(str(approval))}")
     click.echo(f"{'anchor':<13} {audit.anchor.kind}: {audit.anchor.detail}")
     for finding in audit.findings:
         click.echo(f"  {finding}")
@@ -198,11 +204,13 @@ def _own_code(files: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def print_audited(audits: Sequence[Audit]) -> None:
-    """Print that every version in the serving directory was audited, and which of them did not pass."""
-    places = [audit.path if audit.version is None else str(audit.version) for audit in audits]
+    """Print that every version was audited, and which of them did not pass."""
+    staged = [audit for audit in audits if Path(audit.path).parent.name == STAGED]
+    places = [audit.path if audit.version is None or audit in staged else str(audit.version) for audit in audits]
     wrong = [place for place, audit in zip(places, audits, strict=True) if not audit.passed()]
     result = f"not all PASS: {', '.join(wrong)}" if wrong else "all PASS"
-    click.echo(printable(f"{'audited':<13} every version in the serving directory ({', '.join(places)}): {result}"))
+    where = "the serving directory and staged" if staged else "the serving directory"
+    click.echo(printable(f"{'audited':<13} every version in {where} ({', '.join(places)}): {result}"))
 
 
 def verdict_lines(audit: Audit) -> Iterator[str]:

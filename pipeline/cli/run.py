@@ -15,7 +15,7 @@ from rich.text import Text
 
 from components.errors import BadInput, ExitCode
 from components.settings import Export
-from pipeline.cli import options, progress
+from pipeline.cli import options, person_options, progress
 from pipeline.cli.main import leave
 from pipeline.cli.output import (
     Answer,
@@ -162,6 +162,8 @@ def _request(given: Mapping[str, Any]) -> Request:
     metavar="FILE",
     help="Private key to sign the served version's provenance with; see `lineage keygen`.",
 )
+@click.option("--stage", is_flag=True, help="Push to staged/, where no server looks; `serving promote` serves it.")
+@person_options.by(required=False, help="Who starts the run, to be kept on record; @git takes Git's user.name.")
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
 @options.as_json
 @checked_by(_consistent)
@@ -189,6 +191,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --set classifier.epochs=3 --seed 1
       mnist-tfx run --sweep 'classifier.layers=[[64],[128,64]]' --sweep 'seed=[0,1,2]'  # six; the best is pushed
       mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
+      mnist-tfx run --stage                            # `serving promote` puts it into service
       mnist-tfx run --dry-run                          # what would execute, and why
       mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster

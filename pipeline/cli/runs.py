@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import MnistTfxError
+from components.errors import MnistTfxError, printable
+from components.layout import STAGED
 from pipeline.cli import options
 from pipeline.cli.output import Answer, below_here, figure, print_answer
 from pipeline.cli.parameters import Text as Name
@@ -47,19 +48,20 @@ def list_(root: Path, as_json: bool) -> None:
     Example:
       mnist-tfx runs list
     """
-    found, others = run_records.runs(root), run_records.unrecorded(root)
+    found, others, by = run_records.runs(root), run_records.unrecorded(root), run_records.starters(root)
     if as_json:
         shown = {"runs": [run.to_dict() for run in found], "unrecorded": [run.to_dict() for run in others]}
-        print_answer(Answer(data=shown))
+        print_answer(Answer(data={**shown, "by": by}))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("run", "status", "accuracy", "version", "executed"):
+    for heading in ("run", "status", "accuracy", "version", "executed", *(["by"] if by else [])):
         table.add_column(heading)
     for run in found:
         executed = sum(node.state == "executed" for node in run.nodes)
         accuracy = "" if run.metrics is None else figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
-        table.add_row(run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
+        cells = (run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
+        table.add_row(*cells, *([Text(printable(by.get(run.run_id, "")))] if by else []))
     for other in others:
         table.add_row(Text(other.run_id), other.state, "", "", Text(_doing(other)))
     # Where the terminal is too narrow, it breaks the line.
@@ -93,7 +95,10 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
         accuracy = figure(run.metrics["accuracy"])
         console.print(Text(f"test      accuracy {accuracy}   baseline {run.baseline}"))
     if run.version is not None:
-        console.print(Text(f"served    version {run.version} at {run.serving_path}"))
+        verb = STAGED if str(run.serving_path).startswith(f"{STAGED}/") else "served"
+        console.print(Text(f"{verb:<9} version {run.version} at {run.serving_path}"))
+    if (by := run_records.starters(root).get(run.run_id)) is not None:
+        console.print(Text(f"by        {printable(by)}"))
     if run.error is not None:
         console.print(Text(f"stopped   {_error_of(run.error)}", "red"), soft_wrap=True)
     if (log := RunPaths(root).log(run.run_id)).is_file():

@@ -9,7 +9,7 @@ import click
 
 from components.errors import BadInput
 from components.untrusted import read_bytes
-from pipeline.cli import options
+from pipeline.cli import audit_options, options
 from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import Checked, InputFile, Integer, Pair, Share, Text
 from pipeline.provenance.ledger import Head
@@ -44,6 +44,10 @@ LONGEST_VERSION: Final = 20
     metavar="LINES:HASH",
     help="A head of the ledger that was kept elsewhere.",
 )
+@click.option(
+    "--require-approval", is_flag=True, help="Serve only what somebody approved with a key that was in force."
+)
+@audit_options.approval_key
 @click.option(
     "--max-batch", type=Integer(1, 65536), default=256, show_default=True, help="Rows of one call; 1: no batching."
 )
@@ -80,6 +84,8 @@ def serve(  # noqa: PLR0913  # one argument to each option
     labels: tuple[str, ...],
     key: Path | None,
     expect_head: str | None,
+    require_approval: bool,
+    approval_keys: tuple[Path, ...],
     max_batch: int,
     max_rows: int,
     max_body: int,
@@ -115,7 +121,12 @@ def serve(  # noqa: PLR0913  # one argument to each option
         host=host,
         port=port,
         grpc_port=grpc_port,
-        conditions=Conditions(key=key, head=None if expect_head is None else Head.from_str(expect_head)),
+        conditions=Conditions(
+            key=key,
+            head=None if expect_head is None else Head.from_str(expect_head),
+            approval=require_approval,
+            approval_keys=approval_keys,
+        ),
         limits=Limits(body=max_body, rows=max_rows, concurrency=max_concurrency, seconds=float(timeout)),
         latest=latest,
         labels=dict(map(_label, labels)),

@@ -39,6 +39,8 @@ class PipelineConfig:
       beam_args: for every Beam node.
       metadata: where the metadata store is; None for the SQLite file in the root.
       device: what the Trainers see.
+      stage: whether to push into `staged/`, where no server looks.
+      by: who starts the run; None keeps nobody on record.
       workers: processes that a multiworker training starts on this machine; None where TF_CONFIG names them.
     """
 
@@ -56,6 +58,13 @@ class PipelineConfig:
     metadata: Address | None = None
     device: Device = dataclasses.field(default_factory=Device)
     workers: int | None = None
+    stage: bool = False
+    by: str | None = None
+
+    @property
+    def pushed_to(self) -> Path:
+        """The folder that a version is pushed into."""
+        return self.paths.staged if self.stage else self.paths.serving
 
     @cached_property
     def data(self) -> str:

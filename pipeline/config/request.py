@@ -62,6 +62,8 @@ class Request:
       device: `auto`, `cpu`, `gpu` or `gpu:N`.
       strategy: of both trainings; None leaves it to the recipe.
       workers: processes of a multiworker training on this machine.
+      stage: whether to push into `staged/`, where no server looks.
+      by: who starts the run, where that is to be on record.
     """
 
     data: tuple[Path, ...] = ()
@@ -84,6 +86,8 @@ class Request:
     device: str = AUTO
     strategy: str | None = None
     workers: int | None = None
+    stage: bool = False
+    by: str | None = None
 
 
 def check(request: Request, force: Iterable[str] = ()) -> None:
@@ -315,6 +319,8 @@ def configure(
         metadata=_metadata(request),
         device=chosen_device(request),
         workers=request.workers,
+        stage=request.stage,
+        by=request.by,
     )
 
 

@@ -332,12 +332,13 @@ def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) 
 
 def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[IndexedVersion, ...]:
     result = []
-    for version in sorted({*ledger.versions, *present}):
-        push, provenance = ledger.push(version), present.get(version)
+    for version in sorted({*ledger.versions, *ledger.staged, *present}):
+        push, provenance = ledger.origin(version), present.get(version)
         if push is not None:
             named = () if provenance is None else heads_of(provenance)
             heads = named if push.record is None else (push.record,)
-            served = provenance is not None and digest_of(provenance) == push.sha256
+            in_service = ledger.push(version) is not None
+            served = in_service and provenance is not None and digest_of(provenance) == push.sha256
             result.append(IndexedVersion(version, push.sha256, push.run_id, heads, recorded=True, served=served))
         elif provenance is not None:
             run_id = provenance["predicate"]["runDetails"]["metadata"]["invocationId"]
@@ -349,7 +350,8 @@ def _pushes(ledger: Chain, present: Mapping[int, Mapping[str, Any]]) -> tuple[In
 def _present(root: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Return {version: provenance}, and {version: why there is none}; a folder without a model is no version."""
     present, unreadable = {}, {}
-    for version in serving.versions(RunPaths(root).serving):
+    paths = RunPaths(root)
+    for version in (*serving.versions(paths.staged), *serving.versions(paths.serving)):
         try:
             present[version.version] = read_provenance(root, version.version)
         except MnistTfxError as err:  # noqa: PERF203  # one bad version must not hide the others

@@ -9,11 +9,13 @@ from typing import Any, Final
 from components import serving
 from components.errors import BadInput
 from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph
+from pipeline.provenance.approvals import Approval, read_approvals
 from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
 
@@ -34,6 +36,7 @@ class ServedLineage:
       recorded: whether the push itself has a record.
       baseline: what it was compared with, such as `version 2` or `none`.
       graph: from the data files to the version.
+      approvals: of the version's bytes, oldest first.
     """
 
     version: int
@@ -43,6 +46,7 @@ class ServedLineage:
     recorded: bool
     baseline: str
     graph: Graph
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def id(self) -> str:
@@ -59,6 +63,7 @@ class ServedLineage:
         drawn = self.graph.to_dict()
         states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
         nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
+        fields["approvals"] = [dataclasses.asdict(approval) for approval in self.approvals]
         return {**fields, "nodes": nodes, "edges": drawn["edges"]}
 
 
@@ -86,7 +91,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     served = Node(
         id=f"version:{number}",
         kind=SERVED,
-        name=f"{RunPaths(root).serving.name}/{number}",
+        name=f"{RunPaths(root).version(number).parent.name}/{number}",
         sha256=digest_of(provenance),
         run_id=run_id,
         time=None if push is None else push[1].finished,
@@ -100,6 +105,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
         recorded=push is not None,
         baseline=str(compared[-1]) if compared else UNKNOWN,
         graph=Graph({served.id: served, **graph.nodes}, (*edges, *graph.edges)),
+        approvals=read_approvals(ledger).of(served.sha256 or ""),
     )
 
 
@@ -109,8 +115,7 @@ def read_provenance(root: Path, version: int) -> dict[str, Any]:
     Raises:
       EnvironmentProblem: if there is none, or it is no statement.
     """
-    path = RunPaths(root).serving / str(version) / serving.PROVENANCE
-    return read_statement(path)
+    return read_statement(RunPaths(root).version(version) / serving.PROVENANCE)
 
 
 def _choose_version(root: Path, version: int | None) -> int:
@@ -119,7 +124,8 @@ def _choose_version(root: Path, version: int | None) -> int:
         if directory.newest is None:
             raise directory.nothing_served()
         return directory.newest.version
-    versions = [one.version for one in serving.versions(RunPaths(root).serving)]
+    staged = (one.version for one in StagedDirectory.of(RunPaths(root)).recorded)
+    versions = sorted({*staged, *(one.version for one in serving.versions(RunPaths(root).serving))})
     if version not in versions:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, versions))}", got=version)
     return version
@@ -127,7 +133,7 @@ def _choose_version(root: Path, version: int | None) -> int:
 
 def _push(version: int, ledger: Chain, records: Records) -> tuple[str, ExecutionRecord] | None:
     """Return hash and record of the push that made this version."""
-    push = ledger.push(version)
+    push = ledger.origin(version)
     record = records.get(push.record) if push is not None and push.record is not None else None
     return (push.record, record) if push and push.record and isinstance(record, ExecutionRecord) else None
 

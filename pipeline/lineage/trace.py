@@ -81,7 +81,7 @@ def trace(lineage: LineageIndex, version: int | None = None) -> Trace:
     """
     push = lineage.push(version)
     if not push.heads:
-        where = RunPaths(lineage.root).serving / str(push.version)
+        where = RunPaths(lineage.root).version(push.version)
         raise EnvironmentProblem("neither its push nor its provenance is on record", where=where)
 
     def makers(hash_: str) -> list[str]:

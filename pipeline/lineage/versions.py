@@ -66,7 +66,7 @@ class RecordedVersion:
         """Where its SavedModel lies: as it is served, else as it was trained; None if both are gone."""
         entries = [entry for _, node_entries in self._outputs() for entry in node_entries if entry.type == "Model"]
         trained = [self.root / entry.path / FORMAT_SERVING for entry in entries if entry.sha256 == self.sha256]
-        places = [RunPaths(self.root).serving / str(self.version), *trained]
+        places = [RunPaths(self.root).version(self.version), *trained]
         return next((place for place in places if (place / SAVED_MODEL).is_file()), None)
 
     def _outputs(self) -> Iterator[tuple[str, tuple[ArtifactEntry, ...]]]:
@@ -89,7 +89,7 @@ def recorded(root: Path, version: int) -> RecordedVersion:
 
 def recorded_in(root: Path, version: int, ledger: Chain, records: Records) -> RecordedVersion:
     """Return what is recorded about a version, by a ledger and records that are read already; raises as `recorded`."""
-    push = ledger.push(version)
+    push = ledger.origin(version)
     if push is not None and push.record is not None:
         heads: tuple[str, ...] = (push.record,)
         sha256, run_id = push.sha256, push.run_id
@@ -133,9 +133,9 @@ def trained(root: Path, metrics: Mapping[str, Any] | None) -> RecordedVersion | 
 
 
 def _provenance(root: Path, version: int, ledger: Chain) -> dict[str, Any]:
-    serving = RunPaths(root).serving
-    if not (serving / str(version) / PROVENANCE).is_file():
-        numbers = sorted({*ledger.versions, *(one.version for one in versions(serving))})
+    paths = RunPaths(root)
+    if not (paths.version(version) / PROVENANCE).is_file():
+        numbers = sorted({*ledger.versions, *ledger.staged, *(one.version for one in versions(paths.serving))})
         if version not in numbers:
             wanted = f"one of {', '.join(map(str, numbers))}" if numbers else None
             hint = None if numbers else "no version was ever served here: mnist-tfx run makes one"

@@ -105,6 +105,7 @@ def reachable(survey: Survey, keep_runs: int) -> dict[str, ExecutionRecord]:
             heads += [node.record for node in record.nodes]
     for served in (*survey.serving.ours, *survey.serving.half_pruned):
         heads += _heads(survey, served.version, has_provenance=served.has_provenance)
+    heads += [push.record for version in survey.staged.stagings for push in survey.ledger.stagings(version)]
     return closure(survey.records, dict.fromkeys(head for head in heads if head is not None))
 
 
@@ -137,7 +138,8 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     left = (one for one in _below(paths, "artifacts/*/.system/*/*") if size(one))
     yield from _of("working-folder", paths, left)
     yield from _of("half-written-record", paths, _below(paths, f"{paths.records.name}/{HALF_WRITTEN}"))
-    yield from _of("stage", paths, serving.stages(paths.serving))
+    for folder in (paths.serving, paths.staged):
+        yield from _of("stage", paths, serving.stages(folder))
 
 
 def _below(paths: RunPaths, pattern: str) -> Iterator[Path]:
@@ -166,10 +168,11 @@ def _remove(unused: tuple[Garbage, ...], survey: Survey, say: Callable[[str], No
             with PROCESS.held_back():
                 remove(paths.root / one.path)
     if any(one.kind == "stage" for one in unused):
-        with serving.locked(paths.serving):
-            left = serving.clear_stages(paths.serving)
-        for err in left:
-            raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err
+        for folder in filter(Path.is_dir, (paths.serving, paths.staged)):
+            with serving.locked(folder):
+                left = serving.clear_stages(folder)
+            for err in left:
+                raise EnvironmentProblem("cannot remove it", where=err.filename, got=err.strerror) from err
 
 
 def _note(unused: tuple[Garbage, ...], survey: Survey) -> None:

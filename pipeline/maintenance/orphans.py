@@ -17,6 +17,7 @@ from pipeline.provenance.own_code import folder_name, own_digests
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 
@@ -89,6 +90,11 @@ class Survey:
         return ServingDirectory(self.paths, self.ledger)
 
     @cached_property
+    def staged(self) -> StagedDirectory:
+        """The staged versions as the ledger knows them."""
+        return StagedDirectory(self.paths, self.ledger)
+
+    @cached_property
     def unreadable(self) -> tuple[str, ...]:
         """Hashes of the committed records that cannot be read: what they made or read is not known."""
         return tuple(hash_ for hash_ in self.ledger.order if self.read(hash_) is None)
@@ -135,6 +141,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
             *_served(survey),
             *_foreign(survey),
             *_gone(survey),
+            *_staged(survey),
             *_missing(survey),
             *_dead(paths, say),
             *_intents(survey),
@@ -148,7 +155,8 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
 
 
 def _served(survey: Survey) -> Iterator[Orphan]:
-    for served in survey.serving.unrecorded:
+    half = {one.version for _, one in survey.staged.half_promoted}
+    for served in (one for one in survey.serving.unrecorded if one.version not in half):
         path = survey.paths.relative(served.path)
         why = "served, but no line of the ledger says that it was pushed"
         yield Orphan(kind="served-unrecorded", where=path, why=why, remedy=REPAIR, bytes=size(served.path))
@@ -166,6 +174,20 @@ def _gone(survey: Survey) -> Iterator[Orphan]:
         path = f"{survey.paths.serving.name}/{version}"
         why = "pushed and not pruned, but gone: put the folder back from a copy"
         yield Orphan(kind="served-missing", where=path, why=why, remedy="")
+
+
+def _staged(survey: Survey) -> Iterator[Orphan]:
+    relative = survey.paths.relative
+    for _, served in survey.staged.half_promoted:
+        why = "in service, but no line of the ledger says that its promotion was completed"
+        yield Orphan(kind="half-promoted", where=relative(served.path), why=why, remedy=REPAIR)
+    for version in survey.staged.missing:
+        why = "staged, neither promoted nor pruned, but gone: put the folder back from a copy, or `serving prune --staged`"
+        yield Orphan(kind="staged-missing", where=relative(survey.paths.staged / str(version)), why=why, remedy="")
+    for one in survey.staged.unrecorded:
+        why = "no line of the ledger says that it was staged: a push was killed, or somebody put it there"
+        where, remedy = relative(one.path), "serving prune --staged"
+        yield Orphan(kind="staged-unrecorded", where=where, why=why, remedy=remedy, bytes=size(one.path))
 
 
 def _missing(survey: Survey) -> Iterator[Orphan]:
@@ -247,7 +269,7 @@ def _checkpoints(survey: Survey) -> Iterator[Orphan]:
 
 
 def _stages(paths: RunPaths) -> Iterator[Orphan]:
-    for stage in serving.stages(paths.serving):
+    for stage in (*serving.stages(paths.serving), *serving.stages(paths.staged)):
         why = "left by a killed push; TF Serving does not see it"
         yield Orphan(kind="stage", where=paths.relative(stage), why=why, remedy=COLLECT, bytes=size(stage))
 

@@ -21,6 +21,7 @@ from pipeline.process.signals import PROCESS
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.runs import new_run_id
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places, check_removable
@@ -86,6 +87,45 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
     return pruning
 
 
+def prune_staged(root: Path, keep: int, *, dry_run: bool = False) -> Pruning:
+    """Remove the oldest staged versions until `keep` are left, and what a killed push left among them.
+
+    A version whose bytes were changed since goes as well: it cannot be promoted any more. What is gone already is noted.
+
+    Raises:
+      BadInput: if no pipeline has run here.
+      EnvironmentProblem: if a run is under way, or the folder cannot be written.
+    """
+    with exclusive_lock(root) as paths:
+        directory = StagedDirectory.of(paths)
+        old = directory.recorded[: max(0, len(directory.recorded) - keep)]
+        pruning = Pruning(
+            pruned=tuple(_describe(paths, one) for one in (*directory.unrecorded, *old)),
+            kept=tuple(one.version for one in directory.recorded[len(old) :]),
+            left=(),
+        )
+        if not dry_run and (pruning.pruned or directory.missing):
+            check_places(paths, paths.ledger, paths.staged)
+            for one in pruning.pruned:
+                check_removable(paths.root / one.path)
+            _remove_staged(directory, pruning.pruned)
+    return pruning
+
+
+def _remove_staged(directory: StagedDirectory, gone: tuple[Pruned, ...]) -> None:
+    paths, ledger, run_id = directory.paths, Ledger.open(directory.paths.ledger), new_run_id("prune")
+    raise_floor(paths.staged, ledger.chain.highest_version())
+    with locked(paths.staged):
+        for version in directory.missing:
+            ledger.pruned(run_id=run_id, version=version, digest=directory.stagings[version].sha256)
+        for one in gone:
+            PROCESS.check()
+            with PROCESS.held_back():  # what the ledger calls pruned is gone
+                if one.version in directory.stagings:
+                    ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
+                _take_away(paths.root / one.path)
+
+
 def _describe(paths: RunPaths, served: ServedVersion) -> Pruned:
     path = paths.relative(served.path)
     return Pruned(version=served.version, path=path, digest=served.digest, bytes=size(served.path))
@@ -112,11 +152,15 @@ def _remove(directory: ServingDirectory, gone: tuple[Pruned, ...]) -> None:
             with PROCESS.held_back():  # what the ledger calls pruned is gone
                 if one.version not in directory.pruned:
                     ledger.pruned(run_id=run_id, version=one.version, digest=one.digest)
-                hidden = paths.serving / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
-                try:
-                    os.rename(paths.root / one.path, hidden)
-                    sync_folder(paths.serving)
-                    shutil.rmtree(hidden)
-                except OSError as err:
-                    where = err.filename or paths.root / one.path
-                    raise EnvironmentProblem("cannot remove it", where=where, got=err.strerror) from err
+                _take_away(paths.root / one.path)
+
+
+def _take_away(folder: Path) -> None:
+    """Remove a version, all of it at once: under a name that is no number."""
+    hidden = folder.parent / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+    try:
+        os.rename(folder, hidden)
+        sync_folder(folder.parent)
+        shutil.rmtree(hidden)
+    except OSError as err:
+        raise EnvironmentProblem("cannot remove it", where=err.filename or folder, got=err.strerror) from err

@@ -29,6 +29,7 @@ from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.provenance.runs import new_run_id
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
 
@@ -43,7 +44,7 @@ class Repair:
     """One thing that was settled, or could not be.
 
     Attributes:
-      kind: `attached`, `committed`, `lost`, `failed`, `run-recorded`, `line-repaired` or `left`.
+      kind: `attached`, `promoted`, `committed`, `lost`, `failed`, `run-recorded`, `line-repaired` or `left`.
       where: what it is about.
       why: on what grounds.
     """
@@ -81,7 +82,8 @@ def recover_first(paths: RunPaths, say: Callable[[str], None]) -> None:
     Raises:
       EnvironmentProblem: if the ledger is broken, or the store is lost or locked.
     """
-    if not read_ledger(paths.ledger).unsettled():
+    ledger = read_ledger(paths.ledger)
+    if not ledger.unsettled() and not StagedDirectory(paths, ledger).half_promoted:
         return
     store = open_store(paths, say=say)
     with PROCESS.held_back():
@@ -123,6 +125,7 @@ class _Recovery:
         self._survey = Survey.of(paths)
 
     def repairs(self) -> Iterator[Repair]:
+        yield from self._promotions()
         waiting, intents = [], self._survey.ledger.unsettled()
         for intent in intents:
             published = self._published(intent)
@@ -137,6 +140,17 @@ class _Recovery:
         yield from self._pushes(waiting)
         yield from self._pruned()
         yield from self._runs()
+
+    def _promotions(self) -> Iterator[Repair]:
+        """Record the promotions that moved their version into service and were killed before they could say so."""
+        found = StagedDirectory(self._paths, self._survey.ledger).half_promoted
+        for staging, served in found:
+            if self._ledger is not None:
+                self._ledger.promoted(staging, **{REPAIRED: True})
+            why = "its promotion had begun, and its bytes are those that were staged"
+            yield Repair(kind="promoted", where=self._paths.relative(served.path), why=why)
+        if found:
+            self._look_again()
 
     def _look_again(self) -> None:
         if self._ledger is not None:

@@ -57,6 +57,9 @@ def _beyond_repair(paths: RunPaths) -> Iterator[Repair]:
         named = f"ledger line {line.sequence} names it for {of}, and nothing else holds what it said"
         why = f"{problem.what}: {named}: {_COPY}; until then `mnist-tfx lineage audit` fails"
         yield Repair(kind="left", where=f"{paths.records.name}/{line.record}.json", why=why)
+    for version in survey.staged.missing:
+        why = f"staged, neither promoted nor pruned, but gone: {_COPY}"
+        yield Repair(kind="left", where=f"{paths.staged.name}/{version}", why=why)
     for version in survey.serving.missing:
         yield Repair(
             kind="left", where=f"{paths.serving.name}/{version}", why=f"pushed and not pruned, but gone: {_COPY}"

@@ -26,6 +26,7 @@ from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord, utc
 from pipeline.provenance.runs import new_run_id, run_record
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.writable import WRITTEN_BY_A_PUSH, check_places
 from pipeline.stages import PUSHER
@@ -114,6 +115,9 @@ def _choose_versions(directory: ServingDirectory, version: int) -> tuple[ServedV
         foreign = next((entry for entry in directory.foreign if entry.number == version), None)
         if foreign is not None:
             raise Refused("cannot serve what was not pushed", where=where / Path(foreign.path).name, got=foreign.what)
+        if version in StagedDirectory(directory.paths, directory.ledger).stagings:
+            hint = f"`mnist-tfx serving promote {version}` puts it into service"
+            raise BadInput(f"version {version} is staged, and was never in service", where=where, hint=hint)
         numbers = ", ".join(map(str, ours)) or "none"
         raise BadInput("no such version", where=where, wanted=f"one of {numbers}", got=version)
     newest = max(ours)

@@ -125,7 +125,7 @@ class Approval:
 
     def __str__(self) -> str:
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"approved by {self.by}, {self.time[:19].replace('T', ' ')} UTC{reason}: {self.why}"
+        return f"by {self.by}, {self.time[:19].replace('T', ' ')} UTC{reason}: {self.why}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
-"""The version that a Pusher's record tells of, and the ledger's line about that push."""
+"""The version that a Pusher's record tells of, served or staged, and the ledger's line about that push."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from components.layout import STAGED
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.stages import PUSHER
@@ -12,7 +13,7 @@ VERSION: Final = "pushed_version"
 
 
 def version_of(record: ExecutionRecord) -> int | None:
-    """Return the served version that a Pusher's record tells of; None for any other record."""
+    """Return the version that a Pusher's record tells of; None for any other record."""
     if record.node != PUSHER:
         return None
     texts = (str(e.properties[VERSION]) for e in record.artifacts if VERSION in e.properties)
@@ -33,5 +34,9 @@ def note_push(record: ExecutionRecord, ledger: Ledger, **details: Any) -> None:
     model = next(iter(record.inputs.get("model", ())), None)
     if number is None or model is None:
         return
-    if record.run_id not in {push.run_id for push in ledger.chain.pushes(number)}:
-        ledger.pushed(node=PUSHER, run_id=record.run_id, version=number, digest=model.sha256, **details)
+    is_staged = record.parameters.get("serving_dir") == STAGED
+    chain = ledger.chain
+    noted = chain.stagings(number) if is_staged else chain.pushes(number)
+    if record.run_id not in {push.run_id for push in noted}:
+        note = ledger.staged if is_staged else ledger.pushed
+        note(node=PUSHER, run_id=record.run_id, version=number, digest=model.sha256, **details)

@@ -23,6 +23,7 @@ from components.untrusted import read_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.pushes import version_of
 from pipeline.provenance.records import DATA, DataSource, ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
 
 
@@ -119,7 +120,15 @@ def pushed(root: Path, record: ExecutionRecord) -> Pushed | None:
         return None
     fields = _PUSHED.read(_json(path), what="not a push", where=path, error=EnvironmentProblem)
     checked_path(fields["path"])
-    return Pushed(version=number, path=fields["path"], digest=fields["digest"])
+    return Pushed(version=number, path=_place(root, number, fields["path"]), digest=fields["digest"])
+
+
+def _place(root: Path, number: int, path: str) -> str:
+    """Return where a version is that was pushed to `path`: one that was staged there may have been promoted since."""
+    paths = RunPaths(root)
+    if path != paths.relative(paths.staged / str(number)) or (root / path).is_dir():
+        return path
+    return paths.relative(paths.version(number)) if paths.version(number).is_dir() else path
 
 
 def run_record(  # noqa: PLR0913  # a record is the sum of what is known

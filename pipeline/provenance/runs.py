@@ -47,6 +47,13 @@ def run_record(ledger: Chain, records: Records, run_id: str) -> RunRecord | None
     return record if isinstance(record, RunRecord) else None
 
 
+def starters(root: Path) -> dict[str, str]:
+    """Return {run id: who started it}, of the runs whose user wanted that on record."""
+    lines = read_ledger(RunPaths(root.absolute()).ledger).lines
+    named = ((line.run_id, line.details.get("by")) for line in lines if line.event == Event.RUN)
+    return {run_id: by for run_id, by in named if isinstance(by, str)}
+
+
 def new_run_id(kind: str = "") -> str:
     """Return a new id: the time, UTC, after what it is where it is no run of the whole pipeline."""
     now = datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")

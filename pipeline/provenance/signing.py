@@ -115,12 +115,34 @@ def sign(folder: Path, key: PrivateKey) -> Path:
     """
     data = _read(folder, PROVENANCE)
     _clear(folder / ENVELOPE)
-    if faults := file_check.check(_statement(data), _hash_files(folder)):
-        got = "; ".join(map(str, faults))
-        raise Refused("not signed: the files are not those of its provenance", where=folder, got=got)
+    _require_files(folder, data, "not signed")
     if not _has_signed(folder, key.public, data):
         _replace(folder / ENVELOPE, _countersigned(folder, data, key))
     return folder / ENVELOPE
+
+
+def require_as_pushed(folder: Path, digest: str, what: str) -> None:
+    """Compare a version's files with its provenance, and that with the digest which the ledger holds.
+
+    Args:
+      folder: of the version.
+      digest: tree digest of its model, as the ledger has it.
+      what: is not done otherwise, such as `not approved`.
+
+    Raises:
+      Refused: if one of them is not as it was pushed.
+      EnvironmentProblem: if something cannot be read.
+    """
+    data = _read(folder, PROVENANCE)
+    _require_files(folder, data, what)
+    if (got := digest_of(_statement(data))) != digest:
+        raise Refused(f"{what}: these are not the bytes that were pushed", where=folder, wanted=digest, got=got)
+
+
+def _require_files(folder: Path, data: bytes, what: str) -> None:
+    if faults := file_check.check(_statement(data), _hash_files(folder)):
+        got = "; ".join(map(str, faults))
+        raise Refused(f"{what}: the files are not those of its provenance", where=folder, got=got)
 
 
 def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = None) -> SignatureCheck:

@@ -78,6 +78,16 @@ class RunPaths:
         """What a server keeps of the requests to each version; it may be removed at any time."""
         return self.root / "samples"
 
+    @property
+    def staged(self) -> Path:
+        """Versions that wait for their promotion; no server reads it."""
+        return self.root / layout.STAGED
+
+    def version(self, number: int) -> Path:
+        """Return the folder of a version: where it is served, or where it is staged if only that is there."""
+        folders = (self.serving / str(number), self.staged / str(number))
+        return next((folder for folder in folders if os.path.lexists(folder)), folders[0])
+
     def log(self, run_id: str) -> Path:
         """Return the file for what the libraries print during a run."""
         return self.root / "logs" / f"{run_id}.log"
@@ -126,7 +136,7 @@ def resolved(text: str | Path, where: str | None = "--root") -> Path:
 def holds_pipeline(folder: Path) -> bool:
     """Return whether a pipeline has run in a folder, however little of it is left."""
     paths = RunPaths(folder)
-    traces = (paths.identity, paths.ledger, paths.records, paths.metadata, paths.serving)
+    traces = (paths.identity, paths.ledger, paths.records, paths.metadata, paths.serving, paths.staged)
     return any(os.path.lexists(trace) for trace in traces)
 
 
@@ -161,6 +171,6 @@ def require_usable(root: Path, where: str | None = "--root") -> None:
         raise BadInput("a root's path is too long", where=where, wanted=f"at most {LONGEST_ROOT} bytes", got=text)
     for outer in root.parents:
         paths = RunPaths(outer)
-        own = {paths.records, paths.inputs, paths.artifacts, paths.checkpoints, paths.serving}
+        own = {paths.records, paths.inputs, paths.artifacts, paths.checkpoints, paths.serving, paths.staged}
         if (paths.identity.exists() or paths.ledger.exists()) and own.intersection((root, *root.parents)):
             raise BadInput("lies among the files of another pipeline", where=where, wanted=f"none in {outer}", got=text)

@@ -25,6 +25,7 @@ PLACES_OF_A_RUN: Final = (
     "artifacts",
     "checkpoints",
     "serving",
+    "staged",
     "logs",
     "reports",
 )
@@ -70,8 +71,8 @@ def check_places(paths: RunPaths, *places: str | Path) -> None:
 
     Args:
       paths: of the root.
-      places: relative to the root; of `artifacts` the folders of nodes and channels too, of `serving` its lock and
-        claims, and of `metadata.db` what SQLite puts beside it.
+      places: relative to the root; of `artifacts` the folders of nodes and channels too, of `serving` and `staged` their
+        locks and claims, and of `metadata.db` what SQLite puts beside it.
 
     Raises:
       EnvironmentProblem: naming the one that cannot.
@@ -109,7 +110,7 @@ def _within(paths: RunPaths, place: Path) -> Iterator[Path]:
         yield from (path for pattern in ("*", "*/*", "*/.system/*") for path in place.glob(pattern) if path.is_dir())
     elif place == paths.report("").parent:
         yield paths.report_answers("").parent
-    elif place == paths.serving:
+    elif place in (paths.serving, paths.staged):
         yield from (place / LOCK_FILE, place / CLAIMS_FILE)
     elif place == paths.metadata:
         yield from _beside_sqlite(place)
@@ -123,7 +124,7 @@ def _beside_sqlite(store: Path) -> Iterator[Path]:
 
 def _is_for_entries(paths: RunPaths, path: Path) -> bool:
     files = (paths.lock, paths.ledger, paths.identity, paths.metadata)
-    inside = (paths.serving / LOCK_FILE, paths.serving / CLAIMS_FILE)
+    inside = [folder / name for folder in (paths.serving, paths.staged) for name in (LOCK_FILE, CLAIMS_FILE)]
     return path not in (*files, *inside) and not path.name.endswith(_BESIDE_SQLITE)
 
 
@@ -154,13 +155,13 @@ def _not_writable(path: str | Path, why: str | None) -> EnvironmentProblem:
 
 
 def link_in_its_place(paths: RunPaths) -> EnvironmentProblem | None:
-    """Return what is wrong with a serving directory that is a link, and how to mend it; None where it is none.
+    """Return what is wrong with a folder of versions that is a link, and how to mend it; None where none is one.
 
     Whoever can change what it points at serves something else under the numbers of the ledger, and a removal would take
     place in a folder that may belong to somebody else.
     """
-    link = paths.serving
-    if not link.is_symlink():
+    link = next((folder for folder in (paths.serving, paths.staged) if folder.is_symlink()), None)
+    if link is None:
         return None
     target = os.readlink(link)
     unlink = f"rm -- {shlex.quote(str(link))}"
@@ -170,7 +171,7 @@ def link_in_its_place(paths: RunPaths) -> EnvironmentProblem | None:
 
 
 def require_folder(paths: RunPaths) -> None:
-    """Refuse a serving directory that is a link; one that is not there yet is none.
+    """Refuse a folder of versions, served or staged, that is a link; one that is not there yet is none.
 
     Raises:
       EnvironmentProblem: naming where it points, and the command that puts the folder into its place.

@@ -17,7 +17,7 @@ from tfx.orchestration.portable import data_types, launcher
 
 from components import disk, savedmodel_check
 from components.errors import EnvironmentProblem, MnistTfxError, Refused
-from components.serving import raise_floor
+from components.serving import highest_claimed, raise_floor
 from pipeline.config.pipeline_config import PipelineConfig, Reuse
 from pipeline.maintenance import recovery
 from pipeline.metadata import tfx
@@ -106,7 +106,9 @@ class Run:
             nodes = [self._outcomes.get(node.id) or self._skipped(node.id, error) for node in compiled.nodes]
             record = run_record(self._config, self._run_id, nodes, self._done, error, started, self._part)
             self._view.note(None, f"ends, {record.status}" + (f": {error}" if error else ""))
-            held.ledger.run(run_id=self._run_id, record=record_store.write(self._config.paths.records, record))
+            by = {} if self._config.by is None else {"by": self._config.by}
+            hash_ = record_store.write(self._config.paths.records, record)
+            held.ledger.run(run_id=self._run_id, record=hash_, **by)
         return Outcome(record=record, error=error, train_s=self._train_seconds())
 
     def _attempt(self, compiled: CompiledPipeline, held: HeldRoot) -> MnistTfxError | Interrupted | None:
@@ -280,7 +282,7 @@ class Run:
                 note_push(execution.done.record, context.ledger)
             self._done[node.id] = execution.commit()
         if (version := version_of(self._done[node.id].record)) is not None:
-            self._view.note(node.id, f"published version {version}")
+            self._view.note(node.id, f"{'staged' if self._config.stage else 'published'} version {version}")
         why = planned.why if planned.reuse is None else "the metadata store does not know its outputs"
         resumed = resumption.resumed(self._config.paths.root, self._done[node.id].record)
         return "executed", why if resumed is None else f"{why}; {resumed}"
@@ -318,7 +320,10 @@ class Run:
         model = self._done[CLASSIFIER].record.outputs["model"][0]
         folder = Path(info.tmp_dir) / str(info.execution_id)
         candidate.write(folder, model, record_store.scan(self._config.paths.records), heads, self._sign_key)
-        raise_floor(self._config.paths.serving, self._highest_version)  # of a root whose serving folder was lost
+        # Of a root whose serving folder was lost; and served and staged versions share their numbers.
+        paths = self._config.paths
+        claimed = max(map(highest_claimed, (paths.serving, paths.staged)))
+        raise_floor(self._config.pushed_to, max(self._highest_version, claimed))
 
     def _sign_again(self) -> None:
         """Sign what is served where the push was reused, or found its bytes there already."""

@@ -178,7 +178,10 @@ def test_each_verdict_says_what_was_compared_and_what_was_not(root, pods, tmp_pa
     whole = audit_all(root)[0].scopes
     assert whole[INTEGRITY].compared == "31 files (0.0 MB), 12 records"
     assert whole[COMPLETENESS].compared == "12 records, 39 ledger lines, 12 executions in the metadata store"
-    assert (whole[COMPLETENESS].left_out, whole[POLICY].left_out) == (None, "anchored, which the policy turns off")
+    assert (whole[COMPLETENESS].left_out, whole[POLICY].left_out) == (
+        None,
+        "anchored, approved, which the policy turns off",
+    )
     assert audit_version(root).scopes[COMPLETENESS].left_out == "other executions in the metadata store"
     alone = audit_path(Path(shutil.copytree(root / "serving/1", tmp_path / "alone"))).scopes
     assert alone[COMPLETENESS].left_out == "records, ledger and metadata store"

@@ -9,7 +9,12 @@ import pytest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.predict.server import versions as under_test
+from pipeline.predict.server.verification import Conditions
 from pipeline.predict.server.versions import Versions, Wanted
+from pipeline.provenance import keys
+from pipeline.provenance.approval_writer import Person, add_key, approve
+from pipeline.provenance.approvals import VERSION
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
 
 
@@ -142,3 +147,40 @@ def test_other_bytes_under_a_number_that_is_loaded_take_its_place(versions, root
     versions.refresh()
     assert versions.loaded[1].digest == now.digest
     assert said[-1] == f"serving version 1 ({now.digest[:12]})"
+
+
+def approved(root, tmp_path, by="Ada"):
+    """Approves version 1 with a new key; returns its public half."""
+    pair = keys.generate(tmp_path / by, algorithm=keys.ED25519)
+    key = keys.load_private(pair.private, pytest.fail)
+    ledger = Ledger.open(root / "ledger.jsonl")
+    add_key(ledger, key.public, by, Person(by=by))
+    approve(ledger, VERSION, "version 1", ledger.chain.push(1).sha256, Person(by=by), key)
+    return pair.public
+
+
+def wanting_approval(root, load, said, tmp_path, **conditions):
+    (tmp_path / "scratch").mkdir(exist_ok=True)
+    wanted = Wanted(conditions=Conditions(approval=True, **conditions))
+    return Versions(RunPaths(root), wanted, load=load, scratch=tmp_path / "scratch", say=said.append)
+
+
+def test_a_version_that_nobody_approved_is_refused_once_and_served_as_soon_as_somebody_does(root, load, said, tmp_path):
+    versions = wanting_approval(root, load, said, tmp_path)
+    versions.refresh()
+    versions.refresh()
+    assert versions.loaded == {}
+    [line] = said
+    assert "is not approved: wanted a valid approval, got no approval" in line
+    approved(root, tmp_path)
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+
+
+def test_an_approval_by_a_key_that_is_none_of_those_named_does_not_count(root, load, said, tmp_path):
+    approved(root, tmp_path)
+    other = keys.generate(tmp_path / "other").public
+    versions = wanting_approval(root, load, said, tmp_path, approval_keys=(other,))
+    versions.refresh()
+    assert versions.loaded == {}
+    assert "none of those that are trusted" in said[0]

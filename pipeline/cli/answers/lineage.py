@@ -71,6 +71,51 @@ class AuditCounts(Model):
     executions: Count
 
 
+class Approval(Model):
+    """Somebody's yes to certain bytes."""
+
+    subject: Literal["version", "schema"]
+    name: str
+    sha256: Digest
+    by: str
+    reason: str | None
+    time: str
+    line: Positive
+    """Of the ledger."""
+    keyid: str | None
+    owner: str | None
+    """Whose key it is, by the ledger's list."""
+    verdict: Literal["valid", "unsigned", "untrusted", "forged"]
+    why: str
+
+
+class ApproverKey(Model):
+    """A key that approvals are signed with."""
+
+    keyid: Digest
+    """SHA-256 of the public key in DER."""
+    public: str
+    owner: str
+    line: Positive
+    added: str
+    added_by: str
+    replaces: Digest | None
+    """The key that handed over to this one."""
+    state: Literal["in force", "rotated", "revoked"]
+    ended: str | None
+    ended_line: Positive | None
+    since: str | None
+    """From when on a revoked key does not count."""
+    ended_by: str | None
+    why: str | None
+
+
+class ApproverKeys(Model):
+    """The list of keys that the ledger holds."""
+
+    keys: list[ApproverKey]
+
+
 class Audit(Model):
     """Verdicts on one served version."""
 
@@ -85,6 +130,8 @@ class Audit(Model):
     autoencoder: bool | None
     own_code: dict[str, list[str]]
     """{file of the user's own code behind the version: nodes that ran it}."""
+    approvals: list[Approval]
+    """Of its bytes, oldest first."""
 
 
 class Audits(Model):
@@ -180,6 +227,7 @@ class Lineage(Model):
     run_id: str
     recorded: bool
     baseline: str
+    approvals: list[Approval]
     nodes: list[LineageNode]
     edges: list[LineageEdge]
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pipeline.cli.answers.lineage import Approval
 from pipeline.cli.answers.model import Count, Digest, Model, Positive, Problem, Seconds, Text, Version
 from pipeline.cli.answers.records import RunRecord, State
 
@@ -140,6 +141,8 @@ class Runs(Model):
     runs: list[RunRecord]
     unrecorded: list[UnrecordedRun]
     """The one at work is the last."""
+    by: dict[str, str]
+    """{run id: who started it}, of the runs whose user wanted that on record."""
 
 
 class Run(Model):
@@ -332,6 +335,7 @@ class ServedVersion(Model):
     digest: Digest
     complete: bool
     provenance: bool
+    approvals: list[Approval]
     path: str
 
 
@@ -366,6 +370,8 @@ class ServedVersions(Model):
     """What the serving directory holds."""
 
     versions: list[ServedVersion]
+    staged: list[ServedVersion]
+    """Versions that wait for their promotion; no server sees them."""
     foreign: list[ForeignEntry]
     missing: list[Version]
     """Versions that were pushed, not pruned, and are not there."""
@@ -403,6 +409,19 @@ class Monitoring(Model):
     cause: str | None
     facts: list[str]
     checks: list[GateCheck]
+
+
+class Promotion(Model):
+    """A staged version that is in service now."""
+
+    version: Version
+    path: Text
+    digest: Digest
+    run_id: Text
+    """Of the run that staged it."""
+    before: Version | None
+    """What was served until now."""
+    approval: Approval | None
 
 
 class Rollback(Model):

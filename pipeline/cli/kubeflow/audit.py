@@ -32,6 +32,8 @@ def audit(  # noqa: PLR0913  # one argument to each option
     policy_file: Path | None,
     expect_head: str | None,
     key: Path | None,
+    require_approval: bool,
+    approval_keys: tuple[Path, ...],
     as_json: bool,
 ) -> int:
     """Audit what a finished run pushed, as `lineage audit` does, with its exit codes: 0, 1, or 5 for cannot tell.
@@ -47,7 +49,9 @@ def audit(  # noqa: PLR0913  # one argument to each option
     from pipeline.kubeflow.client import audit as auditing
     from pipeline.kubeflow.client.connection import connect
 
-    asked = audit_options.build_options(policy_file, expect_head, key)
+    asked = audit_options.build_options(
+        policy_file, expect_head, key, require_approval=require_approval, approval_keys=approval_keys
+    )
     told = None if address is None else auditing.succeeded(connect(address), run)
     found = auditing.audit_run(root.absolute(), run if told is None else told.id, asked, say)
     run_fields = None if told is None else told.to_dict()

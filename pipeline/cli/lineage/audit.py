@@ -44,6 +44,8 @@ def audit(  # noqa: PLR0913  # one argument to each option
     policy_file: Path | None,
     expect_head: str | None,
     key: Path | None,
+    require_approval: bool,
+    approval_keys: tuple[Path, ...],
     metadata: str | None,
     allow_unknown: bool,
     root: Path | None,
@@ -66,7 +68,9 @@ def audit(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage audit /srv/models/mnist/3 --key signer.pub.pem --allow-unknown
     """
     store = None if metadata is None else parse_address(metadata)
-    asked = audit_options.build_options(policy_file, expect_head, key, store)
+    asked = audit_options.build_options(
+        policy_file, expect_head, key, store, require_approval=require_approval, approval_keys=approval_keys
+    )
     with progress.bars() as show:
         audits = _audits(served, root, dataclasses.replace(asked, show=show))
     data = {"policy": asked.policy.to_dict(), "audits": [found.to_dict() for found in audits]}

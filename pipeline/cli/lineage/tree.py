@@ -16,6 +16,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from components.errors import printable
 from pipeline.lineage.export.cards import SHORT, moment
 from pipeline.lineage.export.layout import ranks
 from pipeline.lineage.show import IMPORTED, ServedLineage
@@ -173,7 +174,8 @@ def _heading(lineage: ServedLineage) -> list[Text]:
     }
     digest = (lineage.sha256[:SHORT], "cyan")
     title = Text.assemble((f"version {lineage.version}", "bold green"), f"  {lineage.path}  ", digest)
-    return [title, *(Text.assemble("  ", (f"{name:<11}", "dim"), told) for name, told in facts.items())]
+    approvals = [("approval", printable(str(approval))) for approval in lineage.approvals]
+    return [title, *(Text.assemble("  ", (f"{name:<11}", "dim"), told) for name, told in [*facts.items(), *approvals])]
 
 
 def _rows(line: Line, limit: int, width: int | None) -> Iterator[Text]:

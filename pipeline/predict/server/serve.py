@@ -34,6 +34,7 @@ from pipeline.process.child import CPU_ONLY, ENGINE_ENV
 from pipeline.process.output import redirect_output
 from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted
+from pipeline.provenance import keys
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 
@@ -369,6 +370,8 @@ def _import_tensorflow() -> None:
 
 def _require_pem_files(options: Options) -> None:
     """Refuse certificates and keys that cannot be used, before TensorFlow is imported."""
+    for path in options.conditions.approval_keys:
+        keys.load_public(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if options.certificate is not None and options.private_key is not None:
         try:

@@ -16,7 +16,8 @@ from typing import Final
 from components.digest import CHUNK, manifest_digest
 from components.errors import EnvironmentProblem, Refused
 from components.serving import PROVENANCE, ServedVersion
-from pipeline.provenance import file_check, signing
+from pipeline.provenance import file_check, keys, signing
+from pipeline.provenance.approvals import read_approvals
 from pipeline.provenance.ledger import Head, LedgerBroken
 from pipeline.provenance.plain_files import FILE, Hasher, listing, open_plain, read_plain
 from pipeline.provenance.serving_directory import ServingDirectory
@@ -33,10 +34,14 @@ class Conditions:
     Attributes:
       key: PEM file of the public key that must have signed it; None asks for no signature.
       head: of the ledger, as it was kept elsewhere; the ledger must hold it.
+      approval: whether somebody must have approved it with a key that was in force then.
+      approval_keys: PEM files of the public keys that may approve; none takes the ledger's own list at its word.
     """
 
     key: Path | None = None
     head: Head | None = None
+    approval: bool = False
+    approval_keys: tuple[Path, ...] = ()
 
 
 @contextlib.contextmanager
@@ -57,6 +62,7 @@ def verified_copy(
     """
     folder = scratch / str(served.version)
     try:
+        _require_approved(directory, served, conditions)
         _copy(directory, served, folder)
         digest = _check(directory, served, conditions, folder)
         yield folder, digest
@@ -101,6 +107,23 @@ def _require_pushed(directory: ServingDirectory, served: ServedVersion, digest: 
     if push is None or push.sha256 != digest:
         wanted = None if push is None else push.sha256
         raise Refused("is not what the ledger says was pushed", where=served.path, wanted=wanted, got=digest)
+
+
+def approvals_in_words(directory: ServingDirectory, served: ServedVersion, conditions: Conditions) -> str | None:
+    """Return why a version lacks the approval that is asked for; None if it has it, or none is asked for."""
+    push = directory.pushes.get(served.version)
+    if not conditions.approval or push is None:
+        return None
+    trusted = tuple(map(keys.load_public, conditions.approval_keys)) or None
+    found = read_approvals(directory.ledger, trusted)
+    return None if found.is_approved(push.sha256) else found.in_words(push.sha256)
+
+
+def _require_approved(directory: ServingDirectory, served: ServedVersion, conditions: Conditions) -> None:
+    # The digest is the ledger's: whether the bytes are those of that digest is asked afterwards, of the copy.
+    if (got := approvals_in_words(directory, served, conditions)) is not None:
+        hint = f"`mnist-tfx serving approve {served.version} --by NAME --key PRIVATE.pem`"
+        raise Refused("is not approved", where=served.path, wanted="a valid approval", got=got, hint=hint)
 
 
 def _check(directory: ServingDirectory, served: ServedVersion, conditions: Conditions, folder: Path) -> str:

@@ -21,7 +21,7 @@ from components.errors import EnvironmentProblem, shortened
 from components.serving import ServedVersion
 from pipeline.predict.server.model import LoadedModel
 from pipeline.predict.server.status import Code, RequestError
-from pipeline.predict.server.verification import Conditions, verified_copy
+from pipeline.predict.server.verification import Conditions, approvals_in_words, verified_copy
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 
@@ -175,7 +175,9 @@ class Versions:
 
     def _try(self, directory: ServingDirectory, served: ServedVersion) -> LoadedModel | None:
         """Return a version, verified and loaded; None if it is refused."""
-        stamp: tuple[Any, ...] | None = _files(served.path)
+        # An approval comes without a change of the files.
+        asked = approvals_in_words(directory, served, self._wanted.conditions)
+        stamp: tuple[Any, ...] | None = (asked, *_files(served.path))
         if self._refused.get(served.version, (None, ""))[0] == stamp:
             return None
         self._statuses = {**self._statuses, served.version: VersionStatus(version=served.version, state="LOADING")}
