@@ -1,4 +1,4 @@
-"""A real browser for tests: Chromium without a window or a network, driven over its debugging pipe.
+"""A real browser for tests: Chromium without a window or any network but this machine, driven over its debugging pipe.
 
 The protocol is https://chromedevtools.github.io/devtools-protocol: JSON messages, each ended by a NUL byte.
 """
@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 )
 
@@ -57,13 +59,13 @@ class Browser:
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
-    def open(self, page: Path, *, width: int, dark: bool = False, medium: str = "") -> None:
-        """Loads a file in a window of a width; the events are those since then."""
+    def open(self, page: Path | str, *, width: int, dark: bool = False, medium: str = "") -> None:
+        """Loads a file, or an address, in a window of a width; the events are those since then."""
         self.events.clear()
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=medium, features=[scheme])
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not self.seen("Page.loadEventFired"):
             self.events.append(self._next())
 
@@ -73,9 +75,60 @@ class Browser:
 
     def evaluate(self, script: str) -> Any:
         """Returns the value of an expression in the page; the page's own policy does not apply to it."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_for(self, script: str, seconds: float = 30) -> Any:
+        """Returns the value of an expression as soon as it is true."""
+        ends = time.monotonic() + seconds
+        while not (value := self.evaluate(script)):
+            assert time.monotonic() < ends, f"never: {script}"
+            time.sleep(0.05)
+        return value
+
+    def drag(self, points: Sequence[tuple[float, float]], pointer: str = "mouse") -> None:
+        """Draws through points of the window with a mouse or a pen that is pressed."""
+        kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+            held = {
+                "button": "left",
+                "buttons": 0 if kind == "mouseReleased" else 1,
+                "clickCount": 1,
+                "pointerType": pointer,
+            }
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, force=0.5, **held)
+
+    def touch(self, points: Sequence[tuple[float, float]]) -> None:
+        """Draws through points of the window with a finger."""
+        kinds = ["touchStart", *["touchMove"] * (len(points) - 1)]
+        for kind, (x, y) in zip(kinds, points, strict=True):
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Presses a key, such as `Tab`, whose code Windows has as 9; `text` is what it types."""
+        typed = {"text": text} if text else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                **(typed if kind == "keyDown" else {}),
+            )
+
+    def choose_files(self, selector: str, *paths: Path) -> None:
+        """Chooses files for an input."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")["result"]
+        self.call("DOM.setFileInputFiles", objectId=found["objectId"], files=[str(path) for path in paths])
+
+    def drop_files(self, at: tuple[float, float], *paths: Path) -> None:
+        """Drops files at a point of the window."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=at[0], y=at[1], data=data)
 
     def _send(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\0")
