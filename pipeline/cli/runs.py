@@ -18,6 +18,7 @@ from pipeline.cli.output import Answer, below_here, figure, print_answer
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import Group
 from pipeline.provenance import runs as run_records
+from pipeline.provenance.choice import part_of
 from pipeline.provenance.records import RunRecord
 from pipeline.provenance.runs import RUNNING, Unrecorded
 from pipeline.root.paths import RunPaths
@@ -54,14 +55,24 @@ def list_(root: Path, as_json: bool) -> None:
         print_answer(Answer(data={**shown, "by": by}))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("run", "status", "accuracy", "version", "executed", *(["by"] if by else [])):
+    parts = {run.run_id: part for run in found if (part := part_of(run))}
+    for heading in (
+        "run",
+        "status",
+        "accuracy",
+        "version",
+        "executed",
+        *(["by"] if by else []),
+        *(["sweep"] if parts else []),
+    ):
         table.add_column(heading)
     for run in found:
         executed = sum(node.state == "executed" for node in run.nodes)
         accuracy = "" if run.metrics is None else figure(run.metrics["accuracy"])
         version = "" if run.version is None else str(run.version)
         cells = (run.run_id, run.status, accuracy, version, f"{executed} of {len(run.nodes)}")
-        table.add_row(*cells, *([Text(printable(by.get(run.run_id, "")))] if by else []))
+        more = [Text(printable(column.get(run.run_id, ""))) for column in (by, parts) if column]
+        table.add_row(*cells, *more)
     for other in others:
         table.add_row(Text(other.run_id), other.state, "", "", Text(_doing(other)))
     # Where the terminal is too narrow, it breaks the line.
@@ -94,6 +105,8 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
     if run.metrics is not None:
         accuracy = figure(run.metrics["accuracy"])
         console.print(Text(f"test      accuracy {accuracy}   baseline {run.baseline}"))
+    if run.sweep is not None:
+        console.print(Text(f"sweep     {part_of(run)}"))
     if run.version is not None:
         verb = STAGED if str(run.serving_path).startswith(f"{STAGED}/") else "served"
         console.print(Text(f"{verb:<9} version {run.version} at {run.serving_path}"))

@@ -20,6 +20,7 @@ from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance import at_work, ledger, record_store
 from pipeline.provenance.accuracy import Accuracy, accuracy_of
 from pipeline.provenance.approvals import Approval, read_approvals
+from pipeline.provenance.choice import part_of
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import ExecutionRecord, RunRecord
@@ -89,7 +90,7 @@ class RunFacts:
       accuracy: on the test split; None where there was no evaluation.
       version: that it ended with; None if with none.
       data: what it read; None where nothing tells.
-      role: its part in a sweep; empty if it was a run of its own.
+      role: its part in a sweep, in words; empty if it was a run of its own.
     """
 
     run_id: str
@@ -269,7 +270,7 @@ def _facts(run: RunRecord, versions: Mapping[int, VersionFacts]) -> RunFacts:
         accuracy=accuracy_of(run.metrics),
         version=version,
         data=None if digest is None else DataSet(digest=digest, names=names),
-        role="" if run.sweep is None else str(run.sweep.get("role", "")),
+        role=part_of(run),
     )
 
 

@@ -10,6 +10,7 @@ from components import serving
 from components.errors import BadInput
 from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph
 from pipeline.provenance.approvals import Approval, read_approvals
+from pipeline.provenance.choice import Choice, of_run
 from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
@@ -37,6 +38,7 @@ class ServedLineage:
       baseline: what it was compared with, such as `version 2` or `none`.
       graph: from the data files to the version.
       approvals: of the version's bytes, oldest first.
+      choice: among the candidates of a sweep, that it came out of; None if its run was one of its own.
     """
 
     version: int
@@ -47,6 +49,7 @@ class ServedLineage:
     baseline: str
     graph: Graph
     approvals: tuple[Approval, ...] = ()
+    choice: Choice | None = None
 
     @property
     def id(self) -> str:
@@ -59,7 +62,8 @@ class ServedLineage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the lineage as JSON values."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "graph"}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("graph", "choice")}
+        fields["choice"] = None if self.choice is None else self.choice.to_dict()
         drawn = self.graph.to_dict()
         states = {node.id: self.state(node) for node in self.graph.nodes.values() if node.kind == EXECUTION}
         nodes = [{**node, "state": states.get(node["id"])} for node in drawn["nodes"]]
@@ -106,6 +110,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
         baseline=str(compared[-1]) if compared else UNKNOWN,
         graph=Graph({served.id: served, **graph.nodes}, (*edges, *graph.edges)),
         approvals=read_approvals(ledger).of(served.sha256 or ""),
+        choice=of_run(run_record(ledger, records, run_id)),
     )
 
 

@@ -15,6 +15,7 @@ from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
 from pipeline.lineage.show import read_provenance
 from pipeline.provenance.ancestry import closure, reachable
 from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.choice import Choice, of_run
 from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
@@ -36,6 +37,7 @@ class RecordedVersion:
       run_id: the run that pushed it, or, if no push is recorded, the one that trained it.
       executions: {node id: its execution}, all that lie behind it.
       metrics: as its run recorded them; None if that run left no record of them.
+      choice: among the candidates of a sweep, that it came out of; None if its run was one of its own.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class RecordedVersion:
     run_id: str
     executions: Mapping[str, ExecutionRecord]
     metrics: Mapping[str, Any] | None
+    choice: Choice | None = None
 
     @property
     def name(self) -> str:
@@ -106,6 +109,7 @@ def recorded_in(root: Path, version: int, ledger: Chain, records: Records) -> Re
         # A record comes after those it was made from, so of several executions of one node the nearest stays.
         executions={record.node: record for record in closure(records, heads).values()},
         metrics=None if run is None else run.metrics,
+        choice=of_run(run),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,10 +11,7 @@ from typing_extensions import TypedDict
 
 from components.errors import MnistTfxError
 from components.shapes import Shape
-from pipeline.provenance.ledger import Chain
-from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import RunRecord
-from pipeline.provenance.runs import run_record
 
 CHOSEN: Final = "chosen"
 """Role, in a run's record, of the candidate that was pushed."""
@@ -59,6 +57,11 @@ class Choice:
         return next((one for one in self.candidates if dict(one.values) == dict(self.values)), None)
 
     @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The candidates' runs."""
+        return tuple(one.run_id for one in self.candidates)
+
+    @property
     def sentence(self) -> str:
         """The choice in words, without a full stop."""
         best = self.chosen
@@ -101,6 +104,12 @@ def of_run(run: RunRecord | None) -> Choice | None:
     return Choice(sweep=fields["id"], by=fields["by"], values=fields["values"], candidates=candidates)
 
 
-def of_version(ledger: Chain, records: Records, run_id: str) -> Choice | None:
-    """Return the choice that ended in the run of that id."""
-    return of_run(run_record(ledger, records, run_id))
+def part_of(run: RunRecord) -> str:
+    """Return the part that a run had in a sweep, in words; empty for a run of its own."""
+    if (choice := of_run(run)) is not None:
+        return choice.sentence
+    if run.sweep is None:
+        return ""
+    values = run.sweep.get("values")
+    tried = " ".join(f"{key}={json.dumps(value)}" for key, value in values.items()) if isinstance(values, dict) else ""
+    return f"candidate {tried}".rstrip()

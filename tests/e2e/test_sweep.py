@@ -77,6 +77,8 @@ def test_a_sweep_pushes_the_best_by_validation_and_tells_of_all(root, digits_fol
     states = {node["id"]: node["state"] for node in runs[3]["nodes"]}
     assert (states["Classifier"], states["Evaluator"], states["Pusher"]) == ("cached", "cached", "executed")
 
+    choice = mnist_tfx("lineage", "show", "--root", root, "--json").json["choice"]
+    assert [one["run_id"] for one in choice["candidates"]] == [failed["run_id"], best["run_id"]]
     require_whole(root, versions=2)
     again = mnist_tfx(*command)
     assert (again.code, again.json["candidates"][1]["version"]) == (0, 2)

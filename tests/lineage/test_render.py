@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline.cli.lineage.tree import lineage_tree
 from pipeline.lineage.show import ServedLineage, show
 from pipeline.provenance.ancestry import DATA, EXECUTION, SERVED, Edge, Graph, Node, build_graph
+from pipeline.provenance.choice import BY, Choice, Contender
 
 DEEP = 3000
 NARROW = 80
@@ -51,6 +52,17 @@ def with_name(lineage, name):
 @pytest.mark.parametrize(("name", "width"), [("lineage_show.txt", None), ("lineage_show_80.txt", NARROW)])
 def test_the_tree_is_as_committed(lineage, golden, name, width):
     golden(name, ("\n".join(drawn(lineage, width)) + "\n").encode())
+
+
+def test_a_version_of_a_sweep_says_among_which_runs_it_was_chosen(lineage):
+    candidates = tuple(
+        Contender(run_id=f"run-{number}", values={"seed": number}, validation_accuracy=0.9 + number / 100)
+        for number in range(8)
+    )
+    choice = Choice(sweep="sweep-1", by=BY, values={"seed": 7}, candidates=candidates)
+    text = "\n".join(drawn(dataclasses.replace(lineage, choice=choice)))
+    assert "  sweep      chosen among 8 candidates by validation accuracy (0.9700)\n" in text
+    assert "  candidates run-0, run-1, run-2, run-3, run-4, run-5, 2 more (--json)\n" in text
 
 
 def test_each_node_stands_once_in_full(lineage):

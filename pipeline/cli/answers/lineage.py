@@ -218,6 +218,25 @@ class LineageEdge(Model):
     sha256: Digest
 
 
+class Contender(Model):
+    """A candidate of a sweep."""
+
+    run_id: str
+    values: dict[str, Any]
+    """{key of the recipe: the value that was tried}."""
+    validation_accuracy: float | None
+
+
+class Choice(Model):
+    """The choice among the candidates of a sweep that a version came out of."""
+
+    sweep: Text
+    by: Text
+    values: dict[str, Any]
+    """Those of the chosen one."""
+    candidates: list[Contender]
+
+
 class Lineage(Model):
     """The graph from a served version back to its data files."""
 
@@ -228,6 +247,7 @@ class Lineage(Model):
     recorded: bool
     baseline: str
     approvals: list[Approval]
+    choice: Choice | None
     nodes: list[LineageNode]
     edges: list[LineageEdge]
 
@@ -449,6 +469,7 @@ class ComparedVersion(Model):
     version: Version
     sha256: Digest
     run_id: str
+    choice: Choice | None
 
 
 class Change(Model):

@@ -21,7 +21,16 @@ def diff_lines(found: VersionDiff) -> list[Text]:
     before, after = found.before, found.after
     heading = Text.assemble((f"version {before.version} -> {after.version}  ", "bold"), (found.verdict, "bold green"))
     sections = [line for section in found.sections for line in section_lines(section)]
-    return [heading, _models(found), *sections, *(Text(f"\ncannot tell {what}", "yellow") for what in found.unknown)]
+    choices = [
+        Text(f"version {side.version} was {side.choice.sentence}", "dim") for side in (before, after) if side.choice
+    ]
+    return [
+        heading,
+        _models(found),
+        *choices,
+        *sections,
+        *(Text(f"\ncannot tell {what}", "yellow") for what in found.unknown),
+    ]
 
 
 def section_lines(section: Section) -> list[Text]:

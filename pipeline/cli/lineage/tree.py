@@ -32,6 +32,9 @@ COLUMNS: Final = 2 + SHORT + 2 + len("2026-11-20 22:46:36") + 2 + len("executed"
 LEAST: Final = 24
 """Columns left to the names on a narrow terminal."""
 
+CANDIDATES: Final = 6
+"""Runs of a sweep that are named."""
+
 STATES: Final = {"executed": "green", "cached": "blue"}
 
 
@@ -172,6 +175,11 @@ def _heading(lineage: ServedLineage) -> list[Text]:
         "baseline": lineage.baseline,
         "made from": f"{_count(files, 'data file')} by {', '.join(parts)}",
     }
+    if lineage.choice is not None:
+        facts["sweep"] = lineage.choice.sentence
+        ids = lineage.choice.run_ids
+        more = [f"{len(ids) - CANDIDATES} more (--json)"] if len(ids) > CANDIDATES else []
+        facts["candidates"] = ", ".join([*ids[:CANDIDATES], *more])
     digest = (lineage.sha256[:SHORT], "cyan")
     title = Text.assemble((f"version {lineage.version}", "bold green"), f"  {lineage.path}  ", digest)
     approvals = [("approval", printable(str(approval))) for approval in lineage.approvals]

@@ -156,7 +156,12 @@ class VersionDiff:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         sides = {
-            name: {"version": side.version, "sha256": side.sha256, "run_id": side.run_id}
+            name: {
+                "version": side.version,
+                "sha256": side.sha256,
+                "run_id": side.run_id,
+                "choice": None if side.choice is None else side.choice.to_dict(),
+            }
             for name, side in (("before", self.before), ("after", self.after))
         }
         fields = {
