@@ -109,7 +109,7 @@ class Stage:
         return tuple(dict.fromkeys(output.partition(".")[0] for output in self.inputs.values()))
 
     def class_path(self, form: object) -> str:
-        """Return the import path of its component for data of a form (`idx` or `csv`)."""
+        """Return the import path of its component for data of a form (see `components.ingest.forms`)."""
         return self.variants.get(str(form), self.component)
 
     def is_in(self, settings: Settings) -> bool:
@@ -121,7 +121,11 @@ _ROWS: Final = (
     Stage(
         id=INGEST,
         component="components.ingest.example_gen.MnistIdxExampleGen",
-        variants={"csv": "components.ingest.example_gen.MnistCsvExampleGen"},
+        variants={
+            "csv": "components.ingest.example_gen.MnistCsvExampleGen",
+            "parquet": "components.ingest.example_gen.MnistParquetExampleGen",
+            "pairs": "components.ingest.example_gen.MnistPairExampleGen",
+        },
         section="data",
         options=lambda config: {"source": config.source},
         depends_on="data",
@@ -260,6 +264,9 @@ _ROWS: Final = (
 
 STAGES: Final[Mapping[str, Stage]] = MappingProxyType({stage.id: stage for stage in _ROWS})
 """{node id: stage}, in the order of the flow."""
+
+FORMS: Final = ("idx", *STAGES[INGEST].variants)
+"""Forms of data files; `components.ingest.forms`, which needs NumPy, says how each is read."""
 
 TRAINERS: Final = tuple(stage.id for stage in _ROWS if stage.trains)
 SECTIONS: Final[Mapping[str, str]] = {stage.id: stage.section for stage in _ROWS if stage.section is not None}

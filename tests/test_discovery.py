@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import BadInput
-from components.ingest.discovery import discover, discover_spans, geometry, square_guess
+from components.ingest.csv_layout import square_guess
+from components.ingest.discovery import discover, discover_spans, geometry
 from components.ingest.spans import Span
 
 IMAGES = struct.pack(">4I", 0x803, 1, 2, 3) + bytes(6)
@@ -186,9 +187,10 @@ def test_an_unclear_folder_is_refused(folder, names, message):
     ("names", "form", "message"),
     [
         ([], None, "no data files given"),
-        (["train.csv", "train-images-idx3-ubyte"], None, "wanted all IDX or all CSV, got csv and idx"),
+        (["train.csv", "train-images-idx3-ubyte"], None, "wanted all of one form, got csv and idx"),
         (["train.csv"], "idx", "wanted idx, got csv"),
-        (["train.csv"], "parquet", "wanted idx or csv, got 'parquet'"),
+        (["train.csv"], "parquet", "wanted parquet, got csv"),
+        (["train.csv"], "arff", "wanted idx or csv or parquet or pairs, got 'arff'"),
         (["train-images-idx3-ubyte", "some images"], None, "two files of train images"),
         (["some labels"], None, "train images are missing"),
         (["test1.csv", "test2.csv"], None, "no train part"),

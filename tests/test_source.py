@@ -345,8 +345,3 @@ def test_a_record_of_an_import_that_is_not_of_these_files_is_not_kept(tmp_path, 
     found = resolve(properties(*files), tmp_path / "root")
     assert "import_record" not in found
     assert not list((tmp_path / "root").rglob("import-*.json"))
-
-
-def test_a_pod_keeps_no_record_of_an_import(tmp_path):
-    files = imported(tmp_path / "data")
-    assert "import_record" not in resolve(properties(*files), tmp_path / "root", keep_import=False)

@@ -16,6 +16,7 @@ from components.ingest import csv_rows, idx
 from components.ingest.csv_columns import check_columns
 from components.ingest.csv_layout import sniff
 from components.ingest.csv_lines import line_blocks, longest_line
+from components.ingest.forms import CSV, IDX, READERS
 from components.ingest.rows import check_split, check_totals, chunk_rows
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from components.ingest.discovery import Part
     from components.settings import DataSettings
 
+FIRST_ROWS: Final = 256
+"""Rows of a form without a header of its own that are looked at in each file."""
+
 LOOKED_AT: Final = 1 << 20
 """Bytes of pixels, and of labels, that are looked at in each file."""
 
@@ -35,18 +39,20 @@ def check_beginnings(parts: Sequence[Part], *, form: str, data: DataSettings) ->
     """Refuse data that cannot be read as one set of labelled images, as far as the first bytes tell.
 
     Args:
-      parts: the parts of the data; an IDX part is an images file and its labels file.
-      form: "idx" or "csv".
+      parts: the parts of the data; some forms have an images file and its labels file.
+      form: of the files, one of `components.ingest.forms`.
       data: geometry, range of pixels and labels, and split.
 
     Raises:
       BadInput: what the parser would say when it came to it.
     """
     check_split(data.split, {part.split for part in parts})
-    if form == "idx":
+    if form == IDX:
         _check_idx(parts, data)
-    else:
+    elif form == CSV:
         _check_csv([file for part in parts for file in part.files], data)
+    else:
+        _check_first_rows(parts, form, data)
 
 
 def doubt(parts: Sequence[Part], *, form: str) -> str | None:
@@ -57,20 +63,27 @@ def doubt(parts: Sequence[Part], *, form: str) -> str | None:
 
     Args:
       parts: those that `check_beginnings` let pass.
-      form: "idx" or "csv".
+      form: of the files, one of `components.ingest.forms`.
     """
     sizes: Counter[str] = Counter()
     for part in parts:
-        sizes[part.split] += _rows(part) if form == "idx" else part.files[0].stat().st_size
+        sizes[part.split] += part.files[0].stat().st_size if form == CSV else READERS[form].rows(part.files)
     compressed = {part.files[0].name.lower().endswith(".gz") for part in parts}
-    if sizes[TEST] <= sizes[TRAIN] or (form == "csv" and len(compressed) > 1):
+    if sizes[TEST] <= sizes[TRAIN] or (form == CSV and len(compressed) > 1):
         return None
-    unit = "rows" if form == "idx" else "bytes"
+    unit = "bytes" if form == CSV else "rows"
     return f"the test part has {sizes[TEST]} {unit}, the training part {sizes[TRAIN]}: were the two swapped?"
 
 
-def _rows(part: Part) -> int:
-    return idx.read_header(part.files[0], dimensions=idx.IMAGES).count
+def _check_first_rows(parts: Sequence[Part], form: str, data: DataSettings) -> None:
+    reader, totals = READERS[form], Counter[str]()
+    for part in parts:
+        totals[part.split] += reader.rows(part.files)
+    check_totals(totals, data.split)
+    plan = reader.checked_plan([part.files for part in parts], data)
+    for part in parts:
+        # Where one of these is wrong the reader goes on to the end, counts them all, and names the first.
+        next(reader.chunks(part.files, data, rows=FIRST_ROWS, plan=plan), None)
 
 
 def _check_idx(parts: Sequence[Part], data: DataSettings) -> None:

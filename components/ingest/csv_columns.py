@@ -538,3 +538,31 @@ def column_values(path: Path, layout: CsvLayout, columns: Sequence[int]) -> Iter
                 # May be at fault as a whole, and then its line number says more than a label that cannot be found.
                 texts = row_fields(path, number, line, layout)
                 yield number, tuple(texts[column].encode() for column in columns)
+
+
+def label_counts(path: Path, columns: Columns, data: DataSettings) -> Counter[str]:
+    """Return {label as users see it: rows} of one file, without its pixels."""
+    counts: Counter[bytes] = Counter()
+    hot: Counter[tuple[bytes, ...]] = Counter()
+    for _, values in column_values(path, sniff(path), columns.label):
+        if len(values) > 1:
+            hot[values] += 1
+        else:
+            counts[values[0]] += 1
+    found: Counter[str] = Counter()
+    for value, rows in counts.items():
+        found[_plain(value)] += rows
+    for values, rows in hot.items():
+        ones = [
+            place
+            for place, value in enumerate(values)
+            if one_hot_value(value.decode(errors="replace").strip().strip('"')) == 1
+        ]
+        found[data.names[ones[0]] if len(ones) == 1 and ones[0] < data.label_count else "none"] += rows
+    return found
+
+
+def _plain(value: bytes) -> str:
+    text = value.decode(errors="replace").strip().strip('"')
+    whole, point, rest = text.replace(",", ".").partition(".")
+    return whole if point and whole.isdecimal() and not rest.strip("0") else text

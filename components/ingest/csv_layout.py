@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -139,6 +140,12 @@ def _split(line: bytes, delimiter: str) -> list[str]:
         return fields(Path(), 0, line, delimiter)
     except BadInput:
         return []
+
+
+def square_guess(columns: int) -> tuple[int, int] | None:
+    """Guess that a CSV row of so many fields is a label and a square image; None where no square fits."""
+    side = math.isqrt(columns - 1)
+    return (side, side) if side and side * side == columns - 1 else None
 
 
 def row_fields(path: Path, number: int, line: bytes, layout: CsvLayout) -> list[str]:

@@ -1,6 +1,6 @@
-"""The two ExampleGens, their driver and their executor.
+"""The ExampleGens, one to a form of data files, their driver and their executor.
 
-`MnistIdxExampleGen` and `MnistCsvExampleGen` are FileBasedExampleGens whose driver goes by content (see
+They are FileBasedExampleGens whose driver goes by content (see
 `components.ingest.source`) and whose executor moves chunks of rows (see `components.ingest.artifact` for what it writes).
 """
 
@@ -99,7 +99,7 @@ class _MnistExampleGen(BeamComponent, component.FileBasedExampleGen):  # type: i
 
         Args:
           source: JSON list of parts, [{"split": "train" or "test", "files": [...]}], paths absolute or relative to
-            the root; an IDX part is an images file and its labels file.
+            the root; some forms have an images file and its labels file.
           settings: `DataSettings` as canonical JSON.
           code_digest: digest of the code that the node runs.
         """
@@ -133,3 +133,15 @@ class MnistCsvExampleGen(_MnistExampleGen):
     """Reads CSVs of pixels and a label, raw or gzip."""
 
     FORM = "csv"
+
+
+class MnistParquetExampleGen(_MnistExampleGen):
+    """Reads Parquet files of encoded pictures and a label, as the Hugging Face hub ships them."""
+
+    FORM = "parquet"
+
+
+class MnistPairExampleGen(_MnistExampleGen):
+    """Reads pixels and labels in files of their own, CSV or NumPy's."""
+
+    FORM = "pairs"

@@ -13,12 +13,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from components.errors import BadInput
 from components.features import TRAIN
-from components.ingest import csv_columns, discovery, idx
+from components.ingest import csv_columns, discovery, idx, parquet
 from components.ingest.csv_layout import COMMA, DELIMITERS, sniff
+from components.ingest.forms import CSV, IDX, PARQUET, READERS
+from components.ingest.words import Words
 from components.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from components.ingest.csv_columns import Columns
     from components.ingest.csv_layout import CsvLayout
-    from components.ingest.discovery import DataFiles, Form
+    from components.ingest.discovery import DataFiles
+    from components.ingest.forms import Form
 
 _CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)
 """How many classes there may be, where only the values can say which end column of a CSV is the label."""
@@ -36,7 +37,6 @@ _MOST_BESIDE: Final = 13
 """Columns beside the pixels, up to ten of one-hot labels among them, below which a square is what was meant."""
 
 _SHOWN: Final = 5
-_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +44,13 @@ class Recognised:
     """How data files are to be read.
 
     Attributes:
-      form: `idx`, `csv` or `parquet`.
+      form: one of `components.ingest.forms`.
       shape: height and width of the images in the files; None where a CSV has no square ones and no settings say.
       delimiter: what separates the fields of a CSV; None for other forms.
       header: whether a CSV has a header line.
       columns: what the columns of a CSV are.
       label_type: of labels in IDX, such as `int32 in 8 columns, the first taken`; None for unsigned bytes.
-      class_names: labels in words, in the order of their numbers.
+      class_names: labels in words, or names that the files give to labels, in the order of their numbers.
       ignored: {file beside the data: why it is not read}.
       says: what was recognised beyond the usual, a sentence to each; empty for MNIST's own files.
     """
@@ -76,7 +76,7 @@ class Recognised:
         count = len(self.class_names)
         if count != data.label_count:
             raise BadInput(
-                "labels are words, and of another number of classes than the recipe has",
+                "the files name another number of classes than the recipe has",
                 where="data.label_count",
                 wanted=data.label_count,
                 got=f"{count}: {_listed(self.class_names)}",
@@ -95,9 +95,9 @@ def recognise(files: DataFiles, data: DataSettings | None = None) -> Recognised:
     Raises:
       BadInput: when they cannot be read by these settings, or by any.
     """
-    if files.form == "csv":
+    if files.form == CSV:
         return _of_csv(files, data)
-    return _of_idx(files)
+    return _of_idx(files) if files.form == IDX else _of_others(files, data)
 
 
 def fitting(files: DataFiles, *, label: str = "auto", ignore_columns: Sequence[str] = ()) -> DataSettings:
@@ -113,9 +113,12 @@ def fitting(files: DataFiles, *, label: str = "auto", ignore_columns: Sequence[s
     Raises:
       BadInput: when none fit.
     """
-    if files.form != "csv":
+    if files.form != CSV:
         shape = discovery.geometry(files)
-        return DataSettings(shape=shape or (1, 1), pixel_max=255, label_count=csv_columns.MOST_CLASSES)
+        if shape is None:
+            hint = "a recipe with data.shape reads grey images that are no squares"
+            raise BadInput("no row can be a square image", where=files.parts[0].files[0], hint=hint)
+        return DataSettings(shape=shape, pixel_max=255, label_count=csv_columns.MOST_CLASSES)
     refused: list[tuple[DataSettings, BadInput]] = []
     path = files.parts[0].files[0]
     columns = sniff(path).columns - len(ignore_columns)
@@ -145,7 +148,7 @@ def _likelihood(reading: tuple[DataSettings, BadInput]) -> tuple[int, int]:
 
 def shape_of(files: DataFiles) -> tuple[int, int] | None:
     """Return height and width of the images in the files; of a CSV, that of squares, or None where none fits."""
-    if files.form != "csv":
+    if files.form != CSV:
         return discovery.geometry(files)
     path = files.parts[0].files[0]
     for data in _square_readings(sniff(path).columns):
@@ -166,13 +169,10 @@ def label_counts(files: DataFiles, data: DataSettings) -> dict[str, Counter[str]
       BadInput: when the labels cannot be read.
     """
     counts: dict[str, Counter[str]] = {}
-    columns = csv_columns.find_columns([part.files[0] for part in files.parts], data) if files.form == "csv" else None
+    reader = READERS[files.form]
+    plan = reader.plan([part.files for part in files.parts], data)
     for part in files.parts:
-        counter = counts.setdefault(part.split, Counter())
-        if columns is None:
-            counter.update(_idx_labels(part.files[1]))
-        else:
-            counter.update(_csv_labels(part.files[0], columns, data))
+        counts.setdefault(part.split, Counter()).update(reader.label_counts(part.files, data, plan))
     return counts
 
 
@@ -184,7 +184,29 @@ def _of_idx(files: DataFiles) -> Recognised:
         says.append(f"{labels.name}: labels are {label_type}")
     shape = discovery.geometry(files)
     return Recognised(
-        form=files.form, shape=shape, label_type=label_type, ignored=files.why, says=(*says, *_beside(files))
+        form=files.form,
+        shape=shape,
+        label_type=label_type,
+        ignored=files.why,
+        says=(*files.says, *says, *_beside(files)),
+    )
+
+
+def _of_others(files: DataFiles, data: DataSettings | None) -> Recognised:
+    """Recognise files whose labels may be words, or have names in the files themselves."""
+    settings = fitting(files) if data is None else data
+    plan = READERS[files.form].plan([part.files for part in files.parts], settings)
+    words = plan.texts if isinstance(plan, Words) else ()
+    says = [f"labels are words, numbered in order: {_listed(words)}"] if words else []
+    names = words
+    if files.form == PARQUET and not words:
+        names = parquet.same_names([parquet.open_table(part.files[0]) for part in files.parts])
+    return Recognised(
+        form=files.form,
+        shape=READERS[files.form].shape(files.parts[0].files) or settings.file_shape,
+        class_names=names if not settings.class_names else (),
+        ignored=files.why,
+        says=(*files.says, *says, *_beside(files)),
     )
 
 
@@ -202,7 +224,7 @@ def _of_csv(files: DataFiles, data: DataSettings | None) -> Recognised:
         columns=columns,
         class_names=columns.texts if not settings.class_names else (),
         ignored=files.why,
-        says=(*says, *_beside(files)),
+        says=(*files.says, *says, *_beside(files)),
     )
 
 
@@ -251,38 +273,3 @@ def _square_readings(columns: int) -> Sequence[DataSettings]:
         if side > 1 and side * side == columns - others:
             readings.append(DataSettings(shape=(side, side), pixel_max=255, label_count=classes, label_offset=offset))
     return readings
-
-
-def _idx_labels(path: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for labels in idx.iter_labels(path, rows=_BLOCK):
-        values, rows = np.unique(labels, return_counts=True)
-        counts.update({f"{value:g}": int(count) for value, count in zip(values.tolist(), rows.tolist(), strict=True)})
-    return counts
-
-
-def _csv_labels(path: Path, columns: Columns, data: DataSettings) -> Counter[str]:
-    counts: Counter[bytes] = Counter()
-    hot: Counter[tuple[bytes, ...]] = Counter()
-    for _, values in csv_columns.column_values(path, sniff(path), columns.label):
-        if len(values) > 1:
-            hot[values] += 1
-        else:
-            counts[values[0]] += 1
-    found: Counter[str] = Counter()
-    for value, rows in counts.items():
-        found[_plain(value)] += rows
-    for values, rows in hot.items():
-        ones = [
-            place
-            for place, value in enumerate(values)
-            if csv_columns.one_hot_value(value.decode(errors="replace").strip().strip('"')) == 1
-        ]
-        found[data.names[ones[0]] if len(ones) == 1 and ones[0] < data.label_count else "none"] += rows
-    return found
-
-
-def _plain(value: bytes) -> str:
-    text = value.decode(errors="replace").strip().strip('"')
-    whole, point, rest = text.replace(",", ".").partition(".")
-    return whole if point and whole.isdecimal() and not rest.strip("0") else text

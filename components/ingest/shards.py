@@ -28,9 +28,8 @@ from components.digest import canonical_json
 from components.errors import BadInput, MnistTfxError
 from components.features import SPLITS
 from components.files import replacing
-from components.ingest import csv_rows, idx
-from components.ingest.csv_lines import line_blocks
 from components.ingest.encode import encode, tfrecord
+from components.ingest.forms import READERS
 from components.ingest.rows import (
     INDEX,
     Assignment,
@@ -51,8 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from components.ingest.chunk import Chunk
-    from components.ingest.csv_columns import Columns
     from components.ingest.discovery import Part
+    from components.ingest.forms import Plan
 
 PARTIAL: Final = ".partial"
 """Folder in the artifact for what workers hand back: removed before the artifact is published."""
@@ -60,11 +59,11 @@ PARTIAL: Final = ".partial"
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What is parsed in one go: an IDX pair, or one CSV.
+    """What is parsed in one go: images and their labels, or one file with both.
 
     Attributes:
       part: "train" or "test".
-      files: absolute paths; images and labels, or the one CSV.
+      files: absolute paths; images and labels, or the one file.
       rows: how many rows it has.
       start: how many rows of the same part come before it.
     """
@@ -81,16 +80,16 @@ class Job:
 
     Attributes:
       units: all input, in order.
-      form: "idx" or "csv".
+      form: of the files, one of `components.ingest.forms`.
       settings: `DataSettings` as JSON.
-      columns: what the columns are, in CSVs.
+      plan: what only all files together tell.
       folder: where the artifact is written.
     """
 
     units: tuple[Unit, ...]
     form: str
     settings: str
-    columns: Columns | None
+    plan: Plan
     folder: str
 
     @property
@@ -109,17 +108,15 @@ class Job:
     def chunks(self, unit: Unit) -> Iterator[Chunk]:
         """Parse one unit."""
         files, data = [Path(file) for file in unit.files], self.data
-        if self.form == "idx":
-            return idx.iter_chunks(files[0], files[1], rows=chunk_rows(data), data=data)
-        return csv_rows.iter_chunks(files[0], data, rows=chunk_rows(data), columns=self.columns)
+        return READERS[self.form].chunks(files, data, rows=chunk_rows(data), plan=self.plan)
 
 
 def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Job:
-    """Count rows and find the label's column, so that every chunk can be dealt with by itself.
+    """Count rows and find what only all files together tell, so that every chunk can be dealt with by itself.
 
     Args:
       parts: the input, one unit each.
-      form: "idx" or "csv".
+      form: of the files, one of `components.ingest.forms`.
       settings: `DataSettings` as JSON.
       folder: where the artifact is written.
 
@@ -128,22 +125,13 @@ def planned(parts: Sequence[Part], form: str, settings: str, folder: Path) -> Jo
     """
     units, rows_before = [], Counter[str]()
     for part in parts:
-        rows = row_count(part.files[0], form)
+        rows = READERS[form].rows(part.files)
         files = tuple(str(file) for file in part.files)
         units.append(Unit(part=part.split, files=files, rows=rows, start=rows_before[part.split]))
         rows_before[part.split] += rows
     check_totals(rows_before, DataSettings.from_json(settings).split)
-    firsts = [part.files[0] for part in parts]
-    columns = csv_rows.resolve_columns(firsts, DataSettings.from_json(settings)) if form == "csv" else None
-    return Job(units=tuple(units), form=form, settings=settings, columns=columns, folder=str(folder))
-
-
-def row_count(path: Path, form: str) -> int:
-    """Return how many rows a file has: by an IDX header, or a CSV's lines below its header that are not blank."""
-    if form == "idx":
-        return idx.read_header(path, dimensions=idx.IMAGES).count
-    blocks = line_blocks(path, start=csv_rows.sniff(path).first_line)
-    return sum(1 for block in blocks for _ in block.lines())
+    plan = READERS[form].checked_plan([part.files for part in parts], DataSettings.from_json(settings))
+    return Job(units=tuple(units), form=form, settings=settings, plan=plan, folder=str(folder))
 
 
 def write_examples(pipeline: beam.Pipeline, job: Job) -> None:

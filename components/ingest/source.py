@@ -27,11 +27,10 @@ from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
 from components.files import remove_parts, replacing
-from components.ingest import idx, import_record
+from components.ingest import import_record
 from components.ingest.beginnings import check_beginnings
-from components.ingest.csv_layout import sniff
-from components.ingest.csv_lines import LineLimit, longest_line
 from components.ingest.discovery import Part
+from components.ingest.forms import READERS
 from components.ingest.payload import PayloadDigest, payload_digest
 from components.settings import DataSettings, HashSplit
 from components.shapes import Shape
@@ -40,6 +39,7 @@ from components.untrusted import parse_json, read_json, read_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from components.ingest.forms import Reader
     from components.ingest.import_record import ImportRecord
 
 INPUTS: Final = "inputs"
@@ -54,9 +54,6 @@ SPAN: Final = "span"
 It only says where the data lay, like a file's name: the fingerprint does not hold it, and neither does a node key
 (`pipeline.provenance.records.NAMES_ONLY`). So the same bytes under another number are the same input.
 """
-
-ROLES: Final = {"idx": ("-images", "-labels"), "csv": ("",)}
-EXTENSIONS: Final = {"idx": "", "csv": ".csv"}
 
 
 class _Content(TypedDict):
@@ -144,9 +141,7 @@ def _newest_span(exec_properties: Mapping[str, Any]) -> int:
     return max(numbers, default=exec_properties.get(SPAN) or 0)
 
 
-def resolve(
-    exec_properties: Mapping[str, Any], root: str | os.PathLike[str], *, keep_import: bool = True
-) -> dict[str, Any]:
+def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) -> dict[str, Any]:
     """Return execution properties that name the content of the data, after copying it below `root`.
 
     Needs no metadata store, changes nothing that is right already, and gives its own result back when called on it.
@@ -154,7 +149,6 @@ def resolve(
     Args:
       exec_properties: `source`, `form` and `settings` as `MnistIdxExampleGen` declares them, and any others.
       root: the pipeline's root folder.
-      keep_import: whether the record of an import that lies beside the files is kept with them.
 
     Raises:
       BadInput: when a file is missing or unusable, or the parts do not fit the recipe's split.
@@ -167,7 +161,7 @@ def resolve(
     contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
     digest = contents_digest(contents)
     folder = root / INPUTS / digest
-    imported = _import_record(exec_properties, inputs) if keep_import else None
+    imported = _import_record(exec_properties, inputs)
     with _writing(folder, inputs):
         for one in inputs:
             _keep(one, folder / one.name)
@@ -203,8 +197,8 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
     their digests, so that renaming them cannot shuffle them.
 
     Args:
-      parts: the parts of the data; an IDX part is an images file and its labels file.
-      form: "idx" or "csv".
+      parts: the parts of the data; some forms have an images file and its labels file.
+      form: of the files, one of `components.ingest.forms`.
       data: geometry and split.
 
     Raises:
@@ -212,15 +206,16 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
         is the training part once more.
     """
     check_beginnings(parts, form=form, data=data)
-    named = []
+    named, reader = [], READERS[form]
     for split in (TRAIN, TEST):
-        units = [_digested(unit, form, data) for part in parts if part.split == split for unit in _units(part, form)]
+        files = [unit for part in parts if part.split == split for unit in _units(part, reader)]
+        units = [list(zip(unit, reader.digests(unit, data), strict=True)) for unit in files]
         if isinstance(data.split, HashSplit):
             units.sort(key=lambda unit: [digest.payload for _, digest in unit])
         for number, unit in enumerate(units, start=1):
             suffix = f"-{number:05d}" if len(units) > 1 else ""
-            for role, (path, digest) in zip(ROLES[form], unit, strict=True):
-                name = f"{split}{role}{suffix}{EXTENSIONS[form]}"
+            for role, (path, digest) in zip(reader.roles, unit, strict=True):
+                name = f"{split}{role}{suffix}{reader.extension}"
                 named.append(Input(split=split, name=name, path=path, digest=digest))
     _require_another_test_part(named, form)
     return named
@@ -228,7 +223,7 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
 
 def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
     """Refuse a test part with the rows of the training part: its answers would be those that were learnt."""
-    rows = [one for one in inputs if form == "csv" or one.name.startswith(f"{one.split}{ROLES[form][0]}")]
+    rows = [one for one in inputs if one.name.startswith(f"{one.split}{READERS[form].roles[0]}")]
     train = {one.digest.payload: one.path for one in rows if one.split == TRAIN}
     for one in rows:
         if one.split == TEST and one.digest.payload in train:
@@ -241,33 +236,9 @@ def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
             )
 
 
-def _units(part: Part, form: str) -> list[tuple[Path, ...]]:
-    """Return what is parsed in one go: an IDX part's pair of files, each CSV by itself."""
-    return [part.files] if form == "idx" else [(file,) for file in part.files]
-
-
-def _digested(unit: Sequence[Path], form: str, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
-    if form == "idx":
-        return _digested_pair(*unit, data=data)
-    # The first line says how long any other may be, so that a gzip bomb ends where a line does not.
-    return [(path, payload_digest(path, watch=LineLimit(path, longest_line(sniff(path).columns)))) for path in unit]
-
-
-def _digested_pair(images: Path, labels: Path, *, data: DataSettings) -> list[tuple[Path, PayloadDigest]]:
-    """Digest an IDX pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
-    headers = idx.read_headers(images, labels, data)
-    try:
-        # The header's size is the limit, so that a gzip bomb ends there.
-        digests = [
-            payload_digest(path, limit=header.total_bytes)
-            for path, header in zip((images, labels), headers, strict=True)
-        ]
-    except BadInput:
-        idx.check(images, labels, data)  # knows more about what is wrong
-        raise
-    if any(digest.payload_bytes != header.total_bytes for digest, header in zip(digests, headers, strict=True)):
-        idx.check(images, labels, data)
-    return list(zip((images, labels), digests, strict=True))
+def _units(part: Part, reader: Reader) -> list[tuple[Path, ...]]:
+    """Return what is parsed in one go: images with their labels, or each file that has both by itself."""
+    return [part.files] if len(reader.roles) > 1 else [(file,) for file in part.files]
 
 
 def contents_digest(contents: Sequence[Mapping[str, Any]]) -> str:
@@ -309,7 +280,7 @@ def read_sources(path: Path) -> list[dict[str, Any]]:
 
 def _canonical_source(inputs: Sequence[Input], form: str, digest: str) -> str:
     files = [f"{INPUTS}/{digest}/{one.name}" for one in inputs]
-    size = len(ROLES[form])
+    size = len(READERS[form].roles)
     parts = [{"split": inputs[i].split, "files": files[i : i + size]} for i in range(0, len(files), size)]
     return canonical_json(parts).decode()
 

@@ -50,7 +50,7 @@ class Span:
 
     def name_of(self, file: Path) -> str:
         """Return how a record names one of its files: every span has a `train-images`."""
-        return self.name if file == self.folder else f"{self.name}/{file.name}"
+        return self.name if file == self.folder else f"{self.name}/{file.relative_to(self.folder).as_posix()}"
 
 
 def is_pattern(text: str) -> bool:

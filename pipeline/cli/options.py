@@ -28,6 +28,7 @@ from pipeline.cli.parsing import command as command  # noqa: PLC0414  # with its
 from pipeline.config.beam import HELP, describe
 from pipeline.config.beam_engines import DIRECT, ENGINES
 from pipeline.provenance import default_root
+from pipeline.stages import FORMS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -108,7 +109,7 @@ def _chosen(context: click.Context, root: Path | None, *, changes: bool) -> Path
 
 def form_and_label(command: Command) -> Command:
     """Add `--form` and `--label`: which files of a folder are read, and where their labels are."""
-    form = click.option("--form", type=OneOf(["idx", "csv"]), help="Which files to take where a folder has both.")
+    form = click.option("--form", type=OneOf(FORMS), help="Which files to take where a folder has several kinds.")
     label = click.option(
         "--label", type=Text(), metavar="COLUMN", help="Label column of a CSV: first, last, or its name in the header."
     )

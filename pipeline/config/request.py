@@ -46,7 +46,7 @@ class Request:
       spans: how many of the newest spans to take together.
       recipe: name or YAML file.
       profile: overlay of the recipe.
-      form: `idx` or `csv`, where both are there.
+      form: of the data files, where there are several; see `components.ingest.forms`.
       label: the CSV's label column: `first`, `last` or a header's name.
       label_offset: the lowest label in the files.
       transpose: whether the files have rows and columns of the images swapped.
@@ -119,14 +119,14 @@ def _check_recipe(request: Request, settings: Settings, force: Iterable[str], pr
     if not request.data and settings.data.shape != (8, 8):
         hint = "fetch some with `mnist-tfx data fetch`"
         problems.found.append(BadInput(f"recipe {settings.name} needs data", where="--data", hint=hint))
-    if not request.data and request.form == "csv":
-        hint = "leave it out, or name --data with CSV files"
+    if not request.data and request.form not in (None, "idx"):
+        hint = "leave it out, or name --data"
         problems.found.append(
             BadInput(
                 "no such files",
                 where="--form",
                 wanted="idx",
-                got="csv for the embedded digits, which are IDX",
+                got=f"{request.form} for the embedded digits, which are IDX",
                 hint=hint,
             )
         )
@@ -151,16 +151,18 @@ def settings_and_paths(request: Request) -> tuple[Settings, RunPaths, DataFiles 
     check(request)
     from components.ingest import recognition  # NumPy: 70 ms, which no refusal of an option should wait for
     from components.ingest.beginnings import check_beginnings
+    from components.ingest.forms import CSV, READERS
 
     files = _data_files(request)
-    if request.label is not None and (files is None or files.form != "csv"):
-        got = "the embedded digits, as IDX" if files is None else f"IDX, {files.parts[0].files[0].name}"
-        raise BadInput("--label is for CSV files", where="--label", got=got, hint="IDX has labels in a file of its own")
+    if request.label is not None and (files is None or files.form != CSV):
+        form = "the embedded digits, as IDX" if files is None else READERS[files.form].title
+        got = form if files is None else f"{form}, {files.parts[0].files[0].name}"
+        raise BadInput("--label is for CSV files", where="--label", got=got, hint="leave it out")
     shape = recognition.shape_of(files) if files is not None else None
     if shape is None and files is not None and request.recipe is None:
         recognition.fitting(files)  # says why no image and label fit, where no recipe says what is wanted
     settings = _settings(request, request.recipe or recipe_for_shape(shape))
-    if shape is not None and files is not None and files.form == "idx" and shape != settings.data.file_shape:
+    if shape is not None and files is not None and files.form != CSV and shape != settings.data.file_shape:
         raise BadInput(
             f"recipe {settings.name} is for images of another shape",
             where=files.parts[0].files[0],

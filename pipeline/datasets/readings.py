@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import BadInput
 from components.ingest import csv_columns, csv_layout, csv_rows, discovery, idx, recognition
+from components.ingest.forms import CSV, IDX, READERS
 from components.ingest.rows import chunk_rows
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Given:
     """What somebody says about a data set, over what its files say; None where nothing is said.
 
     Attributes:
-      form: `idx` or `csv`, where a folder has both.
+      form: of the files, where a folder has several.
       label: the label's column of a CSV: `first`, `last` or its name.
       label_offset: the lowest label in the files.
       transpose: whether rows and columns of the images are swapped in the files.
@@ -75,7 +76,7 @@ class Reading:
     """What is to be read, and how.
 
     Attributes:
-      form: such as `idx` or `csv`.
+      form: as `components.ingest.forms` calls it.
       files: that are read.
       shape: height and width of the images.
       blocks: gives split, pixels uint8 [n, height * width] and labels int64 [n], a run of rows at a time.
@@ -102,18 +103,19 @@ class Reading:
 
 
 def read_data_files(path: Path, given: Given = NOTHING_GIVEN) -> Reading:
-    """Return the reading of a folder or file of IDX or CSV.
+    """Return the reading of a folder or file of data files.
 
     Raises:
       BadInput: if it cannot be read as one set of labelled images.
     """
     files = discovery.discover([path], form=given.form)
     taken = tuple(file for part in files.parts for file in part.files)
-    if files.form == "csv":
+    if files.form == CSV:
         return _csv(files, taken, given)
     if given.of_columns:
-        raise BadInput("IDX has no columns", where=given.of_columns[0], got=taken[0].name, hint="leave the option out")
-    return _idx(files, taken)
+        what = f"{READERS[files.form].title} has no columns of pixels"
+        raise BadInput(what, where=given.of_columns[0], got=taken[0].name, hint="leave the option out")
+    return _idx(files, taken) if files.form == IDX else _others(files, taken)
 
 
 def _idx(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
@@ -144,6 +146,32 @@ def _idx(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
 
 def _first_files(files: DataFiles, taken: tuple[Path, ...]) -> dict[str, int]:
     return {part.split: taken.index(part.files[0]) for part in reversed(files.parts)}
+
+
+def _others(files: DataFiles, taken: tuple[Path, ...]) -> Reading:
+    data = recognition.fitting(files)
+    recognised = recognition.recognise(files, data)
+    if names := recognised.class_names:
+        data = data.model_copy(update={"class_names": names, "label_count": len(names)})
+    reader = READERS[files.form]
+    plan = reader.plan([part.files for part in files.parts], data)
+
+    def blocks() -> Iterator[Block]:
+        for part in files.parts:
+            for chunk in reader.chunks(part.files, data, rows=chunk_rows(data), plan=plan):
+                yield part.split, chunk.pixels, chunk.labels
+
+    return Reading(
+        form=files.form,
+        files=taken,
+        shape=data.shape,
+        blocks=blocks,
+        first_files=_first_files(files, taken),
+        expected=sum(reader.rows(part.files) for part in files.parts),
+        class_names=names,
+        ignored=files.ignored,
+        says=recognised.says,
+    )
 
 
 def _csv(files: DataFiles, taken: tuple[Path, ...], given: Given) -> Reading:

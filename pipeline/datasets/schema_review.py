@@ -17,7 +17,7 @@ from components import digest
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, SPLITS
 from components.files import replacing
-from components.ingest import csv_rows, idx
+from components.ingest.forms import READERS
 from components.profile import ASPECTS, Reference, distance
 from components.schema_files import (
     APPROVED_NAME,
@@ -54,15 +54,11 @@ def read_sources(files: DataFiles, data: DataSettings) -> dict[str, Source]:
     Raises:
       BadInput: when a file cannot be read, or does not fit the geometry.
     """
-    columns = None
-    if files.form == "csv":
-        columns = csv_rows.resolve_columns([part.files[0] for part in files.parts], data)
+    reader = READERS[files.form]
+    plan = reader.checked_plan([part.files for part in files.parts], data)
     chunks: dict[str, list[Chunk]] = {}
     for part in sorted(files.parts, key=lambda part: SPLITS.index(part.split)):
-        if files.form == "csv":
-            read = csv_rows.iter_chunks(part.files[0], data, rows=ROWS_AT_ONCE, columns=columns)
-        else:
-            read = idx.iter_chunks(part.files[0], part.files[1], rows=ROWS_AT_ONCE, data=data)
+        read = reader.chunks(part.files, data, rows=ROWS_AT_ONCE, plan=plan)
         chunks.setdefault(part.split, []).extend(read)
     return {split: _joined(found) for split, found in chunks.items() if found}
 

@@ -1,4 +1,4 @@
-"""Rows of data files, CSV and IDX, labelled or not: images as a version's data are stored, block by block.
+"""Rows of data files, labelled or not: images as a version's data are stored, block by block.
 
 What a row is, `components.ingest` says; here it may lack a label, as the rows have that somebody wants labels for.
 """
@@ -15,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import BadInput, MnistTfxError
-from components.ingest import csv_rows, idx
+from components.ingest import csv_rows, idx, pairs, parquet
 from components.ingest.csv_layout import INDEX_NAMES, CsvLayout, pixel_columns, row_fields, sniff
 from components.ingest.csv_lines import bad_line, line_blocks, longest_line
 from components.ingest.kinds import HEAD, foreign_kind, idx_kind
 from components.ingest.orientation import upright
 from components.ingest.payload import PayloadReader
+from components.ingest.words import Words, numbered
 from components.settings import DataSettings
 
 BLOCK: Final = 2048
 """Rows that are read, answered and written at a time."""
 
-IMAGES, LABELS, CSV = "IDX images", "IDX labels", "CSV"
+IMAGES, LABELS, CSV, PARQUET, ARRAY = "IDX images", "IDX labels", "CSV", "Parquet", "NumPy array"
 
 _IDX: Final = {b"\x08\x03": IMAGES, b"\x08\x01": LABELS}
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE\"']+([,;\t ]+[-+0-9.eE\"']*)+")
@@ -38,7 +39,7 @@ class Table:
 
     Attributes:
       path: of it.
-      kind: `IMAGES` or `CSV`.
+      kind: one of `IMAGES`, `CSV`, `PARQUET` and `ARRAY`.
       labels: the IDX file of its labels, where that was named as well.
     """
 
@@ -61,21 +62,28 @@ class Block:
 
 
 def kind_of(path: Path) -> str | None:
-    """Return `IMAGES`, `LABELS` or `CSV` by how a file begins, packed by gzip or not; None for anything else."""
-    try:
-        if not path.is_file():
-            return None
-        with PayloadReader(path) as reader:
-            head = reader.read(1 << 14)
-    except (MnistTfxError, OSError):
-        return None
+    """Return the kind of a file by how it begins, packed by gzip or not; None for what is no data file."""
+    head = _head(path)
     if idx_kind(head[:HEAD]) is not None:
         return _IDX.get(head[2:4])
+    if head.startswith((parquet.MAGIC, pairs.MAGIC)):
+        return PARQUET if head.startswith(parquet.MAGIC) else ARRAY
     if foreign_kind(head[:HEAD]) is not None:
         return None
     lines = [line.strip() for line in head.lstrip(b"\xef\xbb\xbf").splitlines() if line.strip()][:2]
     # The last line that is looked at may be cut off, and is one of numbers all the same.
     return CSV if lines and _NUMBERS.fullmatch(lines[-1]) else None
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, unpacked; none of what is no file, or cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with PayloadReader(path) as reader:
+            return reader.read(1 << 14)
+    except (MnistTfxError, OSError):
+        return b""
 
 
 def in_pairs(named: Sequence[tuple[Path, str]]) -> list[Table]:
@@ -102,9 +110,33 @@ def read(table: Table, data: DataSettings) -> Iterator[Block]:
     Raises:
       BadInput: if they are no images of this geometry, naming the first line or value at fault.
     """
+    if table.kind in (PARQUET, ARRAY):
+        return _parquet(table.path, data) if table.kind == PARQUET else _array(table.path, data)
     if table.kind == CSV:
         return _csv(table.path, data)
     return _labelled_images(table.path, table.labels, data) if table.labels is not None else _images(table.path, data)
+
+
+def _parquet(path: Path, data: DataSettings) -> Iterator[Block]:
+    start, words = 0, Words(texts=data.class_names if parquet.open_table(path, labelled=False).in_words else ())
+    for pixels, labels in parquet.images(path, data, rows=BLOCK):
+        _require_range(path, pixels, data)
+        found = None if labels[0] is None else numbered(labels, words, data, where=path, first=start)
+        known = None if found is None else found - data.label_offset
+        yield Block(images=pixels.reshape(-1, *data.shape), labels=known)
+        start += len(pixels)
+
+
+def _array(path: Path, data: DataSettings) -> Iterator[Block]:
+    for values in pairs.image_rows(path, data, rows=BLOCK):
+        _require_range(path, values, data)
+        yield _block([values], data)
+
+
+def _require_range(path: Path, values: npt.NDArray[Any], data: DataSettings) -> None:
+    if values.min() < 0 or values.max() > data.pixel_max:
+        wanted = f"values from 0 to {data.pixel_max}"
+        raise BadInput("has other pixels", where=path, wanted=wanted, got=f"{values.min()} to {values.max()}")
 
 
 def _labelled_images(images: Path, labels: Path, data: DataSettings) -> Iterator[Block]:
@@ -127,9 +159,7 @@ def _images(path: Path, data: DataSettings) -> Iterator[Block]:
                 raise BadInput("header and content differ in size", where=path, wanted=str(header), got="less")
             left -= count
             values = np.frombuffer(content, header.dtype).reshape(count, -1)
-            if values.min() < 0 or values.max() > data.pixel_max:
-                wanted = f"values from 0 to {data.pixel_max}"
-                raise BadInput("has other pixels", where=path, wanted=wanted, got=f"{values.min()} to {values.max()}")
+            _require_range(path, values, data)
             yield _block([values], data)
         if reader.read(1):
             raise BadInput("header and content differ in size", where=path, wanted=str(header), got="more")

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import in_process
+from data_forms import write_parquet, write_table
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from components.errors import BadInput
 from components.ingest import idx, import_record
+from components.ingest.part_names import assigned, part_of, role_of
 from pipeline.cli.data import _tools
 from pipeline.datasets.imports import importing, sources
 from pipeline.datasets.imports.contents import Options
-from pipeline.datasets.imports.parts import assigned, part_of, role_of
 
 DIGITS = load_digits()
 UCI = (DIGITS.images * 15.9375).astype(np.uint8)  # 0 to 255
@@ -73,27 +74,7 @@ def test_keras_npz(tmp_path):
 
 
 def parquet(path: Path, images=IMAGES, labels=CLASSES, names=None):
-    """Writes a table as the Hugging Face hub does: encoded pictures, labels, and the names of classes beside the schema."""
-    import pyarrow
-    from pyarrow.parquet import write_table
-
-    def png(image):
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "PNG")
-        return {"bytes": file.getvalue(), "path": None}
-
-    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    table = pyarrow.table(
-        {
-            "image": pyarrow.array([png(image) for image in images], picture),
-            "label": pyarrow.array([label if isinstance(label, str) else int(label) for label in labels]),
-        }
-    )
-    feature = {"_type": "ClassLabel", "names": names}
-    metadata = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": feature}}})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(table.replace_schema_metadata(metadata if names else None), path)
-    return path
+    return write_parquet(path, images, labels, names=names)
 
 
 def test_parquet_of_the_hub_with_its_parts(tmp_path):
@@ -117,10 +98,10 @@ def test_parquet_in_the_one_folder_of_a_folder_is_what_that_holds(tmp_path):
 
 def test_parquet_with_a_column_for_each_pixel_is_refused_with_the_way_to_csv(tmp_path):
     import pyarrow
-    from pyarrow.parquet import write_table
+    from pyarrow import parquet as writer
 
     columns = {"label": CLASSES.tolist()} | {f"pixel{k}": IMAGES.reshape(ROWS, -1)[:, k].tolist() for k in range(64)}
-    write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    writer.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
     with pytest.raises(BadInput, match=r"read from CSV: pandas\.read_parquet"):
         take(tmp_path / "train.parquet", tmp_path / "to")
 
@@ -140,25 +121,19 @@ def test_parquet_with_labels_in_words_numbers_them_in_order(tmp_path):
 
 def test_parquet_that_is_something_else_says_which_columns_it_wants(tmp_path):
     import pyarrow
-    from pyarrow.parquet import write_table
+    from pyarrow import parquet as writer
 
-    write_table(pyarrow.table({"x": [1, 2], "y": [0.5, 0.5]}), tmp_path / "t.parquet")
+    writer.write_table(pyarrow.table({"x": [1, 2], "y": [0.5, 0.5]}), tmp_path / "t.parquet")
     with pytest.raises(BadInput, match=r"one column of encoded pictures .* got x \(int64\), y \(double\)"):
         take(tmp_path / "t.parquet", tmp_path / "to")
     parquet(tmp_path / "u.parquet")
     (tmp_path / "u.parquet").write_bytes((tmp_path / "u.parquet").read_bytes()[:-30])
-    with pytest.raises(BadInput, match="no Parquet file that can be read"):
+    with pytest.raises(BadInput, match="cannot be read as a Parquet file"):
         take(tmp_path / "u.parquet", tmp_path / "to")
     parquet(tmp_path / "v.parquet", labels=[*CLASSES[:-1], -1])
     with pytest.raises(BadInput, match="row 59: a label is out of range"):
         take(tmp_path / "v.parquet", tmp_path / "to")
     assert not (tmp_path / "to").exists()
-
-
-def table(path: Path, rows, header="", delimiter=","):
-    lines = [delimiter.join(map(str, row)) for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in ([header] if header else []) + lines))
 
 
 FLAT = IMAGES.reshape(ROWS, -1).tolist()
@@ -176,12 +151,12 @@ def test_pixels_and_labels_in_csv_files_of_their_own(tmp_path, kind):
         pixels = [[n, *row] for n, row in enumerate(pixels)]
     if kind == "header":
         header = "digit"
-        table(folder / "X_train.csv", pixels[:40], ",".join(f"pixel{n}" for n in range(64)))
+        write_table(folder / "X_train.csv", pixels[:40], ",".join(f"pixel{n}" for n in range(64)))
     else:
-        table(folder / "X_train.csv", pixels[:40], delimiter=delimiter)
-    table(folder / "y_train.csv", labels[:40], header)
-    table(folder / "X_test.csv", FLAT[40:], delimiter=delimiter)
-    table(folder / "y_test.csv", labels[40:], header)
+        write_table(folder / "X_train.csv", pixels[:40], delimiter=delimiter)
+    write_table(folder / "y_train.csv", labels[:40], header)
+    write_table(folder / "X_test.csv", FLAT[40:], delimiter=delimiter)
+    write_table(folder / "y_test.csv", labels[40:], header)
     take(folder, tmp_path / "to")
     wanted = CLASSES % 2 if kind == "words" else CLASSES
     assert pairs(*read(tmp_path / "to")) == pairs(IMAGES[:40], wanted[:40])
@@ -189,20 +164,11 @@ def test_pixels_and_labels_in_csv_files_of_their_own(tmp_path, kind):
 
 
 def test_pixels_without_their_labels_are_no_pair(tmp_path):
-    table(tmp_path / "xy" / "X_train.csv", FLAT)
+    write_table(tmp_path / "xy" / "X_train.csv", FLAT)
     assert sources.tables_of(tmp_path / "xy") is None
-    table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES[:-1]])
+    write_table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES[:-1]])
     with pytest.raises(BadInput, match="59 labels for 60 images"):
         take(tmp_path / "xy", tmp_path / "to")
-
-
-def test_a_run_on_pixels_and_labels_apart_names_the_import(tmp_path):
-    table(tmp_path / "xy" / "X_train.csv", FLAT)
-    table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES])
-    answer = in_process("run", "--data", tmp_path / "xy", "--root", tmp_path / "root")
-    assert answer.code == 2
-    assert "pixels and labels in files of their own: X_train.csv, y_train.csv" in answer.err
-    assert not (tmp_path / "root").exists()
 
 
 def test_openml_arff(tmp_path):

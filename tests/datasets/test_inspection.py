@@ -228,7 +228,7 @@ def test_the_form_that_was_chosen_is_in_every_command_that_reads_the_folder(tmp_
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--label", "first"], "IDX has no columns"),
+        (["--label", "first"], "IDX has no columns of pixels"),
         (["--label-offset", "3"], "labels go from 0 on, and --label-offset 3"),
         (["--class-names", "few.txt"], "3 names for 10 classes"),
     ],

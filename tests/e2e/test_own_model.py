@@ -1,10 +1,16 @@
-"""A network of the user's own on the digits: digested, kept, compared, audited, and run again without the user's files."""
+"""A network of the user's own on the digits: digested, kept, compared, audited, and run again without the user's files.
+
+The digits are Parquet here, in shards below a folder as the Hugging Face hub has them, and are gone afterwards as well.
+"""
 
 import os
 import shutil
 
+import numpy as np
 import pytest
-from command_line import mnist_tfx
+from command_line import in_process, mnist_tfx
+from data_forms import write_parquet
+from sklearn.datasets import load_digits
 
 from pipeline.provenance.own_code import PREFIX
 
@@ -45,17 +51,28 @@ def write(project, filters):
     (project / "own.yaml").write_text(RECIPE)
 
 
+DIGITS = load_digits()
+
+
+def write_shards(folder):
+    """Writes the digits as two shards and returns the second, whose first row is row 900 of the train part."""
+    images, labels = DIGITS.images.astype(np.uint8), DIGITS.target
+    write_parquet(folder / "digits" / "train-00000-of-00002.parquet", images[:900], labels[:900])
+    return write_parquet(folder / "digits" / "train-00001-of-00002.parquet", images[900:], labels[900:])
+
+
 @pytest.fixture(scope="module")
-def two_versions(tmp_path_factory, digits_folder):
+def two_versions(tmp_path_factory):
     """A root with two versions, whose networks differ by a constant in a module that the named one imports.
 
     The user's files are gone afterwards.
     """
     folder = tmp_path_factory.mktemp("own")
-    project, root = folder / "project", folder / "root"
+    project, root, data = folder / "project", folder / "root", folder / "data"
+    write_shards(data)
     for filters in (4, 6):
         write(project, filters)
-        answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--recipe", project / "own.yaml", "--json")
+        answer = mnist_tfx("run", "--data", data, "--root", root, "--recipe", project / "own.yaml", "--json")
         assert answer.code == 0, answer.err
     assert answer.states()["Transform"] == "cached"
     assert answer.states()["Classifier"] == "executed"
@@ -63,6 +80,7 @@ def two_versions(tmp_path_factory, digits_folder):
         next(n["why"] for n in answer.json["nodes"] if n["id"] == "Classifier") == "code changed: my_package/blocks.py"
     )
     shutil.rmtree(project)
+    shutil.rmtree(data)
     return root
 
 
@@ -70,6 +88,21 @@ def two_versions(tmp_path_factory, digits_folder):
 def copy(two_versions, tmp_path):
     shutil.copytree(two_versions, tmp_path / "copy", symlinks=True)
     return tmp_path / "copy"
+
+
+def test_a_shard_is_found_by_its_bytes_and_by_its_rows_and_a_row_is_proven(two_versions, tmp_path):
+    shard = write_shards(tmp_path)
+    for path, match in ((shard, "payload"), (shard.parents[1], "rows")):
+        found = in_process("lineage", "impact", path, "--root", two_versions, "--json").json
+        assert (found["answer"], {model["match"] for model in found["models"]}) == ("yes", {match})
+    found = in_process(
+        "lineage", "prove", "--index", 5, "--root", two_versions, "-o", tmp_path / "p.json", "--json"
+    ).json
+    names = [file["name"] for file in in_process("lineage", "trace", "--root", two_versions, "--json").json["data"]]
+    assert (found["proof"]["claim"], sorted(names)) == (
+        "included",
+        ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
+    )
 
 
 def test_a_diff_shows_the_lines_that_changed(two_versions):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from components.digest import canonical_json, sha256_bytes
+from components.ingest import import_record
 from pipeline.kubeflow import names
 from pipeline.provenance import record_store
 from pipeline.provenance.artifacts import measure
@@ -16,6 +17,21 @@ from pipeline.root.paths import RunPaths
 RECIPE = {"data": {"shape": [8, 8], "pixel_max": 16, "label_count": 10}}
 PAYLOAD = b"1,2\n"
 LISTED = [{"name": "train.csv", "payload_digest": sha256_bytes(PAYLOAD), "bytes": len(PAYLOAD)}]
+IMPORT = import_record.to_bytes(
+    {
+        "schema_version": import_record.VERSION,
+        "release": "1",
+        "source": "pictures",
+        "form": "pictures",
+        "options": {},
+        "class_names": [],
+        "files": [{"name": "a.png", "sha256": "0" * 64, "bytes": 1}],
+        "written": [{"name": "train-images", "rows": 1, "sha256": "0" * 64, "payload_digest": sha256_bytes(PAYLOAD)}],
+        "rows": {"train": [{"file": 0, "first": 0, "rows": 1}]},
+        "skipped": [],
+    }
+)
+KEPT = import_record.kept_name(sha256_bytes(IMPORT))
 DATA_NAME = sha256_bytes(canonical_json([[one["name"], one["payload_digest"]] for one in LISTED]))
 
 Known = tuple[str, ExecutionRecord]
@@ -25,10 +41,12 @@ class PushedRun:
     """A run of three nodes, whose ExampleGen may have been answered from another run's cache."""
 
     def __init__(
-        self, paths: RunPaths, run_id: str, version: int, cached: Known | None = None, at: int | None = None
-    ) -> None:
+        self, paths: RunPaths, run_id: str, version: int, cached: Known | None = None, at: int | None = None,
+        imported: bool = False,
+    ) -> None:  # fmt: skip
         self.paths, self.run_id, self.version = paths, run_id, version
         self.second = version if at is None else at
+        self.imported = imported
         self.behind: list[Known] = []
         self.driver = self.lineage(names.DRIVER).root
         leave(self.driver / names.RUN_FILE, json.dumps({names.RECIPE: RECIPE, "sources": []}))
@@ -58,11 +76,14 @@ class PushedRun:
         leave(self.data_copy / "train.csv", PAYLOAD)
         leave(self.data_copy / "contents.json", canonical_json(LISTED))
         leave(self.data_copy / "sources.json", '{"sources":[]}')
+        if self.imported:
+            leave(self.data_copy / KEPT, IMPORT)
         record = self._record("ExampleGen", "examples", {"data.json": "{}"})
+        kept = {import_record.PROPERTY: sha256_bytes(IMPORT)} if self.imported else {}
         told = {"files": LISTED, "rows_digest": "r"}
         return self._hand_on(
             dataclasses.replace(
-                record, parameters={"input_base": f"inputs/{DATA_NAME}"}, extra={**record.extra, DATA: told}
+                record, parameters={"input_base": f"inputs/{DATA_NAME}", **kept}, extra={**record.extra, DATA: told}
             )
         )
 

@@ -1,9 +1,13 @@
 """`kubeflow compile` as a command: the bytes, suffixes and answers, and what it says beside them."""
 
+import json
+
+import numpy as np
 import pytest
 from command_line import mnist_tfx
 from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits
 
+from pipeline.kubeflow import document, names
 from pipeline.kubeflow.compiler.warnings import warnings
 
 TARGETS = pytest.mark.parametrize("target", ROOTS)
@@ -79,3 +83,23 @@ def test_the_pipeline_has_the_name_that_was_asked_for(tmp_path):
     answer = mnist_tfx("kubeflow", "compile", *asked, "-o", tmp_path / "p.yaml", "--json")
     assert answer.json["pipeline"] == "letters"
     assert "  name: letters\n" in (tmp_path / "p.yaml").read_text()
+
+
+def test_labels_in_words_are_named_where_the_data_can_be_seen_from_here(tmp_path):
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    np.save(tmp_path / "X.npy", np.zeros((30, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.array(words * 3))
+    file = tmp_path / "p.yaml"
+    asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", file, "--recipe", "digits")
+    answer = mnist_tfx("kubeflow", "compile", *asked, "--data", tmp_path, "--form", "pairs")
+    assert answer.code == 0, answer.err
+    assert (
+        f"data: classes are named as in {tmp_path} on this machine: eight, five, four, nine, one and 5 more"
+        in answer.err
+    )
+    data = document.read(file).tasks[names.DRIVER].spec["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"]
+    assert json.loads(data)["class_names"] == sorted(words)
+    np.save(tmp_path / "y.npy", np.array([*words, *words, *words[:9], "ten"]))
+    answer = mnist_tfx("kubeflow", "compile", *asked, "--data", tmp_path, "--form", "pairs")
+    assert answer.code == 2
+    assert "--set data.label_count=11, or --class-names FILE with all names" in answer.err

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kubeflow.pushed_runs import DATA_NAME, PAYLOAD, PushedRun
+from kubeflow.pushed_runs import DATA_NAME, IMPORT, KEPT, PAYLOAD, PushedRun
 
 from components.digest import tree_manifest
 from components.errors import BadInput, EnvironmentProblem
@@ -273,3 +273,37 @@ def test_a_folder_that_no_record_asks_for_is_not_taken(copy: RunPaths, first: Pu
     shutil.copytree(first.data_copy, first.data_copy.with_name("0" * 64))
     gather_run(copy, "r-1")
     assert [path.name for path in copy.inputs.iterdir()] == [DATA_NAME]
+
+
+def test_the_record_of_an_import_comes_along(copy: RunPaths) -> None:
+    PushedRun(copy, "r-1", 1, imported=True)
+    gather_run(copy, "r-1")
+    assert (copy.inputs / DATA_NAME / KEPT).read_bytes() == IMPORT
+
+
+def test_the_record_of_an_import_comes_to_data_that_an_earlier_run_brought_without_one(
+    copy: RunPaths, first: PushedRun
+) -> None:
+    gather_run(copy, first.run_id)
+    PushedRun(copy, "r-2", 2, imported=True)
+    gather_run(copy, "r-2")
+    assert (copy.inputs / DATA_NAME / KEPT).read_bytes() == IMPORT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: kept.write_bytes(IMPORT.replace(b"a.png", b"b.png")),
+        lambda kept: kept.rename(kept.with_name(f"import-{'1' * 64}.json")),
+        lambda kept: kept.with_name("import-1.json").write_bytes(IMPORT),
+        lambda kept: (kept.with_name("elsewhere").write_bytes(IMPORT), kept.unlink(), kept.symlink_to("elsewhere")),
+    ],
+    ids=["changed", "under another name", "beside another file", "a link"],
+)
+def test_the_record_of_an_import_that_is_not_what_its_name_says_is_refused(
+    copy: RunPaths, change: Callable[[Path], object]
+) -> None:
+    run = PushedRun(copy, "r-1", 1, imported=True)
+    change(run.data_copy / KEPT)
+    with pytest.raises(EnvironmentProblem, match="the copy is not what was recorded"):
+        gather_run(copy, "r-1")

@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from command_line import PROJECT, Answer, mnist_tfx
+from command_line import PROJECT, Answer, in_process, mnist_tfx
 from kubeflow.conftest import compiled_file
 from kubeflow.running_pods import pod_of
+from PIL import Image
+from sklearn.datasets import load_digits
 from toy_pipelines import run
 
 from pipeline.kubeflow import document, names
@@ -148,13 +151,54 @@ def broken(answer: Answer) -> list[dict[str, Any]]:
 RETRIED = "version: 1\ndefaults:\n  retries: 1\n"
 
 
+NETWORK = """
+import keras
+from keras import layers
+
+def build(data, settings):
+    inputs = keras.Input((*data.shape, 1))
+    return keras.Model(inputs, layers.Dense(data.label_count)(layers.Flatten()(inputs)))
+"""
+OWN = """
+extends: digits
+name: digits
+autoencoder: null
+classifier: {build: 'my_nets:build', epochs: 3}
+evaluation: {reconstruction_mse: null, accuracy: 0.2, class_accuracy: 0.0, loss: null, baseline_margin: 0.9}
+"""
+PICTURE = "pictures/0/0.png"
+LAKE = "minio://mlpipeline/lake/digits"
+
+
+def write_own_project(folder: Path) -> None:
+    """Writes a network, its recipe, and data files imported from pictures."""
+    (folder / "my_nets.py").write_text(NETWORK)
+    (folder / "own.yaml").write_text(OWN)
+    digits = load_digits()
+    for number, (image, label) in enumerate(zip(digits.images.astype(np.uint8), digits.target, strict=True)):
+        (folder / "pictures" / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"pictures/{label}/{number}.png")
+    assert in_process("data", "import", folder / "pictures", "--to", folder / "data", "--no-invert").code == 0
+
+
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A copy of what a run left in which tasks were repeated after their upload, and its id."""
+    """A copy of what a run left in which tasks were repeated after their upload, and its id.
+
+    It trained a network of the user's own on data that were imported from pictures.
+    """
     folder = tmp_path_factory.mktemp("repeated")
+    write_own_project(folder)
     (folder / "cluster.yaml").write_text(RETRIED)
-    file = compiled_file(folder, "oss", "--cluster", folder / "cluster.yaml")
-    done = run(document.read(file), folder / "copy", lost={"ExampleGen", "Classifier", "Evaluator", "Pusher"})
+    asked = ("--recipe", folder / "own.yaml", "--data", LAKE, "--cluster", folder / "cluster.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))  # of the image
+        done = run(
+            document.read(compiled_file(folder, "oss", *asked)),
+            folder / "copy",
+            lost={"ExampleGen", "Classifier", "Evaluator", "Pusher"},
+            buckets={LAKE: folder / "data"},
+        )
     assert done.error is None
     assert done.audit is not None
     assert {done.audit.verdicts[name] for name in ("INTEGRITY", "COMPLETENESS")} == {"PASS"}
@@ -172,6 +216,19 @@ def test_kubeflow_audit_passes_for_a_run_whose_tasks_were_repeated_and_tells_of_
     told = {one["what"] for one in answer.json["audits"][0]["findings"] if one["link"] == "attempt"}
     nodes = ("ExampleGen", "Classifier", "Evaluator", "Pusher")
     assert told == {f"attempt 1 of {node}, superseded" for node in nodes}
+
+
+def test_an_own_network_and_the_pictures_behind_imported_data_are_known_after_a_run_on_a_cluster(
+    repeated: tuple[Path, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(repeated[0], root, symlinks=True)
+    answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
+    assert answer.json["audits"][0]["own_code"] == {"my_nets.py": ["Classifier"]}
+    assert [path.name for path in root.glob("inputs/code-*/*")] == ["my_nets.py"]
+    found = in_process("lineage", "impact", repeated[0].parent / PICTURE, "--root", root, "--json").json
+    assert (found["answer"], [model["version"] for model in found["models"]]) == ("yes", [1])
+    assert found["notes"] == ["imported as row 0 of the train part, from 0/0.png"]
 
 
 @pytest.mark.parametrize("what", ["a file", "a record"])

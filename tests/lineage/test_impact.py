@@ -7,6 +7,7 @@ import many_records
 import numpy as np
 import pytest
 from command_line import PROJECT, in_process, mnist_tfx
+from data_forms import write_parquet, write_table
 from PIL import Image
 
 from components.digest import sha256_file
@@ -14,6 +15,7 @@ from components.errors import BadInput
 from components.ingest import idx
 from pipeline.lineage.impact import impact
 from pipeline.lineage.index import open_lineage
+from pipeline.lineage.rows.given_rows import read_row, settings_of
 from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import open_index
 
@@ -234,6 +236,25 @@ def test_the_rows_are_found_as_csv_in_any_order_and_in_pieces(ran, digits, tmp_p
     [model] = impact(ran, [str(file)]).models
     assert (model.match, model.whole, model.role) == ("rows", True, ALL_ROLES)
     assert model.shared.total == sum(model.shared.splits.values()) == 700
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("form", ["parquet", "csv", "npy"])
+def test_the_rows_are_found_in_forms_that_were_never_ingested(ran, digits, tmp_path, form):
+    images, labels = digits
+    files = [tmp_path / f"X_train.{form}", tmp_path / f"y_train.{form}"]
+    if form == "parquet":
+        files = [write_parquet(tmp_path / "part.parquet", images[:300], labels[:300])]
+    elif form == "csv":
+        write_table(files[0], images[:300].reshape(300, -1).tolist())
+        write_table(files[1], [[label] for label in labels[:300]])
+    else:
+        np.save(files[0], images[:300])
+        np.save(files[1], labels[:300])
+    for given in (files, [tmp_path]):
+        [model] = impact(ran, list(map(str, given))).models
+        assert (model.match, model.whole, model.shared.total) == ("rows", True, 300)
+    assert read_row(files, 7, settings_of(ran.ingests)).pixels == images[7].tobytes()
 
 
 @pytest.mark.e2e

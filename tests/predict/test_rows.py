@@ -4,12 +4,13 @@ import gzip
 
 import numpy as np
 import pytest
+from data_forms import write_parquet
 
 from components.errors import BadInput
 from components.ingest import idx
 from components.settings import DataSettings
 from pipeline.predict.answer import Answer
-from pipeline.predict.rows import CSV, IMAGES, LABELS, Table, in_pairs, kind_of, read
+from pipeline.predict.rows import ARRAY, CSV, IMAGES, LABELS, PARQUET, Table, in_pairs, kind_of, read
 from pipeline.predict.tables import answer_rows, answers_file, require_writable
 
 DATA = DataSettings(shape=(4, 3), pixel_max=255, label_count=10)
@@ -49,6 +50,16 @@ def test_rows_without_labels_are_read(tmp_path, name):
     images, labels = read_all(tmp_path / "test.csv")
     assert labels is None
     assert np.array_equal(images, IMAGES_MADE)
+
+
+def test_rows_of_parquet_and_of_arrays_are_read(tmp_path):
+    write_parquet(tmp_path / "rows.parquet", IMAGES_MADE, TRUTH)
+    np.save(tmp_path / "rows.npy", IMAGES_MADE)
+    for name, kind, wanted in (("rows.parquet", PARQUET, TRUTH.tolist()), ("rows.npy", ARRAY, None)):
+        assert kind_of(tmp_path / name) == kind
+        images, labels = read_all(tmp_path / name, kind)
+        assert np.array_equal(images, IMAGES_MADE)
+        assert labels == wanted
 
 
 @pytest.mark.parametrize("packed", [False, True])

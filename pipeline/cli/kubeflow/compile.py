@@ -21,6 +21,7 @@ from pipeline.config.request import reading_overrides
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
 from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
 from pipeline.kubeflow.document import TARGETS, write
+from pipeline.stages import FORMS
 
 _URI = Text("URI", longest=2048)
 
@@ -83,7 +84,7 @@ def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
     metavar="URI|PATH",
     help="Place in the root's bucket, or path in the pod; may hold {SPAN}.  [default: the UCI digits]",
 )
-@click.option("--form", type=OneOf(["idx", "csv"]), default="idx", show_default=True, help="What the data is.")
+@click.option("--form", type=OneOf(FORMS), default="idx", show_default=True, help="What the data is.")
 @click.option(
     "--spans", type=Integer(1, 1_000_000), help="Newest spans to take, where --data holds {SPAN}.  [default: 1]"
 )
@@ -145,13 +146,16 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
       mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root s3://bucket/mnist \\
         --data s3://bucket/days/{SPAN}/ --spans 7 --recipe mnist --cluster cluster.yaml -o p.yaml
     """
-    from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline, own_code
+    from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline, own_code, with_class_names
     from pipeline.kubeflow.compiler.pods import Images
     from pipeline.kubeflow.compiler.warnings import warnings
 
     images = Images(cpu=image, gpu=gpu_image, gpus=gpus)
     beam_args = arguments(beam, beam_options)
     request = CompileRequest(images=images, beam_args=beam_args, overrides=_named(name, overrides), **asked)
+    request, named = with_class_names(request)
+    if named is not None:
+        say(f"data: {named}")
     document, own = compile_pipeline(request), own_code(request)
     write(document, output)
     for warning in warnings(document):

@@ -110,7 +110,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       spans: take the newest N spans as one data set.
       recipe: name of a recipe, or a YAML file.
       profile: overlay of the recipe.
-      form: `idx` or `csv`, where a folder has both.
+      form: `idx`, `csv`, `parquet` or `pairs`, where a folder has several.
       label: label column of a CSV: `first`, `last`, or its name in the header.
       label_offset: the lowest label in the files.
       transpose: the files have rows and columns of the images swapped, as EMNIST has.

@@ -14,9 +14,10 @@ import numpy as np
 from components.arrays import read_npy, read_npz
 from components.errors import BadInput
 from components.features import SPLITS, TEST, TRAIN
+from components.ingest import pairs as pair_files
+from components.ingest import part_names
 from pipeline.datasets import class_names
-from pipeline.datasets.imports import pairs, placing
-from pipeline.datasets.imports import parts as part_names
+from pipeline.datasets.imports import placing
 from pipeline.datasets.imports.contents import Block, Contents, File
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def read_arrays(files: Sequence[File]) -> list[Named]:
     found: list[Named] = []
     for number, file in enumerate(files):
         stem = file.path.name.partition(".")[0]
-        if pairs.is_table(file.path):
-            found.append(Named(name=stem, member=None, file=number, values=pairs.read(file.path)))
+        if pair_files.is_table(file.path):
+            found.append(Named(name=stem, member=None, file=number, values=pair_files.read_table(file.path)))
             continue
         if file.path.suffix.lower() == ".npy":
             found.append(Named(name=stem, member=None, file=number, values=read_npy(file.path)))
@@ -221,7 +222,7 @@ def _square(values: int, where: str) -> tuple[int, int]:
 
 def _labels(arrays: Sequence[Named], where: Path) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
     """Return the labels of each part as whole numbers, and the classes' names where the labels are text."""
-    flat = [_one_label_a_row(one, where) for one in arrays]
+    flat = [pair_files.flat_labels(one.values, f"{where}: {one.name}") for one in arrays]
     if any(values.dtype.kind in "US" for values in flat):
         texts = [[_text(value) for value in values.tolist()] for values in flat]
         names = class_names.in_order(name for values in texts for name in values)
@@ -232,19 +233,6 @@ def _labels(arrays: Sequence[Named], where: Path) -> tuple[list[NDArray[np.int64
 
 def _text(value: str | bytes | float) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _one_label_a_row(one: Named, where: Path) -> NDArray[Any]:
-    values = one.values
-    if values.ndim == 2 and values.shape[1] == 1:
-        return values[:, 0]
-    if values.ndim == 2 and values.dtype.kind in "uifb" and bool((values.sum(axis=1) == 1).all()) and values.max() == 1:
-        found: NDArray[Any] = np.argmax(values, axis=1)  # one-hot
-        return found
-    if values.ndim != 1:
-        got = f"{one.name} {'x'.join(map(str, values.shape))}"
-        raise BadInput("more than one label a row", where=where, wanted="one whole number a row", got=got)
-    return values
 
 
 def _whole(values: NDArray[Any], where: Path) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from components.errors import BadInput, MnistTfxError
 from components.features import SPLITS, TEST, TRAIN
+from components.ingest import part_names
 from pipeline.datasets import class_names
-from pipeline.datasets.imports import parts as part_names
 from pipeline.datasets.imports import placing
 from pipeline.datasets.imports.contents import Block, Contents, File
 

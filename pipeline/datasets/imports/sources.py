@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from components.ingest import discovery
+from components.ingest import discovery, pairs
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 from pipeline.datasets import next_commands
-from pipeline.datasets.imports import pairs, pictures
+from pipeline.datasets.imports import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,11 +96,9 @@ def _further_down(path: Path) -> Source | None:
 
 
 def tables_of(path: Path) -> Source | None:
-    """Return CSV files of pixels beside CSV files of their labels; None where a folder does not hold such pairs.
-
-    For discovery such a folder has data files, and too many of them.
-    """
-    files = pairs.found_among(_plain(path)) if path.is_dir() else ()
+    """Return files of pixels beside files of their labels; None where a folder does not hold such pairs."""
+    found = pairs.found_among(_plain(path)) if path.is_dir() else ()
+    files = tuple(file for one in found if one.labels is not None for file in (one.images, one.labels))
     if not files:
         return None
     listed = ", ".join(file.name for file in files[:5])
@@ -197,7 +195,7 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
 
 def instead_of(err: BadInput, path: Path) -> Source | None:
     """Return what can be imported where data files were looked for; None where some are there, and are wrong."""
-    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else tables_of(path)
+    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else None
 
 
 def import_first(source: Source) -> BadInput:

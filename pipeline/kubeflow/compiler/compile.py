@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput
-from components.ingest.discovery import DataFiles, Form
+from components.ingest.discovery import DataFiles
+from components.ingest.forms import Form
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
 from pipeline.config.beam import BEAM_ARGS
@@ -24,7 +25,7 @@ from pipeline.config.recipe_file import recipe_names
 from pipeline.config.request import READING, Request, configure, reading_overrides
 from pipeline.kubeflow import names
 from pipeline.kubeflow.compiler import cluster as cluster_file
-from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems
+from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems, seen_data
 from pipeline.kubeflow.compiler.cluster import Cluster
 from pipeline.kubeflow.compiler.data_source import DataSource, parse
 from pipeline.kubeflow.compiler.platform_document import platform_document, refuse_for_vertex
@@ -35,6 +36,8 @@ from pipeline.kubeflow.document import SERVICE_ACCOUNT, SPEC, VERTEX, Document
 from pipeline.root.paths import RunPaths
 
 DISTRIBUTION: Final = "mnist-tfx"
+EMBEDDED_FORMS: Final = ("idx", "csv")
+"""Forms in which a pod can write the embedded digits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class CompileRequest:
       overrides: `section.key=value` texts.
       seed: of both trainings.
       data: a bucket's URI or a path in the pod, perhaps with `{SPAN}`; none means the embedded UCI digits.
-      form: `idx` or `csv`.
+      form: of the data files; see `components.ingest.forms`.
       label_offset: the lowest label in the files.
       transpose: whether the files have rows and columns of the images swapped.
       ignore_columns: names of CSV columns that are neither pixel nor label, between commas.
@@ -82,6 +85,24 @@ class CompileRequest:
     claim: str | None = None
     cluster: Path | None = None
     beam_args: tuple[str, ...] = BEAM_ARGS
+
+
+def with_class_names(request: CompileRequest) -> tuple[CompileRequest, str | None]:
+    """Return the request with the names of labels in words, where its data can be seen from here, and that in words.
+
+    Raises:
+      BadInput: for an unusable recipe or source of data, or data with another number of names than the recipe has classes.
+    """
+    if request.data is None:
+        return request, None
+    source = parse(request.data, request.spans, TARGETS[request.target])
+    names_ = seen_data.class_names(source, request.form, _settings(request).data, request.schema)
+    if not names_:
+        return request, None
+    named = f"data.class_names={json.dumps(names_, ensure_ascii=False)}"
+    said = f"classes are named as in {request.data} on this machine: {', '.join(names_[:5])}"
+    said += f" and {len(names_) - 5} more" if len(names_) > 5 else ""
+    return dataclasses.replace(request, overrides=(*request.overrides, named)), said
 
 
 def compile_pipeline(request: CompileRequest) -> Document:
@@ -157,6 +178,9 @@ def _settings(request: CompileRequest) -> Settings:
         overrides=(*reading_overrides({name: getattr(request, name) for name in READING}), *request.overrides),
         seed=request.seed,
     )
+    if request.data is None and request.form not in EMBEDDED_FORMS:
+        got = f"{request.form} for the embedded digits"
+        raise BadInput("no such files", where="--form", wanted=" or ".join(EMBEDDED_FORMS), got=got, hint="name --data")
     if request.data is None and settings.data.shape != (8, 8):
         raise BadInput(
             f"recipe {settings.name} needs data", where="--data", wanted="a bucket's URI, or a path in the pod"

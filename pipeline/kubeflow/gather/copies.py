@@ -1,5 +1,7 @@
 """Copies of data, schema and the user's own code below the root, each checked against the records of its readers.
 
+Beside the copies of imported data lie the records of the imports, which executions name by their digests.
+
 A copy's folder goes by its content's digest, so it does not matter which task of which run handed it on. Only names
 that a record asks for are taken, only plain files, and only what hashes to the name.
 """
@@ -9,16 +11,17 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from components import schema_files
 from components.digest import canonical_json, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from components.ingest import source
+from components.files import replacing
+from components.ingest import import_record, source
 from components.ingest.payload import payload_digest
-from components.untrusted import parse_object
+from components.untrusted import parse_object, read_bytes
 from pipeline.kubeflow.gather import mirror
 from pipeline.provenance import own_code, plain_files
 from pipeline.provenance.records import ExecutionRecord
@@ -44,14 +47,23 @@ def restore_inputs(paths: RunPaths, records: Iterable[ExecutionRecord], lineage:
     Raises:
       EnvironmentProblem: if what was handed on is not what its name says, or cannot be written.
     """
-    for record, name in ((one, name) for one in records for name in _copies_of(one)):
-        if _holds(paths.root, name):
-            continue
+    for record in records:
         own = lineage.get(record.node)
         earlier = [folder for task, folder in mirror.folders(paths.root, record.run_id) if task == record.node]
-        handed_on = [folder for folder in (own, *earlier) if folder is not None and plain_files.kind_of(folder / name)]
-        if handed_on and not any(_restore(folder, paths, name) for folder in handed_on):
-            raise EnvironmentProblem("the copy is not what was recorded", where=handed_on[0] / name, hint=HINT)
+        places = [folder for folder in (own, *earlier) if folder is not None]
+        for name in _copies_of(record):
+            if not _holds(paths.root, name):
+                _bring(places, paths, name, _restore)
+        kept = _import_record_of(record)
+        if kept is not None and not _is_import_record(paths.root / kept):
+            _bring(places, paths, kept, _restore_import)
+
+
+def _bring(places: Iterable[Path], paths: RunPaths, name: str, restore: Callable[[Path, RunPaths, str], bool]) -> None:
+    """Put what a record names in place from the first folder that has it as it was recorded; none need have it."""
+    handed_on = [folder for folder in places if plain_files.kind_of(folder / name)]
+    if handed_on and not any(restore(folder, paths, name) for folder in handed_on):
+        raise EnvironmentProblem("the copy is not what was recorded", where=handed_on[0] / name, hint=HINT)
 
 
 def recorded_copy(record: ExecutionRecord) -> str | None:
@@ -66,6 +78,40 @@ def _copies_of(record: ExecutionRecord) -> Iterator[str]:
         yield name
     if code := own_code.own_digests(record.code.files):
         yield f"{own_code.INPUTS}/{own_code.folder_name(code)}"
+
+
+def _import_record_of(record: ExecutionRecord) -> str | None:
+    """Return the path of the record of the import that an execution read the data of, relative to the root."""
+    folder, digest = record.parameters.get("input_base"), record.parameters.get(import_record.PROPERTY)
+    name = import_record.kept_name(str(digest))
+    if not isinstance(folder, str) or not _COPY.fullmatch(folder) or not import_record.KEPT.fullmatch(name):
+        return None
+    return f"{folder}/{name}"
+
+
+def _is_import_record(path: Path) -> bool:
+    """Whether a file is a record of an import, of the digest in its name, that wrote the files beside it."""
+    if plain_files.kind_of(path) != plain_files.FILE:
+        return False
+    try:
+        found = import_record.read(path, error=EnvironmentProblem)
+        payloads = {str(file["payload_digest"]) for file in source.read_contents(path.parent)}
+    except (MnistTfxError, OSError, KeyError, TypeError):
+        return False
+    return import_record.kept_name(found.digest) == path.name and found.payloads == payloads
+
+
+def _restore_import(origin: Path, paths: RunPaths, name: str) -> bool:
+    """Put the record of an import beside the copies of its data, if it is the one that its name says."""
+    if plain_files.link_on_the_way(origin, name) is not None or not _is_import_record(origin / name):
+        return False
+    content = read_bytes(origin / name, limit=import_record.LARGEST)
+    try:
+        with replacing(paths.root / name) as file:
+            file.write(content)
+    except OSError as err:
+        raise EnvironmentProblem("the data cannot be kept", where=paths.root / name, got=err.strerror) from err
+    return _is_import_record(paths.root / name)
 
 
 def _restore(origin: Path, paths: RunPaths, name: str) -> bool:
@@ -120,7 +166,10 @@ def _holds_data(folder: Path, seen: set[str]) -> bool:
     if (folder / source.CONTENTS).read_bytes() != canonical_json(plain):
         return False
     wanted = {str(file["name"]): file for file in plain}
-    if seen != {*wanted, source.CONTENTS, source.SOURCES} or not _notes_hold(folder / source.SOURCES):
+    imports = {name for name in seen if import_record.KEPT.fullmatch(name)}
+    if not all(_is_import_record(folder / name) for name in imports):
+        return False
+    if seen - imports != {*wanted, source.CONTENTS, source.SOURCES} or not _notes_hold(folder / source.SOURCES):
         return False
     digests = {name: payload_digest(folder / name, limit=file["bytes"]) for name, file in wanted.items()}
     return all(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from components.errors import BadInput, Refused
 from components.ingest import discovery, source, spans
 from components.ingest.discovery import DataFiles
+from components.ingest.forms import CSV
 from components.settings import DataSettings
 from pipeline.datasets.fetch import fetch_digits
 from pipeline.kubeflow import names, places
@@ -72,8 +73,7 @@ def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
     """
     given = {name: value for name, value in invocation.parameters.items() if name not in DRIVERS_OWN}
     properties = {**given, "source": source.parts_to_json(find(invocation, root).parts)}
-    # What gathers a cluster's copies takes the data alone, and no record of an import with it.
-    resolved = source.resolve(properties, root, keep_import=False)
+    resolved = source.resolve(properties, root)
     wanted = invocation.parameters.get(names.FINGERPRINT)
     if resolved[source.FINGERPRINT] != wanted:
         raise Refused(
@@ -106,7 +106,7 @@ def digest(files: DataFiles, data: DataSettings) -> Digested:
 
 
 def _require_shape(files: DataFiles, data: DataSettings) -> None:
-    shape = discovery.geometry(files) if files.form == "idx" else None
+    shape = discovery.geometry(files) if files.form != CSV else None
     if shape is not None and shape != data.file_shape:
         raise BadInput(
             "the recipe is for images of another shape",

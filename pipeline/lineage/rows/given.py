@@ -22,7 +22,7 @@ _DIGEST: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _MOST_FILES: Final = 20_000
 """In a folder whose digest is asked for: ten times what any artifact or served version has."""
 
-_DATA: Final = (Kind.IMAGES, Kind.LABELS, Kind.TABLE)
+_DATA: Final = (Kind.IMAGES, Kind.LABELS, Kind.TABLE, Kind.PARQUET)
 _NOT_DATA: Final = (Kind.CODE, Kind.SCHEMA, Kind.OTHER, Kind.EMPTY)
 _HINTS: Final = {
     Kind.ARCHIVE: "unpack it, and name the files that were in it",
@@ -101,11 +101,18 @@ def _files(paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) 
     present = {kind for kind, _ in kinds}
     if present == {Kind.PICTURE}:
         return _pictures(start, paths)
-    if present <= set(_DATA):
+    if present <= set(_DATA) or _are_pairs(paths):
         return _data_files(start, paths, settings, show)
     if len(paths) > 1:
         raise BadInput("of several kinds", where=name, got=start.kind, hint="ask about one after the other")
     return _one_file(start, paths[0], kinds[0][0], settings, show)
+
+
+def _are_pairs(paths: Sequence[Path]) -> bool:
+    """Return whether files are pixels and their labels by their names: a column of labels alone is no table."""
+    from components.ingest import pairs
+
+    return len(paths) > 1 and bool(pairs.found_among(paths))
 
 
 def _data_files(start: Given, paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) -> Given:

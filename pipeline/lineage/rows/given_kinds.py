@@ -32,6 +32,7 @@ class Kind(enum.Enum):
     PICTURE = "a picture"
     ARRAYS = "NumPy arrays"
     ARCHIVE = "an archive"
+    PARQUET = "a Parquet file"
     STORE = "a file of columns"
     PICKLE = "a pickle"
     CODE = "Python code"
@@ -44,7 +45,7 @@ _WORDS: Final = {
     "picture": Kind.PICTURE,
     "NumPy": Kind.ARRAYS,
     "pickle": Kind.PICKLE,
-    "Parquet": Kind.STORE,
+    "Parquet": Kind.PARQUET,
     "HDF5": Kind.STORE,
     "Arrow": Kind.STORE,
     "MATLAB": Kind.STORE,

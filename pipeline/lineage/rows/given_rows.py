@@ -150,7 +150,7 @@ def read_parts(parts: Sequence[Sequence[Path]], settings: Sequence[DataSettings]
     """Yield the rows of the parts of a data set, once for each way in which they can be read, the likeliest first.
 
     Args:
-      parts: each is an IDX images file and its labels file, or a CSV.
+      parts: each is an images file and its labels file, or a file with both.
       settings: settings under which data was ever read here.
       show: called with the progress.
 
@@ -158,6 +158,9 @@ def read_parts(parts: Sequence[Sequence[Path]], settings: Sequence[DataSettings]
       BadInput: if their images have another size than any data here.
       CannotTell: if they cannot be read.
     """
+    if (form := _other_form(parts[0])) is not None:
+        yield from _read_form(form, parts, settings, show)
+        return
     if len(parts[0]) > 1:
         for offset, transpose in _ways(settings):
             yield _gathered(lambda way=(offset, transpose): _pair_blocks(parts, *way), show)  # type: ignore[misc]
@@ -165,6 +168,50 @@ def read_parts(parts: Sequence[Sequence[Path]], settings: Sequence[DataSettings]
     tables = [part[0] for part in parts]
     for data, columns in _readings(tables, settings):
         yield _gathered(lambda data=data, columns=columns: _table_blocks(tables, data, columns), show)  # type: ignore[misc]
+
+
+def _other_form(files: Sequence[Path]) -> str | None:
+    """Return the form of files that are neither IDX nor a CSV, by their content."""
+    from components.ingest.forms import PAIRS, PARQUET
+    from components.ingest.parquet import MAGIC
+
+    if _magic(files[0]) == MAGIC:
+        return PARQUET
+    return PAIRS if len(files) == 2 and not _magic(files[0]).startswith(_IDX) else None
+
+
+def _read_form(
+    form: str, parts: Sequence[Sequence[Path]], settings: Sequence[DataSettings], show: Show
+) -> Iterator[GivenRows]:
+    """Yield the rows of data files of a form, once for each way in which data was ever read here."""
+    from components.ingest.forms import READERS
+
+    if not settings:
+        raise CannotTell("no data was ever ingested here to compare it with", where=parts[0][0])
+    try:
+        shape = READERS[form].shape(parts[0])
+    except MnistTfxError as err:
+        raise CannotTell(f"its rows cannot be compared: {err}") from err
+    ways = [way for one in settings for way in _other_ways(one) if shape in (None, way.file_shape)]
+    if not ways:
+        raise of_another_size(parts[0][0].name, {data.shape for data in settings}, shape)
+    keys = {(way.shape, way.label_offset, way.transpose, way.class_names): way for way in reversed(ways)}
+    for data in reversed(keys.values()):
+        yield _gathered(lambda data=data: _form_blocks(form, parts, data), show)  # type: ignore[misc]
+
+
+def _form_blocks(form: str, parts: Sequence[Sequence[Path]], data: DataSettings) -> Iterator[_Block]:
+    from components.ingest.forms import READERS
+    from components.ingest.rows import chunk_rows
+    from components.ingest.words import MOST_CLASSES
+
+    # A value above what is known here only means that its row is not there.
+    known = {} if data.class_names else {"label_count": MOST_CLASSES}
+    wide = data.model_copy(update={"pixel_max": _BYTE, **known})
+    plan = READERS[form].plan(parts, wide)
+    for files in parts:
+        for chunk in READERS[form].chunks(files, wide, rows=chunk_rows(data), plan=plan):
+            yield data.shape, chunk.pixels, chunk.labels
 
 
 def _ways(settings: Sequence[DataSettings]) -> Iterator[tuple[int, bool]]:
@@ -286,7 +333,7 @@ def _other_ways(data: DataSettings) -> Iterator[DataSettings]:
 
 
 def _refuse_columns(table: Path, columns: int, settings: Sequence[DataSettings]) -> None:
-    from components.ingest.discovery import square_guess
+    from components.ingest.csv_layout import square_guess
 
     if not settings:
         raise CannotTell("no data was ever ingested here to compare it with", where=table)
@@ -309,7 +356,7 @@ def _size(shape: tuple[int, int] | None) -> str:
 
 
 def read_row(files: Sequence[Path], number: int, settings: Sequence[DataSettings]) -> Picture:
-    """Return row `number`, from 0, of an IDX images file, of one with its labels file, or of a CSV.
+    """Return row `number`, from 0, of an IDX images file, of images with their labels file, or of a file with both.
 
     Raises:
       BadInput: if there is no such row, or the images have another size than any data here.
@@ -326,18 +373,24 @@ def read_row(files: Sequence[Path], number: int, settings: Sequence[DataSettings
 
 
 def in_pairs(files: Sequence[Path]) -> tuple[Path, ...]:
-    """Return an IDX pair with the images first, whatever the files are called; anything else as it is."""
+    """Return a pair with the images first: of IDX whatever the files are called; anything else as it is."""
     return tuple(sorted(files, key=_has_labels)) if len(files) == 2 else tuple(files)
 
 
 def _has_labels(path: Path) -> bool:
+    from components.ingest.part_names import role_of
+
     magic = _magic(path)
-    return magic.startswith(_IDX) and magic[3:4] in _LABEL_DIMENSIONS
+    if magic.startswith(_IDX):
+        return magic[3:4] in _LABEL_DIMENSIONS
+    return role_of(path.name.partition(".")[0]) == "labels"
 
 
 def _blocks_of(files: Sequence[Path], settings: Sequence[DataSettings]) -> Iterator[_Block]:
     if len(files) > 2:
         raise BadInput("too many files", wanted="one, or an images file and its labels file", got=len(files))
+    if (form := _other_form(files)) is not None:
+        return _form_blocks(form, [in_pairs(files)], settings[0])
     if len(files) == 2:
         return _pair_blocks([in_pairs(files)], *next(_ways(settings)))
     if _magic(files[0]).startswith(_IDX):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from components.ingest import import_record
+from components.ingest import import_record, pairs
+from components.ingest.forms import IDX, PAIRS, READERS
 from components.ingest.payload import payload_digest
 from pipeline.config.request import Request
 from pipeline.lineage.versions import RecordedVersion
@@ -71,8 +73,9 @@ def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
     recorded = {source.name: source for source in ingest.sources}
     links = []
     for number, part in enumerate(parameters.parts(ingest.parameters.get("source"), where="record of ExampleGen")):
-        for copy, name in zip(part["files"], _names(part, number), strict=True):
-            path = root / copy
+        copies = [root / copy for copy in part["files"]]
+        names = _names(str(ingest.parameters.get("form")), part["split"], copies)
+        for path, name in zip(copies, (f"{number:05d}-{name}" for name in names), strict=True):
             _require(path, recorded[path.name])
             links.append(folder / name)
             links[-1].symlink_to(path)
@@ -82,10 +85,14 @@ def _linked(root: Path, ingest: ExecutionRecord, folder: Path) -> list[Path]:
     return links
 
 
-def _names(part: parameters.Part, number: int) -> list[str]:
-    if len(part["files"]) == 1:
-        return [f"{number:05d}-{part['split']}.csv"]
-    return [f"{number:05d}-{IDX_NAMES[part['split']]}-{role}-ubyte" for role in ("images-idx3", "labels-idx1")]
+def _names(form: str, split: str, copies: Sequence[Path]) -> list[str]:
+    """Return names by which files of a form are known for what they are."""
+    if form == IDX:
+        return [f"{IDX_NAMES[split]}-{role}-ubyte" for role in ("images-idx3", "labels-idx1")]
+    if form == PAIRS:
+        roles = zip(("images", "labels"), copies, strict=True)
+        return [f"{split}-{role}.{'npy' if pairs.is_array(copy) else 'csv'}" for role, copy in roles]
+    return [f"{split}{READERS[form].extension}"]
 
 
 def _require(path: Path, wanted: DataSource) -> None:

@@ -38,6 +38,11 @@ def role_of(name: str) -> str | None:
     return roles.pop() if len(roles) == 1 else None
 
 
+def others_in(name: str) -> str:
+    """Return the words in a name that say neither part nor role."""
+    return "-".join(word for word in words(name) if word not in _WORDS and word not in _IMAGES | _LABELS)
+
+
 def assigned(found: Iterable[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return {part as it was named: train or test} and what there is to say about that.
 
