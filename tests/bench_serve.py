@@ -45,35 +45,51 @@ print(json.dumps([timed() for _ in range(int(sys.argv[3]))]))
 
 
 class Client(asyncio.Protocol):
-    """One connection, which asks again as soon as it is answered, or when its turn comes."""
+    """One connection, which asks and counts the seconds until it is answered."""
 
     def __init__(self, request: bytes, seconds: list[float]) -> None:
         self.request, self.seconds = request, seconds
         self.received = b""
+        self.until = 0.0
+        self.since = 0.0
         self.answered: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.received += data
-        head, separator, body = self.received.partition(b"\r\n\r\n")
-        if not separator:
+        self.received = self.received + data if self.received else data
+        if not self._complete():
             return
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        if len(body) >= length and self.answered is not None:
-            if not head.startswith(b"HTTP/1.1 200"):
-                self.answered.set_exception(RuntimeError(self.received.decode()))
-            elif not self.answered.done():
+        self.seconds.append(time.perf_counter() - self.since)
+        failed = not self.received.startswith(b"HTTP/1.1 200")
+        received, self.received = self.received, b""
+        if not failed and time.perf_counter() < self.until:
+            self.send(time.perf_counter())
+        elif self.answered is not None and not self.answered.done():
+            if failed:
+                self.answered.set_exception(RuntimeError(received.decode()))
+            else:
                 self.answered.set_result(None)
-            self.received = b""
 
-    async def ask(self, since: float | None = None) -> None:
-        started = time.perf_counter() if since is None else since
-        self.answered = asyncio.get_running_loop().create_future()
+    def _complete(self) -> bool:
+        start = self.received.find(b"\r\n\r\n")
+        if start < 0:
+            return False
+        head = self.received[:start]
+        length = head.find(b"content-length: ")
+        return len(self.received) >= start + 4 + int(head[length + 16 : head.find(b"\r\n", length) % (1 << 30)])
+
+    def send(self, since: float) -> None:
+        self.since = since
         self.transport.write(self.request)
+
+    async def ask(self, since: float | None = None, until: float = 0.0) -> None:
+        """Asks once, or again and again until a time."""
+        self.until = until
+        self.answered = asyncio.get_running_loop().create_future()
+        self.send(time.perf_counter() if since is None else since)
         await self.answered
-        self.seconds.append(time.perf_counter() - started)
 
 
 async def connected(server: Server, request: bytes, count: int) -> tuple[list[Client], list[float]]:
@@ -92,17 +108,18 @@ async def lone(server: Server, request: bytes) -> list[float]:
     return seconds[100:]
 
 
-async def full(server: Server, request: bytes) -> float:
-    """Returns the answers a second of clients that ask all the time."""
+async def full(server: Server, request: bytes) -> tuple[float, float]:
+    """Returns the answers a second of clients that ask all the time, and the server's CPU seconds for each."""
     clients, seconds = await connected(server, request, CLIENTS)
-    ends = time.perf_counter() + SECONDS
+    before, ends = cpu(server.process.pid), time.perf_counter() + SECONDS
+    await asyncio.gather(*(client.ask(until=ends) for client in clients))
+    return len(seconds) / SECONDS, (cpu(server.process.pid) - before) / len(seconds)
 
-    async def work(client: Client) -> None:
-        while time.perf_counter() < ends:
-            await client.ask()
 
-    await asyncio.gather(*map(work, clients))
-    return len(seconds) / SECONDS
+def cpu(process: int) -> float:
+    """Returns the CPU seconds that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def paced(server: Server, request: bytes, rate: float) -> list[float]:
@@ -175,7 +192,9 @@ def pair(root: Path, pixels: int, folder: Path) -> dict[str, float]:
                 seconds = asyncio.run(lone(server, request))
                 found["p50 one client, ms"] = milliseconds(seconds, 0.5)
                 found["p99 one client, ms"] = milliseconds(seconds, 0.99)
-            found[f"answers a second, {CLIENTS} clients, {name}"] = rate = asyncio.run(full(server, request))
+            rate, took = asyncio.run(full(server, request))
+            found[f"answers a second, {CLIENTS} clients, {name}"] = rate
+            found[f"CPU of the server for each, {name}, ms"] = took * 1000
             if name == "batching":
                 seconds = asyncio.run(paced(server, request, rate / 2))
                 found["p50 at half of that, ms"] = milliseconds(seconds, 0.5)

@@ -110,6 +110,10 @@ def _together(call: Call, batch: list[_Waiting]) -> list[Arrays]:
         return [call(batch[0].inputs)]
     stacked = {name: np.concatenate([one.inputs[name] for one in batch]) for name in batch[0].inputs}
     outputs = call(stacked)
-    ends = np.cumsum([one.rows for one in batch])[:-1]
-    parts = {name: np.split(value, ends) for name, value in outputs.items()}
-    return [{name: part[index] for name, part in parts.items()} for index in range(len(batch))]
+    answers: list[Arrays] = []
+    start = 0
+    for one in batch:
+        end = start + one.rows
+        answers.append({name: value[start:end] for name, value in outputs.items()})
+        start = end
+    return answers

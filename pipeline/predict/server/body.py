@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
+from pipeline.predict.server.deadline import deadline
 from pipeline.predict.server.service import Limits
 from pipeline.predict.server.status import Code, RequestError
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return the first header of a name, in lower case; nothing where there is none."""
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """Return what a request carries.
 
     Raises:
       RequestError: if it is too large (413), does not come in time (408), or the client goes away meanwhile.
     """
+    declared = header(scope, b"content-length")
+    if declared.isdigit() and int(declared) > limits.body:
+        raise _too_large(limits.body)
     try:
         # Half of the time: what a slow client does not send is to be its own failure, not ours.
-        return await asyncio.wait_for(_read(request, limits.body), limits.seconds / 2)
+        async with deadline(limits.seconds / 2):
+            return await _read(receive, limits.body)
     except asyncio.TimeoutError:
         raise RequestError(Code.DEADLINE_EXCEEDED, "the body was not sent in time", http=408) from None
-    except ClientDisconnect:
-        raise RequestError(Code.CANCELLED, "the client has gone") from None
 
 
-async def _read(request: Request, most: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > most:
-        raise _too_large(most)
-    parts, size = [], 0
-    async for part in request.stream():
+async def _read(receive: Receive, most: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestError(Code.CANCELLED, "the client has gone")
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > most:
             raise _too_large(most)
         parts.append(part)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(most: int) -> RequestError:

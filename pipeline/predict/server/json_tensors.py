@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from pipeline.predict.server.batching import Arrays
 from pipeline.predict.server.model import LoadedModel, Signature, TensorSpec
@@ -45,6 +46,8 @@ def parse_predict(body: bytes, model: LoadedModel) -> tuple[Signature, Arrays, F
       RequestError: INVALID_ARGUMENT, with what is wrong with the body.
     """
     request = parse_object(body)
+    # Of NumPy's types alone a boolean cannot be told from a number any more; nobody sends one among pixels.
+    plain = b"true" not in body and b"false" not in body
     name = request.get("signature_name", DEFAULT)
     if not isinstance(name, str):
         raise invalid("'signature_name' key must be a string value.")
@@ -52,9 +55,9 @@ def parse_predict(body: bytes, model: LoadedModel) -> tuple[Signature, Arrays, F
     if "instances" in request:
         if "inputs" in request:
             raise invalid(f"Not formatted correctly {_ONE_OF}")
-        return signature, _rows(request["instances"], signature), "row"
+        return signature, _rows(request["instances"], signature, plain=plain), "row"
     if "inputs" in request:
-        return signature, _columns(request["inputs"], signature), "column"
+        return signature, _columns(request["inputs"], signature, plain=plain), "column"
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
@@ -67,7 +70,7 @@ def parse_object(body: bytes) -> Mapping[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        parsed = json.loads(body)
+        parsed = _loads(body)
     except (ValueError, RecursionError) as err:
         where = f"{err.msg} at offset: {err.pos}" if isinstance(err, json.JSONDecodeError) else "Invalid value."
         raise invalid(f"JSON Parse error: {where}") from None
@@ -76,7 +79,27 @@ def parse_object(body: bytes) -> Mapping[str, Any]:
     return parsed
 
 
-def format_predict(outputs: Arrays, form: Format) -> dict[str, Any]:
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # TensorFlow Serving takes NaN and Infinity, which are no JSON, as this parser does; it also words what is wrong.
+        return json.loads(body)
+
+
+def dumps(body: Any) -> bytes:
+    """Return a body as JSON; arrays may be among its values, whose floats have as many digits as their type needs."""
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=_listed)
+
+
+def _listed(value: Any) -> Any:
+    """Return an array that orjson does not know how to write, such as a slice of another, as lists."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(type(value).__name__)
+
+
+def format_predict(outputs: Arrays, form: Format) -> bytes:
     """Return the body of an answer.
 
     In row format each output is taken apart by its first dimension; one with fewer than the others cannot be.
@@ -84,7 +107,15 @@ def format_predict(outputs: Arrays, form: Format) -> dict[str, Any]:
     Raises:
       RequestError: INVALID_ARGUMENT where outputs of a row answer have different numbers of rows.
     """
-    values = {name: _listed(name, value) for name, value in outputs.items()}
+    values = {name: _json_values(name, value) for name, value in outputs.items()}
+    if all(value.dtype.kind not in "fV" or np.isfinite(value).all() for value in outputs.values()):
+        return dumps(_body(values, outputs, form))
+    # NaN and Infinity, as TensorFlow Serving writes them and orjson does not.
+    listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    return json.dumps(_body(listed, outputs, form)).encode()
+
+
+def _body(values: Mapping[str, Any], outputs: Arrays, form: Format) -> dict[str, Any]:
     if form == "column":
         return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
     if any(value.ndim == 0 for value in outputs.values()) or len({len(value) for value in outputs.values()}) > 1:
@@ -94,7 +125,7 @@ def format_predict(outputs: Arrays, form: Format) -> dict[str, Any]:
     return {"predictions": [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]}
 
 
-def _rows(instances: Any, signature: Signature) -> dict[str, Array]:
+def _rows(instances: Any, signature: Signature, *, plain: bool) -> dict[str, Array]:
     if not isinstance(instances, list):
         raise invalid("Expecting 'instances' to be an list/array")
     if not instances:
@@ -104,27 +135,32 @@ def _rows(instances: Any, signature: Signature) -> dict[str, Array]:
         if len(signature.inputs) > 1:
             raise invalid("instances is a plain list, but expecting list of objects as multiple input tensors required")
         ((name, spec),) = signature.inputs.items()
-        return {name: _array(name, instances, spec)}
+        return {name: _array(name, instances, spec, plain=plain)}
     for index, instance in enumerate(instances):
         if not isinstance(instance, dict) or instance.keys() != signature.inputs.keys():
             wanted = ",".join(sorted(signature.inputs))
             raise invalid(f"Failed to process element: {index} of 'instances' list. keys must be equal to: {wanted}")
-    return {name: _array(name, [one[name] for one in instances], spec) for name, spec in signature.inputs.items()}
+    return {
+        name: _array(name, [one[name] for one in instances], spec, plain=plain)
+        for name, spec in signature.inputs.items()
+    }
 
 
-def _columns(inputs: Any, signature: Signature) -> dict[str, Array]:
+def _columns(inputs: Any, signature: Signature, *, plain: bool) -> dict[str, Array]:
     if isinstance(inputs, dict) and set(inputs) != {BYTES}:
         if missing := sorted(signature.inputs.keys() - inputs.keys()):
             raise invalid(f"Missing named input: {missing[0]} in 'inputs' object.")
-        return {name: _array(name, inputs[name], spec) for name, spec in signature.inputs.items()}
+        return {name: _array(name, inputs[name], spec, plain=plain) for name, spec in signature.inputs.items()}
     if len(signature.inputs) > 1:
         raise invalid("inputs is a plain value/list, but expecting an object as multiple input tensors required")
     ((name, spec),) = signature.inputs.items()
-    return {name: _array(name, inputs, spec)}
+    return {name: _array(name, inputs, spec, plain=plain)}
 
 
-def _array(name: str, value: Any, spec: TensorSpec) -> Array:
+def _array(name: str, value: Any, spec: TensorSpec, *, plain: bool) -> Array:
     """Return nested lists as an array of the declared type; nothing is rounded, cut or wrapped to fit."""
+    if plain and spec.dtype == np.uint8 and (quick := _pixels(value)) is not None:
+        return quick
     leaves, shape = _flat(name, value)
     if not leaves:
         return np.zeros(shape, spec.dtype)
@@ -142,6 +178,17 @@ def _array(name: str, value: Any, spec: TensorSpec) -> Array:
     elif array.dtype.kind != spec.dtype.kind and not (spec.dtype.kind == "f" and array.dtype.kind in "iu"):
         raise invalid(f"JSON Value of input {name} {wanted}")
     return array.astype(spec.dtype).reshape(shape)
+
+
+def _pixels(value: Any) -> Array | None:
+    """Return a list of equally long lists of bytes' values as an array, in a tenth of the time; None for all else."""
+    if type(value) is not list or {type(row) for row in value} != {list} or len({len(row) for row in value}) != 1:
+        return None
+    try:
+        joined = b"".join(map(bytes, value))
+    except (TypeError, ValueError):  # no integer, or none of a byte: what is wrong is told where nothing is quick
+        return None
+    return np.frombuffer(joined, np.uint8).reshape(len(value), -1) if joined else None
 
 
 def _flat(name: str, value: Any) -> tuple[list[Any], tuple[int, ...]]:
@@ -182,10 +229,11 @@ def _decoded(value: Any) -> Any:
     raise invalid("JSON Value is not of expected type: string")
 
 
-def _listed(name: str, value: Array) -> Any:
-    if value.dtype != object:
-        return value.tolist()
-    return _encoded(value.tolist(), binary=name.endswith(BINARY_SUFFIX))
+def _json_values(name: str, value: Array) -> Any:
+    if value.dtype == object:
+        return _encoded(value.tolist(), binary=name.endswith(BINARY_SUFFIX))
+    # The numbers of a flat array are objects of NumPy's, one by one, and slower to write than Python's.
+    return value.tolist() if value.ndim <= 1 else value
 
 
 def _encoded(value: Any, *, binary: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,28 +17,30 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
+        requests = Counter(
             "mnist_tfx_requests",
             "Requests, by how they ended.",
             ("method", "protocol", "code"),
             registry=self._registry,
         )
-        self._seconds = Histogram(
+        seconds = Histogram(
             "mnist_tfx_request_seconds",
             "Seconds from a request to its answer.",
             ("method", "protocol"),
             buckets=SECONDS,
             registry=self._registry,
         )
-        self.rows = Counter(
-            "mnist_tfx_rows", "Rows answered.", ("model", "version", "signature"), registry=self._registry
-        )
+        rows = Counter("mnist_tfx_rows", "Rows answered.", ("model", "version", "signature"), registry=self._registry)
         self.refused_tokens = Counter(
             "mnist_tfx_refused_tokens",
             "Requests without the token that is asked for.",
             ("protocol",),
             registry=self._registry,
         )
+        # Found once for each labels: a look-up takes a lock and makes strings of all of them.
+        self._of_requests = functools.lru_cache(maxsize=1024)(requests.labels)
+        self._of_seconds = functools.lru_cache(maxsize=1024)(seconds.labels)
+        self._of_rows = functools.lru_cache(maxsize=1024)(rows.labels)
         self.samples = Counter(
             "mnist_tfx_sampled_rows",
             "Rows of requests that were kept for `serving monitor`, or dropped since there was no room.",
@@ -53,8 +56,12 @@ class Metrics:
 
     def count(self, method: str, protocol: str, code: str, seconds: float) -> None:
         """Count one request."""
-        self._requests.labels(method, protocol, code).inc()
-        self._seconds.labels(method, protocol).observe(seconds)
+        self._of_requests(method, protocol, code).inc()
+        self._of_seconds(method, protocol).observe(seconds)
+
+    def count_rows(self, model: str, version: int, signature: str, rows: int) -> None:
+        """Count the rows of one answer."""
+        self._of_rows(model, str(version), signature).inc(rows)
 
     def page(self, loaded: Mapping[str, str]) -> bytes:
         """Return all of them, in Prometheus' text format.

@@ -123,6 +123,11 @@ class LoadedModel:
         """The version and the digest that every answer names."""
         return {"x-model-version": str(self.version), "x-model-digest": self.digest}
 
+    @cached_property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The same, as ASGI has headers."""
+        return [(name.encode(), value.encode()) for name, value in self.headers.items()]
+
     def signature(self, name: str) -> Signature:
         """Return a signature by its name.
 
@@ -133,9 +138,8 @@ class LoadedModel:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
         return self.signatures[name]
 
-    async def ask(self, signature: Signature, inputs: Arrays, executor: Executor) -> Arrays:
-        """Return the outputs of a signature; the inputs have been checked."""
-        rows = signature.rows(inputs)
+    async def ask(self, signature: Signature, inputs: Arrays, rows: int, executor: Executor) -> Arrays:
+        """Return the outputs of a signature; the inputs have been checked, and have so many rows."""
         if signature.batcher is not None:
             return await signature.batcher.ask(inputs, rows)
         return await asyncio.get_running_loop().run_in_executor(executor, signature.call, inputs)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 
 from components.errors import BadInput, EnvironmentProblem, Refused
@@ -208,7 +209,7 @@ class _Running:
             )
         if self._sampler is not None:
             self._sampler.start()
-        ready, loop = threading.Event(), asyncio.new_event_loop()
+        ready, loop = threading.Event(), uvloop.new_event_loop()
         server = threading.Thread(target=self._run_loop, args=(loop, ready), name="server", daemon=True)
         watcher = threading.Thread(target=self._versions.watch, args=(self._stop,), name="versions", daemon=True)
         server.start()

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from components.errors import shortened
 from pipeline.predict.server.batching import Arrays
+from pipeline.predict.server.deadline import deadline
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.model import LoadedModel, Signature
 from pipeline.predict.server.sampling import Sampler
@@ -112,8 +113,8 @@ class Service:
         rows = signature.rows(inputs)
         if rows > self.limits.rows:
             raise RequestError(Code.INVALID_ARGUMENT, f"{rows} rows in one request: at most {self.limits.rows}")
-        outputs = await model.ask(signature, inputs, self._executor)
-        self.metrics.rows.labels(self.name, str(model.version), signature.name).inc(rows)
+        outputs = await model.ask(signature, inputs, rows, self._executor)
+        self.metrics.count_rows(self.name, model.version, signature.name, rows)
         if self._sampler is not None:
             self._sampler.offer(model, signature, inputs, rows)
         return outputs
@@ -129,7 +130,8 @@ class Service:
         self._running += 1
         try:
             self._require_room()
-            result = await asyncio.wait_for(answer(), self.limits.seconds)
+            async with deadline(self.limits.seconds):
+                result = await answer()
             code = Code.OK
         except asyncio.TimeoutError:
             code = Code.DEADLINE_EXCEEDED

@@ -66,7 +66,7 @@ class Site:
         Raises:
           RequestError: if it is larger, or does not come in time.
         """
-        return await read_body(request, self.service.limits)
+        return await read_body(request.scope, request.receive, self.service.limits)
 
 
 class Pages:
