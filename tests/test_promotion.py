@@ -301,7 +301,7 @@ def test_the_commands_promote_and_approve_and_the_list_says_who(paths, tmp_path)
     assert [one["approvals"][0]["by"] for one in run("serving", "list", "--json").json["versions"][::2]] == ["Ada"] * 2
     assert run("serving", "approve", 2, "--by", "Bob", "--json").json["verdict"] == "unsigned"
     assert "Bob (unsigned)" in run("serving", "list").out
-    assert "approval   by Ada" in run("lineage", "show", 3).out
+    assert "approval   of version 3 by Ada" in run("lineage", "show", 3).out
     assert run("keys", "revoke", pair.public, "--by", "Ops", "--reason", "left").code == 0
     assert run("keys", "list", "--json").json["keys"][0]["state"] == "revoked"
 

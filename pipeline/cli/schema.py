@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
-from components.errors import BadInput
+from components.errors import BadInput, printable
 from components.schema_files import schema_file
 from components.settings import DataSettings
 from components.wording import refusal
-from pipeline.cli import options
+from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe
 from pipeline.cli.parsing import Group
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import reading_overrides
+from pipeline.process.signals import PROCESS
 
 if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
@@ -152,21 +153,36 @@ def diff(draft: Path, folder: Path | None, as_json: bool) -> None:
 @schema.command()
 @click.argument("draft", type=InputFile())
 @click.option("--schema", "folder", type=NewFolder(), metavar="FOLDER", default=MINE, show_default=True, help=HELP)
+@person_options.by(required=False)
+@person_options.reason
+@person_options.signing_key
 @options.as_json
-def approve(draft: Path, folder: Path, as_json: bool) -> None:
+def approve(  # noqa: PLR0913  # one argument to each option
+    draft: Path, folder: Path, by: str | None, reason: str | None, key: Path | None, as_json: bool
+) -> None:
     """Put a draft you have looked at into force, and pin its digest.
+
+    With --by, who approved it lies beside it and goes into the ledger of each root whose runs read it; with --key that is
+    signed.
 
     \b
     Example:
       mnist-tfx schema approve schema-drafts/28x28-max255-labels26.pbtxt
+      mnist-tfx schema approve letters.pbtxt --by Ada --reason 'checked against the scans' --key private.pem
     """
     from pipeline.datasets import schema_review
+    from pipeline.provenance import schema_approvals
 
-    digest = schema_review.approve(draft, folder)
+    person = person_options.person(by, reason, key)
+    private_key = person_options.private_key(key)
+    with PROCESS.held_back():  # a schema is approved with who approved it
+        digest = schema_review.approve(draft, folder)
+        if person is not None:
+            schema_approvals.write_approval(folder / draft.name, digest, person, private_key)
     if as_json:
-        print_answer(Answer(data={"digest": digest, "folder": str(folder)}))
+        print_answer(Answer(data={"digest": digest, "folder": str(folder), "by": by}))
         return
-    click.echo(f"approved {draft.stem} in {folder}, sha256 {digest}")
+    click.echo(f"approved {draft.stem} in {folder}, sha256 {digest}{'' if by is None else printable(f', by {by}')}")
 
 
 def _in_force(draft: Path, folder: Path) -> Path | None:

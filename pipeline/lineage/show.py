@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from components import serving
 from components.errors import BadInput
-from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph
+from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph, closure
 from pipeline.provenance.approvals import Approval, read_approvals
 from pipeline.provenance.choice import Choice, of_run
 from pipeline.provenance.ledger import Chain, read_ledger
@@ -21,6 +22,9 @@ from pipeline.provenance.statement import digest_of, heads_of, read_statement
 from pipeline.root.paths import RunPaths
 
 UNKNOWN: Final = "unknown"
+SCHEMA_DIGEST: Final = "schema_sha256"
+"""Parameter of the execution that read a reviewed schema."""
+
 IMPORTED: Final = "imported_from"
 """Property of a data file in the graph."""
 
@@ -37,8 +41,8 @@ class ServedLineage:
       recorded: whether the push itself has a record.
       baseline: what it was compared with, such as `version 2` or `none`.
       graph: from the data files to the version.
-      approvals: of the version's bytes, oldest first.
-      choice: among the candidates of a sweep, that it came out of; None if its run was one of its own.
+      approvals: of the version's bytes and of the schemas behind it, oldest first.
+        choice=of_run(run_record(ledger, records, run_id)),
     """
 
     version: int
@@ -109,7 +113,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
         recorded=push is not None,
         baseline=str(compared[-1]) if compared else UNKNOWN,
         graph=Graph({served.id: served, **graph.nodes}, (*edges, *graph.edges)),
-        approvals=read_approvals(ledger).of(served.sha256 or ""),
+        approvals=_approvals(ledger, [served.sha256, *_schemas(records, heads)]),
         choice=of_run(run_record(ledger, records, run_id)),
     )
 
@@ -141,6 +145,18 @@ def _push(version: int, ledger: Chain, records: Records) -> tuple[str, Execution
     push = ledger.origin(version)
     record = records.get(push.record) if push is not None and push.record is not None else None
     return (push.record, record) if push and push.record and isinstance(record, ExecutionRecord) else None
+
+
+def _schemas(records: Records, heads: Iterable[str]) -> list[str]:
+    """Return the digests of the reviewed schemas behind some records."""
+    parameters = (record.parameters for record in closure(records, heads).values())
+    return [str(given[SCHEMA_DIGEST]) for given in parameters if SCHEMA_DIGEST in given]
+
+
+def _approvals(ledger: Chain, digests: Iterable[str | None]) -> tuple[Approval, ...]:
+    known, wanted = read_approvals(ledger), dict.fromkeys(digests)
+    found = {approval.line: approval for digest in wanted for approval in known.of(digest or "")}
+    return tuple(found[line] for line in sorted(found))
 
 
 def _under_given_names(graph: Graph, ledger: Chain, records: Records) -> Graph:

@@ -73,18 +73,16 @@ def approve(  # noqa: PLR0913  # what an approval says
     Raises:
       Refused: if the key is not on the list, or not in force any more.
     """
-    details: dict[str, Any] = {
-        "subject": subject,
-        "name": name,
-        "sha256": sha256,
-        "by": person.by,
-        "reason": person.reason,
-        "envelope": None,
-    }
     if key is not None:
         require_in_force(ledger, key.public)
-        details["envelope"] = _signed(approval_statement(details), key)
+    details = approval_details(subject, name, sha256, person, key)
     return ledger.said(Event.APPROVED, run_id=new_run_id("approve"), **details)
+
+
+def approval_details(subject: str, name: str, sha256: str, person: Person, key: PrivateKey | None) -> dict[str, Any]:
+    """Return what the line of an approval says; the arguments are those of `approve`."""
+    details = {"subject": subject, "name": name, "sha256": sha256, "by": person.by, "reason": person.reason}
+    return {**details, "envelope": None if key is None else _signed(approval_statement(details), key)}
 
 
 def require_in_force(ledger: Ledger, key: PublicKey) -> ApproverKey:

@@ -25,7 +25,7 @@ from pipeline.metadata.address import SqliteFile
 from pipeline.metadata.connection import Connection, connect
 from pipeline.metadata.store import Store
 from pipeline.process.signals import Interrupted, Interruptions
-from pipeline.provenance import candidate, record_store, records, results, signing
+from pipeline.provenance import candidate, record_store, records, results, schema_approvals, signing
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
 from pipeline.provenance.ledger_writer import Ledger
@@ -176,6 +176,8 @@ class Run:
         if before is not None and before != paths.root:
             tfx.relocate(connection, before, paths.root)
         claim(paths, self._config.identity, str(connection.address))
+        schema = self._config.schema_folder / f"{self._config.settings.data.geometry}.pbtxt"
+        schema_approvals.note_approval(ledger, schema, self._config.schema_digest)
         begun = [line.run_id for line in ledger.unsettled()]
         foreign = {entry.path for entry in ServingDirectory(paths, ledger.chain).foreign}  # named before the imports
         with connection as handle:

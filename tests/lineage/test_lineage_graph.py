@@ -13,6 +13,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.lineage.show import ServedLineage, show
 from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node, build_graph, closure, reachable
+from pipeline.provenance.approvals import Approval
 from pipeline.provenance.record_store import RecordChanged, RecordMissing
 
 NODES = 12
@@ -38,8 +39,9 @@ def served_lineage(fields):
     """A lineage out of what `to_dict` gave: nothing of it is lost there."""
     nodes = [Node(**{key: value for key, value in node.items() if key != "state"}) for node in fields["nodes"]]
     graph = Graph({node.id: node for node in nodes}, tuple(Edge(**edge) for edge in fields["edges"]))
-    names = [f.name for f in dataclasses.fields(ServedLineage) if f.name != "graph"]
-    return ServedLineage(**{name: fields[name] for name in names}, graph=graph)
+    approvals = tuple(Approval(**one) for one in fields["approvals"])
+    names = [f.name for f in dataclasses.fields(ServedLineage) if f.name not in ("graph", "approvals")]
+    return ServedLineage(**{name: fields[name] for name in names}, graph=graph, approvals=approvals)
 
 
 def node_named(lineage, name):

@@ -325,6 +325,8 @@ class ApprovedSchema(Model):
 
     digest: Digest
     folder: str
+    by: str | None
+    """Who approved it, where that was said."""
 
 
 class ServedVersion(Model):

@@ -182,7 +182,7 @@ def _heading(lineage: ServedLineage) -> list[Text]:
         facts["candidates"] = ", ".join([*ids[:CANDIDATES], *more])
     digest = (lineage.sha256[:SHORT], "cyan")
     title = Text.assemble((f"version {lineage.version}", "bold green"), f"  {lineage.path}  ", digest)
-    approvals = [("approval", printable(str(approval))) for approval in lineage.approvals]
+    approvals = [("approval", printable(f"of {approval.name} {approval}")) for approval in lineage.approvals]
     return [title, *(Text.assemble("  ", (f"{name:<11}", "dim"), told) for name, told in [*facts.items(), *approvals])]
 
 

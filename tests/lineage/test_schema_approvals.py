@@ -1,0 +1,92 @@
+"""Who approved a schema: beside it, and in the ledger of each root that reads it, once."""
+
+import json
+import shutil
+
+import pytest
+from command_line import PROJECT, in_process
+
+from components.errors import BadInput
+from components.schema_files import find_reviewed
+from pipeline.provenance import keys
+from pipeline.provenance.approval_writer import Person, add_key
+from pipeline.provenance.approvals import SCHEMA, UNSIGNED, UNTRUSTED, VALID, read_approvals
+from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.schema_approvals import approval_file, note_approval
+
+GEOMETRY = "8x8-max16-labels10"
+OPS = Person(by="Ops")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger.open(tmp_path / "ledger.jsonl")
+
+
+@pytest.fixture
+def draft(tmp_path):
+    folder = tmp_path / "drafts"
+    folder.mkdir()
+    for name in (f"{GEOMETRY}.pbtxt", f"{GEOMETRY}.profile.json"):
+        shutil.copy(PROJECT / "schema" / name, folder / name)
+    return folder / f"{GEOMETRY}.pbtxt"
+
+
+def approve(draft, *options):
+    """Approves a draft by the command; returns the schema that is in force then."""
+    folder = draft.parents[1] / "schemas"
+    answer = in_process("schema", "approve", draft, "--schema", folder, "--json", *options)
+    assert answer.code == 0, answer.err
+    return find_reviewed(GEOMETRY, folder)
+
+
+def noted(ledger, schema):
+    note_approval(ledger, schema.schema, schema.digest)
+    return read_approvals(ledger.chain).of(schema.digest)
+
+
+def test_without_a_name_nobody_is_on_record(draft, ledger):
+    assert noted(ledger, approve(draft)) == ()
+    assert not ledger.path.exists()
+
+
+def test_a_run_takes_the_approval_into_its_ledger_once(draft, ledger):
+    schema = approve(draft, "--by", "Ada", "--reason", "checked against the scans")
+    noted(ledger, schema)
+    [approval] = noted(ledger, schema)
+    assert (approval.subject, approval.name, approval.by, approval.verdict) == (SCHEMA, GEOMETRY, "Ada", UNSIGNED)
+    assert approval.reason == "checked against the scans"
+
+
+def test_a_signed_approval_counts_from_the_run_on_that_finds_its_key_on_the_list(draft, ledger, tmp_path):
+    pair = keys.generate(tmp_path / "ada")
+    schema = approve(draft, "--by", "Ada", "--key", pair.private)
+    assert [one.verdict for one in noted(ledger, schema)] == [UNTRUSTED]
+    assert [one.verdict for one in noted(ledger, schema)] == [UNTRUSTED]
+    add_key(ledger, keys.load_public(pair.public), "Ada", OPS)
+    assert [one.verdict for one in noted(ledger, schema)] == [UNTRUSTED, VALID]
+    assert len(noted(ledger, schema)) == 2
+
+
+def test_an_approval_of_another_schema_is_none_of_this_one(draft, ledger):
+    schema = approve(draft, "--by", "Ada")
+    draft.write_text(draft.read_text() + "\n")
+    changed = approve(draft)
+    assert changed.digest != schema.digest
+    assert noted(ledger, changed) == ()
+
+
+@pytest.mark.parametrize("change", [{"sha256": 1}, {"subject": "version"}, {"by": None}])
+def test_what_is_no_approval_is_named(draft, ledger, change):
+    schema = approve(draft, "--by", "Ada")
+    path = approval_file(schema.schema)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(BadInput, match="no approval of a schema"):
+        noted(ledger, schema)
+
+
+def test_a_reason_or_a_key_without_a_name_is_bad_input(draft, tmp_path):
+    for option in (("--reason", "x"), ("--key", keys.generate(tmp_path / "ada").private)):
+        answer = in_process("schema", "approve", draft, "--schema", tmp_path / "schemas", *option)
+        assert (answer.code, "--by" in answer.err) == (2, True)
+    assert not (tmp_path / "schemas").exists()
