@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -63,6 +64,21 @@ class Columns:
     def others(self) -> frozenset[int]:
         """The columns that are no pixels."""
         return frozenset((*self.label, *self.ignored))
+
+
+def colour_side(columns: int) -> int | None:
+    """Return the side of a square image in three colours that so many columns are, with a label; None for others."""
+    side = math.isqrt(max(0, columns - 1) // 3)
+    return side if side > 1 and 3 * side * side == columns - 1 and math.isqrt(columns - 1) ** 2 != columns - 1 else None
+
+
+def as_colours(path: Path, columns: int) -> str | None:
+    """Return the way out for columns that may be colours; None where they are not."""
+    side = colour_side(columns)
+    if side is None:
+        return None
+    command = f"mnist-tfx data import {shlex.quote(str(path))} --to grey"
+    return f"{side}x{side} in three colours? `{command}` takes their luminance"
 
 
 def resolve_columns(paths: Sequence[Path], data: DataSettings) -> Columns:
@@ -279,7 +295,7 @@ class _Parted:
         square = math.isqrt(max(0, len(self.free) - 1))
         if square and square * square == len(self.free) - 1:
             return f"--set data.shape=[{square},{square}] fits"
-        return None
+        return as_colours(self.path, len(self.free))
 
     def _strange(self) -> list[str]:
         """Return the names of the columns whose names are unlike those of the many, the label's left out."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
     from components.ingest.forms import Form
 
-_CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)
+CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)
 """How many classes there may be, where only the values can say which end column of a CSV is the label."""
 
 _MOST_BESIDE: Final = 13
@@ -138,7 +138,8 @@ def fitting(files: DataFiles, *, label: str = "auto", ignore_columns: Sequence[s
     likeliest, refusal = max(refused, key=_likelihood, default=(None, None))
     if likeliest is not None and refusal is not None and columns - likeliest.pixels < _MOST_BESIDE:
         raise refusal
-    hint = "a recipe with data.shape reads grey images that are no squares"
+    usual = "a recipe with data.shape reads grey images that are no squares"
+    hint = csv_columns.as_colours(path, columns) or usual
     raise BadInput("no row can be a square image and a label", where=path, got=f"{columns} columns", hint=hint)
 
 
@@ -266,7 +267,7 @@ def _square_readings(columns: int) -> Sequence[DataSettings]:
     # A block of one-hot labels is there or is not; one column more than a square may be by chance.
     one_hot = [(count + index, count, 0) for index in (0, 1) for count in range(3, 101)]
     # Ten classes from 1 on before more of them from 0 on: under these, a column of faint pixels may be labels as well.
-    ways = one_hot + [(others, count, first) for others in (1, 2) for count in _CLASSES for first in (0, 1)]
+    ways = one_hot + [(others, count, first) for others in (1, 2) for count in CLASSES for first in (0, 1)]
     readings = []
     for others, classes, offset in ways:
         side = math.isqrt(max(0, columns - others))

@@ -109,7 +109,9 @@ def import_(  # noqa: PLR0913  # one argument to each option
     skip_unreadable: bool,
     as_json: bool,
 ) -> None:
-    """Make IDX files of pictures in folders by class, of npz, Parquet, ARFF, or a zip archive of any of these.
+    """Make IDX files of pictures in folders by class, npz, Parquet, ARFF, svmlight, or a zip archive of any of these.
+
+    So it does of a CSV with colours, or with all pixels of a row in one column (FER2013).
 
     Folders such as train and test, training and testing, or val make the parts; the folder that a picture lies in is its
     class. Each row's origin is recorded in import.json beside the files, so that the lineage of a model goes back to the
@@ -126,7 +128,9 @@ def import_(  # noqa: PLR0913  # one argument to each option
 
     found = sources.recognise(source)
     if found is None:
-        wanted = "pictures in folders by class, npz, Parquet, ARFF, or a zip archive of these"
+        wanted = (
+            "pictures in folders by class, npz, Parquet, ARFF, svmlight, a CSV with colours, or a zip archive of these"
+        )
         command = f"mnist-tfx data inspect {next_commands.shown(source)}"
         raise BadInput("nothing that can be imported", where=source, wanted=wanted, commands=(command,))
     asked = Options(fit=fit, resize=resize, shape=shape, invert=invert, skip_unreadable=skip_unreadable)

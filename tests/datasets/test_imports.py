@@ -11,7 +11,7 @@ import pytest
 from command_line import in_process
 from data_forms import write_parquet, write_table
 from PIL import Image
-from sklearn.datasets import load_digits
+from sklearn.datasets import dump_svmlight_file, load_digits
 
 from components.errors import BadInput
 from components.ingest import idx, import_record
@@ -23,6 +23,7 @@ from pipeline.datasets.imports.contents import Options
 DIGITS = load_digits()
 UCI = (DIGITS.images * 15.9375).astype(np.uint8)  # 0 to 255
 LABELS = DIGITS.target
+LUMA = np.array([0.299, 0.587, 0.114])
 ROWS = 60
 IMAGES, CLASSES = UCI[:ROWS], LABELS[:ROWS]
 
@@ -169,6 +170,104 @@ def test_pixels_without_their_labels_are_no_pair(tmp_path):
     write_table(tmp_path / "xy" / "y_train.csv", [[label] for label in CLASSES[:-1]])
     with pytest.raises(BadInput, match="59 labels for 60 images"):
         take(tmp_path / "xy", tmp_path / "to")
+
+
+SVMLIGHT = {
+    "libsvm's own, from 1 on": ({"zero_based": False}, ("mnist", "mnist.t")),
+    "scikit-learn's, from 0 on": ({"zero_based": True, "comment": "by hand"}, ("train.svm", "test.svm")),
+    "from 0 on, which column 0 says": ({"zero_based": True}, ("mnist.libsvm",)),
+}
+
+
+@pytest.mark.parametrize("kind", SVMLIGHT)
+def test_svmlight_files_are_read_with_their_zeros(tmp_path, kind):
+    options, names = SVMLIGHT[kind]
+    images = IMAGES.copy()
+    images[0, 0, 0] = 3 if "column" in kind else 0
+    (tmp_path / "in").mkdir()
+    for name in names:
+        flat = images.reshape(ROWS, -1).astype(float)
+        dump_svmlight_file(flat, CLASSES, str(tmp_path / "in" / name), **options)
+    assert take(tmp_path / "in", tmp_path / "to").rows == dict.fromkeys(("train", "test")[: len(names)], ROWS)
+    assert pairs(*read(tmp_path / "to")) == pairs(images, CLASSES)
+
+
+def pixel_strings(path: Path, header="emotion,pixels,Usage"):
+    names = [name.strip() for name in header.split(",")]
+    lines = []
+    for number, (image, label) in enumerate(zip(IMAGES, CLASSES, strict=True)):
+        usage = ("Training", "PublicTest", "PrivateTest")[min(number // 25, 2)]
+        fields = {"emotion": label, "pixels": " ".join(map(str, image.ravel())), "Usage": usage}
+        lines.append(",".join(str(fields[name]) for name in names))
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", "emotion, Usage, pixels", "emotion,pixels"])
+def test_pixels_in_one_column_as_fer2013_has_them(tmp_path, header):
+    imported = take(pixel_strings(tmp_path / "fer2013.csv", header), tmp_path / "to")
+    assert imported.rows == ({"train": 50, "test": 10} if "Usage" in header else {"train": 60})
+    images, labels = read(tmp_path / "to")
+    assert pairs(images, labels) == pairs(IMAGES[: len(images)], CLASSES[: len(images)])
+
+
+def test_pixels_in_one_column_are_said_to_be_with_the_command_wherever_data_are_read(tmp_path):
+    path = pixel_strings(tmp_path / "fer2013.csv")
+    for asked in (["run", "--root", tmp_path / "r"], ["schema", "propose", "--pixel-max", "16"]):
+        answer = in_process(*asked, "--data", path)
+        assert (answer.code, "mnist-tfx data import" in answer.err) == (2, True)
+    assert in_process("data", "inspect", tmp_path, "--json").json["form"] == "pixel strings"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a zip"])
+def test_a_table_of_its_own_form_is_imported_from_where_it_lies(tmp_path, kind):
+    path = pixel_strings(tmp_path / "in.csv")
+    if kind == "a zip":
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+            archive.write(path, "fer2013/fer2013.csv")
+    else:
+        (tmp_path / "in.zip").mkdir()
+        shutil.move(path, tmp_path / "in.zip" / "fer2013.csv")
+    assert take(tmp_path / "in.zip", tmp_path / "to").rows == {"train": 50, "test": 10}
+
+
+@pytest.mark.parametrize("planes", [False, True], ids=["colours of a pixel together", "planes"])
+@pytest.mark.parametrize("header", [False, True])
+def test_a_csv_of_three_colours_becomes_their_luminance(tmp_path, planes, header):
+    colour = np.stack([IMAGES, IMAGES // 2, IMAGES // 4], axis=1 if planes else -1)
+    table = np.column_stack([CLASSES, colour.reshape(ROWS, -1)])
+    names = ",".join(["label", *(f"pixel{n:04}" for n in range(192))]) if header else ""
+    path = tmp_path / "colours.csv"
+    np.savetxt(path, table, fmt="%d", delimiter=",", header=names, comments="")
+    answer = in_process("run", "--data", path, "--recipe", "digits", "--root", tmp_path / "r")
+    assert "8x8 in three colours? `mnist-tfx data import" in answer.err
+    take(path, tmp_path / "to")
+    wanted = np.rint(np.moveaxis(colour, 1, -1) @ LUMA if planes else colour @ LUMA).astype(np.uint8)
+    assert pairs(*read(tmp_path / "to")) == pairs(wanted, CLASSES)
+
+
+def test_colours_whose_order_cannot_be_told_are_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (ROWS, 192))
+    np.savetxt(tmp_path / "x.csv", np.column_stack([CLASSES, noise]), fmt="%d", delimiter=",")
+    with pytest.raises(BadInput, match="the order of its colours cannot be told"):
+        take(tmp_path / "x.csv", tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("name", ["classes", "class_names", "names"])
+@pytest.mark.parametrize("parts", [False, True], ids=["X and y", "train and test"])
+def test_a_list_of_classes_beside_arrays_is_their_names(tmp_path, name, parts):
+    arrays = {"x_train": IMAGES, "y_train": CLASSES, "x_test": IMAGES, "y_test": CLASSES}
+    arrays = arrays if parts else {"X": IMAGES, "y": CLASSES}
+    words = np.array([f"digit {n}" for n in range(10)])
+    imported = take(npz(tmp_path / "in" / "d.npz", **arrays, **{name: words}), tmp_path / "to")
+    assert imported.record.fields["class_names"] == words.tolist()
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES, CLASSES)
+
+
+def test_labels_that_are_called_classes_are_labels(tmp_path):
+    take(npz(tmp_path / "in" / "d.npz", images=IMAGES, classes=CLASSES), tmp_path / "to")
+    assert pairs(*read(tmp_path / "to")) == pairs(IMAGES, CLASSES)
 
 
 def test_openml_arff(tmp_path):

@@ -250,6 +250,50 @@ def test_a_model_of_transposed_data_sees_pictures_transposed(photographs, tmp_pa
     assert found["accuracy"] > 0.9
 
 
+@pytest.fixture(scope="module")
+def as_emnist(tmp_path_factory):
+    """Data as EMNIST has them, rows and columns swapped and labels from 1 on, and a root whose model was told so."""
+    folder = tmp_path_factory.mktemp("as-emnist")
+    data, digits = folder / "data", load_digits()
+    data.mkdir()
+    images = np.ascontiguousarray(digits.images.astype(np.uint8).transpose(0, 2, 1))
+    idx.write_images(data / "train-images-idx3-ubyte", images)
+    idx.write_labels(data / "train-labels-idx1-ubyte", digits.target + 1)
+    done = mnist_tfx(
+        *("run", "--data", data, "--transpose", "--label-offset", "1", "--root", folder / "root"),
+        *("--set", "autoencoder=null", "--set", "evaluation.reconstruction_mse=null", "--set", "classifier.epochs=20"),
+    )
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.mark.e2e
+def test_pictures_go_by_the_labels_that_the_files_have_and_are_turned_as_they_are_stored(as_emnist, tmp_path):
+    digits = load_digits()
+    for number in range(UCI_TEST, UCI_TEST + 60):
+        folder = tmp_path / str(digits.target[number] + 1)
+        folder.mkdir(exist_ok=True)
+        uci_photograph(digits.images[number]).save(folder / f"{number}.png")
+    found = mnist_tfx("predict", tmp_path, "--root", as_emnist / "root", "--labels-from-folders", "--json").json
+    assert found["orientation"] == "upright"  # the files are transposed, and what is stored of them is not
+    assert found["accuracy"] > 0.9
+    assert {found["names"][one["class"]] for one in found["files"]} == {str(label) for label in range(1, 11)}
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("form", ["idx", "csv"])
+def test_rows_in_the_form_of_the_training_data_are_turned_and_counted_as_they_were(as_emnist, form, tmp_path):
+    files = [as_emnist / "data" / f"train-{role}-ubyte" for role in ("images-idx3", "labels-idx1")]
+    if form == "csv":
+        (rows,) = idx.iter_chunks(*files, rows=2000)
+        files = [tmp_path / "rows.csv"]
+        np.savetxt(files[0], np.column_stack([rows.labels, rows.pixels]), fmt="%d", delimiter=",")
+    answers = tmp_path / "answers.csv"
+    found = mnist_tfx("predict", *files, "--root", as_emnist / "root", "-o", answers, "--json").json
+    assert found["tables"][0]["accuracy"] > 0.9
+    assert {line.split(",")[1] for line in answers.read_text().splitlines()[1:]} == {str(n) for n in range(1, 11)}
+
+
 @pytest.mark.e2e
 def test_a_version_that_was_changed_is_refused(root, photographs):
     with (root / "serving" / "1" / "saved_model.pb").open("ab") as file:

@@ -34,6 +34,7 @@ _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and `predict` ha
 _NEAR: Final = 0.01  # how far v * 255 may be from a whole number, where bytes were divided by 255 in 32 bits
 _MOST_LABEL: Final = 999
 _CHANNELS: Final = (1, 3)
+_CLASSES: Final = frozenset(("classes", "names"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,13 +80,22 @@ def contents(files: Sequence[File], options: Options, *, fit: Fit | None, where:
     Raises:
       BadInput: if names or shapes do not say which arrays are images and which their labels.
     """
-    pairs = _pairs(read_arrays(files), where)
+    return of_named(read_arrays(files), files, options, fit=fit, where=where, form="npz")
+
+
+def of_named(  # noqa: PLR0913  # arrays, their files, and what to make of them
+    arrays: Sequence[Named], files: Sequence[File], options: Options, *, fit: Fit | None, where: Path, form: str
+) -> Contents:
+    """Return the contents of arrays that are read already, as `contents` does."""
+    arrays, listed = _without_lists(arrays)
+    pairs = _pairs(arrays, where)
     to, notes = part_names.assigned(part for part, _, _ in pairs)
     if set(to.values()) == {TEST}:
         to = dict.fromkeys(to, TRAIN)
     pairs = sorted(pairs, key=lambda pair: SPLITS.index(to[pair[0]]))
     images = [_Images(one, options, fit, where) for _, one, _ in pairs]
     labels, names = _labels([one for _, _, one in pairs], where)
+    names = names or _names_for(listed, labels)
     for (_, one, _), here in zip(pairs, labels, strict=True):
         if len(here) != len(one.values):
             what = f"{len(here)} labels for {len(one.values)} images"
@@ -103,7 +113,7 @@ def contents(files: Sequence[File], options: Options, *, fit: Fit | None, where:
     for (part, _, _), here in zip(pairs, labels, strict=True):
         counts[to[part]] = counts.get(to[part], 0) + len(here)
     return Contents(
-        form="npz",
+        form=form,
         files=tuple(files),
         parts=counts,
         class_names=names,
@@ -111,6 +121,35 @@ def contents(files: Sequence[File], options: Options, *, fit: Fit | None, where:
         notes=(*notes, *dict.fromkeys(note for one in images for note in one.notes)),
         options={**options.to_dict(), "inverted": bool(options.invert)},
     )
+
+
+def _without_lists(arrays: Sequence[Named]) -> tuple[list[Named], list[Named]]:
+    """Return arrays without lists of the classes' names, and these: `classes`, `class_names`, far shorter than the rows."""
+    rows = max((len(one.values) for one in arrays if one.values.ndim), default=0)
+    lists = [
+        one
+        for one in arrays
+        if _CLASSES & set(part_names.words(one.name)) and one.values.ndim == 1 and len(one.values) < rows
+    ]
+    # An array of labels that is alone in being called so stays one.
+    others = [one for one in arrays if one not in lists]
+    has_labels = any(part_names.role_of(one.name) == "labels" for one in others)
+    return (others, lists) if has_labels else (list(arrays), [])
+
+
+def _names_for(lists: Sequence[Named], labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
+    """Return the names in a list of text that has one for each label, from 0 on; none otherwise."""
+    last = max((int(one.max()) for one in labels if len(one)), default=-1)
+    for one in lists:
+        if one.values.dtype.kind in "US" and len(one.values) > last:
+            return tuple(_text(value) for value in one.values.tolist())
+    return ()
+
+
+def square_of_at_least(values: int) -> tuple[int, int]:
+    """Return the smallest square image of so many pixels or more."""
+    side = math.isqrt(max(0, values - 1)) + 1
+    return side, side
 
 
 def _pairs(arrays: Sequence[Named], where: Path) -> list[tuple[str, Named, Named]]:

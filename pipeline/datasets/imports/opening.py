@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from components.errors import BadInput
 from components.ingest import discovery
-from pipeline.datasets.imports import archive, arff, arrays, parquet, pictures
+from pipeline.datasets.imports import archive, arff, arrays, parquet, pictures, tables
 from pipeline.datasets.imports.contents import Block, Contents, File
-from pipeline.datasets.imports.sources import ARRAYS, PARQUET, PICTURES, ZIP, Source, recognise
+from pipeline.datasets.imports.sources import ARRAYS, PARQUET, PICTURES, ZIP, Source, one_table, recognise
 from pipeline.datasets.readings import read_data_files
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _contents(source: Source, options: Options, tools: Tools) -> Contents:
         return arrays.contents(files, options, fit=tools.fit, where=source.path)
     if source.kind == PARQUET:
         return parquet.contents(files, options, fit=tools.fit)
+    if source.kind in (tables.SVMLIGHT, tables.PIXEL_STRINGS, tables.COLOURS):
+        return tables.contents(files, options, fit=tools.fit, kind=source.kind, where=source.path)
     return arff.contents(files[0], options, fit=tools.fit)
 
 
@@ -77,7 +79,8 @@ def _unpacked(source: Source, place: Path, options: Options, tools: Tools) -> Co
             raise BadInput("holds nothing that can be imported", where=source.files[0], got=got) from err
         found = _contents(inner, options, tools)
     else:
-        found = _of_data_files(folder)
+        table = one_table(folder)
+        found = _of_data_files(folder) if table is None else _contents(table, options, tools)
     return dataclasses.replace(found, files=tuple(_below(file, place) for file in found.files))
 
 

@@ -14,7 +14,7 @@ from components.ingest import discovery, pairs
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 from pipeline.datasets import next_commands
-from pipeline.datasets.imports import pictures
+from pipeline.datasets.imports import pictures, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from components.ingest.discovery import DataFiles
 
 PICTURES, ARRAYS, ARFF, PARQUET, ZIP = "pictures", "npz", "arff", "parquet", "zip"
-NAMES: Final = {ARRAYS: "NumPy arrays", PARQUET: "a Parquet table", ARFF: "an ARFF table", ZIP: "a zip archive"}
+NAMES: Final = {
+    ARRAYS: "NumPy arrays",
+    PARQUET: "a Parquet table",
+    ARFF: "an ARFF table",
+    ZIP: "a zip archive",
+    tables.SVMLIGHT: "a table in svmlight's form",
+    tables.PIXEL_STRINGS: "a table with all pixels of a row in one column",
+    tables.COLOURS: "a table of pixels in three colours",
+}
 
 SIZE: Final = (28, 28)
 """Of the images that are made where pictures have different sizes: MNIST's."""
@@ -36,7 +44,7 @@ class Source:
     """Something that `data import` makes data files of.
 
     Attributes:
-      kind: `pictures`, `npz`, `arff`, `parquet` or `zip`.
+      kind: `pictures`, `npz`, `arff`, `parquet`, `zip`, or that of a table.
       path: as it was named.
       files: of arrays, tables or the archive; none of pictures.
       says: what it is, in words.
@@ -77,10 +85,14 @@ def recognise(path: Path) -> Source | None:
     if files[PARQUET]:
         listed = ", ".join(file.name for file in files[PARQUET][:5])
         return Source(kind=PARQUET, path=path, files=tuple(files[PARQUET]), says=f"it holds Parquet tables: {listed}")
+    if svmlight := files[tables.SVMLIGHT]:
+        listed = ", ".join(file.name for file in svmlight[:5])
+        says = f"it holds tables in svmlight's form: {listed}"
+        return Source(kind=tables.SVMLIGHT, path=path, files=tuple(svmlight), says=says)
     for kind in (ARFF, ZIP):
         if len(files[kind]) == 1:
             return _of_file(kind, files[kind][0], path)
-    return tables_of(path) or _pictures(path) or _further_down(path)
+    return tables_of(path) or one_table(path) or _pictures(path) or _further_down(path)
 
 
 def _of_file(kind: str, file: Path, path: Path) -> Source:
@@ -105,6 +117,13 @@ def tables_of(path: Path) -> Source | None:
     return Source(
         kind=ARRAYS, path=path, files=files, says=f"it holds pixels and labels in files of their own: {listed}"
     )
+
+
+def one_table(path: Path) -> Source | None:
+    """Return the one CSV file of a folder whose columns are not a label and grey pixels; None where it has no such file."""
+    found = [file for file in _plain(path) if pairs.is_table(file)] if path.is_dir() else []
+    kind = _kind(found[0]) if len(found) == 1 else None
+    return _of_file(kind, found[0], path) if kind in (tables.PIXEL_STRINGS, tables.COLOURS) else None
 
 
 def _pictures(path: Path) -> Source | None:
@@ -165,7 +184,10 @@ def _kind(path: Path) -> str | None:
         return PARQUET
     if "NumPy" in what or (head.startswith(b"PK\x03\x04") and _is_npz(path)):
         return ARRAYS
-    return ZIP if head.startswith(b"PK\x03\x04") else None
+    if head.startswith(b"PK\x03\x04"):
+        return ZIP
+    kind = None if what else tables.kind_of(head)
+    return tables.COLOURS if kind is None and pairs.is_table(path) and tables.colours_in(path) else kind
 
 
 def _is_npz(path: Path) -> bool:
@@ -185,17 +207,21 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
       EnvironmentProblem: if a folder cannot be read.
     """
     try:
-        return discovery.discover(paths, form=form)
+        files = discovery.discover(paths, form=form)
     except BadInput as err:
         source = instead_of(err, paths[0]) if len(paths) == 1 else None
         if source is None:
             raise
         raise import_first(source) from err
+    first = files.parts[0].files[0]
+    if files.form == "csv" and _kind(first) == tables.PIXEL_STRINGS:
+        raise import_first(_of_file(tables.PIXEL_STRINGS, first, first))
+    return files
 
 
 def instead_of(err: BadInput, path: Path) -> Source | None:
     """Return what can be imported where data files were looked for; None where some are there, and are wrong."""
-    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else None
+    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else one_table(path)
 
 
 def import_first(source: Source) -> BadInput:
