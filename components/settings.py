@@ -51,9 +51,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a node is given of the section, as JSON values."""
+        return self.model_dump(mode="json")
+
     def to_json(self) -> str:
-        """Return the section as canonical JSON; `from_json` restores an equal value."""
-        return canonical_json(self.model_dump(mode="json")).decode()
+        """Return `to_dict` as canonical JSON, from which `from_json` restores it."""
+        return canonical_json(self.to_dict()).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -104,6 +108,21 @@ ClassName = Annotated[
 ]
 
 
+RowDigest = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Field(description="64 hex digits, the digest of a row's pixels and label"),
+]
+MOST_EXCLUDED: Final = 10_000
+"""Rows that can be left out by digest: the list goes into the record, the statement and the metadata store, 64 bytes each."""
+
+Statement = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(description="a text of at most 1000 characters in one line"),
+]
+
+
 class DataSettings(Section):
     """What the files hold and how their rows are split.
 
@@ -122,6 +141,9 @@ class DataSettings(Section):
       empty_classes: labels, as in the files, of classes that no row may have; none takes those of the reviewed schema.
       split: how rows become train, validation and test: `tail:N` makes the last N training rows validation, `rows:A,B`
         takes A rows for train and validation and the next B for test; a section cuts by the hash of the pixels.
+      exclude: digests of rows that no split may have, such as those of a deletion request; `lineage erase-request` writes them.
+      source: where the data are from, in words; for the evidence, no stage is given it.
+      licence: under which they may be used, in words; likewise.
     """
 
     shape: Annotated[tuple[Side, Side], Field(description="[height, width]")]
@@ -134,6 +156,25 @@ class DataSettings(Section):
     class_names: Annotated[tuple[ClassName, ...], Field(max_length=1000)] = ()
     empty_classes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=1000)] = ()
     split: Split = HashSplit()
+    exclude: Annotated[tuple[RowDigest, ...], Field(max_length=MOST_EXCLUDED)] = ()
+    source: Statement | None = None
+    licence: Statement | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ExampleGen is given: what is stated of the data decides nothing, and neither do no exclusions."""
+        fields = self.model_dump(mode="json", exclude={"source", "licence"})
+        return fields if self.exclude else {name: value for name, value in fields.items() if name != "exclude"}
+
+    @property
+    def of_rows(self) -> DataSettings:
+        """What later stages are given: to them it makes no difference which rows are not there, or why."""
+        return self.model_copy(update={"exclude": ()})
+
+    @field_validator("exclude")
+    @classmethod
+    def _exclusions_have_one_order(cls, exclude: tuple[str, ...]) -> tuple[str, ...]:
+        # They are in the node's key: the same set in another order is the same work.
+        return tuple(sorted(set(exclude)))
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,7 @@ import pytest
 from apache_beam.io.tfrecordio import _TFRecordUtil
 from apache_beam.portability.python_urns import SUBPROCESS_SDK
 
-from components.digest import merkle_root, tree_files
+from components.digest import merkle_root, row_digest, row_prefix, tree_files
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS
 from components.ingest import idx, rows, shards
@@ -57,8 +57,8 @@ def csv_part(folder, images, labels, *, name="train", header=False):
     return {"split": name.split("-")[0], "files": [str(folder / f"{name}.csv")]}
 
 
-def properties(*parts, form="idx", split=None, shape=SHAPE):
-    settings = DataSettings(shape=shape, pixel_max=255, label="first", split=split or HashSplit())
+def properties(*parts, form="idx", split=None, shape=SHAPE, exclude=()):
+    settings = DataSettings(shape=shape, pixel_max=255, label="first", split=split or HashSplit(), exclude=exclude)
     return {"source": json.dumps(parts), "form": form, "settings": settings.to_json(), "code_digest": "c0de"}
 
 
@@ -356,3 +356,59 @@ def test_tfx_reuses_the_same_content_and_executes_for_an_edit(data, tmp_path):
     images[0, 0, 0] ^= 1
     idx_part(folder, images, data[1])
     assert run(part) == "COMPLETE"
+
+
+def row_digests(folder):
+    return [row.tobytes().hex() for split in SPLITS for row in np.load(folder / "row_index" / f"{split}.npy")["row"]]
+
+
+@pytest.mark.parametrize("split", [HashSplit(), "tail:50", "rows:300,80"], ids=str)
+def test_rows_are_left_out_by_digest_and_all_others_stay_where_they_were(tmp_path, data, split):
+    images, labels = data
+    parts = [idx_part(tmp_path / "data", images[:400], labels[:400])]
+    if split == "tail:50":
+        parts.append(idx_part(tmp_path / "data", images[400:], labels[400:], name="test"))
+    whole = ingest(tmp_path / "whole", properties(*parts, split=split))
+    before = {name: np.load(whole / "row_index" / f"{name}.npy") for name in SPLITS}
+    away = [before[name]["row"][number].tobytes().hex() for name in SPLITS for number in (0, 3)]
+    folder = ingest(tmp_path / "less", properties(*parts, split=split, exclude=(*away, "0" * 63 + "1")))
+    for name in SPLITS:
+        after = np.load(folder / "row_index" / f"{name}.npy")
+        kept = [row for row in before[name] if row["row"].tobytes().hex() not in away]
+        assert [row.tobytes() for row in after] == [row.tobytes() for row in kept]
+        assert len(examples(folder, name)) == len(before[name]) - 2
+    assert description(folder)["excluded"] == {
+        "digests": 7,
+        "rows": 6,
+        "splits": dict.fromkeys(SPLITS, 2),
+        "unmatched": ["0" * 63 + "1"],
+    }
+    assert "excluded" not in description(whole)
+
+
+def test_a_row_that_is_there_twice_is_left_out_twice_and_one_that_no_split_takes_is_matched(tmp_path, data):
+    images, labels = (np.concatenate([values[:400], values[:1], values[450:451]]) for values in data)
+    part = idx_part(tmp_path / "data", images, labels)
+    whole = ingest(tmp_path / "whole", properties(part))
+    twice, last = (digest_of(images[number], int(labels[number])) for number in (0, 401))
+    assert row_digests(whole).count(twice) == 2
+    less = ingest(tmp_path / "less", properties(part, exclude=(twice,)))
+    assert twice not in row_digests(less)
+    assert description(less)["excluded"]["rows"] == 2
+    # The 300 and 80 rows that this recipe takes end before the last one.
+    counted = ingest(tmp_path / "counted", properties(part, split="rows:300,80", exclude=(last,)))
+    assert description(counted)["excluded"]["rows"] == 0
+    assert description(counted)["excluded"]["unmatched"] == []
+
+
+def digest_of(image, label):
+    return row_digest(row_prefix(*SHAPE), image.tobytes(), label).hex()
+
+
+def test_a_split_that_is_empty_without_what_is_left_out_is_refused(tmp_path, data):
+    images, labels = data
+    part = idx_part(tmp_path / "data", images[:40], labels[:40])
+    whole = ingest(tmp_path / "whole", properties(part))
+    test = [row.tobytes().hex() for row in np.load(whole / "row_index" / "test.npy")["row"]]
+    with pytest.raises(BadInput, match="the test split is empty"):
+        ingest(tmp_path / "less", properties(part, exclude=tuple(test)))

@@ -114,8 +114,8 @@ def test_all_problems_of_a_recipe_are_told_at_once(tmp_path):
         told[1].partition(": ")[2],
         told[2].partition(": ")[2],
         (
-            "unknown key data.lable: wanted one of class_names, empty_classes, ignore_columns, label, label_count, label_offset, pixel_max, shape, "
-            "split, transpose: did you mean label?"
+            "unknown key data.lable: wanted one of class_names, empty_classes, exclude, ignore_columns, label, label_count, label_offset, licence, pixel_max, shape, "
+            "source, split, transpose: did you mean label?"
         ),
         told[4].partition(": ")[2],
         told[5].partition(": ")[2],

@@ -3,7 +3,8 @@
     Split-<split>/data_tfrecord-<i>-of-<n>   Examples (`image`, `label`), uncompressed, sorted by row digest
     row_index/<split>.npy                    digests and label of each row, sorted by row digest
     profile.json                             {"splits": {split: `components.profile.profile`}}
-    data.json                                what was read, and the digests of all rows and of each split's
+    data.json                                what was read, the digests of all rows and of each split's, and how many rows
+                                             were left out by digest
 
 All of it follows from the content of the data and the recipe's split: no names, no times, no order of arrival.
 """
@@ -23,7 +24,7 @@ from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS
 from components.ingest import shards, source
 from components.ingest.rows import INDEX, Rows, by_digest, check_counts
-from components.ingest.shards import PARTIAL, Job
+from components.ingest.shards import EXCLUDED, NO_SPLIT, PARTIAL, Job
 from components.profile import merged
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ ROW_INDEX: Final = "row_index"
 PROFILE: Final = "profile.json"
 DATA: Final = "data.json"
 ROWS_DIGEST: Final = "rows_digest"
+EXCLUDED_ROWS: Final = "excluded"
 
 
 def write_artifact(
@@ -86,7 +88,9 @@ def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
     """Join what the shards left into row index, profile and description, and remove the rest."""
     partial = folder / PARTIAL
     indexes = {split: _index(partial, split) for split in SPLITS}
-    written, taken = sum(map(len, indexes.values())), job.assignment.taken()
+    left_out = {split: _index(partial, f"{EXCLUDED}{split}") for split in (*SPLITS, NO_SPLIT)}
+    away = {split: len(left_out[split]) for split in SPLITS}
+    written, taken = sum(map(len, indexes.values())), job.assignment.taken() - sum(away.values())
     if written != taken:
         raise EnvironmentProblem(
             "not all rows are here that Beam's workers were given",
@@ -95,13 +99,35 @@ def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
             got=written,
             hint="workers on other machines must see the pipeline's root under the same path",
         )
-    check_counts({split: len(index) for split, index in indexes.items()}, job.data.split)
+    check_counts({split: len(index) for split, index in indexes.items()}, job.data.split, away)
     for split, index in indexes.items():
         np.save(folder / ROW_INDEX / f"{split}.npy", index)
     profiles = {split: merged(map(_json, sorted(partial.glob(f"{split}-*.profile")))) for split in SPLITS}
     (folder / PROFILE).write_bytes(canonical_json({"splits": profiles}))
-    (folder / DATA).write_bytes(canonical_json(describe(indexes, job, contents)))
+    description = {**describe(indexes, job, contents), **_excluded(left_out, job)}
+    (folder / DATA).write_bytes(canonical_json(description))
     shutil.rmtree(partial)
+
+
+def _excluded(left_out: Mapping[str, Rows], job: Job) -> dict[str, Any]:
+    """Return what `data.json` says of rows that were left out; nothing where none were to be.
+
+    Which digests they are is among the settings, and so in the node's key.
+    """
+    exclusions = job.exclusions
+    if not exclusions.digests:
+        return {}
+    rows = np.concatenate(list(left_out.values()))
+    splits = {split: len(index) for split, index in left_out.items() if split in SPLITS}
+    unmatched = exclusions.unmatched(rows)
+    return {
+        EXCLUDED_ROWS: {
+            "digests": len(exclusions.digests),
+            "rows": sum(splits.values()),
+            "splits": splits,
+            "unmatched": unmatched,
+        }
+    }
 
 
 def _index(partial: Path, split: str) -> Rows:

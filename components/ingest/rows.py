@@ -206,12 +206,38 @@ def shard_numbers(rows: Rows, shards: int) -> NDArray[np.intp]:
     return ((_first_words(rows["row"]) >> np.uint64(32)) * np.uint64(shards) >> np.uint64(32)).astype(np.intp)
 
 
-def check_counts(counts: Mapping[str, int], split: Split) -> None:
+@dataclass(frozen=True)
+class Exclusions:
+    """Rows that are left out, by row digest.
+
+    They are taken away after rows got their splits: the others stay where they would be with them.
+
+    Attributes:
+      digests: `DataSettings.exclude`.
+    """
+
+    digests: tuple[str, ...]
+
+    def among(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which rows are to be left out, [n]."""
+        if not self.digests:
+            return np.zeros(len(rows), bool)
+        listed = np.frombuffer(bytes.fromhex("".join(self.digests)), "S32")
+        return np.isin(np.ascontiguousarray(rows["row"]).view("S32"), listed)
+
+    def unmatched(self, left_out: Rows) -> list[str]:
+        """Return the digests that no row had, given the rows that were left out."""
+        matched = {digest.tobytes().hex() for digest in left_out["row"]}
+        return [digest for digest in self.digests if digest not in matched]
+
+
+def check_counts(counts: Mapping[str, int], split: Split, left_out: Mapping[str, int] | None = None) -> None:
     """Refuse data of which a split got no rows, or fewer than the recipe says.
 
     Args:
       counts: rows by split.
       split: the recipe's split.
+      left_out: rows that were taken away on purpose, by split.
 
     Raises:
       BadInput: naming the split, and what to change.
@@ -219,7 +245,8 @@ def check_counts(counts: Mapping[str, int], split: Split) -> None:
     if not isinstance(split, HashSplit):
         kind, sizes = parse_split(split)
         wanted = {VALIDATION: sizes[0]} if kind == "tail" else {TEST: sizes[1]}
-        for name, rows in wanted.items():
+        for name, asked in wanted.items():
+            rows = asked - (left_out or {}).get(name, 0)
             if counts.get(name, 0) != rows:
                 raise BadInput(
                     f"the {name} split of {split} is short of rows", where="data", wanted=rows, got=counts.get(name, 0)

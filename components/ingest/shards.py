@@ -33,6 +33,7 @@ from components.ingest.forms import READERS
 from components.ingest.rows import (
     INDEX,
     Assignment,
+    Exclusions,
     Rows,
     by_digest,
     check_totals,
@@ -55,6 +56,12 @@ if TYPE_CHECKING:
 
 PARTIAL: Final = ".partial"
 """Folder in the artifact for what workers hand back: removed before the artifact is published."""
+
+EXCLUDED: Final = "excluded-"
+"""Before the name of a split: the rows of it that are left out, of which nothing but digest and label is handed back."""
+
+NO_SPLIT: Final = "none"
+"""Stands for the rows that no split takes, which a digest that is left out can match as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,11 @@ class Job:
     def data(self) -> DataSettings:
         """The settings, parsed."""
         return DataSettings.from_json(self.settings)
+
+    @property
+    def exclusions(self) -> Exclusions:
+        """The rows to leave out."""
+        return Exclusions(self.data.exclude)
 
     @property
     def assignment(self) -> Assignment:
@@ -180,6 +192,12 @@ class Shard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         part, start, rows = element
         assignment, data = self.job.assignment, self.job.data
         codes, expected = assignment.codes(rows, part, start), assignment.expected()
+        excluded = self.job.exclusions.among(rows)
+        if excluded.any():
+            for code, split in ((-1, NO_SPLIT), *enumerate(SPLITS)):
+                if len(own := rows[excluded & (codes == code)]):
+                    yield (f"{EXCLUDED}{split}", 0, 1), own.tobytes()
+            rows, codes = rows[~excluded], codes[~excluded]
         for code, split in enumerate(SPLITS):
             own = rows[codes == code]
             shards = shard_count(expected.get(split, 0), data)
@@ -199,6 +217,10 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         (split, shard, shards), blocks = element
         data = self.job.data
         rows: Rows = by_digest(np.frombuffer(b"".join(blocks), dtype=row_type(data.pixels)))
+        if split.startswith(EXCLUDED):
+            with carrying():
+                self._write(f"{PARTIAL}/{split}-{shard:05d}.index", index_of(rows).tobytes())
+            return
         pixels, labels = np.ascontiguousarray(rows["image"]), np.ascontiguousarray(rows["label"])
         name = f"data_tfrecord-{shard:05d}-of-{shards:05d}"
         with carrying():

@@ -139,6 +139,16 @@ def reading(command: Command) -> Command:
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), command)
 
 
+def exclude(command: Command) -> Command:
+    """Add `--exclude`."""
+    return click.option(
+        "--exclude",
+        type=InputFile(),
+        metavar="FILE",
+        help="Leave out the rows with these digests, one to a line, as lineage erase-request writes them.",
+    )(command)
+
+
 def beam(command: Command) -> Command:
     """Add `--beam` and `--beam-option`, which arrive as `beam` and `beam_options`."""
     engine = click.option(

@@ -102,6 +102,7 @@ def _request(given: Mapping[str, Any]) -> Request:
 @options.profile
 @options.form_and_label
 @options.reading
+@options.exclude
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
 @click.option(
     "--root",

@@ -68,8 +68,8 @@ class PipelineConfig:
 
     @cached_property
     def data(self) -> str:
-        """The data section as canonical JSON."""
-        return self.settings.data.to_json()
+        """The data section as canonical JSON, as the stages after ingest are given it."""
+        return self.settings.data.of_rows.to_json()
 
     @cached_property
     def identity(self) -> dict[str, object]:

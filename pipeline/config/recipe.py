@@ -8,7 +8,7 @@ first, then `--set key=value`, then `--seed` and `--strategy`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -54,13 +54,14 @@ def recipe_for_shape(shape: tuple[int, int] | None) -> str:
     return BY_SHAPE[shape]
 
 
-def load_recipe(
+def load_recipe(  # noqa: PLR0913  # what changes a recipe
     recipe: str,
     *,
     profile: str | None = None,
     overrides: Iterable[str] = (),
     seed: int | None = None,
     strategy: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> Settings:
     """Resolve a recipe.
 
@@ -70,6 +71,7 @@ def load_recipe(
       overrides: `section.key=value` texts; values are YAML scalars or lists.
       seed: of both trainings, whatever the recipe says of either.
       strategy: the same.
+      exclude: digests of rows to leave out, beside those that the recipe leaves out.
 
     Raises:
       BadInput: for unknown recipes, profiles and keys (with the known ones) and values out of their bounds, all at once.
@@ -91,6 +93,7 @@ def load_recipe(
     for key, value in (("seed", seed), ("strategy", strategy)):
         if value is not None:
             _share(values, key, value)
+    _leave_out(values, exclude)
     if problems.found:
         # What is wrong without the overrides as well may be right with the profile that was meant.
         known: set[str] = set() if is_chosen else set(map(str, _wrong(without, chain)))
@@ -111,6 +114,13 @@ def _share(values: dict[str, Any], key: str, value: object) -> None:
     for section in ("autoencoder", "classifier"):
         if isinstance(values.get(section), dict):
             values[section].pop(key, None)
+
+
+def _leave_out(values: dict[str, Any], digests: Sequence[str]) -> None:
+    data = values.get("data")
+    if digests and isinstance(data, dict):
+        known = data.get("exclude")
+        data["exclude"] = [*(known if isinstance(known, list | tuple) else ()), *digests]
 
 
 def _refuse_part_of_nothing(values: Mapping[str, Any], override: str, chain: Chain) -> None:

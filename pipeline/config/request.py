@@ -14,6 +14,7 @@ from components.settings import MULTIWORKER, Settings
 from components.training.device import AUTO, CPU, Device
 from pipeline.config.beam import Chosen, choose
 from pipeline.config.beam_engines import DIRECT
+from pipeline.config.exclusions import read_exclusions
 from pipeline.config.pipeline_config import PipelineConfig, identity_of
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
 from pipeline.config.recipe_file import read_chain
@@ -52,6 +53,7 @@ class Request:
       transpose: whether the files have rows and columns of the images swapped.
       ignore_columns: names of CSV columns that are neither pixel nor label, between commas.
       class_names: file with the names of the classes, a name to a line.
+      exclude: file with the digests of rows to leave out.
       schema: folder with the user's own reviewed schemas.
       root: folder of the pipeline.
       overrides: `section.key=value` texts.
@@ -76,6 +78,7 @@ class Request:
     transpose: bool | None = None
     ignore_columns: str | None = None
     class_names: Path | None = None
+    exclude: Path | None = None
     schema: Path | None = None
     root: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -190,6 +193,7 @@ def _settings(request: Request, recipe: str) -> Settings:
         overrides=_overrides(request),
         seed=request.seed,
         strategy=chosen_strategy(request),
+        exclude=() if request.exclude is None else read_exclusions(request.exclude),
     )
 
 

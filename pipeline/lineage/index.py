@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from components import serving
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.shapes import Shape
-from components.untrusted import parse_object, read_object
+from components.untrusted import parse_json, parse_object, read_object
 from pipeline.lineage.show import read_provenance
 from pipeline.provenance import record_store, records
 from pipeline.provenance.ledger import Chain, Event, read_ledger
@@ -276,6 +276,8 @@ def _step(hash_: str, fields: Mapping[str, Any]) -> ExecutionSummary:
     data = fields["extra"].get(DATA)
     if data is not None:  # what others of a record are read for is digests, of which any text will do
         records.from_dict(fields)
+    # A row that was left out is named in the record, and did not go in.
+    away = () if data is None else frozenset(left_out(fields["parameters"]))
     other = f"{fields['parameters']} {fields['key']} {fields['lock_digest']} {'' if data else fields['extra']}"
     return ExecutionSummary(
         record=same(hash_),
@@ -300,10 +302,20 @@ def _step(hash_: str, fields: Mapping[str, Any]) -> ExecutionSummary:
             for channel, entries in fields["outputs"].items()
             for entry in entries
         ),
-        mentions=bytes.fromhex("".join(_DIGEST.findall(other))),
+        mentions=bytes.fromhex("".join(digest for digest in _DIGEST.findall(other) if digest not in away)),
         data=data,
         parameters=None if data is None else fields["parameters"],
     )
+
+
+def left_out(parameters: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the digests of the rows that an execution of ExampleGen was to leave out."""
+    try:
+        settings = parse_json(str((parameters or {}).get("settings", "{}")), where="record of ExampleGen")
+    except MnistTfxError:
+        return ()  # an older release, or somebody else's: it left out nothing by digest
+    listed = settings.get("exclude") if isinstance(settings, Mapping) else None
+    return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
 
 
 def _files(files: Mapping[str, Mapping[str, Any]]) -> bytes:

@@ -33,6 +33,9 @@ SCHEMA_VERSION: Final = 1
 DATA: Final = "data"
 """Key of `ExecutionRecord.extra` under which ExampleGen's `data.json` is recorded: what was read, file by file."""
 
+EXCLUDED: Final = "excluded"
+"""Key of what is recorded under `DATA`: how many rows were left out by digest, and which digests no row had."""
+
 BEAM: Final = "beam"
 """Key of `ExecutionRecord.extra` under which it is recorded which engine ran a Beam node: what it computed is the same."""
 
@@ -103,10 +106,18 @@ class _Rows(TypedDict):
     rows_digest: str
 
 
+class _Excluded(TypedDict):
+    digests: int
+    rows: int
+    splits: Mapping[str, int]
+    unmatched: list[str]
+
+
 class _Data(TypedDict):
     files: list[_DataFile]
     rows_digest: NotRequired[str]
     splits: NotRequired[Mapping[str, _Rows]]
+    excluded: NotRequired[_Excluded]
 
 
 class _Error(TypedDict):

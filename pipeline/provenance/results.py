@@ -17,12 +17,13 @@ from components.errors import AGAIN, EnvironmentProblem, Refused
 from components.evaluation.refusal import MOST_FACTS, refusal
 from components.evaluation.results import read_metrics
 from components.evaluation.thresholds import VERDICT_FILE, read_verdict
+from components.features import SPLITS
 from components.serving import versions
 from components.shapes import Shape
 from components.untrusted import read_json
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.pushes import version_of
-from pipeline.provenance.records import DATA, DataSource, ExecutionRecord, NodeOutcome, RunRecord
+from pipeline.provenance.records import DATA, EXCLUDED, DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
 
@@ -98,6 +99,22 @@ def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:
     report = _GATE.read(_json(path), what="not a report of the gate", where=path, error=EnvironmentProblem)
     warned = [check for check in report["checks"] if not check["passed"] and check["action"] == "warn"]
     return [f"{check['feature']} in {check['split']}, {check['rule']}: {check['detail']}" for check in warned]
+
+
+def left_out(record: ExecutionRecord) -> list[str]:
+    """Return what an execution of ExampleGen left out by digest, a sentence to each remark; none where nothing was to be."""
+    told = record.extra.get(DATA, {}).get(EXCLUDED)
+    if told is None:
+        return []
+    counts = ", ".join(f"{split} {rows}" for split in SPLITS if (rows := told["splits"].get(split)))
+    lines = [f"ExampleGen left out {told['rows']} row{'' if told['rows'] == 1 else 's'}{counts and f' ({counts})'}"]
+    if unmatched := told["unmatched"]:
+        few = ", ".join(digest[:12] for digest in unmatched[:MOST_FACTS])
+        more = f" and {len(unmatched) - MOST_FACTS} more" if len(unmatched) > MOST_FACTS else ""
+        lines.append(
+            f"warning: ExampleGen: {len(unmatched)} of {told['digests']} digests to leave out match no row: {few}{more}"
+        )
+    return lines
 
 
 def still_served(root: Path, record: ExecutionRecord) -> bool:

@@ -40,7 +40,7 @@ from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
-from pipeline.stages import CLASSIFIER, PUSHER, SCHEMA_GATE, TRAINERS
+from pipeline.stages import CLASSIFIER, INGEST, PUSHER, SCHEMA_GATE, TRAINERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -334,6 +334,9 @@ class Run:
             signing.sign(self._config.paths.root / served.path, self._sign_key)
 
     def _say_warnings(self, node: Node) -> None:
+        if node.id == INGEST:
+            for line in results.left_out(self._done[node.id].record):
+                self._view.say(line)
         if node.id == SCHEMA_GATE:
             for warning in results.gate_warnings(self._config.paths.root, self._done[node.id].record):
                 self._view.say(f"warning: SchemaGate: {warning}")

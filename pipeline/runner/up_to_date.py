@@ -115,8 +115,8 @@ def same_work(
 
 def sections(settings: Settings) -> dict[str, Any]:
     """Return {node id: its section of the recipe}, as a provenance statement tells it."""
-    recipe = settings.model_dump(mode="json")
-    return {node: recipe[section] for node, section in SECTIONS.items() if recipe[section] is not None}
+    parts = {node: getattr(settings, section) for node, section in SECTIONS.items()}
+    return {node: part.to_dict() for node, part in parts.items() if part is not None}
 
 
 def schema_digests(schema: Path) -> dict[str, str]:

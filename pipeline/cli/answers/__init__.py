@@ -51,6 +51,7 @@ DATA: Final[dict[str, Any]] = {
     "lineage rebuild": lineage.RebuiltStore,
     "lineage export": lineage.Export,
     "lineage evidence": lineage.Evidence,
+    "lineage erase-request": lineage.ErasureRequest | lineage.AbsenceCheck,
     "keys list": lineage.ApproverKeys,
     "keys add": lineage.ApproverKey,
     "keys rotate": lineage.ApproverKey,

@@ -463,6 +463,66 @@ class Impact(Model):
     notes: list[str]
 
 
+class HeldRow(Model):
+    """A row that is to be deleted, in a data set of the root."""
+
+    row_digest: Digest
+    split: Split
+    label: Count
+    data_set: str
+    """Merkle root over all rows of the data set."""
+
+
+class Holder(Model):
+    """A file or folder that is there and holds such rows, or pictures of them."""
+
+    kind: Literal["copy of the data", "examples", "report", "source"]
+    path: str
+    """Relative to the root; absolute for a source."""
+    what: str
+    versions: list[Version]
+
+
+class NextCommand(Model):
+    """A command that is offered, and why."""
+
+    command: str
+    why: str
+
+
+class ErasureRequest(Model):
+    """Where something that is to be deleted is, and what follows."""
+
+    answer: Literal["yes", "no", "cannot-tell"]
+    given: str
+    rows: list[HeldRow]
+    models: list[AffectedModel]
+    holders: list[Holder]
+    left_out_before: list[Digest]
+    unknown: list[str]
+    basis: list[str]
+    path: str | None
+    """The list of row digests that was written."""
+    commands: list[NextCommand]
+    stays: list[str]
+
+
+class AbsenceCheck(Model):
+    """Whether a version was made without rows, and what else holds them."""
+
+    version: Version
+    digest: Digest
+    present: list[Digest]
+    rows: Count
+    roots: list[str]
+    proofs: list[Proof]
+    learned: bool
+    kept: list[Holder]
+    unknown: list[str]
+    """What is kept and could not be compared."""
+    absent: bool
+
+
 class ComparedVersion(Model):
     """One of two versions."""
 

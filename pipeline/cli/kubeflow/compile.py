@@ -16,6 +16,7 @@ from pipeline.cli.output import Answer, print_answer, say
 from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Recipe, Text
 from pipeline.cli.parsing import checked_by
 from pipeline.config.beam import arguments
+from pipeline.config.exclusions import read_exclusions
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
 from pipeline.config.request import reading_overrides
 from pipeline.kubeflow.compiler.cluster import CLAIM, SERVING
@@ -46,6 +47,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
                 profile=given["profile"],
                 overrides=_named(given["name"], (*reading_overrides(given), *(given["overrides"] or ()))),
                 seed=given["seed"],
+                exclude=() if given["exclude"] is None else read_exclusions(given["exclude"]),
             )
     problems.raise_any()
 
@@ -98,6 +100,7 @@ def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
 @options.overrides
 @options.seed
 @options.reading
+@options.exclude
 @click.option(
     "--schema",
     type=InputFolder(),

@@ -19,6 +19,7 @@ VERBS: Final = {
     "trace": "Everything upstream of a served version.",
     "impact": "The models that a data file, a picture or a digest went into.",
     "evidence": "Write what an auditor is shown of a version: a page, a PDF, or a package to check offline.",
+    "erase-request": "Where an image is, what learned from it, and how to train without it.",
     "prove": "Write a proof that an image was used, or was not.",
     "check-proof": "Check a proof with nothing but its root digest.",
     "diff": "What changed between two served versions.",

@@ -34,6 +34,8 @@ def evidence(  # noqa: PLR0913  # one argument to each option
     policy_file: Path | None,
     expect_head: str | None,
     key: Path | None,
+    require_approval: bool,
+    approval_keys: tuple[Path, ...],
     root: Path,
     as_json: bool,
 ) -> int:
@@ -50,7 +52,9 @@ def evidence(  # noqa: PLR0913  # one argument to each option
       mnist-tfx lineage evidence -o evidence.html --root runs/mnist
       mnist-tfx lineage evidence 1 -o evidence.zip --key keys/public.pem --root runs/mnist
     """
-    how = audit_options.build_options(policy_file, expect_head, key)
+    how = audit_options.build_options(
+        policy_file, expect_head, key, require_approval=require_approval, approval_keys=approval_keys
+    )
     facts = write_evidence(root.absolute(), version, output, options=how, with_model=with_model)
     size, sha256 = output.stat().st_size, sha256_file(output)
     fields = {"version": facts.version, "path": str(output), "bytes": size, "sha256": sha256, "head": str(facts.head)}

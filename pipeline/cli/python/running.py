@@ -76,6 +76,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     transpose: bool = False,
     ignore_columns: Sequence[str] = (),
     class_names: str | os.PathLike[str] | None = None,
+    exclude: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] | None = None,
     metadata: str | None = None,
@@ -116,6 +117,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       transpose: the files have rows and columns of the images swapped, as EMNIST has.
       ignore_columns: columns of a CSV that are neither pixel nor label, by their names in the header.
       class_names: file with the names of the classes in order, a name to a line.
+      exclude: file with the digests of rows to leave out.
       schema: folder with reviewed schemas.
       root: folder for everything the run leaves; `runs/<recipe>` by default.
       metadata: URL or file of the metadata store.

@@ -19,6 +19,7 @@ from components.ingest.forms import Form
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings
 from pipeline.config.beam import BEAM_ARGS
+from pipeline.config.exclusions import read_exclusions
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
 from pipeline.config.recipe_file import recipe_names
@@ -39,6 +40,9 @@ DISTRIBUTION: Final = "mnist-tfx"
 EMBEDDED_FORMS: Final = ("idx", "csv")
 """Forms in which a pod can write the embedded digits."""
 
+MOST_EXCLUDED: Final = 500
+"""Row digests: Linux takes no argument of more than 128 KiB, and KFP's launcher gets all of a task's inputs in one."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompileRequest:
@@ -58,6 +62,7 @@ class CompileRequest:
       transpose: whether the files have rows and columns of the images swapped.
       ignore_columns: names of CSV columns that are neither pixel nor label, between commas.
       class_names: file with the names of the classes, a name to a line.
+      exclude: file with the digests of rows to leave out, which go into the compiled file.
       spans: number of newest spans to take.
       schema: local folder with reviewed schemas, whose digest the file gets.
       serving: where the volume of served versions is mounted.
@@ -79,6 +84,7 @@ class CompileRequest:
     transpose: bool | None = None
     ignore_columns: str | None = None
     class_names: Path | None = None
+    exclude: Path | None = None
     spans: int | None = None
     schema: Path | None = None
     serving: str | None = None
@@ -177,10 +183,19 @@ def _settings(request: CompileRequest) -> Settings:
         profile=request.profile,
         overrides=(*reading_overrides({name: getattr(request, name) for name in READING}), *request.overrides),
         seed=request.seed,
+        exclude=() if request.exclude is None else read_exclusions(request.exclude),
     )
     if request.data is None and request.form not in EMBEDDED_FORMS:
         got = f"{request.form} for the embedded digits"
         raise BadInput("no such files", where="--form", wanted=" or ".join(EMBEDDED_FORMS), got=got, hint="name --data")
+    if len(settings.data.exclude) > MOST_EXCLUDED:
+        raise BadInput(
+            "too many rows to leave out by digest on a cluster, whose driver passes them on its command line",
+            where="data.exclude",
+            wanted=f"{MOST_EXCLUDED} at most",
+            got=len(settings.data.exclude),
+            hint="take the rows out of the data files themselves",
+        )
     if request.data is None and settings.data.shape != (8, 8):
         raise BadInput(
             f"recipe {settings.name} needs data", where="--data", wanted="a bucket's URI, or a path in the pod"

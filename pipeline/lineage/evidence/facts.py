@@ -18,14 +18,15 @@ from pipeline.lineage.export.details import Metric
 from pipeline.lineage.export.evidence import Evidence
 from pipeline.lineage.periods import Period, period_of
 from pipeline.lineage.show import IMPORTED
-from pipeline.provenance import record_store
+from pipeline.provenance import keys, record_store
 from pipeline.provenance.accuracy import Accuracy, accuracy_of
 from pipeline.provenance.ancestry import DATA
-from pipeline.provenance.approvals import Approval, read_approvals
+from pipeline.provenance.approvals import Approval, Approvals, read_approvals
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Chain, Head, read_ledger
-from pipeline.provenance.records import ExecutionRecord, RunRecord, record_hash
+from pipeline.provenance.records import DATA as RECORDED_DATA
+from pipeline.provenance.records import EXCLUDED, ExecutionRecord, RunRecord, record_hash
 from pipeline.provenance.runs import run_record
 from pipeline.root.paths import RunPaths
 
@@ -67,12 +68,14 @@ class DataFacts:
       splits: train, validation and test.
       source: where the data are from, as the recipe states it; None where it does not.
       licence: likewise.
+      excluded: rows that were left out by digest, on purpose; None where no such list was given.
     """
 
     files: tuple[DataFile, ...]
     splits: tuple[Split, ...]
     source: str | None
     licence: str | None
+    excluded: int | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,10 +219,10 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
         known=known,
         run=run,
         period=period_of(ledger, number),
-        data=_data(known, figures, run),
+        data=_data(executions, known, figures, run),
         code=_code(executions.values()),
         accuracy=accuracy_of(None if run is None else run.metrics),
-        approvals=read_approvals(ledger).of(known.lineage.sha256),
+        approvals=_approvals(ledger, options).of(known.lineage.sha256),
         metrics=figures.metrics,
         executions=executions,
         signature=_signature(root, number, options),
@@ -229,6 +232,11 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
     )
 
 
+def _approvals(ledger: Chain, options: AuditOptions) -> Approvals:
+    trusted = [keys.load_public(path) for path in options.approval_keys]
+    return read_approvals(ledger, trusted or None)
+
+
 def _push(ledger: Chain, records: record_store.Records, version: int) -> dict[str, ExecutionRecord]:
     """Return the record of the push by its hash; nothing where no push is recorded, as on a cluster."""
     push = ledger.push(version)
@@ -236,7 +244,9 @@ def _push(ledger: Chain, records: record_store.Records, version: int) -> dict[st
     return {push.record: record} if push and push.record and isinstance(record, ExecutionRecord) else {}
 
 
-def _data(known: Evidence, figures: details.Details, run: RunRecord | None) -> DataFacts:
+def _data(
+    executions: Mapping[str, ExecutionRecord], known: Evidence, figures: details.Details, run: RunRecord | None
+) -> DataFacts:
     nodes = (node for node in known.lineage.graph.nodes.values() if node.kind == DATA)
     files = [
         DataFile(
@@ -248,6 +258,8 @@ def _data(known: Evidence, figures: details.Details, run: RunRecord | None) -> D
         )
         for node in nodes
     ]
+    told = (record.extra.get(RECORDED_DATA, {}).get(EXCLUDED) for record in executions.values())
+    left_out = [one for one in told if one is not None]
     stated = {} if run is None else run.settings.get("data", {})
     stated = stated if isinstance(stated, Mapping) else {}
     return DataFacts(
@@ -258,6 +270,7 @@ def _data(known: Evidence, figures: details.Details, run: RunRecord | None) -> D
         ),
         source=_text(stated.get("source")),
         licence=_text(stated.get("licence")),
+        excluded=sum(one["rows"] for one in left_out) if left_out else None,
     )
 
 

@@ -414,8 +414,8 @@ def settings_of(ingests: Iterable[ExecutionSummary]) -> list[DataSettings]:
     from components.settings import DataSettings
 
     # How rows were split says nothing about how to read them, and an older release may have allowed other splits; nor do
-    # classes without rows.
-    how_to_read = DataSettings.model_fields.keys() - {"split", "empty_classes"}
+    # classes without rows, or rows that were left out.
+    how_to_read = DataSettings.model_fields.keys() - {"split", "empty_classes", "exclude", "source", "licence"}
     texts = dict.fromkeys(str((step.parameters or {}).get("settings", "{}")) for step in ingests)
     where = "record of ExampleGen"
     sections = [parse_object(text, where=where, error=EnvironmentProblem) for text in texts]
