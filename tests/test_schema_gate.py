@@ -98,6 +98,19 @@ def test_a_class_dropped_from_the_digits_is_refused_by_name(tmp_path, dropped):
         broken.run()
 
 
+def test_distances_and_missing_classes_go_by_the_names_of_the_classes():
+    splits = cut(*digits())
+    pixels, labels = splits["test"]
+    splits["test"] = (pixels[labels != 4], labels[labels != 4])
+    profiles = {split: profile(*rows, DIGITS) for split, rows in splits.items()}
+    reference = read_reference(find_reviewed(DIGITS.geometry).profile)
+    names = [f"digit {label}" for label in range(10)]
+    details = [check.detail for check in drift_checks(profiles, reference, GateSettings(), names)]
+    details += [check.detail for check in skew_checks(profiles, reference, GateSettings(), names)]
+    assert any(detail.startswith("no rows of class digit 4 (about") for detail in details)
+    assert any("class digit 4 has a share of" in detail for detail in details)
+
+
 def test_a_class_dropped_from_the_test_split_alone_is_refused(tmp_path):
     splits = cut(*digits())
     pixels, labels = splits["test"]

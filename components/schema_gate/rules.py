@@ -21,7 +21,7 @@ from components.schema_gate.check import Check
 from components.schema_gate.diagnosis import EMPTY_CLASS, FEW_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from tensorflow_metadata.proto.v0 import statistics_pb2
@@ -72,8 +72,8 @@ def judge(evidence: Evidence, gates: GateSettings, data: DataSettings) -> list[C
     profiles = {split: found.profile for split, found in evidence.splits.items() if found.profile["rows"]}
     checks += [class_check(split, found, data) for split, found in profiles.items() if split in (TRAIN, TEST)]
     checks += few_rows_checks(profiles, data)
-    checks += drift_checks(profiles, evidence.reference, gates)
-    checks += skew_checks(profiles, evidence.reference, gates)
+    checks += drift_checks(profiles, evidence.reference, gates, names=data.names)
+    checks += skew_checks(profiles, evidence.reference, gates, names=data.names)
     checks += row_checks({split: found.index for split, found in evidence.splits.items()}, gates)
     return checks
 
@@ -178,18 +178,21 @@ def _few_of_a_class(found: Mapping[str, Any], data: DataSettings, fewest: int, a
     )
 
 
-def drift_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:
+def drift_checks(
+    profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings, names: Sequence[str] = ()
+) -> list[Check]:
     """Return how far each split is from the reviewed reference, and which classes it lacks.
 
     Args:
       profiles: {split: profile}, each with rows.
       reference: what was reviewed.
       gates: `thresholds` there replace the calibrated ones.
+      names: of the classes, for the message; their numbers where there are none.
     """
     checks = []
     for split, found in profiles.items():
-        checks += [drift_check(split, found, reference, aspect, gates) for aspect in ASPECTS]
-        checks.append(_missing_classes(split, found, reference, gates))
+        checks += [drift_check(split, found, reference, aspect, gates, names=names) for aspect in ASPECTS]
+        checks.append(_missing_classes(split, found, reference, gates, names))
     return checks
 
 
@@ -200,6 +203,7 @@ def drift_check(  # noqa: PLR0913  # one argument to each thing that is compared
     aspect: str,
     gates: GateSettings,
     against: str = "the reviewed reference",
+    names: Sequence[str] = (),
 ) -> Check:
     """Return how far some rows are from a reference in one of `ASPECTS`.
 
@@ -210,6 +214,7 @@ def drift_check(  # noqa: PLR0913  # one argument to each thing that is compared
       aspect: that is compared.
       gates: `thresholds` there replace the calibrated ones.
       against: what the reference is, for the message.
+      names: of the classes, for the message.
     """
     own = gates.thresholds.model_dump().get(aspect)
     check = Check(
@@ -219,14 +224,16 @@ def drift_check(  # noqa: PLR0913  # one argument to each thing that is compared
         aspect=aspect,
         threshold=reference.thresholds[aspect].drift(found["rows"]) if own is None else own,
         action=gates.drift,
-        **_apart(distance(found, reference.profile, aspect), aspect, against),
+        **_apart(distance(found, reference.profile, aspect), aspect, against, names),
     )
     if check.passed or check.feature != IMAGE:
         return check
     return dataclasses.replace(check, cause=likely_cause(found, reference.profile))
 
 
-def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings) -> list[Check]:
+def skew_checks(
+    profiles: Mapping[str, Mapping[str, Any]], reference: Reference, gates: GateSettings, names: Sequence[str] = ()
+) -> list[Check]:
     """Return how far each two splits are from each other, by thresholds tighter than those of drift together."""
     return [
         Check(
@@ -236,7 +243,7 @@ def skew_checks(profiles: Mapping[str, Mapping[str, Any]], reference: Reference,
             aspect=aspect,
             threshold=reference.thresholds[aspect].skew(found["rows"], others["rows"]),
             action=gates.skew,
-            **_apart(distance(others, found, aspect), aspect, split),
+            **_apart(distance(others, found, aspect), aspect, split, names),
         )
         for (split, found), (other, others) in combinations(profiles.items(), 2)
         for aspect in ASPECTS
@@ -263,18 +270,23 @@ def class_check(split: str, found: Mapping[str, Any], data: DataSettings) -> Che
     )
 
 
-def _apart(apart: Distance, aspect: str, other: str) -> dict[str, Any]:
+def _apart(apart: Distance, aspect: str, other: str, names: Sequence[str]) -> dict[str, Any]:
     """Return the fields `value` and `detail` of a check of a distance."""
-    place, has = f"{PLACES[aspect]} {apart.place}", "a share of" if aspect == "classes" else "mean"
+    of_classes = aspect == "classes"
+    place = f"{PLACES[aspect]} {names[apart.place] if of_classes and names else apart.place}"
+    has = "a share of" if of_classes else "mean"
     detail = f"{place} has {has} {apart.seen:.4f}, {other} {apart.expected:.4f}"
     return {"value": apart.value, "detail": detail}
 
 
-def _missing_classes(split: str, found: Mapping[str, Any], reference: Reference, gates: GateSettings) -> Check:
+def _missing_classes(
+    split: str, found: Mapping[str, Any], reference: Reference, gates: GateSettings, names: Sequence[str]
+) -> Check:
     # In a small split the threshold on shares is too wide to see that a whole class is gone.
     expected = means(reference.profile, "classes") * found["rows"]
     missing = [k for k, count in enumerate(found["classes"]) if not count and expected[k] >= MISSING_CLASS_ODDS]
-    seen = ", ".join(f"class {k} (about {expected[k]:.0f} expected)" for k in missing[:MOST_CLASSES])
+    named = {k: names[k] if names else str(k) for k in missing[:MOST_CLASSES]}
+    seen = ", ".join(f"class {name} (about {expected[k]:.0f} expected)" for k, name in named.items())
     seen += f" and {len(missing) - MOST_CLASSES} more classes" if missing[MOST_CLASSES:] else ""
     detail = f"no rows of {seen}" if missing else "every class expected is there"
     return Check(
