@@ -10,6 +10,8 @@ from components.serving import PROVENANCE
 from pipeline.lineage.impact import impact_of_picture
 from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import usage
+from pipeline.predict.answer import Model, choose
+from pipeline.predict.nearest import HIDDEN, training_rows
 from pipeline.provenance.statement import parse_statement
 from pipeline.stages import STAGES
 
@@ -45,6 +47,15 @@ def test_the_served_model_has_no_signature_for_reconstructions(plain):
 
     signatures = tf.saved_model.load(plain[0] / "serving" / "1").signatures
     assert set(signatures) == {"serving_default", "serving_images", "serving_examples"}
+
+
+def test_training_rows_are_near_by_the_classifiers_last_hidden_layer(plain, tmp_path):
+    version = choose(plain[0], 1)
+    rows = training_rows(plain[0], version, Model(version).saved_model, tmp_path, lambda *_: None)
+    first, second = rows.nearest(rows.images[7].reshape(8, 8), count=2)
+    assert rows.encoder.layer == HIDDEN
+    assert (first.label, first.image.tolist()) == (rows.labels[7], rows.images[7].reshape(8, 8).tolist())
+    assert first.distance < 1e-3 < second.distance
 
 
 def test_a_second_run_finds_everything_cached(plain, digits_folder):

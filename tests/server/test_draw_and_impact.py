@@ -95,6 +95,9 @@ def test_the_page_shows_what_the_model_saw_the_bars_and_the_chain(client):
     assert page.count("data:image/png;base64,") == 7
     assert page.count("proof of membership verified") == 5
     assert 'href="/versions/1"' in page
+    (file, _) = drawn_answer(client)["origin"]["data"]
+    assert f'href="/affected/{file["payload_digest"]}"' in page
+    assert client.get(f"/affected/{file['payload_digest']}").status_code == 200
     assert len(re.findall(r'<th scope="row">\d</th>', page)) == 10
 
 
@@ -119,6 +122,13 @@ def test_where_the_training_rows_are_gone_it_answers_and_cannot_tell_from_where(
     assert "the rows behind it cannot be read" in answer["origin_unknown"]
     assert "Cannot tell:" in send(client, "/draw", ("five.png", FIVE)).text
     assert client.get("/draw/rows.json").json()["state"] == "unknown"
+
+
+def test_a_version_whose_folder_was_changed_since_it_was_loaded_is_not_spoken_for(root, versions):
+    (root / "serving" / "1" / "saved_model.pb").chmod(0o644)
+    (root / "serving" / "1" / "saved_model.pb").write_bytes(b"another")
+    answer = send(loaded.pages(root, versions), "/draw/answer.json", ("five.png", FIVE))
+    assert (answer.status_code, "not those that were pushed" in answer.json()["error"]) == (409, True)
 
 
 def test_where_a_data_file_was_changed_it_cannot_tell_the_rows_numbers(root, versions):
@@ -177,8 +187,8 @@ def test_impact_cannot_tell_of_a_photograph_and_says_what_to_do(client):
 
 
 def bomb(side):
-    """A PNG of few bytes and very many pixels."""
-    lines = zlib.compress(bytes(side // 8 + 1) * 64, 9)
+    """A PNG of few bytes that says that it has very many pixels; whoever believes it reads on beyond its end."""
+    lines = zlib.compress(bytes(1 << 20), 9)
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
 
     def chunk(kind, data):
