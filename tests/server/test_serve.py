@@ -366,6 +366,24 @@ def test_the_model_service_and_the_metadata_answer_too(channel):
     assert "serving_default" in declared.signature_def
 
 
+def test_more_grpc_connections_than_requests_at_a_time_are_closed(first_run, tmp_path):
+    import contextlib
+    import socket
+
+    with serving(first_run[0], "--max-concurrency", "4", folder=tmp_path) as server, contextlib.ExitStack() as stack:
+        host, port = server.grpc.split(":")
+        opened = [stack.enter_context(socket.create_connection((host, int(port)), timeout=30)) for _ in range(8)]
+        # HTTP/2 greets whom it lets in.
+        assert [bool(received(one)) for one in opened] == [True] * 4 + [False] * 4
+
+
+def received(connection):
+    try:
+        return connection.recv(9)
+    except ConnectionError:
+        return b""
+
+
 # --- only what was pushed is loaded ---
 
 

@@ -22,7 +22,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from components.errors import BadInput, EnvironmentProblem, Refused
-from pipeline.predict.server import model
+from pipeline.predict.server import memory, model
 from pipeline.predict.server.batching import Batcher, Call
 from pipeline.predict.server.bounded import BoundedProtocol, raise_descriptor_limit
 from pipeline.predict.server.metrics import Metrics
@@ -201,6 +201,7 @@ class _Running:
         self._loop_failures: set[str] = set()
 
     def run(self, started: Callable[[Started], None]) -> None:
+        memory.freeze()
         self._versions.refresh()
         if not self._versions.loaded:
             refused = next((one.message for one in self._versions.statuses.values() if one.message), None)
@@ -331,6 +332,8 @@ class _Running:
             ("grpc.max_receive_message_length", most),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            # REST has its own bound; here a connection more is closed at once.
+            ("grpc.max_allowed_incoming_connections", self._options.limits.concurrency),
         ]
         server = grpc.aio.server(options=limits, maximum_concurrent_rpcs=self._options.limits.concurrency)
         grpc_api.register(server, self._service, self._options.token)

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from components.errors import EnvironmentProblem, shortened
 from components.serving import ServedVersion
+from pipeline.predict.server import memory
 from pipeline.predict.server.model import LoadedModel
 from pipeline.predict.server.status import Code, RequestError
 from pipeline.predict.server.verification import Conditions, approvals_in_words, verified_copy
@@ -99,6 +100,7 @@ class Versions:
         self._seen: Any = None
         self._again = 0.0
         self._trouble: str | None = None
+        self._dropped = False
 
     @property
     def loaded(self) -> Mapping[int, LoadedModel]:
@@ -132,6 +134,10 @@ class Versions:
     def watch(self, stop: threading.Event) -> None:
         """Keep in step until told to stop; never raises."""
         while not stop.wait(INTERVAL):
+            if self._dropped:
+                # One look later: by then its last requests are answered.
+                self._dropped = False
+                memory.reclaim()
             self.refresh()
 
     def refresh(self) -> None:
@@ -203,6 +209,8 @@ class Versions:
             self._say(f"serving version {version} ({loaded[version].digest[:12]})")
         for version in before.keys() - loaded.keys():
             self._say(f"dropped version {version}")
+        kept = {id(model) for model in loaded.values()}
+        self._dropped = self._dropped or any(id(model) not in kept for model in before.values())
 
     def _note(self, there: Mapping[int, ServedVersion]) -> None:
         self._refused = {version: one for version, one in self._refused.items() if version in there}

