@@ -11,6 +11,7 @@ import time
 import pytest
 from command_line import PROJECT, checked, mnist_tfx
 from lineage.audited_copy import audited_copy
+from lineage.staged_root import staged_copy
 
 from components.schema_files import approvals, find_reviewed
 from pipeline.maintenance.orphans import orphans
@@ -89,6 +90,20 @@ def test_a_prune_that_is_interrupted_has_removed_what_the_ledger_calls_pruned(pa
     assert served(paths) == recorded(paths) == {2}
     assert orphans(paths.root, pytest.fail) == ()
     assert_whole(paths)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_promotion_that_is_stopped_is_in_service_and_recorded_or_still_staged(tmp_path, number):
+    paths = staged_copy(tmp_path / "root")
+    command = ("serving", "promote", 3, "--root", paths.root)
+    code, _ = signalled(number, Event.PROMOTING, paths, *command, seed=number)
+    assert code in (128 + number, -number, 0)
+    assert mnist_tfx("lineage", "repair", "--root", paths.root).code == 0
+    lines = [line.event for line in read_ledger(paths.ledger).lines]
+    staged = (paths.staged / "3").is_dir()
+    assert (3 in served(paths), lines.count(Event.PROMOTED)) == ((False, 0) if staged else (True, 1))
+    assert not staged or number == signal.SIGKILL
+    assert orphans(paths.root, pytest.fail) == ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -285,6 +285,14 @@ def test_a_signature_comes_along(paths):
     assert (paths.serving / "3" / SIGNATURE).read_text() == "{}"
 
 
+def test_a_staged_version_can_be_signed_and_verified(paths, tmp_path):
+    pair = keys.generate(tmp_path / "ada")
+    assert in_process("lineage", "sign", 3, "--key", pair.private, "--root", paths.root).code == 0
+    assert in_process("lineage", "verify", paths.staged / "3", "--key", pair.public).code == 0
+    go(paths)
+    assert in_process("lineage", "verify", paths.serving / "3", "--key", pair.public).code == 0
+
+
 def test_the_commands_promote_and_approve_and_the_list_says_who(paths, tmp_path):
     def run(*arguments):
         return in_process(*arguments, "--root", paths.root)

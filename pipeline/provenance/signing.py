@@ -67,7 +67,7 @@ class SignatureCheck:
 
 
 def target(root: Path, name: str | None) -> Path:
-    """Return the folder of a served version: of the newest that was pushed, of a number in a root, or the folder itself.
+    """Return the folder of a version: of the newest that is served, of a number in a root, or the folder itself.
 
     Raises:
       BadInput: if it is not there.
@@ -75,7 +75,9 @@ def target(root: Path, name: str | None) -> Path:
     if name is not None and not name.isdecimal():
         return Path(name)
     directory = ServingDirectory.of(RunPaths(root))
-    served = {str(one.version): one.path for one in serving.versions(RunPaths(root).serving)}
+    paths = RunPaths(root)
+    folders = (*serving.versions(paths.staged), *serving.versions(paths.serving))
+    served = {str(one.version): one.path for one in folders}
     if name is None:
         if directory.newest is None:
             raise directory.nothing_served()
