@@ -48,6 +48,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Returns the answer to a command."""
@@ -65,8 +66,10 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=medium, features=[scheme])
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        while not self.seen("Page.loadEventFired"):
+        loader = self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())["loaderId"]
+        # The page before may be at it still, and its end is not that of this one.
+        loaded = {"loaderId": loader, "name": "load"}
+        while not any(loaded.items() <= event.items() for event in self.seen("Page.lifecycleEvent")):
             self.events.append(self._next())
 
     def seen(self, method: str) -> list[dict[str, Any]]:

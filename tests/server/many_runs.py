@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import shutil
+import socket
+import threading
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -56,3 +61,16 @@ def pages(root: Path, statuses: dict[int, object] | None = None, versions: objec
         service = Service("digits", versions, Limits(), executor, Metrics(), print)
     site = Site(root=root, name="digits", service=service)
     return TestClient(Starlette(routes=routes(site)), base_url="http://127.0.0.1:8501")
+
+
+@contextlib.contextmanager
+def served(app: object) -> Iterator[str]:
+    """Answer an application on a free port of this machine, in a thread, and yield its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, log_config=None, lifespan="off", log_level="critical")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
