@@ -26,24 +26,26 @@ from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.runs import RUNNING, Unrecorded, without_record
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER
 
 SERVED, REPLACED, ROLLED_BACK, PRUNED, MISSING = "served", "replaced", "rolled back", "pruned", "missing"
+STAGED: Final = "staged"
 NOT_PUSHED: Final = "not pushed"
 OK: Final = "ok"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VersionFacts:
-    """A version that was pushed.
+    """A version that was pushed, into service or only staged.
 
     Attributes:
       version: its number.
       sha256: tree digest of its model, by the ledger.
       run_id: the run that made it what it is.
       state: `served`, the one that a server loads; `replaced` by a higher number; `rolled back`, where a rollback replaced
-        it; `pruned`; or `missing`.
+        it; `staged`, waiting for promotion; `pruned`; or `missing`.
       period: when it was the one to load.
       restored: the version whose bytes it serves again; None if it is no rollback.
       approvals: of its bytes, oldest first, whatever became of them.
@@ -154,7 +156,8 @@ class HistoryReader:
             # Before the ledger: a run that ends meanwhile has its line there before it takes its file away.
             working, dead = at_work.at_work(self._paths), at_work.killed(self._paths)
             chain = self._follow_ledger()
-            versions = {one.version: one for one in _versions(ServingDirectory(self._paths, chain))}
+            directory, staged = ServingDirectory(self._paths, chain), StagedDirectory(self._paths, chain)
+            versions = {one.version: one for one in _versions(directory, staged)}
             ended = [run for line in chain.lines if (run := self._ended(line, versions)) is not None]
             others = [_unrecorded(one) for one in without_record(chain, working, dead)]
             early = [one for one in others if not one.is_running]
@@ -225,7 +228,24 @@ def in_words(change: VersionDiff) -> str:
     return ", ".join(named) or "nothing that is recorded"
 
 
-def _versions(directory: ServingDirectory) -> Iterator[VersionFacts]:
+def _versions(directory: ServingDirectory, staged: StagedDirectory) -> Iterator[VersionFacts]:
+    yield from _in_service(directory)
+    approvals, there = read_approvals(directory.ledger), {one.version for one in staged.recorded}
+    for version in set(directory.ledger.staged) - directory.pushes.keys():
+        push = directory.ledger.origin(version)
+        if push is not None:
+            gone = MISSING if version in staged.stagings else PRUNED
+            yield VersionFacts(
+                version=version,
+                sha256=push.sha256,
+                run_id=push.run_id,
+                state=STAGED if version in there else gone,
+                period=period_of(directory.ledger, version),
+                approvals=approvals.of(push.sha256),
+            )
+
+
+def _in_service(directory: ServingDirectory) -> Iterator[VersionFacts]:
     lines = [line for line in directory.ledger.lines if line.event == Event.PUSHED]
     restored = {line.details["version"]: line.details.get("restored") for line in lines}
     rolled_back = {line.details.get("rolled_back_from") for line in lines}

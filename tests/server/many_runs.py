@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.pages.routes import routes
-from pipeline.predict.server.pages.site import Site
+from pipeline.predict.server.pages.site import Pages, Site
+from pipeline.predict.server.rest import RestApi
 from pipeline.predict.server.service import Limits, Service
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger_writer import Ledger
@@ -60,7 +60,8 @@ def pages(root: Path, statuses: dict[int, object] | None = None, versions: objec
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         service = Service("digits", versions, Limits(), executor, Metrics(), print)
     site = Site(root=root, name="digits", service=service)
-    return TestClient(Starlette(routes=routes(site)), base_url="http://127.0.0.1:8501")
+    app = RestApi(service, None, print, Pages(site, routes(site), guarded=False))
+    return TestClient(app, base_url="http://127.0.0.1:8501")
 
 
 @contextlib.contextmanager

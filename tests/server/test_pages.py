@@ -1,6 +1,7 @@
 """The pages about runs and versions, without a browser, a server or a model."""
 
 import html
+import json
 import re
 import shutil
 import time
@@ -10,7 +11,11 @@ import pytest
 from server import many_runs
 
 from pipeline.lineage.history import HistoryReader
-from pipeline.provenance import at_work
+from pipeline.predict import samples
+from pipeline.predict.monitor import Monitoring
+from pipeline.provenance import at_work, keys
+from pipeline.provenance.approval_writer import Person, add_key, approve
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.runs import runs
 from pipeline.root.paths import RunPaths
 
@@ -293,3 +298,67 @@ def test_a_version_that_is_gone_says_so_and_keeps_its_facts(root):
     shown = words(many_runs.pages(root).get("/versions/1"))
     assert "Version 1 missing" in shown
     assert "It cannot be drawn" in shown
+
+
+def test_who_approved_is_shown_and_whether_it_counts(root, tmp_path):
+    sha256 = HistoryReader(root).read().versions[1].sha256
+    pair = keys.generate(tmp_path, algorithm=keys.ED25519)
+    key, ada = keys.load_private(pair.private, pytest.fail), Person(by=f"Ada {HOSTILE}", reason="good enough")
+    approve(Ledger.open(root / "ledger.jsonl"), "version", "version 1", sha256, ada, None)
+    client = many_runs.pages(root)
+    assert "(not signed)" in rows(client.get("/"))[0]
+    ledger = Ledger.open(root / "ledger.jsonl")
+    add_key(ledger, key.public, "Ada", ada)
+    approve(ledger, "version", "version 1", sha256, ada, key)
+    (row,) = rows(client.get("/"))
+    assert f"Ada {HOSTILE}, 20" in row
+    assert "not signed" not in row
+    shown = words(client.get("/versions/1"))
+    assert f"Ada {HOSTILE}" in shown
+    assert "good enough" in shown
+    assert shown.count(f"Ada {HOSTILE}") == 2
+
+
+def test_a_staged_version_waits_and_a_version_that_was_rolled_back_says_so(root):
+    many_runs.add_run(root, 2, push=True)
+    ledger = Ledger.open(root / "ledger.jsonl")
+    ledger.pushed(node="Pusher", run_id="rollback-3", version=3, digest="3" * 64, restored=1, rolled_back_from=2)
+    ledger.staged(node="Pusher", run_id="run-4", version=4, digest="4" * 64)
+    for folder in ("serving/3", "staged/4"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "saved_model.pb").write_bytes(b"")
+    versions = HistoryReader(root).read().versions
+    assert {number: one.state for number, one in versions.items()} == {
+        1: "replaced",
+        2: "rolled back",
+        3: "served",
+        4: "staged",
+    }
+    assert versions[3].restored == 1
+    client = many_runs.pages(root)
+    assert "Version 4 staged" in words(client.get("/versions/4"))
+    assert "Served (UTC) not yet" in words(client.get("/versions/4"))
+    assert "version 1 again" in words(client.get("/versions/3"))
+
+
+def test_what_monitoring_said_of_the_requests_is_on_the_page_of_the_version(root):
+    version = HistoryReader(root).read().versions[1]
+    said = Monitoring(
+        version=1,
+        digest=version.sha256,
+        state="unlike",
+        rows=500,
+        since="2027-01-01T00:00:00Z",
+        until="2027-01-02T00:00:00Z",
+        asked="2027-01-03T00:00:00Z",
+        cause="all pixels are dark",
+        facts=(HOSTILE,),
+    )
+    place = samples.folder(RunPaths(root), 1, version.sha256)
+    place.mkdir(parents=True)
+    (place / "monitoring.json").write_text(json.dumps(said.to_dict()))
+    shown = words(many_runs.pages(root).get("/versions/1"))
+    assert "unlike 500 sampled rows, 2027-01-01 00:00:00 to 2027-01-02 00:00:00 UTC" in shown
+    assert f"all pixels are dark {HOSTILE}" in shown
+    (place / "monitoring.json").write_text("[]")
+    assert "not a JSON object" in words(many_runs.pages(root).get("/versions/1"))

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from pipeline.lineage.history import History, HistoryReader, RunFacts
 from pipeline.predict.server.pages.audits import Audits, Standing, standing
 from pipeline.predict.server.service import Service
+from pipeline.provenance.approvals import UNSIGNED
 
 ROWS: Final = 50
 """To a page: what changed is compared for these alone."""
@@ -161,13 +162,14 @@ def row(run: RunFacts, change: str, audits: Audits, service: Service | None) -> 
     approvals = () if version is None else version.approvals
     valid = [one for one in approvals if one.valid]
     shown = valid or approvals
+    doubtful = any(one.verdict != UNSIGNED for one in approvals)
     return Row(
         run=run,
         kind=KINDS.get(run.state, ""),
         change=change,
         standing=None if version is None else standing(version.version, audits, service),
         approved="; ".join(f"{one.by}, {one.time[:10]}" + ("" if one.valid else f" ({one.why})") for one in shown),
-        approval_kind="good" if valid else "bad" if approvals else "",
+        approval_kind="good" if valid else "bad" if doubtful else "",
     )
 
 

@@ -30,7 +30,8 @@ MOST: Final = 32
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # Others are told nothing; our own forms say where they come from, which under no-referrer they would not.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 """Of every page, beside the Content-Security-Policy in its head."""

@@ -13,6 +13,7 @@ from pipeline.lineage.export import page as lineage_page
 from pipeline.lineage.export.marks import Mark, marks
 from pipeline.lineage.history import HistoryReader, RunFacts, VersionFacts
 from pipeline.lineage.show import show
+from pipeline.predict.monitor import Monitoring, latest
 from pipeline.predict.server.pages.audits import Audited, Audits, Standing, standing
 from pipeline.predict.server.service import Service
 
@@ -43,6 +44,8 @@ class VersionPage:
       auditing: whether one is under way.
       verdicts: of that audit.
       findings: of that audit, a line to each.
+      monitoring: what was last said of the requests to it; None if nobody asked.
+      unmonitored: why that cannot be read, in one line.
       loaded: whether the server answers with it.
       undrawn: why its lineage cannot be drawn; empty if it can.
       others: numbers of the versions before and after it, None at the ends.
@@ -56,6 +59,8 @@ class VersionPage:
     auditing: bool
     verdicts: tuple[Verdict, ...]
     findings: tuple[str, ...]
+    monitoring: Monitoring | None
+    unmonitored: str
     loaded: bool
     undrawn: str
     others: tuple[int | None, int | None]
@@ -78,6 +83,7 @@ def page(
     last = audits.last(number)
     audit = None if last is None else last.audit
     undrawn, style, values = _drawn(root, number, audit)
+    monitoring, unmonitored = _monitoring(root, version)
     numbers = sorted(history.versions)
     place = numbers.index(number)
     shown = VersionPage(
@@ -89,11 +95,20 @@ def page(
         auditing=audits.is_running(number),
         verdicts=() if audit is None else tuple(_verdict(audit, name) for name in VERDICTS),
         findings=() if audit is None else tuple(str(finding) for finding in audit.findings),
+        monitoring=monitoring,
+        unmonitored=unmonitored,
         loaded=service is not None and number in service.versions.loaded,
         undrawn=undrawn,
         others=(numbers[place - 1] if place else None, numbers[place + 1] if place + 1 < len(numbers) else None),
     )
     return shown, style, values
+
+
+def _monitoring(root: Path, version: VersionFacts) -> tuple[Monitoring | None, str]:
+    try:
+        return latest(root, version.version, version.sha256), ""
+    except MnistTfxError as err:
+        return None, shortened(err)
 
 
 def _drawn(root: Path, number: int, audit: Audit | None) -> tuple[str, str, dict[str, Any]]:
