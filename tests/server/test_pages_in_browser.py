@@ -139,4 +139,3 @@ def test_a_version_that_was_tampered_with_is_red_once_it_is_verified(chromium, t
         red = chromium.evaluate("getComputedStyle(document.querySelector('.card.served.broken rect')).strokeDasharray")
         assert red != "none"
         assert chromium.evaluate(SCROLLED) == 0
-
