@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from pipeline.report.choices import SHOWN_CLASSES, by_error, of_each_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of what is asked; another one asks again."""
 
 TEST_ROWS: Final = 10_000
@@ -34,6 +35,11 @@ TRAIN_ROWS: Final = 6_000
 BATCH: Final = 1024
 PER_CLASS: Final = 24
 """Rows of each class whose hidden activations are shown."""
+
+LATENCY: Final = "latency_ms"
+CALLS: Final = 30
+TOGETHER: Final = 64
+"""Calls that the latency is the median of, and images of the second kind of them."""
 
 STEPS: Final = 64
 RATE: Final = 0.08
@@ -71,6 +77,8 @@ def answer(**question: Any) -> bytes:
     data = DataSettings.from_json(query.data)
     test = example_rows.read(Path(query.examples), TEST, data.pixels, TEST_ROWS)
     answers: Arrays = {"rows": np.array(len(test))}
+    if len(test) and query.classifier is not None:
+        answers[LATENCY] = _latency(query.classifier, test.images)  # first, while nothing else is at work here
     # Side by side: each is many small calls, which leave a second core idle.
     with ThreadPoolExecutor() as beside:
         parts = []
@@ -99,7 +107,9 @@ def _of_classifier(folder: str, test: example_rows.ImageRows, data: DataSettings
 
     model = tf.saved_model.load(folder)
     ask = model.signatures[SERVING_DEFAULT]
-    found: Arrays = {"probabilities": _in_batches(lambda rows: ask(images=rows)["probabilities"], test.images)}
+    found: Arrays = {
+        "probabilities": _in_batches(lambda rows: ask(images=rows)["probabilities"], test.images),
+    }
     if RECONSTRUCT in model.signatures:
         rebuild = model.signatures[RECONSTRUCT]
         found |= _reconstructions(_in_batches(lambda rows: rebuild(images=rows)["images"], test.images), test, data)
@@ -108,6 +118,22 @@ def _of_classifier(folder: str, test: example_rows.ImageRows, data: DataSettings
     except (ValueError, tf.errors.OpError) as err:
         warnings.warn(f"report: the served graph cannot be cut open: {err}", stacklevel=1)  # goes to the run's log
     return found
+
+
+def _latency(folder: str, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the median milliseconds of an answer to one image, and to as many as a full batch has here."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(folder)
+    ask, medians = model.signatures[SERVING_DEFAULT], []
+    for count in (1, TOGETHER):
+        rows, taken = tf.constant(np.resize(images, (count, images.shape[1]))), []
+        for _ in range(CALLS):
+            began = time.perf_counter()
+            ask(images=rows)
+            taken.append(time.perf_counter() - began)
+        medians.append(1000 * float(np.median(taken[3:])))  # the first ones trace and warm up
+    return np.array(medians)
 
 
 def _reconstructions(images: NDArray[np.float32], test: example_rows.ImageRows, data: DataSettings) -> Arrays:

@@ -17,12 +17,15 @@ from pipeline.lineage.export import html
 from pipeline.report import example_rows
 from pipeline.report.model_answers import TEST_ROWS, Arrays
 from pipeline.report.run_data import Evidence, NotThereError
-from pipeline.stages import INGEST
+from pipeline.stages import INGEST, SCHEMA_GATE
 
 if TYPE_CHECKING:
     from pipeline.report.example_rows import ImageRows
 
 FOLDER: Final = Path(__file__).parent / "templates"
+
+FOLDED: Final = frozenset({"latent", "weights", "activations", "inputs", "environment"})
+"""Parts for experts: closed until somebody opens them."""
 
 SAMPLES: Final = {TRAIN: 4_000, VALIDATION: 2_000, TEST: TEST_ROWS}
 """Rows of each split that pictures are made from; counts come from ingest, which saw all of them."""
@@ -43,6 +46,11 @@ class Chapter:
     title: str
     shown: Any = None
     absent: str = ""
+
+    @property
+    def folds(self) -> bool:
+        """Whether it is closed at first."""
+        return self.id in FOLDED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +74,19 @@ def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft
     return rendered("page.html.j2", evidence=evidence, chapters=parts, unanswered=unanswered)
 
 
-def drafted(evidence: Evidence) -> Draft:
-    """Return the parts that show nothing of what the models answer."""
-    from pipeline.report.sections import data_sheet, environment, first_layer, flow, verdict
+def drafted(evidence: Evidence, lineage: str = "") -> Draft:
+    """Return the parts that show nothing of what the models answer.
+
+    Args:
+      evidence: what the run left.
+      lineage: address of the page of its version's lineage; empty where there is none.
+    """
+    from pipeline.report.sections import data_sheet, environment, first_layer, flow, standing, verdict
 
     rows = _rows(evidence)
     drawn = (
         _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
+        _chapter("standing", "Where it stands, and what is next", lambda: standing.standing(evidence, lineage)),
         _chapter("flow", "The run", lambda: flow.flow(evidence)),
         _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
         _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
@@ -88,6 +102,7 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
         class_images,
         classification,
         latent_map,
+        network,
         reconstructions,
         training_curves,
     )
@@ -106,10 +121,12 @@ def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) ->
             raise NotThereError("this recipe has no autoencoder")
         return tested()
 
+    first = (early["verdict"], early["standing"], early["flow"], early["data"])
+    if evidence.outcome(SCHEMA_GATE) == "failed":
+        first = (early["data"], *first[:-1])  # what is wrong with images is seen before it is read
     return (
-        early["verdict"],
-        early["flow"],
-        early["data"],
+        *first,
+        _chapter("network", "The network", lambda: network.network(evidence, answers)),
         _chapter("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
         _chapter(
             "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)

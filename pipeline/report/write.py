@@ -10,6 +10,8 @@ from pathlib import Path
 from components import disk
 from components.errors import MnistTfxError
 from components.files import replacing
+from pipeline.lineage.export.drawn import html
+from pipeline.lineage.export.evidence import collect
 from pipeline.report import run_data
 from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.model_answers import Arrays
@@ -56,7 +58,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
         future = beside.submit(_asked, evidence, ask)
-        draft = drafted(evidence)
+        draft = drafted(evidence, "" if output is not None else _lineage(evidence))
         answers, unanswered = future.result()
     path = output or evidence.paths.report(evidence.run.run_id)
     size = keep(path, page(evidence, answers, unanswered, draft))
@@ -70,6 +72,22 @@ def check_output(paths: RunPaths, output: Path | None) -> None:
       EnvironmentProblem: naming the folder that cannot be written.
     """
     check_places(paths, paths.report("").parent if output is None else output.absolute().parent)
+
+
+def _lineage(evidence: run_data.Evidence) -> str:
+    """Write the page of the lineage of the run's version beside the report; return its address, empty if it has none."""
+    version, run_id = evidence.run.version, evidence.run.run_id
+    if version is None:
+        return ""
+    try:
+        found = collect(evidence.paths.root, version)
+        if found.lineage.run_id != run_id:
+            return ""  # another run pushed the same bytes before, or others under this number since
+        path = evidence.paths.lineage_page(run_id)
+        keep(path, html(found, report=evidence.paths.report(run_id).name))
+    except MnistTfxError:
+        return ""  # the version or a record behind it is gone
+    return path.name
 
 
 def _asked(evidence: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:

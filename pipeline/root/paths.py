@@ -104,6 +104,10 @@ class RunPaths:
         """Return the page about a run."""
         return self.root / "reports" / f"{run_id}.html"
 
+    def lineage_page(self, run_id: str) -> Path:
+        """Return the page of the lineage of the version that a run ended with, beside the report on it."""
+        return self.root / "reports" / f"{run_id}.lineage.html"
+
     def report_answers(self, key: str) -> Path:
         """Return the cache of what models answered, for the next report on them; it may be removed at any time."""
         return self.root / "reports" / ".answers" / f"{key}.npz"

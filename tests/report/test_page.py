@@ -10,13 +10,16 @@ from components.errors import EnvironmentProblem
 from pipeline.provenance.records import DataSource
 from pipeline.report import run_data as gathering
 from pipeline.report import write
-from pipeline.report.page import chapters, page
+from pipeline.report.page import chapters, drafted, page
+from pipeline.report.sections import standing
 
 HOSTILE = "<script>window.ran = 1</script><img src=http://example.com/x onerror='window.ran = 1'>\"'&amp;{{ 7 * 7 }}.gz"
 ORDER = [
     "verdict",
+    "standing",
     "flow",
     "data",
+    "network",
     "training",
     "reconstructions",
     "latent",
@@ -32,7 +35,8 @@ def test_the_parts_stand_in_order_and_all_of_them_are_made(evidence, answers):
     made = chapters(evidence, answers)
     assert [chapter.id for chapter in made] == ORDER
     assert {chapter.id: chapter.absent for chapter in made if chapter.absent} == {
-        "weights": "the training kept no weights along the way"
+        "network": "the model has no SavedModel",
+        "weights": "the training kept no weights along the way",
     }
 
 
@@ -45,8 +49,15 @@ def test_a_refused_run_shows_what_it_has_and_says_what_it_has_not(refused):
     text = page(refused, {})
     assert "Refused by SchemaGate" in text
     assert "upside down?" in text
-    assert text.count("Left out:") == 6
+    assert text.count("Left out:") == 7
+    assert re.findall(r'<section id="(\w+)">', text)[:2] == ["data", "verdict"]
     assert "cannot be made" not in text
+
+
+def test_parts_for_experts_are_closed_and_the_others_open(evidence, answers):
+    text = page(evidence, answers)
+    folded = re.findall(r'<section id="(\w+)">\s*<details>', text)
+    assert folded == ["latent", "activations", "inputs", "environment"]
 
 
 def test_a_damaged_artifact_takes_one_part_away_and_not_the_page(evidence, answers):
@@ -144,3 +155,22 @@ def test_a_report_that_fails_after_a_run_is_one_line(monkeypatch, tmp_path, erro
     assert len(said) == 1
     assert said[0].startswith("warning: no report: ")
     assert "\n" not in said[0]
+
+
+def test_a_report_says_what_is_next_and_links_to_the_lineage_beside_it(evidence, answers):
+    found = standing.standing(evidence, "run-1.lineage.html")
+    assert [step.why for step in found.steps] == [
+        "try it",
+        "serve it",
+        "where it came from",
+        "check it again",
+        "for an auditor",
+    ]
+    assert 'href="run-1.lineage.html"' in page(evidence, answers, draft=drafted(evidence, "run-1.lineage.html"))
+
+
+def test_what_stopped_a_run_is_followed_by_the_commands_that_its_error_offers(refused):
+    error = {**refused.run.error, "commands": ["mnist-tfx schema propose ... # a schema of its own"]}
+    stopped = dataclasses.replace(refused, run=dataclasses.replace(refused.run, error=error))
+    [step] = standing.standing(stopped).steps
+    assert (step.why, step.command) == ("a schema of its own", "mnist-tfx schema propose ...")

@@ -193,6 +193,12 @@ def test_the_page_of_a_run_has_its_steps_data_log_and_report(whole, first_run):
     assert log.content == RunPaths(first_run[0]).log(record.run_id).read_bytes()
 
 
+def test_the_link_of_a_report_to_the_lineage_beside_it_leads_to_the_page_of_the_version(whole, first_run):
+    run_id = first_run[1].json["run_id"]
+    answer = whole.get(f"/runs/{run_id}.lineage.html", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/versions/1")
+
+
 def test_a_report_is_shown_as_it_is_and_runs_nothing(root):
     (record,) = runs(root)
     RunPaths(root).report(record.run_id).write_text(HOSTILE)

@@ -27,13 +27,18 @@ def mermaid(evidence: Evidence) -> str:
     return draw(evidence.lineage, _broken(evidence, details.gather(evidence.root, evidence.lineage)))
 
 
-def html(evidence: Evidence) -> str:
-    """Return one page with the graph drawn, and what is recorded of each node."""
+def html(evidence: Evidence, report: str = "") -> str:
+    """Return one page with the graph drawn, and what is recorded of each node.
+
+    Args:
+      evidence: of the version.
+      report: address of the report on its run; empty where there is none beside the page.
+    """
     from pipeline.lineage.export import details
     from pipeline.lineage.export.page import page
 
     known = details.gather(evidence.root, evidence.lineage)
-    return page(evidence.lineage, _broken(evidence, known), details=known)
+    return page(evidence.lineage, _broken(evidence, known), details=known, report=report)
 
 
 def _broken(evidence: Evidence, known: Details) -> tuple[Mark, ...]:

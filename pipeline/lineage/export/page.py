@@ -55,17 +55,20 @@ class File:
     rows: int | None
 
 
-def page(lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: Details | None = None) -> str:
+def page(
+    lineage: ServedLineage, findings: Sequence[Finding] = (), *, details: Details | None = None, report: str = ""
+) -> str:
     """Return the page.
 
     Args:
       lineage: what is drawn.
       findings: broken links, as an audit found them; none does not mean that there was an audit.
       details: what the records know, by `details.gather`; without them parameters and metrics are left out.
+      report: address of the report on the run that pushed it; empty where there is none.
     """
     drawing, values = drawn(lineage, findings, details=details)
     style = TEMPLATE.with_name("page.css").read_text(encoding="utf-8") + style_of(drawing)
-    return rendered(TEMPLATE, style=style, **values)
+    return rendered(TEMPLATE, style=style, report=report, **values)
 
 
 def drawn(

@@ -70,6 +70,8 @@ class DataSheet:
     rows_digest: str
     rows: int
     splits: tuple[SplitFacts, ...]
+    reference: Picture | None
+    """Mean image of the rows that the schema was made from; None where none of this shape is known."""
     classes: Picture
     gallery: Picture | None
     gallery_labels: tuple[str, ...]
@@ -106,6 +108,7 @@ def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
         rows_digest=facts["rows_digest"],
         rows=facts["rows"],
         splits=tuple(splits),
+        reference=_reference(evidence),
         classes=_histogram(splits, data.names),
         gallery=gallery,
         gallery_labels=labels,
@@ -135,6 +138,16 @@ def _split(  # noqa: PLR0913  # a split is told from what five places know of it
         deviation=_deviation(name, rows, data),
         away=None if name == TRAIN or TRAIN not in profiles else _away(name, mean, _mean(profiles[TRAIN]), data),
     )
+
+
+def _reference(evidence: Evidence) -> Picture | None:
+    try:
+        profile = evidence.read_json(REVIEWED_SCHEMA, "reference", "profile.json")["profile"]
+        if tuple(profile["shape"]) != tuple(evidence.settings.data.shape):
+            return None
+        return _one(_mean(profile), "Mean image of the rows that the schema was made from.", evidence.settings.data)
+    except (NotThereError, LookupError, TypeError):  # no artifact, or one of another release
+        return None
 
 
 def _mean(profile: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -48,6 +48,7 @@ def routes(site: Site) -> list[Route]:
     table: list[tuple[str, Endpoint]] = [
         ("/", pages.runs),
         ("/live.json", pages.live),
+        ("/runs/{run_id}.lineage.html", pages.lineage),
         ("/runs/{run_id}", pages.run),
         ("/runs/{run_id}/log", pages.log),
         ("/runs/{run_id}/report", pages.report),
@@ -123,6 +124,12 @@ class _Pages:
     async def report(self, request: Request) -> Response:
         data = await self._site.run(run.report, self._reader, self._site.root, request.path_params["run_id"])
         return Response(data, media_type="text/html; charset=utf-8", headers=_INERT)
+
+    async def lineage(self, request: Request) -> Response:
+        """Answer the link that a report has to the page beside it in the root."""
+        found = await self._site.run(lambda: run.find(self._reader.read(), request.path_params["run_id"]))
+        where = f"/runs/{found.run_id}" if found.version is None else f"/versions/{found.version.version}"
+        return RedirectResponse(where, status_code=307)
 
     async def version(self, request: Request) -> Response:
         return await self._site.run(self._version, request.path_params["number"])
