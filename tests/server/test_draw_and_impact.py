@@ -1,5 +1,7 @@
 """The pages `/draw` and `/impact` over a model that is loaded in this process, without a browser or a server."""
 
+import dataclasses
+import gc
 import gzip
 import io
 import json
@@ -7,6 +9,7 @@ import re
 import shutil
 import struct
 import time
+import weakref
 import zlib
 
 import numpy as np
@@ -22,6 +25,7 @@ from pipeline.predict import training_data
 from pipeline.predict.answer import choose
 from pipeline.predict.prediction import Request, predict
 from pipeline.predict.server.pages import impacts, uploads
+from pipeline.predict.server.pages.reading import Readers
 from pipeline.report import example_rows
 from pipeline.root.paths import RunPaths
 
@@ -129,6 +133,19 @@ def test_a_version_whose_folder_was_changed_since_it_was_loaded_is_not_spoken_fo
     (root / "serving" / "1" / "saved_model.pb").write_bytes(b"another")
     answer = send(loaded.pages(root, versions), "/draw/answer.json", ("five.png", FIVE))
     assert (answer.status_code, "not those that were pushed" in answer.json()["error"]) == (409, True)
+
+
+def test_what_was_made_for_a_version_goes_when_it_is_dropped(first_run, versions):
+    readers, model = Readers(first_run[0]), dataclasses.replace(versions.find(None))
+    rows = readers.rows(model)
+    rows.get()
+    rows.wait(60)
+    assert readers.rows(model) is rows
+    assert len(rows.get()) == 1215
+    kept = [weakref.ref(one) for one in (readers.reader(model), rows, rows.get())]
+    del model, rows
+    gc.collect()
+    assert [one() for one in kept] == [None] * 3
 
 
 def test_where_a_data_file_was_changed_it_cannot_tell_the_rows_numbers(root, versions):

@@ -1,4 +1,7 @@
-"""Readers of the versions that are loaded, and the rows that they were trained on: made on first use, a few kept."""
+"""Readers of the versions that are loaded, and the rows that they were trained on: made on first use, kept as long as they.
+
+Nothing here holds a `LoadedModel`: a version that is dropped takes its reader and its rows along.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import dataclasses
 import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from components.errors import CannotTell, MnistTfxError, shortened
 from pipeline.predict.answer import Model, Version, choose
@@ -18,9 +21,6 @@ from pipeline.predict.prediction import Reader, data_behind
 from pipeline.predict.server.model import LoadedModel
 
 Made = TypeVar("Made")
-
-KEPT: Final = 2
-"""Versions whose readers and rows are kept: the one that is served, and the one before."""
 
 AGAIN: Final = 10.0
 """Seconds after which rows that could not be told are looked for again: somebody may have brought them back."""
@@ -45,21 +45,18 @@ class Progress:
         return f"{self.doing}{amount}{f' of {self.total:,}' if amount and self.total else ''}"
 
 
-class _Recent(Generic[Made]):
-    """The last few of what is made for a digest, each made once, however many ask."""
+class _Kept(Generic[Made]):
+    """What is made for a loaded version, once, however many ask, and goes with it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Made] = OrderedDict()
+        self._kept: WeakKeyDictionary[LoadedModel, Made] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def get(self, digest: str, make: Callable[[], Made]) -> Made:
+    def get(self, model: LoadedModel, make: Callable[[], Made]) -> Made:
         with self._lock:
-            if digest not in self._kept:
-                self._kept[digest] = make()
-            self._kept.move_to_end(digest)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            return self._kept[digest]
+            if model not in self._kept:
+                self._kept[model] = make()
+            return self._kept[model]
 
 
 class Readers:
@@ -71,8 +68,8 @@ class Readers:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._readers: _Recent[Reader] = _Recent()
-        self._rows: _Recent[Rows] = _Recent()
+        self._readers: _Kept[Reader] = _Kept()
+        self._rows: _Kept[Rows] = _Kept()
 
     def reader(self, model: LoadedModel) -> Reader:
         """Return the reader of photographs for a version that is loaded.
@@ -80,12 +77,12 @@ class Readers:
         Raises:
           MnistTfxError: if the root does not tell what its images are like.
         """
-        return self._readers.get(model.digest, lambda: self._reader(model))
+        return self._readers.get(model, lambda: self._reader(model))
 
     def rows(self, model: LoadedModel) -> Rows:
         """Return the rows that a version was trained on, in the making if need be."""
         version = self.reader(model).version
-        return self._rows.get(model.digest, lambda: Rows(self._root, version, model))
+        return self._rows.get(model, lambda: Rows(self._root, version, model.saved_model))
 
     def _reader(self, model: LoadedModel) -> Reader:
         version = choose(self._root, model.version)
@@ -101,13 +98,13 @@ class Rows:
     Args:
       root: of the pipeline.
       version: which one.
-      model: it, loaded.
+      saved_model: it, as TensorFlow loaded it.
     """
 
-    def __init__(self, root: Path, version: Version, model: LoadedModel) -> None:
+    def __init__(self, root: Path, version: Version, saved_model: Any) -> None:
         self._root = root
         self._version = version
-        self._model = model
+        self._saved_model = saved_model
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ready: TrainingRows | None = None
@@ -141,9 +138,7 @@ class Rows:
     def _make(self) -> None:
         ready, problem = None, None
         try:
-            ready = training_rows(
-                self._root, self._version, self._model.saved_model, Path(tempfile.gettempdir()), self._show
-            )
+            ready = training_rows(self._root, self._version, self._saved_model, Path(tempfile.gettempdir()), self._show)
         except CannotTell as err:
             problem = err
         except Exception as err:  # noqa: BLE001  # a thread that ends without a word would be waited for
