@@ -151,6 +151,39 @@ def test_idx_is_told_by_content_where_names_say_nothing(folder):
     assert told(files) == ("idx", expected)
 
 
+@pytest.mark.parametrize(
+    ("names", "parts"), [(("train", "val", "test"), "train train test"), (("train", "dev"), "train test")]
+)
+def test_rows_held_out_for_validation_are_trained_on_where_there_is_a_test_part(folder, names, parts):
+    files = discover([folder(*(f"mnist_{name}.csv" for name in names))])
+    assert [part.split for part in files.parts] == parts.split()
+    assert files.says[0].startswith("the validation part ")
+
+
+def test_a_file_beside_train_and_test_whose_name_says_nothing_is_answered_with_the_commands(tmp_path):
+    for name in ("train.csv", "Dig-MNIST.csv"):
+        (tmp_path / name).write_text(f"label,{','.join(f'pixel{k}' for k in range(16))}\n{','.join('1' * 17)}\n")
+    (tmp_path / "test.csv").write_text(f"id,{','.join(f'pixel{k}' for k in range(16))}\n{','.join('1' * 17)}\n")
+    with pytest.raises(BadInput, match=r"got Dig-MNIST\.csv, train\.csv") as caught:
+        discover([tmp_path])
+    train, extra = f"--data {tmp_path}/train.csv", f"--data {tmp_path}/Dig-MNIST.csv"
+    assert list(caught.value.commands) == [
+        f"mnist-tfx run {train} # without Dig-MNIST.csv",
+        f"mnist-tfx run {train} {extra} # Dig-MNIST.csv to train on as well",
+    ]
+
+
+@pytest.mark.parametrize("below", ["raw", "MNIST/raw"])
+def test_the_files_may_lie_in_the_one_folder_of_a_folder_that_has_any(tmp_path, below):
+    (tmp_path / below).mkdir(parents=True)
+    (tmp_path / "MNIST" / "processed").mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (tmp_path / below / name).write_bytes(IMAGES if "images" in name else LABELS)
+    files = discover([tmp_path])
+    assert told(files) == ("idx", [("train", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])])
+    assert "read from the folder raw in" in " ".join(files.says)
+
+
 REFUSED = {
     "nothing there": ([], "no data files found"),
     "nothing known": (["notes.txt"], "no data files found"),

@@ -15,7 +15,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from components.errors import EnvironmentProblem
 from components.evaluation.eval_config import BASELINE, CANDIDATE, eval_config
 from components.evaluation.results import Measured, read_measured, write_metrics
-from components.evaluation.thresholds import VERDICT_FILE, Verdict, judge
+from components.evaluation.thresholds import NOT_BLESSED_FILE, VERDICT_FILE, Verdict, judge
 from components.features import TEST
 from components.serving import BASELINE_PROPERTY, NO_BASELINE
 from components.settings import DataSettings, EvaluationSettings
@@ -92,8 +92,9 @@ def _bless(blessing: Any, verdict: Verdict, input_dict: Mapping[str, list[Any]])
         served = artifact_utils.get_single_instance(input_dict[BASELINE_MODEL])
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, served.uri)
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, served.id)
-    name = constants.BLESSED_FILE_NAME if verdict.blessed else constants.NOT_BLESSED_FILE_NAME
+    name = constants.BLESSED_FILE_NAME if verdict.blessed else NOT_BLESSED_FILE
     Path(blessing.uri).mkdir(parents=True, exist_ok=True)
-    (Path(blessing.uri) / name).touch()
+    # A pod that pushes sees the blessing alone, and has to say what the model lacks; consumers ask for the name only.
+    (Path(blessing.uri) / name).write_text("" if verdict.blessed else verdict.to_json())
     value = constants.BLESSED_VALUE if verdict.blessed else constants.NOT_BLESSED_VALUE
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)

@@ -21,6 +21,8 @@ from components.shapes import Shape
 from components.untrusted import MIB, parse_object, read_bytes
 
 VERDICT_FILE: Final = "verdict.json"
+NOT_BLESSED_FILE: Final = "NOT_BLESSED"
+"""TFX's name of the file in the blessing of a candidate that is not blessed; ours holds the verdict."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,17 @@ class Verdict:
         return _SHAPE.read(told, what="not a verdict", where=VERDICT_FILE, error=EnvironmentProblem)
 
 
-def read_verdict(uri: str | Path) -> Verdict:
-    """Read the verdict in an evaluation artifact.
+def read_verdict(uri: str | Path, name: str = VERDICT_FILE) -> Verdict:
+    """Read the verdict in an evaluation artifact, or in the blessing of a candidate that is not blessed.
+
+    Args:
+      uri: of the artifact.
+      name: of the file in it.
 
     Raises:
       EnvironmentProblem: if there is none.
     """
-    data = read_bytes(Path(uri) / VERDICT_FILE, limit=MIB, error=EnvironmentProblem)
+    data = read_bytes(Path(uri) / name, limit=MIB, error=EnvironmentProblem)
     return Verdict.from_json(data.decode(errors="replace"))
 
 

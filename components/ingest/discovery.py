@@ -26,7 +26,7 @@ from components.ingest.parquet import MAGIC
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from components.ingest.spans import Span
@@ -383,10 +383,25 @@ def _of_tables(folder: Path, files: Sequence[_Candidate]) -> DataFiles:
             wanted="names with train or test in them, or .tra and .tes",
             got=", ".join(file.path.name for file in files),
             hint="give the files one by one with --data",
+            commands=tuple(_without_extras(files)),
         )
     _require_one_of_each(folder, [(file.split or TRAIN, file.path) for file in files])
     parts, says = _single_parts(files)
     return DataFiles(form=CSV, parts=parts, why=why, says=says)
+
+
+def _without_extras(files: Sequence[_Candidate]) -> Iterator[str]:
+    """Yield the commands that leave aside, or train on as well, files beside a train part whose names say nothing."""
+    named = [file.path for file in files if file.split is not None]
+    extras = [file.path for file in files if file.split is None]
+    if sum(file.split == TRAIN for file in files) == 1 and len(extras) <= _COMMANDS:
+        left = ", ".join(path.name for path in extras)
+        yield f"{_run_on(named)} # without {left}"
+        yield f"{_run_on([*named, *extras])} # {left} to train on as well"
+
+
+def _run_on(paths: Sequence[Path]) -> str:
+    return " ".join(("mnist-tfx run", *(f"--data {shlex.quote(str(path))}" for path in paths)))
 
 
 def _of_parquet(folder: Path, files: Sequence[_Candidate]) -> DataFiles:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from components.errors import AGAIN, EnvironmentProblem, Refused
 from components.evaluation.refusal import MOST_FACTS, refusal
 from components.evaluation.results import read_metrics
-from components.evaluation.thresholds import VERDICT_FILE, read_verdict
+from components.evaluation.thresholds import NOT_BLESSED_FILE, VERDICT_FILE, read_verdict
 from components.features import SPLITS
 from components.serving import versions
 from components.shapes import Shape
@@ -26,6 +26,9 @@ from pipeline.provenance.pushes import version_of
 from pipeline.provenance.records import DATA, EXCLUDED, DataSource, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.root.paths import RunPaths
 from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK
+
+CHECK_FILE: Final = "check.json"
+"""In the blessing of SavedModelCheck."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,19 +81,39 @@ def require(node: str, root: Path, record: ExecutionRecord) -> None:
             refused.page = str(_artifact(root, record, "evaluation") / VERDICT_FILE)
             raise refused
     if node == SAVED_MODEL_CHECK:
-        path = _artifact(root, record, "blessing") / "check.json"
+        path = _artifact(root, record, "blessing") / CHECK_FILE
         check = _CHECK.read(_json(path), what="not a check", where=path, error=EnvironmentProblem)
         if not check["blessed"]:
-            first, *others = check["reasons"] or ["no reason was recorded"]
-            refused = Refused(
-                f"the exported model does not answer as a server needs it: {first}",
-                where=node,
-                hint="nothing was pushed",
-                facts=others[:MOST_FACTS],
-                commands=["mnist-tfx doctor # interpreter and packages", f"{AGAIN} --force {CLASSIFIER} # export anew"],
-            )
+            refused = _of_export(check, node)
             refused.page = str(path)
             raise refused
+
+
+def refusal_by(node: str, blessing: Path) -> Refused:
+    """Return why a node did not bless a candidate, from the blessing alone, as `require` says it.
+
+    Args:
+      node: the Evaluator or SavedModelCheck.
+      blessing: folder of its artifact.
+
+    Raises:
+      EnvironmentProblem: if the blessing does not say.
+    """
+    if node == EVALUATOR:
+        return refusal(read_verdict(blessing, NOT_BLESSED_FILE), node)
+    path = blessing / CHECK_FILE
+    return _of_export(_CHECK.read(_json(path), what="not a check", where=path, error=EnvironmentProblem), node)
+
+
+def _of_export(check: _Check, node: str) -> Refused:
+    first, *others = check["reasons"] or ["no reason was recorded"]
+    return Refused(
+        f"the exported model does not answer as a server needs it: {first}",
+        where=node,
+        hint="nothing was pushed",
+        facts=others[:MOST_FACTS],
+        commands=["mnist-tfx doctor # interpreter and packages", f"{AGAIN} --force {CLASSIFIER} # export anew"],
+    )
 
 
 def gate_warnings(root: Path, record: ExecutionRecord) -> list[str]:

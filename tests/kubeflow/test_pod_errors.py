@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.evaluation.thresholds import NOT_BLESSED_FILE, Check, Verdict
 from components.publish import publish
-from pipeline.kubeflow.pod.node import name_places
+from pipeline.kubeflow.pod.node import name_places, not_blessed
 
 POD = "/tmp/mnist-tfx-abc"
 MEANT = {f"{POD}/serving": "/serving", "/minio/b/m/x": "minio://b/m/x"}
@@ -36,3 +37,26 @@ def test_a_serving_volume_that_cannot_be_written_is_named_by_its_mount(tmp_path:
     name_places(caught.value, {str(pod / "serving"): "/serving"})
     assert str(caught.value).startswith("/serving/.lock: ")
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_pod_that_does_not_push_says_why_as_a_local_run_does(tmp_path: Path) -> None:
+    reason = "test accuracy 0.9167, wanted at least 0.94"
+    missed = Check(name="accuracy", value=0.9167, threshold=0.94, passed=False, reason=reason)
+    (tmp_path / NOT_BLESSED_FILE).write_text(Verdict(baseline="none", checks=(missed,)).to_json())
+    err = not_blessed("Evaluator", tmp_path, "digits/r/Evaluator/1/evaluation")
+    assert str(err).startswith(f"Evaluator: the model is not good enough to be served: {reason}: nothing was pushed; ")
+    assert err.commands == (
+        "mnist-tfx kubeflow compile ... --set evaluation.accuracy=0.91 # serve it as good as it is",
+    )
+    (tmp_path / NOT_BLESSED_FILE).write_text("")  # of an older release
+    assert (
+        str(not_blessed("Evaluator", tmp_path, "e"))
+        == "Evaluator: not blessed: all reasons are in e below the pipeline root"
+    )
+
+
+def test_a_pod_that_does_not_push_an_export_names_what_is_wrong_with_it(tmp_path: Path) -> None:
+    (tmp_path / "check.json").write_text('{"blessed": false, "reasons": ["no answer within 60 s"]}')
+    err = not_blessed("SavedModelCheck", tmp_path, "digits/r/SavedModelCheck/1/blessing")
+    assert "does not answer as a server needs it: no answer within 60 s" in str(err)
+    assert list(err.commands) == ["mnist-tfx doctor # interpreter and packages"]

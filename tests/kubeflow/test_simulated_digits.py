@@ -404,7 +404,8 @@ def test_a_candidate_that_is_not_blessed_is_refused_by_the_pusher_and_its_evalua
     assert answer.states()["Evaluator"] == "executed"
     assert answer.states()["Pusher"] == "failed"
     assert answer.json["blessed"] is False
-    assert "Evaluator: not blessed" in answer.error
+    assert "Evaluator: the model is not good enough to be served: test accuracy" in answer.error
+    assert "nothing was pushed; the recipe sets evaluation.accuracy; all reasons are in digits/" in answer.error
     assert [child.name for child in (simulated / "serving").iterdir() if child.name.isdecimal()] == ["1"]
 
 

@@ -21,7 +21,7 @@ from components import reviewed_schema
 from components.atomic_pusher import BLESSINGS
 from components.baseline import BaselineDriver
 from components.declaration import CODE_DIGEST, SETTINGS
-from components.errors import MnistTfxError, Refused
+from components.errors import AGAIN, EnvironmentProblem, MnistTfxError, Refused
 from components.schema_files import find_reviewed
 from components.training.process import CHECKPOINTS, OWN_CODE
 from pipeline.config.beam import engine_of
@@ -35,7 +35,7 @@ from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
 from pipeline.kubeflow.pod.upstream import read as read_upstream
 from pipeline.process.signals import PROCESS
-from pipeline.provenance import artifacts, candidate, keys, own_code, record_store, recording, records
+from pipeline.provenance import artifacts, candidate, keys, own_code, record_store, recording, records, results
 from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, ArtifactEntry
 from pipeline.provenance.code import Code, lock_digest
 from pipeline.provenance.git import git_state
@@ -50,6 +50,9 @@ READ: Final = "read"
 """Folder of the pod's root for copies of what is read."""
 
 TFX_VERSION: Final = "tfx_version"
+
+COMPILE: Final = "mnist-tfx kubeflow compile ..."
+"""In a command: the command line that the file was compiled with, which a pod does not know."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -314,7 +317,20 @@ def _require_blessed(upstream: Upstream) -> None:
             maker = upstream.records[str(upstream.refs[channel].record)]
             assert isinstance(maker, ExecutionRecord)  # noqa: S101  # `upstream` has seen to it
             evidence = next((e.path for e in maker.outputs.get("evaluation", ())), upstream.refs[channel].path)
-            raise Refused("not blessed", where=node, hint=f"the reasons are in {evidence} below the pipeline root")
+            raise not_blessed(node, places.local(upstream.artifacts[channel].uri), evidence)
+
+
+def not_blessed(node: str, blessing: Path, evidence: str) -> Refused:
+    """Return the refusal that a local run ends with, with the commands of a cluster."""
+    where = f"all reasons are in {evidence} below the pipeline root"
+    try:
+        refused = results.refusal_by(node, blessing)
+    except EnvironmentProblem:  # of an older release
+        return Refused("not blessed", where=node, hint=where)
+    again = [command for command in refused.commands if "--force" not in command]
+    commands = [command.replace(AGAIN, COMPILE) for command in again]
+    hint = f"{refused.hint}; {where}"
+    return Refused(refused.what, where=node, hint=hint, facts=refused.facts, commands=commands)
 
 
 def _private_key(path: Path | None) -> PrivateKey | None:
