@@ -21,8 +21,9 @@ from pipeline.maintenance.rollback import rollback
 from pipeline.provenance import keys
 from pipeline.provenance.approval_writer import Person, add_key
 from pipeline.provenance.approvals import read_approvals
-from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.ledger import Chain, Event, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.staged_directory import StagedDirectory
 
 ADA = Person(by="Ada", reason="error below 3 %")
@@ -283,6 +284,12 @@ def test_a_signature_comes_along(paths):
     (paths.staged / "3" / SIGNATURE).write_text("{}")
     go(paths)
     assert (paths.serving / "3" / SIGNATURE).read_text() == "{}"
+
+
+def test_where_nothing_is_served_yet_what_is_staged_is_the_way_on(paths):
+    lines = read_ledger(paths.ledger).lines
+    chain = Chain(tuple(line for line in lines if line.event != Event.PUSHED))
+    assert "serving promote" in str(ServingDirectory(paths, chain).nothing_served())
 
 
 def test_a_staged_version_can_be_signed_and_verified(paths, tmp_path):

@@ -140,7 +140,9 @@ class ServingDirectory:
                 where=self.paths.serving,
                 hint="put the folder back from a copy; until then nothing is served",
             )
-        return BadInput("no version is served yet", where=self.paths.root, hint="mnist-tfx run makes one")
+        waits = bool(self.ledger.staged) and self.paths.staged.is_dir()
+        hint = "`mnist-tfx serving promote` serves one that is staged" if waits else "mnist-tfx run makes one"
+        return BadInput("no version is served yet", where=self.paths.root, hint=hint)
 
     def is_as_recorded(self, served: ServedVersion) -> bool:
         """Whether the bytes of a version are those that the ledger says were pushed under its number."""
