@@ -1,5 +1,6 @@
 """A request to delete an image, from the question to the evidence: ask, leave out, run, and show that it is gone."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def walked(tmp_path_factory, first_run, digits_folder, pictures):
     asked = in_process("lineage", "erase-request", pictures / "0.png", "-o", listed, "--root", root, "--json")
     with listed.open("a") as file:
         file.write(f"{NOWHERE}  # of another data set\n")
-    run = mnist_tfx("run", "--data", digits_folder, "--exclude", listed, "--root", root, "--json")
+    stated = ["--set", "data.source=UCI, as scikit-learn has it", "--set", "data.licence=CC BY 4.0"]
+    run = mnist_tfx("run", "--data", digits_folder, "--exclude", listed, *stated, "--root", root, "--json")
     assert run.code == 0, run.err
     return root, asked, run
 
@@ -125,9 +127,23 @@ def test_after_prune_and_gc_the_copy_of_the_file_alone_holds_it(walked, pictures
     assert [one["kind"] for one in again.json["holders"]][:1] == ["copy of the data"]
 
 
-def test_evidence_and_diff_say_that_a_row_was_left_out(walked, tmp_path):
+def test_evidence_says_what_was_left_out_and_what_is_stated_of_the_data(walked, tmp_path):
     in_process("lineage", "evidence", "2", "-o", tmp_path / "e.html", "--root", walked[0])
-    assert "1 row on purpose" in (tmp_path / "e.html").read_text()
+    page = (tmp_path / "e.html").read_text()
+    assert "1 row on purpose" in page
+    assert "UCI, as scikit-learn has it" in page
+    assert "CC BY 4.0" in page
+    bill = json.loads(in_process("lineage", "export", "2", "--format", "cyclonedx", "--root", walked[0]).out)
+    card = bill["metadata"]["component"]["modelCard"]
+    properties = {one["name"]: one["value"] for one in card["properties"]}
+    assert properties["mnist-tfx:data.licence"] == "CC BY 4.0"
+    assert properties["mnist-tfx:data.excluded"] == "1"
+    [accuracy] = [one for one in card["quantitativeAnalysis"]["performanceMetrics"] if one["type"] == "accuracy"]
+    interval = accuracy["confidenceInterval"]
+    assert float(interval["lowerBound"]) < float(accuracy["value"]) < float(interval["upperBound"])
+
+
+def test_diff_says_that_a_row_was_left_out(walked):
     changed = in_process("lineage", "diff", "1", "2", "--root", walked[0], "--json").json
     assert "data.exclude" in str(changed)
 

@@ -25,8 +25,7 @@ from pipeline.provenance.approvals import Approval, Approvals, read_approvals
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Chain, Head, read_ledger
-from pipeline.provenance.records import DATA as RECORDED_DATA
-from pipeline.provenance.records import EXCLUDED, ExecutionRecord, RunRecord, record_hash
+from pipeline.provenance.records import ExecutionRecord, RunRecord, record_hash
 from pipeline.provenance.runs import run_record
 from pipeline.root.paths import RunPaths
 
@@ -219,7 +218,7 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
         known=known,
         run=run,
         period=period_of(ledger, number),
-        data=_data(executions, known, figures, run),
+        data=_data(known, figures),
         code=_code(executions.values()),
         accuracy=accuracy_of(None if run is None else run.metrics),
         approvals=_approvals(ledger, options).of(known.lineage.sha256),
@@ -244,9 +243,7 @@ def _push(ledger: Chain, records: record_store.Records, version: int) -> dict[st
     return {push.record: record} if push and push.record and isinstance(record, ExecutionRecord) else {}
 
 
-def _data(
-    executions: Mapping[str, ExecutionRecord], known: Evidence, figures: details.Details, run: RunRecord | None
-) -> DataFacts:
+def _data(known: Evidence, figures: details.Details) -> DataFacts:
     nodes = (node for node in known.lineage.graph.nodes.values() if node.kind == DATA)
     files = [
         DataFile(
@@ -258,28 +255,20 @@ def _data(
         )
         for node in nodes
     ]
-    told = (record.extra.get(RECORDED_DATA, {}).get(EXCLUDED) for record in executions.values())
-    left_out = [one for one in told if one is not None]
-    stated = {} if run is None else run.settings.get("data", {})
-    stated = stated if isinstance(stated, Mapping) else {}
     return DataFacts(
         files=tuple(sorted(files, key=lambda file: (file.name, file.sha256))),
         splits=tuple(
             Split(name=name, rows=part["rows"], rows_digest=part["rows_digest"])
             for name, part in sorted(figures.splits.items(), key=lambda item: _place(item[0]))
         ),
-        source=_text(stated.get("source")),
-        licence=_text(stated.get("licence")),
-        excluded=sum(one["rows"] for one in left_out) if left_out else None,
+        source=known.stated.get("source"),
+        licence=known.stated.get("licence"),
+        excluded=sum(known.excluded) if known.excluded else None,
     )
 
 
 def _place(split: str) -> tuple[int, str]:
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _code(records: Iterable[ExecutionRecord]) -> tuple[CodeFacts, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.lineage.export.evidence import CODE, DATA, LOCK, SUBJECT, Evidence, Item
+from pipeline.provenance.accuracy import accuracy_of
 from pipeline.provenance.statement import COMMIT, RECORDS, SHA256, TREE
 from pipeline.stages import INGEST, STAGES
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 PROPERTY: Final = "mnist-tfx:"
 MODEL_REF: Final = "model"
+
+LIMITATIONS: Final = (
+    "Its figures are those of test images of the same source as those it learned from.",
+    "What is stated of source and licence of the data is the word of whoever wrote the recipe.",
+)
+"""What a reader of the model card has to know of every model that is made here."""
 
 
 def cyclonedx(evidence: Evidence) -> str:
@@ -126,7 +133,9 @@ def _edges(evidence: Evidence) -> dict[str, list[str]]:
 
 def _model_card(evidence: Evidence) -> dict[str, Any]:
     data = [item for item in evidence.items if item.name.startswith((DATA, f"{INGEST}/examples"))]
-    metrics = [{"type": name, "value": str(value), "slice": "test"} for name, value in evidence.metrics.items()]
+    metrics = [_metric(evidence, name, value) for name, value in evidence.metrics.items()]
+    left_out = [{"name": f"{PROPERTY}data.excluded", "value": str(count)} for count in evidence.excluded]
+    stated = [{"name": f"{PROPERTY}data.{name}", "value": value} for name, value in sorted(evidence.stated.items())]
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},
@@ -136,7 +145,18 @@ def _model_card(evidence: Evidence) -> dict[str, Any]:
             "outputs": [{"format": "classes int64 [N], probabilities float32 [N, labels]"}],
         },
         "quantitativeAnalysis": {"performanceMetrics": metrics},
+        "considerations": {"technicalLimitations": list(LIMITATIONS)},
+        **({"properties": properties} if (properties := [*stated, *left_out]) else {}),
     }
+
+
+def _metric(evidence: Evidence, name: str, value: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {"type": name, "value": str(value), "slice": "test"}
+    measured = accuracy_of(evidence.metrics) if name == "accuracy" else None
+    if measured is None:
+        return fields
+    # Wilson's, at 95 %; the format has no field for the level.
+    return {**fields, "confidenceInterval": {"lowerBound": str(measured.low), "upperBound": str(measured.high)}}
 
 
 def _formula(evidence: Evidence) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pipeline.lineage.show import ServedLineage
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.record_store import Records, scan
-from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.records import DATA as RECORDED_DATA
+from pipeline.provenance.records import EXCLUDED, ExecutionRecord, RunRecord
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.statement import (
     MERKLE,
@@ -72,6 +73,7 @@ class Evidence:
       data: the bytes of its statement, as they are served.
       executions: {hash: record} of all behind it, each after the ones it was made from.
       metrics: of its evaluation, plain numbers alone.
+      stated: what the recipe states of the data, `source` and `licence`; nobody checked it.
     """
 
     root: Path
@@ -79,6 +81,7 @@ class Evidence:
     data: bytes
     executions: Mapping[str, ExecutionRecord]
     metrics: Mapping[str, float]
+    stated: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def statement(self) -> dict[str, Any]:
@@ -99,6 +102,12 @@ class Evidence:
     def files(self) -> tuple[Item, ...]:
         """The files of the model."""
         return tuple(item for item in self.items if item.role == SUBJECT and item != self.model)
+
+    @property
+    def excluded(self) -> tuple[int, ...]:
+        """Rows that were left out by digest, for each execution that was given such a list."""
+        told = (record.extra.get(RECORDED_DATA, {}).get(EXCLUDED) for record in self.executions.values())
+        return tuple(one["rows"] for one in told if one is not None)
 
     @property
     def recipe(self) -> str:
@@ -185,7 +194,15 @@ def collect(root: Path, version: int | None) -> Evidence:
     data = statement_bytes(show.read_provenance(root, lineage.version))
     records = scan(RunPaths(root).records)
     executions = closure(records, heads_of(parse_statement(data)))
-    return Evidence(root, lineage, data, executions, _metrics(root, records, executions))
+    stated = stated_of(run_record(read_ledger(RunPaths(root).ledger), records, lineage.run_id))
+    return Evidence(root, lineage, data, executions, _metrics(root, records, executions), stated)
+
+
+def stated_of(run: RunRecord | None) -> dict[str, str]:
+    """Return what the recipe of a run states of the data; nothing of a run without a record."""
+    data = {} if run is None else run.settings.get("data")
+    fields = data if isinstance(data, Mapping) else {}
+    return {name: value for name in ("source", "licence") if isinstance(value := fields.get(name), str) and value}
 
 
 def _list_items(statement: Mapping[str, Any]) -> Iterator[Item]:
