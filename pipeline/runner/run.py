@@ -32,7 +32,7 @@ from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push, version_of
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.identity import claim
-from pipeline.runner import resumption
+from pipeline.runner import resumption, unfinished_learning
 from pipeline.runner.compiled import CompiledPipeline, Node, compile_pipeline
 from pipeline.runner.execution import SPECS, Execution, RunContext
 from pipeline.runner.held_root import HeldRoot, Processes, hold
@@ -40,7 +40,7 @@ from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
-from pipeline.stages import CLASSIFIER, INGEST, PUSHER, SCHEMA_GATE, TRAINERS
+from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SCHEMA_GATE, TRAINERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,6 +229,10 @@ class Run:
         try:
             results.require(node.id, self._config.paths.root, self._done[node.id].record)
         except Refused as err:
+            if node.id == EVALUATOR:
+                trained = {name: done.record for name, done in self._done.items()}
+                longer = unfinished_learning.commands(self._config.paths.root, trained)
+                err.commands = (*longer, *err.commands)[:3]
             self._view.note(node.id, f"refused: {err.cause}")
             raise
 
