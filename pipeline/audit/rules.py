@@ -24,9 +24,9 @@ from pipeline.audit.policy import WARN as WARN_LEVEL
 from pipeline.audit.saved_model_ops import NotASavedModel, scan
 from pipeline.audit.served import Served
 from pipeline.provenance import plain_files
-from pipeline.provenance.approvals import Approvals
+from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.git import CLEAN
-from pipeline.provenance.ledger import Event, Push
+from pipeline.provenance.ledger import Chain, Event, Push
 from pipeline.provenance.records import ExecutionRecord
 
 
@@ -75,7 +75,7 @@ class Subject:
     push: Push | None
     ancestors: Ancestors
     anchor: Anchor
-    approvals: Approvals
+    approvals: Approvals = dataclasses.field(default_factory=lambda: read_approvals(Chain()))
     waits: bool = False
 
     @property
