@@ -13,6 +13,8 @@ from components.errors import BadInput
 from components.settings import Settings
 from components.untrusted import read_json
 from components.wording import validated
+from pipeline.audit.audit import audit_version
+from pipeline.audit.findings import Audit
 from pipeline.provenance import record_store, runs
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.root.paths import RunPaths
@@ -44,6 +46,15 @@ class Evidence:
           EnvironmentProblem: if this release does not know such settings.
         """
         return validated(Settings, self.run.settings, where=self.run.run_id)
+
+    @cached_property
+    def audit(self) -> Audit | None:
+        """The audit of the version that the run ended with, made once for all that show it; None without a version.
+
+        Raises:
+          BadInput: if the version is not there any more.
+        """
+        return None if self.run.version is None else audit_version(self.paths.root, self.run.version)
 
     def artifact(self, node: str, channel: str) -> Path:
         """Return the folder of an artifact.

@@ -80,11 +80,11 @@ def _lineage(evidence: run_data.Evidence) -> str:
     if version is None:
         return ""
     try:
-        found = collect(evidence.paths.root, version)
+        audit, found = evidence.audit, collect(evidence.paths.root, version)
         if found.lineage.run_id != run_id:
             return ""  # another run pushed the same bytes before, or others under this number since
         path = evidence.paths.lineage_page(run_id)
-        keep(path, html(found, report=evidence.paths.report(run_id).name))
+        keep(path, html(found, report=evidence.paths.report(run_id).name, audit=audit))
     except MnistTfxError:
         return ""  # the version or a record behind it is gone
     return path.name

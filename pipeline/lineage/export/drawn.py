@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.lineage.export.evidence import Evidence
 
 if TYPE_CHECKING:
+    from pipeline.audit.findings import Audit
     from pipeline.lineage.export.details import Details
     from pipeline.lineage.export.marks import Mark
 
@@ -27,24 +28,25 @@ def mermaid(evidence: Evidence) -> str:
     return draw(evidence.lineage, _broken(evidence, details.gather(evidence.root, evidence.lineage)))
 
 
-def html(evidence: Evidence, report: str = "") -> str:
+def html(evidence: Evidence, report: str = "", audit: Audit | None = None) -> str:
     """Return one page with the graph drawn, and what is recorded of each node.
 
     Args:
       evidence: of the version.
       report: address of the report on its run; empty where there is none beside the page.
+      audit: of the version, where one was made; by default it is audited.
     """
     from pipeline.lineage.export import details
     from pipeline.lineage.export.page import page
 
     known = details.gather(evidence.root, evidence.lineage)
-    return page(evidence.lineage, _broken(evidence, known), details=known, report=report)
+    return page(evidence.lineage, _broken(evidence, known, audit), details=known, report=report)
 
 
-def _broken(evidence: Evidence, known: Details) -> tuple[Mark, ...]:
-    """Audit the version, so that a broken link is drawn as one."""
+def _broken(evidence: Evidence, known: Details, audit: Audit | None = None) -> tuple[Mark, ...]:
+    """Return the findings of an audit of the version, so that a broken link is drawn as one."""
     from pipeline.audit.audit import audit_version
     from pipeline.lineage.export.marks import marks
 
-    findings = audit_version(evidence.root, evidence.lineage.version).findings
+    findings = (audit or audit_version(evidence.root, evidence.lineage.version)).findings
     return marks(evidence.lineage, known.records, findings)

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator
 
 from components.errors import MnistTfxError, shortened
-from pipeline.audit.audit import audit_version
 from pipeline.lineage.history import HistoryReader
 from pipeline.report.run_data import Evidence
 
@@ -83,13 +82,12 @@ def _history(evidence: Evidence) -> tuple[str, str]:
 
 def _audited(evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
     """Return the verdicts on the version that the run ended with, or why there are none."""
-    version = evidence.run.version
-    if version is None:
-        return (), "no version came of this run"
     try:
-        audit = audit_version(evidence.paths.root, version)
+        audit = evidence.audit
     except MnistTfxError as err:
         return (), shortened(err)
+    if audit is None:
+        return (), "no version came of this run"
     first = {
         finding.verdict: str(finding).removeprefix(f"{finding.verdict} {finding.level} ")
         for finding in reversed(audit.findings)
