@@ -12,7 +12,8 @@ import pytest
 from components.errors import BadInput
 from components.ingest import csv_rows, idx, source
 from components.ingest.beginnings import check_beginnings, doubt
-from components.ingest.discovery import Part, discover
+from components.ingest.data_files import Part
+from components.ingest.discovery import discover
 from components.ingest.forms import READERS
 from components.ingest.payload import payload_digest
 from components.settings import DataSettings, HashSplit

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from components.ingest.csv_columns import Columns
     from components.ingest.csv_layout import CsvLayout
-    from components.ingest.discovery import Part
+    from components.ingest.data_files import Part
     from components.settings import DataSettings
 
 FIRST_ROWS: Final = 256

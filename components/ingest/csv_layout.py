@@ -36,6 +36,9 @@ LONGEST_NAME: Final = 100
 FEWEST_COUNTED: Final = 10
 """Numbers that count up make a header where there are as many; three or four of them may be an image as well."""
 
+FEWEST_COLUMNS: Final = 17
+"""A label and the smallest image that anybody would have, 4x4."""
+
 INDEX_NAMES: Final = frozenset(
     ("", "index", "idx", "id", "row", "rowid", "row_id", "rownames", "imageid", "unnamed: 0", "level_0")
 )

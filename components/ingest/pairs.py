@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from components.arrays import parse_npy
 from components.errors import BadInput, shortened
-from components.features import TRAIN
 from components.ingest import csv_rows, part_names
 from components.ingest.chunk import Chunk
 from components.ingest.csv_layout import COMMA, INDEX_NAMES, CsvLayout, pixel_columns, row_fields, sniff
@@ -28,69 +26,17 @@ from components.ingest.words import Words, numbered, words_of
 from components.untrusted import LARGEST_ARRAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from components.settings import DataSettings
 
-TABLES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-ARRAYS: Final = (".npy", ".npy.gz")
 MAGIC: Final = b"\x93NUMPY"
 _FEWEST_COUNTED: Final = 10  # two or three labels may count up as well
 _BYTE: Final = 255
 _IMPORT: Final = "`mnist-tfx data import` makes bytes of them"
-
-
-def is_table(path: Path) -> bool:
-    """Return whether a file is a CSV by its name."""
-    return path.name.lower().endswith(TABLES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """Files that belong together by their names.
-
-    Attributes:
-      part: as they name it.
-      images: the file of pixels.
-      labels: the file of their labels; None where there is none.
-      group: the other words in their names, where there are several of a part.
-    """
-
-    part: str
-    images: Path
-    labels: Path | None
-    group: str = ""
-
-
-def found_among(files: Iterable[Path]) -> tuple[Found, ...]:
-    """Return the CSV and NumPy files that are pixels or labels by their names.
-
-    There are none unless some have labels, and none is alone as labels are, or one of two; pixels alone are a part without
-    labels.
-    """
-    named = [
-        (part_names.part_of(stem) or TRAIN, role, part_names.others_in(stem), file)
-        for file in files
-        if file.name.lower().endswith((*TABLES, *ARRAYS))
-        and (role := part_names.role_of(stem := file.name.partition(".")[0])) is not None
-    ]
-    return _grouped(named, by_group=False) or _grouped(named, by_group=True)
-
-
-def _grouped(named: Sequence[tuple[str, str, str, Path]], *, by_group: bool) -> tuple[Found, ...]:
-    parts: dict[tuple[str, str], dict[str, list[Path]]] = {}
-    for part, role, group, file in named:
-        parts.setdefault((part, group if by_group else ""), {}).setdefault(role, []).append(file)
-    clear = all("images" in part and all(len(ones) == 1 for ones in part.values()) for part in parts.values())
-    if not clear or not any("labels" in part for part in parts.values()):
-        return ()
-    return tuple(
-        Found(part=name, group=group, images=part["images"][0], labels=part.get("labels", [None])[0])
-        for (name, group), part in parts.items()
-    )
 
 
 def shape(images: Path) -> tuple[int, int] | None:

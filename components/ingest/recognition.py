@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from components.ingest.csv_columns import Columns
     from components.ingest.csv_layout import CsvLayout
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
     from components.ingest.forms import Form
 
 CLASSES: Final = (10, 26, 27, 47, 62, 100, csv_columns.MOST_CLASSES)

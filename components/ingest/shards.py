@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from components.ingest.chunk import Chunk
-    from components.ingest.discovery import Part
+    from components.ingest.data_files import Part
     from components.ingest.forms import Plan
 
 PARTIAL: Final = ".partial"

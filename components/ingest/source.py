@@ -29,7 +29,7 @@ from components.features import TEST, TRAIN
 from components.files import remove_parts, replacing
 from components.ingest import import_record
 from components.ingest.beginnings import check_beginnings
-from components.ingest.discovery import Part
+from components.ingest.data_files import Part
 from components.ingest.forms import READERS
 from components.ingest.payload import PayloadDigest, payload_digest
 from components.settings import DataSettings, HashSplit

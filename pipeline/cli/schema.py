@@ -24,7 +24,7 @@ from pipeline.config.request import reading_overrides
 from pipeline.process.signals import PROCESS
 
 if TYPE_CHECKING:
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
 
 DRAFTS = Path("schema-drafts")
 MINE = Path("schemas")

@@ -27,7 +27,7 @@ from pipeline.root.paths import RunPaths, require_usable, resolved
 from pipeline.stages import STAGES
 
 if TYPE_CHECKING:
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
     from components.schema_files import Reviewed
 
 RUNS: Final = Path("runs")

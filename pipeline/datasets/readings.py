@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
 
     Block = tuple[str, NDArray[np.uint8], NDArray[np.int64]]
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.ingest.chunk import Chunk
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
 
 ROWS_AT_ONCE: Final = 10_000
 NOTHING_DECLARED: Final = Declared()

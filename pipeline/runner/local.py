@@ -42,7 +42,7 @@ from pipeline.runner.progress import RunView
 from pipeline.stages import CLASSIFIER, INGEST
 
 if TYPE_CHECKING:
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
     from components.settings import Settings
     from pipeline.config.pipeline_config import PipelineConfig
     from pipeline.provenance.keys import PrivateKey

@@ -42,7 +42,7 @@ from pipeline.runner.sweep_view import Board
 from pipeline.stages import CLASSIFIER, EVALUATOR, PUSHER, SAVED_MODEL_CHECK, SECTIONS, TRAINERS, feeding
 
 if TYPE_CHECKING:
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
     from components.settings import Settings
     from pipeline.config.pipeline_config import PipelineConfig
     from pipeline.provenance.keys import PrivateKey

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.ingest.discovery import DataFiles
+from components.ingest.data_files import DataFiles
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import Request, configure
 from pipeline.kubeflow.compiler.compile import CompileRequest, compile_pipeline

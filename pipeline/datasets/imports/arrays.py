@@ -14,8 +14,8 @@ import numpy as np
 from components.arrays import read_npy, read_npz
 from components.errors import BadInput
 from components.features import SPLITS, TEST, TRAIN
+from components.ingest import pair_names, part_names
 from components.ingest import pairs as pair_files
-from components.ingest import part_names
 from pipeline.datasets import class_names
 from pipeline.datasets.imports import placing
 from pipeline.datasets.imports.contents import Block, Contents, File
@@ -56,7 +56,7 @@ def read_arrays(files: Sequence[File]) -> list[Named]:
     found: list[Named] = []
     for number, file in enumerate(files):
         stem = file.path.name.partition(".")[0]
-        if pair_files.is_table(file.path):
+        if pair_names.is_table(file.path):
             found.append(Named(name=stem, member=None, file=number, values=pair_files.read_table(file.path)))
             continue
         if file.path.suffix.lower() == ".npy":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
-from components.ingest import discovery, pairs
+from components.ingest import data_files, discovery, pair_names
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.payload import PayloadReader
 from pipeline.datasets import next_commands
@@ -19,7 +19,7 @@ from pipeline.datasets.imports import pictures, tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from components.ingest.discovery import DataFiles
+    from components.ingest.data_files import DataFiles
 
 PICTURES, ARRAYS, ARFF, PARQUET, ZIP = "pictures", "npz", "arff", "parquet", "zip"
 NAMES: Final = {
@@ -109,7 +109,7 @@ def _further_down(path: Path) -> Source | None:
 
 def tables_of(path: Path) -> Source | None:
     """Return files of pixels beside files of their labels; None where a folder does not hold such pairs."""
-    found = pairs.found_among(_plain(path)) if path.is_dir() else ()
+    found = pair_names.pairs_among(_plain(path)) if path.is_dir() else ()
     files = tuple(file for one in found if one.labels is not None for file in (one.images, one.labels))
     if not files:
         return None
@@ -121,7 +121,7 @@ def tables_of(path: Path) -> Source | None:
 
 def one_table(path: Path) -> Source | None:
     """Return the one CSV file of a folder whose columns are not a label and grey pixels; None where it has no such file."""
-    found = [file for file in _plain(path) if pairs.is_table(file)] if path.is_dir() else []
+    found = [file for file in _plain(path) if pair_names.is_table(file)] if path.is_dir() else []
     kind = _kind(found[0]) if len(found) == 1 else None
     return _of_file(kind, found[0], path) if kind in (tables.PIXEL_STRINGS, tables.COLOURS) else None
 
@@ -187,7 +187,7 @@ def _kind(path: Path) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return ZIP
     kind = None if what else tables.kind_of(head)
-    return tables.COLOURS if kind is None and pairs.is_table(path) and tables.colours_in(path) else kind
+    return tables.COLOURS if kind is None and pair_names.is_table(path) and tables.colours_in(path) else kind
 
 
 def _is_npz(path: Path) -> bool:
@@ -221,7 +221,7 @@ def discover(paths: Sequence[Path], *, form: str | None = None) -> DataFiles:
 
 def instead_of(err: BadInput, path: Path) -> Source | None:
     """Return what can be imported where data files were looked for; None where some are there, and are wrong."""
-    return recognise(path) if path.is_file() or err.what == discovery.NONE_FOUND else one_table(path)
+    return recognise(path) if path.is_file() or err.what == data_files.NONE_FOUND else one_table(path)
 
 
 def import_first(source: Source) -> BadInput:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput
-from components.ingest.discovery import DataFiles
+from components.ingest.data_files import DataFiles
 from components.ingest.forms import Form
 from components.schema_files import find_reviewed
 from components.settings import MULTIWORKER, Settings

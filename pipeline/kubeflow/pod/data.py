@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from components.errors import BadInput, Refused
 from components.ingest import discovery, source, spans
-from components.ingest.discovery import DataFiles
+from components.ingest.data_files import DataFiles
 from components.ingest.forms import CSV
 from components.settings import DataSettings
 from pipeline.datasets.fetch import fetch_digits

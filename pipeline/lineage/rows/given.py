@@ -110,9 +110,9 @@ def _files(paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) 
 
 def _are_pairs(paths: Sequence[Path]) -> bool:
     """Return whether files are pixels and their labels by their names: a column of labels alone is no table."""
-    from components.ingest import pairs
+    from components.ingest import pair_names
 
-    return len(paths) > 1 and bool(pairs.found_among(paths))
+    return len(paths) > 1 and bool(pair_names.pairs_among(paths))
 
 
 def _data_files(start: Given, paths: Sequence[Path], settings: Sequence[DataSettings], show: Show) -> Given:
