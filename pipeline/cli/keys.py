@@ -25,7 +25,7 @@ from pipeline.provenance.approvals import ApproverKey, read_approvals
 from pipeline.provenance.keys import PublicKey
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger, require_ledger
-from pipeline.provenance.records import utc
+from pipeline.provenance.records import moment, utc
 from pipeline.root.paths import RunPaths
 
 _WIDE: Final = 10_000
@@ -66,9 +66,9 @@ def list_(root: Path, as_json: bool) -> None:
     for heading in ("key", "owner", "state", "from (UTC)", "until (UTC)", "why"):
         table.add_column(heading)
     for key in found:
-        until = "" if key.ended is None else _moment(key.since or key.ended)
+        until = "" if key.ended is None else moment(key.since or key.ended)
         why = "" if key.why is None else printable(key.why)
-        table.add_row(key.keyid[:16], printable(key.owner), key.state, _moment(key.added), until, why)
+        table.add_row(key.keyid[:16], printable(key.owner), key.state, moment(key.added), until, why)
     Console(markup=False, highlight=False, soft_wrap=True, width=_WIDE).print(table)
 
 
@@ -124,10 +124,10 @@ def rotate(  # noqa: PLR0913  # one argument to each option
 def _time(text: str) -> str:
     """Return a time as the ledger writes it; without a zone it is UTC."""
     try:
-        moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        when = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as err:
         raise BadInput("not a time", wanted="such as 2026-01-31 or 2026-01-31T12:00:00Z", got=text) from err
-    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.timezone.utc)
+    zoned = when if when.tzinfo is not None else when.replace(tzinfo=datetime.timezone.utc)
     return utc(zoned.timestamp())
 
 
@@ -157,8 +157,8 @@ def revoke(  # noqa: PLR0913  # one argument to each option
     ledger = _ledger(root)
     keyid = _keyid(ledger, key)
     with PROCESS.held_back():
-        moment = None if since is None else _time(since)
-        approval_writer.revoke_key(ledger, keyid, Person(by=by, reason=reason), moment)
+        from_then = None if since is None else _time(since)
+        approval_writer.revoke_key(ledger, keyid, Person(by=by, reason=reason), from_then)
     _print(ledger, keyid, as_json=as_json)
 
 
@@ -194,8 +194,4 @@ def _print(ledger: Ledger, keyid: str, *, as_json: bool) -> None:
 
 def _in_words(key: ApproverKey) -> str:
     since = key.added if key.ended is None else key.since or key.ended
-    return printable(f"key {key.keyid} of {key.owner}: {key.state} since {_moment(since)} UTC")
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")
+    return printable(f"key {key.keyid} of {key.owner}: {key.state} since {moment(since)} UTC")

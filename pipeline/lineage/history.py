@@ -174,6 +174,10 @@ class HistoryReader:
                 result[run.run_id] = self._change(history.chain, records, before, run)
         return result
 
+    def change(self, history: History, run: RunFacts) -> str:
+        """Return what changed since the version before, in a few words; nothing where that cannot be compared."""
+        return self.changes(history, [run]).get(run.run_id, "")
+
     def _change(self, chain: Chain, records: Records, before: RunFacts, after: RunFacts) -> str:
         pair = chain.run_record(before.run_id), chain.run_record(after.run_id)
         if pair[0] is None or pair[1] is None:

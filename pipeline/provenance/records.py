@@ -327,8 +327,8 @@ def _read(shape: Shape[_Any], fields: Mapping[str, Any]) -> _Any:
         record = shape.read(dict(fields), what=_NOT_A_RECORD, where="record", error=EnvironmentProblem)
     except BadInput as err:  # a path that leads out of the root
         raise EnvironmentProblem(err.what, where="record", wanted=err.wanted, got=err.got) from err
-    for moment in (record.started, record.finished):
-        require_time(moment, where="record")
+    for time in (record.started, record.finished):
+        require_time(time, where="record")
     return record
 
 
@@ -421,8 +421,13 @@ def find(records: Mapping[str, Record], order: Sequence[str], key: str) -> tuple
 
 def utc(timestamp: float) -> str:
     """Return seconds since the epoch as UTC, ISO 8601 with milliseconds and `Z`."""
-    moment = dt.datetime.fromtimestamp(timestamp, tz=dt.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = dt.datetime.fromtimestamp(timestamp, tz=dt.timezone.utc)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(time: str | None) -> str:
+    """Return a time that `utc` wrote as people read it, to the second; nothing where there is none."""
+    return time[:19].replace("T", " ") if time else ""
 
 
 def timestamp(utc_time: str) -> float:

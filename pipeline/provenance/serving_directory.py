@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
@@ -180,12 +181,7 @@ class ServingDirectory:
 
     @cached_property
     def _folders(self) -> tuple[ServedVersion, ...]:
-        require_folder(self.paths)
-        try:
-            return tuple(serving.versions(self.paths.serving))
-        except OSError as err:
-            where = err.filename or self.paths.serving
-            raise EnvironmentProblem("cannot read the serving directory", where=where, got=err.strerror) from err
+        return version_folders(self.paths, self.paths.serving, "the serving directory")
 
     def _is_preferred(self, number: int) -> bool:
         newest = self.newest
@@ -207,6 +203,19 @@ class ServingDirectory:
         read = (_read(records, hash_) for hash_ in self.ledger.order)
         entries = (entry for record in read if record is not None for entry in record.artifacts)
         return frozenset(entry.sha256 for entry in entries if entry.type == "Model")
+
+
+def version_folders(paths: RunPaths, folder: Path, name: str) -> tuple[ServedVersion, ...]:
+    """Return the folders of versions in the serving directory of a root, or in that of staged ones.
+
+    Raises:
+      EnvironmentProblem: if it cannot be read, or is a link.
+    """
+    require_folder(paths)
+    try:
+        return tuple(serving.versions(folder))
+    except OSError as err:
+        raise EnvironmentProblem(f"cannot read {name}", where=err.filename or folder, got=err.strerror) from err
 
 
 def named_versions(numbers: Sequence[int]) -> str:

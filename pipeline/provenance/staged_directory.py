@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from components import serving
 from components.errors import BadInput, EnvironmentProblem
 from components.serving import ServedVersion
 from pipeline.provenance.ledger import Chain, Event, Push, read_ledger
+from pipeline.provenance.serving_directory import version_folders
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import require_folder
 
@@ -116,9 +116,4 @@ class StagedDirectory:
 
     @cached_property
     def _folders(self) -> tuple[ServedVersion, ...]:
-        require_folder(self.paths)
-        try:
-            return tuple(serving.versions(self.paths.staged))
-        except OSError as err:
-            where = err.filename or self.paths.staged
-            raise EnvironmentProblem("cannot read the staged versions", where=where, got=err.strerror) from err
+        return version_folders(self.paths, self.paths.staged, "the staged versions")

@@ -17,11 +17,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from components.errors import printable
-from pipeline.lineage.export.cards import SHORT, moment
+from pipeline.lineage.export.cards import SHORT
 from pipeline.lineage.export.layout import ranks
 from pipeline.lineage.show import IMPORTED, ServedLineage
 from pipeline.provenance.ancestry import DATA, EXECUTION, Edge, Graph, Node
-from pipeline.provenance.records import has_autoencoder
+from pipeline.provenance.records import has_autoencoder, moment
 
 LEVELS: Final = 8
 """A path deeper than this goes on as a tree of its own: each level indents by two columns, and 80 have to do."""

@@ -11,6 +11,7 @@ from pipeline.audit.findings import COMPLETENESS, FAIL, HEAD, INTEGRITY, PASS, P
 from pipeline.audit.policy import OFF, RULES
 from pipeline.lineage.evidence.facts import CodeFacts, Facts
 from pipeline.provenance.git import CLEAN, DIRTY
+from pipeline.provenance.records import moment
 
 QUESTIONS: Final = {
     INTEGRITY: "Are these the bytes that were recorded?",
@@ -116,11 +117,6 @@ def in_service(facts: Facts) -> str:
     if period.end is None:
         return f"from {moment(period.start)} UTC; it is the one to load now"
     return f"from {moment(period.start)} to {moment(period.end)} UTC, when {period.why}"
-
-
-def moment(time: str) -> str:
-    """Return an ISO 8601 time to the second, as people write it."""
-    return time[:19].replace("T", " ")
 
 
 def code(state: CodeFacts) -> str:

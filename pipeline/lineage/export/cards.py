@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from pipeline.lineage.show import ServedLineage
 from pipeline.provenance.ancestry import DATA, EXECUTION, SERVED, Edge, Node
+from pipeline.provenance.records import moment
 
 SHORT: Final = 12
 """Hex digits of a digest in a picture."""
@@ -101,11 +102,6 @@ def elsewhere(shown: Picture, findings: Iterable[Finding]) -> tuple[str, ...]:
     """Return the messages of the findings that concern no node of the picture."""
     shown_problems = {problem for card in shown.cards.values() for problem in card.problems}
     return tuple(dict.fromkeys(finding.message for finding in findings if finding.message not in shown_problems))
-
-
-def moment(time: str | None) -> str:
-    """Return an ISO 8601 time as `2026-11-20 22:46:36`, or nothing for none."""
-    return time[:19].replace("T", " ") if time else ""
 
 
 def _upstream_first(lineage: ServedLineage) -> list[Node]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import jinja2
 
-from pipeline.lineage.export.cards import moment
+from pipeline.provenance.records import moment
 
 SHELL: Final = Path(__file__).parent / "shell"
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.lineage.export.cards import Card, Finding, Picture, elsewhere, moment, picture
+from pipeline.lineage.export.cards import Card, Finding, Picture, elsewhere, picture
 from pipeline.lineage.export.details import Details
 from pipeline.lineage.export.html import rendered
 from pipeline.lineage.export.svg import Drawing, draw
 from pipeline.lineage.show import ServedLineage
 from pipeline.provenance import parameters
 from pipeline.provenance.ancestry import DATA, EXECUTION, Edge
-from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.records import ExecutionRecord, moment
 
 TEMPLATE: Final = Path(__file__).with_name("page.html.j2")
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from components.errors import MnistTfxError, shortened
+from pipeline.audit.findings import Finding
 from pipeline.lineage.history import HistoryReader
 from pipeline.report.run_data import Evidence
 
@@ -75,7 +76,7 @@ def _history(evidence: Evidence) -> tuple[str, str]:
         run = history.run(evidence.run.run_id)
         if run is None:
             return "", ""
-        return reader.changes(history, [run]).get(run.run_id, ""), run.role
+        return reader.change(history, run), run.role
     except MnistTfxError as err:
         return f"cannot be told: {shortened(err)}", ""
 
@@ -88,13 +89,13 @@ def _audited(evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
         return (), shortened(err)
     if audit is None:
         return (), "no version came of this run"
-    first = {
-        finding.verdict: str(finding).removeprefix(f"{finding.verdict} {finding.level} ")
-        for finding in reversed(audit.findings)
-    }
     return tuple(
-        Verdict(name=name, state=state, why=shortened(first.get(name, ""))) for name, state in audit.verdicts.items()
+        Verdict(name=name, state=state, why=_why(audit.first(name))) for name, state in audit.verdicts.items()
     ), ""
+
+
+def _why(finding: Finding | None) -> str:
+    return "" if finding is None else shortened(str(finding).removeprefix(f"{finding.verdict} {finding.level} "))
 
 
 def _steps(evidence: Evidence) -> Iterator[Step]:

@@ -11,14 +11,14 @@ from pipeline.audit.audit import audit_version
 from pipeline.audit.findings import FAIL, PASS, Audit
 from pipeline.predict.server.pages.background import Background
 from pipeline.predict.server.service import Service
-from pipeline.provenance.records import utc
+from pipeline.provenance.records import moment, utc
 
 NOT_YET = "not verified yet"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Audited:
-    """The answer of an audit.
+class LastAudit:
+    """An audit of a version, or why there is no verdict.
 
     Attributes:
       time: UTC, when it began.
@@ -32,8 +32,8 @@ class Audited:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What can be said of the bytes of a version without looking at them again.
+class BytesState:
+    """What is known of the bytes of a version without reading them again.
 
     Attributes:
       words: in one line.
@@ -44,42 +44,42 @@ class Standing:
     kind: str = ""
 
 
-Audits = Background[int, Audited]
+Audits = Background[int, LastAudit]
 """The last audit of each version since the server was started, and those that are under way."""
 
 
 def audits_of(root: Path) -> Audits:
     """Return the audits of a root, of which none is made yet; nothing in the root is changed by one."""
 
-    def audit(version: int) -> Audited:
+    def audit(version: int) -> LastAudit:
         began = utc(time.time())
         try:
-            return Audited(time=began, audit=audit_version(root, version))
+            return LastAudit(time=began, audit=audit_version(root, version))
         except MnistTfxError as err:
-            return Audited(time=began, why_not=shortened(err))
+            return LastAudit(time=began, why_not=shortened(err))
         except Exception as err:  # noqa: BLE001  # a root may be damaged in any way, and a page waits for an answer
-            return Audited(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
+            return LastAudit(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
 
     return Background(audit)
 
 
-def standing(version: int, audits: Audits, service: Service | None) -> Standing:
+def bytes_state(version: int, audits: Audits, service: Service | None) -> BytesState:
     """Return what is known of a version's bytes: its last audit, or what the server found when it loaded them."""
     last = audits.last(version)
     status = None if service is None else service.versions.statuses.get(version)
     if last is not None:
         return _of_audit(last)
     if status is not None and status.message:
-        return Standing(words=f"refused: {status.message}", kind="bad")
-    return Standing(words=NOT_YET)
+        return BytesState(words=f"refused: {status.message}", kind="bad")
+    return BytesState(words=NOT_YET)
 
 
-def _of_audit(last: Audited) -> Standing:
-    at = f"{last.time[:16].replace('T', ' ')} UTC"
+def _of_audit(last: LastAudit) -> BytesState:
+    at = f"{moment(last.time)[:16]} UTC"
     if last.audit is None:
-        return Standing(words=f"no verdict, {at}: {last.why_not}", kind="warn")
+        return BytesState(words=f"no verdict, {at}: {last.why_not}", kind="warn")
     result = last.audit.result
     first = next((one for one in last.audit.findings if one.level == result), None)
     if result == PASS or first is None:
-        return Standing(words=f"{PASS}, {at}", kind="good")
-    return Standing(words=f"{result}, {at}: {shortened(first)}", kind="bad" if result == FAIL else "warn")
+        return BytesState(words=f"{PASS}, {at}", kind="good")
+    return BytesState(words=f"{result}, {at}: {shortened(first)}", kind="bad" if result == FAIL else "warn")

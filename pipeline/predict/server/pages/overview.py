@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from pipeline.lineage.history import History, HistoryReader, RunFacts
-from pipeline.predict.server.pages.audits import Audits, Standing, standing
+from pipeline.predict.server.pages.audits import Audits, BytesState, bytes_state
 from pipeline.predict.server.service import Service
 from pipeline.provenance.approvals import UNSIGNED
 
@@ -85,7 +85,7 @@ class Row:
     run: RunFacts
     kind: str
     change: str
-    standing: Standing | None
+    bytes_state: BytesState | None
     approved: str
     approval_kind: str
 
@@ -167,7 +167,7 @@ def row(run: RunFacts, change: str, audits: Audits, service: Service | None) -> 
         run=run,
         kind=KINDS.get(run.state, ""),
         change=change,
-        standing=None if version is None else standing(version.version, audits, service),
+        bytes_state=None if version is None else bytes_state(version.version, audits, service),
         approved="; ".join(f"{one.by}, {one.time[:10]}" + ("" if one.valid else f" ({one.why})") for one in shown),
         approval_kind="good" if valid else "bad" if doubtful else "",
     )

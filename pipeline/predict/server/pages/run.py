@@ -74,7 +74,7 @@ def page(reader: HistoryReader, root: Path, run_id: str) -> tuple[History, RunPa
     return history, RunPage(
         run=run,
         record=record,
-        change=reader.changes(history, [run]).get(run_id, ""),
+        change=reader.change(history, run),
         log=tail(paths, run_id),
         has_report=paths.report(run_id).is_file(),
         metrics=tuple(

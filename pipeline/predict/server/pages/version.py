@@ -14,7 +14,7 @@ from pipeline.lineage.export.marks import Mark, marks
 from pipeline.lineage.history import HistoryReader, RunFacts, VersionFacts
 from pipeline.lineage.show import show
 from pipeline.predict.monitor import Monitoring, latest
-from pipeline.predict.server.pages.audits import Audited, Audits, Standing, standing
+from pipeline.predict.server.pages.audits import Audits, BytesState, LastAudit, bytes_state
 from pipeline.predict.server.service import Service
 
 AFFECTED: Final = "/affected/"
@@ -39,8 +39,8 @@ class VersionPage:
       version: the version.
       run: that made it; None where its record is gone.
       change: since the version before, in a few words.
-      standing: what is known of its bytes.
-      audited: its last audit; None if nobody asked for one since the server was started.
+      bytes_state: what is known of its bytes.
+      last_audit: its last audit; None if nobody asked for one since the server was started.
       auditing: whether one is under way.
       verdicts: of that audit.
       findings: of that audit, a line to each.
@@ -54,8 +54,8 @@ class VersionPage:
     version: VersionFacts
     run: RunFacts | None
     change: str
-    standing: Standing
-    audited: Audited | None
+    bytes_state: BytesState
+    last_audit: LastAudit | None
     auditing: bool
     verdicts: tuple[Verdict, ...]
     findings: tuple[str, ...]
@@ -89,9 +89,9 @@ def page(
     shown = VersionPage(
         version=version,
         run=run,
-        change="" if run is None else reader.changes(history, [run]).get(run.run_id, ""),
-        standing=standing(number, audits, service),
-        audited=last,
+        change="" if run is None else reader.change(history, run),
+        bytes_state=bytes_state(number, audits, service),
+        last_audit=last,
         auditing=audits.is_running(number),
         verdicts=() if audit is None else tuple(_verdict(audit, name) for name in VERDICTS),
         findings=() if audit is None else tuple(str(finding) for finding in audit.findings),
