@@ -1,1 +1,1 @@
-"""Ingestion of pixels and labels in files: parsers, discovery of the files, and the two ExampleGens."""
+"""Ingestion of pixels and labels in files: parsers, discovery of the files, and an ExampleGen to each form."""

@@ -8,6 +8,9 @@ and served versions in agreement.
     rebuild    write a lost ML Metadata store again from the records
     orphans    list what is served, recorded or stored without its counterpart
     gc         remove artifacts that nothing refers to
+    promotion  put a staged version into service, under the number that it has
     rollback   serve an older version again under a new number
     prune      remove older served versions
+    push_record
+               the record of a push that no run made, for rollback and recovery
 """

@@ -1,4 +1,4 @@
-"""The accuracy that a run recorded, with its 95 % interval: the one place that makes one of the other."""
+"""The accuracy that a run recorded, with its 95 % interval: one value for command, page and evidence."""
 
 from __future__ import annotations
 

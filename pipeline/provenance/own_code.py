@@ -1,4 +1,4 @@
-"""Code of the user's own that a stage runs: found, digested with the stage's, and kept below the root.
+"""Code of the user's own that a stage runs: how it is located, digested with the stage's, and kept below the root.
 
 A recipe names a function, `classifier.build: my_package.nets:build`. Its module is looked for as Python would: in the
 folder of the recipe (and of those that it extends), in the working directory, on Python's path; the interpreter's own

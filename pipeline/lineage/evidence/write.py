@@ -1,4 +1,4 @@
-"""Writes the evidence about a version in one of its forms, into a file or a stream."""
+"""Evidence about a version as a file: page, PDF or package."""
 
 from __future__ import annotations
 

@@ -1,5 +1,12 @@
 """The model server: TensorFlow Serving's REST and gRPC interfaces over the versions of one root, each verified before it is loaded.
 
-What comes in are requests, and the pushes, rollbacks and prunes that change the serving directory. What goes out are the
-answers of the newest versions whose bytes the ledger, the manifest and, where asked for, a signature vouch for.
+In: requests, and the pushes, promotions, rollbacks and prunes that change the serving directory. Out: answers of the newest
+versions whose bytes the ledger, the manifest and, where demanded, a signature or an approval vouch for.
+
+    serve, versions, verification   the process; the versions that are loaded; the check of each before it is
+    rest, grpc_api, service         the two protocols, and what they share
+    model, batching, memory         a loaded version; requests answered together; memory given back
+    body, bounded, deadline, tokens bounds of size and time; who may ask
+    metrics, sampling, openapi      for Prometheus; for `serving monitor`; for clients
+    pages                           HTML pages of the root, read only
 """

@@ -1,4 +1,4 @@
-"""Readers of the versions that are loaded, and the rows that they were trained on: made on first use, kept as long as they.
+"""Readers of the versions that are loaded, and the rows that they were trained on: created on first use, dropped with the version.
 
 Nothing here holds a `LoadedModel`: a version that is dropped takes its reader and its rows along.
 """
