@@ -60,7 +60,7 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
 
-bench-serve: $(STAMP)  ## Time the model server: latency, throughput with and without batching, memory.
+bench-serve: $(STAMP)  ## Time the model server: start, latency, throughput with and without batching, memory.
 	$(BIN)/python tests/bench_serve.py
 
 seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.

@@ -57,25 +57,19 @@ class Server:
         return self.process.wait(30)
 
 
+def start(root: Path, *options: str, **streams) -> subprocess.Popen:
+    """Start a server on free ports."""
+    ports = ("--port", "0", "--grpc-port", "0")
+    command = [sys.executable, "-m", "pipeline", "serve", "--root", str(root), *ports, *options]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **streams)
+
+
 @contextlib.contextmanager
 def serving(root: Path, *options: str, folder: Path):
     """Start a server on free ports and end it afterwards."""
     log = folder / "serve.log"
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "serve",
-        "--root",
-        str(root),
-        "--port",
-        "0",
-        "--grpc-port",
-        "0",
-        *options,
-    ]
     with log.open("w") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        process = start(root, *options, stdout=said, stderr=said)
     server = Server(process, log)
     try:
         server.wait_for("gRPC   ", STARTS)

@@ -14,7 +14,7 @@ from server.tiny_root import KINDS, LABELS, PIXELS, TinyRoot, models
 from pipeline.maintenance.prune import prune
 
 CLIENTS = 50
-PAUSE = 0.1
+PAUSE = 0.2
 """Seconds between two requests of a client: two cores serve, push and ask here."""
 
 PUSHES, ROLLBACKS = 20, 5

@@ -3,6 +3,8 @@
 import concurrent.futures
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -364,6 +366,35 @@ def test_the_model_service_and_the_metadata_answer_too(channel):
     declared = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(declared)
     assert "serving_default" in declared.signature_def
+
+
+@pytest.mark.slow
+def test_both_protocols_answer_as_tensorflows_own_command_does(server, channel, served_root, tmp_path):
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    images = some_images(7)
+    wanted = saved_model_cli(served_root / "serving" / "1", images, tmp_path)
+    _, body, _ = server.post({"inputs": images})
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    response = stub.Predict(predict_request(images), 10.0)
+    assert body["outputs"].keys() == response.outputs.keys() == wanted.keys()
+    for name, value in wanted.items():
+        rest, grpc = np.array(body["outputs"][name]), tf.make_ndarray(response.outputs[name])
+        if value.dtype == object:  # bytes, which JSON has as text
+            assert np.char.encode(rest).tolist() == grpc.tolist() == value.tolist()
+        else:
+            np.testing.assert_allclose(rest, value, rtol=1e-6, atol=1e-7)
+            np.testing.assert_allclose(grpc, value, rtol=1e-6, atol=1e-7)
+
+
+def saved_model_cli(model, images, folder):
+    """Returns {output: array}, which `saved_model_cli run` leaves as files."""
+    np.save(folder / "images.npy", np.array(images, np.uint8))
+    command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run", "--dir", model]
+    command += ["--tag_set", "serve", "--signature_def", "serving_default", "--inputs", f"images={folder}/images.npy"]
+    subprocess.run([*command, "--outdir", folder / "outputs"], check=True, capture_output=True)
+    return {path.stem: np.load(path, allow_pickle=True) for path in (folder / "outputs").iterdir()}
 
 
 def test_more_grpc_connections_than_requests_at_a_time_are_closed(first_run, tmp_path):

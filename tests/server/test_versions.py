@@ -1,10 +1,10 @@
 """Which versions are loaded, and from which bytes; nothing is loaded by TensorFlow here."""
 
 import os
-import shutil
 import types
 
 import pytest
+from server.tiny_root import TinyRoot
 
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
@@ -19,14 +19,15 @@ from pipeline.root.paths import RunPaths
 
 
 @pytest.fixture
-def root(first_run, tmp_path):
-    """A root whose version can be changed; the rest is only read."""
-    root = tmp_path / "root"
-    root.mkdir()
-    shutil.copytree(first_run[0] / "serving", root / "serving")
-    for name in ("ledger.jsonl", "root.json"):
-        shutil.copy(first_run[0] / name, root / name)
-    return root
+def root(tmp_path):
+    """A root with one version, of files that nobody reads as a model here."""
+    model = tmp_path / "model"
+    (model / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        (model / name).write_text(name)
+    tiny = TinyRoot(tmp_path / "root", lambda: {"any": model})
+    tiny.push("any")
+    return tiny.paths.root
 
 
 class Loader:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.digest import manifest_digest, tree_manifest
@@ -41,7 +42,8 @@ def models() -> dict[str, Path]:
 class TinyRoot:
     """Pushes versions, and knows what each of them is."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, models: Callable[[], Mapping[str, Path]] = models):
+        self.models = models
         self.paths = RunPaths(root)
         self.paths.serving.mkdir(parents=True)
         self.paths.lock.touch()
@@ -54,7 +56,7 @@ class TinyRoot:
 
     def push(self, kind: str) -> int:
         number = self.newest + 1
-        self._place(models()[kind], number, kind, mark=str(number))
+        self._place(self.models()[kind], number, kind, mark=str(number))
         return number
 
     def roll_back(self, version: int) -> int:
@@ -66,7 +68,7 @@ class TinyRoot:
     def tamper_with_a_push(self, kind: str) -> int:
         """Pushes a version, one of whose files is changed before anybody can see it."""
         number = self.newest + 1
-        self._place(models()[kind], number, kind, mark=str(number), tampered=True)
+        self._place(self.models()[kind], number, kind, mark=str(number), tampered=True)
         return number
 
     def _place(self, source: Path, number: int, kind: str, *, mark: str | None, tampered: bool = False) -> None:

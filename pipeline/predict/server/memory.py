@@ -10,12 +10,22 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+from collections.abc import Iterator
 
 
-def freeze() -> None:
-    """Let the collector pass over everything that is there, which stays until the end; called once all is imported."""
-    gc.collect()
-    gc.freeze()
+@contextlib.contextmanager
+def imports() -> Iterator[None]:
+    """Keep the collector from what is imported meanwhile, then and for good: it stays until the end.
+
+    Looking through it again and again as it grows took a third of TensorFlow's import, and nothing came of it: 1,458 of
+    515,000 objects could be freed.
+    """
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def reclaim() -> None:

@@ -25,6 +25,7 @@ from components.errors import BadInput, EnvironmentProblem, Refused
 from pipeline.predict.server import memory, model
 from pipeline.predict.server.batching import Batcher, Call
 from pipeline.predict.server.bounded import BoundedProtocol, raise_descriptor_limit
+from pipeline.predict.server.later import Later
 from pipeline.predict.server.metrics import Metrics
 from pipeline.predict.server.sampling import Sampler
 from pipeline.predict.server.service import Limits, Service
@@ -176,6 +177,7 @@ class _Running:
         self, options: Options, scratch: Path, rest: socket.socket, grpc_port: int | None, say: Callable[[str], None]
     ) -> None:
         _import_tensorflow()
+        say("TensorFlow imported")
         self._options = options
         self._rest = rest
         self._grpc_port = grpc_port
@@ -201,7 +203,6 @@ class _Running:
         self._loop_failures: set[str] = set()
 
     def run(self, started: Callable[[Started], None]) -> None:
-        memory.freeze()
         self._versions.refresh()
         if not self._versions.loaded:
             refused = next((one.message for one in self._versions.statuses.values() if one.message), None)
@@ -269,13 +270,14 @@ class _Running:
         from pipeline.predict.server.rest import RestApi
 
         options = self._options
+        pages = Later(self._pages, self._say) if options.pages else None
         tls: dict[str, Any] = {}
         if options.certificate is not None:
             tls = {"ssl_certfile": str(options.certificate), "ssl_keyfile": str(options.private_key)}
             if options.clients is not None:
                 tls |= {"ssl_ca_certs": str(options.clients), "ssl_cert_reqs": ssl.CERT_REQUIRED}
         config = uvicorn.Config(
-            RestApi(self._service, options.token, self._say, self._pages()),
+            RestApi(self._service, options.token, self._say, pages),
             access_log=False,
             log_config=None,
             # What clients send wrong is answered; a line each would let them fill the log.
@@ -296,6 +298,8 @@ class _Running:
         if not server.started:
             await self._require_listening(rest)
         ready.set()
+        if pages is not None:
+            pages.begin()
         await asyncio.wait({rest, asyncio.ensure_future(self._ending.wait())}, return_when=asyncio.FIRST_COMPLETED)
         # New connections are refused first; then what was asked is answered.
         server.should_exit = True
@@ -303,13 +307,11 @@ class _Running:
             await grpc_server.stop(options.grace)
         await rest
 
-    def _pages(self) -> ASGIApp | None:
-        options = self._options
-        if not options.pages:
-            return None
+    def _pages(self) -> ASGIApp:
         from pipeline.predict.server.pages.routes import routes
         from pipeline.predict.server.pages.site import Pages, Site
 
+        options = self._options
         site = Site(root=options.root.absolute(), name=options.name, service=self._service)
         return Pages(site, routes(site), guarded=options.token is not None or options.clients is not None)
 
@@ -366,7 +368,7 @@ def _import_tensorflow() -> None:
     os.environ.update({**ENGINE_ENV, **CPU_ONLY})
     # gRPC's core prints a line for every handshake that a client gets wrong.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    with redirect_output(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)), memory.imports():
         import tensorflow  # noqa: F401
 
         from pipeline.predict.server import grpc_api  # noqa: F401
