@@ -18,7 +18,7 @@ from components.serving import FORMAT_SERVING
 from pipeline.process import child
 from pipeline.report import model_answers
 from pipeline.report.model_answers import Arrays, Question
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import AUTOENCODER, CLASSIFIER, INGEST, TRANSFORM
 
 FUNCTION: Final = "pipeline.report.model_answers:answer"
@@ -42,7 +42,7 @@ MODELS: Final = {
 """{field of a `Question`: node, channel, folder in the artifact}."""
 
 
-def answered(evidence: Evidence, ask: Ask, *, keep: bool = True) -> Arrays:
+def answered(evidence: RunData, ask: Ask, *, keep: bool = True) -> Arrays:
     """Return what the models of a run answer; nothing where it has no model.
 
     Args:
@@ -103,14 +103,14 @@ def _forget_old(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _folder(evidence: Evidence, node: str, channel: str, inner: str) -> str | None:
+def _folder(evidence: RunData, node: str, channel: str, inner: str) -> str | None:
     try:
         return str(evidence.artifact(node, channel) / inner)
     except NotThereError:
         return None
 
 
-def _key(evidence: Evidence) -> str:
+def _key(evidence: RunData) -> str:
     digests = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
     examples = evidence.digest(INGEST, "examples")
     return sha256_bytes(canonical_json({**digests, "examples": examples, "version": model_answers.VERSION}))

@@ -18,7 +18,7 @@ from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.model_answers import TEST_ROWS, Arrays
 from pipeline.report.page import rendered
 from pipeline.report.picture import Picture
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.report.sections.classification import confusion
 from pipeline.report.sections.environment import shown
 from pipeline.report.significance import Significance, mcnemar
@@ -139,7 +139,7 @@ def write(root: Path, names: tuple[str, str], *, output: Path | None = None, ask
     return Compared(run_ids=list(ids), path=path, bytes=keep(path, page), unanswered=unanswered)
 
 
-def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) -> Comparison:
+def comparison(both: tuple[RunData, RunData], answers: tuple[Arrays, Arrays]) -> Comparison:
     """Return what two runs differ in."""
     first, second = both
     common = Comparison(
@@ -156,7 +156,7 @@ def comparison(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) 
     return _with_rows(common, answers, test, first)
 
 
-def common_rows(both: tuple[Evidence, Evidence], answers: tuple[Arrays, Arrays]) -> example_rows.ImageRows:
+def common_rows(both: tuple[RunData, RunData], answers: tuple[Arrays, Arrays]) -> example_rows.ImageRows:
     """Return the test rows that the models of two runs have answered, both in this order.
 
     Raises:
@@ -194,7 +194,7 @@ def differing(*settings: Any) -> tuple[Setting, ...]:
     )
 
 
-def _figures(both: tuple[Evidence, Evidence]) -> tuple[Figure, ...]:
+def _figures(both: tuple[RunData, RunData]) -> tuple[Figure, ...]:
     result = []
     for name, sign in METRICS:
         values = [(one.run.metrics or {}).get(name) for one in both]
@@ -221,12 +221,12 @@ def _figure(name: str, values: Sequence[float | None], sign: int, digits: int = 
     return Figure(name=name, values=(first, second), change=change, better=better, digits=digits)
 
 
-def _curves(both: tuple[Evidence, Evidence]) -> tuple[Picture, ...]:
+def _curves(both: tuple[RunData, RunData]) -> tuple[Picture, ...]:
     curves = [(node, key) for node in TRAINERS for key in ("val_loss", "val_accuracy")]
     return tuple(picture for node, key in curves if (picture := _curve(both, node, key)) is not None)
 
 
-def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | None:
+def _curve(both: tuple[RunData, RunData], node: str, key: str) -> Picture | None:
     series = [_series(one, node, key) for one in both]
     if not any(series):
         return None
@@ -245,7 +245,7 @@ def _curve(both: tuple[Evidence, Evidence], node: str, key: str) -> Picture | No
     return charts.drawn(figure, f"{node}, {what} on validation: {'; '.join(facts)}.")
 
 
-def _series(one: Evidence, node: str, key: str) -> list[float]:
+def _series(one: RunData, node: str, key: str) -> list[float]:
     try:
         history = one.read_json(node, "model_run", "training.json")["history"]
     except (NotThereError, KeyError):
@@ -255,7 +255,7 @@ def _series(one: Evidence, node: str, key: str) -> list[float]:
 
 
 def _with_rows(
-    common: Comparison, answers: tuple[Arrays, Arrays], test: example_rows.ImageRows, one: Evidence
+    common: Comparison, answers: tuple[Arrays, Arrays], test: example_rows.ImageRows, one: RunData
 ) -> Comparison:
     data = one.settings.data
     shares = []

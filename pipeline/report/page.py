@@ -16,7 +16,7 @@ from components.features import TEST, TRAIN, VALIDATION
 from pipeline.lineage.export import html
 from pipeline.report import example_rows
 from pipeline.report.model_answers import TEST_ROWS, Arrays
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import INGEST, SCHEMA_GATE
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Draft:
     chapters: Mapping[str, Chapter]
 
 
-def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft | None = None) -> str:
+def page(evidence: RunData, answers: Arrays, unanswered: str = "", draft: Draft | None = None) -> str:
     """Return the page about a run.
 
     Args:
@@ -74,7 +74,7 @@ def page(evidence: Evidence, answers: Arrays, unanswered: str = "", draft: Draft
     return rendered("page.html.j2", evidence=evidence, chapters=parts, unanswered=unanswered)
 
 
-def drafted(evidence: Evidence, lineage: str = "") -> Draft:
+def drafted(evidence: RunData, lineage: str = "") -> Draft:
     """Return the parts that show nothing of what the models answer.
 
     Args:
@@ -95,7 +95,7 @@ def drafted(evidence: Evidence, lineage: str = "") -> Draft:
     return Draft(rows=rows, chapters={chapter.id: chapter for chapter in drawn})
 
 
-def chapters(evidence: Evidence, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
+def chapters(evidence: RunData, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
     """Return the parts of the page in order."""
     from pipeline.report.sections import (
         activations,
@@ -155,7 +155,7 @@ def _chapter(id_: str, title: str, make: Callable[[], Any]) -> Chapter:
         return Chapter(id=id_, title=title, absent=f"cannot be made: {type(err).__name__}: {err}")
 
 
-def _rows(evidence: Evidence) -> Mapping[str, ImageRows]:
+def _rows(evidence: RunData) -> Mapping[str, ImageRows]:
     try:
         examples = evidence.artifact(INGEST, "examples")
     except NotThereError:

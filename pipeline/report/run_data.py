@@ -25,7 +25,7 @@ class NotThereError(Exception):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class RunData:
     """What is known of one run.
 
     Attributes:
@@ -97,7 +97,7 @@ class Evidence:
             raise NotThereError(f"{node} left no {name}" if gone else f"{name} of {node}: {err.what}") from err
 
 
-def gather(root: Path, run_id: str | None = None) -> Evidence:
+def gather(root: Path, run_id: str | None = None) -> RunData:
     """Return what a run left, by default the newest.
 
     Raises:
@@ -108,7 +108,7 @@ def gather(root: Path, run_id: str | None = None) -> Evidence:
     return of_record(paths, runs.find(paths.root, run_id))
 
 
-def of_record(paths: RunPaths, run: RunRecord) -> Evidence:
+def of_record(paths: RunPaths, run: RunRecord) -> RunData:
     """Return what a run left, by its record.
 
     Raises:
@@ -119,4 +119,4 @@ def of_record(paths: RunPaths, run: RunRecord) -> Evidence:
         node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records
     }
     executions = {node: record for node, record in by_node.items() if isinstance(record, ExecutionRecord)}
-    return Evidence(paths=paths, run=run, executions=executions)
+    return RunData(paths=paths, run=run, executions=executions)

@@ -74,7 +74,7 @@ def check_output(paths: RunPaths, output: Path | None) -> None:
     check_places(paths, paths.report("").parent if output is None else output.absolute().parent)
 
 
-def _lineage(evidence: run_data.Evidence) -> str:
+def _lineage(evidence: run_data.RunData) -> str:
     """Write the page of the lineage of the run's version beside the report; return its address, empty if it has none."""
     version, run_id = evidence.run.version, evidence.run.run_id
     if version is None:
@@ -90,7 +90,7 @@ def _lineage(evidence: run_data.Evidence) -> str:
     return path.name
 
 
-def _asked(evidence: run_data.Evidence, ask: Ask) -> tuple[Arrays, str]:
+def _asked(evidence: run_data.RunData, ask: Ask) -> tuple[Arrays, str]:
     """Return what the models answer, and why they do not."""
     try:
         return answered(evidence, ask), ""

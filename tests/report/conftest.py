@@ -18,7 +18,7 @@ from pipeline.provenance.git import GitState
 from pipeline.provenance.records import DataSource, Environment, ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.report.choices import by_error
 from pipeline.report.example_rows import ImageRows
-from pipeline.report.run_data import Evidence
+from pipeline.report.run_data import RunData
 from pipeline.root.paths import RunPaths
 
 LABELS = 3
@@ -183,7 +183,7 @@ def evidence(tmp_path):
     """What a run that went through left."""
     paths = RunPaths(tmp_path / "root")
     write_artifacts(paths)
-    return Evidence(paths=paths, run=run(), executions={node: execution(node) for node in FLOW})
+    return RunData(paths=paths, run=run(), executions={node: execution(node) for node in FLOW})
 
 
 @pytest.fixture
@@ -239,4 +239,4 @@ def refused(evidence):
     report.parent.mkdir()
     upside_down = gate_check(rule="drift", aspect="rows", passed=False, value=0.4, threshold=0.05, cause="upside down?")
     report.write_text(json.dumps({"passed": False, "checks": [gate_check(), upside_down]}))
-    return Evidence(paths=evidence.paths, run=stopped, executions={"ExampleGen": evidence.executions["ExampleGen"]})
+    return RunData(paths=evidence.paths, run=stopped, executions={"ExampleGen": evidence.executions["ExampleGen"]})

@@ -37,7 +37,7 @@ MOST_WAITING: Final = 8192
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Kept:
+class _Sample:
     version: int
     digest: str
     rows: npt.NDArray[Any]
@@ -60,7 +60,7 @@ class Sampler:
         self._most = most
         self._metrics = metrics
         self._say = say
-        self._queue: queue.SimpleQueue[_Kept] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Sample] = queue.SimpleQueue()
         self._waiting = 0
         self._number = 0
         self._trouble: str | None = None
@@ -90,7 +90,7 @@ class Sampler:
             return
         self._waiting += rows
         (images,) = inputs.values()
-        self._queue.put(_Kept(version=model.version, digest=model.digest, rows=images))
+        self._queue.put(_Sample(version=model.version, digest=model.digest, rows=images))
 
     def stop(self) -> None:
         """Write what waits, and end."""

@@ -17,7 +17,7 @@ from components.settings import DataSettings
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, of_each_class
 from pipeline.report.picture import Picture
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import INGEST, REVIEWED_SCHEMA
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class DataSheet:
     schema: tuple[tuple[str, str], ...]
 
 
-def data_sheet(evidence: Evidence, rows: Mapping[str, ImageRows]) -> DataSheet:
+def data_sheet(evidence: RunData, rows: Mapping[str, ImageRows]) -> DataSheet:
     """Return the sheet.
 
     Args:
@@ -140,7 +140,7 @@ def _split(  # noqa: PLR0913  # a split is told from what five places know of it
     )
 
 
-def _reference(evidence: Evidence) -> Picture | None:
+def _reference(evidence: RunData) -> Picture | None:
     try:
         profile = evidence.read_json(REVIEWED_SCHEMA, "reference", "profile.json")["profile"]
         if tuple(profile["shape"]) != tuple(evidence.settings.data.shape):
@@ -245,7 +245,7 @@ def _gallery(rows: Mapping[str, ImageRows], data: DataSettings) -> tuple[Picture
     return picture, tuple(data.names[label] for label in labels)
 
 
-def _schema(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+def _schema(evidence: RunData) -> tuple[tuple[str, str], ...]:
     """Return {feature: what the reviewed schema says of it}, read off the text as it was reviewed."""
     try:
         text = (evidence.artifact(REVIEWED_SCHEMA, "schema") / "schema.pbtxt").read_text(encoding="utf-8")

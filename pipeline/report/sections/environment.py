@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from pipeline.provenance import parameters
-from pipeline.report.run_data import Evidence
+from pipeline.report.run_data import RunData
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Environment:
     devices: tuple[tuple[str, str], ...]
 
 
-def environment(evidence: Evidence) -> Environment:
+def environment(evidence: RunData) -> Environment:
     """Return the settings of a run and the environment that its newest execution recorded."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in parameters.flatten_keys(evidence.run.settings).items():
@@ -45,7 +45,7 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _facts(evidence: Evidence, newest: Any) -> tuple[tuple[str, str], ...]:
+def _facts(evidence: RunData, newest: Any) -> tuple[tuple[str, str], ...]:
     code = "not known" if newest.git.commit is None else f"{newest.git.commit} ({newest.git.tree})"
     return (
         ("run", evidence.run.run_id),

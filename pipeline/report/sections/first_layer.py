@@ -14,7 +14,7 @@ from components.errors import BadInput
 from components.settings import DataSettings, Settings
 from pipeline.report import mosaics
 from pipeline.report.picture import Picture
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import CLASSIFIER
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FirstLayer:
     moments: tuple[Moment, ...]
 
 
-def first_layer(evidence: Evidence) -> FirstLayer:
+def first_layer(evidence: RunData) -> FirstLayer:
     """Return the weights that the classifier's training kept.
 
     Raises:

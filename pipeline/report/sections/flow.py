@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.lineage.export.layout import Box, Layout, lay_out
 from pipeline.lineage.export.svg import MARGIN, curve, length
 from pipeline.provenance.records import NodeOutcome, timestamp
-from pipeline.report.run_data import Evidence
+from pipeline.report.run_data import RunData
 
 HEIGHT, GAP = 44.0, (26.0, 12.0)
 PADDING: Final = 10.0
@@ -72,7 +72,7 @@ class Flow:
         return f"{len(self.cards)} nodes, {states}; {self.total:.1f} s from the first to the last."
 
 
-def flow(evidence: Evidence) -> Flow:
+def flow(evidence: RunData) -> Flow:
     """Return graph and timeline of a run."""
     nodes = evidence.run.nodes
     links = _links(evidence)
@@ -89,7 +89,7 @@ def flow(evidence: Evidence) -> Flow:
     )
 
 
-def _links(evidence: Evidence) -> dict[tuple[str, str], bool]:
+def _links(evidence: RunData) -> dict[tuple[str, str], bool]:
     """Return {(source, target): whether it is only supposed}; a node without a record hangs on the one before it."""
     makers = {node.record: node.id for node in evidence.run.nodes if node.record is not None}
     links: dict[tuple[str, str], bool] = {}

@@ -11,7 +11,7 @@ from typing import Any, Final
 from components.serving import FORMAT_SERVING
 from pipeline.lineage.diff.tensors import Tensor, tensors
 from pipeline.report.model_answers import LATENCY
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import CLASSIFIER
 
 _LISTS: Final = ("kernels", "biases")
@@ -45,7 +45,7 @@ class Network:
     latency: tuple[float, float] | None
 
 
-def network(evidence: Evidence, answers: Mapping[str, Any]) -> Network:
+def network(evidence: RunData, answers: Mapping[str, Any]) -> Network:
     """Return the network of a run.
 
     Raises:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from components.errors import MnistTfxError, shortened
 from pipeline.audit.findings import Finding
 from pipeline.lineage.history import HistoryReader
-from pipeline.report.run_data import Evidence
+from pipeline.report.run_data import RunData
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Standing:
     steps: tuple[Step, ...]
 
 
-def standing(evidence: Evidence, lineage: str = "") -> Standing:
+def standing(evidence: RunData, lineage: str = "") -> Standing:
     """Return where a run stands.
 
     Args:
@@ -69,7 +69,7 @@ def standing(evidence: Evidence, lineage: str = "") -> Standing:
     )
 
 
-def _history(evidence: Evidence) -> tuple[str, str]:
+def _history(evidence: RunData) -> tuple[str, str]:
     try:
         reader = HistoryReader(evidence.paths.root)
         history = reader.read()
@@ -81,7 +81,7 @@ def _history(evidence: Evidence) -> tuple[str, str]:
         return f"cannot be told: {shortened(err)}", ""
 
 
-def _audited(evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
+def _audited(evidence: RunData) -> tuple[tuple[Verdict, ...], str]:
     """Return the verdicts on the version that the run ended with, or why there are none."""
     try:
         audit = evidence.audit
@@ -98,7 +98,7 @@ def _why(finding: Finding | None) -> str:
     return "" if finding is None else shortened(str(finding).removeprefix(f"{finding.verdict} {finding.level} "))
 
 
-def _steps(evidence: Evidence) -> Iterator[Step]:
+def _steps(evidence: RunData) -> Iterator[Step]:
     root, run = shlex.quote(str(evidence.paths.root)), evidence.run
     for command in (run.error or {}).get("commands") or ():
         line, _, why = str(command).partition(" # ")

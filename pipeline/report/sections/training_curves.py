@@ -12,7 +12,7 @@ from components.features import TEST, VALIDATION
 from pipeline.report import charts
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import AUTOENCODER, TRAINERS
 
 
@@ -34,7 +34,7 @@ class TrainingCurves:
     principal: Picture | None
 
 
-def training_curves(evidence: Evidence, answers: Arrays) -> TrainingCurves:
+def training_curves(evidence: RunData, answers: Arrays) -> TrainingCurves:
     """Return the trainings of a run.
 
     Raises:
@@ -46,7 +46,7 @@ def training_curves(evidence: Evidence, answers: Arrays) -> TrainingCurves:
     return TrainingCurves(trained=trained, principal=_principal(answers))
 
 
-def _trained(evidence: Evidence, node: str, answers: Arrays) -> Trained:
+def _trained(evidence: RunData, node: str, answers: Arrays) -> Trained:
     try:
         training = evidence.read_json(node, "model_run", "training.json")
     except NotThereError as err:

@@ -11,7 +11,7 @@ from components.evaluation.thresholds import read_verdict
 from components.profile import ASPECTS
 from components.untrusted import read_object
 from pipeline.provenance.accuracy import accuracy_of
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import EVALUATOR, SAVED_MODEL_CHECK, SCHEMA_GATE
 
 PASSED, FAILED, WARNED, UNASKED = "passed", "failed", "warned", "not asked"
@@ -96,7 +96,7 @@ class Verdict:
     gates: tuple[Gate, ...]
 
 
-def verdict(evidence: Evidence) -> Verdict:
+def verdict(evidence: RunData) -> Verdict:
     """Return how the run ended."""
     run = evidence.run
     error = {} if run.error is None else {k: str(v) for k, v in run.error.items() if v is not None and k != "kind"}
@@ -110,7 +110,7 @@ def verdict(evidence: Evidence) -> Verdict:
     )
 
 
-def _title(evidence: Evidence) -> str:
+def _title(evidence: RunData) -> str:
     run = evidence.run
     if run.status == "ok":
         return "The run went through" if run.version is None else f"Served as version {run.version}"
@@ -135,7 +135,7 @@ def _headlines(metrics: Mapping[str, Any], *, reconstructs: bool) -> tuple[Headl
     return tuple(result)
 
 
-def _evaluation(evidence: Evidence) -> Gate:
+def _evaluation(evidence: RunData) -> Gate:
     try:
         verdict = read_verdict(evidence.artifact(EVALUATOR, "evaluation"))
     except (NotThereError, EnvironmentProblem) as err:
@@ -159,7 +159,7 @@ def _evaluation(evidence: Evidence) -> Gate:
     )
 
 
-def _check(evidence: Evidence) -> Gate:
+def _check(evidence: RunData) -> Gate:
     try:
         check = evidence.read_json(SAVED_MODEL_CHECK, "blessing", "check.json")
     except NotThereError as err:
@@ -176,7 +176,7 @@ def _check(evidence: Evidence) -> Gate:
     return Gate(node=SAVED_MODEL_CHECK, answers=(answer,))
 
 
-def _schema_gate(evidence: Evidence) -> Gate:
+def _schema_gate(evidence: RunData) -> Gate:
     try:
         checks = _gate_report(evidence)["checks"]
     except (NotThereError, OSError, ValueError) as err:
@@ -200,7 +200,7 @@ def _distances(checks: list[dict[str, Any]]) -> tuple[Distances, ...]:
     return tuple(Distances(name=k, measured=tuple(v.get(aspect) for aspect in ASPECTS)) for k, v in result.items())
 
 
-def _gate_report(evidence: Evidence) -> dict[str, Any]:
+def _gate_report(evidence: RunData) -> dict[str, Any]:
     """Return the gate's checks, where it refused, from the log folder: a failed node leaves no artifact."""
     refused = evidence.paths.gate_report(evidence.run.run_id)
     if refused.is_file():

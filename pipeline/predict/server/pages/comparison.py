@@ -17,7 +17,7 @@ from pipeline.report import run_data
 from pipeline.report.asking import answered, own_process
 from pipeline.report.compare import METRICS, Setting, common_rows, differing, significance
 from pipeline.report.model_answers import Arrays
-from pipeline.report.run_data import Evidence, NotThereError
+from pipeline.report.run_data import NotThereError, RunData
 from pipeline.report.significance import Significance
 from pipeline.root.paths import RunPaths
 
@@ -141,7 +141,7 @@ def _figure(name: str, sign: int, records: Sequence[RunRecord]) -> Figure:
     return Figure(name=name.replace("_", " "), values=tuple(values), best=best if len(set(known)) > 1 else ())
 
 
-def _contest(pair: tuple[int, int], sides: Sequence[Evidence], hashes: Sequence[str], answers: Answers) -> Contest:
+def _contest(pair: tuple[int, int], sides: Sequence[RunData], hashes: Sequence[str], answers: Answers) -> Contest:
     shown = pair[0] + 1, pair[1] + 1
     both = answers.last(hashes[pair[0]]), answers.last(hashes[pair[1]])
     if both[0] is None or both[1] is None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from components.errors import CannotTell, MnistTfxError
 from pipeline.predict.server.model import LoadedModel
 from pipeline.predict.server.pages import drawing, shell
-from pipeline.predict.server.pages.drawing import Drawn
+from pipeline.predict.server.pages.drawing import PictureAnswer
 from pipeline.predict.server.pages.reading import Progress, Readers
 from pipeline.predict.server.pages.refusals import one_line, status_of
 from pipeline.predict.server.pages.site import Site
@@ -72,15 +72,15 @@ class _Draw:
     def _rows(self, model: LoadedModel) -> object:
         return self._readers.rows(model).get()
 
-    async def _drawn(self, request: Request) -> Drawn:
+    async def _drawn(self, request: Request) -> PictureAnswer:
         upload = (await read_form(self._site, request))[0]
         return await self._site.run(self._read, self._site.service.versions.find(None), upload)
 
-    def _read(self, model: LoadedModel, upload: Upload) -> Drawn:
+    def _read(self, model: LoadedModel, upload: Upload) -> PictureAnswer:
         with kept_briefly([upload]) as (path,):
             return drawing.read(model, self._readers.reader(model), self._readers.rows(model), path)
 
-    def _page(self, drawn: Drawn | None, error: MnistTfxError | RequestError | None) -> Response:
+    def _page(self, drawn: PictureAnswer | None, error: MnistTfxError | RequestError | None) -> Response:
         return shell.answer(
             "draw.html.j2",
             here=PATH,

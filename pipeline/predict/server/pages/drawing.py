@@ -73,7 +73,7 @@ class Origin:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Drawn:
+class PictureAnswer:
     """A picture and its answer.
 
     Attributes:
@@ -167,7 +167,7 @@ class Drawn:
         }
 
 
-def read(model: LoadedModel, reader: Reader, rows: Rows, path: Path) -> Drawn:
+def read(model: LoadedModel, reader: Reader, rows: Rows, path: Path) -> PictureAnswer:
     """Return the answer about one picture.
 
     Raises:
@@ -178,7 +178,7 @@ def read(model: LoadedModel, reader: Reader, rows: Rows, path: Path) -> Drawn:
     if isinstance(seen, Ignored):
         raise BadInput(seen.why, where=path)
     (prediction,) = reader.answered([seen], lambda *_: None)
-    drawn = Drawn(
+    drawn = PictureAnswer(
         model=model,
         predictions=Predictions(
             version=reader.version,
@@ -200,7 +200,7 @@ def data_uri(image: npt.NDArray[Any], pixel_max: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _with_origin(drawn: Drawn, rows: Rows, image: npt.NDArray[np.uint8]) -> Drawn:
+def _with_origin(drawn: PictureAnswer, rows: Rows, image: npt.NDArray[np.uint8]) -> PictureAnswer:
     try:
         found = rows.get()
         if isinstance(found, Progress):

@@ -38,8 +38,8 @@ SHARE: Final = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Checked:
-    """A proof that was checked.
+class CheckedProof:
+    """A proof, and whether it holds.
 
     Attributes:
       proof: it.
@@ -53,7 +53,7 @@ class Checked:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Answered:
+class ImpactAnswer:
     """What was asked, and the answer.
 
     Attributes:
@@ -62,7 +62,7 @@ class Answered:
     """
 
     found: Impact
-    proofs: tuple[Checked, ...]
+    proofs: tuple[CheckedProof, ...]
 
     @property
     def heading(self) -> str:
@@ -123,19 +123,19 @@ class _Page:
             return JSONResponse({"error": one_line(err)}, status_of(err))
         return JSONResponse(found.to_dict())
 
-    async def _answered(self, request: Request) -> Answered:
+    async def _answered(self, request: Request) -> ImpactAnswer:
         uploads = await read_form(self._site, request)
         return await self._site.run(self._ask, uploads, time.monotonic() + self._site.service.limits.seconds * SHARE)
 
-    def _ask(self, uploads: Sequence[Upload], until: float) -> Answered:
+    def _ask(self, uploads: Sequence[Upload], until: float) -> ImpactAnswer:
         with kept_briefly(uploads) as paths:
             for path in paths:
                 require_small_picture(path)
             found = impact(open_lineage(self._site.root), [str(path) for path in paths], _Bounds(until).show)
             found = dataclasses.replace(found, unknown=tuple(without_folder(one, paths) for one in found.unknown))
-            return Answered(found=found, proofs=tuple(_checked(self._site.root, found)))
+            return ImpactAnswer(found=found, proofs=tuple(_checked(self._site.root, found)))
 
-    def _page(self, answered: Answered | None, error: MnistTfxError | RequestError | None) -> Response:
+    def _page(self, answered: ImpactAnswer | None, error: MnistTfxError | RequestError | None) -> Response:
         return shell.answer(
             "impact.html.j2",
             here=PATH,
@@ -167,11 +167,11 @@ class _Bounds:
 _HINT: Final = "mnist-tfx lineage impact has no such bound"
 
 
-def _checked(root: Path, found: Impact) -> list[Checked]:
+def _checked(root: Path, found: Impact) -> list[CheckedProof]:
     """Return the proofs of an answer, each checked against its root, with the versions that carry that root."""
     carried = {one.version: _roots(root, one.version) for one in found.models if one.version is not None and one.served}
     return [
-        Checked(
+        CheckedProof(
             proof=proof,
             faults=tuple(proofs.faults(proof, proof.root, found.picture)),
             versions=tuple(version for version, roots in carried.items() if proof.root.hex() in roots),

@@ -20,7 +20,7 @@ from pipeline.predict.nearest import TrainingRows, training_rows
 from pipeline.predict.prediction import Reader, data_behind
 from pipeline.predict.server.model import LoadedModel
 
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 AGAIN: Final = 10.0
 """Seconds after which rows that could not be told are looked for again: somebody may have brought them back."""
@@ -45,14 +45,14 @@ class Progress:
         return f"{self.doing}{amount}{f' of {self.total:,}' if amount and self.total else ''}"
 
 
-class _Kept(Generic[Made]):
-    """What is made for a loaded version, once, however many ask, and goes with it."""
+class _PerModel(Generic[T]):
+    """One value for each loaded version, computed once however many ask, and dropped with the version."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[LoadedModel, Made] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[LoadedModel, T] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def get(self, model: LoadedModel, make: Callable[[], Made]) -> Made:
+    def get(self, model: LoadedModel, make: Callable[[], T]) -> T:
         with self._lock:
             if model not in self._kept:
                 self._kept[model] = make()
@@ -68,8 +68,8 @@ class Readers:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._readers: _Kept[Reader] = _Kept()
-        self._rows: _Kept[Rows] = _Kept()
+        self._readers: _PerModel[Reader] = _PerModel()
+        self._rows: _PerModel[Rows] = _PerModel()
 
     def reader(self, model: LoadedModel) -> Reader:
         """Return the reader of photographs for a version that is loaded.
