@@ -1,4 +1,4 @@
-"""`mnist-tfx data fetch|import|inspect`."""
+"""`mnist-tfx data fetch|import|inspect|exclude`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from components.digest import sha256_file
 from components.errors import BadInput, ExitCode, printable
 from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, print_answer, say
-from pipeline.cli.parameters import Checked, InputFolder, InputPath, NewFolder, OneOf
+from pipeline.cli.parameters import Checked, InputFile, InputFolder, InputPath, NewFolder, OneOf
 from pipeline.cli.parsing import Group, checked_by
 from pipeline.datasets import fetch as fetching
 
 if TYPE_CHECKING:
+    from pipeline.datasets.exclusion import Excluded
     from pipeline.datasets.imports.importing import Imported
     from pipeline.datasets.imports.opening import Tools
     from pipeline.datasets.inspection import Inspection
@@ -35,13 +36,14 @@ _LARGEST: Final = 1024
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data, import pictures and arrays, look at what you have.
+    """Fetch data, import pictures and arrays, look at what you have, write it without some rows.
 
     \b
     Example:
       mnist-tfx data fetch mnist --to ~/mnist
       mnist-tfx data import pictures/ --to letters --fit 28x28
       mnist-tfx data inspect letters
+      mnist-tfx data exclude letters --rows exclude.txt --to letters-2
     """
 
 
@@ -276,3 +278,73 @@ def _schema(found: Inspection) -> str:
     return (
         f"{found.geometry} is reviewed, and does not fit" if found.reviewed else f"{found.geometry} is not reviewed yet"
     )
+
+
+@data.command()
+@click.argument("given", nargs=-1, required=True, type=InputPath(), metavar="DATA...")
+@click.option(
+    "--rows",
+    "listed",
+    required=True,
+    type=InputFile(),
+    metavar="FILE",
+    help="Row digests, one to a line, as lineage erase-request writes them.",
+)
+@click.option("--to", required=True, type=NewFolder(), metavar="FOLDER", help="New folder for the data files.")
+@options.form_and_label
+@options.reading
+@options.as_json
+def exclude(given: tuple[Path, ...], listed: Path, to: Path, as_json: bool, **said: Any) -> int:
+    """Write data files again without some of their rows, such as those of a deletion request.
+
+    DATA is a folder or files. IDX pairs and CSVs are written under their own names and in their own form, gzip or not; the
+    other rows stay as they are, in their order. For Parquet, and for pixels and labels in files of their own, it says which
+    rows they are. It takes the options of `run` that say how data is to be read. The data that is given stays as it is.
+
+    The exit code is 1, and nothing is written, where no row has one of the digests.
+
+    \b
+    Example:
+      mnist-tfx data exclude letters --rows exclude.txt --to letters-2
+    """
+    from pipeline.config.exclusions import read_exclusions
+    from pipeline.datasets.exclusion import exclude_rows
+    from pipeline.datasets.readings import Given
+
+    digests = read_exclusions(listed, most=None)
+    with progress.bars(LONG) as show:
+        result = exclude_rows(given, digests, to, Given.of(said), show)
+    if as_json:
+        print_answer(Answer(data=_exclusion_fields(result), findings=not result.files))
+    else:
+        for line in _exclusion_lines(result, len(digests)):
+            click.echo(printable(line))
+    return ExitCode.OK if result.files else ExitCode.FINDINGS
+
+
+def _exclusion_fields(result: Excluded) -> dict[str, Any]:
+    return {
+        "folder": str(result.folder),
+        "form": result.form,
+        "rows": dict(result.rows),
+        "left_out": dict(result.left_out),
+        "unmatched": list(result.unmatched),
+        "files": [{"path": str(path), "sha256": digest} for path, digest in result.files.items()],
+        "not_copied": list(map(str, result.not_copied)),
+    }
+
+
+def _exclusion_lines(result: Excluded, listed: int) -> Iterator[str]:
+    gone = ", ".join(f"{split} {rows}" for split, rows in result.left_out.items())
+    stay = ", ".join(f"{split} {rows}" for split, rows in result.rows.items())
+    if result.files:
+        yield f"left out    {gone}"
+        yield f"stay        {stay}"
+    else:
+        yield f"nothing is written: none of {stay} rows has one of the digests"
+    if result.unmatched:
+        shown = _first([digest[:12] for digest in result.unmatched])
+        yield f"no row      {len(result.unmatched)} of {listed} digests: {shown}"
+    if result.not_copied:
+        yield f"not copied  {_first([path.name for path in result.not_copied])}"
+    yield from (f"{path}  sha256 {digest}" for path, digest in result.files.items())

@@ -63,7 +63,10 @@ class LazyGroup(Group):
 COMMANDS: Final = {
     "run": ("pipeline.cli.run:run", "Run the pipeline: data files in, a served model out."),
     "runs": ("pipeline.cli.runs:runs", "List the runs of a root, or show one."),
-    "data": ("pipeline.cli.data:data", "Fetch data, import pictures and arrays, look at what you have."),
+    "data": (
+        "pipeline.cli.data:data",
+        "Fetch data, import pictures and arrays, look at what you have, write it without some rows.",
+    ),
     "recipe": ("pipeline.cli.recipe:recipe", "List, show, check and write recipes."),
     "schema": ("pipeline.cli.schema:schema", "Propose, compare and approve schemas for new geometries."),
     "lineage": ("pipeline.cli.lineage:lineage", "Prove what a served model was made from."),

@@ -15,8 +15,12 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 HINT: Final = "mnist-tfx lineage erase-request writes such a list"
 
 
-def read_exclusions(path: Path) -> tuple[str, ...]:
+def read_exclusions(path: Path, *, most: int | None = MOST_EXCLUDED) -> tuple[str, ...]:
     """Return the digests in a list, each once, sorted.
+
+    Args:
+      path: the list.
+      most: digests that a recipe may hold; None where they do not go into one.
 
     Raises:
       BadInput: if it cannot be read, has a line that is no digest, has none, or has too many.
@@ -31,9 +35,9 @@ def read_exclusions(path: Path) -> tuple[str, ...]:
         digests |= {text} - {""}
     if not digests:
         raise BadInput("no row digest in it", where=path, wanted="64 hex digits to a line", hint=HINT)
-    if len(digests) > MOST_EXCLUDED:
-        hint = "take the rows out of the data files themselves"
-        wanted = f"{MOST_EXCLUDED} at most"
+    if most is not None and len(digests) > most:
+        hint = "mnist-tfx data exclude takes them out of the data files themselves"
+        wanted = f"{most} at most"
         raise BadInput("too many rows to leave out by digest", where=path, wanted=wanted, got=len(digests), hint=hint)
     return tuple(sorted(digests))
 

@@ -108,7 +108,15 @@ def read_data_files(path: Path, given: Given = NOTHING_GIVEN) -> Reading:
     Raises:
       BadInput: if it cannot be read as one set of labelled images.
     """
-    files = discovery.discover([path], form=given.form)
+    return reading_of(discovery.discover([path], form=given.form), given)
+
+
+def reading_of(files: DataFiles, given: Given = NOTHING_GIVEN) -> Reading:
+    """Return the reading of data files that were found; its blocks go through their parts in order.
+
+    Raises:
+      BadInput: if they cannot be read as one set of labelled images.
+    """
     taken = tuple(file for part in files.parts for file in part.files)
     if files.form == CSV:
         return _csv(files, taken, given)

@@ -7,7 +7,9 @@ import pytest
 from command_line import mnist_tfx
 from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits
 
+from components.errors import BadInput
 from pipeline.kubeflow import document, names
+from pipeline.kubeflow.compiler.compile import MOST_EXCLUDED
 from pipeline.kubeflow.compiler.warnings import warnings
 
 TARGETS = pytest.mark.parametrize("target", ROOTS)
@@ -103,3 +105,10 @@ def test_labels_in_words_are_named_where_the_data_can_be_seen_from_here(tmp_path
     answer = mnist_tfx("kubeflow", "compile", *asked, "--data", tmp_path, "--form", "pairs")
     assert answer.code == 2
     assert "--set data.label_count=11, or --class-names FILE with all names" in answer.err
+
+
+def test_more_rows_than_a_drivers_command_line_takes_are_not_left_out_by_digest(tmp_path):
+    listed = tmp_path / "exclude.txt"
+    listed.write_text("".join(f"{number:064x}\n" for number in range(MOST_EXCLUDED + 1)))
+    with pytest.raises(BadInput, match=r"data\.exclude: .*wanted 500 at most, got 501.*mnist-tfx data exclude"):
+        compiled("oss", exclude=listed)

@@ -26,6 +26,7 @@ DATA: Final[dict[str, Any]] = {
     "data fetch": runs.FetchedData,
     "data import": runs.ImportedData,
     "data inspect": runs.InspectedData,
+    "data exclude": runs.ExcludedRows,
     "recipe list": runs.Recipes,
     "recipe show": runs.ShownRecipe,
     "recipe check": runs.CheckedRecipe,

@@ -191,6 +191,22 @@ class FetchedData(Model):
     files: list[DataFile]
 
 
+class ExcludedRows(Model):
+    """Data files that were written without some rows."""
+
+    folder: Text
+    form: Text
+    rows: dict[str, Count]
+    """That stayed, by part."""
+    left_out: dict[str, Count]
+    unmatched: list[Digest]
+    """Digests that no row has."""
+    files: list[DataFile]
+    """None where no digest has a row."""
+    not_copied: list[str]
+    """Files beside the data that may hold the rows as well."""
+
+
 class ImportedData(Model):
     """The data files that an import wrote, and what to do with them."""
 

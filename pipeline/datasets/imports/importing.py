@@ -7,14 +7,11 @@ leaves there is removed by the next one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import importlib.metadata
 import os
-import shutil
 import struct
 import tempfile
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -30,6 +27,7 @@ from components.ingest.import_record import Fields, ImportRecord, Run, SourceFil
 from components.ingest.payload import payload_digest
 from pipeline.datasets import class_names
 from pipeline.datasets.imports.opening import Tools, opened
+from pipeline.datasets.staging import staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +83,7 @@ def import_source(source: Source, to: Path, options: Options, tools: Tools, show
     """
     _require_free(to)
     try:
-        with _staging(to) as folder, opened(source, options, tools) as contents:
+        with staging(to, "import") as folder, opened(source, options, tools) as contents:
             fields = _written(source, contents, folder, show)
             notes = (*contents.notes, *_on_skipped(contents))
             (folder / import_record.FILE).write_bytes(import_record.to_bytes(fields))
@@ -109,35 +107,6 @@ def _require_free(to: Path) -> None:
 def _on_skipped(contents: Contents) -> Iterator[str]:
     if contents.skipped:
         yield f"{len(contents.skipped)} pictures were left out: {'; '.join(contents.skipped[:3])}"
-
-
-@contextlib.contextmanager
-def _staging(to: Path) -> Iterator[Path]:
-    """Give a new folder beside the target, locked as long as it is written, and remove what is left of it."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{to.name}.import-"
-    _sweep(to.parent, prefix)
-    folder = to.parent / f"{prefix}{uuid.uuid4().hex}"
-    folder.mkdir()
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
-    finally:
-        os.close(lock)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep(place: Path, prefix: str) -> None:
-    """Remove the folders that killed imports to the same target left: those that nobody has locked."""
-    for folder in place.glob(f"{prefix}*"):
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
 
 
 def _place(folder: Path, to: Path, record: ImportRecord) -> bool:

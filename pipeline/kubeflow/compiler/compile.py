@@ -194,7 +194,7 @@ def _settings(request: CompileRequest) -> Settings:
             where="data.exclude",
             wanted=f"{MOST_EXCLUDED} at most",
             got=len(settings.data.exclude),
-            hint="take the rows out of the data files themselves",
+            hint="mnist-tfx data exclude takes them out of the data files themselves",
         )
     if request.data is None and settings.data.shape != (8, 8):
         raise BadInput(
