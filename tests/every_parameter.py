@@ -18,6 +18,7 @@ import click
 from pipeline.cli import main as cli
 from pipeline.cli import parameters as kinds
 from pipeline.cli.parsing import Command, Group, name_of
+from pipeline.cli.person_options import PersonName
 
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "matplotlib", "kfp"}
 
@@ -43,6 +44,7 @@ WRONG = {
     kinds.MetadataStore: (*TEXT, "mysql://", "mysql://host", "ftp://host/x", MISSING, FOLDER, DEVICE, "none of these"),
     kinds.Recipe: (*TEXT, "digit", "nowhere.yaml", f"{FOLDER}.yaml"),
     kinds.Text: TEXT,
+    PersonName: TEXT,
     kinds.NamedText: TEXT,
     kinds.Pair: PAIR,
     kinds.PairWithFolder: ("", "=", "=x", "x=", "no equals sign", f"a={FILE}", f"a={FILE}/x", "a=b\0"),
@@ -50,6 +52,7 @@ WRONG = {
     kinds.Integer: ("", "x", "1.5", "1e3", "\0", "1_000", "\u0663", "9" * 5000, "-9" * 12),
     kinds.Version: ("", "x", "1.5", "-1", "9" * 20, "9" * 5000),
     kinds.Seconds: ("", "x", "0", "-1", "nan", "inf", "1e9"),
+    kinds.Share: ("", "x", "0", "-1", "nan", "inf", "1.1"),
     kinds.Checked: (*TEXT, "://", "none of these"),
 }
 """A kind of parameter that is not here has no test; it is either described here, or it checks nothing."""

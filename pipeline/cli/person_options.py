@@ -17,7 +17,7 @@ from pipeline.provenance.keys import PrivateKey
 HELP = f"Who says so, as they want to be called; {GIT} takes Git's user.name."
 
 
-class _Name(Text):
+class PersonName(Text):
     """Somebody's name: not empty, and as Git has it where that is asked for."""
 
     def read(self, text: str, where: str | None) -> str:
@@ -30,7 +30,7 @@ class _Name(Text):
 
 def by(*, required: bool, help: str = HELP) -> Callable[[Command], Command]:  # noqa: A002  # as click has it
     """Add `--by`."""
-    return click.option("--by", type=_Name(), metavar="NAME", required=required, help=help)
+    return click.option("--by", type=PersonName(), metavar="NAME", required=required, help=help)
 
 
 def reason(command: Command) -> Command:
