@@ -30,9 +30,9 @@ def row(folder: Path, number: int) -> tuple[np.ndarray, str]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory, digits_folder):
-    """Two rows of the data as pictures, and a third picture that is none."""
+    """Three rows of the data as pictures, and a fourth picture that is none."""
     folder = tmp_path_factory.mktemp("pictures")
-    for number in (0, 5):
+    for number in (0, 5, 7):
         Image.fromarray(row(digits_folder, number)[0]).save(folder / f"{number}.png")
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % 17).save(folder / "other.png")
     return folder
@@ -40,15 +40,17 @@ def pictures(tmp_path_factory, digits_folder):
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory, first_run, digits_folder, pictures):
-    """A root after the request: what was asked and answered, and the run without the row."""
+    """A root after the request: what was asked, the data without row 0, and the run on it that leaves out row 5 as well."""
     root = tmp_path_factory.mktemp("erased") / "root"
     shutil.copytree(first_run[0], root, symlinks=True)
-    listed = root.parent / "exclude.txt"
+    listed, to = root.parent / "exclude.txt", root.parent / "data-2"
     asked = in_process("lineage", "erase-request", pictures / "0.png", "-o", listed, "--root", root, "--json")
-    with listed.open("a") as file:
-        file.write(f"{NOWHERE}  # of another data set\n")
+    written = in_process("data", "exclude", digits_folder, "--rows", listed, "--to", to, "--json")
+    assert written.json["left_out"] == {"train": 1}, written.err
+    more = root.parent / "more.txt"
+    more.write_text(f"{row(digits_folder, 5)[1]}\n{NOWHERE}  # of another data set\n")
     stated = ["--set", "data.source=UCI, as scikit-learn has it", "--set", "data.licence=CC BY 4.0"]
-    run = mnist_tfx("run", "--data", digits_folder, "--exclude", listed, *stated, "--root", root, "--json")
+    run = mnist_tfx("run", "--data", to, "--exclude", more, *stated, "--root", root, "--json")
     assert run.code == 0, run.err
     return root, asked, run
 
@@ -65,9 +67,11 @@ def test_the_question_is_answered_with_rows_models_files_and_what_to_do(first_ru
     assert {one["kind"] for one in data["holders"]} == {"copy of the data", "source", "examples", "report"}
     assert str(digits_folder / "train-images-idx3-ubyte") in {one["path"] for one in data["holders"]}
     commands = [one["command"] for one in data["commands"]]
-    assert f"run --data {digits_folder} --exclude {root.parent / 'exclude.txt'}" in commands[0]
-    assert "--check 2" in commands[1]
+    assert f"data exclude {digits_folder} --rows {root.parent / 'exclude.txt'} --to data-2" in commands[0]
+    assert "run --data data-2 --root" in commands[1]
     assert "serving prune --keep 1" in commands[2]
+    assert f"rm {digits_folder / 'train-images-idx3-ubyte'}" in commands[-3:-1]
+    assert "--check 2" in commands[-1]
     assert all(path.exists() for path in (first_run[0] / "serving" / "1", root / "serving" / "1"))
 
 
@@ -99,8 +103,8 @@ def test_impact_names_the_old_version_alone_however_it_is_asked(walked, pictures
 
 def test_a_later_request_keeps_what_was_left_out_before(walked, pictures, digits_folder, tmp_path):
     listed = tmp_path / "exclude.txt"
-    erase_request(walked[0], pictures / "5.png", "-o", listed)
-    assert set(read_exclusions(listed)) == {NOWHERE, row(digits_folder, 0)[1], row(digits_folder, 5)[1]}
+    erase_request(walked[0], pictures / "7.png", "-o", listed)
+    assert set(read_exclusions(listed)) == {NOWHERE, row(digits_folder, 5)[1], row(digits_folder, 7)[1]}
 
 
 def test_a_picture_that_is_no_row_gets_a_no_with_what_it_rests_on(walked, pictures):
@@ -111,18 +115,19 @@ def test_a_picture_that_is_no_row_gets_a_no_with_what_it_rests_on(walked, pictur
     assert any("compared by pixels" in line for line in answer.json["basis"])
 
 
-def test_after_prune_and_gc_the_copy_of_the_file_alone_holds_it(walked, pictures, tmp_path):
+def test_after_prune_and_gc_nothing_holds_it_and_a_copy_holds_what_was_only_left_out(walked, pictures, tmp_path):
     root = shutil.copytree(walked[0], tmp_path / "root", symlinks=True)
     assert in_process("serving", "prune", "--keep", "1", "--root", root).code == 0
     assert in_process("lineage", "gc", "--keep-runs", "0", "--root", root).code == 0
     shutil.rmtree(root / "reports")
-    checked = erase_request(root, pictures / "0.png", "--check", 2)
-    assert checked.json["absent"]
+    gone, checked = (erase_request(root, pictures / f"{number}.png", "--check", 2) for number in (0, 5))
+    assert (gone.code, gone.json["absent"], gone.json["kept"], gone.json["unknown"]) == (0, True, [], [])
+    assert (checked.code, checked.json["absent"]) == (1, True)
     assert {one["kind"] for one in checked.json["kept"]} == {"copy of the data", "source"}
     [audit] = in_process("lineage", "audit", "--root", root, "--json").json["audits"]
     assert (audit["verdicts"]["INTEGRITY"], audit["verdicts"]["COMPLETENESS"]) == ("PASS", "PASS")
     # Which models learned from it is not known any more, but where it is kept is.
-    again = erase_request(root, pictures / "0.png")
+    again = erase_request(root, pictures / "5.png")
     assert again.code == 5
     assert [one["kind"] for one in again.json["holders"]][:1] == ["copy of the data"]
 

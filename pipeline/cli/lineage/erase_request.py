@@ -35,7 +35,7 @@ LIST: Final = "exclude.txt"
 STAYS: Final = (
     "what models learned from it stays in versions that were made with it, until they are removed; so do answers they gave",
     "ledger and records stay for ever: they hold digests, of files, of all rows together, and those of rows that were left out",
-    "the file that you give to a run is copied whole: while the row is in there, so it is in the copy of a run that leaves it out",
+    "the file that you give to a run is copied whole: `data exclude` writes it without the row, `run --exclude` only leaves it out",
     "backups, copies of the root or of a model elsewhere, and reference statistics of a schema are beyond what a root knows",
 )
 """What a list of digests cannot take away."""
@@ -65,7 +65,8 @@ def erase_request(given: tuple[str, ...], output: Path | None, version: int | No
     \b
     Example:
       mnist-tfx lineage erase-request seven.png -o exclude.txt --root runs/mnist
-      mnist-tfx run --exclude exclude.txt --root runs/mnist
+      mnist-tfx data exclude mnist/ --rows exclude.txt --to data-2
+      mnist-tfx run --data data-2 --root runs/mnist
       mnist-tfx lineage erase-request seven.png --check 2 --root runs/mnist
     """
     if version is not None and output is not None:
@@ -134,15 +135,31 @@ def _steps(
 
     if output is None:
         yield step(["lineage", "erase-request", *what, "-o", name, *root], "writes the list")
-    data = [word for path in _data(asked) for word in ("--data", str(below_here(Path(path))))]
-    yield step(["run", *data, "--exclude", name, *root], "trains without it; with whatever other options you run with")
-    check = step(["lineage", "erase-request", *what, "--check", str(following), *root], "shows that it is gone")
-    yield check
+    yield from (step(*words) for words in _training(lineage, asked, name, following))
     if asked.versions:
         yield step(["serving", "prune", "--keep", "1", *root], "removes the older versions, once the new one is good")
     yield step(["lineage", "gc", "--keep-runs", "0", *root], "removes what was kept of their making")
     for report in [one.path for one in asked.holders if one.kind == REPORT]:
         yield {"command": shlex.join(["rm", str(below_here(lineage.root / report))]), "why": "a page with pictures"}
+    for path in dict.fromkeys(one.path for one in asked.holders if one.kind == SOURCE):
+        yield {"command": shlex.join(["rm", str(below_here(Path(path)))]), "why": "the data with it, which was given"}
+    yield step(["lineage", "erase-request", *what, "--check", str(following), *root], "shows that it is gone")
+
+
+def _training(lineage: LineageIndex, asked: Erasure, name: str, following: int) -> Iterator[tuple[list[str], str]]:
+    """Yield the commands, without the program, that train without the rows: of files without them, where those are written."""
+    from pipeline.datasets.exclusion import writes
+
+    root = ["--root", str(below_here(lineage.root))]
+    given = [str(below_here(Path(path))) for path in _data(asked)]
+    usual = "with whatever other options you run with"
+    if given and writes(list(map(Path, given))):
+        to = f"data-{following}"
+        yield ["data", "exclude", *given, "--rows", name, "--to", to], "writes the data without it"
+        yield ["run", "--data", to, *root], f"trains without it; {usual}"
+        return
+    data = [word for path in given for word in ("--data", path)]
+    yield ["run", *data, "--exclude", name, *root], f"trains without it; {usual}"
 
 
 def _data(asked: Erasure) -> list[str]:
@@ -231,5 +248,5 @@ def _print_check(checked: AbsenceCheck, root: Path) -> None:
         _say(console, ["nothing else that this root knows of holds it"])
         return
     mine = any(one.kind == COPY and checked.version in one.versions for one in checked.kept)
-    way = f"take the row out of the file that is given, and run again: {below_here(root)} keeps whole what it reads"
+    way = f"write the data without it (data exclude), and run again with that: {below_here(root)} keeps whole what it reads"
     _say(console, ["still held by", *map(_holder, checked.kept), *([way] if mine else [])])
