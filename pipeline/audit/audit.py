@@ -38,7 +38,7 @@ from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.artifacts import MODEL_FOLDER
 from pipeline.provenance.keys import PublicKey
-from pipeline.provenance.ledger import Event, Head, Push
+from pipeline.provenance.ledger import Chain, Event, Head, Push
 from pipeline.provenance.plain_files import Hasher, kind_of, link_on_the_way
 from pipeline.provenance.records import has_autoencoder
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
@@ -409,7 +409,7 @@ def _audit_alone(folder: Path, options: AuditOptions) -> Audit:
     with Hasher() as hasher:
         served = look_at(folder, name, hasher)
         findings = [*check_served(served)]
-        anchor, signed = _signature(served, options)
+        anchor, signed = _signature(served, options, None)
         if options.head is not None:
             signed += (_unasked(INTEGRITY, name, "no ledger to compare the head with"),)
         findings += signed
@@ -435,7 +435,7 @@ def _anchor(
     evidence: Evidence, served: Served, push: Push | None, options: AuditOptions
 ) -> tuple[Anchor, tuple[Finding, ...]]:
     """Return the strongest anchor that holds, and what is wrong with those that were asked for and do not."""
-    anchor, findings = _signature(served, options)
+    anchor, findings = _signature(served, options, evidence.chain)
     if options.head is None:
         return anchor, findings
     rewritten = tuple(ledger_check.check_head(evidence, options.head))
@@ -462,17 +462,18 @@ def _signed_too(served: Served, options: AuditOptions) -> str:
     return "; a signature is there: --key PUBLIC.pem checks it" if unasked else ""
 
 
-def _signature(served: Served, options: AuditOptions) -> tuple[Anchor, tuple[Finding, ...]]:
+def _signature(served: Served, options: AuditOptions, ledger: Chain | None) -> tuple[Anchor, tuple[Finding, ...]]:
     if options.key is None:
         return Anchor(detail=f"{Anchor().detail}{_signed_too(served, options)}"), ()
     from pipeline.provenance import signing
 
     try:
-        checked = signing.verify(served.folder, options.key, served.seen)
+        checked = signing.verify(served.folder, options.key, served.seen, ledger=ledger)
     except EnvironmentProblem as err:
         return Anchor(), (Finding.of(err, INTEGRITY, SIGNATURE, served.name),)
     if checked.ok:
-        return Anchor(kind=SIGNATURE, detail=f"signed by key {checked.keyid}"), ()
+        note = "" if checked.note is None else f", {checked.note}"
+        return Anchor(kind=SIGNATURE, detail=f"signed by key {checked.keyid}{note}"), ()
     return Anchor(), tuple(
         integrity(SIGNATURE, f"{served.name}/{fault.path}", fault.what, wanted=fault.wanted, got=fault.found)
         for fault in checked.faults

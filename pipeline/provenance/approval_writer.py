@@ -24,7 +24,7 @@ from pipeline.provenance.ledger import Event, Line
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import utc
 from pipeline.provenance.runs import new_run_id
-from pipeline.provenance.signing import PAYLOAD_TYPE
+from pipeline.provenance.statement import PAYLOAD_TYPE
 
 GIT: Final = "@git"
 """Takes the name from `git config user.name`: only whoever writes so has it recorded."""

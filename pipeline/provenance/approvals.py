@@ -23,9 +23,8 @@ from pipeline.provenance import keys
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.keys import PublicKey
 from pipeline.provenance.ledger import Chain, Event, Line
-from pipeline.provenance.records import timestamp
-from pipeline.provenance.signing import PAYLOAD_TYPE
-from pipeline.provenance.statement import SHA256, STATEMENT_TYPE, TREE, Resource
+from pipeline.provenance.records import moment, timestamp
+from pipeline.provenance.statement import PAYLOAD_TYPE, SHA256, STATEMENT_TYPE, TREE, Resource
 
 APPROVAL: Final = "urn:mnist-tfx:approval:v1"
 ROTATION: Final = "urn:mnist-tfx:key-rotation:v1"
@@ -80,11 +79,20 @@ class ApproverKey:
 
     def was_in_force(self, line: Line) -> bool:
         """Return whether the key counted when a line was written."""
-        if line.sequence <= self.line:
-            return False
+        return line.sequence > self.line and not self.had_ended(line)
+
+    def had_ended(self, line: Line) -> bool:
+        """Return whether the key had been rotated or revoked when a line was written, or was no longer its owner's."""
         if self.ended_line is not None and line.sequence > self.ended_line:
-            return False
-        return self.since is None or timestamp(line.time) < timestamp(self.since)
+            return True
+        return self.since is not None and timestamp(line.time) >= timestamp(self.since)
+
+    @property
+    def end(self) -> str | None:
+        """How it ended and when, in words; None while it is in force."""
+        if self.ended is None:
+            return None
+        return f"{self.state} since {moment(self.since or self.ended)} UTC"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +133,7 @@ class Approval:
 
     def __str__(self) -> str:
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"by {self.by}, {self.time[:19].replace('T', ' ')} UTC{reason}: {self.why}"
+        return f"by {self.by}, {moment(self.time)} UTC{reason}: {self.why}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,9 @@ The signature is a DSSE envelope (https://github.com/secure-systems-lab/dsse/blo
 bytes of `assets.extra/provenance.json`, an in-toto statement naming every file of the model. Checking needs the folder
 and the public key alone. It proves who vouched for these bytes and this origin; it cannot tell that the version is
 the one that ought to be served now.
+
+Nor does it say when it was made. Where there is a ledger, that tells which keys were rotated or revoked and bounds the
+time: nobody signs bytes before they are pushed. What may be from after a revocation does not count.
 """
 
 from __future__ import annotations
@@ -21,15 +24,23 @@ from components.errors import BadInput, EnvironmentProblem, Refused
 from components.files import replacing
 from components.serving import PROVENANCE
 from pipeline.provenance import file_check, keys
+from pipeline.provenance.approvals import REVOKED, read_approvals
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.file_check import ENVELOPE, Fault
 from pipeline.provenance.keys import PrivateKey, PublicKey
+from pipeline.provenance.ledger import Chain, Event, Line
 from pipeline.provenance.plain_files import Hasher, Seen, listing
+from pipeline.provenance.records import moment
 from pipeline.provenance.serving_directory import ServingDirectory
-from pipeline.provenance.statement import PREDICATE_TYPE, digest_of, manifest_of, parse_statement, statement_bytes
+from pipeline.provenance.statement import (
+    PAYLOAD_TYPE,
+    PREDICATE_TYPE,
+    digest_of,
+    manifest_of,
+    parse_statement,
+    statement_bytes,
+)
 from pipeline.root.paths import RunPaths
-
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 
 SIGNATURE: Final = "signature"
 _NEW: Final = ".new-"
@@ -46,7 +57,8 @@ class SignatureCheck:
       keyid: SHA-256 of the public key in DER.
       signed: whether the key signed the statement in the envelope.
       digest: the model's tree digest as signed; None if it is not.
-      faults: what is wrong with signature, statement or files; none if all is well.
+      faults: what is wrong with signature, statement or files, or with the time of signing; none if all is well.
+      note: what the ledger says of the key though the signature counts; None without a ledger, or if it says nothing.
     """
 
     path: Path
@@ -54,6 +66,7 @@ class SignatureCheck:
     signed: bool
     digest: str | None
     faults: tuple[Fault, ...]
+    note: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -61,9 +74,23 @@ class SignatureCheck:
         return self.signed and not self.faults
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the check as JSON values."""
+        """Return the check of a folder alone as JSON values: without a ledger there is no note."""
         faults = [dataclasses.asdict(fault) for fault in self.faults]
-        return {**dataclasses.asdict(self), "path": str(self.path), "faults": faults, "ok": self.ok}
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name != "note"}
+        return {**fields, "path": str(self.path), "faults": faults, "ok": self.ok}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the end of a key means for its signature over a version.
+
+    Attributes:
+      fault: why the signature does not count; None if it does.
+      note: what there is to say of the key all the same; None if nothing.
+    """
+
+    fault: Fault | None = None
+    note: str | None = None
 
 
 def target(root: Path, name: str | None) -> Path:
@@ -147,13 +174,16 @@ def _require_files(folder: Path, data: bytes, what: str) -> None:
         raise Refused(f"{what}: the files are not those of its provenance", where=folder, got=got)
 
 
-def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = None) -> SignatureCheck:
+def verify(
+    folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = None, *, ledger: Chain | None = None
+) -> SignatureCheck:
     """Check a served version, or a copy of it anywhere, against a public key.
 
     Args:
       folder: it alone is read, no records and no root.
       public_key: PEM file.
       seen: what is in the folder, if it has been hashed already.
+      ledger: holds what became of the key; without one nobody can tell, and a key that was revoked passes.
 
     Raises:
       BadInput: if there is no such folder, or no such key.
@@ -169,7 +199,51 @@ def verify(folder: Path, public_key: Path, seen: Mapping[str, Seen] | None = Non
     statement = _statement(signed)
     faults = (*_beside(folder, signed), *file_check.check(statement, _hash_files(folder) if seen is None else seen))
     digest = digest_of(statement)
-    return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults)
+    stands = Standing() if ledger is None else standing(ledger, key.keyid, digest)
+    faults = faults if stands.fault is None else (stands.fault, *faults)
+    return SignatureCheck(path=folder, keyid=key.keyid, signed=True, digest=digest, faults=faults, note=stands.note)
+
+
+def standing(ledger: Chain, keyid: str, digest: str) -> Standing:
+    """Return what a ledger makes of a key's signature over a version, without a look at the signature.
+
+    The file of a signature proves no time. The line of the push is the earliest that the bytes can have been signed; a
+    valid approval of them with the same key shows that its owner vouched for them while it counted.
+
+    Args:
+      ledger: with the list of keys. One that is not on it has no end.
+      keyid: of the key that signed.
+      digest: the model's tree digest.
+    """
+    found = read_approvals(ledger)
+    key = found.key(keyid)
+    if key is None or key.end is None:
+        return Standing()
+    end, first = f"key {keyid[:16]}, {key.end}", _first_line(ledger, digest)
+    if first is not None and key.had_ended(first):
+        began = f"{moment(first.time)} UTC, ledger line {first.sequence}"
+        return Standing(fault=_late("made after its key had ended", f"{end}; the push began at {began}"))
+    proof = next((one for one in found.of(digest) if one.valid and one.keyid == keyid), None)
+    if proof is not None:
+        return Standing(note=f"{key.end}; it approved these bytes before, ledger line {proof.line}")
+    if key.state == REVOKED:
+        return Standing(fault=_late("cannot tell whether it was made before its key was revoked", end))
+    return Standing(note=f"{key.end}; nothing tells whether it signed before")
+
+
+def _late(what: str, found: str) -> Fault:
+    wanted = "one by a key in force (`mnist-tfx lineage sign --key PRIVATE.pem`)"
+    return Fault(what=f"{SIGNATURE}: {what}", path=ENVELOPE, wanted=wanted, found=found)
+
+
+def _first_line(ledger: Chain, digest: str) -> Line | None:
+    """Return the line with which the first push of certain bytes began; a rollback pushes them again, signature and all."""
+    events = (Event.PUSHED, Event.STAGED)
+    pushed = next((one for one in ledger.lines if one.event in events and one.details["sha256"] == digest), None)
+    if pushed is None:
+        return None
+    # The Pusher signs before its rename, so before the line that says it pushed.
+    return next(one for one in ledger.lines if (one.run_id, one.node) == (pushed.run_id, pushed.node))
 
 
 def _hash_files(folder: Path) -> dict[str, Seen]:

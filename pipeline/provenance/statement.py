@@ -25,6 +25,7 @@ from pipeline.provenance.artifacts import ArtifactEntry, saved_model
 from pipeline.provenance.parameters import unpack
 from pipeline.provenance.records import DATA, ExecutionRecord, Record, require_time
 
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
 BUILD_TYPE: Final = "urn:mnist-tfx:pipeline:v1"

@@ -23,7 +23,9 @@ from pipeline.cli.lineage.head import head as head_command
 from pipeline.cli.output import audit_answer
 from pipeline.metadata.address import SqliteFile
 from pipeline.provenance import keys, plain_files, signing
+from pipeline.provenance.approval_writer import Person, add_key, revoke_key, rotate_key
 from pipeline.provenance.ledger import Event, Head, read_ledger
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
 
 ALL_PASS = dict.fromkeys(VERDICTS, PASS)
@@ -301,7 +303,6 @@ def test_a_lost_ledger_is_a_finding(root):
 
 def test_a_record_that_a_crash_left_uncommitted_is_no_finding(root):
     from pipeline.provenance import record_store
-    from pipeline.provenance.ledger_writer import Ledger
 
     [record, *_] = [r for r in record_store.scan(root / "records").values() if r.kind == "execution"]
     Ledger.open(root / "ledger.jsonl").intent(node=record.node, run_id="run-9", key="k")
@@ -423,6 +424,21 @@ def test_a_signature_is_an_anchor_and_a_wrong_one_a_finding(root, tmp_path):
     wrong = audit_version(root, None, AuditOptions(key=pairs[1].public))
     assert (wrong.verdicts[INTEGRITY], wrong.anchor.kind) == (FAIL, "none")
     assert wrong.first(INTEGRITY).where == "serving/2/assets.extra/provenance.dsse.json"
+
+
+def test_a_revoked_key_is_no_anchor_and_a_rotated_one_says_so(root, tmp_path):
+    old, new = (keys.load_private(keys.generate(tmp_path / name).private, lambda: None) for name in ("old", "new"))
+    signing.sign(root / "serving/2", old)
+    asked, ledger = AuditOptions(key=tmp_path / "old" / keys.PUBLIC_FILE), Ledger.open(root / "ledger.jsonl")
+    add_key(ledger, old.public, "Ada", Person(by="Ops"))
+    rotate_key(ledger, old, new.public, Person(by="Ada"))
+    rotated = audit_version(root, 2, asked)
+    assert (rotated.verdicts, rotated.anchor.kind) == (ALL_PASS, "signature")
+    assert "rotated since" in rotated.anchor.detail
+    revoke_key(ledger, old.public.keyid, Person(by="Ops"))
+    revoked = audit_version(root, 2, asked)
+    assert (revoked.verdicts[INTEGRITY], revoked.anchor.kind) == (FAIL, "none")
+    assert "cannot tell whether it was made before its key was revoked" in revoked.first(INTEGRITY).what
 
 
 def test_a_link_is_not_followed_and_a_fifo_is_not_waited_for(root, tmp_path):

@@ -24,7 +24,7 @@ from pipeline.lineage.evidence import check, collect_facts, pdf, words, write_ev
 from pipeline.lineage.evidence.page import page
 from pipeline.lineage.periods import period_of
 from pipeline.provenance import keys, signing
-from pipeline.provenance.approval_writer import Person, approve
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 
@@ -221,6 +221,22 @@ def test_a_package_holds_by_itself(package, signed):
     code, out = checked(package, "--key", signed[1], "--expect-head", read_ledger(signed[0] / "ledger.jsonl").head)
     assert code == 0
     assert "NOT CHECKED" not in out
+
+
+def test_a_revoked_key_vouches_for_nothing_on_the_page_and_is_left_open_by_the_script(signed, tmp_path, capsys):
+    root = shutil.copytree(signed[0], tmp_path / "root")
+    options, key = AuditOptions(key=signed[1]), keys.load_public(signed[1])
+    ledger = Ledger.open(root / "ledger.jsonl")
+    add_key(ledger, key, "Ada", Person(by="Ops"))
+    revoke_key(ledger, key.keyid, Person(by="Ops"))
+    facts = collect_facts(root, VERSION, options)
+    assert facts.signature.checked is False
+    assert words.signature(facts).startswith("NOT vouched for by the key that was given: ")
+    with (tmp_path / "evidence.zip").open("wb") as stream:
+        write_evidence(root, VERSION, stream, form="zip", options=options)
+    shutil.unpack_archive(tmp_path / "evidence.zip", tmp_path / "package")
+    assert check.main([str(tmp_path / "package"), "--key", str(signed[1])]) == 5
+    assert "NOT CHECKED  signature  when it was signed: the key was revoked since" in capsys.readouterr().out
 
 
 def test_openssl_checks_a_signature_where_there_is_no_package_for_it(package, monkeypatch, signed):

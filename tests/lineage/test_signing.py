@@ -1,6 +1,7 @@
 """A signature over a served version: what it proves to whoever has a copy and the public key, and what breaks it."""
 
 import base64
+import itertools
 import json
 import os
 import shutil
@@ -18,8 +19,11 @@ from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import PROVENANCE
 from pipeline.cli.lineage.keygen import keygen
 from pipeline.provenance import file_check, keys, signing
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key, rotate_key
+from pipeline.provenance.approvals import VERSION
 from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.file_check import ENVELOPE, Fault
+from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.statement import manifest_of, statement_bytes
 
 SHARED_OBJECT = "assets.extra/provenance.so"
@@ -572,3 +576,97 @@ def test_the_passphrase_comes_from_the_environment_and_is_asked_for_nowhere_else
 def test_what_is_no_json_to_the_other_readers_is_no_envelope_either(value):
     with pytest.raises(NotAnEnvelope):
         Envelope.from_bytes(b'{"payload": "", "payloadType": "x", "signatures": [], "more": ' + value + b"}")
+
+
+# What becomes of the key
+
+OPS, START = Person(by="Ops"), 1_700_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path, private_key):
+    """A ledger that lists the key; its clock goes a second further with each line."""
+    seconds = itertools.count(START)
+    ledger = Ledger.open(tmp_path / "ledger.jsonl", clock=lambda: next(seconds))
+    add_key(ledger, private_key.public, "Ada", OPS)
+    return ledger
+
+
+def push(ledger, folder, run_id="one", version=1):
+    """Leaves the lines of a push, in which the Pusher signed between the first and the second."""
+    began = ledger.intent(node="Pusher", run_id=run_id, key="k")
+    ledger.pushed(node="Pusher", run_id=run_id, version=version, digest=tree_digest(folder))
+    return began
+
+
+def as_of(ledger, folder, pair):
+    return signing.verify(folder, pair.public, ledger=ledger.chain)
+
+
+def test_a_key_in_force_or_unknown_to_the_ledger_is_not_held_against_its_signature(copy, pair, ledger, tmp_path):
+    push(ledger, copy)
+    for of in (ledger, Ledger.open(tmp_path / "empty.jsonl")):
+        check = as_of(of, copy, pair)
+        assert (check.ok, check.note) == (True, None)
+
+
+def test_what_may_be_from_after_a_revocation_does_not_count_and_says_how_to_go_on(copy, pair, ledger):
+    push(ledger, copy)
+    revoke_key(ledger, pair.keyid, OPS, since="2023-11-14T22:13:23.000000Z")
+    check = as_of(ledger, copy, pair)
+    [fault] = check.faults
+    assert (check.ok, check.signed) == (False, True)
+    assert "cannot tell whether it was made before its key was revoked" in fault.what
+    assert "lineage sign --key" in fault.wanted
+    assert fault.found == f"key {pair.keyid[:16]}, revoked since 2023-11-14 22:13:23 UTC"
+    assert signing.verify(copy, pair.public).ok  # the folder alone cannot tell
+
+
+def test_another_key_that_signed_too_still_counts(copy, pair, ledger, stranger, tmp_path):
+    push(ledger, copy)
+    revoke_key(ledger, pair.keyid, OPS)
+    signing.sign(copy, stranger)
+    assert signing.verify(copy, tmp_path / "stranger" / keys.PUBLIC_FILE, ledger=ledger.chain).ok
+
+
+def test_bytes_that_were_pushed_after_the_end_of_a_key_were_signed_after_it(copy, pair, ledger, private_key, stranger):
+    rotate_key(ledger, private_key, stranger.public, OPS)
+    push(ledger, copy)
+    [fault] = as_of(ledger, copy, pair).faults
+    assert fault.what == "signature: made after its key had ended"
+    assert (
+        "rotated since 2023-11-14 22:13:21 UTC; the push began at 2023-11-14 22:13:22 UTC, ledger line 3" in fault.found
+    )
+
+
+def test_a_revocation_reaches_back_to_when_the_key_was_lost(copy, pair, ledger):
+    began = push(ledger, copy)
+    revoke_key(ledger, pair.keyid, OPS, since=began.time)
+    assert [fault.what for fault in as_of(ledger, copy, pair).faults] == ["signature: made after its key had ended"]
+
+
+def test_a_rotation_is_a_note_also_where_it_came_while_the_pusher_signed(copy, pair, ledger, private_key, stranger):
+    ledger.intent(node="Pusher", run_id="one", key="k")
+    rotate_key(ledger, private_key, stranger.public, OPS)
+    ledger.pushed(node="Pusher", run_id="one", version=1, digest=tree_digest(copy))
+    check = as_of(ledger, copy, pair)
+    assert check.ok
+    assert check.note.endswith("rotated since 2023-11-14 22:13:22 UTC; nothing tells whether it signed before")
+
+
+def test_a_rollback_takes_a_signature_along_with_its_time(copy, pair, ledger, private_key, stranger):
+    push(ledger, copy)
+    rotate_key(ledger, private_key, stranger.public, OPS)
+    push(ledger, copy, run_id="rollback", version=2)
+    assert as_of(ledger, copy, pair).ok
+
+
+def test_an_approval_with_the_same_key_shows_that_its_owner_vouched_in_time(copy, pair, ledger, private_key):
+    push(ledger, copy)
+    line = approve(ledger, VERSION, "version 1", tree_digest(copy), OPS, private_key)
+    revoke_key(ledger, pair.keyid, OPS)
+    check = as_of(ledger, copy, pair)
+    assert check.ok
+    assert check.note.endswith(f"it approved these bytes before, ledger line {line.sequence}")
+    revoke_key(ledger, pair.keyid, OPS, since=line.time)
+    assert not as_of(ledger, copy, pair).ok

@@ -9,10 +9,11 @@ from server.tiny_root import TinyRoot
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
 from pipeline.predict.server import versions as under_test
+from pipeline.predict.server.status import Code, RequestError
 from pipeline.predict.server.verification import Conditions
 from pipeline.predict.server.versions import Versions, Wanted
-from pipeline.provenance import keys
-from pipeline.provenance.approval_writer import Person, add_key, approve
+from pipeline.provenance import keys, signing
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key
 from pipeline.provenance.approvals import VERSION
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
@@ -185,3 +186,72 @@ def test_an_approval_by_a_key_that_is_none_of_those_named_does_not_count(root, l
     versions.refresh()
     assert versions.loaded == {}
     assert "none of those that are trusted" in said[0]
+
+
+def without_bytes_read(monkeypatch):
+    """From here on a look that copies or hashes a version fails."""
+    monkeypatch.setattr(under_test, "verified_copy", lambda *_: pytest.fail("looked at the bytes"))
+
+
+def revoke(root, public, **when):
+    revoke_key(Ledger.open(root / "ledger.jsonl"), keys.load_public(public).keyid, Person(by="Ops"), **when)
+
+
+def test_a_version_whose_approval_is_taken_back_is_dropped_with_one_line(root, load, said, tmp_path, monkeypatch):
+    public = approved(root, tmp_path)
+    versions = wanting_approval(root, load, said, tmp_path)
+    versions.refresh()
+    without_bytes_read(monkeypatch)
+    revoke(root, public)  # what it approved before stays approved
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+    del said[:]
+    revoke(root, public, since="2020-01-01T00:00:00.000000Z")
+    versions.refresh()
+    versions.refresh()
+    assert versions.loaded == {}
+    refused, dropped = said
+    assert refused.startswith("refused version 1: ")
+    assert "is not approved" in refused
+    assert dropped == "dropped version 1"
+    assert versions.statuses[1].message in refused
+    with pytest.raises(RequestError) as raised:
+        versions.find(None)
+    assert raised.value.code == Code.UNAVAILABLE
+
+
+def test_the_newest_that_still_qualifies_takes_the_place_of_one_that_does_not(root, load, said, tmp_path):
+    approved(root, tmp_path)
+    versions = wanting_approval(root, load, said, tmp_path)
+    versions._loaded = {2: types.SimpleNamespace(version=2, digest="0" * 64)}  # of bytes whose approval was taken back
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+    assert [line[:17] for line in said] == ["refused version 2", "dropped version 2", "serving version 1"]
+
+
+def test_a_version_whose_key_is_revoked_is_dropped_and_served_again_when_signed_by_another(
+    root, load, said, tmp_path, monkeypatch
+):
+    pairs = [keys.generate(tmp_path / name, algorithm=keys.ED25519) for name in ("old", "new")]
+    old, new = (keys.load_private(pair.private, pytest.fail) for pair in pairs)
+    signing.sign(root / "serving" / "1", old)
+    add_key(Ledger.open(root / "ledger.jsonl"), old.public, "Ada", Person(by="Ops"))
+    (tmp_path / "scratch").mkdir()
+
+    def serving(pair):
+        wanted = Wanted(conditions=Conditions(key=pair.public))
+        return Versions(RunPaths(root), wanted, load=load, scratch=tmp_path / "scratch", say=said.append)
+
+    versions = serving(pairs[0])
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+    revoke(root, pairs[0].public)
+    with monkeypatch.context() as patched:
+        without_bytes_read(patched)
+        versions.refresh()
+    assert versions.loaded == {}
+    assert "cannot tell whether it was made before its key was revoked" in said[-2]
+    signing.sign(root / "serving" / "1", new)
+    versions = serving(pairs[1])
+    versions.refresh()
+    assert list(versions.loaded) == [1]

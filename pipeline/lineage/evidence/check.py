@@ -329,6 +329,15 @@ def check_signature(package: Package, given: Path | None) -> Iterator[Line]:
         raise Wrong(f"{SIGNATURE}: not by key {key_id(pem)}")
     source = "that you gave" if given is not None else "that came with the package: compare its id with one you trust"
     yield OK, f"signed by key {key_id(pem)}, {source}"
+    yield from _revoked(package, key_id(pem))
+
+
+def _revoked(package: Package, keyid: str) -> Iterator[Line]:
+    """Yield that the ledger takes the key's word back: the file of a signature does not prove when it was made."""
+    for line in _chain(package.read(LEDGER)):
+        if line["event"] == "key-revoked" and line["keyid"] == keyid:
+            since = f"{line['since'][:19]}, says {LEDGER} line {line['sequence']}"
+            yield OPEN, f"when it was signed: the key was revoked since {since}"
 
 
 def _decoded(text: str) -> bytes:

@@ -108,7 +108,7 @@ class SignatureFacts:
 
     Attributes:
       keyids: of the keys that the envelope names; none where there is no envelope.
-      checked: whether the public key that was given has signed these bytes; None where none was given.
+      checked: whether the public key that was given has signed these bytes, and counts; None where none was given.
       detail: what the check came to, in words.
     """
 
@@ -224,7 +224,7 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
         approvals=_approvals(ledger, options).of(known.lineage.sha256),
         metrics=figures.metrics,
         executions=executions,
-        signature=_signature(root, number, options),
+        signature=_signature(root, number, ledger, options),
         audit=audit_version(root, number, options),
         policy=options.policy,
         head=ledger.head,
@@ -290,16 +290,17 @@ def _step(hash_: str, record: ExecutionRecord) -> Step:
     )
 
 
-def _signature(root: Path, version: int, options: AuditOptions) -> SignatureFacts:
+def _signature(root: Path, version: int, ledger: Chain, options: AuditOptions) -> SignatureFacts:
     folder = RunPaths(root).serving / str(version)
     keyids = _keyids(folder)
     if options.key is None:
         return SignatureFacts(keyids=keyids, checked=None, detail="no public key was given to check it with")
     from pipeline.provenance import signing
 
-    checked = signing.verify(folder, options.key)
+    checked = signing.verify(folder, options.key, ledger=ledger)
     if checked.ok:
-        return SignatureFacts(keyids=keyids, checked=True, detail=f"signed by key {checked.keyid}")
+        note = "" if checked.note is None else f", {checked.note}"
+        return SignatureFacts(keyids=keyids, checked=True, detail=f"signed by key {checked.keyid}{note}")
     faults = "; ".join(map(str, checked.faults))
     return SignatureFacts(keyids=keyids, checked=False, detail=faults or f"not signed by key {checked.keyid}")
 

@@ -137,7 +137,7 @@ def signature(facts: Facts) -> str:
     if known.checked:
         return f"Signed, and checked with the public key that was given: {printable(known.detail)}."
     if known.checked is False:
-        return f"NOT signed by the key that was given: {printable(known.detail)}."
+        return f"NOT vouched for by the key that was given: {printable(known.detail)}."
     if known.keyids:
         keys = " and ".join(printable(keyid) for keyid in known.keyids)
         return f"It carries a signature that names key {keys}. No public key was given, so it was not checked here."

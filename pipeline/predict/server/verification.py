@@ -62,7 +62,8 @@ def verified_copy(
     """
     folder = scratch / str(served.version)
     try:
-        _require_approved(directory, served, conditions)
+        if (why := objection(directory, served.version, conditions)) is not None:
+            raise why
         _copy(directory, served, folder)
         digest = _check(directory, served, conditions, folder)
         yield folder, digest
@@ -109,21 +110,37 @@ def _require_pushed(directory: ServingDirectory, served: ServedVersion, digest: 
         raise Refused("is not what the ledger says was pushed", where=served.path, wanted=wanted, got=digest)
 
 
-def approvals_in_words(directory: ServingDirectory, served: ServedVersion, conditions: Conditions) -> str | None:
-    """Return why a version lacks the approval that is asked for; None if it has it, or none is asked for."""
-    push = directory.pushes.get(served.version)
-    if not conditions.approval or push is None:
-        return None
-    trusted = tuple(map(keys.load_public, conditions.approval_keys)) or None
-    found = read_approvals(directory.ledger, trusted)
-    return None if found.is_approved(push.sha256) else found.in_words(push.sha256)
+def objection(
+    directory: ServingDirectory, version: int, conditions: Conditions, digest: str | None = None
+) -> Refused | None:
+    """Return why people's word, as the ledger has it, keeps a version from being served; None if it does not.
 
+    No file of the version is read.
 
-def _require_approved(directory: ServingDirectory, served: ServedVersion, conditions: Conditions) -> None:
-    # The digest is the ledger's: whether the bytes are those of that digest is asked afterwards, of the copy.
-    if (got := approvals_in_words(directory, served, conditions)) is not None:
-        hint = f"`mnist-tfx serving approve {served.version} --by NAME --key PRIVATE.pem`"
-        raise Refused("is not approved", where=served.path, wanted="a valid approval", got=got, hint=hint)
+    Args:
+      directory: the ledger as it is now.
+      version: its number.
+      conditions: what is asked.
+      digest: of the bytes; by default of those that the ledger says were pushed, which the copy is compared with later.
+    """
+    push = directory.pushes.get(version)
+    digest = digest or (None if push is None else push.sha256)
+    if digest is None:
+        return None  # what no line tells of is refused as such
+    folder = directory.paths.serving / str(version)
+    if conditions.approval:
+        trusted = tuple(map(keys.load_public, conditions.approval_keys)) or None
+        found = read_approvals(directory.ledger, trusted)
+        if not found.is_approved(digest):
+            got = found.in_words(digest)
+            hint = f"`mnist-tfx serving approve {version} --by NAME --key PRIVATE.pem`"
+            return Refused("is not approved", where=folder, wanted="a valid approval", got=got, hint=hint)
+    if conditions.key is not None:
+        keyid = keys.load_public(conditions.key).keyid
+        fault = signing.standing(directory.ledger, keyid, digest).fault
+        if fault is not None:
+            return Refused(fault.what, where=folder, wanted=fault.wanted, got=fault.found)
+    return None
 
 
 def _check(directory: ServingDirectory, served: ServedVersion, conditions: Conditions, folder: Path) -> str:

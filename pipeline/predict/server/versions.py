@@ -3,6 +3,9 @@
 A version that fails its check is refused with one line and looked at again when its files change; what was loaded before
 goes on being served. A version is loaded and asked once before it takes the place of another, and one that is replaced
 lives on until the requests that hold it are answered.
+
+A loaded version that does not qualify any more, since the key of its approval or signature was revoked, is dropped at
+once, and the newest that still qualifies is loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from components.serving import ServedVersion
 from pipeline.predict.server import memory
 from pipeline.predict.server.model import LoadedModel
 from pipeline.predict.server.status import Code, RequestError
-from pipeline.predict.server.verification import Conditions, approvals_in_words, verified_copy
+from pipeline.predict.server.verification import Conditions, objection, verified_copy
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 
@@ -158,6 +161,7 @@ class Versions:
 
     def _follow(self, directory: ServingDirectory) -> None:
         there = {one.version: one for one in directory.recorded}
+        self._withdraw(directory)
         wanted: dict[int, LoadedModel] = {}
         for version in sorted({*there, *self._loaded} - directory.pruned, reverse=True):
             if len(wanted) >= self._wanted.latest and version not in self._wanted.labels.values():
@@ -174,6 +178,19 @@ class Versions:
             self._publish(dict(sorted(wanted.items())))
         self._note(there)
 
+    def _withdraw(self, directory: ServingDirectory) -> None:
+        """Drop what is loaded and does not qualify any more, before anything is loaded in its place.
+
+        Until that is loaded nothing may answer: no answer is better than one from a model that nobody vouches for now.
+        """
+        kept = dict(self._loaded)
+        for version, model in self._loaded.items():
+            if (why := objection(directory, version, self._wanted.conditions, model.digest)) is not None:
+                del kept[version]
+                self._refuse(version, (str(why), *_files(self._paths.serving / str(version))), shortened(str(why), 500))
+        if kept != self._loaded:
+            self._publish(kept)
+
     def _as_recorded(self, directory: ServingDirectory, version: int) -> LoadedModel | None:
         """Return a version that is loaded, unless the ledger has come to hold other bytes for its number."""
         model, push = self._loaded.get(version), directory.pushes.get(version)
@@ -182,8 +199,8 @@ class Versions:
     def _try(self, directory: ServingDirectory, served: ServedVersion) -> LoadedModel | None:
         """Return a version, verified and loaded; None if it is refused."""
         # An approval comes without a change of the files.
-        asked = approvals_in_words(directory, served, self._wanted.conditions)
-        stamp: tuple[Any, ...] | None = (asked, *_files(served.path))
+        why = objection(directory, served.version, self._wanted.conditions)
+        stamp: tuple[Any, ...] | None = (None if why is None else str(why), *_files(served.path))
         if self._refused.get(served.version, (None, ""))[0] == stamp:
             return None
         self._statuses = {**self._statuses, served.version: VersionStatus(version=served.version, state="LOADING")}
@@ -195,13 +212,17 @@ class Versions:
                 # Such as a full disk, which no change of the version's files will tell to have room again.
                 self._again, stamp = time.monotonic() + AGAIN, None
             line = shortened(str(err), 500)
-            if line != self._refused.get(served.version, (None, ""))[1] or stamp is not None:
-                self._say(f"refused version {served.version}: {line}")
             # What changes while it is looked at is looked at again: the stamp is from before.
-            self._refused[served.version] = (stamp, line)
+            self._refuse(served.version, stamp, line)
             return None
         self._refused.pop(served.version, None)
         return model
+
+    def _refuse(self, version: int, stamp: tuple[Any, ...] | None, line: str) -> None:
+        """Note why a version is not served, and say so once as long as what the stamp tells of stays as it is."""
+        if line != self._refused.get(version, (None, ""))[1] or stamp is not None:
+            self._say(f"refused version {version}: {line}")
+        self._refused[version] = (stamp, line)
 
     def _publish(self, loaded: Mapping[int, LoadedModel]) -> None:
         before, self._loaded = self._loaded, loaded
