@@ -168,7 +168,7 @@ def test_how_many_rows_get_a_split_is_known_before_they_are_read(split, totals, 
 def test_workers_that_write_where_nobody_else_sees_it_are_found_out(tmp_path):
     data = DataSettings(shape=(5, 4), pixel_max=9, label_count=10)
     unit = shards.Unit(part="train", files=("/elsewhere/images",), rows=7, start=0)
-    job = shards.Job(units=(unit,), form="idx", settings=data.to_json(), columns=None, folder=str(tmp_path))
+    job = shards.Job(units=(unit,), form="idx", settings=data.to_json(), plan=None, folder=str(tmp_path))
     (tmp_path / shards.PARTIAL).mkdir()
     (tmp_path / shards.PARTIAL / "train-00000.index").write_bytes(b"\0" * INDEX.itemsize)
     with pytest.raises(EnvironmentProblem, match="wanted 7 rows, got 1: workers on other machines must see"):
@@ -179,7 +179,7 @@ def test_a_runner_that_cannot_be_reached_is_not_mistaken_for_a_full_disk(tmp_pat
     def unreachable():
         raise ConnectionRefusedError(111, "Connection refused")
 
-    job = shards.Job(units=(), form="idx", settings="{}", columns=None, folder=str(tmp_path))
+    job = shards.Job(units=(), form="idx", settings="{}", plan=None, folder=str(tmp_path))
     with pytest.raises(EnvironmentProblem, match=r"Beam's runner failed: got .*Connection refused"):
         artifact._run(job, unreachable)
 

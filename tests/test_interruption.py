@@ -1,6 +1,7 @@
 """Signals at chosen moments of real commands: one line, 128 plus the signal's number, and nothing left open."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -31,6 +32,8 @@ def start(*arguments, python=(), env=None):
 def interrupted_at(module, number, *arguments):
     """Sends the signal while the module's parent is being imported: the module itself has just been."""
     process = start(*arguments, python=("-X", "importtime"))
+    # A pipe of 64 KiB holds all that a command imports: on a busy machine it would be over before the line is read here.
+    fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
     for line in process.stderr:
         if line.split("|")[-1].strip() == module:
             break
