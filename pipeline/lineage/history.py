@@ -19,7 +19,7 @@ from pipeline.lineage.periods import Period, period_of
 from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance import at_work, ledger, record_store
 from pipeline.provenance.accuracy import Accuracy, accuracy_of
-from pipeline.provenance.approvals import Approval, read_approvals
+from pipeline.provenance.approvals import Approval, Approvals, read_approvals
 from pipeline.provenance.choice import part_of
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.provenance.record_store import Records
@@ -233,8 +233,8 @@ def in_words(change: VersionDiff) -> str:
 
 
 def _versions(directory: ServingDirectory, staged: StagedDirectory) -> Iterator[VersionFacts]:
-    yield from _in_service(directory)
     approvals, there = read_approvals(directory.ledger), {one.version for one in staged.recorded}
+    yield from _in_service(directory, approvals)
     for version in set(directory.ledger.staged) - directory.pushes.keys():
         push = directory.ledger.origin(version)
         if push is not None:
@@ -249,13 +249,12 @@ def _versions(directory: ServingDirectory, staged: StagedDirectory) -> Iterator[
             )
 
 
-def _in_service(directory: ServingDirectory) -> Iterator[VersionFacts]:
+def _in_service(directory: ServingDirectory, approvals: Approvals) -> Iterator[VersionFacts]:
     lines = [line for line in directory.ledger.lines if line.event == Event.PUSHED]
     restored = {line.details["version"]: line.details.get("restored") for line in lines}
     rolled_back = {line.details.get("rolled_back_from") for line in lines}
     there = {one.version for one in directory.recorded}
     newest = max(there, default=None)
-    approvals = read_approvals(directory.ledger)
     for version, push in directory.pushes.items():
         if version in directory.pruned:
             state = PRUNED
