@@ -192,13 +192,8 @@ def training_rows(root: Path, version: Version, saved_model: Any, scratch: Path,
     Raises:
       CannotTell: if the rows are gone, or are not what was recorded.
     """
-    try:
+    with training_data.rows_behind(version):
         return _training_rows(root, version, saved_model, scratch, show)
-    except CannotTell:
-        raise
-    except (MnistTfxError, OSError, KeyError, TypeError, ValueError, IndexError) as err:
-        got = err if isinstance(err, MnistTfxError | OSError) else f"{type(err).__name__}: {err}"
-        raise CannotTell("the rows behind it cannot be read", where=version.served, got=got) from err
 
 
 def _training_rows(root: Path, version: Version, saved_model: Any, scratch: Path, show: Show) -> TrainingRows:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ def read(root: Path, version: Version) -> TrainingData:
     Raises:
       CannotTell: if it is not there any more, or is not what was recorded.
     """
-    try:
+    with rows_behind(version):
         folder, files = examples(root, version)
         require_recorded(folder, files, (PROFILE, f"Split-{TRAIN}/", f"Split-{TEST}/"))
         profile = read_object(folder / PROFILE)["splits"][TRAIN]
@@ -60,6 +61,17 @@ def read(root: Path, version: Version) -> TrainingData:
             held_out=example_rows.read(folder, TEST, pixels, HELD_OUT_ROWS),
             profile=profile,
         )
+
+
+@contextlib.contextmanager
+def rows_behind(version: Version) -> Iterator[None]:
+    """Say that the rows of a version cannot be told where reading them fails, whatever is wrong with the files.
+
+    Raises:
+      CannotTell: instead of what was raised.
+    """
+    try:
+        yield
     except CannotTell:
         raise
     except (MnistTfxError, OSError, KeyError, TypeError, ValueError, IndexError) as err:
