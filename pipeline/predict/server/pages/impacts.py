@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError
+from components.errors import BadInput, CannotTell, EnvironmentProblem
 from pipeline.lineage import impact_text
 from pipeline.lineage.impact import Impact, impact
 from pipeline.lineage.index import open_lineage
@@ -20,14 +19,10 @@ from pipeline.lineage.rows import proofs
 from pipeline.lineage.rows.proofs import RowProof
 from pipeline.lineage.rows.usage import USES
 from pipeline.lineage.show import read_provenance
-from pipeline.predict.server.pages import shell
-from pipeline.predict.server.pages.refusals import one_line, status_of
+from pipeline.predict.server.pages.form_page import FormPage
 from pipeline.predict.server.pages.site import Site
 from pipeline.predict.server.pages.uploads import Upload, kept_briefly, read_form, require_small_picture, without_folder
-from pipeline.predict.server.status import RequestError
 from pipeline.provenance.statement import MERKLE
-
-PATH: Final = "/impact"
 
 MOST_BYTES: Final = 256 << 20
 """Of one file, unpacked: MNIST's training images are 47 MB, and a few megabytes can be packed gigabytes."""
@@ -94,36 +89,13 @@ class ImpactAnswer:
 
 def routes(site: Site) -> list[Route]:
     """Return the page, and the same as JSON."""
-    page = _Page(site)
-    return [
-        Route(PATH, page.empty, methods=["GET"]),
-        Route(PATH, page.answer, methods=["POST"]),
-        Route(f"{PATH}/answer.json", page.answer_json, methods=["POST"]),
-    ]
+    return _ImpactPage(site, uses=USES).routes()
 
 
-class _Page:
-    def __init__(self, site: Site) -> None:
-        self._site = site
+class _ImpactPage(FormPage[ImpactAnswer]):
+    path, template, script = "/impact", "impact.html.j2", "impact.js"
 
-    async def empty(self, request: Request) -> Response:
-        del request
-        return self._page(None, None)
-
-    async def answer(self, request: Request) -> Response:
-        try:
-            return self._page(await self._answered(request), None)
-        except (MnistTfxError, RequestError) as err:
-            return self._page(None, err)
-
-    async def answer_json(self, request: Request) -> Response:
-        try:
-            found = await self._answered(request)
-        except (MnistTfxError, RequestError) as err:
-            return JSONResponse({"error": one_line(err)}, status_of(err))
-        return JSONResponse(found.to_dict())
-
-    async def _answered(self, request: Request) -> ImpactAnswer:
+    async def find(self, request: Request) -> ImpactAnswer:
         uploads = await read_form(self._site, request)
         return await self._site.run(self._ask, uploads, time.monotonic() + self._site.service.limits.seconds * SHARE)
 
@@ -134,18 +106,6 @@ class _Page:
             found = impact(open_lineage(self._site.root), [str(path) for path in paths], _Bounds(until).show)
             found = dataclasses.replace(found, unknown=tuple(without_folder(one, paths) for one in found.unknown))
             return ImpactAnswer(found=found, proofs=tuple(_checked(self._site.root, found)))
-
-    def _page(self, answered: ImpactAnswer | None, error: MnistTfxError | RequestError | None) -> Response:
-        return shell.answer(
-            "impact.html.j2",
-            here=PATH,
-            status=200 if error is None else status_of(error),
-            style=shell.text_of("draw.css"),
-            script=shell.text_of("impact.js"),
-            it=answered,
-            error=None if error is None else one_line(error),
-            uses=USES,
-        )
 
 
 class _Bounds:
