@@ -19,6 +19,7 @@ from pipeline.config.beam_options import (
     FLAG,
     GCS,
     LIST,
+    MILLISECONDS,
     TEXT,
     URL,
     VERSION,
@@ -73,13 +74,73 @@ def _workers_in_direct(values: Mapping[str, str]) -> tuple[str, ...]:
     return ()
 
 
+def _on_flink(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Choose the way to the cluster: one jar for its REST interface, or a job server, one that runs or one of our own."""
+    master, endpoint = values.get("flink_master"), values.get("job_endpoint")
+    if master is None and endpoint is None:
+        raise BadInput(
+            "flink needs flink_master or job_endpoint",
+            where="--beam-option",
+            wanted="the REST address of the job manager, or the address of a job server of Beam's",
+            hint="such as --beam-option flink_master=http://flink:8081",
+        )
+    uber_jar = values.get("flink_submit_uber_jar")
+    if uber_jar == "true" and (endpoint or master == LOCAL_FLINK):
+        raise BadInput(
+            "a jar is uploaded to a cluster's REST interface alone",
+            where="--beam-option flink_submit_uber_jar",
+            wanted="false, or neither job_endpoint nor flink_master=[local]",
+            got=uber_jar,
+        )
+    if endpoint:
+        return _on_cluster(values)
+    if master != LOCAL_FLINK and uber_jar != "false":
+        return ("--flink_submit_uber_jar", *_on_cluster(values))
+    # Beam's default is its newest, 2.0, which has no batch translation: whole groups stay in memory.
+    version = () if {"flink_version", "flink_job_server_jar"} & values.keys() else (f"--flink_version={FLINK_VERSION}",)
+    return (*version, *_on_cluster(values))
+
+
+def _on_spark(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Choose the way to the cluster: a job server that runs, or one jar for its REST interface."""
+    rest, endpoint = values.get("spark_rest_url"), values.get("job_endpoint")
+    if (rest is None) == (endpoint is None):
+        raise BadInput(
+            "spark needs job_endpoint or spark_rest_url" if rest is None else "there are two ways to the cluster",
+            where="--beam-option",
+            wanted="job_endpoint, the address of a job server of Beam's, or spark_rest_url, that of the master",
+            hint="such as --beam-option job_endpoint=localhost:8099",
+        )
+    return (*(("--spark_submit_uber_jar",) if rest else ()), *_on_cluster(values))
+
+
+def _on_cluster(values: Mapping[str, str]) -> tuple[str, ...]:
+    # After those that were given, of which Beam takes the first of a name.
+    given = values.get("experiments", "").split(",")
+    names = [one.partition("=")[0] for one in given]
+    more = [one for one in EXPERIMENTS if one.partition("=")[0] not in names]
+    return (*(f"--experiments={one}" for one in more), *_environment(values))
+
+
 def _environment(values: Mapping[str, str]) -> tuple[str, ...]:
-    """Where a cluster's workers run our code: in a pool that waits for them, or in containers of an image."""
+    """Where our code runs: in a pool that waits for a cluster, in containers of an image, or in the run itself."""
     image, address = values.get("sdk_container_image"), values.get("environment_config")
-    if values["environment_type"] == "EXTERNAL":
-        # Without any image TFX packs its sources for every job, which workers then try to install from the network.
-        named = () if image else (UNUSED_IMAGE,)
-        return (*named, *(() if address else (f"--environment_config={SIDECAR}",)))
+    local = values.get("flink_master") == LOCAL_FLINK and address is None
+    kind = values.get("environment_type", "LOOPBACK" if local else "EXTERNAL")
+    # Without any image TFX packs its sources for every job, which workers then try to install from the network.
+    named = () if image else (UNUSED_IMAGE,)
+    if kind == "EXTERNAL":
+        config = () if address else (f"--environment_config={SIDECAR}",)
+        return (*_said(values, kind), *named, *config)
+    if kind == "LOOPBACK":
+        if address is not None:
+            raise BadInput(
+                "workers within the run have no address",
+                where="--beam-option environment_type=LOOPBACK",
+                wanted="no environment_config",
+                got=address,
+            )
+        return (*_said(values, kind), *named)
     if image is None or address is not None:
         raise BadInput(
             "containers are started from an image and have no address",
@@ -89,6 +150,20 @@ def _environment(values: Mapping[str, str]) -> tuple[str, ...]:
         )
     return (f"--environment_config={image}",)
 
+
+def _said(values: Mapping[str, str], kind: str) -> tuple[str, ...]:
+    return () if "environment_type" in values else (f"--environment_type={kind}",)
+
+
+LOCAL_FLINK: Final = "[local]"
+"""Flink's own name of a cluster within the job server: its real runtime, for a first try."""
+
+FLINK_VERSION: Final = "1.20"
+"""What a job server that Beam starts is for, where nothing is said."""
+
+EXPERIMENTS: Final = ("pre_optimize=all", "disable_logging_submission_environment")
+"""What every job on a cluster gets: files are read by as many tasks as there are slots instead of one, and no node lists
+the installed packages first, which takes seconds."""
 
 UNUSED_IMAGE: Final = "--sdk_container_image=unused"
 """Any Beam argument makes every Beam node pack TFX's sources (1.2 s), unless an image is named."""
@@ -105,10 +180,10 @@ IMAGE: Final = Option(
 ON_CLUSTER: Final = (
     Option(
         name="environment_type",
-        help="EXTERNAL asks a worker pool for workers, DOCKER starts containers",
-        form=one_of("EXTERNAL", "DOCKER"),
+        help="EXTERNAL, where nothing is said, asks a worker pool for workers, DOCKER starts containers; "
+        "LOOPBACK takes threads of the run, for a cluster on this machine, and is what [local] means",
+        form=one_of("EXTERNAL", "DOCKER", "LOOPBACK"),
         example="EXTERNAL",
-        default="EXTERNAL",
     ),
     Option(
         name="environment_config",
@@ -117,7 +192,30 @@ ON_CLUSTER: Final = (
         example=SIDECAR,
     ),
     IMAGE,
-    Option(name="experiments", help="passed on to Beam", form=LIST, example="pre_optimize=all"),
+    Option(
+        name="job_endpoint",
+        help="address of a job server of Beam's that runs beside the cluster",
+        form=ADDRESS,
+        example="localhost:8099",
+    ),
+    Option(
+        name="sdk_worker_parallelism",
+        help="worker processes of a task manager or executor; one where nothing is said",
+        form=COUNT_OR_ALL,
+        example="2",
+    ),
+    Option(
+        name="experiments",
+        help=f"passed on to Beam besides {' and '.join(EXPERIMENTS)}",
+        form=LIST,
+        example="enable_data_sampling",
+    ),
+)
+CACHE: Final = Option(
+    name="environment_cache_millis",
+    help="how long a worker is kept between two stages of a job; Beam keeps none where nothing is said",
+    form=MILLISECONDS,
+    example="60000",
 )
 
 ENGINES: Final[Mapping[str, Engine]] = {
@@ -157,20 +255,22 @@ ENGINES: Final[Mapping[str, Engine]] = {
             options=(
                 Option(
                     name="flink_master",
-                    help="REST address of the job manager",
-                    form=URL,
+                    help=f"REST address of the job manager; {LOCAL_FLINK} starts a small cluster for each node here",
+                    form=Form(f"http://host:port or {LOCAL_FLINK}", rf"{URL.pattern}|\[local\]"),
                     example="http://flink:8081",
-                    required=True,
                 ),
                 Option(
-                    name="flink_version", help="of the cluster", form=VERSION, example="1.20", known=_flink_versions
+                    name="flink_version",
+                    help=f"of the cluster; asked of it, or {FLINK_VERSION} for a job server that is started here",
+                    form=VERSION,
+                    example=FLINK_VERSION,
+                    known=_flink_versions,
                 ),
                 Option(
                     name="flink_submit_uber_jar",
-                    help="upload one jar to the master, instead of starting a job server here",
+                    help="upload one jar to the master, as where nothing is said; false starts a job server here",
                     form=FLAG,
                     example="true",
-                    default="true",
                 ),
                 Option(
                     name="flink_job_server_jar",
@@ -178,22 +278,33 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     form=TEXT,
                     example="/opt/beam-runners-flink-1.20-job-server.jar",
                 ),
-                Option(name="parallelism", help="of every operation", form=COUNT, example="4"),
+                Option(
+                    name="parallelism",
+                    help="of every operation; the cluster's own where nothing is said",
+                    form=COUNT,
+                    example="4",
+                ),
+                Option(
+                    name="execution_mode_for_batch",
+                    help="BATCH_FORCED for a cluster on which branches of a job wait for each other",
+                    form=one_of("PIPELINED", "PIPELINED_FORCED", "BATCH", "BATCH_FORCED"),
+                    example="BATCH_FORCED",
+                ),
+                CACHE,
                 *ON_CLUSTER,
             ),
-            check=_environment,
+            check=_on_flink,
         ),
         Engine(
             name="spark",
             help="A Spark cluster; its workers must see the root under the same path.",
-            fixed=("--runner=SparkRunner", "--spark_submit_uber_jar"),
+            fixed=("--runner=SparkRunner",),
             options=(
                 Option(
                     name="spark_rest_url",
-                    help="REST address of the master",
+                    help="REST address of the master, instead of job_endpoint: one jar is submitted to it",
                     form=URL,
                     example="http://spark:6066",
-                    required=True,
                 ),
                 Option(name="spark_version", help="of the cluster", form=one_of("3"), example="3", default="3"),
                 Option(
@@ -202,9 +313,20 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     form=TEXT,
                     example="/opt/beam-runners-spark-3-job-server.jar",
                 ),
+                Option(
+                    name="storage_level",
+                    help="where what two stages need is kept; memory alone where nothing is said, and what does not fit "
+                    "is computed again",
+                    form=one_of("MEMORY_ONLY", "MEMORY_AND_DISK", "DISK_ONLY"),
+                    example="MEMORY_AND_DISK",
+                ),
+                # Without it every stage starts workers that import TensorFlow: 200 s instead of 28 s in StatisticsGen.
+                dataclasses.replace(
+                    CACHE, default="60000", help="how long a worker is kept between two stages of a job"
+                ),
                 *ON_CLUSTER,
             ),
-            check=_environment,
+            check=_on_spark,
         ),
         Engine(
             name="dataflow",
