@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -36,6 +37,7 @@ from pipeline.cli.parameters import (
     MetadataStore,
     NewRoot,
     OneOf,
+    OutputFile,
     Recipe,
 )
 from pipeline.cli.parsing import checked_by
@@ -166,6 +168,12 @@ def _request(given: Mapping[str, Any]) -> Request:
 @click.option("--stage", is_flag=True, help="Push to staged/, where no server looks; `serving promote` serves it.")
 @person_options.by(required=False, help="Who starts the run, to be kept on record; @git takes Git's user.name.")
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
+@click.option(
+    "--trace",
+    type=OutputFile(),
+    metavar="FILE",
+    help="Write what each process did when, for ui.perfetto.dev, and print where the most time went.",
+)
 @options.as_json
 @checked_by(_consistent)
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
@@ -175,6 +183,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     dry_run: bool,
     sign_key: Path | None,
     verbose: bool,
+    trace: Path | None,
     as_json: bool,
     export: str | None,
     sweep: tuple[str, ...],
@@ -194,6 +203,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
       mnist-tfx run --stage                            # `serving promote` puts it into service
       mnist-tfx run --dry-run                          # what would execute, and why
+      mnist-tfx run --trace trace.json                 # where the time went
       mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
       mnist-tfx run --beam flink --beam-option help    # what there is to say about Flink
@@ -207,6 +217,9 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
 
+    if trace is not None:
+        # Ends with the command, in whatever way that ends.
+        click.get_current_context().with_resource(_traced(trace, console))
     if sweep:
         from pipeline.cli import sweep as sweeping
 
@@ -226,6 +239,20 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     with PROCESS.held_back():
         _print_end(finished, answer, console, as_json=as_json)
     return answer.exit_code
+
+
+@contextlib.contextmanager
+def _traced(path: Path, console: Console) -> Iterator[None]:
+    from pipeline.process import trace
+    from pipeline.runner.local import process_age
+
+    age = process_age()
+    with trace.traced(path, "mnist-tfx run", trace.now() - age) as written:
+        yield
+    for whole in written:
+        print_line(console, f"trace     {below_here(path)}")
+        for share in whole.largest():
+            print_line(console, f"{share.seconds:9.2f} s  {share.process}: {share.name}")
 
 
 def _private_key(path: Path) -> PrivateKey:

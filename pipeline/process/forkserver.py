@@ -32,7 +32,7 @@ from typing import Any, Final
 from components import disk
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.progress import PROGRESS_FD
-from pipeline.process import lean_imports, lifeline
+from pipeline.process import lean_imports, lifeline, trace
 
 PRELOAD: Final = (
     "tensorflow",
@@ -61,8 +61,10 @@ def main() -> None:
     requests = socket.socket(fileno=os.dup(0))
     lean_imports.install(lean_imports.COMPONENTS)
     gc.disable()  # a fifth of the import time is spent on collecting modules that stay
+    trace.name_process("engines")
     for module in PRELOAD:
-        importlib.import_module(module)
+        with trace.span(f"import {module}", trace.IMPORT):
+            importlib.import_module(module)
     gc.freeze()
     _Server(requests).serve()
 
@@ -98,7 +100,9 @@ class _Server:
             if self._requests in ready and not self._serve_one():
                 self._end()
             if not ready and later:
-                importlib.import_module(later.pop(0))
+                module = later.pop(0)
+                with trace.span(f"import {module}", trace.IMPORT):
+                    importlib.import_module(module)
                 gc.freeze()
 
     def _serve_one(self) -> bool:
@@ -155,7 +159,10 @@ def _run_child(answer: socket.socket, parent: int) -> None:
         with answer.makefile("rb") as lines:
             request = json.loads(lines.readline())
         os.environ.update(request["env"], **{PROGRESS_FD: str(answer.fileno())})
-        reply: dict[str, Any] = {"output": base64.b64encode(_execute(request)).decode(), "peak": _peak()}
+        trace.name_process(request["name"])
+        with trace.span("function" if "function" in request else "executor"):
+            output = _execute(request)
+        reply: dict[str, Any] = {"output": base64.b64encode(output).decode(), "peak": _peak()}
     except BaseException as err:  # noqa: BLE001  # whatever it is, the parent is told
         traceback.print_exc()
         reply, status = {"failure": _describe(err)}, 1

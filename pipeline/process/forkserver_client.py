@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.device import cuda_environment
-from pipeline.process import child
+from pipeline.process import child, trace
 from pipeline.process.child import ENGINE_ENV
 from pipeline.process.signals import PROCESS
 
@@ -110,13 +110,14 @@ class StageProcesses:
           MnistTfxError: what the executor raised, or `EnvironmentProblem` for a child that died or a foreign error.
         """
         fields = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in request.items()}
-        line = json.dumps({**fields, "env": dict(env)}).encode() + b"\n"
-        self.start()
-        try:
-            return self._answer(node, line, progress)
-        except _NotStarted:
+        line = json.dumps({**fields, "name": node, "env": dict(env)}).encode() + b"\n"
+        with trace.span(f"{node}: its process", trace.WAIT):
             self.start()
-            return self._answer(node, line, progress)
+            try:
+                return self._answer(node, line, progress)
+            except _NotStarted:
+                self.start()
+                return self._answer(node, line, progress)
 
     def _answer(self, node: str, request: bytes, progress: Progress) -> bytes:
         started, server = False, self._connected()

@@ -12,6 +12,7 @@ from components.errors import MnistTfxError
 from components.files import replacing
 from pipeline.lineage.export.drawn import html
 from pipeline.lineage.export.evidence import collect
+from pipeline.process import trace
 from pipeline.report import run_data
 from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.model_answers import Arrays
@@ -54,14 +55,20 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       EnvironmentProblem: if a record cannot be read, or the file not be written.
     """
     check_output(RunPaths(root), output)
-    evidence = run_data.gather(root, run_id)
+    with trace.span("report: records"):
+        evidence = run_data.gather(root, run_id)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
         future = beside.submit(_asked, evidence, ask)
-        draft = drafted(evidence, "" if output is not None else _lineage(evidence))
-        answers, unanswered = future.result()
+        with trace.span("report: audit and lineage page"):
+            lineage = "" if output is not None else _lineage(evidence)
+        with trace.span("report: what needs no model"):
+            draft = drafted(evidence, lineage)
+        with trace.span("report: answers of the models", trace.WAIT):
+            answers, unanswered = future.result()
     path = output or evidence.paths.report(evidence.run.run_id)
-    size = keep(path, page(evidence, answers, unanswered, draft))
+    with trace.span("report: what the models answer"):
+        size = keep(path, page(evidence, answers, unanswered, draft))
     return Report(run_id=evidence.run.run_id, path=path, bytes=size, unanswered=unanswered)
 
 

@@ -28,6 +28,7 @@ from components import disk
 from components.progress import listening
 from components.training.process import CHECKPOINTS, OWN_CODE, TRAINER_ENVIRONMENT, WORKERS
 from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.process import trace
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import Progress
 from pipeline.provenance import own_code, record_store, recording, records
@@ -113,7 +114,8 @@ class Execution:
             node=self._node.id, run_id=self._context.run_id, key=self._planned.key
         )
         started, clock = time.time(), time.monotonic()
-        self._prepare(self._node, info)
+        with trace.span(f"{self._node.id}: preparation"):
+            self._prepare(self._node, info)
         if self._node.id == PUSHER:
             self._hold()
         try:
@@ -122,7 +124,9 @@ class Execution:
             root = self._context.config.paths.root
             raise disk.problem(err, err.strerror or "failed", where=root / "artifacts" / self._node.id) from err
         self._hold()  # what is published has to be committed
-        self._record(info, output, started, time.monotonic() - clock)
+        seconds = time.monotonic() - clock
+        with trace.span(f"{self._node.id}: digests and record"):
+            self._record(info, output, started, seconds)
         return output
 
     def commit(self) -> CompletedNode:
@@ -144,7 +148,7 @@ class Execution:
                 if self._node.beam
                 else python_executor_operator.PythonExecutorOperator
             )
-            with _arguments_hidden(), listening(self._progress):
+            with _arguments_hidden(), listening(self._progress), trace.span(f"{self._node.id}: executor"):
                 return kind(spec).run_executor(info)
         request = {
             "spec": spec.SerializeToString(),

@@ -22,7 +22,7 @@ from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
 from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
-from pipeline.process import lean_imports
+from pipeline.process import lean_imports, trace
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import StageProcesses
 from pipeline.process.output import log_output, redirect_output
@@ -141,9 +141,10 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     Raises:
       MnistTfxError: if it could not be started; what stops a started run is in the outcome.
     """
-    require_device(request)
-    settings, paths, files = settings_and_paths(request)
-    require_workers(request, settings)
+    with trace.span("recipe and data files"):
+        require_device(request)
+        settings, paths, files = settings_and_paths(request)
+        require_workers(request, settings)
     ServingDirectory.of(paths).require_ours(view.say)
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
@@ -154,9 +155,11 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     log = paths.log(run_id)
     if verbose:
         view.say(f"log: {log}")
-    prepare(request, paths, files, view)
+    with trace.span("checks before the run"):
+        prepare(request, paths, files, view)
     with engine(request, paths, run_id, view, settings.name, leave=leave, at_once=reuse.none) as ready:
-        config = configure(request, settings, paths, files)
+        with trace.span("configuration: schema and code digests"):
+            config = configure(request, settings, paths, files)
         outcome = ready.run(config, run_id, reuse=reuse, view=view, sign_key=sign_key)
         report = ready.report(paths, outcome, view)
     return Finished(
@@ -325,7 +328,8 @@ def _ignored(files: DataFiles | None) -> list[str]:
 
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
     """Write the page about the run, whatever became of it; what the models answer comes from a warm process."""
-    from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
+    with trace.span("import the report", trace.IMPORT):
+        from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
 
     try:
         return write.after_run(

@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.process import trace
 from pipeline.process.silence import SILENCE_S, SilenceBreaker
 
 FIGURES: Final = ("done", "total", "stage")
@@ -106,7 +107,8 @@ class RunView:
         self._phase = what, time.monotonic()
         self._begin(transient=True)
         try:
-            yield
+            with trace.span(what):
+                yield
         finally:
             self._phase = None
             if not self._rows:

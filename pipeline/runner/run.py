@@ -24,6 +24,7 @@ from pipeline.metadata import tfx
 from pipeline.metadata.address import SqliteFile
 from pipeline.metadata.connection import Connection, connect
 from pipeline.metadata.store import Store
+from pipeline.process import trace
 from pipeline.process.signals import Interrupted, Interruptions
 from pipeline.provenance import candidate, record_store, records, results, schema_approvals, signing
 from pipeline.provenance.git import git_state
@@ -96,7 +97,8 @@ class Run:
             return self._run(held, started)
 
     def _run(self, held: HeldRoot, started: float) -> Outcome:
-        compiled = compile_pipeline(self._config, self._run_id)
+        with trace.span("compile the pipeline"):
+            compiled = compile_pipeline(self._config, self._run_id)
         with contextlib.ExitStack() as last_lines:
             try:
                 error = self._attempt(compiled, held)
@@ -203,8 +205,9 @@ class Run:
         clock = time.monotonic()
         state, why, shown = "failed", "", ""
         try:
-            planned = self._plan(node, held, planner)
-            with held.executing(planned.key):
+            with trace.span(f"{node.id}: planning"):
+                planned = self._plan(node, held, planner)
+            with held.executing(planned.key), trace.span(node.id):
                 state, why = self._reuse_or_execute(node, planned, context, connection, compiled)
             if state == "executed" and planned.key is not None:
                 held.fresh.add(planned.key)
@@ -278,7 +281,9 @@ class Run:
                 hold=lambda: unrecorded.enter_context(self._interruptions.held_back()),
             )
             try:
-                self._launch(node, execution, connection, compiled)
+                # What is left of it, less what the execution has spans for, is TFX's driver and publisher.
+                with trace.span(f"{node.id}: driver and publisher"):
+                    self._launch(node, execution, connection, compiled)
             except BaseException as err:
                 with self._interruptions.held_back():
                     execution.give_up(portable(self._config, str(err)))

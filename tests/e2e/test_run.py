@@ -50,6 +50,28 @@ def test_a_second_run_executes_nothing_and_serves_the_same_version(root, digits_
     assert [path.name for path in (root / "serving").iterdir() if path.name.isdecimal()] == ["1"]
 
 
+def test_a_trace_shows_planning_executors_digests_and_the_report_of_every_process(root, digits_folder, tmp_path):
+    path = tmp_path / "trace.json"
+    forced = ("--force", "Pusher")
+    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, *forced, "--trace", path, "--json")
+    assert answer.states()["Pusher"] == "executed"
+    events = json.loads(path.read_text())["traceEvents"]
+    processes = {event["pid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
+    names = {(processes[event["pid"]], event["name"]) for event in events if event["ph"] == "X"}
+    assert {
+        ("mnist-tfx run", name)
+        for name in (
+            "importing TensorFlow and TFX",
+            "Transform: planning",
+            "Pusher: driver and publisher",
+            "Pusher: executor",
+            "Pusher: digests and record",
+            "writing the report",
+        )
+    } <= names
+    assert "mnist-tfx run: importing TensorFlow and TFX" in answer.err
+
+
 def test_renamed_touched_and_gzipped_data_is_the_same_data(root, digits_folder, tmp_path):
     elsewhere = tmp_path / "other-name"
     elsewhere.mkdir()
