@@ -80,6 +80,73 @@ def test_what_vertex_leaves_to_others_is_said_once(tmp_path):
     assert answer.status == "ok"
 
 
+CLUSTER = """version: 1
+target: oss
+image: reg.example/mnist-tfx:1
+pipeline_root: minio://mlpipeline/v2/artifacts/m
+"""
+
+
+def test_everything_that_is_missing_is_said_at_once_with_where_it_may_stand():
+    answer = mnist_tfx("kubeflow", "compile", "--data", "minio://mlpipeline/data")
+    assert answer.code == 2
+    missing = [line.split(":")[0].strip() for line in answer.err.splitlines()[1:]]
+    assert sorted(missing) == ["--image", "--output", "--pipeline-root", "--recipe", "--target"]
+    assert "--image: an option that is needed is missing: wanted the option, or `image` in the file" in answer.err
+
+
+def test_a_wrong_value_is_not_missing_as_well(tmp_path):
+    asked = ("--target", "moon", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "-o", tmp_path / "p.yaml")
+    answer = mnist_tfx("kubeflow", "compile", *asked)
+    assert (answer.code, answer.err.count("--target")) == (2, 1), answer.err
+
+
+def test_a_cluster_file_says_target_image_and_root_and_an_option_wins(tmp_path):
+    cluster, file = tmp_path / "cluster.yaml", tmp_path / "p.yaml"
+    cluster.write_text(CLUSTER)
+    answer = mnist_tfx(
+        "kubeflow", "compile", "--cluster", cluster, "-o", file, "--image", "other:2", "--gpus", 0, "--json"
+    )
+    assert answer.code == 0, answer.err
+    assert (answer.json["target"], answer.json["pipeline_root"]) == ("oss", "minio://mlpipeline/v2/artifacts/m")
+    assert list(answer.json["images"]) == ["other:2"]
+
+
+def test_what_stands_in_a_cluster_file_is_judged_by_the_target_and_named_by_the_file(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(CLUSTER)
+    answer = mnist_tfx("kubeflow", "compile", "--cluster", cluster, "--target", "vertex", "-o", tmp_path / "p.json")
+    assert answer.code == 2
+    assert "cluster.yaml: pipeline_root: no bucket that Vertex AI can use: wanted gs://bucket/prefix" in answer.err
+
+
+def test_it_says_what_was_made_and_the_commands_to_go_on_with(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(CLUSTER)
+    answer = mnist_tfx("kubeflow", "compile", "--cluster", cluster, "-o", "p.yaml", cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    first, *_ = answer.out.splitlines()
+    assert first == "p.yaml: pipeline digits for Kubeflow Pipelines, 13 tasks"
+    assert "root      minio://mlpipeline/v2/artifacts/m" in answer.out
+    following = [line.split("mnist-tfx ")[-1] for line in answer.out.splitlines()[-3:]]
+    assert following == ["kubeflow lint p.yaml", "kubeflow simulate p.yaml", "kubeflow submit p.yaml --host URL --wait"]
+
+
+def test_a_description_is_in_the_file_and_labels_are_on_every_pod(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\ndefaults: {labels: {team: vision}}\nnodes: {Pusher: {labels: {team: mlops}}}\n")
+    file = compiled("oss", cluster=cluster, description="For the: stand", labels={"cost/center": "7"})
+    assert file.spec["pipelineInfo"]["description"] == "For the: stand"
+    assert "# Description: For the: stand\n" in file.comment
+    labels = {name: task.platform["podMetadata"]["labels"] for name, task in file.tasks.items() if task.container}
+    assert labels["Pusher"] == {"team": "mlops", "cost/center": "7"}
+    assert labels["Baseline"] == {"team": "vision", "cost/center": "7"}
+    with pytest.raises(BadInput, match=r"--label: labels.a b: wanted a label's key"):
+        compiled("oss", labels={"a b": "c"})
+    with pytest.raises(BadInput, match="Vertex AI has no labels: a job has some"):
+        compiled("vertex", labels={"a": "b"})
+
+
 def test_the_pipeline_has_the_name_that_was_asked_for(tmp_path):
     asked = ("--target", "oss", "--image", IMAGE, "--pipeline-root", ROOTS["oss"], "--name", "letters")
     answer = mnist_tfx("kubeflow", "compile", *asked, "-o", tmp_path / "p.yaml", "--json")

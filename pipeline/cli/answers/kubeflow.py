@@ -23,8 +23,12 @@ class CompiledPipeline(Model):
     pipeline_root: Annotated[str, Field(pattern="^(minio|s3|gs)://")]
     parameters: dict[str, str]
     tasks: list[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9-]*$")]] = Field(min_length=1)
+    images: dict[str, list[str]]
+    """{image: tasks that run in it}."""
     own_code: dict[str, Digest]
     """{path: SHA-256} of the user's own code that the images have to hold."""
+    next: list[str]
+    """Command lines that the file is made for, in their order."""
 
 
 class LintFinding(Model):

@@ -20,7 +20,7 @@ from components.errors import BadInput
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_yaml
 from components.wording import Wanted, as_written, joined, problems
-from pipeline.kubeflow.compiler import images
+from pipeline.kubeflow.compiler import images, targets
 from pipeline.kubeflow.names import DRIVER
 from pipeline.kubeflow.places import in_bucket
 from pipeline.stages import STAGES
@@ -30,6 +30,8 @@ NODES: Final = (DRIVER, *STAGES)
 
 LARGEST_FILE: Final = MIB
 """Bytes of a cluster file; the example has 4 KB."""
+
+_SCHEMES: Final = tuple(dict.fromkeys(scheme for one in targets.TARGETS.values() for scheme in one.schemes))
 
 CLAIM: Final = "mnist-tfx-serving"
 SERVING: Final = "/serving"
@@ -50,6 +52,13 @@ def _an_image(image: str) -> str:
     if not images.is_reference(image):
         raise Wanted(images.WANTED)
     return image
+
+
+def _a_bucket(uri: str) -> str:
+    match = targets.URI.fullmatch(uri)
+    if match is None or match["scheme"] not in _SCHEMES:
+        raise Wanted(" or ".join(f"{scheme}://bucket/prefix" for scheme in _SCHEMES))
+    return uri
 
 
 def _plain(path: str) -> str:
@@ -87,6 +96,7 @@ Memory = Annotated[
 _ABSOLUTE: Final = _like(r"(/[^/:]+)+", "an absolute path in the pod")
 MountPath = Annotated[str, AfterValidator(_plain), _ABSOLUTE]
 ServingPath = Annotated[str, AfterValidator(_plain), AfterValidator(_outside_buckets), _ABSOLUTE]
+BucketUri = Annotated[str, _Check(_a_bucket, description="a bucket's URI, with a prefix")]
 ImageReference = Annotated[str, _Check(_an_image, description=images.WANTED)]
 VolumeName = Annotated[
     # KFP calls a pod's volume by its claim's, or its Secret's, name, and a volume's is a label of DNS.
@@ -98,6 +108,17 @@ KubernetesName = Annotated[
 VariableName = Annotated[str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name: letters, digits and _")]
 AccountName = Annotated[str, _like(r"[A-Za-z0-9@._-]+", "an account's name, or its address on Google Cloud")]
 SecretEntry = Annotated[str, _like(r"[A-Za-z0-9._-]+", "a key of a Secret: letters, digits, -, _ and .")]
+
+
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[
+    str,
+    _like(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL}", "a label's key, such as team or example.org/team"),
+]
+LabelValue = Annotated[
+    Text,
+    _like(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, -, _ and ., a letter or digit at its ends"),
+]
 
 
 class Section(BaseModel):
@@ -171,6 +192,7 @@ class TaskResources(Section):
       accelerator: devices; null where the usual rule decides.
       node_selector: labels that its node must have.
       tolerations: taints that its node may have.
+      labels: of its pods.
       env: variables.
       secrets: {variable: entry of a Secret that it takes its value from}.
       volumes: claims to mount.
@@ -184,6 +206,7 @@ class TaskResources(Section):
     accelerator: Accelerator | None = None
     node_selector: Mapping[str, Text] = {}
     tolerations: tuple[Toleration, ...] = ()
+    labels: Mapping[LabelKey, LabelValue] = {}
     env: Mapping[VariableName, Text] = {}
     secrets: Mapping[VariableName, SecretKey] = {}
     volumes: tuple[Volume, ...] = ()
@@ -208,6 +231,8 @@ class Cluster(Section):
 
     Attributes:
       version: of this format.
+      target: `oss` or `vertex`, where the command line names none.
+      pipeline_root: URI below which artifacts are kept, likewise.
       image: of every container, where the command line names none.
       gpu_image: of those that ask for an accelerator, likewise.
       serving: the volume for served versions.
@@ -221,6 +246,8 @@ class Cluster(Section):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     version: Literal[1] = 1
+    target: Literal["oss", "vertex"] | None = None
+    pipeline_root: BucketUri | None = None
     image: ImageReference | None = None
     gpu_image: ImageReference | None = None
     serving: Serving = Serving()
@@ -250,23 +277,27 @@ def read(path: Path) -> Cluster:
     Raises:
       BadInput: if it is unreadable, has an unknown key or node (with the known ones), or a value out of its bounds.
     """
-    values = read_yaml(path, limit=LARGEST_FILE)
+    return parsed(read_yaml(path, limit=LARGEST_FILE), where=path)
+
+
+def parsed(values: Any, *, where: object) -> Cluster:
+    """Return the values of a cluster file as one; raises as `read`."""
     if not isinstance(values, dict):
-        raise BadInput("no cluster file", where=path, wanted="a mapping of sections", got=as_written(values))
-    errors = [] if "version" in values else [BadInput("version is missing", where=path, wanted="version: 1")]
+        raise BadInput("no cluster file", where=where, wanted="a mapping of sections", got=as_written(values))
+    errors = [] if "version" in values else [BadInput("version is missing", where=where, wanted="version: 1")]
     nodes = values.get("nodes")
     for node in nodes if isinstance(nodes, dict) else ():
         if node not in NODES:
             wanted = f"one of {', '.join(NODES)}"
             errors.append(
-                BadInput(f"unknown node {node}", where=path, wanted=wanted, hint=did_you_mean(closest(node, NODES)))
+                BadInput(f"unknown node {node}", where=where, wanted=wanted, hint=did_you_mean(closest(node, NODES)))
             )
     try:
         cluster = Cluster.model_validate(values)
     except ValidationError as err:
-        errors += problems(Cluster, values, err.errors(), where=path)
+        errors += problems(Cluster, values, err.errors(), where=where)
     if errors:
-        raise joined(errors, where=path)
+        raise joined(errors, where=where)
     return cluster
 
 
@@ -285,3 +316,20 @@ def with_serving(cluster: Cluster, values: Mapping[str, str]) -> Cluster:
             [BadInput("not usable", where=options[one.what], wanted=one.wanted, got=one.got) for one in errors],
             where="--serving",
         ) from err
+
+
+def with_labels(cluster: Cluster, labels: Mapping[str, str]) -> Cluster:
+    """Return `cluster` with more labels for every pod.
+
+    Raises:
+      BadInput: if one is none of Kubernetes'.
+    """
+    if not labels:
+        return cluster
+    try:
+        more = TaskResources.model_validate({"labels": dict(labels)})
+    except ValidationError as err:
+        raise joined(
+            problems(TaskResources, {"labels": dict(labels)}, err.errors(), where="--label"), where="--label"
+        ) from err
+    return cluster.model_copy(update={"defaults": more.over(cluster.defaults)})

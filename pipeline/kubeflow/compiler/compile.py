@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +69,8 @@ class CompileRequest:
       serving: where the volume of served versions is mounted.
       claim: name of its PersistentVolumeClaim.
       cluster: the cluster file.
+      description: what the pipeline is for.
+      labels: of every pod.
       beam_args: for every Beam node.
     """
 
@@ -90,6 +93,8 @@ class CompileRequest:
     serving: str | None = None
     claim: str | None = None
     cluster: Path | None = None
+    description: str | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     beam_args: tuple[str, ...] = BEAM_ARGS
 
 
@@ -135,6 +140,8 @@ def compile_pipeline(request: CompileRequest) -> Document:
     containers.complete(stock, wanted, cluster, root, config.beam_args)
     # TFX puts its own version there, and in a job's labels Python's as well: those of the machine.
     stock.spec["sdkVersion"] = f"{DISTRIBUTION}-{importlib.metadata.version(DISTRIBUTION)}"
+    if request.description is not None:
+        stock.spec["pipelineInfo"]["description"] = request.description
     if target.name == VERTEX:
         return _vertex(stock, root, source, cluster)
     document = Document(
@@ -167,7 +174,7 @@ def _cluster(request: CompileRequest, target: Target) -> Cluster:
     cluster = cluster_file.DEFAULT if request.cluster is None else cluster_file.read(request.cluster)
     said = {"path": request.serving, "claim": request.claim}
     serving = {**cluster.serving.model_dump(exclude_unset=True), **{k: v for k, v in said.items() if v is not None}}
-    cluster = cluster_file.with_serving(cluster, serving)
+    cluster = cluster_file.with_labels(cluster_file.with_serving(cluster, serving), request.labels)
     if target.name == VERTEX:
         refuse_for_vertex(cluster)
     return cluster
@@ -256,6 +263,8 @@ def _vertex(stock: Stock, root: str, source: DataSource, cluster: Cluster) -> Do
 def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
     """Return the head of the file, which KFP's page shows beside the graph."""
     lines = ["# PIPELINE DEFINITION", f"# Name: {stock.spec['pipelineInfo']['name']}"]
+    if (description := stock.spec["pipelineInfo"].get("description")) is not None:
+        lines.append(f"# Description: {description}")
     lines += ["# Inputs:", f"#    {names.SOURCE}: str [Default: {source.value!r}]"]
     if cluster.service_account is not None:
         lines.append(f"{SERVICE_ACCOUNT}{cluster.service_account}")

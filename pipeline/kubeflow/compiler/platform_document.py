@@ -23,6 +23,7 @@ NOT_ON_VERTEX: Final = {
     "node_selector": "Vertex AI chooses the machine, by cpu, memory and accelerator",
     "tolerations": "Vertex AI chooses the machine, by cpu, memory and accelerator",
     "timeout": "a PipelineJob has no field for it",
+    "labels": "a job has some, which whoever submits it gives: PipelineJob(labels=...)",
 }
 """{field: why Vertex AI cannot grant it}."""
 
@@ -69,6 +70,7 @@ def _config(resources: TaskResources) -> dict[str, Any]:
         "secretAsEnv": [_secret_variable(name, entry) for name, entry in sorted(resources.secrets.items())],
         "nodeSelector": {"labels": dict(resources.node_selector)} if resources.node_selector else None,
         "tolerations": [_toleration(toleration) for toleration in resources.tolerations],
+        "podMetadata": {"labels": dict(sorted(resources.labels.items()))} if resources.labels else None,
         "pvcMount": [_mount(volume.claim, volume.path) for volume in resources.volumes],
         "activeDeadlineSeconds": None if resources.timeout is None else str(resources.timeout),
     }
