@@ -75,7 +75,7 @@ docs: reference  ## Build the documentation into build/docs; a dead link or an u
 	@echo build/docs/docs/index.html
 
 reference: $(STAMP)  ## Write the generated pages of docs/reference/ again.
-	$(BIN)/python tests/docs/reference.py
+	cd tests && $(abspath $(BIN))/python -m docs.reference
 
 pictures: $(STAMP)  ## Photograph report and lineage page of runs/digits for the documentation; needs Chromium.
 	$(BIN)/python tests/docs/pictures.py runs/digits

@@ -83,6 +83,7 @@ def digests(base):
     return {node: code_of(module, LOCK, base=base).digest for node, module in NODES.items()}
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("path", TREE)
 def test_an_edit_changes_exactly_the_nodes_that_depend_on_it(tree, path):
     before = digests(tree)

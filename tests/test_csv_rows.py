@@ -81,6 +81,7 @@ SAME_ROWS = {
 }
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(("text", "label"), SAME_ROWS.values(), ids=SAME_ROWS.keys())
 def test_every_dialect_gives_the_same_rows(write, text, label):
     assert read_all(write(text), SQUARE.model_copy(update={"label": label})) == (PIXELS, LABELS)
@@ -114,6 +115,7 @@ LINE_FAULTS = {
 }
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(("text", "message"), LINE_FAULTS.values(), ids=LINE_FAULTS.keys())
 @pytest.mark.parametrize("label", ["first", "auto"])
 def test_a_line_at_fault_is_named(write, text, message, label):
@@ -124,6 +126,7 @@ def test_a_line_at_fault_is_named(write, text, message, label):
     assert message in str(caught.value)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     "value", ["10", "99999999999999999999", "", "3.5", "-1", "+1", "seven", "nan", "1e0", "\uff15"]
 )
@@ -134,6 +137,7 @@ def test_a_label_that_is_none_is_refused_with_its_line(write, value):
     assert str(caught.value).endswith("in line 4")
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize("value", ["17", "256", "1000", "70000", "", "NaN", "inf", "-inf", "-1", "2.5", "0x1", "x"])
 def test_a_pixel_that_is_none_is_refused_with_line_and_column(write, value):
     path = write(PLAIN + f"1,2,{value},3,4\n" + PLAIN)
@@ -142,6 +146,7 @@ def test_a_pixel_that_is_none_is_refused_with_line_and_column(write, value):
     assert str(caught.value).endswith(f"'{value}' in line 4 column 3")
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("bad", ["12", "x"], ids=["by arithmetic", "line by line"])
 def test_faulty_rows_are_counted_and_the_first_ten_named(write, bad):
     path = write("label,p0,p1,p2,p3\n" + "".join(f"{bad if i % 2 else 1},1,2,3,4\n" for i in range(30)))
@@ -151,6 +156,7 @@ def test_faulty_rows_are_counted_and_the_first_ten_named(write, bad):
     assert str(caught.value).endswith(f"'{bad}' in line 21, and 5 more")
 
 
+@pytest.mark.fault(28)
 def test_pixels_scaled_to_one_get_a_hint_of_their_own(write):
     with pytest.raises(BadInput, match=r"2 rows have an unusable pixel.*already scaled to 0\.\.1"):
         read_all(write("7,0.0,0.5,1.0,0\n0,0.0,0.0,0.0,0.0\n1,0,1,0.25,0\n"))

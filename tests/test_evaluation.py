@@ -84,6 +84,7 @@ def test_a_model_that_was_to_reconstruct_and_cannot_is_refused():
     assert [check.name for check in verdict.checks if check.passed is False] == ["reconstruction_mse"]
 
 
+@pytest.mark.fault(34)
 def test_metrics_that_are_no_numbers_pass_no_threshold():
     nothing = but(accuracy=math.nan, loss=math.nan, reconstruction_mse=math.nan)
     failed = {check.name for check in verdict_on(measured(nothing), measured()).checks if check.passed is False}
@@ -96,6 +97,7 @@ def test_a_ceiling_that_is_not_set_is_not_asked():
     assert "loss" not in {check.name for check in verdict.checks}
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize(("baseline", "passed"), [(0.95, True), (0.97, True), (0.9701, False), (0.99, False)])
 def test_a_model_may_be_worse_than_the_baseline_by_the_margin_and_no_more(baseline, passed):
     verdict = verdict_on(measured(), measured(but(accuracy=baseline)))
@@ -104,6 +106,7 @@ def test_a_model_may_be_worse_than_the_baseline_by_the_margin_and_no_more(baseli
         assert "accuracy less that of version 3" in verdict.reasons[0]
 
 
+@pytest.mark.fault(34)
 def test_a_missing_baseline_is_recorded_as_none_and_never_as_passed():
     verdict = verdict_on(measured())
     (change,) = [check for check in verdict.checks if check.name == "baseline"]
@@ -322,6 +325,7 @@ def tfma_numbers(uri: Path) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.fault(34)
 def test_a_class_that_is_declared_empty_needs_no_test_rows():
     empty = DATA.model_copy(update={"label_offset": 1, "empty_classes": (3,)})
     candidate = Measured(overall=GOOD, per_class={0: GOOD, 1: GOOD})

@@ -94,6 +94,7 @@ IMAGE_FAULTS = {
 }
 
 
+@pytest.mark.fault(22, 23, 25)
 @pytest.mark.parametrize(("images", "message"), IMAGE_FAULTS.values(), ids=IMAGE_FAULTS.keys())
 @pytest.mark.parametrize("read", [idx.check, lambda *p: read_all(p)], ids=["check", "iter_chunks"])
 def test_an_unusable_images_file_is_refused_with_its_cause(pair, images, message, read):
@@ -104,6 +105,7 @@ def test_an_unusable_images_file_is_refused_with_its_cause(pair, images, message
     assert message in str(caught.value)
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -130,6 +132,7 @@ def test_a_bomb_is_not_read_past_the_size_in_its_header(pair):
         idx.check(*paths)
 
 
+@pytest.mark.fault(27)
 def test_labels_out_of_range_are_refused_with_the_first_ten_rows_and_their_count(pair):
     paths = pair(images_bytes(30), labels_bytes(30, values=[9] * 10 + [10] * 12 + [0] * 8))
     with pytest.raises(BadInput) as caught:
@@ -139,6 +142,7 @@ def test_labels_out_of_range_are_refused_with_the_first_ten_rows_and_their_count
     assert str(caught.value).endswith("'10' in row 19, and 2 more")
 
 
+@pytest.mark.fault(28)
 def test_pixels_above_the_maximum_are_refused_with_row_and_column(pair):
     images = bytearray(images_bytes(5))
     images[16 + 64 * 3 + 7] = 17

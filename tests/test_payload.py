@@ -57,6 +57,7 @@ def test_a_reader_hands_out_what_is_asked_for_and_less_only_at_the_end(write):
     assert b"".join(pieces) == CONTENT
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize(
     ("data", "what"),
     [
@@ -102,6 +103,7 @@ def test_a_limit_stops_one_byte_later(write):
             digest_or_read()
 
 
+@pytest.mark.fault(24)
 def test_a_gzip_bomb_takes_little_memory_and_stops_at_the_limit(tmp_path):
     bomb = tmp_path / "bomb"
     bomb.write_bytes(gzip.compress(bytes(1 << 24)) * 128)

@@ -234,6 +234,7 @@ def test_a_manifest_in_the_model_does_not_pass_for_the_runners(tmp_path, serving
     assert (made.path / "assets.extra" / "provenance.json").read_text() == provenance.read_text()
 
 
+@pytest.mark.fault(5)
 def test_a_killed_push_shows_the_old_version_or_the_new_one_and_the_next_push_succeeds(tmp_path, serving, provenance):
     """Killed before each of its file operations in turn."""
     old, old_digest = make_model(tmp_path / "old", "old")
@@ -263,6 +264,7 @@ def test_a_killed_push_shows_the_old_version_or_the_new_one_and_the_next_push_su
     assert seen == {old_digest, new_digest}
 
 
+@pytest.mark.fault(6)
 def test_a_push_killed_after_the_rename_is_served_and_found_by_its_digest(tmp_path, serving, provenance):
     """Nothing recorded it: its bytes say whose it is, and the next push of them adds no version."""
     model, digest = make_model(tmp_path / "m", "one")
@@ -329,6 +331,7 @@ def test_two_processes_pushing_at_once_never_share_a_version(tmp_path, serving, 
     assert all(tree_digest(serving / version) == digest for version, digest in lines)
 
 
+@pytest.mark.fault(7)
 def test_a_full_disk_is_told_with_path_and_bytes_and_leaves_nothing(tmp_path, provenance):
     disk = tmp_path / "disk"
     disk.mkdir()

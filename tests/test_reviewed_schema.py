@@ -59,6 +59,7 @@ def test_a_geometry_that_nobody_reviewed_is_refused_and_the_way_out_is_named():
         find_reviewed("16x16-max255-labels26")
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("name", [f"{GEOMETRY}.pbtxt", f"{GEOMETRY}.profile.json"])
 def test_an_edit_after_the_approval_is_refused(mine, name):
     edit(mine / name)
@@ -66,6 +67,7 @@ def test_an_edit_after_the_approval_is_refused(mine, name):
         find_reviewed(GEOMETRY, mine)
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

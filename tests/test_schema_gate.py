@@ -67,6 +67,7 @@ def changed(pixels, data, fault):
     return np.ascontiguousarray(FAULTS[fault](pixels.reshape(-1, *data.shape)).reshape(pixels.shape))
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_digits_that_all_splits_show_changed_are_refused_and_the_cause_is_named(tmp_path, fault):
     pixels, labels = digits()
@@ -89,6 +90,7 @@ def test_mnist_changed_is_refused_even_where_the_test_part_alone_is(fault):
     assert {check.split for check in found if check.stops} == {"test", "train/test"}
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("dropped", range(10))
 def test_a_class_dropped_from_the_digits_is_refused_by_name(tmp_path, dropped):
     pixels, labels = digits()
@@ -147,6 +149,7 @@ def alarms(splits, data):
     return [str(check) for check in checks if check.stops]
 
 
+@pytest.mark.fault(32)
 def test_two_hundred_clean_splits_of_the_digits_raise_no_false_alarm():
     pixels, labels = digits()
     assert [seed for seed in range(200) if alarms(cut(pixels, labels, seed=seed), DIGITS)] == []
@@ -196,6 +199,7 @@ def test_a_test_row_in_train_stops_the_run_and_is_counted(tmp_path):
         broken.run()
 
 
+@pytest.mark.fault(30)
 def test_a_leak_is_found_whatever_its_label(tmp_path):
     splits = cut(*digits())
     pixels, labels = splits["validation"]
@@ -206,6 +210,7 @@ def test_a_leak_is_found_whatever_its_label(tmp_path):
     assert [check.value for check in failed(checks, "conflicts")] == [1]
 
 
+@pytest.mark.fault(30)
 def test_one_image_with_two_labels_stops_the_run_and_both_are_named(tmp_path):
     splits = cut(*digits())
     pixels, labels = splits["train"]
@@ -216,6 +221,7 @@ def test_one_image_with_two_labels_stops_the_run_and_both_are_named(tmp_path):
         broken.run()
 
 
+@pytest.mark.fault(30)
 def test_duplicates_are_counted_and_stop_the_run_by_policy_alone(tmp_path):
     splits = cut(*digits())
     doubled = tuple(np.concatenate([rows, rows[:5]]) for rows in splits["train"])

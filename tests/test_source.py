@@ -244,12 +244,14 @@ def test_an_idx_pair_that_does_not_fit_is_refused_under_its_own_name_before_it_i
     assert not root.exists()
 
 
+@pytest.mark.fault(24)
 def test_a_gzip_bomb_is_refused_at_the_size_that_its_header_tells(files, root):
     files[0].write_bytes(gzip.compress(files[0].read_bytes() + bytes(1 << 26)))
     with pytest.raises(BadInput, match="header and content differ in size"):
         resolve(properties(*files), root)
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     ("before", "line"),
     [

@@ -1,4 +1,4 @@
-"""Generated pages of the reference: commands from the click tree, recipe keys from the settings.
+"""Generated pages of the reference: commands from the click tree, recipe keys from the settings, faults from the tests.
 
 `make docs` writes them, and a test fails where a page is not what this module would write.
 """
@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from components.settings import Section, Settings
+from docs import faults
 from pipeline.cli.again import PROGRAM
 from pipeline.cli.main import cli
 
@@ -185,7 +186,11 @@ def _default(schema: dict[str, Any], key: str) -> str:
     return f"`{default}`"
 
 
-PAGES: Final = {FOLDER / "commands.md": commands_page, FOLDER / "recipe-keys.md": recipe_keys_page}
+PAGES: Final = {
+    FOLDER / "commands.md": commands_page,
+    FOLDER / "recipe-keys.md": recipe_keys_page,
+    FOLDER / "faults.md": faults.page,
+}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 from docs.pages import PROJECT
 
 import pipeline
-from docs import pages, reference
+from docs import faults, pages, reference
 from pipeline.cli.main import cli
 from pipeline.cli.parameters import OneOf
 from pipeline.stages import STAGES
@@ -38,6 +38,10 @@ def test_every_command_and_option_is_in_the_reference(path, command):
     for option in reference.options(command):
         for name in (*option.opts, *option.secondary_opts):
             assert any(line.startswith("| `") and name in line.split("`")[1] for line in rows.splitlines()), name
+
+
+def test_every_fault_has_a_test_and_every_mark_is_of_a_fault():
+    assert sorted(faults.marked()) == list(faults.FAULTS)
 
 
 def test_every_recipe_key_is_in_the_reference():

@@ -94,6 +94,7 @@ def _verdicts(root, version):
 WHOLE = {"INTEGRITY": "PASS", "COMPLETENESS": "PASS"}
 
 
+@pytest.mark.fault(6)
 @pytest.mark.slow
 def test_a_push_killed_after_its_rename_is_found_and_attached_by_its_digest(root, digits_folder):
     arguments = ("run", "--data", str(digits_folder), "--root", str(root), *OTHER)

@@ -114,6 +114,7 @@ def test_the_password_may_come_from_the_environment(shared, server, digits_folde
     assert _run_on(bare, root, digits_folder, env={"MNIST_TFX_METADATA_PASSWORD": PASSWORD}).code == 0
 
 
+@pytest.mark.fault(10)
 @pytest.mark.slow
 def test_roots_of_one_recipe_share_a_server_and_never_settle_each_others_executions(
     shared, server, digits_folder, tmp_path
@@ -240,6 +241,7 @@ def test_a_root_whose_runs_wrote_to_another_file_is_audited_against_it(digits_fo
     assert f"--metadata {kept}" in unnamed.error
 
 
+@pytest.mark.fault(12)
 def test_a_truncated_store_is_refused_untouched_and_can_be_rebuilt(root, digits_folder):
     store = root / "metadata.db"
     cut = store.read_bytes()[:-4096]
@@ -254,6 +256,7 @@ def test_a_truncated_store_is_refused_untouched_and_can_be_rebuilt(root, digits_
     assert set(again.states().values()) == {"cached"}
 
 
+@pytest.mark.fault(12)
 def test_pages_of_garbage_are_refused_untouched(root):
     store = root / "metadata.db"
     data = store.read_bytes()
@@ -292,6 +295,7 @@ def _held(store):
         holder.communicate()
 
 
+@pytest.mark.fault(11)
 @pytest.mark.slow
 def test_a_locked_store_is_waited_for_with_a_message_and_then_given_up(root, digits_folder):
     before = (root / "metadata.db").read_bytes()
@@ -315,6 +319,7 @@ def test_a_store_that_is_let_go_in_time_is_used(root):
     assert len(said) == 1
 
 
+@pytest.mark.fault(11)
 @pytest.mark.slow
 def test_a_store_locked_while_a_node_works_leaves_no_half_record(root, digits_folder):
     known = len((root / "ledger.jsonl").read_text().splitlines())

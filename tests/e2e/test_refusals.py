@@ -41,6 +41,7 @@ def served(root):
     assert tree_digest(root / "serving") == before
 
 
+@pytest.mark.fault(35)
 def test_inverted_data_stops_at_the_gate_with_nothing_trained(served, digits_folder, tmp_path):
     inverted = _copy_digits(digits_folder, tmp_path / "inverted", images=lambda pixels: 16 - pixels)
     answer = mnist_tfx("run", "--data", inverted, "--root", served, "--json")
@@ -68,6 +69,7 @@ def test_a_dry_run_refuses_the_data_that_a_run_would_in_one_line_and_writes_noth
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.fault(33)
 @pytest.mark.slow
 def test_shuffled_labels_stop_at_the_evaluators_floor(served, digits_folder, tmp_path):
     shuffled = _copy_digits(
@@ -107,6 +109,7 @@ def test_a_root_below_a_file_is_a_path_that_cannot_be(digits_folder, tmp_path):
     assert "file is no folder" in answer.error
 
 
+@pytest.mark.fault(8)
 def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "serving").write_text("not a folder")
@@ -115,6 +118,7 @@ def test_a_root_that_cannot_be_written_is_exit_4_before_any_work(digits_folder, 
     assert answer.json is None
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
 def test_a_lost_metadata_store_is_never_silently_started_anew(root, digits_folder, damage):
     store = root / "metadata.db"
@@ -169,6 +173,7 @@ def _running(root):
     return [e for e in store.get_executions() if e.last_known_state == metadata_store_pb2.Execution.RUNNING]
 
 
+@pytest.mark.fault(1, 2, 4)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "node",
@@ -187,6 +192,7 @@ def test_after_kill_9_in_a_node_the_same_command_finishes_the_run(root, digits_f
     assert mnist_tfx("lineage", "orphans", "--root", root, "--json").status in ("ok", "findings")
 
 
+@pytest.mark.fault(3)
 @pytest.mark.slow
 def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root, digits_folder):
     process = _start("--data", digits_folder, "--root", root, "--force", "Autoencoder")
@@ -208,6 +214,7 @@ def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root,
     assert again.code == 0, again.err
 
 
+@pytest.mark.fault(9)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_nothing_running_and_no_lock(root, digits_folder, number):
@@ -221,6 +228,7 @@ def test_an_interrupted_run_leaves_nothing_running_and_no_lock(root, digits_fold
     assert mnist_tfx("run", "--data", digits_folder, "--root", root, "--json").code == 0
 
 
+@pytest.mark.fault(10)
 @pytest.mark.slow
 def test_of_two_runs_at_once_one_waits_and_says_so(root, digits_folder):
     first = _start("--data", digits_folder, "--root", root, "--force", "StatisticsGen")
@@ -231,6 +239,7 @@ def test_of_two_runs_at_once_one_waits_and_says_so(root, digits_folder):
     assert "another run is writing" in second.err
 
 
+@pytest.mark.fault(7)
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [600, 1500, 2500])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(digits_folder, tmp_path, kilobytes):

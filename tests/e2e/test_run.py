@@ -72,6 +72,7 @@ def test_a_trace_shows_planning_executors_digests_and_the_report_of_every_proces
     assert "mnist-tfx run: importing TensorFlow and TFX" in answer.err
 
 
+@pytest.mark.fault(20)
 def test_renamed_touched_and_gzipped_data_is_the_same_data(root, digits_folder, tmp_path):
     elsewhere = tmp_path / "other-name"
     elsewhere.mkdir()
@@ -85,6 +86,7 @@ def test_renamed_touched_and_gzipped_data_is_the_same_data(root, digits_folder, 
     assert set(answer.json["payload_digests"]) == {"train-images.idx3-ubyte.gz", "train-labels.idx1-ubyte.gz"}
 
 
+@pytest.mark.fault(19)
 def test_an_edit_of_the_same_size_with_its_time_restored_is_seen(root, digits_folder, tmp_path):
     edited = tmp_path / "edited"
     shutil.copytree(digits_folder, edited)
@@ -141,6 +143,7 @@ def test_force_executes_a_node_and_what_depends_on_it(root, digits_folder):
     assert answer.json["version"] == 1  # the very same bytes are served already
 
 
+@pytest.mark.fault(18)
 def test_a_changed_byte_in_a_cached_artifact_is_computed_again_with_a_warning(root, digits_folder):
     [schema] = (root / "artifacts" / "ReviewedSchema" / "schema").iterdir()
     with (schema / "schema.pbtxt").open("a") as file:

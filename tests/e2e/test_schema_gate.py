@@ -111,6 +111,7 @@ def test_clean_digits_reach_the_end_without_an_anomaly_and_the_gate_reports(tmp_
     assert run.anomalies() == {"train": [], "validation": [], "test": []}
 
 
+@pytest.mark.fault(35)
 def test_stock_validation_writes_anomalies_down_and_goes_on_where_the_gate_stops(tmp_path):
     run = Run(tmp_path, schemas=narrowed(tmp_path))
     run.run(gate=False)

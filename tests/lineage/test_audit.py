@@ -234,6 +234,7 @@ def test_a_failure_names_the_file_and_shows_wanted_and_got(root):
     assert "got 7 bytes" in text
 
 
+@pytest.mark.fault(16)
 def test_a_version_that_was_replaced_is_told_from_a_changed_one(root):
     shutil.rmtree(root / "serving/1")
     shutil.copytree(root / "serving/2", root / "serving/1")
@@ -323,6 +324,7 @@ def test_the_head_kept_elsewhere_is_an_anchor(root):
     assert (code, answer["audits"][0]["anchor"]["kind"]) == (0, "head")
 
 
+@pytest.mark.fault(17)
 def test_a_cut_tail_is_found_against_the_head_alone_and_the_rest_says_so(root):
     kept = invoke(head_command, "--root", root)[1].strip()
     lines = (root / "ledger.jsonl").read_bytes().splitlines(keepends=True)

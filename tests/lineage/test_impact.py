@@ -216,6 +216,7 @@ def as_csv(path, images, labels, *, label_first):
 ALL_ROLES = ("autoencoder", "classifier", "evaluation")
 
 
+@pytest.mark.fault(20)
 @pytest.mark.e2e
 def test_a_renamed_or_packed_file_is_found_by_its_payload(ran, pair, tmp_path):
     renamed, packed = tmp_path / "renamed.bin", tmp_path / "packed"

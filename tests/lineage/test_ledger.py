@@ -88,6 +88,7 @@ TAMPERINGS = {
 }
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize(("tamper", "first_bad"), TAMPERINGS.values(), ids=TAMPERINGS.keys())
 def test_a_tampered_ledger_is_refused_and_the_first_bad_line_named(path, tamper, first_bad):
     lines = path.read_bytes().splitlines()
@@ -98,6 +99,7 @@ def test_a_tampered_ledger_is_refused_and_the_first_bad_line_named(path, tamper,
         assert "\n" not in str(broken.value)
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("seed", range(150))
 def test_a_flipped_bit_anywhere_is_found_in_its_line(path, seed):
     chosen, data = random.Random(seed), bytearray(path.read_bytes())
@@ -224,6 +226,7 @@ def test_a_newline_in_a_text_does_not_make_a_line(path):
     assert read_ledger(path).lines[-1].details["why"] == "first\nsecond\u2028third"
 
 
+@pytest.mark.fault(38)
 def test_order_comes_from_sequence_numbers_when_the_clock_is_set_back(tmp_path):
     times = iter([2_000_000_000, 2_000_000_000, 1_000_000_000, 1_000_000_000])
     opened = Ledger.open(tmp_path / "ledger.jsonl", clock=lambda: next(times))

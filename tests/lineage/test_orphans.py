@@ -94,6 +94,7 @@ def test_what_lacks_its_counterpart_is_named_with_what_deals_with_it(paths, kind
     assert in_process("lineage", "orphans", "--root", paths.root, "--json").json["orphans"] == as_dicts([found])
 
 
+@pytest.mark.fault(1)
 def test_the_record_and_the_partial_output_of_a_failed_execution_are_accounted_for_once_it_is_given_up(paths):
     ledger = Ledger.open(paths.ledger)
     intent = ledger.intent(node="Evaluator", run_id="run-4", key="k")

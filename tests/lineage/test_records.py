@@ -222,6 +222,7 @@ def test_a_node_key_changes_with_everything_that_was_asked_for(change):
     assert node_key(**ASKED) != node_key(**{**ASKED, **change})
 
 
+@pytest.mark.fault(38)
 def test_the_newest_execution_is_the_last_in_the_ledger_even_when_the_clock_was_set_back(full):
     later = dataclasses.replace(full, started="1999-01-01T00:00:00.000Z", extra={"clock": "set back"})
     known = {record_hash(full): full, record_hash(later): later}
@@ -248,6 +249,7 @@ def test_a_hostile_file_name_is_recorded_as_inert_text(make_run, tmp_path, name)
     assert read(tmp_path, write(tmp_path, run)) == run
 
 
+@pytest.mark.fault(39)
 def test_a_dirty_tree_no_git_and_a_changed_lock_each_make_another_record(full):
     states = [full, dataclasses.replace(full, git=GitState()), dataclasses.replace(full, lock_digest="f" * 64)]
     assert len({record_hash(state) for state in states}) == len(states)

@@ -52,6 +52,7 @@ def check_seed(
     shutil.rmtree(root)
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("seed", range(FAST))
 def test_a_tampering_is_found_and_named(seed, template, head, reader, tmp_path):
     check_seed(seed, template, tmp_path / "root", head, reader)
@@ -93,6 +94,7 @@ def fields_of_the_store(root: Path):
                     yield table, column, SOMETHING_ELSE.get(kind, "{0} || 'x'").format(column), rows
 
 
+@pytest.mark.fault(14)
 def test_every_field_of_the_metadata_store_is_a_finding_or_not_vouched_for(template, head, reader, tmp_path):
     root, passed, rng = Path(shutil.copytree(template, tmp_path / "root", symlinks=True)), {}, random.Random(0)
     for table, column, other, rows in [*fields_of_the_store(template)]:
@@ -176,6 +178,7 @@ def test_copies_and_moves_of_a_root_raise_no_alarm(template, head, reader, tmp_p
 ANY_TREE = Policy.from_dict({"version": 1, "rules": {"clean_tree": "off"}})
 
 
+@pytest.mark.fault(15)
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_tamperings_with_a_real_run_are_found_and_named(first_run, reader, tmp_path):

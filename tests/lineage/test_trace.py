@@ -164,6 +164,7 @@ def test_the_answer_is_json_by_its_schema_and_a_table(root, many):
     assert f"{trace(open_lineage(many.root)).nodes_visited} nodes visited" in text
 
 
+@pytest.mark.fault(40)
 @pytest.mark.slow
 def test_a_hundred_thousand_artifacts_two_thousand_generations_deep_take_a_second(tmp_path):
     many = many_records.build(tmp_path / "root", generations=2250, runs=3)

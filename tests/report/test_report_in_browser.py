@@ -108,6 +108,7 @@ def test_a_dark_page_turns_charts_and_ink_light(chromium, report):
     assert (colours[False][1], colours[True][1]) == ("none", "invert(1)")
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_markup_in_names_reasons_and_settings_is_inert_text(chromium, report, evidence, width):
     run = dataclasses.replace(

@@ -73,6 +73,7 @@ def test_an_accuracy_has_its_interval(root):
     assert re.search(r"0\.98\d\d 0\.9[67]\d\d to 0\.99\d\d, 402 rows", row)
 
 
+@pytest.mark.fault(37)
 def test_what_was_recorded_is_text_and_never_markup(client):
     page = client.get("/").text
     assert HOSTILE not in page

@@ -93,6 +93,7 @@ def test_same_seed_and_deterministic_give_the_same_bytes(fn_args, start_training
     assert one == two != other
 
 
+@pytest.mark.fault(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "settings"), [("autoencoder", AutoencoderSettings()), ("classifier", ClassifierSettings(dropout=0.1))]
