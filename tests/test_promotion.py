@@ -340,6 +340,54 @@ def test_an_audit_wants_an_approval_where_it_is_asked_to(paths, tmp_path):
     assert run("lineage", "audit", 2, "--require-approval").code == 1
 
 
+def test_a_withdrawal_is_seen_by_rule_list_and_lineage_and_needs_no_bytes(paths, tmp_path):
+    def run(*arguments):
+        return in_process(*arguments, "--root", paths.root)
+
+    pair = keys.generate(tmp_path / "ada")
+    run("keys", "add", pair.public, "--by", "Ops")
+    run("serving", "approve", 2, "--by", "Ada", "--key", pair.private)
+    assert run("lineage", "audit", 2, "--require-approval").code == 0
+    assert run("serving", "withdraw", 9, "--by", "Ada").code == 2
+    withdraw = ("serving", "withdraw", 2, "--by", "Ada", "--reason", "wrong labels")
+    [withdrawn] = run(*withdraw, "--key", pair.private, "--json").json["approvals"]
+    assert (withdrawn["verdict"], withdrawn["withdrawn"]["reason"]) == ("withdrawn", "wrong labels")
+    assert run(*withdraw).code == 2
+    assert "not approved" in run("lineage", "audit", 2, "--require-approval").out
+    assert "Ada (withdrawn)" in run("serving", "list").out
+    assert "which was in force; withdrawn by Ada, " in run("lineage", "show", 2).out
+    run("serving", "approve", 3, "--by", "Bob")
+    shutil.rmtree(paths.staged / "3")
+    assert "by Bob" in run("serving", "withdraw", 3, "--by", "Ops").out
+
+
+def test_a_key_that_has_ended_signs_approves_and_promotes_nothing(paths, tmp_path):
+    def run(*arguments):
+        return in_process(*arguments, "--root", paths.root)
+
+    pair = keys.generate(tmp_path / "ada")
+    run("keys", "add", pair.public, "--by", "Ops")
+    run("keys", "revoke", pair.public, "--by", "Ops")
+    before = paths.ledger.read_bytes()
+    key = ("--key", pair.private)
+    for refused in (
+        run("serving", "approve", 2, "--by", "Ada", *key),
+        run("serving", "promote", 3, "--by", "Ada", *key),
+        run("lineage", "sign", 2, *key),
+        in_process("lineage", "sign", paths.serving / "2", *key),
+        in_process(
+            "lineage", "sign", shutil.copytree(paths.serving / "2", tmp_path / "copy"), "--root", paths.root, *key
+        ),
+        run("run", "--sign-key", pair.private),
+    ):
+        assert (refused.code, refused.err.count("\n")) == (3, 0), refused.err
+        assert "not in force: got revoked since" in refused.err
+        assert "keys list" in refused.err
+    assert (paths.ledger.read_bytes(), numbers(paths.staged)) == (before, [3])
+    assert not (paths.serving / "2" / SIGNATURE).exists()
+    assert not (tmp_path / "copy" / SIGNATURE).exists()
+
+
 def policy(folder):
     (folder / "policy.yaml").write_text("version: 1\nrules:\n  approved: fail\n")
     return folder / "policy.yaml"

@@ -163,7 +163,7 @@ def approve(  # noqa: PLR0913  # one argument to each option
     """Put a draft you have looked at into force, and pin its digest.
 
     With --by, who approved it lies beside it and goes into the ledger of each root whose runs read it; with --key that is
-    signed.
+    signed, unless the ledger of a root below ./runs says that the key was rotated or revoked.
 
     \b
     Example:
@@ -171,10 +171,12 @@ def approve(  # noqa: PLR0913  # one argument to each option
       mnist-tfx schema approve letters.pbtxt --by Ada --reason 'checked against the scans' --key private.pem
     """
     from pipeline.datasets import schema_review
-    from pipeline.provenance import schema_approvals
+    from pipeline.provenance import ended_keys, schema_approvals
 
     person = person_options.person(by, reason, key)
     private_key = person_options.private_key(key)
+    if private_key is not None:
+        ended_keys.require_not_ended_here(private_key.public)
     with PROCESS.held_back():  # a schema is approved with who approved it
         digest = schema_review.approve(draft, folder)
         if person is not None:

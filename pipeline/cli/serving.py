@@ -1,4 +1,4 @@
-"""`mnist-tfx serving list`, `promote`, `approve`, `rollback` and `prune`."""
+"""`mnist-tfx serving list`, `promote`, `approve`, `withdraw`, `rollback` and `prune`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.errors import BadInput, EnvironmentProblem, printable
 from components.serving import ServedVersion
 from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, parts, print_answer, say
-from pipeline.cli.parameters import Integer, Version
+from pipeline.cli.parameters import Integer, Text, Version
 from pipeline.cli.parsing import Group
 from pipeline.cli.serving_monitor import monitor
 from pipeline.maintenance import promotion
@@ -183,6 +183,36 @@ def approve(  # noqa: PLR0913  # one argument to each option
         print_answer(Answer(data=dataclasses.asdict(given)))
         return
     click.echo(printable(f"version {version} approved {given}"))
+
+
+@serving.command()
+@click.argument("version", type=Version())
+@person_options.by(required=True)
+@person_options.reason
+@person_options.signing_key
+@click.option("--of", type=Text("name"), metavar="NAME", help="Withdraw the approvals by this person alone.")
+@options.changed_root
+@options.as_json
+def withdraw(  # noqa: PLR0913  # one argument to each option
+    version: int, by: str, reason: str | None, key: Path | None, of: str | None, root: Path, as_json: bool
+) -> None:
+    """Take the approvals of a version back: from now on they do not count, and they stay on record.
+
+    A server that asks for an approval drops the version within a second. The version may be pruned or changed by now; its
+    bytes are not looked at. `approve` approves it again.
+
+    \b
+    Example:
+      mnist-tfx serving withdraw 3 --by Ada --reason 'wrong labels in class 7' --key private.pem --root runs/mnist
+    """
+    person = Person(by=by, reason=reason)
+    paths = RunPaths(root.absolute())
+    withdrawn = promotion.withdraw_approval(paths, version, person, person_options.private_key(key), of)
+    if as_json:
+        print_answer(Answer(data={"version": version, "approvals": as_dicts(withdrawn)}))
+        return
+    for one in withdrawn:
+        click.echo(printable(f"version {version}, approved {one}"))
 
 
 @serving.command()

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from components import disk
-from components.errors import EnvironmentProblem, Refused
+from components.errors import BadInput, EnvironmentProblem, Refused
 from components.files import sync_folder
 from components.serving import ServedVersion, claim, locked, refuse_strangers
 from pipeline.maintenance.recovery import recover_first
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import record_store, signing
-from pipeline.provenance.approval_writer import Person, approve, require_in_force
+from pipeline.provenance.approval_writer import Person, approve, require_in_force, withdraw
 from pipeline.provenance.approvals import VERSION, Approval, read_approvals
 from pipeline.provenance.keys import PrivateKey
 from pipeline.provenance.ledger import Push, read_ledger
@@ -115,6 +115,37 @@ def approve_version(root: RunPaths, version: int, person: Person, key: PrivateKe
     if approval is None:
         raise ValueError("nobody approves")
     return approval
+
+
+def withdraw_approval(
+    root: RunPaths, version: int, person: Person, key: PrivateKey | None, of: str | None = None
+) -> tuple[Approval, ...]:
+    """Note that the approvals of a version do not hold any more, and return them as they are now.
+
+    Its bytes are not looked at: an approval can be withdrawn of a version that was changed or pruned. A run may be at
+    work meanwhile.
+
+    Args:
+      root: of the pipeline.
+      version: its number.
+      person: who withdraws them.
+      key: to sign with.
+      of: withdraws the approvals that this person gave, and no others.
+
+    Raises:
+      BadInput: if no line tells of the version, or no approval of it stands.
+      Refused: if the key does not count.
+    """
+    ledger = Ledger.open(root.ledger)
+    push = ledger.chain.origin(version)
+    if push is None:
+        numbers = sorted({*ledger.chain.versions, *ledger.chain.staged})
+        known = ", ".join(map(str, numbers)) or "none"
+        raise BadInput("no such version", where=root.root, wanted=f"one of {known}", got=version)
+    with PROCESS.held_back():
+        line = withdraw(ledger, VERSION, f"version {version}", push.sha256, person, key, of)
+    found = read_approvals(ledger.chain).of(push.sha256)
+    return tuple(one for one in found if one.withdrawn is not None and one.withdrawn.line == line.sequence)
 
 
 def _check(

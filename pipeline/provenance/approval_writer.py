@@ -10,14 +10,15 @@ from typing import Any, Final
 from components.digest import canonical_json
 from components.errors import BadInput, Refused
 from pipeline.provenance.approvals import (
-    IN_FORCE,
     ApproverKey,
     approval_statement,
     envelope_fields,
     read_approvals,
     rotation_statement,
+    withdrawal_statement,
 )
 from pipeline.provenance.dsse import Envelope
+from pipeline.provenance.ended_keys import require_not_ended
 from pipeline.provenance.git import user_name
 from pipeline.provenance.keys import PrivateKey, PublicKey
 from pipeline.provenance.ledger import Event, Line
@@ -79,6 +80,39 @@ def approve(  # noqa: PLR0913  # what an approval says
     return ledger.said(Event.APPROVED, run_id=new_run_id("approve"), **details)
 
 
+def withdraw(  # noqa: PLR0913  # what a withdrawal says
+    ledger: Ledger, subject: str, name: str, sha256: str, person: Person, key: PrivateKey | None, of: str | None = None
+) -> Line:
+    """Append that the approvals of a digest do not hold any more; they stay on record.
+
+    Args:
+      ledger: open for appending.
+      subject: `version` or `schema`.
+      name: what it is called.
+      sha256: whose approvals.
+      person: who withdraws them.
+      key: to sign with. A withdrawal counts without one as well.
+      of: withdraws the approvals that this person gave, and no others.
+
+    Raises:
+      BadInput: if none stands.
+      Refused: if the key is not on the list, or not in force any more.
+    """
+    if key is not None:
+        require_in_force(ledger, key.public)
+    standing = read_approvals(ledger.chain).standing(sha256)
+    lines = [one.line for one in standing if of in (None, one.by)]
+    if not lines:
+        names = ", ".join(dict.fromkeys(one.by for one in standing))
+        what = "no approval of it stands" if of is None else "no approval by this person stands"
+        hint = "`mnist-tfx serving list` says who approved what"
+        raise BadInput(what, where=name, wanted=f"one by {names}" if names else None, got=of, hint=hint)
+    details: dict[str, Any] = {"subject": subject, "name": name, "sha256": sha256, "approvals": lines}
+    details |= {"by": person.by, "reason": person.reason}
+    details["envelope"] = None if key is None else _signed(withdrawal_statement(details), key)
+    return ledger.said(Event.WITHDRAWN, run_id=new_run_id("withdraw"), **details)
+
+
 def approval_details(subject: str, name: str, sha256: str, person: Person, key: PrivateKey | None) -> dict[str, Any]:
     """Return what the line of an approval says; the arguments are those of `approve`."""
     details = {"subject": subject, "name": name, "sha256": sha256, "by": person.by, "reason": person.reason}
@@ -91,15 +125,10 @@ def require_in_force(ledger: Ledger, key: PublicKey) -> ApproverKey:
     Raises:
       Refused: if it is not on the list, or was rotated or revoked.
     """
-    known = read_approvals(ledger.chain).key(key.keyid)
+    known = require_not_ended(ledger.chain, key)
     if known is None:
         hint = "`mnist-tfx keys add PUBLIC.pem --by NAME` puts it there"
         raise Refused("not on the list of keys", where=f"key {key.keyid}", hint=hint)
-    if known.state != IN_FORCE or known.since is not None:
-        since = f"{known.state} since {known.since or known.ended}"
-        raise Refused(
-            "not in force", where=f"key {key.keyid}", got=since, hint="sign with one that `keys list` says is"
-        )
     return known
 
 

@@ -5,6 +5,9 @@ envelope over the same facts. Keys are lines as well: added, rotated (signed by 
 order of the lines decides what held when: a signature counts if its key was in force at its line, whatever became of the
 key afterwards. A revocation may reach back to a moment from which the key was no longer its owner's alone.
 
+A withdrawal is a line that names the lines of the approvals which it takes back. It counts whoever wrote it, signed or not,
+as a revocation does: nobody gains trust by it. The approvals stay, and say what became of them.
+
 The list of keys is as good as the ledger that holds it. Who wants to rest on more names the keys that are trusted, and
 then only those count, and those which one of them handed over to.
 """
@@ -27,6 +30,7 @@ from pipeline.provenance.records import moment, timestamp
 from pipeline.provenance.statement import PAYLOAD_TYPE, SHA256, STATEMENT_TYPE, TREE, Resource
 
 APPROVAL: Final = "urn:mnist-tfx:approval:v1"
+WITHDRAWAL: Final = "urn:mnist-tfx:withdrawal:v1"
 ROTATION: Final = "urn:mnist-tfx:key-rotation:v1"
 
 VERSION, SCHEMA = "version", "schema"
@@ -35,7 +39,8 @@ VALID: Final = "valid"
 UNSIGNED: Final = "unsigned"
 UNTRUSTED: Final = "untrusted"
 FORGED: Final = "forged"
-Verdict = Literal["valid", "unsigned", "untrusted", "forged"]
+WITHDRAWN: Final = "withdrawn"
+Verdict = Literal["valid", "unsigned", "untrusted", "forged", "withdrawn"]
 
 IN_FORCE: Final = "in force"
 ROTATED: Final = "rotated"
@@ -96,6 +101,33 @@ class ApproverKey:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """Somebody's word that an approval does not hold any more.
+
+    Attributes:
+      by: who withdrew it, as they call themselves.
+      reason: why, in their words; None where nothing was said.
+      time: of the ledger's line.
+      line: its number.
+      keyid: of the key that signed; None without a signature.
+      owner: whose key that is, by the list of keys; None if it is not on the list.
+      why: what its signature is worth, in words.
+    """
+
+    by: str
+    reason: str | None
+    time: str
+    line: int
+    keyid: str | None
+    owner: str | None
+    why: str
+
+    def __str__(self) -> str:
+        reason = "" if self.reason is None else f" ({self.reason})"
+        return f"withdrawn by {self.by}, {moment(self.time)} UTC{reason}: {self.why}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Approval:
     """Somebody's yes to certain bytes.
 
@@ -109,9 +141,10 @@ class Approval:
       line: its number.
       keyid: of the key that signed; None without a signature.
       owner: whose key that is, by the list of keys; None if it is not on the list.
-      verdict: `valid`; `unsigned`; `untrusted`, where the key did not count then; or `forged`, where envelope and line
-        do not go together.
-      why: the verdict, in words.
+      verdict: `valid`; `unsigned`; `untrusted`, where the key did not count then; `forged`, where envelope and line do
+        not go together; or `withdrawn`, whichever of the others it was before but `forged`.
+      why: the verdict, in words; of a withdrawn approval what it was worth before as well.
+      withdrawn: the withdrawal; None while it stands.
     """
 
     subject: str
@@ -125,10 +158,11 @@ class Approval:
     owner: str | None
     verdict: Verdict
     why: str
+    withdrawn: Withdrawal | None = None
 
     @property
     def valid(self) -> bool:
-        """Whether it is signed by a key that counted when it was given."""
+        """Whether it is signed by a key that counted when it was given, and was not withdrawn."""
         return self.verdict == VALID
 
     def __str__(self) -> str:
@@ -153,6 +187,10 @@ class Approvals:
     def of(self, sha256: str) -> tuple[Approval, ...]:
         """Return the approvals of a digest, oldest first, whatever became of them."""
         return self._by_digest.get(sha256, ())
+
+    def standing(self, sha256: str) -> tuple[Approval, ...]:
+        """Return the approvals of a digest that nobody withdrew, oldest first."""
+        return tuple(one for one in self.of(sha256) if one.withdrawn is None)
 
     def is_approved(self, sha256: str) -> bool:
         """Return whether one of the approvals of a digest is valid."""
@@ -191,6 +229,12 @@ def approval_statement(line: Mapping[str, Any]) -> dict[str, Any]:
     return _statement(subject, APPROVAL, line, ("subject", "by", "reason"))
 
 
+def withdrawal_statement(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is signed of a withdrawal, from the details of its line."""
+    subject = {"name": line["name"], "digest": {TREE: line["sha256"]}}
+    return _statement(subject, WITHDRAWAL, line, ("subject", "by", "reason", "approvals"))
+
+
 def rotation_statement(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the old key signs of a rotation, from the details of its line."""
     subject = {"name": "key", "digest": {SHA256: line["keyid"]}}
@@ -209,6 +253,7 @@ class _Reading:
         self._trusted = None if trusted is None else {key.keyid for key in trusted}
         self._keys: dict[str, ApproverKey] = {}
         self._given: list[Line] = []
+        self._withdrawals: list[Line] = []
         self._since: dict[str, float] = {}
         self._faults: dict[int, str] = {}
 
@@ -218,6 +263,7 @@ class _Reading:
             Event.KEY_ROTATED: self._rotate,
             Event.KEY_REVOKED: self._revoke,
             Event.APPROVED: self._given.append,
+            Event.WITHDRAWN: self._withdrawals.append,
         }
         for line in chain.lines:
             if line.event == Event.KEY_REVOKED:
@@ -226,8 +272,10 @@ class _Reading:
             if (step := steps.get(line.event)) is not None:
                 step(line)
         # After all lines: a revocation may reach back behind an approval.
-        approvals = tuple(self._approval(line) for line in self._given)
-        return Approvals(approvals=approvals, keys=tuple(self._keys.values()), faults=self._faults)
+        given = {line.sequence: self._approval(line) for line in self._given}
+        for line in self._withdrawals:
+            given.update(self._withdrawn(line, given))
+        return Approvals(approvals=tuple(given.values()), keys=tuple(self._keys.values()), faults=self._faults)
 
     def _add(self, line: Line, replaces: str | None = None) -> None:
         details = line.details
@@ -291,9 +339,7 @@ class _Reading:
         )
 
     def _approval(self, line: Line) -> Approval:
-        verdict, why, keyid = self._judge(line)
-        if verdict == FORGED:
-            self._faults[line.sequence] = why
+        verdict, why, keyid = self._judge(line, approval_statement(line.details))
         key = self._keys.get(keyid or "")
         return Approval(
             **{name: line.details[name] for name in ("subject", "name", "sha256", "by", "reason")},
@@ -305,8 +351,34 @@ class _Reading:
             why=why,
         )
 
-    def _judge(self, line: Line) -> tuple[Verdict, str, str | None]:
-        """Return the verdict on an approval, in words too, and the id of its key."""
+    def _withdrawn(self, line: Line, given: Mapping[int, Approval]) -> dict[int, Approval]:
+        """Return, by their lines, the approvals that a line withdraws: those before it that it names, of its digest."""
+        _, why, keyid = self._judge(line, withdrawal_statement(line.details))
+        named = {number: given.get(number) for number in line.details["approvals"] if number < line.sequence}
+        known = {number: one for number, one in named.items() if one and one.sha256 == line.details["sha256"]}
+        if len(known) != len(line.details["approvals"]):
+            self._faults.setdefault(line.sequence, "withdraws what is no approval of its digest")
+        key = self._keys.get(keyid or "")
+        withdrawal = Withdrawal(
+            **{name: line.details[name] for name in ("by", "reason")},
+            time=line.time,
+            line=line.sequence,
+            keyid=keyid,
+            owner=None if key is None else key.owner,
+            why=why,
+        )
+        # A second withdrawal changes nothing, and what is forged stays a fault.
+        standing = {number: one for number, one in known.items() if one.verdict not in (FORGED, WITHDRAWN)}
+        return {number: _withdraw(one, withdrawal) for number, one in standing.items()}
+
+    def _judge(self, line: Line, statement: Mapping[str, Any]) -> tuple[Verdict, str, str | None]:
+        """Return the verdict on a signed line, in words too, and the id of its key; what is forged is a fault."""
+        verdict, why, keyid = self._verdict(line, statement)
+        if verdict == FORGED:
+            self._faults[line.sequence] = why
+        return verdict, why, keyid
+
+    def _verdict(self, line: Line, statement: Mapping[str, Any]) -> tuple[Verdict, str, str | None]:
         fields = line.details["envelope"]
         if fields is None:
             return UNSIGNED, "not signed", None
@@ -314,7 +386,7 @@ class _Reading:
             envelope = _envelope(fields)
         except NotAnEnvelope as err:
             return FORGED, f"its envelope cannot be read: {err}", None
-        if envelope.payload != canonical_json(approval_statement(line.details)):
+        if envelope.payload != canonical_json(statement):
             return FORGED, "its envelope is over something else than its line says", None
         signers = [one.keyid for one in envelope.signatures]
         for keyid in signers:
@@ -338,6 +410,10 @@ class _Reading:
         if self._trusted is not None and keyid not in self._trusted:
             return f"key {keyid[:16]} is none of those that are trusted"
         return ""
+
+
+def _withdraw(approval: Approval, withdrawal: Withdrawal) -> Approval:
+    return dataclasses.replace(approval, verdict=WITHDRAWN, withdrawn=withdrawal, why=f"{approval.why}; {withdrawal}")
 
 
 def _wrong_key(details: Mapping[str, Any]) -> str | None:

@@ -60,7 +60,7 @@ def choose(*, changes: bool, parent: Path = PARENT) -> Choice:
     Raises:
       BadInput: if there is none, or several of which the command may not or cannot choose one.
     """
-    roots = _roots(parent)
+    roots = roots_below(parent)
     if not roots:
         raise BadInput(_NONE, where="--root", hint=_MAKES_ONE)
     if len(roots) == 1:
@@ -73,7 +73,8 @@ def choose(*, changes: bool, parent: Path = PARENT) -> Choice:
     return Choice(root=last, others=len(roots) - 1)
 
 
-def _roots(parent: Path) -> list[Path]:
+def roots_below(parent: Path = PARENT) -> list[Path]:
+    """Return the roots directly below a folder, sorted by name; none where it cannot be read."""
     try:
         with os.scandir(parent) as entries:
             names = sorted(entry.name for entry in itertools.islice(entries, MOST))

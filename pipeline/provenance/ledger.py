@@ -45,6 +45,7 @@ class Event:
     PROMOTING: Final = "promoting"
     PROMOTED: Final = "promoted"
     APPROVED: Final = "approved"
+    WITHDRAWN: Final = "withdrawn"
     KEY_ADDED: Final = "key-added"
     KEY_ROTATED: Final = "key-rotated"
     KEY_REVOKED: Final = "key-revoked"
@@ -89,8 +90,8 @@ class Line:
       time: UTC, ISO 8601, by a clock that may have been set back.
       event: `intent`, `commit`, `lost`, `run`, `pushed`; `collected` before artifacts of an old record are removed,
         `pruned` before a served version is. `staged` is a push into `staged/`, `promoting` comes before the version is
-        moved from there into service and `promoted` after it; `approved`, `key-added`, `key-rotated` and `key-revoked`
-        are what people said (`pipeline.provenance.approvals`).
+        moved from there into service and `promoted` after it; `approved`, `withdrawn`, `key-added`, `key-rotated`
+        and `key-revoked` are what people said (`pipeline.provenance.approvals`).
       node: node id; None for a run.
       run_id: the run it happened in.
       record: hash of the record that it commits, or whose artifacts it lets go.
@@ -167,6 +168,10 @@ class _Approved(TypedDict):
     envelope: Mapping[str, Any] | None
 
 
+class _Withdrawn(_Approved):
+    approvals: list[int]
+
+
 class _KeyAdded(TypedDict):
     keyid: str
     public: str
@@ -198,6 +203,7 @@ _DETAILS: Final[Mapping[str, Shape[Any]]] = {
     Event.PROMOTING: Shape(_Version),
     Event.PROMOTED: Shape(_Version),
     Event.APPROVED: Shape(_Approved),
+    Event.WITHDRAWN: Shape(_Withdrawn),
     Event.KEY_ADDED: Shape(_KeyAdded),
     Event.KEY_ROTATED: Shape(_KeyRotated),
     Event.KEY_REVOKED: Shape(_KeyRevoked),

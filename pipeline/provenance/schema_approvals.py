@@ -86,7 +86,9 @@ def note_approval(ledger: Ledger, schema: Path, sha256: str) -> None:
 
 
 def _may_count_now(ledger: Ledger, noted: list[int]) -> bool:
-    """Return whether none of these approvals is valid and the list of keys has changed since the last of them."""
+    """Return whether none of these approvals is valid or withdrawn, and the list of keys has changed since."""
     changes = (Event.KEY_ADDED, Event.KEY_ROTATED, Event.KEY_REVOKED)
     changed = any(line.event in changes for line in ledger.chain.lines[noted[-1] :])
-    return changed and not any(one.valid for one in read_approvals(ledger.chain).approvals if one.line in noted)
+    return changed and not any(
+        one.valid or one.withdrawn for one in read_approvals(ledger.chain).approvals if one.line in noted
+    )

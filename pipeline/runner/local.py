@@ -29,6 +29,7 @@ from pipeline.process.output import log_output, redirect_output
 from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
+from pipeline.provenance.ended_keys import require_not_ended
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import new_run_id
@@ -145,7 +146,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         require_device(request)
         settings, paths, files = settings_and_paths(request)
         require_workers(request, settings)
-    ServingDirectory.of(paths).require_ours(view.say)
+    require_serviceable(paths, sign_key, view.say)
     if files is not None and files.spans:
         if len(files.spans) < request.spans:
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
@@ -165,6 +166,19 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     return Finished(
         outcome=outcome, root=paths.root, import_s=ready.import_s, total_s=process_age(), report=report, log=log
     )
+
+
+def require_serviceable(paths: RunPaths, sign_key: PrivateKey | None, say: Callable[[str], None]) -> None:
+    """Refuse a run whose version could not be served or signed in the end, before it does any work.
+
+    Raises:
+      Refused: if something else is in the serving directory, or the key was rotated or revoked.
+      EnvironmentProblem: if the ledger cannot be read.
+    """
+    directory = ServingDirectory.of(paths)
+    directory.require_ours(say)
+    if sign_key is not None:
+        require_not_ended(directory.ledger, sign_key.public)
 
 
 @dataclasses.dataclass(kw_only=True)

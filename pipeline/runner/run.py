@@ -27,8 +27,10 @@ from pipeline.metadata.store import Store
 from pipeline.process import trace
 from pipeline.process.signals import Interrupted, Interruptions
 from pipeline.provenance import candidate, record_store, records, results, schema_approvals, signing
+from pipeline.provenance.ended_keys import require_not_ended
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
+from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push, version_of
 from pipeline.provenance.serving_directory import ServingDirectory
@@ -330,6 +332,7 @@ class Run:
         heads = [self._done[producer].hash for producer in node.producers]
         model = self._done[CLASSIFIER].record.outputs["model"][0]
         folder = Path(info.tmp_dir) / str(info.execution_id)
+        self._require_key()
         candidate.write(folder, model, record_store.scan(self._config.paths.records), heads, self._sign_key)
         # Of a root whose serving folder was lost; and served and staged versions share their numbers.
         paths = self._config.paths
@@ -340,7 +343,13 @@ class Run:
         """Sign what is served where the push was reused, or found its bytes there already."""
         served = results.pushed(self._config.paths.root, self._done[PUSHER].record)
         if self._sign_key is not None and served is not None:
+            self._require_key()
             signing.sign(self._config.paths.root / served.path, self._sign_key)
+
+    def _require_key(self) -> None:
+        """Refuse to sign with a key that came to its end while the run was at work."""
+        if self._sign_key is not None:
+            require_not_ended(read_ledger(self._config.paths.ledger), self._sign_key.public)
 
     def _say_warnings(self, node: Node) -> None:
         if node.id == INGEST:

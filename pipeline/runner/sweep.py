@@ -30,7 +30,6 @@ from pipeline.provenance import record_store
 from pipeline.provenance.choice import BY, CHOSEN
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import new_run_id
-from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.runner import devices, local
 from pipeline.runner.held_root import HeldRoot, hold
@@ -215,7 +214,7 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
     request = points[0].request
     local.require_device(request)
     settings, paths, files = _checked(points)
-    ServingDirectory.of(paths).require_ours(view.say)
+    local.require_serviceable(paths, sign_key, view.say)
     sweep = new_run_id("sweep")
     if verbose:
         view.say(f"log: {paths.log(sweep)}")

@@ -8,7 +8,7 @@ import pytest
 
 from components.errors import BadInput, Refused
 from pipeline.provenance import approval_writer, keys
-from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key, rotate_key
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key, rotate_key, withdraw
 from pipeline.provenance.approvals import (
     FORGED,
     IN_FORCE,
@@ -18,6 +18,7 @@ from pipeline.provenance.approvals import (
     UNTRUSTED,
     VALID,
     VERSION,
+    WITHDRAWN,
     read_approvals,
 )
 from pipeline.provenance.ledger import Chain, Event, LedgerBroken, Line, read_ledger
@@ -169,6 +170,86 @@ def test_only_trusted_keys_count_where_some_are_named_and_those_that_they_handed
     assert verdicts(ledger) == [VALID, VALID]
     assert verdicts(ledger, trusted=(ada.public,)) == [VALID, UNTRUSTED]
     assert verdicts(ledger, trusted=()) == [UNTRUSTED, UNTRUSTED]
+
+
+def no(ledger, key=None, sha256=MODEL, of=None, by="Ops"):
+    return withdraw(ledger, VERSION, "version 3", sha256, Person(by=by, reason="wrong labels"), key, of)
+
+
+def test_a_withdrawn_approval_does_not_count_and_says_who_withdrew_it_and_what_it_was_worth(ledger, ada, bob):
+    for key in (ada, bob):
+        add_key(ledger, key.public, "somebody", ADA)
+    yes(ledger, ada)
+    line = no(ledger, bob)
+    found = read_approvals(read_ledger(ledger.path))
+    [approval] = found.of(MODEL)
+    assert (approval.verdict, approval.valid, found.is_approved(MODEL)) == (WITHDRAWN, False, False)
+    assert (approval.withdrawn.by, approval.withdrawn.reason) == ("Ops", "wrong labels")
+    assert (approval.withdrawn.line, approval.withdrawn.keyid) == (line.sequence, bob.public.keyid)
+    assert approval.why.startswith(f"signed by key {ada.public.keyid[:16]}, which was in force; withdrawn by Ops, ")
+    assert found.faults == {}
+
+
+def test_what_was_withdrawn_can_be_approved_again_and_withdrawn_again(ledger, ada):
+    add_key(ledger, ada.public, "Ada", ADA)
+    for verdict in (VALID, WITHDRAWN):
+        yes(ledger, ada)
+        assert verdicts(ledger)[-1] == VALID
+        no(ledger)
+        assert verdicts(ledger)[-1] == WITHDRAWN, verdict
+
+
+def test_a_withdrawal_of_one_persons_approvals_leaves_those_of_others(ledger, ada):
+    add_key(ledger, ada.public, "Ada", ADA)
+    yes(ledger, ada)
+    approve(ledger, VERSION, "version 3", MODEL, Person(by="Bob"), None)
+    no(ledger, of="Bob")
+    assert verdicts(ledger) == [VALID, WITHDRAWN]
+
+
+@pytest.mark.parametrize("of", [None, "Eve"])
+def test_where_no_approval_stands_there_is_nothing_to_withdraw(ledger, of):
+    yes(ledger, sha256=OTHER)
+    with pytest.raises(BadInput, match="stands"):
+        no(ledger, of=of)
+    yes(ledger)
+    no(ledger, of="Ada")
+    with pytest.raises(BadInput, match="serving list"):
+        no(ledger, of=of)
+
+
+def test_a_withdrawal_counts_unsigned_and_forged_as_well_and_a_forged_one_is_a_fault(ledger, ada):
+    add_key(ledger, ada.public, "Ada", ADA)
+    yes(ledger, ada)
+    no(ledger, ada)
+    *before, line = ledger.chain.lines
+    for envelope, faults in ((None, set()), ({"payload": "e30="}, {3})):
+        found = read_approvals(
+            chained([*before, dataclasses.replace(line, details={**line.details, "envelope": envelope})])
+        )
+        assert [one.verdict for one in found.approvals] == [WITHDRAWN]
+        assert found.faults.keys() == faults
+
+
+@pytest.mark.parametrize("named", [[9], [1], [2, 2]])
+def test_a_withdrawal_of_what_is_no_approval_is_a_fault(ledger, ada, named):
+    add_key(ledger, ada.public, "Ada", ADA)
+    yes(ledger, ada)
+    line = no(ledger)
+    ledger.said(Event.WITHDRAWN, run_id="withdraw", **{**line.details, "approvals": named})
+    ledger.said(Event.WITHDRAWN, run_id="withdraw", **{**line.details, "sha256": OTHER})
+    assert read_approvals(ledger.chain).faults.keys() == {4, 5}
+
+
+@pytest.mark.parametrize("end", ["rotated", "revoked"])
+def test_a_key_that_has_ended_withdraws_nothing(ledger, ada, bob, end):
+    add_key(ledger, ada.public, "Ada", ADA)
+    yes(ledger, ada)
+    _ = rotate_key(ledger, ada, bob.public, ADA) if end == "rotated" else revoke_key(ledger, ada.public.keyid, ADA)
+    before = ledger.path.read_bytes()
+    with pytest.raises(Refused, match=f"not in force: got {end} since .*`mnist-tfx keys list`"):
+        no(ledger, ada)
+    assert (ledger.path.read_bytes(), verdicts(ledger)) == (before, [VALID])
 
 
 def chained(lines):

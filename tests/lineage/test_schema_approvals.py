@@ -9,7 +9,7 @@ from command_line import PROJECT, in_process
 from components.errors import BadInput
 from components.schema_files import find_reviewed
 from pipeline.provenance import keys
-from pipeline.provenance.approval_writer import Person, add_key
+from pipeline.provenance.approval_writer import Person, add_key, revoke_key
 from pipeline.provenance.approvals import SCHEMA, UNSIGNED, UNTRUSTED, VALID, read_approvals
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.schema_approvals import approval_file, note_approval
@@ -66,6 +66,19 @@ def test_a_signed_approval_counts_from_the_run_on_that_finds_its_key_on_the_list
     add_key(ledger, keys.load_public(pair.public), "Ada", OPS)
     assert [one.verdict for one in noted(ledger, schema)] == [UNTRUSTED, VALID]
     assert len(noted(ledger, schema)) == 2
+
+
+def test_a_key_that_a_root_below_runs_knows_to_have_ended_approves_no_schema(draft, tmp_path, monkeypatch):
+    pair = keys.generate(tmp_path / "ada")
+    ledger = Ledger.open(tmp_path / "runs" / "digits" / "ledger.jsonl")
+    add_key(ledger, keys.load_public(pair.public), "Ada", OPS)
+    revoke_key(ledger, pair.keyid, OPS)
+    monkeypatch.chdir(tmp_path)
+    refused = in_process("schema", "approve", draft, "--schema", "schemas", "--by", "Ada", "--key", pair.private)
+    assert (refused.code, refused.err.count("\n")) == (3, 0)
+    assert "revoked since" in refused.err
+    assert "runs/digits" in refused.err
+    assert not (tmp_path / "schemas").exists()
 
 
 def test_an_approval_of_another_schema_is_none_of_this_one(draft, ledger):

@@ -13,7 +13,7 @@ from pipeline.predict.server.status import Code, RequestError
 from pipeline.predict.server.verification import Conditions
 from pipeline.predict.server.versions import Versions, Wanted
 from pipeline.provenance import keys, signing
-from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key, withdraw
 from pipeline.provenance.approvals import VERSION
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
@@ -218,6 +218,25 @@ def test_a_version_whose_approval_is_taken_back_is_dropped_with_one_line(root, l
     with pytest.raises(RequestError) as raised:
         versions.find(None)
     assert raised.value.code == Code.UNAVAILABLE
+
+
+def test_a_version_whose_approval_is_withdrawn_is_dropped_and_says_who_withdrew_it(
+    root, load, said, tmp_path, monkeypatch
+):
+    approved(root, tmp_path)
+    versions = wanting_approval(root, load, said, tmp_path)
+    versions.refresh()
+    without_bytes_read(monkeypatch)
+    ledger = Ledger.open(root / "ledger.jsonl")
+    withdraw(ledger, VERSION, "version 1", ledger.chain.push(1).sha256, Person(by="Ops", reason="mislabelled"), None)
+    del said[:]
+    versions.refresh()
+    assert versions.loaded == {}
+    refused, dropped = said
+    assert "is not approved" in refused
+    assert "withdrawn by Ops" in refused
+    assert "(mislabelled)" in refused
+    assert dropped == "dropped version 1"
 
 
 def test_the_newest_that_still_qualifies_takes_the_place_of_one_that_does_not(root, load, said, tmp_path):

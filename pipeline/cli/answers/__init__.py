@@ -61,6 +61,7 @@ DATA: Final[dict[str, Any]] = {
     "serving list": runs.ServedVersions,
     "serving promote": runs.Promotion,
     "serving approve": lineage.Approval,
+    "serving withdraw": runs.WithdrawnApprovals,
     "serving rollback": runs.Rollback,
     "serving prune": runs.Pruning,
     "serving monitor": runs.Monitoring,

@@ -71,6 +71,21 @@ class AuditCounts(Model):
     executions: Count
 
 
+class Withdrawal(Model):
+    """Somebody's word that an approval does not hold any more."""
+
+    by: str
+    reason: str | None
+    time: str
+    line: Positive
+    """Of the ledger."""
+    keyid: str | None
+    owner: str | None
+    """Whose key it is, by the ledger's list."""
+    why: str
+    """What its signature is worth; it counts whatever that is."""
+
+
 class Approval(Model):
     """Somebody's yes to certain bytes."""
 
@@ -85,8 +100,10 @@ class Approval(Model):
     keyid: str | None
     owner: str | None
     """Whose key it is, by the ledger's list."""
-    verdict: Literal["valid", "unsigned", "untrusted", "forged"]
+    verdict: Literal["valid", "unsigned", "untrusted", "forged", "withdrawn"]
     why: str
+    """The verdict in words, of a withdrawn approval what it was worth before as well."""
+    withdrawn: Withdrawal | None
 
 
 class ApproverKey(Model):

@@ -442,6 +442,13 @@ class Promotion(Model):
     approval: Approval | None
 
 
+class WithdrawnApprovals(Model):
+    """The approvals of a version that do not hold any more."""
+
+    version: Version
+    approvals: list[Approval]
+
+
 class Rollback(Model):
     """An old version that is served again, under a new number."""
 

@@ -12,7 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, VersionOrFolder
 from pipeline.cli.parsing import checked_by
-from pipeline.provenance import keys, signing
+from pipeline.provenance import ended_keys, keys, signing
 from pipeline.provenance.keys import passphrase
 
 
@@ -37,7 +37,8 @@ def sign(served_version: str | None, key: Path, root: Path | None, as_json: bool
     """Sign the provenance of a served version, by default the newest, or of the version in a folder.
 
     The files are compared with the provenance first; a version that was changed is not signed. The signature lies beside
-    the provenance, as assets.extra/provenance.dsse.json, and changes neither the model nor its digest.
+    the provenance, as assets.extra/provenance.dsse.json, and changes neither the model nor its digest. A key that was
+    rotated or revoked signs nothing: the ledger of the folder's root tells, else those of the roots below ./runs.
 
     \b
     Example:
@@ -46,6 +47,7 @@ def sign(served_version: str | None, key: Path, root: Path | None, as_json: bool
     folder = _folder(served_version, root)
     signing.check_writable(folder)
     private_key = keys.load_private(key, passphrase)
+    ended_keys.require_not_ended_here(private_key.public, root, folder=folder)
     envelope = signing.sign(folder, private_key)
     keyid = private_key.public.keyid
     if as_json:
