@@ -23,6 +23,8 @@ from components.files import replacing
 from components.shapes import Shape
 from components.untrusted import MIB, parse_object, parse_yaml_documents, read_bytes
 from components.wording import as_written
+from pipeline.kubeflow import kfp_version
+from pipeline.kubeflow.kfp_version import KfpVersion
 from pipeline.kubeflow.yaml_text import to_yaml
 
 OSS: Final = "oss"
@@ -39,6 +41,9 @@ KUBERNETES: Final = "kubernetes"
 
 SERVICE_ACCOUNT: Final = "# Service account: "
 """Begins the line of a YAML file's head that names the account; a PipelineSpec has no field for it."""
+
+VERSION: Final = "# Kubeflow Pipelines: "
+"""Begins the line of a YAML file's head that names the version of the server it was compiled for."""
 
 VALUES: Final = ("defaultValue", "constant", "parameterValues")
 """Fields of the messages that hold values of any type."""
@@ -244,9 +249,15 @@ class Document:
     @property
     def service_account(self) -> str | None:
         """The account that its pods are to run as, if the file names one."""
-        lines = (line for line in self.comment.splitlines() if line.startswith(SERVICE_ACCOUNT))
-        account = self.job.get("serviceAccount") or next(lines, "").removeprefix(SERVICE_ACCOUNT).strip()
-        return str(account) or None
+        return str(self.job.get("serviceAccount") or self._said(SERVICE_ACCOUNT)) or None
+
+    @property
+    def version(self) -> KfpVersion | None:
+        """The version of the server that it was compiled for, if the file says so."""
+        try:
+            return kfp_version.parse(self._said(VERSION))
+        except BadInput:
+            return None  # a comment that somebody else wrote
 
     @property
     def parameters(self) -> dict[str, Json]:
@@ -316,6 +327,11 @@ class Document:
             return json.dumps({**self.job, SPEC: self.spec}, indent=1, sort_keys=True) + "\n"
         documents = [self.spec] if self.platform is None else [self.spec, self.platform]
         return self.comment + to_yaml(documents)
+
+    def _said(self, beginning: str) -> str:
+        """Return what a line of the file's head says, without its beginning; empty if there is none."""
+        lines = (line for line in self.comment.splitlines() if line.startswith(beginning))
+        return next(lines, "").removeprefix(beginning).strip()
 
     def _task(self, name: str, spec: Json) -> Task:
         component = self.spec.get("components", {}).get(spec.get("componentRef", {}).get("name"), {})

@@ -60,6 +60,9 @@ CHECKPOINT_FOLDER: Final = "MNIST_TFX_CHECKPOINT_FOLDER"
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 """What Argo takes as a template's name, and as a task's in `depends`."""
 
+VOLUME_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A pod's volume: KFP calls it by the name of its claim or Secret, and Kubernetes takes a label of DNS."""
+
 
 def lineage_of(producer: str) -> str:
     """Return the input channel by which a task gets the records behind what it reads from `producer`."""

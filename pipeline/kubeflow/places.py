@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from components.errors import BadInput, EnvironmentProblem, Refused
 
 FOLDERS: Final = {"minio": "minio", "s3": "s3", "gs": "gcs"}
 """{URI scheme: folder below `/`}."""
+
+LAUNCHER_FOLDERS: Final = (
+    "/kfp-launcher",
+    *(f"/{name}" for name in FOLDERS.values()),
+    "/.local",
+    "/.cache",
+    "/.config",
+)
+"""Where KFP mounts volumes of its own in every pod; a second one at such a path takes the place of KFP's."""
 
 POD_ROOT: Final = "MNIST_TFX_POD_ROOT"
 """Environment variable: a folder that stands for `/`, where a pod is imitated on a machine that others use as well."""
@@ -99,6 +108,12 @@ def place_of(output_uri: str, task: str) -> Place:
         )
     at = places[-1]
     return Place(root="/".join(parts[: at - 2]), run_id=parts[at - 1], folder="/".join(parts[at - 2 : -1]))
+
+
+def launcher_folder(path: str) -> str | None:
+    """Return the folder of KFP's own at or above an absolute path, if there is one."""
+    place = PurePosixPath(os.path.normpath(path))
+    return next((folder for folder in LAUNCHER_FOLDERS if place.is_relative_to(folder)), None)
 
 
 def in_bucket(serving: str) -> bool:

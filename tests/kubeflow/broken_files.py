@@ -115,6 +115,55 @@ BROKEN = {
         lambda d: platform(d)["Pusher_executor"]["pvcMount"].append({"mountPath": "/a"}),
         "mounts",
     ),
+    "a label that is no text": (
+        lambda d: platform(d)["Pusher_executor"].update(nodeSelector={"labels": {"a": 1}}),
+        "platform-values",
+    ),
+    "labels where there is a message": (
+        lambda d: platform(d)["Pusher_executor"].update(nodeSelector={"a": 1}),
+        "platform-fields",
+    ),
+    "a list where there is a message": (
+        lambda d: platform(d)["Pusher_executor"].update(nodeSelector=["a"]),
+        "platform-values",
+    ),
+    "a policy of nobody's": (
+        lambda d: platform(d)["Pusher_executor"].update(image_pull_policy="Sometimes"),
+        "platform-values",
+    ),
+    "a field of a later server": (
+        lambda d: platform(d)["Pusher_executor"].update(initContainers=[{"name": "a", "image": "a"}]),
+        "platform-fields",
+    ),
+    "a volume in the launcher's place": (
+        lambda d: platform(d)["Pusher_executor"]["pvcMount"].append({"constant": "a", "mountPath": "/kfp-launcher/"}),
+        "mounts",
+    ),
+    "a volume below the launcher's place": (
+        lambda d: platform(d)["Pusher_executor"]["pvcMount"].append({"constant": "a", "mountPath": "/s3/lake"}),
+        "mounts",
+    ),
+    "two volumes in one place": (
+        lambda d: platform(d)["Pusher_executor"]["pvcMount"].append({"constant": "a", "mountPath": "/serving/"}),
+        "shared-places",
+    ),
+    "a claim and a Secret of one name": (
+        lambda d: platform(d)["Pusher_executor"].update(
+            secretAsVolume=[{"secretName": "mnist-tfx-serving", "mountPath": "/k"}]
+        ),
+        "shared-places",
+    ),
+    "a claim by parameter and a Secret of one name": (
+        lambda d: platform(d)["Pusher_executor"].update(
+            pvcMount=[{"pvcNameParameter": {"runtimeValue": {"constant": "a"}}, "mountPath": "/serving"}],
+            secretAsVolume=[{"secretName": "a", "mountPath": "/k"}],
+        ),
+        "shared-places",
+    ),
+    "a root with a query": (
+        lambda d: d.spec.update(defaultPipelineRoot="minio://mlpipeline/v2/artifacts/m?region=x"),
+        "pipeline-root",
+    ),
     "no task info": (lambda d: tasks(d)["Pusher"].pop("taskInfo"), "task-info"),
     "a producer that is not waited for": (
         lambda d: tasks(d)["Pusher"].update(dependentTasks=["Evaluator"]),
@@ -216,7 +265,10 @@ BROKEN = {
         lambda d: container(d, "ReviewedSchema").update(command=["python", "-m", "tfx"]),
         "openable-root",
     ),
-    "a GPU image without a GPU": (lambda d: container(d, "Classifier").pop("resources"), "trainer-resources"),
+    "a GPU image without a GPU": (
+        lambda d: container(d, "Classifier").update(image="reg.example/mnist-tfx:1-gpu", resources={}),
+        "trainer-resources",
+    ),
     "no image": (lambda d: container(d, "Pusher").pop("image"), "image"),
     "a password in a variable": (extended("Pusher", "env", {"name": "DB_PASSWORD", "value": "x"}), "clear-text-secret"),
     "a token in a variable": (extended("Pusher", "env", {"name": "API_TOKEN", "value": "x"}), "clear-text-secret"),

@@ -9,10 +9,12 @@ import click
 
 from components.errors import printable
 from pipeline.cli import options
+from pipeline.cli.kubeflow.options import kfp_version
 from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, OneOf
 from pipeline.kubeflow.compiler.targets import by_suffix
 from pipeline.kubeflow.document import TARGETS, read
+from pipeline.kubeflow.kfp_version import KfpVersion
 from pipeline.kubeflow.lint.check import lint as findings_of
 from pipeline.kubeflow.lint.fault import ERROR
 
@@ -22,8 +24,9 @@ COLORS = {ERROR: "red"}
 @options.command()
 @click.argument("file", type=InputFile())
 @click.option("--target", type=OneOf(TARGETS), help="What the file is for.  [default: by its suffix, else by its form]")
+@kfp_version
 @options.as_json
-def lint(file: Path, target: str | None, as_json: bool) -> int:
+def lint(file: Path, target: str | None, version: KfpVersion | None, as_json: bool) -> int:
     """Check a compiled file for what a cluster would refuse or get wrong.
 
     Ends with 0, with 1 if there is an error among the findings, and with 2 if FILE is no compiled pipeline. Warnings
@@ -32,11 +35,12 @@ def lint(file: Path, target: str | None, as_json: bool) -> int:
     \b
     Example:
       mnist-tfx kubeflow lint p.yaml
+      mnist-tfx kubeflow lint p.yaml --kfp-version 2.15.0
       mnist-tfx kubeflow lint p.json --json
     """
     document = read(file)
     meant_for = target or by_suffix(file) or document.target
-    findings = findings_of(document, meant_for)
+    findings = findings_of(document, meant_for, version)
     errors = sum(finding.level == ERROR for finding in findings)
     data = {
         "file": str(file),

@@ -21,6 +21,7 @@ from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import RetryPolicy
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import OSS
+from pipeline.kubeflow.kfp_version import NEWEST, OLDEST, parse, written
 from pipeline.process.signals import PROCESS
 
 TOKEN: Final = "MNIST_TFX_KFP_TOKEN"  # noqa: S105  # the variable's name
@@ -28,6 +29,15 @@ HOST: Final = "KF_PIPELINES_ENDPOINT"
 """The variable that kfp itself reads."""
 
 PIPED_WIDTH: Final = 240
+
+kfp_version: Final = click.option(
+    "--kfp-version",
+    "version",
+    type=Checked(parse, name="version", usual=map(written, (OLDEST, NEWEST))),
+    metavar="VERSION",
+    help="Version of the Kubeflow Pipelines server.  [default: what the file says, else the newest known]",
+)
+"""The option that says which fields a server takes."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -10,8 +10,9 @@ from typing import Final
 
 from components.errors import BadInput
 from pipeline.kubeflow.document import OSS, VERTEX
+from pipeline.kubeflow.kfp_version import NEWEST, KfpVersion
 
-URI: Final = re.compile(r"(?P<scheme>[a-z0-9]+)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<key>.*))?")
+URI: Final = re.compile(r"(?P<scheme>[a-z0-9]+)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<key>[^?]*))?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Target:
       accelerator: the type that a Trainer asks for by default.
       accelerators: the types that are known, as regular expressions.
       likely_accelerators: what a type looks like that may be new, as a regular expression.
+      version: of the server, on Kubeflow Pipelines.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Target:
     accelerator: str
     accelerators: tuple[str, ...]
     likely_accelerators: str | None = None
+    version: KfpVersion = NEWEST
 
     def knows_accelerator(self, kind: str) -> bool:
         """Whether a type of accelerator is among the known ones."""

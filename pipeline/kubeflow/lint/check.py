@@ -12,7 +12,8 @@ from typing import Final
 
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
 from pipeline.kubeflow.document import Document
-from pipeline.kubeflow.lint import containers, fields, graph, header, platform, values, volumes
+from pipeline.kubeflow.kfp_version import NEWEST, KfpVersion
+from pipeline.kubeflow.lint import containers, fields, graph, header, mounts, platform, values, volumes
 from pipeline.kubeflow.lint.fault import LEVELS, Fault, Rule
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -48,7 +49,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "argument-size": containers.argument_size,
     "platform-executors": platform.platform_executors,
     "platform-fields": platform.platform_fields,
-    "mounts": platform.mounts,
+    "platform-values": platform.platform_values,
+    "mounts": mounts.mounts,
+    "shared-places": mounts.shared_places,
     "serving-volume": volumes.serving_volume,
     "serving-bucket": volumes.serving_bucket,
     "input-volume": volumes.input_volume,
@@ -70,14 +73,15 @@ class Finding(Fault):
         return f"{self.where}: {self.what}: {self.hint} [{self.rule}]"
 
 
-def lint(document: Document, target: str | None = None) -> tuple[Finding, ...]:
+def lint(document: Document, target: str | None = None, version: KfpVersion | None = None) -> tuple[Finding, ...]:
     """Return all findings, errors first.
 
     Args:
       document: the compiled file.
       target: what it is meant for; None for what its form says.
+      version: of the server; None for what the file says, else the newest.
     """
-    meant_for = TARGETS[target or document.target]
+    meant_for = dataclasses.replace(TARGETS[target or document.target], version=version or document.version or NEWEST)
     document = document.without_nulls()
     findings = [
         Finding(rule=name, **dataclasses.asdict(fault))

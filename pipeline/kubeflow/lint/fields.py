@@ -17,6 +17,7 @@ from pipeline.kubeflow.lint.fault import ERROR, WARNING, Fault
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
 
 NEWER: Final = {
     "ComponentSpec": ("taskConfigPassthroughs", "singlePlatformSpecs"),
@@ -44,8 +45,8 @@ def unknown_fields(document: Document, target: Target) -> Iterator[Fault]:
         ("", document.platform, messages.PlatformSpec, strict),
     )
     for path, values, message, level in parts:
-        for where, unknown, found_in in _unknown(values, message.DESCRIPTOR, path):
-            yield _fault(where, unknown, found_in, level)
+        for where, field, found_in in unknown(values, message.DESCRIPTOR, path):
+            yield _fault(where, field, found_in, level)
 
 
 def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
@@ -57,7 +58,7 @@ def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
     return Fault(where=where, what=f"{unknown} is no field of a {message.name}", hint=hint, level=level)
 
 
-def _unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
+def unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
     """Yield path, name and message of each unknown field; what has another form than a message is left alone."""
     if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
         return  # free JSON
@@ -71,14 +72,25 @@ def _unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str,
             yield from _inside(value, inner, where)
 
 
+def parse_problem(values: Any, message: Message, *, ignore_unknown: bool = True) -> str | None:
+    """Return why values are not the JSON form of a message, in protobuf's words; None if they are."""
+    from google.protobuf import json_format
+
+    try:
+        json_format.ParseDict(dict(values), message, ignore_unknown_fields=ignore_unknown)
+    except (json_format.ParseError, TypeError, ValueError, AttributeError) as err:
+        return " ".join(str(err).split())
+    return None
+
+
 def _inside(value: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
     if message.GetOptions().map_entry:
         inner = message.fields_by_name["value"].message_type
         if inner is not None and isinstance(value, Mapping):
             for key, one in value.items():
-                yield from _unknown(one, inner, f"{path}.{key}")
+                yield from unknown(one, inner, f"{path}.{key}")
     elif isinstance(value, list):
         for place, one in enumerate(value):
-            yield from _unknown(one, message, f"{path}[{place}]")
+            yield from unknown(one, message, f"{path}[{place}]")
     else:
-        yield from _unknown(value, message, path)
+        yield from unknown(value, message, path)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.kubeflow.compiler.targets import URI, Target
-from pipeline.kubeflow.document import OSS, SCHEMA_VERSION, Document, Json
+from pipeline.kubeflow.document import OSS, SCHEMA_VERSION, Document
 from pipeline.kubeflow.lint.fault import WARNING, Fault
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
+from pipeline.kubeflow.lint.fields import parse_problem
 
 PIPELINE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """What KFP's server takes (backend/src/apiserver/template/v2_template.go)."""
@@ -37,7 +35,7 @@ def messages(document: Document, _: Target) -> Iterator[Fault]:
         ("platform document", document.platform, pipeline_spec_pb2.PlatformSpec()),
     )
     for where, values, message in parts:
-        problem = _parse_problem(values or {}, message)
+        problem = parse_problem(values or {}, message)
         if problem is not None:
             yield Fault(where=where, what=f"no message of KFP's: {problem}", hint=COMPILE_AGAIN)
 
@@ -66,7 +64,10 @@ def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
         yield Fault(where="pipeline root", what="missing", hint=hint, **level)
         return
     match = URI.fullmatch(document.root)
-    if match is None or match["scheme"] not in target.schemes:
+    if "?" in document.root:
+        what = f"{document.root} has a query, and no URI below it begins with it"
+        yield Fault(where="pipeline root", what=what, hint="say region and endpoint in the configmap kfp-launcher")
+    elif match is None or match["scheme"] not in target.schemes:
         what = f"{document.root} is in no bucket that {target.title} can use"
         yield Fault(where="pipeline root", what=what, hint=f"one of {', '.join(s + '://' for s in target.schemes)}")
 
@@ -77,13 +78,3 @@ def runtime_default(document: Document, _: Target) -> Iterator[Fault]:
         if name not in document.values:
             hint = "TFX's compiler leaves defaults out: give it a defaultValue"
             yield Fault(where=f"parameter {name}", what="has no default", hint=hint)
-
-
-def _parse_problem(values: Json, message: Message) -> str | None:
-    from google.protobuf import json_format
-
-    try:
-        json_format.ParseDict(dict(values), message, ignore_unknown_fields=True)
-    except (json_format.ParseError, TypeError, AttributeError) as err:
-        return " ".join(str(err).split())
-    return None
