@@ -228,6 +228,11 @@ def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...
     return given
 
 
+def is_given(name: str) -> bool:
+    """Whether a parameter of the command being parsed stands on the command line, even with a value that was refused."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 def as_json(command: Command) -> Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)

@@ -7,7 +7,7 @@ import yaml
 from command_line import PROJECT
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler import cluster, images
+from pipeline.kubeflow.compiler import cluster, cluster_text, images
 from pipeline.kubeflow.compiler.cluster import Accelerator, Cluster, TaskResources
 from pipeline.kubeflow.compiler.images import gpu_variant
 from pipeline.kubeflow.compiler.platform_document import NOT_ON_VERTEX, refuse_for_vertex
@@ -33,6 +33,18 @@ def test_the_example_has_every_key_there_is():
     assert set(values) == {field.alias or name for name, field in Cluster.model_fields.items()}
     used = {key for section in (values["defaults"], *values["nodes"].values()) for key in section}
     assert used == set(TaskResources.model_fields)
+
+
+def test_a_new_file_names_every_key_there_is():
+    assert [key.name for key in cluster_text.KEYS] == [
+        field.alias or name for name, field in Cluster.model_fields.items()
+    ]
+
+
+def test_the_examples_in_a_new_file_are_usable(tmp_path):
+    examples = {key.name: key.example for key in cluster_text.KEYS if key.example is not None}
+    text = cluster_text.text(examples, "cluster.yaml").partition("version: 1\n")[2]
+    assert read(tmp_path, text).sign_key is not None
 
 
 def test_the_example_is_read():

@@ -66,6 +66,7 @@ DATA: Final[dict[str, Any]] = {
     "serving prune": runs.Pruning,
     "serving monitor": runs.Monitoring,
     "predict": runs.Predictions,
+    "kubeflow init": kubeflow.ClusterFile,
     "kubeflow compile": kubeflow.CompiledPipeline,
     "kubeflow lint": kubeflow.Lint,
     "kubeflow simulate": kubeflow.Simulation,

@@ -13,6 +13,16 @@ from pipeline.cli.answers.runs import RunResult
 Target = Literal["oss", "vertex"]
 
 
+class ClusterFile(Model):
+    """A cluster file that was written."""
+
+    file: Text
+    cluster: dict[str, Any]
+    """{key: value} of those that something was said about."""
+    next: list[str]
+    """Command lines to go on with."""
+
+
 class CompiledPipeline(Model):
     """A file for a cluster."""
 

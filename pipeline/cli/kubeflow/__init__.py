@@ -9,6 +9,7 @@ import click
 from pipeline.cli.main import LazyGroup
 
 VERBS: Final = {
+    "init": "Write a cluster file: image, bucket, volumes and secrets of the tasks.",
     "compile": "Write the pipeline as a file for Kubeflow Pipelines or Vertex AI.",
     "lint": "Check a compiled file for what a cluster would refuse.",
     "simulate": "Execute a compiled file here, step by step, as a cluster would.",
@@ -25,7 +26,8 @@ def kubeflow() -> None:
 
     \b
     Example:
-      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root minio://mlpipeline/mnist -o p.yaml
+      mnist-tfx kubeflow init
+      mnist-tfx kubeflow compile --cluster cluster.yaml -o p.yaml
       mnist-tfx kubeflow lint p.yaml
       mnist-tfx kubeflow simulate p.yaml --root runs/simulated
       mnist-tfx kubeflow submit p.yaml --host https://kubeflow.example

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource
 
 from components.digest import sha256_file
 from components.errors import BadInput, Problems, printable
@@ -49,7 +48,7 @@ def _consistent(given: Mapping[str, Any]) -> None:
         if given["beam"] is not None:
             arguments(given["beam"], given["beam_options"] or ())
     with problems.noted():
-        if given["data"] is not None and given["recipe"] is None and not _is_given("recipe"):
+        if given["data"] is not None and given["recipe"] is None and not options.is_given("recipe"):
             wanted = f"one of {', '.join(recipe_names())}, or FILE.yaml"
             raise BadInput("no recipe for this data", where="--recipe", wanted=wanted)
     with problems.noted():
@@ -72,15 +71,10 @@ def _missing(given: Mapping[str, Any], cluster: Cluster) -> Iterator[BadInput]:
     """Yield what neither the command line nor the cluster file says, although a compiled file needs it."""
     for option, key in IN_CLUSTER_FILE.items():
         name = "root" if option == "--pipeline-root" else key
-        if given[name] is None and getattr(cluster, key) is None and not _is_given(name):
+        if given[name] is None and getattr(cluster, key) is None and not options.is_given(name):
             wanted = f"the option, or `{key}` in the file that --cluster names"
             hint = "mnist-tfx kubeflow init writes such a file" if given["cluster"] is None else None
             yield BadInput("an option that is needed is missing", where=option, wanted=wanted, hint=hint)
-
-
-def _is_given(name: str) -> bool:
-    """Whether an option stands on the command line, even with a value that was refused."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _check_target(given: Mapping[str, Any], cluster: Cluster, problems: Problems) -> None:
