@@ -62,7 +62,7 @@ class LazyGroup(Group):
 
 COMMANDS: Final = {
     "run": ("pipeline.cli.run:run", "Run the pipeline: data files in, a served model out."),
-    "runs": ("pipeline.cli.runs:runs", "List the runs of a root, or show one."),
+    "runs": ("pipeline.cli.runs:runs", "List the runs of a root, show one, or end one at work."),
     "data": (
         "pipeline.cli.data:data",
         "Fetch data, import pictures and arrays, look at what you have, write it without some rows.",

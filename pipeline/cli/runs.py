@@ -1,7 +1,8 @@
-"""`mnist-tfx runs list|show`."""
+"""`mnist-tfx runs list|show|stop`."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import MnistTfxError, printable
+from components.errors import BadInput, CannotTell, MnistTfxError, printable
 from components.layout import STAGED
-from pipeline.cli import options
+from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, below_here, figure, print_answer
+from pipeline.cli.parameters import Integer
 from pipeline.cli.parameters import Text as Name
 from pipeline.cli.parsing import Group
 from pipeline.provenance import runs as run_records
@@ -30,12 +32,13 @@ _WIDE: Final = 10_000
 
 @click.group(cls=Group)
 def runs() -> None:
-    """List the runs of a root, or show one.
+    """List the runs of a root, show one, or end one at work.
 
     \b
     Example:
       mnist-tfx runs list --root runs/mnist
       mnist-tfx runs show 20260101T1200 --root runs/mnist
+      mnist-tfx runs stop --root runs/mnist
     """
 
 
@@ -116,6 +119,44 @@ def show(run_id: str | None, root: Path, as_json: bool) -> None:
         console.print(Text(f"stopped   {_error_of(run.error)}", "red"), soft_wrap=True)
     if (log := RunPaths(root).log(run.run_id)).is_file():
         console.print(Text(f"log       {below_here(log)}"), soft_wrap=True)
+
+
+@runs.command("stop")
+@click.argument("run_id", required=False, type=Name("run id"))
+@options.changed_root
+@click.option(
+    "--timeout",
+    type=Integer(0, 86_400),
+    default=120,
+    metavar="SECONDS",
+    help="How long to wait for its end.  [default: 120]",
+)
+@options.as_json
+def stop(run_id: str | None, root: Path, timeout: int, as_json: bool) -> None:
+    """End the run at work as Ctrl-C would, and wait until it has recorded what is done; the next run goes on from there.
+
+    \b
+    Example:
+      mnist-tfx runs stop
+    """
+    from pipeline.maintenance import stop as stopping
+
+    with progress.bars() as show:
+        stopped = stopping.stop(root, run_id, timeout, lambda phase: show(phase, 0, 0))
+    ended = _status_of(root, stopped.run_id)
+    if as_json:
+        print_answer(Answer(data={**dataclasses.asdict(stopped), "status": ended}))
+        return
+    became = "without a record" if ended is None else ended
+    click.echo(f"{stopped.run_id} ended after {stopped.seconds:.1f} s: {became}; it was at: {printable(stopped.phase)}")
+
+
+def _status_of(root: Path, run_id: str) -> str | None:
+    """Return how a run ended, by its record; None for a sweep, whose candidates have records instead."""
+    try:
+        return run_records.find(root, run_id).status
+    except (BadInput, CannotTell):
+        return None
 
 
 def _error_of(fields: Mapping[str, Any]) -> MnistTfxError:

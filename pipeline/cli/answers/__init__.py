@@ -23,6 +23,7 @@ DATA: Final[dict[str, Any]] = {
     "run": runs.RunResult | runs.DryRun | runs.Sweep | runs.SweepPlan,
     "runs list": runs.Runs,
     "runs show": runs.Run,
+    "runs stop": runs.StoppedRun,
     "data fetch": runs.FetchedData,
     "data import": runs.ImportedData,
     "data inspect": runs.InspectedData,

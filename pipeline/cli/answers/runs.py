@@ -153,6 +153,17 @@ class Run(Model):
     """In place of `run`, where it has left no record."""
 
 
+class StoppedRun(Model):
+    """A run that was at work and was ended."""
+
+    run_id: Text
+    phase: Text
+    """What it was doing when it was told to end."""
+    seconds: Seconds
+    status: str | None
+    """As its record has it; null for a sweep, whose candidates have records."""
+
+
 class Page(Model):
     """The page that was written about one or two runs."""
 
