@@ -1,7 +1,7 @@
 """The history of a root, run by run: its state, its accuracy, the version and the data, and what changed before it.
 
-It is what commands, pages and evidence show of runs and versions. A `HistoryReader` keeps what it has read: the ledger only
-grows and records never change, so that what was read once is not read again.
+It is what commands, pages and evidence show of runs and versions. A `HistoryReader` keeps what it has read for as long as the
+files are the same, so that a root in which nothing happens is not read again, and one that was tampered with is.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem, MnistTfxError, shortened
-from pipeline.lineage.diff.diff import CAUSES, VersionDiff, causes
+from pipeline.lineage.diff.diff import CAUSES, VersionDiff, causes, index_files
 from pipeline.lineage.periods import Period, period_of
 from pipeline.lineage.versions import RecordedVersion
 from pipeline.provenance import at_work, ledger, record_store
 from pipeline.provenance.accuracy import Accuracy, accuracy_of
 from pipeline.provenance.approvals import Approval, Approvals, read_approvals
 from pipeline.provenance.choice import part_of
+from pipeline.provenance.file_cache import FileCache, seen
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.provenance.record_store import Records
-from pipeline.provenance.records import ExecutionRecord, RunRecord
-from pipeline.provenance.runs import RUNNING, Unrecorded, without_record
+from pipeline.provenance.records import DataSource, ExecutionRecord, Record, RunRecord
+from pipeline.provenance.runs import RUNNING, Unrecorded, stated_of, without_record
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.paths import RunPaths
-from pipeline.stages import CLASSIFIER
+from pipeline.stages import CLASSIFIER, INGEST
 
 SERVED, REPLACED, ROLLED_BACK, PRUNED, MISSING = "served", "replaced", "rolled back", "pruned", "missing"
 STAGED: Final = "staged"
@@ -71,11 +73,24 @@ class DataSet:
 
     Attributes:
       digest: Merkle root over its rows, or, before they were ingested, the digest of its first file.
-      names: of its files.
+      files: the data files.
+      ingested: hash of the record of its ingest; None where there was none.
+      classes: how many the recipe declares; None where it does not say.
+      source: where the data are from, as the recipe states it; empty where it does not.
+      licence: likewise.
     """
 
     digest: str
-    names: tuple[str, ...]
+    files: tuple[DataSource, ...]
+    ingested: str | None = None
+    classes: int | None = None
+    source: str = ""
+    licence: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its files."""
+        return tuple(file.name for file in self.files)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,8 +158,9 @@ class HistoryReader:
         self._lock = threading.Lock()
         self._read = b""
         self._chain = Chain()
-        self._records: dict[str, RunRecord | str] = {}
-        self._changes: dict[tuple[str, str], str] = {}
+        self._approvals = Chain(), read_approvals(Chain())
+        self._records: FileCache[str, RunRecord] = FileCache()
+        self._changes: FileCache[tuple[str, str], str] = FileCache()
 
     def read(self) -> History:
         """Return the history as it is now.
@@ -157,38 +173,54 @@ class HistoryReader:
             working, dead = at_work.at_work(self._paths), at_work.killed(self._paths)
             chain = self._follow_ledger()
             directory, staged = ServingDirectory(self._paths, chain), StagedDirectory(self._paths, chain)
-            versions = {one.version: one for one in _versions(directory, staged)}
+            versions = {one.version: one for one in _versions(directory, staged, self._read_approvals(chain))}
             ended = [run for line in chain.lines if (run := self._ended(line, versions)) is not None]
             others = [_unrecorded(one) for one in without_record(chain, working, dead)]
             early = [one for one in others if not one.is_running]
             runs = sorted([*ended, *early], key=lambda run: run.started) if early else ended
             return History(chain=chain, runs=(*runs, *(one for one in others if one.is_running)), versions=versions)
 
-    def changes(self, history: History, runs: Iterable[RunFacts]) -> dict[str, str]:
-        """Return {run id: what changed since the version before, in a few words} of those runs that can be compared."""
-        records = record_store.scan(self._paths.records)
-        result = {}
-        for run in runs:
-            before = _version_before(history, run)
-            if before is not None:
-                result[run.run_id] = self._change(history.chain, records, before, run)
-        return result
+    def changes(
+        self, history: History, runs: Iterable[RunFacts], seconds: float = float("inf")
+    ) -> dict[str, str | None]:
+        """Return {run id: what changed since the version before, in a few words} of those runs that can be compared.
+
+        Args:
+          history: of the root.
+          runs: that are asked about.
+          seconds: of this thread's computing, after which no other comparison is begun, such as one of a million rows;
+            None stands for what it would say. A machine that is busy with something else leaves nothing out.
+        """
+        records, ends = record_store.scan(self._paths.records), time.thread_time() + seconds
+        return {
+            run.run_id: self._change(history.chain, records, (before, run), ends)
+            for run, before in _pairs(history, runs)
+        }
 
     def change(self, history: History, run: RunFacts) -> str:
         """Return what changed since the version before, in a few words; nothing where that cannot be compared."""
-        return self.changes(history, [run]).get(run.run_id, "")
+        return self.changes(history, [run]).get(run.run_id) or ""
 
-    def _change(self, chain: Chain, records: Records, before: RunFacts, after: RunFacts) -> str:
-        pair = chain.run_record(before.run_id), chain.run_record(after.run_id)
-        if pair[0] is None or pair[1] is None:
+    def _change(self, chain: Chain, records: Records, sides: tuple[RunFacts, RunFacts], ends: float) -> str | None:
+        before, after = (chain.run_record(side.run_id) for side in sides)
+        if before is None or after is None:
             return ""
-        if pair not in self._changes:
-            try:
-                sides = [_recorded(self._paths.root, records, hash_) for hash_ in pair if hash_ is not None]
-                self._changes[pair[0], pair[1]] = in_words(causes(*_alike(*sides)))
-            except MnistTfxError as err:
-                return f"cannot be told: {shortened(err.what)}"  # not kept: what is gone may come back
-        return self._changes[pair[0], pair[1]]
+        known = self._changes.get((before, after))
+        if known is not None:
+            return known
+        if time.thread_time() > ends:
+            return None
+        try:
+            return self._compare(records, before, after)
+        except MnistTfxError as err:
+            return f"cannot be told: {shortened(err.what)}"  # not kept: what is gone may come back
+
+    def _compare(self, records: Records, *pair: str) -> str:
+        known = [_record_files(self._paths, records, hash_) for hash_ in pair]
+        files = seen(path for of_run in known for path in of_run)
+        sides = [_recorded(self._paths.root, records, hash_) for hash_ in pair]
+        files = {**files, **seen(index_files(*sides))}
+        return self._changes.put((pair[0], pair[1]), in_words(causes(*_alike(*sides))), files)
 
     def _follow_ledger(self) -> Chain:
         if not os.path.lexists(self._paths.ledger):
@@ -208,20 +240,23 @@ class HistoryReader:
     def _ended(self, line: ledger.Line, versions: Mapping[int, VersionFacts]) -> RunFacts | None:
         if line.event != Event.RUN or line.record is None:
             return None
-        found = self._run_record(line.record)
-        if isinstance(found, RunRecord):
-            return _facts(found, versions)
-        return RunFacts(run_id=line.run_id, recipe="", state="unreadable", started=line.time, note=found)
+        try:
+            found = self._run_record(line.record)
+        except MnistTfxError as err:
+            return RunFacts(run_id=line.run_id, recipe="", state="unreadable", started=line.time, note=shortened(err))
+        return _facts(found, versions)
 
-    def _run_record(self, hash_: str) -> RunRecord | str:
-        """Return a run's record, or in one line why it cannot be read."""
-        if hash_ not in self._records:
-            try:
-                found = record_store.read(self._paths.records, hash_)
-            except MnistTfxError as err:
-                return shortened(err)
-            self._records[hash_] = found if isinstance(found, RunRecord) else "its record is of no run"
-        return self._records[hash_]
+    def _run_record(self, hash_: str) -> RunRecord:
+        def read() -> RunRecord:
+            return _of_run(record_store.read(self._paths.records, hash_), hash_)
+
+        return self._records.read(hash_, [record_store.file_of(self._paths.records, hash_)], read)
+
+    def _read_approvals(self, chain: Chain) -> Approvals:
+        # They are of the ledger alone, and each of them costs the check of a signature.
+        if self._approvals[0] is not chain:
+            self._approvals = chain, read_approvals(chain)
+        return self._approvals[1]
 
 
 def in_words(change: VersionDiff) -> str:
@@ -232,8 +267,8 @@ def in_words(change: VersionDiff) -> str:
     return ", ".join(named) or "nothing that is recorded"
 
 
-def _versions(directory: ServingDirectory, staged: StagedDirectory) -> Iterator[VersionFacts]:
-    approvals, there = read_approvals(directory.ledger), {one.version for one in staged.recorded}
+def _versions(directory: ServingDirectory, staged: StagedDirectory, approvals: Approvals) -> Iterator[VersionFacts]:
+    there = {one.version for one in staged.recorded}
     yield from _in_service(directory, approvals)
     for version in set(directory.ledger.staged) - directory.pushes.keys():
         push = directory.ledger.origin(version)
@@ -281,8 +316,6 @@ def _facts(run: RunRecord, versions: Mapping[int, VersionFacts]) -> RunFacts:
     state = run.status
     if run.status == OK:
         state = NOT_PUSHED if version is None else version.state
-    digest = run.rows_digest or next(iter(run.payload_digests), None)
-    names = tuple(source.name for source in run.sources)
     return RunFacts(
         run_id=run.run_id,
         recipe=run.recipe,
@@ -292,8 +325,23 @@ def _facts(run: RunRecord, versions: Mapping[int, VersionFacts]) -> RunFacts:
         note="" if run.error is None else _in_one_line(run.error),
         accuracy=accuracy_of(run.metrics),
         version=version,
-        data=None if digest is None else DataSet(digest=digest, names=names),
+        data=_data_of(run),
         role=part_of(run),
+    )
+
+
+def _data_of(run: RunRecord) -> DataSet | None:
+    digest = run.rows_digest or next(iter(run.payload_digests), None)
+    if digest is None:
+        return None
+    declared = run.settings.get("data")
+    classes = declared.get("label_count") if isinstance(declared, Mapping) else None
+    return DataSet(
+        digest=digest,
+        files=run.sources,
+        ingested=next((node.record for node in run.nodes if node.id == INGEST), None),
+        classes=classes if isinstance(classes, int) else None,
+        **stated_of(run),
     )
 
 
@@ -310,20 +358,31 @@ def _unrecorded(run: Unrecorded) -> RunFacts:
     return RunFacts(run_id=run.run_id, recipe=said.recipe, state=run.state, started=said.started, note=said.phase)
 
 
-def _version_before(history: History, run: RunFacts) -> RunFacts | None:
-    """Return the nearest earlier run that ended with a version."""
-    before = None
+def _pairs(history: History, runs: Iterable[RunFacts]) -> Iterator[tuple[RunFacts, RunFacts]]:
+    """Yield each run with the nearest earlier one that ended with a version, where there is one."""
+    before: dict[str, RunFacts] = {}
+    last = None
     for one in history.runs:
-        if one.run_id == run.run_id:
-            return before
-        before = one if one.version is not None else before
-    return None
+        if last is not None:
+            before[one.run_id] = last
+        last = one if one.version is not None else last
+    yield from ((run, before[run.run_id]) for run in runs if run.run_id in before)
+
+
+def _of_run(record: Record, hash_: str) -> RunRecord:
+    if not isinstance(record, RunRecord):
+        raise EnvironmentProblem("its record is of no run", where=hash_)
+    return record
+
+
+def _record_files(paths: RunPaths, records: Records, hash_: str) -> Iterator[Path]:
+    """Yield the files of all records that tell of a run."""
+    nodes = (node.record for node in _of_run(records[hash_], hash_).nodes if node.record is not None)
+    yield from (record_store.file_of(paths.records, one) for one in (hash_, *nodes))
 
 
 def _recorded(root: Path, records: Records, hash_: str) -> RecordedVersion:
-    run = records[hash_]
-    if not isinstance(run, RunRecord):
-        raise EnvironmentProblem("its record is of no run", where=hash_)
+    run = _of_run(records[hash_], hash_)
     found = {node.id: records[node.record] for node in run.nodes if node.record is not None}
     executions = {node: record for node, record in found.items() if isinstance(record, ExecutionRecord)}
     model = executions[CLASSIFIER].outputs.get("model", ()) if CLASSIFIER in executions else ()

@@ -46,7 +46,7 @@ class Records(Mapping[str, Record]):
         return self._read[key]
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and bool(_HASH.fullmatch(key)) and _file(self.folder, key).is_file()
+        return isinstance(key, str) and bool(_HASH.fullmatch(key)) and file_of(self.folder, key).is_file()
 
     def __iter__(self) -> Iterator[str]:
         names = sorted(os.listdir(self.folder)) if self.folder.is_dir() else []
@@ -72,7 +72,7 @@ def read(folder: Path, hash_: str) -> Record:
     try:
         return from_bytes(data)
     except MnistTfxError as err:
-        raise EnvironmentProblem(err.what, where=_file(folder, hash_), wanted=err.wanted, got=err.got) from err
+        raise EnvironmentProblem(err.what, where=file_of(folder, hash_), wanted=err.wanted, got=err.got) from err
 
 
 def read_record_bytes(folder: Path, hash_: str) -> bytes:
@@ -86,7 +86,7 @@ def read_record_bytes(folder: Path, hash_: str) -> bytes:
     """
     if not _HASH.fullmatch(hash_):
         raise BadInput("not a record's hash", where=folder, wanted="64 hex digits", got=hash_[:80])
-    path = _file(folder, hash_)
+    path = file_of(folder, hash_)
     try:
         data = read_bytes(path, limit=LARGEST, error=EnvironmentProblem)
     except EnvironmentProblem as err:
@@ -108,7 +108,7 @@ def write(folder: Path, record: Record) -> str:
     """
     data = to_bytes(record)
     hash_ = sha256_bytes(data)
-    path = _file(folder, hash_)
+    path = file_of(folder, hash_)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _publish(path, data)
@@ -119,7 +119,8 @@ def write(folder: Path, record: Record) -> str:
     return hash_
 
 
-def _file(folder: Path, hash_: str) -> Path:
+def file_of(folder: Path, hash_: str) -> Path:
+    """Return the path of the record that goes by the hash `hash_`."""
     return folder / f"{hash_}.json"
 
 

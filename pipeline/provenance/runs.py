@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,13 @@ def run_record(ledger: Chain, records: Records, run_id: str) -> RunRecord | None
     known = ledger.run_record(run_id)
     record = None if known is None else records.get(known)
     return record if isinstance(record, RunRecord) else None
+
+
+def stated_of(run: RunRecord | None) -> dict[str, str]:
+    """Return what the recipe of a run states of the data; nothing of a run without a record."""
+    data = {} if run is None else run.settings.get("data")
+    fields = data if isinstance(data, Mapping) else {}
+    return {name: value for name in ("source", "licence") if isinstance(value := fields.get(name), str) and value}
 
 
 def starters(root: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import shutil
 import socket
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
@@ -52,6 +52,35 @@ def add_run(root: Path, number: int, *, push: bool = False, **changes: object) -
         ledger.pushed(node="Pusher", run_id=run_id, version=number, digest=f"{number:064x}")
     ledger.run(run_id=run_id, record=record_store.write(paths.records, record))
     return record
+
+
+def add_own_run(root: Path, number: int, changes: Mapping[str, Mapping[str, str]] | None = None) -> RunRecord:
+    """Record another run with executions of its own, and push what it made: a version of the first one's bytes.
+
+    Args:
+      root: of the pipeline.
+      number: of the version.
+      changes: {node: {parameter: value}} in which its executions differ.
+    """
+    paths, first = RunPaths(root), runs(root)[0]
+    run_id = f"20270101T{number:06d}.000000Z"
+    ledger, hashes = Ledger.open(paths.ledger), {}
+    for node in first.nodes:
+        old = record_store.read(paths.records, node.record)
+        inputs = {
+            name: tuple(dataclasses.replace(ref, record=hashes.get(ref.record, ref.record)) for ref in refs)
+            for name, refs in old.inputs.items()
+        }
+        parameters = {**old.parameters, **(changes or {}).get(node.id, {})}
+        new = dataclasses.replace(old, run_id=run_id, inputs=inputs, parameters=parameters)
+        hashes[node.record] = record_store.write(paths.records, new)
+        intent = ledger.intent(node=node.id, run_id=run_id, key=new.key)
+        if node.id == "Pusher":
+            shutil.copytree(paths.serving / "1", paths.serving / str(number), dirs_exist_ok=True)
+            ledger.pushed(node=node.id, run_id=run_id, version=number, digest=f"{number:064x}")
+        ledger.commit(intent, record=hashes[node.record])
+    nodes = tuple(dataclasses.replace(node, record=hashes[node.record]) for node in first.nodes)
+    return add_run(root, number, nodes=nodes, version=number, serving_path=f"serving/{number}")
 
 
 def pages(root: Path, statuses: dict[int, object] | None = None, versions: object = None) -> TestClient:

@@ -10,12 +10,16 @@ import types
 import pytest
 from server import many_runs
 
+from pipeline.lineage.diff import words as diff_words
+from pipeline.lineage.diff.diff import diff
 from pipeline.lineage.history import HistoryReader
 from pipeline.predict import samples
 from pipeline.predict.monitor import Monitoring
-from pipeline.provenance import at_work, keys
+from pipeline.predict.server.pages import changes
+from pipeline.provenance import at_work, keys, record_store
 from pipeline.provenance.approval_writer import Person, add_key, approve
 from pipeline.provenance.ledger_writer import Ledger
+from pipeline.provenance.records import DataSource, record_hash
 from pipeline.provenance.runs import runs
 from pipeline.root.paths import RunPaths
 
@@ -106,6 +110,80 @@ def test_it_is_filtered_by_state_and_by_text_and_paged(client):
     assert rows(client.get("/?text=nothing+has+this")) == []
 
 
+def data_rows(page):
+    """Return the text of each row of the table of data sets."""
+    table = page.text.partition('<table class="runs data">')[2].partition("</table>")[0]
+    found = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</tr>", table, re.DOTALL)
+    return [html.unescape(" ".join(re.sub(r"<[^>]+>", " ", one).split())) for one in found]
+
+
+@pytest.fixture(scope="module")
+def collected(first_run, tmp_path_factory):
+    """Pages of a root with three data sets: the first run's, one with a licence, and one that was refused at its ingest."""
+    root = many_runs.history_only(first_run[0], tmp_path_factory.mktemp("collected"))
+    (first,) = runs(root)
+    stated = {**first.settings, "data": {**first.settings["data"], "label_count": 26, "licence": HOSTILE}}
+    files = (DataSource(name="letters-images", payload_digest="a" * 64),)
+    letters = {"rows_digest": "b" * 64, "sources": files, "payload_digests": ("a" * 64,), "settings": stated}
+    not_ingested = {"rows_digest": None, "nodes": (), "status": "refused", "error": REFUSAL}
+    many_runs.add_run(root, 2, push=True, **letters)
+    many_runs.add_run(root, 3, **{**letters, **not_ingested})
+    many_runs.add_run(
+        root, 4, **not_ingested, sources=(DataSource(name="odd", payload_digest="c" * 64),), payload_digests=("c" * 64,)
+    )
+    return many_runs.pages(root)
+
+
+def test_data_sets_are_rows_of_their_own_with_who_used_them(collected, first_run):
+    odd, letters, digits = data_rows(collected.get("/"))
+    (first,) = runs(first_run[0])
+    assert digits.startswith(f"{first.rows_digest[:12]} last read")
+    assert (
+        "train-images-idx3-ubyte train-labels-idx1-ubyte 1,797 1,215 train, 180 validation, 402 test 10 not stated 1 1"
+        in digits
+    )
+    # Of the same record, as it is of the same ingest; the run that was refused read the same files.
+    assert letters.endswith(f"letters-images 1,797 1,215 train, 180 validation, 402 test 26 {HOSTILE} 2 2")
+    assert odd.endswith("odd not on record 10 not stated 1 none")
+
+
+def test_a_data_set_leads_to_what_it_went_into_to_its_runs_and_its_versions(collected, first_run):
+    (first,) = runs(first_run[0])
+    page = collected.get("/").text
+    for address in (f"/affected/{first.rows_digest}", f"/affected/{first.payload_digests[0]}", "/versions/2"):
+        assert f'href="{address}"' in page
+    assert len(rows(collected.get(f"/?text={'b' * 64}"))) == 1
+    found = many_runs.pages(first_run[0]).get(f"/affected/{first.rows_digest}")
+    assert "went into models" in words(found)
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("data_sort=rows", "1,797"),
+        ("data_sort=classes&data_order=descending", "letters"),
+        ("data_sort=files&data_order=ascending", "letters"),
+        ("data_sort=runs", "letters"),
+        ("data_sort=read&data_order=ascending", "train-images"),
+        ("data_text=LETTERS", "letters"),
+        ("data_text=window.ran", "letters"),
+        ("data_text=version+1", "train-images"),
+    ],
+)
+def test_data_sets_are_sorted_and_filtered_as_runs_are(collected, query, first):
+    page = collected.get(f"/?{query}")
+    assert first in data_rows(page)[0]
+    assert len(data_rows(page)) == (1 if "text" in query else 3)
+    assert len(rows(page)) == 4  # which a filter of the other table leaves alone
+
+
+def test_each_table_leaves_the_others_filter_and_order_as_they_are(collected):
+    page = collected.get("/?text=served&sort=accuracy&data_sort=rows&data_text=letters").text
+    assert '<input type="hidden" name="text" value="served">' in page
+    assert '<input type="hidden" name="data_sort" value="rows">' in page
+    assert "/?data_text=letters&amp;data_sort=rows&amp;text=served&amp;sort=accuracy&amp;order=ascending#runs" in page
+
+
 @pytest.mark.parametrize(
     "query", ["sort=__class__", "page=-1", "page=99999999999", "order=%00", "state=%F0%9F", "text=" + "x" * 9999]
 )
@@ -144,13 +222,17 @@ def test_a_root_that_cannot_be_read_says_so_in_a_page(root, damage):
     assert client.get("/").status_code == 200
 
 
-def test_a_run_whose_record_is_gone_is_there_and_says_so(root):
+def test_a_run_whose_record_is_gone_or_changed_says_so_at_once_and_not_from_memory(root):
     client = many_runs.pages(root)
-    assert len(rows(client.get("/"))) == 1
-    shutil.rmtree(root / "records")
-    fresh = rows(many_runs.pages(root).get("/"))
-    assert "unreadable" in fresh[0]
-    assert "record is missing" in fresh[0]
+    (before,) = rows(client.get("/"))
+    record = record_store.file_of(root / "records", record_hash(runs(root)[0]))
+    data = record.read_bytes()
+    record.unlink()
+    assert "record is missing" in rows(client.get("/"))[0]
+    record.write_bytes(data.replace(b'"ok"', b'"no"'))
+    assert "record was changed" in rows(client.get("/"))[0]
+    record.write_bytes(data)
+    assert rows(client.get("/")) == [before]
 
 
 def test_an_address_that_leads_nowhere_is_a_page_too(client):
@@ -257,6 +339,48 @@ def test_the_page_of_a_version_draws_its_lineage_with_every_digest(whole, first_
     assert f'href="/affected/{digest}"' in page.text
     assert "not verified yet" in words(page)
     assert "Approved by nobody" in words(page)
+
+
+@pytest.fixture
+def reseeded(root):
+    """A root whose second version differs from the first by a seed."""
+    many_runs.add_own_run(root, 2, {"Classifier": {"seed": "7"}})
+    return root
+
+
+def test_the_page_of_a_version_has_the_whole_diff_below_the_sentence(reseeded):
+    page = many_runs.pages(reseeded).get("/versions/2")
+    said = words(page)
+    assert (
+        "Changed since version 1 nothing but the seed, and the weights are the same Everything that differs As mnist-tfx lineage diff 1 2"
+        in said
+    )
+    found = diff(reseeded, 1, 2)
+    printed = [cell for section in found.sections for cells in diff_words.lines(section) for cell in cells if cell]
+    assert printed
+    assert [cell for cell in printed if cell not in said] == []
+    assert "Changed since" not in words(many_runs.pages(reseeded).get("/versions/1"))
+
+
+def test_a_diff_is_kept_while_its_files_are_the_same_and_no_longer(reseeded, monkeypatch):
+    asked = []
+    monkeypatch.setattr(changes, "diff", lambda *two: asked.append(two) or diff(*two))
+    client = many_runs.pages(reseeded)
+    first = words(client.get("/versions/2"))
+    assert words(client.get("/versions/2")) == first
+    assert len(asked) == 1
+    (reseeded / "serving/1/variables/variables.index").write_bytes(b"other")
+    assert "Cannot tell weights" in words(client.get("/versions/2"))
+    assert len(asked) == 2
+
+
+def test_where_a_record_is_gone_the_diff_cannot_be_told_and_the_page_is_there(reseeded):
+    (classifier,) = (node.record for node in runs(reseeded)[1].nodes if node.id == "Classifier")
+    (reseeded / "records" / f"{classifier}.json").unlink()
+    said = words(many_runs.pages(reseeded).get("/versions/2"))
+    assert re.search(
+        r"Changed since version 1 Cannot tell what changed: SavedModelCheck: a record behind it is missing", said
+    )
 
 
 def test_verify_now_audits_the_version_and_changes_nothing(first_run):

@@ -270,12 +270,19 @@ def _other_nodes(
         yield Change(key=node, old=sides[0], new=sides[1], nodes=(node,), reaches_model=node in upstream)
 
 
+def index_files(before: RecordedVersion, after: RecordedVersion) -> Iterator[Path]:
+    """Yield the files that are read to find which rows changed: none where the recorded digests are equal."""
+    sides = [_ingest(side) for side in (before, after) if INGEST in side.executions]
+    if len(sides) == 2 and sides[0].digests() != sides[1].digests():
+        yield from (path for side in sides for path in side.index_files())
+
+
+def _ingest(side: RecordedVersion) -> Ingest:
+    return Ingest(name=side.name, root=side.root, record=side.executions[INGEST])
+
+
 def _rows(before: RecordedVersion, after: RecordedVersion) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:
-    sides = [
-        Ingest(name=side.name, root=side.root, record=side.executions[INGEST])
-        for side in (before, after)
-        if INGEST in side.executions
-    ]
+    sides = [_ingest(side) for side in (before, after) if INGEST in side.executions]
     if len(sides) < 2 or not all(side.digests() for side in sides):
         return (), ("rows of the data: an ingest without row digests, or none",)
     if sides[0].record.extra[DATA].get("rows_digest") == sides[1].record.extra[DATA].get("rows_digest"):

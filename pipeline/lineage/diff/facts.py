@@ -37,7 +37,8 @@ def facts(executions: Mapping[str, ExecutionRecord]) -> Facts:
 def _facts_of(record: ExecutionRecord) -> Iterator[tuple[str, str, Any]]:
     yield from ((SETTINGS, k, v) for k, v in parameters.flatten(record).items() if k not in _NOT_SETTINGS)
     yield from ((CODE, path, sha256) for path, sha256 in record.code.files.items())
-    yield from ((ENVIRONMENT, k, v) for k, v in parameters.flatten_keys(dataclasses.asdict(record.environment)).items())
+    # Not `asdict`, which copies every value: that was a third of the time that a comparison takes.
+    yield from ((ENVIRONMENT, k, v) for k, v in parameters.flatten_keys(vars(record.environment)).items())
     yield LOCK, "requirements.lock", record.lock_digest
     if record.node == INGEST:
         yield from ((FILES, source.name, source.payload_digest) for source in record.sources)

@@ -92,8 +92,7 @@ class Ingest:
           LookupError: saying why they cannot be known.
         """
         entry = self.record.outputs["examples"][0]
-        name = f"row_index/{split}.npy"
-        path = self.root / entry.path / name
+        path, name = self._index_file(split), _index_name(split)
         try:
             data = read_bytes(path, limit=LARGEST_ARRAYS)
         except BadInput as err:
@@ -101,6 +100,17 @@ class Ingest:
         if entry.files.get(name, {}).get("sha256") != sha256_bytes(data):
             raise LookupError(f"{printable(path)} of {self.name} is not what was recorded")
         return _count_rows(data)
+
+    def index_files(self) -> list[Path]:
+        """Return the files that its rows are read from."""
+        return [self._index_file(split) for split in self.digests()]
+
+    def _index_file(self, split: str) -> Path:
+        return self.root / self.record.outputs["examples"][0].path / _index_name(split)
+
+
+def _index_name(split: str) -> str:
+    return f"row_index/{split}.npy"
 
 
 def row_changes(before: Ingest, after: Ingest) -> tuple[tuple[SplitChange, ...], tuple[str, ...]]:

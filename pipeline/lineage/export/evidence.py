@@ -19,8 +19,8 @@ from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import DATA as RECORDED_DATA
-from pipeline.provenance.records import EXCLUDED, ExecutionRecord, RunRecord
-from pipeline.provenance.runs import run_record
+from pipeline.provenance.records import EXCLUDED, ExecutionRecord
+from pipeline.provenance.runs import run_record, stated_of
 from pipeline.provenance.statement import (
     MERKLE,
     RECORDS,
@@ -196,13 +196,6 @@ def collect(root: Path, version: int | None) -> Evidence:
     executions = closure(records, heads_of(parse_statement(data)))
     stated = stated_of(run_record(read_ledger(RunPaths(root).ledger), records, lineage.run_id))
     return Evidence(root, lineage, data, executions, _metrics(root, records, executions), stated)
-
-
-def stated_of(run: RunRecord | None) -> dict[str, str]:
-    """Return what the recipe of a run states of the data; nothing of a run without a record."""
-    data = {} if run is None else run.settings.get("data")
-    fields = data if isinstance(data, Mapping) else {}
-    return {name: value for name in ("source", "licence") if isinstance(value := fields.get(name), str) and value}
 
 
 def _list_items(statement: Mapping[str, Any]) -> Iterator[Item]:

@@ -6,10 +6,11 @@ import dataclasses
 import time
 from pathlib import Path
 
-from components.errors import MnistTfxError, shortened
+from components.errors import shortened
 from pipeline.audit.audit import audit_version
 from pipeline.audit.findings import FAIL, PASS, Audit
 from pipeline.predict.server.pages.background import Background
+from pipeline.predict.server.pages.refusals import attempt
 from pipeline.predict.server.service import Service
 from pipeline.provenance.records import moment, utc
 
@@ -53,12 +54,10 @@ def audits_of(root: Path) -> Audits:
 
     def audit(version: int) -> LastAudit:
         began = utc(time.time())
-        try:
-            return LastAudit(time=began, audit=audit_version(root, version))
-        except MnistTfxError as err:
-            return LastAudit(time=began, why_not=shortened(err))
-        except Exception as err:  # noqa: BLE001  # a root may be damaged in any way, and a page waits for an answer
-            return LastAudit(time=began, why_not=shortened(f"{type(err).__name__}: {err}"))
+        return attempt(
+            lambda: LastAudit(time=began, audit=audit_version(root, version)),
+            lambda why_not: LastAudit(time=began, why_not=why_not),
+        )
 
     return Background(audit)
 

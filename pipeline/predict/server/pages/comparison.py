@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import BadInput, MnistTfxError, shortened
+from components.errors import BadInput, MnistTfxError
 from pipeline.lineage.history import History, HistoryReader, RunFacts
 from pipeline.predict.server.pages.background import Background
+from pipeline.predict.server.pages.refusals import attempt, why_not
 from pipeline.predict.server.pages.run import find
 from pipeline.provenance import record_store
 from pipeline.provenance.records import RunRecord
@@ -79,17 +80,12 @@ def answers_of(root: Path) -> Answers:
     """Return what the models of a root's runs answer, of which nothing is asked yet; nothing in the root is changed."""
 
     def ask(hash_: str) -> Arrays | str:
-        try:
-            evidence = run_data.of_record(RunPaths(root), _record(root, hash_))
-            answers = answered(evidence, own_process, keep=False)
-        except (MnistTfxError, NotThereError) as err:
-            return shortened(err)
-        except Exception as err:  # noqa: BLE001  # a root may be damaged in any way, and a page waits for an answer
-            return shortened(f"{type(err).__name__}: {err}")
+        evidence = run_data.of_record(RunPaths(root), _record(root, hash_))
+        answers = answered(evidence, own_process, keep=False)
         # Of a megabyte, what is compared is a few kilobytes.
         return {PROBABILITIES: answers[PROBABILITIES]} if PROBABILITIES in answers else {}
 
-    return Background(ask)
+    return Background(lambda hash_: attempt(lambda: ask(hash_), str))
 
 
 def require(history: History, run_ids: Sequence[str]) -> tuple[str, ...]:
@@ -153,5 +149,5 @@ def _contest(pair: tuple[int, int], sides: Sequence[RunData], hashes: Sequence[s
     try:
         test = common_rows((sides[pair[0]], sides[pair[1]]), (asked[0], asked[1]))
     except (NotThereError, MnistTfxError) as err:
-        return Contest(pair=shown, why_not=shortened(err))
+        return Contest(pair=shown, why_not=why_not(err))
     return Contest(pair=shown, significance=significance((asked[0], asked[1]), test))

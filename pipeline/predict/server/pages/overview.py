@@ -1,19 +1,20 @@
-"""The first page: every run of the root with its version and its data, to be sorted, filtered and compared."""
+"""The first page: every run of the root with its version, and every data set, to be sorted, filtered and compared."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import urlencode
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+from pipeline.lineage.data_sets import DataSetFacts, DataSetReader
 from pipeline.lineage.history import History, HistoryReader, RunFacts
 from pipeline.predict.server.pages.audits import Audits, BytesState, bytes_state
+from pipeline.predict.server.pages.tables import Column, Shown, Table
 from pipeline.predict.server.service import Service
 from pipeline.provenance.approvals import UNSIGNED
 
-ROWS: Final = 50
-"""To a page: what changed is compared for these alone."""
+PATIENCE: Final = 0.4
+"""Seconds of computing after which no other run is compared with the one before it: the page comes, and comes again with the rest."""
 
 KINDS: Final[Mapping[str, str]] = {
     "served": "good",
@@ -25,78 +26,84 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """{state: colour}; others have none."""
 
-COLUMNS: Final = (
-    ("started", "Run"),
-    ("state", "State"),
-    ("accuracy", "Accuracy"),
-    ("version", "Version"),
-    ("data", "Data"),
-    ("", "Changed since the version before"),
-    ("", "Verdict"),
-    ("approved", "Approved by"),
-    ("served", "Served, UTC"),
+
+def _texts_of_run(run: RunFacts) -> Iterator[str]:
+    yield from (run.run_id, run.recipe, run.state, run.note)
+    if run.version is not None:
+        yield from (f"version {run.version.version}", run.version.sha256)
+    if run.data is not None:
+        yield from (run.data.digest, *run.data.names)
+
+
+def _texts_of_data(data: DataSetFacts) -> Iterator[str]:
+    yield from (data.digest, *data.sources, *data.licences)
+    for file in data.files:
+        yield from (file.name, file.payload_digest)
+    yield from (f"version {version.version}" for version in data.versions)
+
+
+def _approver(run: RunFacts) -> str | None:
+    return run.version.approvals[0].by if run.version is not None and run.version.approvals else None
+
+
+RUNS: Final = Table[RunFacts](
+    prefix="",
+    anchor="runs",
+    columns=(
+        Column(name="Run", key="started", value=lambda run: run.started),
+        Column(name="State", key="state", value=lambda run: run.state),
+        Column(name="Accuracy", key="accuracy", value=lambda run: None if run.accuracy is None else run.accuracy.value),
+        Column(name="Version", key="version", value=lambda run: None if run.version is None else run.version.version),
+        Column(
+            name="Data", key="data", value=lambda run: None if run.data is None else (run.data.names, run.data.digest)
+        ),
+        Column(name="Changed since the version before"),
+        Column(name="Verdict"),
+        Column(name="Approved by", key="approved", value=_approver),
+        Column(
+            name="Served, UTC",
+            key="served",
+            value=lambda run: None if run.version is None else run.version.period.start,
+        ),
+    ),
+    texts=_texts_of_run,
+    state=lambda run: run.state,
 )
-"""(key of the order, heading); those without a key cannot be sorted by."""
 
-ASCENDING, DESCENDING = "ascending", "descending"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Query:
-    """What is shown of the runs.
-
-    Attributes:
-      text: only runs with it in id, recipe, state, version, data or note.
-      state: only runs in this state; empty for all.
-      sort: key of the order, of `COLUMNS`.
-      order: `ascending` or `descending`.
-      page: from 1.
-    """
-
-    text: str = ""
-    state: str = ""
-    sort: str = "started"
-    order: str = DESCENDING
-    page: int = 1
-
-    @staticmethod
-    def of(fields: Mapping[str, str]) -> Query:
-        """Return the query in the fields of an address; what is nothing we know is left at its default."""
-        sort, page = fields.get("sort", ""), fields.get("page", "")
-        return Query(
-            text=fields.get("text", "")[:200].strip(),
-            state=fields.get("state", "")[:40],
-            sort=sort if sort and sort in dict(COLUMNS) else "started",
-            order=ASCENDING if fields.get("order") == ASCENDING else DESCENDING,
-            page=max(1, int(page)) if page.isascii() and page.isdecimal() and len(page) < 7 else 1,
-        )
-
-    def address(self, **changes: Any) -> str:
-        """Return the address of this query with some of it changed."""
-        fields = dataclasses.asdict(dataclasses.replace(self, **changes))
-        default = dataclasses.asdict(Query())
-        return "/?" + urlencode({name: value for name, value in fields.items() if value != default[name]})
+DATA_SETS: Final = Table[DataSetFacts](
+    prefix="data_",
+    anchor="data",
+    columns=(
+        Column(name="Data set", key="read", value=lambda data: data.last_read),
+        Column(name="Files", key="files", value=lambda data: tuple(file.name for file in data.files)),
+        Column(name="Rows", key="rows", value=lambda data: data.rows),
+        Column(name="Classes", key="classes", value=lambda data: data.classes or None),
+        Column(
+            name="Source and licence",
+            key="licence",
+            value=lambda data: (*data.licences, *data.sources) or None,
+        ),
+        Column(name="Runs", key="runs", value=lambda data: len(data.runs)),
+        Column(
+            name="Versions",
+            key="versions",
+            value=lambda data: data.versions[-1].version if data.versions else None,
+        ),
+    ),
+    texts=_texts_of_data,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """A run as the table shows it."""
+    """A run as the table shows it; `change` is None where it has not been compared yet."""
 
     run: RunFacts
     kind: str
-    change: str
+    change: str | None
     bytes_state: BytesState | None
     approved: str
     approval_kind: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Heading:
-    """A column: its name, the address that sorts by it, and how it is sorted now."""
-
-    name: str
-    address: str
-    sorted: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,50 +111,43 @@ class Overview:
     """What the page shows.
 
     Attributes:
-      rows: of this page.
-      count: of all rows that the filter lets through.
-      total: of all runs.
-      headings: of the table.
-      states: that runs are in, for the filter.
-      query: as it was understood.
-      newer: address of the page before; None on the first.
-      older: address of the page after; None on the last.
+      runs: the table of runs.
+      rows: its runs, with what is shown of them besides.
+      data_sets: the table of data sets.
       mark: of the history's state, by which a page knows that it is out of date.
     """
 
+    runs: Shown[RunFacts]
     rows: tuple[Row, ...]
-    count: int
-    total: int
-    headings: tuple[Heading, ...]
-    states: tuple[str, ...]
-    query: Query
-    newer: str | None
-    older: str | None
+    data_sets: Shown[DataSetFacts]
     mark: str
 
 
-def overview(reader: HistoryReader, audits: Audits, service: Service | None, query: Query) -> Overview:
+def overview(
+    reader: HistoryReader, data: DataSetReader, audits: Audits, service: Service | None, fields: Mapping[str, str]
+) -> Overview:
     """Return what the page shows of a root.
+
+    Args:
+      reader: of its history.
+      data: reader of its data sets.
+      audits: that were made.
+      service: which knows what was refused.
+      fields: of the address.
 
     Raises:
       EnvironmentProblem: if the ledger cannot be read.
     """
     history = reader.read()
-    wanted = _sorted([run for run in history.runs if _passes(run, query)], query)
-    last = max(1, -(-len(wanted) // ROWS))
-    page = min(query.page, last)
-    shown = wanted[(page - 1) * ROWS : page * ROWS]
-    changes = reader.changes(history, shown)
+    runs = RUNS.shown(history.runs, fields, [DATA_SETS])
+    changes = reader.changes(history, runs.rows, PATIENCE)
+    complete = None not in changes.values()
     return Overview(
-        rows=tuple(row(run, changes.get(run.run_id, ""), audits, service) for run in shown),
-        count=len(wanted),
-        total=len(history.runs),
-        headings=tuple(_heading(key, name, query) for key, name in COLUMNS),
-        states=tuple(sorted({run.state for run in history.runs})),
-        query=query,
-        newer=query.address(page=page - 1) if page > 1 else None,
-        older=query.address(page=page + 1) if page < last else None,
-        mark=mark(history),
+        runs=runs,
+        rows=tuple(row(run, changes.get(run.run_id, ""), audits, service) for run in runs.rows),
+        data_sets=DATA_SETS.shown(data.read(history), fields, [RUNS]),
+        # A page that says "comparing" is out of date as soon as it is shown.
+        mark=mark(history) if complete else f"{mark(history)} comparing",
     )
 
 
@@ -156,7 +156,7 @@ def mark(history: History) -> str:
     return " ".join((str(history.chain.head.sequence), *(run.run_id for run in history.runs if run.is_running)))
 
 
-def row(run: RunFacts, change: str, audits: Audits, service: Service | None) -> Row:
+def row(run: RunFacts, change: str | None, audits: Audits, service: Service | None) -> Row:
     """Return a run as the table shows it."""
     version = run.version
     approvals = () if version is None else version.approvals
@@ -171,39 +171,3 @@ def row(run: RunFacts, change: str, audits: Audits, service: Service | None) -> 
         approved="; ".join(f"{one.by}, {one.time[:10]}" + ("" if one.valid else f" ({one.why})") for one in shown),
         approval_kind="good" if valid else "bad" if doubtful else "",
     )
-
-
-def _passes(run: RunFacts, query: Query) -> bool:
-    if query.state and run.state != query.state:
-        return False
-    version = () if run.version is None else (f"version {run.version.version}", run.version.sha256)
-    data = () if run.data is None else (run.data.digest, *run.data.names)
-    texts = (run.run_id, run.recipe, run.state, run.note, *version, *data)
-    return query.text.casefold() in "\n".join(texts).casefold()
-
-
-_KEYS: Final[Mapping[str, Callable[[RunFacts], Any]]] = {
-    "started": lambda run: run.started,
-    "state": lambda run: run.state,
-    "accuracy": lambda run: None if run.accuracy is None else run.accuracy.value,
-    "version": lambda run: None if run.version is None else run.version.version,
-    "data": lambda run: None if run.data is None else (run.data.names, run.data.digest),
-    "approved": lambda run: None if run.version is None or not run.version.approvals else run.version.approvals[0].by,
-    "served": lambda run: None if run.version is None else run.version.period.start,
-}
-
-
-def _sorted(runs: Iterable[RunFacts], query: Query) -> Sequence[RunFacts]:
-    """Return runs in order; those without the fact come last, whichever the order."""
-    key, down = _KEYS[query.sort], query.order == DESCENDING
-    newest_first = list(runs)[::-1]
-    known = sorted((run for run in newest_first if key(run) is not None), key=key, reverse=down)
-    return [*known, *(run for run in newest_first if key(run) is None)]
-
-
-def _heading(key: str, name: str, query: Query) -> Heading:
-    if not key:
-        return Heading(name=name, address="", sorted="")
-    now = query.order if key == query.sort else ""
-    turned = ASCENDING if now == DESCENDING else DESCENDING
-    return Heading(name=name, address=query.address(sort=key, order=turned, page=1), sorted=now)

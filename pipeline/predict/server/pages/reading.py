@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from components.errors import CannotTell, MnistTfxError, shortened
+from components.errors import CannotTell
 from pipeline.predict.answer import Model, Version, choose
 from pipeline.predict.nearest import TrainingRows, training_rows
 from pipeline.predict.prediction import Reader, data_behind
 from pipeline.predict.server.model import LoadedModel
+from pipeline.predict.server.pages.refusals import why_not
 
 T = TypeVar("T")
 
@@ -142,8 +143,7 @@ class Rows:
         except CannotTell as err:
             problem = err
         except Exception as err:  # noqa: BLE001  # a thread that ends without a word would be waited for
-            got = err if isinstance(err, MnistTfxError) else f"{type(err).__name__}: {shortened(err, 200)}"
-            problem = CannotTell("the rows behind it cannot be read", where=self._version.served, got=got)
+            problem = CannotTell("the rows behind it cannot be read", where=self._version.served, got=why_not(err))
         with self._lock:
             self._ready, self._problem = ready, problem
             self._tried, self._thread = time.monotonic(), None

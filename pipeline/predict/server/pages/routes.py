@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from components.errors import BadInput, MnistTfxError, Refused, shortened
+from pipeline.lineage.data_sets import DataSetReader
 from pipeline.lineage.evidence.write import write_evidence
 from pipeline.lineage.history import HistoryReader
-from pipeline.predict.server.pages import affected, comparison, draw, impacts, overview, run, shell, version
+from pipeline.predict.server.pages import affected, comparison, draw, impacts, overview, run, shell, tables, version
 from pipeline.predict.server.pages.audits import audits_of
+from pipeline.predict.server.pages.changes import differences_of
 from pipeline.predict.server.pages.site import Site
 from pipeline.root.paths import RunPaths
 
@@ -77,17 +79,26 @@ class _Pages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._reader = HistoryReader(site.root)
+        self._data_sets = DataSetReader(site.root)
         self._audits = audits_of(site.root)
         self._answers = comparison.answers_of(site.root)
+        self._differences = differences_of(site.root)
         self._paths = RunPaths(site.root)
 
     async def runs(self, request: Request) -> Response:
-        return await self._site.run(self._runs, overview.Query.of(request.query_params))
+        return await self._site.run(self._runs, request.query_params)
 
-    def _runs(self, query: overview.Query) -> Response:
-        shown = overview.overview(self._reader, self._audits, self._site.service, query)
+    def _runs(self, fields: Mapping[str, str]) -> Response:
+        shown = overview.overview(self._reader, self._data_sets, self._audits, self._site.service, fields)
         return shell.answer(
-            "overview.html.j2", here="/", it=shown, name=self._site.name, columns=overview.COLUMNS, rows=overview.ROWS
+            "overview.html.j2",
+            here="/",
+            it=shown,
+            name=self._site.name,
+            run_table=overview.RUNS,
+            data_table=overview.DATA_SETS,
+            orders=tables.ORDERS,
+            rows=tables.ROWS,
         )
 
     async def live(self, request: Request) -> Response:
@@ -135,7 +146,9 @@ class _Pages:
         return await self._site.run(self._version, request.path_params["number"])
 
     def _version(self, number: int) -> Response:
-        shown, style, values = version.page(self._reader, self._audits, self._site.service, self._site.root, number)
+        shown, style, values = version.page(
+            self._reader, self._audits, self._differences, self._site.service, self._site.root, number
+        )
         kind = overview.KINDS.get(shown.version.state, "")
         return shell.answer(
             "version.html.j2", here="", it=shown, kind=kind, name=self._site.name, style=style, **values

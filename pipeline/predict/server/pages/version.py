@@ -15,6 +15,7 @@ from pipeline.lineage.history import HistoryReader, RunFacts, VersionFacts
 from pipeline.lineage.show import show
 from pipeline.predict.monitor import Monitoring, latest
 from pipeline.predict.server.pages.audits import Audits, BytesState, LastAudit, bytes_state
+from pipeline.predict.server.pages.changes import Changes, Differences, changes
 from pipeline.predict.server.service import Service
 
 AFFECTED: Final = "/affected/"
@@ -38,7 +39,7 @@ class VersionPage:
     Attributes:
       version: the version.
       run: that made it; None where its record is gone.
-      change: since the version before, in a few words.
+      changes: since the version before; None of the first one.
       bytes_state: what is known of its bytes.
       last_audit: its last audit; None if nobody asked for one since the server was started.
       auditing: whether one is under way.
@@ -53,7 +54,7 @@ class VersionPage:
 
     version: VersionFacts
     run: RunFacts | None
-    change: str
+    changes: Changes | None
     bytes_state: BytesState
     last_audit: LastAudit | None
     auditing: bool
@@ -66,8 +67,13 @@ class VersionPage:
     others: tuple[int | None, int | None]
 
 
-def page(
-    reader: HistoryReader, audits: Audits, service: Service | None, root: Path, number: int
+def page(  # noqa: PLR0913  # what a version has to do with
+    reader: HistoryReader,
+    audits: Audits,
+    differences: Differences,
+    service: Service | None,
+    root: Path,
+    number: int,
 ) -> tuple[VersionPage, str, dict[str, Any]]:
     """Return what the page of a version shows, and the style and the values of its drawing.
 
@@ -86,10 +92,11 @@ def page(
     monitoring, unmonitored = _monitoring(root, version)
     numbers = sorted(history.versions)
     place = numbers.index(number)
+    before = numbers[place - 1] if place else None
     shown = VersionPage(
         version=version,
         run=run,
-        change="" if run is None else reader.change(history, run),
+        changes=None if before is None else changes(root, before, number, differences),
         bytes_state=bytes_state(number, audits, service),
         last_audit=last,
         auditing=audits.is_running(number),
@@ -99,7 +106,7 @@ def page(
         unmonitored=unmonitored,
         loaded=service is not None and number in service.versions.loaded,
         undrawn=undrawn,
-        others=(numbers[place - 1] if place else None, numbers[place + 1] if place + 1 < len(numbers) else None),
+        others=(before, numbers[place + 1] if place + 1 < len(numbers) else None),
     )
     return shown, style, values
 
