@@ -13,7 +13,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 dist lint lock bench bench-serve seeds handwriting docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve seeds handwriting docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-all: test  ## Then the slow ones: fault injection, wheels, stock defects, t
 
 test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
 	$(BIN)/python tests/second_lane.py
+
+test-kfp: $(STAMP)  ## Run the digits through the driver and launcher of Kubeflow Pipelines in KFP_BIN=FOLDER; needs root.
+	KFP_BIN=$(KFP_BIN) KFP_WORKFLOW=$(KFP_WORKFLOW) $(BIN)/pytest -s -q tests/kubeflow/real
 
 dist: $(STAMP)  ## Build sdist and wheel into dist/, the wheel from the sdist.
 	rm -rf dist

@@ -82,18 +82,23 @@ def _await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 @contextlib.contextmanager
 def grpc_service(file: Path) -> Iterator[int]:
     """Serves the SQLite store `file` as Kubeflow's metadata service does, on a port of 127.0.0.1."""
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(file)
-    forward = _Forward(metadata_store.MetadataStore(config))
-    handlers = {method.name: forward.handler(method) for method in _SERVICE.methods}
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),))
+    server.add_generic_rpc_handlers((metadata_service(file),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
         yield port
     finally:
         server.stop(grace=None).wait()
+
+
+def metadata_service(file: Path) -> grpc.GenericRpcHandler:
+    """Returns MLMD's service over the SQLite store `file`."""
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(file)
+    forward = _Forward(metadata_store.MetadataStore(config))
+    handlers = {method.name: forward.handler(method) for method in _SERVICE.methods}
+    return grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers)
 
 
 class _Forward:
