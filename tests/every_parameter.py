@@ -20,7 +20,7 @@ from pipeline.cli import parameters as kinds
 from pipeline.cli.parsing import Command, Group, name_of
 from pipeline.cli.person_options import PersonName
 
-HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "matplotlib", "kfp"}
+HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "matplotlib", "kfp", "kubernetes"}
 
 MISSING, FILE, FOLDER, DEVICE, FIFO = "nowhere/x", "a file", "a folder", "/dev/null", "fifo"
 LOOP, DANGLING, LONG = "loop", "dangling", "n" * 300

@@ -79,6 +79,7 @@ class KfpServer:
       prefix: path in front of the API.
       token: wanted as bearer token, if any.
       multi_user: whether namespaces count.
+      tag: its release, which the server's image knows by a variable.
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,7 @@ class KfpServer:
         self.prefix = ""
         self.token: str | None = None
         self.multi_user = False
+        self.tag = "unknown"
         self.url = ""
         self.closing = threading.Event()
 
@@ -114,7 +116,8 @@ class KfpServer:
         if not path.startswith(API):
             raise Wrong(404, "")
         if path == f"{API}/healthz":
-            return written(kfp_server_api.V2beta1GetHealthzResponse(multi_user=self.multi_user))
+            # Not by the model, which lacks what main.go writes beside it.
+            return {"commit_sha": "unknown", "tag_name": self.tag, "multi_user": self.multi_user}
         found = re.fullmatch(rf"{API}/(runs|experiments|recurringruns)(?:/([^:]+))?(?::(\w+))?", path)
         if found is None:
             raise Wrong(404, "Not Found")

@@ -68,6 +68,7 @@ DATA: Final[dict[str, Any]] = {
     "serving monitor": runs.Monitoring,
     "predict": runs.Predictions,
     "kubeflow init": kubeflow.ClusterFile,
+    "kubeflow doctor": kubeflow.Readiness,
     "kubeflow compile": kubeflow.CompiledPipeline,
     "kubeflow lint": kubeflow.Lint,
     "kubeflow simulate": kubeflow.Simulation,

@@ -23,6 +23,22 @@ class ClusterFile(Model):
     """Command lines to go on with."""
 
 
+class Requirement(Model):
+    """One thing that a run needs of its cluster."""
+
+    what: Text
+    state: Literal["ok", "missing", "cannot tell"]
+    said: Text
+    command: Text | None
+    """What helps; null where nothing has to be done."""
+
+
+class Readiness(Model):
+    """What a run will ask of a cluster, and whether it is there."""
+
+    findings: list[Requirement]
+
+
 class CompiledPipeline(Model):
     """A file for a cluster."""
 

@@ -10,6 +10,7 @@ from pipeline.cli.main import LazyGroup
 
 VERBS: Final = {
     "init": "Write a cluster file: image, bucket, volumes and secrets of the tasks.",
+    "doctor": "Ask a cluster whether it has what a run will ask for.",
     "compile": "Write the pipeline as a file for Kubeflow Pipelines or Vertex AI.",
     "lint": "Check a compiled file for what a cluster would refuse.",
     "simulate": "Execute a compiled file here, step by step, as a cluster would.",

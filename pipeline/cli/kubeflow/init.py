@@ -233,4 +233,6 @@ def _write(file: Path, text: str, *, replace: bool) -> None:
 def _next(file: Path, target: str) -> Iterator[str]:
     """Yield the commands to go on with."""
     name = shlex.quote(str(below_here(file)))
+    if target != VERTEX:
+        yield f"{PROGRAM} kubeflow doctor --host URL --cluster {name}"
     yield f"{PROGRAM} kubeflow compile --cluster {name} -o {'p.json' if target == VERTEX else 'p.yaml'}"

@@ -111,6 +111,12 @@ class Connection:
             if not token:
                 return
 
+    def health(self) -> dict[str, Any]:
+        """Return what the server says of itself: kfp's model leaves out `tag_name`, its release. Raises as `call`."""
+        api = self.kfp._run_api.api_client  # noqa: SLF001  # the transport that `_client` put there
+        how = {"response_type": "object", "auth_settings": ["Bearer"], "_return_http_data_only": True}
+        return dict(self.call(lambda: api.call_api("/apis/v2beta1/healthz", "GET", **how)))
+
     def link(self, kind: str, name: str) -> str:
         """Return the address of a page in KFP's user interface."""
         return f"{self.address.api}/#/{kind}/{name}"
