@@ -295,6 +295,7 @@ class TrainingSettings(Section):
       deterministic: bit-equal training on the same machine, at some cost in speed.
       strategy: one device, all that the process sees, or several processes; the batch is that of all together.
       precision: `mixed_*` compute in 16 bits and keep weights in 32.
+      tf32: whether GPUs that can may multiply `float32` with 10 bits of mantissa, in TensorFloat-32.
       jit: whether XLA compiles the gradients.
     """
 
@@ -309,6 +310,7 @@ class TrainingSettings(Section):
     deterministic: bool = False
     strategy: Strategy = "single"
     precision: Precision = "float32"
+    tf32: bool = True
     jit: bool = False
 
     @model_validator(mode="after")
@@ -494,7 +496,7 @@ class EvaluationSettings(Section):
     baseline_margin: Fraction = 0.01
 
 
-SHARED: Final = ("seed", "deterministic", "strategy", "precision", "jit")
+SHARED: Final = ("seed", "deterministic", "strategy", "precision", "tf32", "jit")
 
 
 class Settings(Section):
@@ -507,6 +509,7 @@ class Settings(Section):
       deterministic: default of both trainings' own.
       strategy: default of both trainings' own.
       precision: default of both trainings' own.
+      tf32: default of both trainings' own.
       jit: default of both trainings' own.
       data: what the files hold.
       transform: how pixels are scaled.
@@ -527,6 +530,7 @@ class Settings(Section):
     deterministic: bool = False
     strategy: Strategy = "single"
     precision: Precision = "float32"
+    tf32: bool = True
     jit: bool = False
     data: DataSettings
     transform: TransformSettings = TransformSettings()

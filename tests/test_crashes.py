@@ -12,7 +12,7 @@ from command_line import PROJECT
 
 from components.errors import EnvironmentProblem
 from pipeline.process import scratch
-from pipeline.process.forkserver_client import StageProcesses
+from pipeline.process.forkserver_client import StageProcesses, _last_line
 
 pytestmark = pytest.mark.e2e
 
@@ -55,10 +55,27 @@ def awaited(condition, seconds):
     return condition()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_stage_that_is_killed_is_named_with_its_signal(processes, number):
-    with pytest.raises(EnvironmentProblem, match=f"Node: its process was killed by {number.name}: out of memory"):
-        processes.run("Node", {"function": "stage_functions:killed", "arguments": {"number": number}}, {}, print)
+def test_a_stage_that_is_killed_is_named_with_its_signal(processes):
+    with pytest.raises(EnvironmentProblem, match="Node: its process was killed by SIGKILL: out of memory"):
+        processes.run("Node", {"function": "stage_functions:killed", "arguments": {"number": 9}}, {}, print)
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_a_stage_that_a_library_ends_is_named_with_its_signal_and_the_last_line_that_was_printed(processes, number):
+    asked = {"number": number, "says": "F0000 Check failed: cudnn"}
+    with pytest.raises(EnvironmentProblem) as caught:
+        processes.run("Node", {"function": "stage_functions:killed", "arguments": asked}, {}, print)
+    assert caught.value.what == f"its process was ended by {number.name}"
+    assert caught.value.got == "F0000 Check failed: cudnn"
+    assert "out of memory" not in str(caught.value)
+
+
+@pytest.mark.parametrize("event", ["", "2026-11-27T00:00:00.000Z mnist-tfx Node: epoch 3/8\n\n"])
+def test_the_last_line_of_a_log_is_the_librarys_and_none_of_ours(tmp_path, event):
+    log = tmp_path / "log"
+    log.write_text(f"before\nwhat the library said\n{event}")
+    assert _last_line(log) == "what the library said"
+    assert _last_line(tmp_path / "none") is None
 
 
 def test_a_stage_that_ends_without_an_answer_is_named_with_its_exit_code(processes):

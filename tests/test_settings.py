@@ -98,9 +98,9 @@ def test_labels_are_smoothed_for_the_plain_cross_entropy_alone():
         ClassifierSettings(loss="clipped_crossentropy", label_smoothing=0.1)
 
 
-@pytest.mark.parametrize("name", ["strategy", "precision", "jit"])
+@pytest.mark.parametrize("name", ["strategy", "precision", "tf32", "jit"])
 def test_what_both_trainings_run_on_is_said_once(name):
-    value = {"strategy": "mirrored", "precision": "mixed_bfloat16", "jit": True}[name]
+    value = {"strategy": "mirrored", "precision": "mixed_bfloat16", "tf32": False, "jit": True}[name]
     recipe = {"name": "x", "data": {"shape": [2, 2], "pixel_max": 1}, "autoencoder": {}, "classifier": {}}
     both = Settings.model_validate({**recipe, name: value})
     assert [getattr(training, name) for training in (both.autoencoder, both.classifier)] == [value, value]

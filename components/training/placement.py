@@ -126,6 +126,7 @@ class Placement:
         }
         return {
             "device": _device_name(),
+            "tf32": _may_use_tf32(),
             "replicas": self.replicas,
             "workers": self.workers,
             "tensorflow": tf.version.VERSION,
@@ -172,6 +173,7 @@ def place(settings: TrainingSettings) -> Placement:
     for gpu in tf.config.get_visible_devices("GPU"):
         if not tf.config.experimental.get_memory_growth(gpu):
             tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(settings.tf32)
     keras.config.set_dtype_policy(settings.precision)
     return Placement(_strategy(settings))
 
@@ -189,6 +191,12 @@ def _logical_devices() -> list[str]:
     """Return the GPUs or, without any, the CPU: one, unless somebody has divided it."""
     gpus = tf.config.list_logical_devices("GPU")
     return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+
+
+def _may_use_tf32() -> bool:
+    """Return whether products of `float32` may have been taken in TensorFloat-32; only GPUs know it."""
+    enabled = bool(tf.config.experimental.tensor_float_32_execution_enabled())
+    return enabled and bool(tf.config.get_visible_devices("GPU"))
 
 
 def _device_name() -> str:

@@ -22,12 +22,16 @@ from components.errors import EnvironmentProblem, MnistTfxError
 from components.training.device import cuda_environment
 from pipeline.process import child, trace
 from pipeline.process.child import ENGINE_ENV
+from pipeline.process.output import MARK
 from pipeline.process.signals import PROCESS
 
 Progress = Callable[[Mapping[str, Any]], None]
 
 IMPORTING: Final = "importing TensorFlow"
 """Stage of a node whose process cannot be forked yet."""
+
+TAIL: Final = 8192
+"""Bytes of a log in which its last line is looked for."""
 
 
 class _NotStarted(EnvironmentProblem):
@@ -152,12 +156,11 @@ class StageProcesses:
 
     def _ended(self, kind: type[EnvironmentProblem], what: str, node: str, code: int) -> EnvironmentProblem:
         """Return the error about a process that has ended before its work was done."""
-        if code < 0:
-            how, why = f"was killed by {signal.Signals(-code).name}", "out of memory? "
-        else:
-            how, why = f"ended with exit code {code} and no answer", ""
-        hint = f"{why}{self._log} has what it printed; the same command again goes on from here"
-        return kind(f"{what} {how}", where=node, hint=hint)
+        hint = f"{self._log} has what it printed; the same command again goes on from here"
+        if code == -signal.SIGKILL:  # what the kernel sends where memory is short, and nothing a library does to itself
+            return kind(f"{what} was killed by SIGKILL", where=node, hint=f"out of memory? {hint}")
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code} and no answer"
+        return kind(f"{what} {how}", where=node, got=_last_line(self._log), hint=hint)
 
     def call(self, function: str, arguments: Mapping[str, Any], env: Mapping[str, str]) -> bytes:
         """Return what a function of ours returns, `module:name`, called with JSON values; raise as `run` does."""
@@ -189,6 +192,18 @@ class StageProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _last_line(log: Path) -> str | None:
+    """Return the last line that a library printed to a log, such as that of a failed assertion; None without any."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    printed = (line.strip() for line in reversed(lines) if line.split()[1:2] != [MARK])
+    return next(filter(None, printed), None)
 
 
 def _error(node: str, fields: dict[str, Any], log: Path) -> MnistTfxError:

@@ -16,6 +16,9 @@ from pipeline.process import log_filter, standard_streams
 from pipeline.process.signals import PROCESS
 from pipeline.process.standard_streams import STDERR, STDOUT, Loss
 
+MARK: Final = "mnist-tfx"
+"""What every event of ours has in a log after its time, between the lines of the libraries."""
+
 DRAINED_S: Final = 2.0
 """Seconds to wait at the end for the last lines."""
 

@@ -16,7 +16,6 @@ from components.ingest import beginnings, import_record, source
 from components.progress import listening
 from components.serving import SIGNATURE
 from components.training.cluster import Cluster
-from components.training.device import GPU
 from pipeline.config.beam_engines import ENGINES, PORTABLE
 from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
@@ -188,6 +187,7 @@ class Engine:
     Attributes:
       processes: for executors that need the engines.
       beam_service: of Beam's `portable` engine, where it is asked for.
+      before_training: waits for a GPU that was asked for by name to be looked at, and raises where there is none.
       opened: what is open as long as it is.
       leave: ends the process when a signal arrives while TFX is imported.
       import_s: seconds spent on importing TFX.
@@ -195,6 +195,7 @@ class Engine:
 
     processes: StageProcesses
     beam_service: JobService
+    before_training: Callable[[], None]
     opened: contextlib.ExitStack
     leave: Leave | None
     import_s: float = 0.0
@@ -229,6 +230,7 @@ class Engine:
             view=view,
             processes=self.processes if lane is None else lane.processes,
             interruptions=PROCESS if lane is None else lane.interruptions,
+            before_training=self.before_training,
             sign_key=sign_key,
             part=part,
             held=None if lane is None else lane.held,
@@ -281,7 +283,14 @@ def engine(  # noqa: PLR0913  # what `run` knows
             processes.start()
         if request.beam == PORTABLE:
             beam_service.start()
-        yield Engine(processes=processes, beam_service=beam_service, opened=opened, leave=leave)
+        before_training = opened.enter_context(devices.required(chosen_device(request)))
+        yield Engine(
+            processes=processes,
+            beam_service=beam_service,
+            before_training=before_training,
+            opened=opened,
+            leave=leave,
+        )
 
 
 def prepare(request: Request, paths: RunPaths, files: DataFiles | None, view: RunView) -> None:
@@ -357,10 +366,8 @@ def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: 
 
 
 def require_device(request: Request) -> None:
-    """See to a device that was asked for by name before any data is read; other runs never wait for the answer."""
-    device = chosen_device(request)
-    if device.kind == GPU:
-        devices.require(device, devices.look(quick=True))
+    """See to a device that was asked for by name before any data is read; other runs never ask for it."""
+    devices.require_driver(chosen_device(request))
 
 
 def require_workers(request: Request, settings: Settings) -> None:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from components.errors import printable
+from pipeline.process.output import MARK
 from pipeline.provenance import at_work
 from pipeline.provenance.at_work import Announcement
 from pipeline.provenance.records import utc
 from pipeline.root.paths import RunPaths
 from pipeline.runner.progress import RunView
-
-MARK: Final = "mnist-tfx"
-"""What every event of ours has after its time, between the lines of the libraries."""
 
 RUN: Final = "run"
 """What stands in place of a node where the event is the run's."""

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from tfx.orchestration.portable import data_types, launcher
@@ -73,6 +74,7 @@ class Run:
         view: RunView,
         processes: Processes,
         interruptions: Interruptions,
+        before_training: Callable[[], None] = lambda: None,
         sign_key: PrivateKey | None = None,
         part: Part | None = None,
         held: HeldRoot | None = None,
@@ -83,6 +85,7 @@ class Run:
         self._view = view
         self._processes = processes
         self._interruptions = interruptions
+        self._before_training = before_training
         self._sign_key = sign_key
         self._part = part
         self._held = held
@@ -322,6 +325,7 @@ class Run:
     def _prepare(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Do what a node needs just before its executor starts."""
         if node.id in TRAINERS:
+            self._before_training()
             # The check's bare interpreter imports TensorFlow while the models train.
             savedmodel_check.prewarm()
         if node.id == PUSHER:

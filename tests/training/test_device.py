@@ -1,11 +1,12 @@
 """What `--device` means for a Trainer's process, and what is said where there is no such device."""
 
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
-from command_line import mnist_tfx
+from command_line import PROJECT, mnist_tfx
 
 from components.errors import BadInput, EnvironmentProblem
 from components.training import device as device_module
@@ -103,12 +104,60 @@ def test_a_gpu_that_is_not_among_those_there_are_is_refused():
 
 
 def test_a_driver_that_hangs_is_told_in_one_line(monkeypatch):
-    def hangs(*_args, **_options):
-        raise subprocess.TimeoutExpired("probe", devices.TIMEOUT_S)
-
-    monkeypatch.setattr(devices.subprocess, "run", hangs)
-    with pytest.raises(EnvironmentProblem, match=r"--device gpu: .*no answer within 120 s"):
+    monkeypatch.setattr(devices, "TIMEOUT_S", 0.01)
+    with pytest.raises(EnvironmentProblem, match=r"--device gpu: .*no answer within 0.01 s"):
         devices.require(Device.parse("gpu"), devices.look())
+
+
+PROBE = """
+import json, os, sys
+from pipeline.runner import device_probe
+device_probe._driver = lambda: ("12.4", 2)
+device_probe._tensorflow = lambda: {"tensorflow": "2.16.2", "gpus": ["H100", "H100"], "with_cuda": True}
+def convolved(gpus):
+    print("Could not load library libcudnn_cnn.so.9", file=sys.stderr, flush=True)
+    if sys.argv[1] == "aborts":
+        os.abort()
+    return {"fails": "no DNN in stream executor", "computes": None}[sys.argv[1]]
+device_probe._convolved = convolved
+device_probe.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("becomes", "said"),
+    [
+        ("computes", "2 GPUs (H100, H100)"),
+        ("fails", "no GPU: H100, H100 computes no convolution: no DNN in stream executor"),
+        (
+            "aborts",
+            "no GPU: H100, H100 computes no convolution: SIGABRT, Could not load library libcudnn_cnn.so.9",
+        ),
+    ],
+)
+def test_a_gpu_counts_only_if_it_computes_a_convolution(becomes, said):
+    """libcudnn's own libraries are opened at the first one, and TensorFlow ends the process where they are missing."""
+    command = [sys.executable, "-c", PROBE, becomes]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
+    found = devices.understood(done.returncode, done.stdout, done.stderr)
+    assert (str(found), found.has_driver) == (said, True)
+
+
+def test_tensorflow_that_does_not_import_is_named_with_the_signal_that_ended_it():
+    found = devices.understood(-signal.SIGILL, "", "F0000 this CPU has no AVX\n")
+    assert (found.broken, found.has_driver) == ("SIGILL, F0000 this CPU has no AVX", False)
+
+
+def test_one_gpu_is_one():
+    assert str(devices.judge({**NOTHING, "driver": "12.4", "driver_gpus": 1, "gpus": ["H100"]})) == "1 GPU (H100)"
+
+
+def test_a_look_beside_other_work_is_waited_for_when_it_is_needed(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with devices.required(Device.parse("gpu")) as before, pytest.raises(EnvironmentProblem, match="not visible"):
+        before()
+    with devices.required(Device.parse("auto")) as before:
+        before()
 
 
 def test_workers_on_this_machine_leave_gpus_alone():
