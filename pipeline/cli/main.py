@@ -73,6 +73,7 @@ COMMANDS: Final = {
     "keys": ("pipeline.cli.keys:keys", "The keys that approvals are signed with: list, add, rotate, revoke."),
     "serving": ("pipeline.cli.serving:serving", "List the versions, put a staged one into service, go back, remove."),
     "serve": ("pipeline.cli.serve:serve", "Answer requests as TensorFlow Serving does, with verified versions only."),
+    "beam-pool": ("pipeline.cli.beam_pool:beam_pool", "Start workers for a Flink or Spark cluster, as a sidecar."),
     "predict": ("pipeline.cli.predict:predict", "Read handwritten digits from image files."),
     "kubeflow": ("pipeline.cli.kubeflow:kubeflow", "Compile for Kubeflow, try the file here, run it there."),
     "report": ("pipeline.cli.report:report", "Write a page about a run, or about two side by side."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -99,5 +100,6 @@ def install(*names: str) -> bool:
     if os.environ.get(FULL_IMPORTS) == "1":
         return False
     missing = [name for name in names if name not in sys.modules]
+    logging.getLogger("apache_beam.io.mongodbio").setLevel(logging.ERROR)  # it warns that pymongo is not there
     sys.meta_path.insert(0, LeanFinder(missing, [name for name in CLOUD_CLIENTS if name not in sys.modules]))
     return bool(missing)

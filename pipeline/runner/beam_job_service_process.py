@@ -2,8 +2,7 @@
 
 Started by `pipeline.runner.beam_job_service` as `python -m pipeline.runner.beam_job_service_start SCRATCH`. It answers on
 standard input, a socket, with one JSON line, {"job": address, "pool": address}, and serves until that module ends it and
-every worker. Workers are started where nothing of the run is: in an empty folder, from an interpreter that knows the
-installed packages and what Beam pickled, as on a machine of a cluster.
+every worker.
 """
 
 from __future__ import annotations
@@ -11,27 +10,19 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
-from concurrent import futures
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 from apache_beam.portability import common_urns
-from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, beam_job_api_pb2, beam_runner_api_pb2
+from apache_beam.portability.api import beam_job_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
-LOOPBACK: Final = "127.0.0.1"
+from pipeline.runner import beam_pool
 
-WORKER: Final = (
-    "import sys; from apache_beam.runners.worker.sdk_worker import SdkHarness; "
-    "SdkHarness(sys.argv[1], worker_id=sys.argv[2]).run()"
-)
-"""What Beam's own pool has its workers do."""
+LOOPBACK: Final = "127.0.0.1"
 
 
 class Job(local_job_service.BeamJob):  # type: ignore[misc]  # Beam has no annotations
@@ -72,47 +63,6 @@ class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore
         return LOOPBACK
 
 
-class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]  # Beam has no annotations
-    """Starts a process for every worker that is asked for, and tells when one dies.
-
-    Beam's own pool starts a `python` that need not be ours, and never reads what workers print into a pipe.
-
-    Args:
-      folder: where workers are started.
-      died: called with a line about a worker that did not end by itself.
-    """
-
-    def __init__(self, folder: Path, died: Callable[[str], None]) -> None:
-        super().__init__()
-        self._folder = folder
-        self._died = died
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
-
-    def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        """Start one that goes on until its job ends."""
-        del context
-        worker = self._workers[request.worker_id] = subprocess.Popen(
-            [sys.executable, "-c", WORKER, request.control_endpoint.url, request.worker_id],
-            stdin=subprocess.DEVNULL,
-            cwd=self._folder,
-        )
-        threading.Thread(target=self._watch, args=(request.worker_id, worker), daemon=True).start()
-        return beam_fn_api_pb2.StartWorkerResponse()
-
-    def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        """End one before that."""
-        del context
-        worker = self._workers.pop(request.worker_id, None)
-        if worker is not None:
-            worker.kill()
-        return beam_fn_api_pb2.StopWorkerResponse()
-
-    def _watch(self, worker_id: str, worker: subprocess.Popen[bytes]) -> None:
-        status = worker.wait()
-        if self._workers.pop(worker_id, None) is not None and status != 0:
-            self._died(f"a worker process died (exit status {status})")
-
-
 def listen_on_loopback_only() -> None:
     """Keep all gRPC servers of this process off the network: those of Beam's runner listen on every interface."""
     stock = grpc.server
@@ -140,10 +90,7 @@ def serve(run: socket.socket, scratch: Path) -> None:
     workers.mkdir()
     jobs = JobServicer(staging)
     job_port = jobs.start_grpc_server(0)
-    pool = grpc.server(futures.ThreadPoolExecutor())
-    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(WorkerPool(workers, jobs.fail), pool)
-    pool_port = pool.add_insecure_port(f"{LOOPBACK}:0")
-    pool.start()
+    _, pool_port = beam_pool.start(beam_pool.WorkerPool(workers, jobs.fail), f"{LOOPBACK}:0")
     addresses = {"job": f"{LOOPBACK}:{job_port}", "pool": f"{LOOPBACK}:{pool_port}"}
     run.sendall(json.dumps(addresses).encode() + b"\n")
     threading.Event().wait()

@@ -59,6 +59,7 @@ DATA: Final[dict[str, Any]] = {
     "keys rotate": lineage.ApproverKey,
     "keys revoke": lineage.ApproverKey,
     "serve": runs.ModelServer,
+    "beam-pool": runs.WorkerPool,
     "serving list": runs.ServedVersions,
     "serving promote": runs.Promotion,
     "serving approve": lineage.Approval,

@@ -395,6 +395,13 @@ class ModelServer(Model):
     versions: list[LoadedVersion]
 
 
+class WorkerPool(Model):
+    """A pool of Beam workers that answers."""
+
+    address: Text
+    """Host and port, for `--beam-option environment_config`."""
+
+
 class ServedVersions(Model):
     """What the serving directory holds."""
 
