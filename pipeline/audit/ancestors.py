@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from components.digest import canonical_json, sha256_bytes
+from components.digest import canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, MnistTfxError
 from components.ingest import import_record
 from components.shapes import Shape
@@ -25,6 +25,8 @@ from pipeline.provenance.ledger import Event
 from pipeline.provenance.own_code import INPUTS, folder_name, own_digests
 from pipeline.provenance.plain_files import Hasher, Seen
 from pipeline.provenance.records import DATA, ExecutionRecord
+
+LEFT_OVER: Final = "was left by an attempt that was repeated, as its record says"
 
 ARTIFACT, ATTEMPT, DATA_COPY, CODE_COPY, EDGE = "artifact", "attempt", "data copy", "code copy", "edge"
 CONTENTS, SOURCES, PAYLOAD = "contents.json", "sources.json", "payload"
@@ -149,8 +151,7 @@ def check_attempts(evidence: Evidence, records: Known) -> Iterator[Finding]:
     A record that claims to be an attempt adds nothing to what is served: whatever it says was made lies where the
     record on the path says what has to lie, and is compared with that one alone.
     """
-    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == Event.COMMIT)
-    by_pods = {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
+    by_pods = _made_by_pods(evidence)
     for counting, record in records.items():
         beside = {
             h: r for h, r in by_pods.items() if h == counting or (r.run_id, r.node) == (record.run_id, record.node)
@@ -170,8 +171,16 @@ def _stray(where: str, node: str, counting: str) -> Finding:
     return completeness(ATTEMPT, where, what, wanted=counting, got=where)
 
 
-def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
-    """Yield the files of artifacts that are not as recorded; waits for the hashing."""
+def _made_by_pods(evidence: Evidence) -> Known:
+    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == Event.COMMIT)
+    return {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
+
+
+def check_artifacts(evidence: Evidence, records: Known, folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    """Yield the files of artifacts that are not as recorded; waits for the hashing.
+
+    What an earlier attempt at a pod's task left beside them is a warning, if it is what that attempt's record says.
+    """
     for folder in folders:
         if folder.linked is not None:
             yield _linked(folder)
@@ -179,7 +188,34 @@ def check_artifacts(folders: tuple[Folder, ...]) -> Iterator[Finding]:
         # The provenance came along with a served version; no digest of a model covers it.
         beside = {path for path in folder.seen if path.removeprefix(MODEL_FOLDER) in BESIDE}
         seen = {path: one for path, one in folder.seen.items() if path not in beside or one.kind != plain_files.FILE}
-        yield from mismatches(folder.link, folder.path, folder.recorded, seen)
+        extra = seen.keys() - folder.recorded.keys()
+        left = _left_over(evidence, records, folder, {path: seen[path] for path in extra}) if extra else frozenset()
+        yield from (completeness(ATTEMPT, f"{folder.path}/{path}", LEFT_OVER, level=WARN) for path in sorted(left))
+        kept = {path: one for path, one in seen.items() if path not in left}
+        yield from mismatches(folder.link, folder.path, folder.recorded, kept)
+
+
+def _left_over(evidence: Evidence, records: Known, folder: Folder, extra: Mapping[str, Seen]) -> frozenset[str]:
+    """Return the files that other attempts at the artifact's task made, byte for byte."""
+    makers = [r for r in records.values() if any(entry.path == folder.path for entry in r.artifacts)]
+    known = attempts.left_over(makers[0], folder.path, _made_by_pods(evidence)) if makers else {}
+    return frozenset(
+        path
+        for path, one in extra.items()
+        if one.kind == plain_files.FILE
+        # Hashed here alone: nobody else reads what is not recorded, of whatever size it may be.
+        and any(
+            file.get("bytes") == one.bytes and _digest(evidence.root / folder.path / path) == file.get("sha256")
+            for file in known.get(path, ())
+        )
+    )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return None
 
 
 def check_inputs(evidence: Evidence, folders: tuple[Folder, ...]) -> Iterator[Finding]:

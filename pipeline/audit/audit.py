@@ -318,7 +318,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         *(ledger_check.check_pusher(version, served, push, lineage) if push is not None else ()),
         *ancestors.check_records(lineage.records),
         *ancestors.check_attempts(evidence, lineage.records),
-        *ancestors.check_artifacts(artifacts),
+        *ancestors.check_artifacts(evidence, lineage.records, artifacts),
         *_check_baselines(evidence, artifacts, hasher),
         *ancestors.check_inputs(evidence, inputs),
         *ledger_check.check_nodes(evidence, version, push, lineage),

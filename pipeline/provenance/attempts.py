@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.provenance.records import ExecutionRecord
 
@@ -47,6 +48,31 @@ def by_node(records: Known, run_id: str) -> dict[str, str]:
         own[record.node, record.run_id == run_id].append(hash_)
     nodes = {node for node, _ in own}
     return {node: _most_telling(own.get((node, True)) or own[node, False], records) for node in nodes}
+
+
+def left_over(record: ExecutionRecord, path: str, records: Known) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """Return {file: what it may be} of what other attempts at a task made in an artifact, and `record` did not.
+
+    An attempt that is repeated uploads over what the one before it left, and takes nothing away.
+
+    Args:
+      record: of the attempt that counts.
+      path: of the artifact, relative to the root.
+      records: those of other attempts among them.
+    """
+    own = {name for entry in record.artifacts if entry.path == path for name in entry.files}
+    left = defaultdict(list)
+    for other in (one for one in records.values() if are_attempts(one, record)):
+        for entry in (one for one in other.artifacts if one.path == path):
+            for name in entry.files.keys() - own:
+                left[name].append(entry.files[name])
+    return {name: tuple(files) for name, files in left.items()}
+
+
+def number_of(hash_: str, records: Known) -> int:
+    """Return which attempt at its task a record is of, counted from 1 by when they began."""
+    tries = sorted((r.started, h) for h, r in records.items() if h == hash_ or are_attempts(r, records[hash_]))
+    return [h for _, h in tries].index(hash_) + 1
 
 
 def _task(record: ExecutionRecord) -> tuple[object, ...]:

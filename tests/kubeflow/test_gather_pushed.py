@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kubeflow.pushed_runs import DATA_NAME, IMPORT, KEPT, PAYLOAD, PushedRun
+from kubeflow.pushed_runs import DATA_NAME, IMPORT, KEPT, PAYLOAD, PushedRun, leave
 
 from components.digest import tree_manifest
 from components.errors import BadInput, EnvironmentProblem
@@ -17,7 +17,9 @@ from pipeline.audit.findings import FAIL, WARN, Finding
 from pipeline.kubeflow import names
 from pipeline.kubeflow.gather.gather import gather_run, pusher_of
 from pipeline.provenance import record_store
+from pipeline.provenance.artifacts import measure
 from pipeline.provenance.ledger import Event, read_ledger
+from pipeline.provenance.plain_files import Hasher
 from pipeline.provenance.records import RunRecord
 from pipeline.root.paths import RunPaths
 
@@ -182,6 +184,28 @@ def test_a_stray_record_of_the_same_run_and_node_is_no_attempt(
     assert "Classifier ran, but is not on the path, and is no attempt" in found.what
 
 
+@pytest.mark.parametrize(("text", "level"), [("of attempt 1", WARN), ("of nobody", FAIL)])
+@pytest.mark.parametrize("node", ["Classifier", "Pusher"])
+def test_a_file_that_an_earlier_attempt_left_is_told_as_such_if_it_is_what_its_record_says(
+    copy: RunPaths, first: PushedRun, node: str, text: str, level: str
+) -> None:
+    counting = {"Classifier": first.model, "Pusher": first.pusher}[node]
+    [(channel, (entry,))] = counting[1].outputs.items()
+    left = first.artifact(node, channel) / "events.1.host"
+    leave(left, "of attempt 1")
+    more = measure(copy.root, entry.path, type_name="Any", properties=entry.properties)
+    first.repeat(counting, outputs={channel: (more,)})
+    left.write_text(text)
+    gather_run(copy, "r-1")
+    evidence = Evidence(copy)
+    behind = walk(evidence, [str(evidence.chain.pushes(1)[0].record)]).records
+    with Hasher() as hasher:
+        folders = ancestors.look_at_artifacts(copy.root, behind, hasher)
+        hasher.wait()
+        [found] = ancestors.check_artifacts(evidence, behind, folders)
+    assert (found.level, found.where) == (level, f"{entry.path}/events.1.host")
+
+
 def about_attempts(copy: RunPaths) -> list[Finding]:
     evidence = Evidence(copy)
     pushes = evidence.chain.pushes(1)
@@ -223,8 +247,8 @@ def test_a_record_that_a_crash_left_without_its_line_gets_the_line(copy: RunPath
     gather_run(copy, "r-1")
     *lines, _ = copy.ledger.read_bytes().splitlines(keepends=True)
     copy.ledger.write_bytes(b"".join(lines))
-    leave = json.loads((first.driver / names.RUN_FILE).read_text())
-    (first.driver / names.RUN_FILE).write_text(json.dumps({**leave, "sources": [{"name": "x", "payload_digest": "y"}]}))
+    told = json.loads((first.driver / names.RUN_FILE).read_text())
+    (first.driver / names.RUN_FILE).write_text(json.dumps({**told, "sources": [{"name": "x", "payload_digest": "y"}]}))
     gather_run(copy, "r-1")
     assert unlisted(copy) == set()
 

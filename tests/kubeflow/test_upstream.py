@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from kubeflow.handed_on import RUN, lineage, record
 
+from components.digest import manifest_digest
 from components.errors import EnvironmentProblem, Refused
 from pipeline.kubeflow import names, places
 from pipeline.kubeflow.places import Place
@@ -100,6 +101,46 @@ def test_of_two_attempts_that_are_registered_the_one_whose_bytes_lie_there_is_re
     found = inputs.read(tmp_path / "pod")
     assert found.refs["read"].record == repeated
     assert found.artifacts["read"].metadata["blessed"] == 1
+
+
+@pytest.fixture
+def left_over(inputs: Inputs) -> None:
+    """A second attempt's upload, over a first one's that had a file of another name too."""
+    folder = lineage(inputs.paths, "Transform").records
+    [(known, one)] = record_store.scan(folder).items()
+    assert isinstance(one, ExecutionRecord)
+    (folder / f"{known}.json").unlink()
+    made = places.local(inputs.artifacts["read"].uri)
+    path, properties = one.outputs["made"][0].path, {"blessed": 0, "model": "{root}/digits/x"}
+    for attempt, names_of in enumerate((("file", "events.1.host"), ("file",)), start=1):
+        for name in names_of:
+            (made / name).write_text(f"{name} of attempt {attempt}")
+        entry = measure(places.local(ROOT), path, type_name="Schema", properties=properties)
+        files = {name: file for name, file in entry.files.items() if name in names_of}
+        told = dataclasses.replace(entry, files=files, sha256=manifest_digest(files))
+        outputs = {"outputs": {"made": (told,)}, "extra": {ORCHESTRATOR: KUBEFLOW}}
+        written = dataclasses.replace(
+            one, seconds=float(attempt), started=f"2026-01-01T00:00:0{attempt}.000Z", **outputs
+        )
+        inputs.change(**{RECORD_PROPERTY: record_store.write(folder, written), DIGEST_PROPERTY: told.sha256})
+
+
+@pytest.mark.usefixtures("left_over")
+def test_what_an_earlier_attempt_left_among_the_bytes_of_a_later_one_is_refused_with_their_numbers(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    message = (
+        "holds files that attempt 1 of Transform left and attempt 2 did not write: got events.1.host: start the run"
+    )
+    with pytest.raises(Refused, match=message):
+        inputs.read(tmp_path / "pod")
+
+
+@pytest.mark.usefixtures("left_over")
+def test_what_nobody_left_among_them_is_a_change(inputs: Inputs, tmp_path: Path) -> None:
+    (places.local(inputs.artifacts["read"].uri) / "more").write_text("of nobody")
+    with pytest.raises(Refused, match=r"changed since it was recorded.*more"):
+        inputs.read(tmp_path / "pod")
 
 
 @pytest.mark.usefixtures("repeated")

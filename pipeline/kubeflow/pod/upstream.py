@@ -29,7 +29,8 @@ from pipeline.provenance.record_store import Records
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths
 
-LEFTOVERS: Final = "if an attempt that was repeated left them: start the run again, it writes to places of its own"
+ANEW: Final = "start the run again: it writes to places of its own"
+LEFTOVERS: Final = f"if an attempt that was repeated left them: {ANEW}"
 """A task that is repeated uploads over what the first attempt left, and takes nothing away."""
 
 
@@ -107,6 +108,7 @@ def _checked(artifact: Artifact, place: Place, records: Records) -> tuple[str, A
         got = ", ".join(f"{name} {stored[name]} for {recorded[name]}" for name in changed)
         raise Refused("properties were changed since they were recorded", where=artifact.uri, got=got)
     if changes := difference(place.local_root, entry):
+        _require_no_leftovers(artifact.uri, place, hash_, entry, records)
         only_extra = not (changes.missing or changes.changed)
         raise Refused(
             "an input was changed since it was recorded",
@@ -135,6 +137,33 @@ def _left_by_another_attempt(
             if same_path and not difference(place.local_root, same_path[0]):
                 return other, same_path[0]
     return None
+
+
+def _require_no_leftovers(uri: str, place: Place, hash_: str, entry: ArtifactEntry, records: Records) -> None:
+    """Name the attempt whose files lie among those of another one; says nothing where they are anybody else's.
+
+    Whatever reads the artifact would take them for a part of it.
+    """
+    executions = {h: r for h, r in records.items() if isinstance(r, ExecutionRecord)}
+    tries = {h: r for h, r in executions.items() if h == hash_ or attempts.are_attempts(r, executions[hash_])}
+    for counting, record in tries.items():
+        entries = [one for one in record.artifacts if one.path == entry.path]
+        changes = difference(place.local_root, entries[0]) if entries else None
+        if not changes or changes.missing or changes.changed:
+            continue
+        left = [h for h, r in tries.items() if h != counting and set(changes.extra) <= _files_at(r, entry.path)]
+        if left:
+            first, last = (attempts.number_of(h, executions) for h in (left[0], counting))
+            raise Refused(
+                f"holds files that attempt {first} of {record.node} left and attempt {last} did not write",
+                where=uri,
+                got=", ".join(changes.extra),
+                hint=ANEW,
+            )
+
+
+def _files_at(record: ExecutionRecord, path: str) -> set[str]:
+    return {name for entry in record.artifacts if entry.path == path for name in entry.files}
 
 
 def _recorded_properties(entry: ArtifactEntry, place: Place) -> dict[str, Any]:
