@@ -161,7 +161,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     contents = [{"name": i.name, "payload_digest": i.digest.payload, "bytes": i.digest.payload_bytes} for i in inputs]
     digest = contents_digest(contents)
     folder = root / INPUTS / digest
-    imported = _import_record(exec_properties, inputs)
+    imported = import_record_of(inputs, exec_properties.get(import_record.PROPERTY))
     with _writing(folder, inputs):
         for one in inputs:
             _keep(one, folder / one.name)
@@ -179,12 +179,16 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     }
 
 
-def _import_record(exec_properties: Mapping[str, Any], inputs: Sequence[Input]) -> ImportRecord | None:
-    """Return the record of the import that wrote the files, if it lies beside them; or beside the copies of them."""
+def import_record_of(inputs: Sequence[Input], known: str | None = None) -> ImportRecord | None:
+    """Return the record of the import that wrote the files, if it lies beside them.
+
+    Args:
+      inputs: the files.
+      known: digest of the record, if the files are copies that were made of others before.
+    """
     folders = {one.path.parent for one in inputs}
     if len(folders) != 1:
         return None
-    known = exec_properties.get(import_record.PROPERTY)
     name = import_record.FILE if known is None else import_record.kept_name(str(known))
     # Why it is not believed where it is not, a run says before it starts.
     return import_record.beside(folders.pop() / name, [one.digest.payload for one in inputs])[0]

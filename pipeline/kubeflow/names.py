@@ -22,7 +22,7 @@ DRIVER: Final = "ExampleGenDriver"
 """Task that digests the data before KFP's cache is asked: never cached, and its answers are parameters of ExampleGen."""
 
 FINGERPRINT: Final = "input_fingerprint"
-"""Output parameter of the driver, parameter of ExampleGen: digest of the data, as `components.ingest.source` has it."""
+"""Output parameter of the driver, parameter of ExampleGen: what identifies the data and the record of their import."""
 
 IS_NEW: Final = "is_new"
 """Output parameter of the driver, parameter of ExampleGen: `true`, or `false` if the newest version was made from it."""

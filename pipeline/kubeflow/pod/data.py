@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.errors import BadInput, Refused
-from components.ingest import discovery, source, spans
+from components.ingest import discovery, import_record, source, spans
 from components.ingest.data_files import DataFiles
 from components.ingest.forms import CSV
 from components.settings import DataSettings
@@ -31,15 +31,31 @@ class Digested:
     Attributes:
       payloads: {canonical name: payload digest}.
       told: each file as it was given: name, digests, size.
+      imported: digest of the record of the import that wrote the files; None where no such record lies beside them.
     """
 
     payloads: Mapping[str, str]
     told: Sequence[Mapping[str, Any]]
+    imported: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        """What ExampleGen's driver calls the data."""
-        return source.contents_digest([{"name": n, "payload_digest": p} for n, p in self.payloads.items()])
+        """What KFP's cache is to know the data by."""
+        contents = source.contents_digest([{"name": n, "payload_digest": p} for n, p in self.payloads.items()])
+        return fingerprint(contents, self.imported)
+
+
+def fingerprint(contents: str, imported: str | None) -> str:
+    """Return what KFP's cache is to know data by: their content, and where it came from.
+
+    ExampleGen's record names the record of the import. Without that in the key, KFP would hand out Examples that say
+    where the rows came from before pictures were renamed and imported again.
+
+    Args:
+      contents: digest of names and payloads.
+      imported: digest of the record of their import; None where there is none.
+    """
+    return contents if imported is None else f"{contents}-{imported}"
 
 
 def find(invocation: Invocation, root: Path) -> DataFiles:
@@ -75,12 +91,13 @@ def resolve(invocation: Invocation, root: Path) -> dict[str, Scalar]:
     properties = {**given, "source": source.parts_to_json(find(invocation, root).parts)}
     resolved = source.resolve(properties, root)
     wanted = invocation.parameters.get(names.FINGERPRINT)
-    if resolved[source.FINGERPRINT] != wanted:
+    read = fingerprint(resolved[source.FINGERPRINT], resolved.get(import_record.PROPERTY))
+    if read != wanted:
         raise Refused(
             "the data was changed after it was digested",
             where=str(invocation.parameters[names.SOURCE]),
             wanted=wanted,
-            got=resolved[source.FINGERPRINT],
+            got=read,
             hint="start the run again once the data is complete",
         )
     return resolved
@@ -102,7 +119,12 @@ def digest(files: DataFiles, data: DataSettings) -> Digested:
         }
         for one in inputs
     ]
-    return Digested(payloads={one.name: one.digest.payload for one in inputs}, told=sources)
+    imported = source.import_record_of(inputs)
+    return Digested(
+        payloads={one.name: one.digest.payload for one in inputs},
+        told=sources,
+        imported=None if imported is None else imported.digest,
+    )
 
 
 def _require_shape(files: DataFiles, data: DataSettings) -> None:
