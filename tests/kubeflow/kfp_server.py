@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api
+from kubeflow.verdicts import Verdict
 
 API = "/apis/v2beta1"
 MODELS = kfp_server_api.ApiClient()
@@ -52,6 +53,15 @@ class Wrong(Exception):
         super().__init__(message)
         self.status = status
 
+    @property
+    def body(self) -> str:
+        """What grpc-gateway makes of it; a path that is not the API's does not reach that."""
+        message, code = str(self), {400: 3, 404: 5, 409: 6}.get(self.status, 13)
+        if not message:
+            return "404 page not found"
+        details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": message}]
+        return json.dumps({"error": message, "code": code, "message": message, "details": details})
+
 
 GO_STACK = """
 github.com/kubeflow/pipelines/backend/src/common/util.NewInternalServerError
@@ -68,6 +78,12 @@ def no_run(message: str) -> Wrong:
     return Wrong(500, f"{message}{GO_STACK}")
 
 
+def refusal(verdict: Verdict) -> Wrong:
+    """Returns how KFP 2.17.0 refuses a run or a schedule of a file, by what it was found to say of the file."""
+    argo = 'InternalServerError: Failed to validate workflow for ("digits-"): '
+    return no_run(f"{argo if verdict.stage == 'argo' else ''}{verdict.words}")
+
+
 class KfpServer:
     """What the server knows, and what it was asked.
 
@@ -79,6 +95,7 @@ class KfpServer:
       prefix: path in front of the API.
       token: wanted as bearer token, if any.
       multi_user: whether namespaces count.
+      verdict: on every file that it is sent; by default it looks at the file itself, as far as that goes.
       tag: its release, which the server's image knows by a variable.
     """
 
@@ -90,6 +107,7 @@ class KfpServer:
         self.prefix = ""
         self.token: str | None = None
         self.multi_user = False
+        self.verdict: Verdict | None = None
         self.tag = "unknown"
         self.url = ""
         self.closing = threading.Event()
@@ -182,6 +200,10 @@ class KfpServer:
     def _check(self, model: Any) -> None:
         if model.experiment_id not in self.things["experiments"]:
             raise Wrong(404, f"Experiment {model.experiment_id} not found")
+        if self.verdict is not None:
+            if self.verdict.refused:
+                raise refusal(self.verdict)
+            return
         spec = model.pipeline_spec.get("pipeline_spec", model.pipeline_spec)
         if spec.get("schemaVersion") != "2.1.0":
             raise no_run("InvalidInputError: KFP only supports schema version 2.1.0: pipeline spec is invalid")
@@ -247,12 +269,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             return self._send(200, json.dumps(self.known.answer(self.command, self.path, body)))
         except Wrong as err:
-            text = (
-                json.dumps({"error": str(err), "code": 13 if err.status == 500 else 3, "message": str(err)})
-                if str(err)
-                else "404 page not found"
-            )
-            return self._send(err.status, text)
+            return self._send(err.status, err.body)
 
     def _fail(self, fault: Fault) -> None:
         if fault.kind == "hang":

@@ -1,7 +1,6 @@
 """`kubeflow submit`: one run, whatever the server does, with the parameters that were meant."""
 
 import dataclasses
-import json
 import sys
 import time
 import types
@@ -11,9 +10,10 @@ import pytest
 import yaml
 from kubeflow.cluster_command import QUICK, invoke
 from kubeflow.cluster_files import compiled, spec, with_data
-from kubeflow.kfp_server import GO_STACK, HTML, Fault, KfpServer
+from kubeflow.kfp_server import HTML, Fault, KfpServer
 
 from components.errors import BadInput, Refused
+from kubeflow import verdicts
 from pipeline.cli.kubeflow.submit import submit as command
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
@@ -133,25 +133,19 @@ def test_a_run_that_is_made_after_a_gateway_has_given_up_is_found_and_the_only_o
     assert answer.json["run"]["id"] == made.run_id
 
 
-NO_RUN = [
-    'InternalServerError: Failed to validate workflow for ("p"): failed to resolve {{workflow.x}}',
-    'Failed to compile job: compiling DAG "root": DAG root must contain one or more non-exit tasks',
-    "InvalidInputError: KFP only supports schema version 2.1.0: pipeline spec is invalid",
-    "invalid pipeline job inputs: Invalid input error: parameter source is not optional",
-]
+REFUSED = [verdict for verdict in verdicts.read() if verdict.refused]
 
 
-@pytest.mark.parametrize("said", NO_RUN)
-def test_a_refusal_by_the_server_that_comes_as_500_is_told_at_once_and_without_its_stack(server, file, said):
-    body = json.dumps({"error": f"x {said}{GO_STACK}", "code": 13, "message": f"{said}{GO_STACK}"})
-    server.faults.append(Fault(500, "POST", "/runs", body=body))
+@pytest.mark.parametrize("verdict", REFUSED, ids=lambda verdict: verdict.change)
+def test_every_refusal_that_kubeflow_was_seen_to_give_is_one_in_its_own_words(server, file, verdict):
+    server.verdict = verdict
     started = time.monotonic()
     answer = submitted(server, file)
-    assert (answer.code, time.monotonic() - started < 5) == (2, True)
-    assert f"the server refuses it (500): got {said}" in answer.err
-    assert "github.com" not in answer.err
-    assert ".go:" not in answer.err
+    assert (answer.code, time.monotonic() - started < 5, server.runs) == (2, True, [])
     assert [method for method, path in server.asked if path.endswith("/runs")].count("POST") == 1
+    said = answer.err.partition("the server refuses it (500): got ")[2]
+    assert " ".join(verdict.words.split())[:200] in said
+    assert (".go:" in said, "github.com" in said, "Failed to create a new run" in said) == (False, False, False)
 
 
 @pytest.mark.parametrize(
