@@ -1,14 +1,21 @@
 """Compiled files of a few tasks whose containers are Python scripts of a line or two, and their simulation."""
 
 import dataclasses
+import functools
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from pipeline.kubeflow.document import OSS, VERTEX, Document
+from components.errors import EnvironmentProblem
+from pipeline.kubeflow.document import OSS, VERTEX, Document, Task
+from pipeline.kubeflow.simulate import run as simulated_run
+from pipeline.kubeflow.simulate.driver import DriverResult
+from pipeline.kubeflow.simulate.launcher import Launcher, LaunchResult
 from pipeline.kubeflow.simulate.metadata import FILE
 from pipeline.kubeflow.simulate.outcome import Simulated
 from pipeline.kubeflow.simulate.run import STATE_FOLDER, Options, simulate
@@ -126,9 +133,27 @@ def document(target: str = OSS, *, parameters: dict[str, Any] | None = None, **t
     return Document(target=OSS, spec={**spec, "defaultPipelineRoot": OSS_ROOT}, platform=platform)
 
 
-def run(compiled: Document, root: Path, **options: Any) -> Simulated:
-    """Simulates a file."""
-    return simulate(compiled, Options(root=root, **options), RunView(Console(file=io.StringIO())))
+def run(compiled: Document, root: Path, *, lost: Collection[str] = (), **options: Any) -> Simulated:
+    """Simulates a file; the first attempts at the tasks in `lost` fail after their upload."""
+    with pytest.MonkeyPatch.context() as patch:
+        if lost:
+            patch.setattr(simulated_run, "Launcher", functools.partial(LosingLauncher, lost=lost))
+        return simulate(compiled, Options(root=root, **options), RunView(Console(file=io.StringIO())))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LosingLauncher(Launcher):
+    """A launcher that cannot reach KFP's server when a task's first attempt has been uploaded."""
+
+    lost: Collection[str]
+
+    def launch(self, task: Task, driven: DriverResult, attempt: int = 0) -> LaunchResult:
+        launched = super().launch(task, driven, attempt)
+        if launched.error is not None or attempt > 0 or task.name not in self.lost:
+            return launched
+        return LaunchResult(
+            made=simulated_run.NOTHING, error=EnvironmentProblem("its launcher was lost after the upload")
+        )
 
 
 def states(simulated: Simulated) -> dict[str, str]:

@@ -39,6 +39,26 @@ def test_an_input_without_a_type_gets_the_one_that_the_component_declares() -> N
     assert found.type_name == "Examples"
 
 
+KUBEFLOW_3 = {
+    "artifactId": "4f6e8b52-9d0c-4c2a-8f0e-3c1d5a7b9e11",
+    "name": "examples",
+    "uri": "minio://b/x",
+    "metadata": {"span": 3.0, "split_names": '["train"]', "files": ["a", 2.0], "told": {"rows": 5.0}},
+}
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [{"instanceSchema": EXAMPLES}, {"schemaTitle": "tfx.Examples", "schemaVersion": "0.0.1"}, {}],
+    ids=["the whole schema", "its title", "none"],
+)
+def test_an_input_of_kubeflow_3_is_read_with_its_type_its_id_and_metadata_that_nothing_wraps(type_: Any) -> None:
+    artifacts = {"examples": {"artifacts": [{**KUBEFLOW_3, "type": type_}]}}
+    found = invocation.parse(sent(inputs={"artifacts": artifacts}), SPEC).inputs["examples"]
+    assert (found.name, found.uri, found.type_name) == ("examples", "minio://b/x", "Examples")
+    assert found.metadata == {"span": 3, "split_names": '["train"]', "files": ["a", 2], "told": {"rows": 5}}
+
+
 def test_integers_that_came_as_doubles_are_integers_again_and_doubles_stay() -> None:
     parameters = invocation.parse(sent(), SPEC).parameters
     assert [(name, value, type(value)) for name, value in parameters.items()] == [

@@ -16,6 +16,7 @@ from toy_pipelines import OSS_ROOT, Toy, constant, document, run, seen, spy, sta
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError, Refused
 from pipeline.kubeflow import termination
 from pipeline.kubeflow.document import VERTEX
+from pipeline.kubeflow.simulate.dialect import OpenSource
 
 RUN = "6f1c2f3e-0000-4000-8000-000000000000"
 
@@ -55,7 +56,7 @@ def test_an_input_arrives_without_type_under_a_number_with_what_kfp_adds(root: P
     assert found["metadata"] == {
         "display_name": "data",
         "list": {"list": [1]},
-        "store_session_info": '{"Provider":"minio","Params":{"fromEnv":"true"}}',
+        "store_session_info": OpenSource().imported(OSS_ROOT)["store_session_info"],
         "struct": {"struct": {"a": 1}},
         "text": "t",
         "whole": 3,

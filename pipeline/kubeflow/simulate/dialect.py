@@ -23,6 +23,19 @@ PROJECT_NUMBER: Final = "123456789012"
 LOCATION: Final = f"projects/{PROJECT_NUMBER}/locations/us-central1"
 
 
+MINIO: Final = {
+    "accessKeyKey": "accesskey",
+    "disableSSL": "true",
+    "endpoint": "seaweedfs.kubeflow:9000",
+    "fromEnv": "false",
+    "maxRetries": "5",
+    "region": "minio",
+    "secretKeyKey": "secretkey",
+    "secretName": "mlpipeline-minio-artifact",
+}
+"""Where the launcher of a default installation of 2.17.0 finds its own object store; other schemes take the pods' account."""
+
+
 class Dialect(abc.ABC):
     """One platform.
 
@@ -148,8 +161,9 @@ class OpenSource(Dialect):
         return {"display_name": channel, **self.imported(uri)}
 
     def imported(self, uri: str) -> Json:
-        """Return where the store's credentials come from."""
-        session = {"Provider": uri.partition("://")[0], "Params": {"fromEnv": "true"}}
+        """Return where the store's credentials come from in a default installation."""
+        provider = uri.partition("://")[0]
+        session = {"Provider": provider, "Params": MINIO if provider == "minio" else {"fromEnv": "true"}}
         return {"store_session_info": to_json(session)}
 
 

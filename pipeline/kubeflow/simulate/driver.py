@@ -22,9 +22,6 @@ LOGS: Final = "executor-logs"
 """Output that no component declares: takes what the container prints."""
 
 LOGS_TYPE: Final = {"artifactType": {"schemaTitle": "system.Artifact"}}
-FIRST_ATTEMPT: Final = "-0"
-"""The launcher puts the attempt's number behind the place of the logs; an output's is the same in every attempt."""
-
 DAG_EXECUTION: Final = "1"
 """The root graph's execution; KFP gives it where a task's UUID is asked for."""
 
@@ -100,10 +97,13 @@ def drive(task: Task, run: Run, done: Mapping[str, Execution], store: MetadataSt
 
 
 def of_attempt(driven: DriverResult, number: int) -> DriverResult:
-    """Return a driven task as the launcher of a later attempt changes it: its logs go to a place of their own."""
+    """Return a driven task as the launcher of an attempt changes it: its logs go to a place of their own.
+
+    The place of any other output is the same in every attempt.
+    """
     outputs = copy.deepcopy(driven.outputs)
     for logs in outputs.get("artifacts", {}).get(LOGS, {}).get("artifacts", ()):
-        logs["uri"] = f"{logs['uri'].removesuffix(FIRST_ATTEMPT)}-{number}"
+        logs["uri"] = f"{logs['uri']}-{number}"
     return dataclasses.replace(driven, outputs=outputs)
 
 
@@ -124,8 +124,7 @@ def provision(task: Task, task_root: str, dialect: Dialect) -> Json:
 def _output(channel: str, spec: Spec, task_root: str, dialect: Dialect) -> Json:
     result = {"name": dialect.output_name(channel), "type": dict(spec.get("artifactType", {}))}
     metadata = {"metadata": as_value(spec["metadata"])} if "metadata" in spec else {}
-    attempt = FIRST_ATTEMPT if channel == LOGS else ""
-    return {**result, "uri": f"{task_root}/{channel}{attempt}", **metadata}
+    return {**result, "uri": f"{task_root}/{channel}", **metadata}
 
 
 def _task_parameters(task: Task) -> Spec:

@@ -31,7 +31,7 @@ from pipeline.kubeflow.simulate.volumes import Volumes, secret_variables
 HOOK: Final = "preCacheCheck"
 
 RETRY_INDEX: Final = "KFP_RETRY_INDEX"
-"""Variable by which open-source KFP's driver tells a container how many attempts came before it."""
+"""Variable by which open-source KFP's driver tells a container how many attempts came before it, if there may be any."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,8 @@ class Launcher:
             command = placeholders.compiled(words, executor_input, opened.root)
         except EnvironmentProblem as err:
             raise EnvironmentProblem(err.what, where=task.name, got=err.got) from err
-        index = {} if self.dialect.mounts_buckets else {RETRY_INDEX: str(attempt)}
+        counted = task.retries > 0 and not self.dialect.mounts_buckets
+        index = {RETRY_INDEX: str(attempt)} if counted else {}
         ended = opened.run(command, {**index, **_environment(task)}, self.log)
         if ended.code != 0:
             raise _failure(task, ended)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,6 @@ class Options:
       reuse: whether the cache is asked.
       run_id: the run's id; by default a new one.
       target: the platform; by default the one whose form the file has.
-      lost: tasks whose first attempt fails after its upload, as with a launcher that cannot reach KFP's server then.
     """
 
     root: Path
@@ -62,7 +61,6 @@ class Options:
     reuse: bool = True
     run_id: str | None = None
     target: str | None = None
-    lost: Collection[str] = ()
 
 
 def simulate(document: Document, options: Options, view: RunView) -> Simulated:
@@ -236,12 +234,9 @@ class Simulation:
 
     def _attempt(self, task: Task, driven: DriverResult, attempt: int) -> LaunchResult:
         try:
-            launched = self._launcher.launch(task, driven, attempt)
+            return self._launcher.launch(task, driven, attempt)
         except MnistTfxError as err:
             return LaunchResult(made=NOTHING, error=err)
-        if launched.error is None and attempt == 0 and task.name in self._options.lost:
-            return LaunchResult(made=NOTHING, error=EnvironmentProblem("its launcher was lost after the upload"))
-        return launched
 
     def _conclude(self, task: Task, launched: LaunchResult, why: str) -> TaskOutcome:
         if launched.error is not None:
