@@ -29,9 +29,12 @@ from components.serving import (
     highest_claimed,
     locked,
     next_version,
+    refuse_other_pipeline,
     refuse_strangers,
+    told_pipeline,
     versions,
 )
+from components.sharing import share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ def publish(  # noqa: PLR0913  # what is pushed, where to, and what goes along
       the servers to load, with nothing new in it.
 
     Raises:
+      BadInput: if what was pushed there last is another pipeline's.
       EnvironmentProblem: if the directory cannot be written, is full, has no number left, or gives back other bytes;
         also if the new version is there and cannot be made durable.
       Refused: if the model is not the one that was checked, or holds a link.
@@ -90,6 +94,7 @@ def publish(  # noqa: PLR0913  # what is pushed, where to, and what goes along
 
 def _made(saved_model: Path, serving_dir: Path, beside: Mapping[str, Path], digest: str, *, anew: bool) -> Publication:
     """Make the next version, with a rename as the last thing that can fail; the lock is held."""
+    refuse_other_pipeline(serving_dir, told_pipeline(beside[PROVENANCE]))
     refuse_strangers(serving_dir, highest_claimed(serving_dir) + 1)
     # What cannot be removed is for `lineage gc` to report: it is no reason not to push.
     clear_stages(serving_dir)
@@ -129,20 +134,21 @@ def _already_highest(serving_dir: Path, digest: str) -> ServedVersion | None:
 
 
 def _fill(stage: Path, saved_model: Path, beside: Mapping[str, Path]) -> None:
-    stage.mkdir()
+    _make_folder(stage, stage.parent)
     for folder, folders, files in os.walk(saved_model):
         inside = Path(folder).relative_to(saved_model)
         for name in folders:
             _refuse_link(Path(folder, name))
-            (stage / inside / name).mkdir()
+            _make_folder(stage / inside / name, stage.parent)
         for name in files:
             if not is_provenance((inside / name).as_posix()):
                 _refuse_link(Path(folder, name))
                 _refuse_special(Path(folder, name))
-                _copy(Path(folder, name), stage / inside / name)
+                _copy(Path(folder, name), stage / inside / name, stage.parent)
     for name, source in beside.items():
-        (stage / name).parent.mkdir(exist_ok=True)
-        _copy(source, stage / name)
+        if not (stage / name).parent.is_dir():
+            _make_folder((stage / name).parent, stage.parent)
+        _copy(source, stage / name, stage.parent)
     for folder, _, _ in os.walk(stage, topdown=False):
         sync_folder(folder)
 
@@ -158,8 +164,14 @@ def _refuse_special(path: Path) -> None:
         raise Refused("a model must hold plain files alone", where=path, got="a FIFO, socket or device")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _make_folder(folder: Path, serving_dir: Path) -> None:
+    folder.mkdir()
+    share(folder, serving_dir)
+
+
+def _copy(source: Path, target: Path, serving_dir: Path) -> None:
     with source.open("rb") as reader, target.open("xb") as writer:
+        share(target, serving_dir)
         shutil.copyfileobj(reader, writer, CHUNK)
         writer.flush()
         os.fsync(writer.fileno())

@@ -26,6 +26,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.files import sync_folder
 from components.layout import root_of
 from components.shapes import Shape
+from components.sharing import share
 from components.untrusted import read_object
 
 SAVED_MODEL: Final = "saved_model.pb"
@@ -52,6 +53,10 @@ CLAIMS_FILE: Final = ".versions"
 CLAIMS_LIMIT: Final = 16 << 20
 """Bytes; a push adds at most twenty."""
 
+OWN_DIRECTORY: Final = (
+    "give each pipeline a directory of its own, on the same volume if you like: --serving /serving/NAME"
+)
+
 MAX_VERSION: Final = (1 << 63) - 1
 """A larger number than int64 holds is none to TF Serving."""
 
@@ -72,8 +77,26 @@ class _Provenance(TypedDict):
     subject: list[_Named]
 
 
+class _ExternalParameters(TypedDict):
+    recipe: str
+
+
+class _BuildDefinition(TypedDict):
+    externalParameters: _ExternalParameters
+
+
+class _Predicate(TypedDict):
+    buildDefinition: _BuildDefinition
+
+
+class _Build(TypedDict):
+    predicate: _Predicate
+
+
 _TOLD: Final = Shape(_Provenance)
 """What is read here of a provenance statement."""
+
+_BUILD: Final = Shape(_Build)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +164,42 @@ class ServedVersion:
 
     def __str__(self) -> str:
         return f"version {self.version}"
+
+
+def told_pipeline(provenance: Path) -> str | None:
+    """Return the name of the pipeline that a provenance statement tells, None if it tells none."""
+    if not provenance.is_file():
+        return None
+    try:
+        told = _BUILD.read(read_object(provenance, limit=PROVENANCE_LIMIT), what="no provenance", where=provenance)
+    except BadInput:
+        return None
+    return told["predicate"]["buildDefinition"]["externalParameters"]["recipe"]
+
+
+def refuse_other_pipeline(serving_dir: Path, pipeline: str | None) -> None:
+    """Refuse to push where another pipeline pushed last: servers and comparisons would go from one model to the other.
+
+    Roots may share a directory, and each version number is given out once all the same. But they have to be roots of one
+    pipeline.
+
+    Args:
+      serving_dir: the directory.
+      pipeline: name of what would push; None if it has none to tell.
+
+    Raises:
+      BadInput: naming both.
+    """
+    newest = next(reversed(versions(serving_dir)), None)
+    served = None if newest is None else told_pipeline(newest.path / PROVENANCE)
+    if newest is not None and None not in (served, pipeline) and served != pipeline:
+        raise BadInput(
+            "another pipeline serves from this directory",
+            where=newest.path,
+            wanted=pipeline,
+            got=served,
+            hint=OWN_DIRECTORY,
+        )
 
 
 def locate(serving_dir: str, artifact_uri: str) -> Path:
@@ -338,6 +397,7 @@ def claim(serving_dir: str | os.PathLike[str], version: int) -> None:
     A line torn by a crash runs into the next one, and the two read as a larger number: a gap, but no number twice.
     """
     with (Path(serving_dir) / CLAIMS_FILE).open("a") as file:
+        share(Path(serving_dir) / CLAIMS_FILE, Path(serving_dir))
         file.write(f"{version}\n")
         file.flush()
         os.fsync(file.fileno())
@@ -365,8 +425,9 @@ def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -
     """
     with contextlib.ExitStack() as held:
         try:
-            os.makedirs(serving_dir, exist_ok=True)
+            _make(Path(serving_dir))
             held.enter_context(locks.locked(Path(serving_dir) / LOCK_FILE, timeout))
+            share(Path(serving_dir) / LOCK_FILE, Path(serving_dir))
         except BlockingIOError as err:
             raise EnvironmentProblem(
                 "another process is changing this directory",
@@ -377,3 +438,9 @@ def locked(serving_dir: str | os.PathLike[str], timeout: float = LOCK_TIMEOUT) -
             where = err.filename or serving_dir
             raise EnvironmentProblem("cannot write here", where=where, got=err.strerror) from err
         yield
+
+
+def _make(serving_dir: Path) -> None:
+    if not serving_dir.is_dir():
+        os.makedirs(serving_dir, exist_ok=True)
+        share(serving_dir, serving_dir.parent)

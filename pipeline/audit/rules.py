@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import BASELINE_PROPERTY, NO_BASELINE, SAVED_MODEL
 from components.shapes import Shape
 from components.untrusted import parse_json
@@ -28,6 +28,7 @@ from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.git import CLEAN
 from pipeline.provenance.ledger import Chain, Event, Push
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.serving_directory import PushedElsewhere, ServingDirectory
 
 
 class _Verdict(TypedDict, total=False):
@@ -77,6 +78,16 @@ class Subject:
     anchor: Anchor
     approvals: Approvals = dataclasses.field(default_factory=lambda: read_approvals(Chain()))
     waits: bool = False
+
+    @property
+    def pushed_elsewhere(self) -> tuple[PushedElsewhere, ...]:
+        """The lower versions of other bytes that runs of other pipeline roots pushed to the same directory."""
+        try:
+            others = ServingDirectory(self.evidence.paths, self.evidence.chain).pushed_elsewhere
+        except MnistTfxError:
+            return ()  # of a directory that cannot be read, its own findings tell
+        own = None if self.push is None else self.push.sha256
+        return tuple(one for one in others if one.served.version < self.version and one.served.digest != own)
 
     @property
     def pusher(self) -> ExecutionRecord | None:
@@ -188,12 +199,18 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
     where = f"{record_path(hash_)} ({record.node})"
     baseline = next((entry.properties.get(BASELINE_PROPERTY) for entry in record.artifacts), None)
     before = _served_before(subject, hash_, record)
+    elsewhere = () if record.in_store else subject.pushed_elsewhere
     if baseline == NO_BASELINE:
         others = [f"version {version}" for version, sha256 in before if sha256 != subject.push.sha256]
         if others:
             yield Broken(where=where, what="was compared with none", wanted=others[-1], got=NO_BASELINE)
+        elif elsewhere:
+            yield _other_root(where, "was compared with none", elsewhere[-1])
         return
     digests = [sha256 for version, sha256 in before if f"version {version}" == baseline]
+    if not digests and (other := next((one for one in elsewhere if str(one.served) == baseline), None)) is not None:
+        yield _other_root(where, f"was compared with {baseline}", other)
+        return
     if not digests:
         wanted = f"one of {', '.join(dict.fromkeys(f'version {version}' for version, _ in before)) or 'none'}"
         yield Broken(
@@ -208,6 +225,13 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
             yield Broken(
                 where=where, what=f"was compared with other bytes than {baseline}", wanted=wanted, got=str(got)
             )
+
+
+def _other_root(where: str, what: str, other: PushedElsewhere) -> Broken:
+    """Return what can be said of a version that lies beside the audited one, and whose run left nothing here."""
+    wanted = f"what lies below the pipeline root of run {other.run_id}, copied here as well"
+    got = f"{other.served}, whose push is not recorded here"
+    return Broken(where=where, what=what, wanted=wanted, got=got, unknown=True)
 
 
 def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> list[tuple[int, str]]:

@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace, beam_args: tuple[str, ...], scratch: Pat
     if arguments.driver is not None:
         from pipeline.kubeflow.pod import data_driver
 
-        data_driver.run(parsed, arguments.serving, scratch)
+        data_driver.run(parsed, arguments.pipeline, arguments.serving, scratch)
         return
     engine = engine_of(beam_args)
     if engine is None or not engine.google:

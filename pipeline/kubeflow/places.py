@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from components.errors import BadInput, EnvironmentProblem, Refused
+from components.serving import CLAIMS_FILE, LOCK_FILE
+from components.sharing import without_access
 
 FOLDERS: Final = {"minio": "minio", "s3": "s3", "gs": "gcs"}
 """{URI scheme: folder below `/`}."""
@@ -28,6 +31,13 @@ LAUNCHER_FOLDERS: Final = (
 
 POD_ROOT: Final = "MNIST_TFX_POD_ROOT"
 """Environment variable: a folder that stands for `/`, where a pod is imitated on a machine that others use as well."""
+
+
+SHARING: Final = (
+    "let every pod that pushes there run as one user, or give the volume to a group of theirs (fsGroup; or once, on the "
+    "volume: chgrp -R GROUP . && chmod -R g+rwX . && chmod g+s .)"
+)
+"""What opens a volume to pods of several users."""
 
 
 def pod_root() -> Path:
@@ -145,3 +155,30 @@ def mounted(serving: str) -> Path:
         wanted="a volume that outlives the pod",
         hint="name its claim with `kubeflow compile --claim` or in the cluster file",
     )
+
+
+def writable(serving: str) -> Path:
+    """Return the serving directory in this pod, into which this pod could push.
+
+    Pods of other users may have pushed there before, and the volume's files are theirs.
+
+    Raises:
+      BadInput: as `mounted`.
+      EnvironmentProblem: as `mounted`, or if its permissions keep this pod's user from pushing.
+    """
+    folder = mounted(serving)
+    closed = without_access(folder, LOCK_FILE, CLAIMS_FILE)
+    if closed is None:
+        return folder
+    status = closed.stat()
+    raise EnvironmentProblem(
+        "this pod may not write to the serving volume",
+        where=f"/{closed.relative_to(pod_root())}",
+        wanted=f"writable for user {os.geteuid()}, groups {', '.join(map(str, _groups()))}",
+        got=f"owner {status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):04o}",
+        hint=SHARING,
+    )
+
+
+def _groups() -> list[int]:
+    return sorted({os.getegid(), *os.getgroups()})

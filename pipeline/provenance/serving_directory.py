@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
@@ -19,6 +20,7 @@ from pipeline.process import remarks
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import Chain, Event, Push, read_ledger
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.statement import heads_of, read_statement
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import require_folder
 
@@ -44,6 +46,25 @@ class ForeignEntry:
     def __str__(self) -> str:
         loads = f"TensorFlow Serving may load it as version {self.number}" if self.preferred else "left alone"
         return f"{self.path}: {self.what}: {loads}: move it out of there: {self.remedy}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PushedElsewhere:
+    """A version as it was pushed, by a run that the root knows nothing of: on a cluster roots may share a volume.
+
+    Attributes:
+      served: the version.
+      run_id: of the run that trained it, as its provenance tells.
+    """
+
+    served: ServedVersion
+    run_id: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.served} was pushed from another pipeline root (run {self.run_id} trained it): "
+            "copy what lies below that root here as well, and it is known"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +149,17 @@ class ServingDirectory:
         )
 
     @cached_property
+    def pushed_elsewhere(self) -> tuple[PushedElsewhere, ...]:
+        """The versions with bytes that their provenance vouches for, and no record of it here, lowest number first."""
+        unknown = (one for one in self._folders if one.version not in self.pushes and one.as_pushed)
+        found = ((one, _statement(one)) for one in unknown)
+        return tuple(
+            PushedElsewhere(served=one, run_id=str(told["predicate"]["runDetails"]["metadata"]["invocationId"]))
+            for one, told in found
+            if told is not None and not any((self.paths.records / f"{head}.json").exists() for head in heads_of(told))
+        )
+
+    @cached_property
     def missing(self) -> tuple[int, ...]:
         """The numbers of the versions that were pushed, not pruned since, and are not there, lowest first."""
         there = {one.version for one in self._folders}
@@ -190,6 +222,8 @@ class ServingDirectory:
     def _why_foreign(self, one: ServedVersion) -> str:
         if one.version in self.pruned:
             return "a folder with the number of a version that was pruned, and other bytes"
+        if any(one == other.served for other in self.pushed_elsewhere):
+            return "a version that was pushed from another root"
         return "a folder that no push made" if one.complete else "a folder that no push made, without a SavedModel"
 
     def _was_trained_here(self, digest: str) -> bool:
@@ -231,3 +265,10 @@ def _read(records: record_store.Records, hash_: str) -> ExecutionRecord | None:
     except MnistTfxError:
         return None  # for the audit to report
     return record if isinstance(record, ExecutionRecord) else None
+
+
+def _statement(served: ServedVersion) -> dict[str, Any] | None:
+    try:
+        return read_statement(served.path / serving.PROVENANCE)
+    except MnistTfxError:
+        return None  # its own audit says why

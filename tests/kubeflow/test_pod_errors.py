@@ -7,7 +7,8 @@ import pytest
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.evaluation.thresholds import NOT_BLESSED_FILE, Check, Verdict
 from components.publish import publish
-from pipeline.kubeflow.pod.node import name_places, not_blessed
+from pipeline.kubeflow.pod.node import not_blessed
+from pipeline.kubeflow.pod.public_names import name_places
 
 POD = "/tmp/mnist-tfx-abc"
 MEANT = {f"{POD}/serving": "/serving", "/minio/b/m/x": "minio://b/m/x"}

@@ -182,13 +182,15 @@ def write_own_project(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def repeated(tmp_path_factory: pytest.TempPathFactory, first_simulation: tuple[Path, Answer]) -> tuple[Path, str]:
     """A copy of what a run left in which tasks were repeated after their upload, and its id.
 
-    It trained a network of the user's own on data that were imported from pictures.
+    It trained a network of the user's own on data that were imported from pictures, and pushed it to a volume on which
+    another root's run serves version 1.
     """
     folder = tmp_path_factory.mktemp("repeated")
     write_own_project(folder)
+    shutil.copytree(first_simulation[0] / "serving", folder / "copy" / "serving")
     (folder / "cluster.yaml").write_text(RETRIED)
     asked = ("--recipe", folder / "own.yaml", "--data", LAKE, "--cluster", folder / "cluster.yaml")
     with pytest.MonkeyPatch.context() as patch:
@@ -227,8 +229,40 @@ def test_an_own_network_and_the_pictures_behind_imported_data_are_known_after_a_
     assert answer.json["audits"][0]["own_code"] == {"my_nets.py": ["Classifier"]}
     assert [path.name for path in root.glob("inputs/code-*/*")] == ["my_nets.py"]
     found = in_process("lineage", "impact", repeated[0].parent / PICTURE, "--root", root, "--json").json
-    assert (found["answer"], [model["version"] for model in found["models"]]) == ("yes", [1])
+    assert (found["answer"], [model["version"] for model in found["models"]]) == ("yes", [2])
     assert found["notes"] == ["imported as row 0 of the train part, from 0/0.png"]
+
+
+def about_the_baseline(answer: Answer) -> list[dict[str, Any]]:
+    [audit] = answer.json["audits"]
+    return [one for one in audit["findings"] if one["link"] == "baseline"]
+
+
+def test_kubeflow_audit_of_a_root_alone_cannot_tell_what_another_root_pushed_to_their_volume(
+    repeated: tuple[Path, str], first_simulation: tuple[Path, Answer], tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(repeated[0], root, symlinks=True)
+    answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
+    other = first_simulation[1].json["run_id"]
+    assert verdicts(answer) == {"PASS"}, answer.out
+    [found] = about_the_baseline(answer)
+    assert (found["level"], found["what"]) == ("UNKNOWN", "was compared with version 1")
+    assert f"run {other}, copied here as well" in found["wanted"]
+    assert f"version 1 was pushed from another pipeline root (run {other} trained it): copy what" in answer.err
+
+
+def test_kubeflow_audit_passes_with_both_roots_that_push_to_one_volume(
+    repeated: tuple[Path, str], first_simulation: tuple[Path, Answer], tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(repeated[0], root, symlinks=True)
+    run_id = first_simulation[1].json["run_id"]
+    shutil.copytree(first_simulation[0] / "digits" / run_id, root / "digits" / run_id, symlinks=True)
+    answer = mnist_tfx("kubeflow", "audit", repeated[1], "--root", root, "--json")
+    assert verdicts(answer) == {"PASS"}, answer.out
+    assert [one for one in findings(root) if one["link"] != "attempt"] == []
+    assert f"gathered along: run {run_id}, which pushed a lower version" in answer.err
 
 
 @pytest.mark.parametrize("what", ["a file", "a record"])

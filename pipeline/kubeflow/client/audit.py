@@ -13,6 +13,7 @@ from pipeline.kubeflow.client import cluster_runs
 from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
 from pipeline.kubeflow.client.connection import Connection
 from pipeline.kubeflow.gather import gather
+from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 
 
@@ -43,7 +44,7 @@ def audit_run(folder: Path, run_id: str, options: AuditOptions, say: Callable[[s
       folder: holds what lies below the pipeline root, and the serving volume as `serving`.
       run_id: of the run.
       options: how to audit.
-      say: is told which other runs were gathered along.
+      say: is told which other runs were gathered along, and which lower versions no run here has pushed.
 
     Raises:
       BadInput: if the run left nothing there, or pushed nothing.
@@ -56,5 +57,9 @@ def audit_run(folder: Path, run_id: str, options: AuditOptions, say: Callable[[s
         raise BadInput(
             "the run pushed no version", where=run_id, hint="without new data, or after a refusal, none does"
         )
+    elsewhere = ServingDirectory.of(RunPaths(folder)).pushed_elsewhere
+    for other in elsewhere:
+        if other.served.version < record.version:
+            say(str(other))
     own = dataclasses.replace(options, pusher=gather.pusher_of(record))
     return audit_version(folder, record.version, own)

@@ -31,6 +31,7 @@ from pipeline.kubeflow.places import Place
 from pipeline.kubeflow.pod import data, delivery, executor, image_code, schemas
 from pipeline.kubeflow.pod.delivery import Output
 from pipeline.kubeflow.pod.invocation import Artifact, Invocation
+from pipeline.kubeflow.pod.public_names import name_places
 from pipeline.kubeflow.pod.refusals import Refusals
 from pipeline.kubeflow.pod.upstream import Upstream
 from pipeline.kubeflow.pod.upstream import read as read_upstream
@@ -148,7 +149,8 @@ class _Execution:
 
     def _mount_serving(self) -> None:
         if self._task.serving is not None:
-            self._paths.serving.symlink_to(places.mounted(self._task.serving))
+            find = places.writable if self._task.node == PUSHER else places.mounted
+            self._paths.serving.symlink_to(find(self._task.serving))
 
     def _code(self, lock: str) -> Code:
         """Return the node's code in this image, which has to be what the pipeline was compiled from."""
@@ -294,14 +296,6 @@ class _Execution:
             (self._paths.inputs / ".lock").unlink(missing_ok=True)
             self._paths.inputs.rename(folder / self._paths.inputs.name)
         return folder
-
-
-def name_places(err: MnistTfxError, names_of: Mapping[str, str]) -> None:
-    """Has an error name volumes and URIs where it names folders of the pod, which are gone when somebody reads it."""
-    for part in ("what", "where", "wanted", "got", "hint"):
-        for folder, name in names_of.items():
-            if folder in (text := str(getattr(err, part) or "")):
-                setattr(err, part, text.replace(folder, name))
 
 
 def _schema_folder(parameters: Mapping[str, Scalar]) -> str:
