@@ -13,7 +13,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve seeds handwriting docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ..
 
 bench-serve: $(STAMP)  ## Time the model server: start, latency, throughput with and without batching, memory.
 	$(BIN)/python tests/bench_serve.py
+
+bench-pages: $(STAMP)  ## Time the pages of a root of 200 runs: the first answer, those after it, and after another run.
+	$(BIN)/python tests/bench_pages.py
 
 seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.
 	$(BIN)/python tests/seeds.py $(ROWS)

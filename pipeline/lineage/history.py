@@ -7,7 +7,6 @@ files are the same, so that a root in which nothing happens is not read again, a
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -156,8 +155,6 @@ class HistoryReader:
     def __init__(self, root: Path) -> None:
         self._paths = RunPaths(root)
         self._lock = threading.Lock()
-        self._read = b""
-        self._chain = Chain()
         self._approvals = Chain(), read_approvals(Chain())
         self._records: FileCache[str, RunRecord] = FileCache()
         self._changes: FileCache[tuple[str, str], str] = FileCache()
@@ -171,10 +168,11 @@ class HistoryReader:
         with self._lock:
             # Before the ledger: a run that ends meanwhile has its line there before it takes its file away.
             working, dead = at_work.at_work(self._paths), at_work.killed(self._paths)
-            chain = self._follow_ledger()
+            chain = ledger.read_ledger(self._paths.ledger)
             directory, staged = ServingDirectory(self._paths, chain), StagedDirectory(self._paths, chain)
             versions = {one.version: one for one in _versions(directory, staged, self._read_approvals(chain))}
-            ended = [run for line in chain.lines if (run := self._ended(line, versions)) is not None]
+            lines = [line for line in chain.lines if line.event == Event.RUN and line.record is not None]
+            ended = [self._ended(line, versions) for line in lines]
             others = [_unrecorded(one) for one in without_record(chain, working, dead)]
             early = [one for one in others if not one.is_running]
             runs = sorted([*ended, *early], key=lambda run: run.started) if early else ended
@@ -222,35 +220,19 @@ class HistoryReader:
         files = {**files, **seen(index_files(*sides))}
         return self._changes.put((pair[0], pair[1]), in_words(causes(*_alike(*sides))), files)
 
-    def _follow_ledger(self) -> Chain:
-        if not os.path.lexists(self._paths.ledger):
-            self._read, self._chain = b"", Chain()
-            return self._chain
-        data = ledger.ledger_bytes(self._paths.ledger)
-        whole = data[: data.rfind(b"\n") + 1]
-        if self._read and whole.startswith(self._read):
-            new = ledger.parse_ledger(whole[len(self._read) :], after=self._chain.head, where=self._paths.ledger)
-            # The same object as long as nothing is new: it keeps what it has worked out of its lines.
-            self._chain = Chain((*self._chain.lines, *new.lines)) if new.lines else self._chain
-        else:
-            self._chain = ledger.parse_ledger(whole, where=self._paths.ledger)
-        self._read = whole
-        return self._chain
-
-    def _ended(self, line: ledger.Line, versions: Mapping[int, VersionFacts]) -> RunFacts | None:
-        if line.event != Event.RUN or line.record is None:
-            return None
+    def _ended(self, line: ledger.Line, versions: Mapping[int, VersionFacts]) -> RunFacts:
         try:
-            found = self._run_record(line.record)
+            found = self._run_record(str(line.record))
         except MnistTfxError as err:
             return RunFacts(run_id=line.run_id, recipe="", state="unreadable", started=line.time, note=shortened(err))
         return _facts(found, versions)
 
     def _run_record(self, hash_: str) -> RunRecord:
-        def read() -> RunRecord:
-            return _of_run(record_store.read(self._paths.records, hash_), hash_)
-
-        return self._records.read(hash_, [record_store.file_of(self._paths.records, hash_)], read)
+        known = self._records.get(hash_)
+        if known is not None:
+            return known
+        file = seen([record_store.file_of(self._paths.records, hash_)])
+        return self._records.put(hash_, _of_run(record_store.read(self._paths.records, hash_), hash_), file)
 
     def _read_approvals(self, chain: Chain) -> Approvals:
         # They are of the ledger alone, and each of them costs the check of a signature.

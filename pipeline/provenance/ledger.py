@@ -11,7 +11,8 @@ import dataclasses
 import datetime
 import functools
 import os
-from collections import defaultdict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -25,6 +26,9 @@ from components.untrusted import MIB, parse_object, read_bytes
 
 LARGEST: Final = 4096 * MIB
 """Bytes of a ledger; ten million lines."""
+
+MOST_READ: Final = 4
+"""Ledgers that a process remembers."""
 
 FIRST: Final = "0" * 64
 """`previous` of the first line."""
@@ -400,7 +404,38 @@ def read_ledger(path: Path) -> Chain:
     """
     if not os.path.lexists(path):
         return Chain()
-    return parse_ledger(ledger_bytes(path), where=path)
+    return _READ.chain(path, ledger_bytes(path))
+
+
+class _Read:
+    """The ledgers that this process read last.
+
+    A page or a command asks for the chain many times over, and to check a line takes longer than to read a hundred. Lines
+    that were checked are not checked again while the file begins with the very bytes that they were.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: OrderedDict[Path, tuple[bytes, Chain]] = OrderedDict()
+
+    def chain(self, path: Path, data: bytes) -> Chain:
+        before, known = self._last.get(path, (b"", Chain()))
+        if data == before:
+            return known
+        if data.startswith(before) and not known.torn:
+            new = parse_ledger(data[len(before) :], after=known.head, where=path)
+            found = Chain((*known.lines, *new.lines), new.torn)
+        else:
+            found = parse_ledger(data, where=path)
+        with self._lock:
+            self._last[path] = data, found
+            self._last.move_to_end(path)
+            while len(self._last) > MOST_READ:
+                self._last.popitem(last=False)
+        return found
+
+
+_READ: Final = _Read()
 
 
 def ledger_bytes(path: Path) -> bytes:

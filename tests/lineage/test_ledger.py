@@ -13,7 +13,7 @@ from itertools import count
 import pytest
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.provenance import ledger_writer
+from pipeline.provenance import ledger, ledger_writer
 from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, parse_ledger, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 
@@ -53,6 +53,34 @@ def test_an_untouched_ledger_verifies_and_a_copy_of_it_too(path, tmp_path):
     copy.write_bytes(path.read_bytes())
     assert Ledger.open(path).verify() == Ledger.open(copy).verify() == read_ledger(path).head
     assert read_ledger(path).head.sequence == 6
+
+
+def test_lines_that_were_read_are_not_checked_again_and_new_ones_are(path, monkeypatch):
+    before = read_ledger(path)
+    checked = []
+    monkeypatch.setattr(ledger, "checked", lambda *line: checked.append(line) or Line.from_dict(json.loads(line[0])))
+    assert read_ledger(path) is before
+    Ledger.open(path).run(run_id="run-2", record=RECORD)
+    checked.clear()
+    assert read_ledger(path).lines[:-1] == before.lines
+    assert len(checked) == 1
+
+
+def test_what_was_read_is_not_believed_against_the_file(path):
+    whole = read_ledger(path)
+    data, before = path.read_bytes(), path.stat()
+    path.write_bytes(data.replace(b'"run-1"', b'"run-9"', 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(LedgerBroken, match="line 1"):
+        read_ledger(path)
+    path.write_bytes(data + b'{"half": ')
+    assert (read_ledger(path).lines, read_ledger(path).torn) == (whole.lines, b'{"half": ')
+    path.write_bytes(b"".join(data.splitlines(keepends=True)[:-1]))
+    assert read_ledger(path).lines == whole.lines[:-1]
+    path.unlink()
+    assert read_ledger(path) == Chain()
+    path.write_bytes(data)
+    assert read_ledger(path) == whole
 
 
 def edited(lines, **fields):

@@ -22,7 +22,7 @@ from pipeline.predict.server.rest import RestApi
 from pipeline.predict.server.service import Limits, Service
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger_writer import Ledger
-from pipeline.provenance.records import RunRecord
+from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.runs import runs
 from pipeline.root.paths import RunPaths
 
@@ -36,51 +36,86 @@ def history_only(source: Path, target: Path) -> Path:
     return target
 
 
-def add_run(root: Path, number: int, *, push: bool = False, **changes: object) -> RunRecord:
-    """Record another run like the first one."""
-    paths, first = RunPaths(root), runs(root)[0]
-    run_id = f"20270101T{number:06d}.000000Z"
-    with_version = {"version": number, "serving_path": f"serving/{number}"} if push else {"version": None}
-    started = f"2027-01-01T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}Z"
-    fields = {"run_id": run_id, "started": started, "finished": started, **with_version, **changes}
-    record = dataclasses.replace(first, **fields)
-    ledger = Ledger.open(paths.ledger)
-    if push:
-        folder = paths.serving / str(number)
-        folder.mkdir(exist_ok=True)
-        (folder / "saved_model.pb").write_bytes(b"")
-        ledger.pushed(node="Pusher", run_id=run_id, version=number, digest=f"{number:064x}")
-    ledger.run(run_id=run_id, record=record_store.write(paths.records, record))
-    return record
-
-
-def add_own_run(root: Path, number: int, changes: Mapping[str, Mapping[str, str]] | None = None) -> RunRecord:
-    """Record another run with executions of its own, and push what it made: a version of the first one's bytes.
+class Runs:
+    """Records runs like the first one of a root, one after the other.
 
     Args:
       root: of the pipeline.
-      number: of the version.
-      changes: {node: {parameter: value}} in which its executions differ.
     """
-    paths, first = RunPaths(root), runs(root)[0]
-    run_id = f"20270101T{number:06d}.000000Z"
-    ledger, hashes = Ledger.open(paths.ledger), {}
-    for node in first.nodes:
-        old = record_store.read(paths.records, node.record)
+
+    def __init__(self, root: Path) -> None:
+        self.paths, self.first = RunPaths(root), runs(root)[0]
+        self.ledger = Ledger.open(self.paths.ledger)
+        self.executions = {node.id: record_store.read(self.paths.records, node.record) for node in self.first.nodes}
+        self.sha256 = self.ledger.chain.origin(1).sha256
+
+    def add(self, number: int, *, push: bool = False, **changes: object) -> RunRecord:
+        """Record a run, of the first one's executions."""
+        with_version = {"version": number, "serving_path": f"serving/{number}"} if push else {"version": None}
+        started = f"2027-01-01T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}Z"
+        fields = {"run_id": _run_id(number), "started": started, "finished": started, **with_version, **changes}
+        record = dataclasses.replace(self.first, **fields)
+        if push:
+            folder = self.paths.serving / str(number)
+            folder.mkdir(exist_ok=True)
+            (folder / "saved_model.pb").write_bytes(b"")
+            self.ledger.pushed(node="Pusher", run_id=record.run_id, version=number, digest=f"{number:064x}")
+        self.ledger.run(run_id=record.run_id, record=record_store.write(self.paths.records, record))
+        return record
+
+    def add_own(
+        self,
+        number: int,
+        changes: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        digest: str | None = None,
+        rows: str | None = None,
+    ) -> RunRecord:
+        """Record a run with executions of its own, and push what it made: a version of the first one's bytes.
+
+        Args:
+          number: of the version.
+          changes: {node: {parameter: value}} in which its executions differ.
+          digest: of its model; by default another one for each number.
+          rows: digest of the rows that it read; by default those of the first one.
+        """
+        hashes = {}
+        for node in self.first.nodes:
+            new = self._execution(node.id, number, hashes, (changes or {}).get(node.id, {}), rows)
+            hashes[node.record] = record_store.write(self.paths.records, new)
+            intent = self.ledger.intent(node=node.id, run_id=new.run_id, key=new.key)
+            if node.id == "Pusher":
+                shutil.copytree(self.paths.serving / "1", self.paths.serving / str(number), dirs_exist_ok=True)
+                sha256 = digest or f"{number:064x}"
+                self.ledger.pushed(node=node.id, run_id=new.run_id, version=number, digest=sha256)
+            self.ledger.commit(intent, record=hashes[node.record])
+        nodes = tuple(dataclasses.replace(node, record=hashes[node.record]) for node in self.first.nodes)
+        place = {"version": number, "serving_path": f"serving/{number}"}
+        return self.add(number, nodes=nodes, rows_digest=rows or self.first.rows_digest, **place)
+
+    def _execution(
+        self, node: str, number: int, hashes: Mapping[str, str], changes: Mapping[str, str], rows: str | None
+    ) -> ExecutionRecord:
+        old = self.executions[node]
         inputs = {
             name: tuple(dataclasses.replace(ref, record=hashes.get(ref.record, ref.record)) for ref in refs)
             for name, refs in old.inputs.items()
         }
-        parameters = {**old.parameters, **(changes or {}).get(node.id, {})}
-        new = dataclasses.replace(old, run_id=run_id, inputs=inputs, parameters=parameters)
-        hashes[node.record] = record_store.write(paths.records, new)
-        intent = ledger.intent(node=node.id, run_id=run_id, key=new.key)
-        if node.id == "Pusher":
-            shutil.copytree(paths.serving / "1", paths.serving / str(number), dirs_exist_ok=True)
-            ledger.pushed(node=node.id, run_id=run_id, version=number, digest=f"{number:064x}")
-        ledger.commit(intent, record=hashes[node.record])
-    nodes = tuple(dataclasses.replace(node, record=hashes[node.record]) for node in first.nodes)
-    return add_run(root, number, nodes=nodes, version=number, serving_path=f"serving/{number}")
+        extra = dict(old.extra)
+        if rows is not None and "data" in extra:
+            splits = {name: {**part, "rows_digest": rows} for name, part in extra["data"]["splits"].items()}
+            extra["data"] = {**extra["data"], "rows_digest": rows, "splits": splits}
+        parameters = {**old.parameters, **changes}
+        return dataclasses.replace(old, run_id=_run_id(number), inputs=inputs, parameters=parameters, extra=extra)
+
+
+def _run_id(number: int) -> str:
+    return f"20270101T{number:06d}.000000Z"
+
+
+def add_run(root: Path, number: int, *, push: bool = False, **changes: object) -> RunRecord:
+    """Record another run like the first one."""
+    return Runs(root).add(number, push=push, **changes)
 
 
 def pages(root: Path, statuses: dict[int, object] | None = None, versions: object = None) -> TestClient:

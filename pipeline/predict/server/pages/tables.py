@@ -160,7 +160,7 @@ class Table(Generic[Row]):
     def _passes(self, row: Row, query: Query) -> bool:
         if query.state and (self.state is None or self.state(row) != query.state):
             return False
-        return query.text.casefold() in "\n".join(self.texts(row)).casefold()
+        return not query.text or query.text.casefold() in "\n".join(self.texts(row)).casefold()
 
     def _sorted(self, rows: Sequence[Row], query: Query) -> list[Row]:
         """Return rows in order; those without the fact come last, whichever the order."""
