@@ -22,7 +22,7 @@ from pipeline.kubeflow.document import Document, read
 from pipeline.root.paths import RunPaths
 
 IMAGE = "reg.example/mnist-tfx:1"
-ROOTS = {"oss": "minio://mlpipeline/m", "vertex": "gs://b/m"}
+ROOTS = {"oss": "minio://mlpipeline/v2/artifacts/m", "vertex": "gs://b/m"}
 
 
 def compiled(target: str = "oss", **asked: Any) -> Document:

@@ -1,5 +1,6 @@
 """The cluster file: what every key means, and that what nobody knows is refused with what is known."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,13 @@ def test_a_node_goes_over_the_defaults_and_keeps_the_rest(tmp_path):
         ("serving: {path: /gcs/bucket/serving}", "serving.path: wanted a path of a mounted volume"),
         ("serving: {path: s3://bucket/serving}", "serving.path: wanted a path of a mounted volume"),
         ("serving: {claim: My Claim}", "serving.claim: wanted at most 63 lower case letters"),
+        ("serving: {path: /.cache/serving}", "serving.path: wanted a path outside /.cache, where KFP mounts"),
+        ("schema: /kfp-launcher", "schema: wanted a path outside /kfp-launcher, where KFP mounts a volume of its own"),
+        ("kfp_version: 2.4.1", "kfp_version: wanted a version of Kubeflow Pipelines, 2.5.0 or newer, got '2.4.1'"),
+        ("defaults: {image_pull_policy: Sometimes}", "defaults.image_pull_policy: wanted"),
+        ("defaults: {image_pull_secrets: [A B]}", "defaults.image_pull_secrets: wanted a Kubernetes name"),
+        ("defaults: {security_context: {run_as_user: 0}}", "defaults.security_context.run_as_user: wanted"),
+        ("defaults: {security_context: {privileged: true}}", "unknown key defaults.security_context.privileged"),
         ("schema: schemas", "schema: wanted an absolute path"),
         ('service_account: "a\\nb: c"', "service_account: wanted an account's name"),
     ],
@@ -175,8 +183,8 @@ def test_the_gpu_image_has_the_tag_with_gpu_behind_it(image, wanted):
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_both_trainers_ask_for_one_gpu_and_nobody_else_does(target):
-    found = pods(cluster.DEFAULT, target, IMAGE)
+def test_gpus_of_the_command_line_are_the_trainers_and_nobody_elses(target):
+    found = pods(cluster.DEFAULT, target, dataclasses.replace(IMAGE, gpus=1))
     assert tuple(found) == (DRIVER, *STAGES)
     with_gpu = {node: pod for node, pod in found.items() if pod.accelerator}
     assert tuple(with_gpu) == TRAINERS == ("Autoencoder", "Classifier")
@@ -194,7 +202,7 @@ def test_the_command_line_has_the_last_word_about_gpus(tmp_path, gpus, wanted):
 
 
 def test_cpu_trainers_have_the_cpu_image():
-    found = pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED, gpus=0))
+    found = pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED))
     assert {pod.image for pod in found.values()} == {PINNED}
 
 
@@ -244,12 +252,12 @@ def test_an_accelerator_that_vertex_may_have_by_now_is_taken():
 
 def test_an_image_pinned_by_digest_does_not_say_which_is_the_gpu_image():
     with pytest.raises(BadInput, match=r"cannot be told from a digest.*--gpu-image.*--gpus 0"):
-        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED))
+        pods(cluster.DEFAULT, TARGETS["oss"], Images(cpu=PINNED, gpus=1))
 
 
 def test_images_come_from_the_cluster_file_where_the_command_line_names_none():
     found = Cluster(image="a:1", gpu_image="b:1", nodes={"Pusher": TaskResources(image="c:1")})
-    named = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None)).items()}
+    named = {node: pod.image for node, pod in pods(found, TARGETS["oss"], Images(cpu=None, gpus=1)).items()}
     assert (named["Baseline"], named["Classifier"], named["Pusher"]) == ("a:1", "b:1", "c:1")
 
 
@@ -280,6 +288,9 @@ def test_an_unknown_accelerator_is_refused_with_the_known_ones(target, kind, kno
         "nodes: {Pusher: {node_selector: {a: b}}}",
         "nodes: {Pusher: {tolerations: [{operator: Exists}]}}",
         "nodes: {Pusher: {timeout: 5}}",
+        "defaults: {image_pull_secrets: [a]}",
+        "defaults: {image_pull_policy: Always}",
+        "defaults: {security_context: {run_as_user: 5}}",
         "sign_key: {secret: a, key: b}",
         "serving: {claim: a}",
     ],

@@ -13,13 +13,13 @@ import pytest
 from command_line import PROJECT
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
-from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits, from_bucket
+from kubeflow.compiled_files import IMAGE, ROOTS, compiled, digits, from_bucket, judged
 
 from components.errors import BadInput, MnistTfxError
 from components.schema_files import schema_digest
 from components.settings import Settings
 from pipeline.config.recipe import load_recipe
-from pipeline.kubeflow import names
+from pipeline.kubeflow import kfp_version, names
 from pipeline.kubeflow.compiler.containers import COMMAND, SERVING_READERS
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.compiler.warnings import warnings
@@ -259,7 +259,7 @@ def test_the_volume_of_served_versions_is_mounted_where_it_is_used():
     expected = {names.DRIVER, "Baseline", "Pusher"}
     told = arguments(document, "--serving")
     assert {name for name, path in told.items() if path == "/models"} == expected
-    mounts = {task.name: task.platform["pvcMount"] for task in document.tasks.values() if task.platform}
+    mounts = {task.name: task.platform["pvcMount"] for task in document.tasks.values() if "pvcMount" in task.platform}
     assert set(mounts) == expected
     assert all(mounted == [{"constant": "models", "mountPath": "/models"}] for mounted in mounts.values())
 
@@ -273,23 +273,26 @@ def test_containers_without_a_gpu_see_none():
 
 def test_trainers_that_ask_for_a_gpu_are_held_to_it_unless_the_cluster_file_says_otherwise(tmp_path):
     held = {"name": "MNIST_TFX_DEVICE", "value": "gpu"}
-    tasks = digits().tasks
+    tasks = judged().tasks
     assert {name for name in tasks if held in tasks[name].container.get("env", [])} == {"Autoencoder", "Classifier"}
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text("version: 1\nnodes: {Classifier: {env: {MNIST_TFX_DEVICE: auto}}}\n")
-    assert held not in compiled(cluster=cluster).tasks["Classifier"].container["env"]
+    on_any = compiled(cluster=cluster, images=Images(cpu=IMAGE, gpus=1))
+    assert held not in on_any.tasks["Classifier"].container["env"]
 
 
 @pytest.mark.parametrize(("target", "kind"), [("oss", "nvidia.com/gpu"), ("vertex", "NVIDIA_L4")])
 def test_trainers_ask_for_a_gpu_by_the_name_that_the_target_has_for_it(target, kind):
+    document = compiled(target, images=Images(cpu=IMAGE, gpus=1))
     for node in ("Autoencoder", "Classifier"):
-        container = digits(target).tasks[node].container
+        container = document.tasks[node].container
         assert container["resources"] == {"accelerator": {"type": kind, "count": "1"}}
         assert container["image"] == f"{IMAGE}-gpu"
 
 
-def test_no_gpus_means_cpu_trainers():
-    document = compiled(images=Images(cpu=IMAGE, gpus=0))
+@pytest.mark.parametrize("gpus", [None, 0])
+def test_trainers_train_on_cpus_unless_a_gpu_is_asked_for(gpus):
+    document = compiled(images=Images(cpu=IMAGE, gpus=gpus))
     assert {task.container["image"] for task in document.tasks.values()} == {IMAGE}
     assert not [task for task in document.tasks.values() if "resources" in task.container]
 
@@ -382,7 +385,82 @@ def test_all_that_a_server_would_refuse_is_told_at_once(tmp_path):
 @pytest.mark.parametrize("uri", ["s3://lake/d", "gs://mlpipeline/d"])
 def test_data_in_a_bucket_that_the_pods_account_may_open_is_worth_a_warning(uri):
     [doubt] = warnings(compiled(data=uri, recipe="digits"))
-    assert f"Data imports {uri}: in another bucket" in doubt
+    assert f"Data imports {uri}/: in another bucket" in doubt
+
+
+@pytest.mark.parametrize(
+    ("given", "imported"),
+    [
+        ("minio://mlpipeline/lake/mnist", "minio://mlpipeline/lake/mnist/"),
+        ("minio://mlpipeline/lake/mnist/", "minio://mlpipeline/lake/mnist/"),
+        ("minio://mlpipeline/lake/mnist.csv.gz", "minio://mlpipeline/lake/mnist.csv.gz"),
+    ],
+)
+def test_an_imported_folder_ends_in_a_slash_so_that_nothing_else_begins_with_it(given, imported):
+    document = compiled(data=given, recipe="digits")
+    assert document.imported(document.tasks["Data"]) == imported == document.values["source"]
+
+
+def test_a_cluster_file_says_how_images_are_fetched_and_who_runs_them(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(
+        "version: 1\ndefaults: {image_pull_secrets: [login, login], image_pull_policy: Always}\n"
+        "nodes: {Pusher: {security_context: {run_as_user: 12345, run_as_group: 0}, image_pull_secrets: [other]}}\n"
+    )
+    tasks = compiled(cluster=cluster).tasks
+    assert tasks["Pusher"].platform["imagePullSecret"] == [{"secretName": "login"}, {"secretName": "other"}]
+    assert {task.platform["imagePullPolicy"] for task in tasks.values()} == {"Always"}
+    assert tasks["Pusher"].platform["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": "12345",
+        "runAsGroup": "0",
+    }
+    assert tasks["Baseline"].platform["securityContext"] == {"runAsNonRoot": True}
+    assert [str(one) for one in lint(compiled(cluster=cluster)) if one.level == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "is_told"),
+    [
+        ("", None, True),
+        ("kfp_version: 2.15.0", None, False),
+        ("kfp_version: 2.16", None, True),
+        ("kfp_version: 2.15.0", (2, 17, 0), True),
+        ("", (2, 14, 4), False),
+    ],
+)
+def test_a_server_is_told_of_non_root_pods_if_it_knows_the_field(tmp_path, text, version, is_told):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(f"version: 1\n{text}\n")
+    document = compiled(cluster=cluster, version=version)
+    assert [("securityContext" in task.platform) for task in document.tasks.values()] == [is_told] * 13
+    assert [one.rule for one in lint(document) if one.level == "error"] == []
+    assert document.version == (version or (kfp_version.parse(text.split()[-1]) if text else None))
+
+
+def test_a_security_context_for_a_server_that_knows_none_is_refused(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nkfp_version: 2.15.0\nnodes: {Pusher: {security_context: {run_as_user: 5}}}\n")
+    with pytest.raises(
+        BadInput, match=r"Pusher: security_context: no such field: wanted Kubeflow Pipelines 2\.16\.0 or"
+    ):
+        compiled(cluster=cluster)
+
+
+def test_a_key_and_a_volume_of_one_name_are_refused(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nserving: {claim: a}\nsign_key: {secret: a, key: k.pem}\n")
+    with pytest.raises(
+        BadInput, match=r"Pusher_executor: pvcMount and secretAsVolume of one name, a, would be one volume"
+    ):
+        compiled(cluster=cluster)
+
+
+def test_two_volumes_at_one_path_are_refused(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nnodes: {Pusher: {volumes: [{claim: a, path: /serving}]}}\n")
+    with pytest.raises(BadInput, match=r"Pusher_executor: two volumes at /serving: mount one of them elsewhere"):
+        compiled(cluster=cluster)
 
 
 def test_trainers_that_are_retried_without_a_volume_are_worth_a_warning(tmp_path):
@@ -399,7 +477,7 @@ def test_the_committed_example_is_what_the_command_writes_but_for_digests_of_cod
     kept = (PROJECT / "kubeflow" / "compiled" / "digits.yaml").read_text()
     images = Images(cpu="registry.example/mnist-tfx:1")
     assert without_versions(kept) == without_versions(
-        compiled(images=images, root="minio://mlpipeline/mnist-tfx").to_text()
+        compiled(images=images, root="minio://mlpipeline/v2/artifacts/mnist-tfx").to_text()
     )
 
 

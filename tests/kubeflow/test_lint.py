@@ -15,6 +15,7 @@ from kubeflow.broken_files import (
 )
 from kubeflow.compiled_files import IMAGE, broken, compiled, digits, from_bucket, stock, stock_resolver
 
+from pipeline.kubeflow import kfp_version
 from pipeline.kubeflow.compiler.pods import Images
 from pipeline.kubeflow.document import Document, read, write
 from pipeline.kubeflow.lint.check import RULES, lint
@@ -36,12 +37,12 @@ def test_what_we_compile_has_no_errors(document):
 
 def test_a_pinned_image_leaves_nothing_to_say():
     digest = "0" * 64
-    images = Images(cpu=f"a@sha256:{digest}", gpu=f"b@sha256:{digest}")
+    images = Images(cpu=f"a@sha256:{digest}", gpu=f"b@sha256:{digest}", gpus=1)
     assert lint(compiled(images=images)) == ()
 
 
 def test_every_rule_has_a_broken_file():
-    elsewhere = {"form", "importer-uri", "accelerator"}
+    elsewhere = {"form", "importer-uri", "importer-folder", "accelerator", "default-root", "profile-root"}
     assert {rule for _, rule in BROKEN.values()} | elsewhere == set(RULES)
 
 
@@ -101,6 +102,58 @@ def test_minio_data_in_another_bucket_is_an_error_and_s3_and_gs_a_warning(uri, l
     assert all("keep data and pipeline root in one bucket" in one.hint for one in found)
 
 
+@pytest.mark.parametrize(
+    ("uri", "version", "is_found"),
+    [
+        ("minio://mlpipeline/lake/mnist", "2.16.1", True),
+        ("minio://mlpipeline/lake/mnist", "2.17.0", False),
+        ("minio://mlpipeline/lake/mnist/", "2.16.1", False),
+        ("minio://mlpipeline/lake/mnist.csv.gz", "2.16.1", False),
+    ],
+)
+def test_a_folder_without_a_slash_brings_its_namesakes_up_to_2_16(uri, version, is_found):
+    def change(document):
+        document.spec["root"]["inputDefinitions"]["parameters"]["source"]["defaultValue"] = uri
+
+    found = lint(broken(from_bucket(), change), version=kfp_version.parse(version))
+    assert [one.level for one in found if one.rule == "importer-folder"] == ["warning"] * is_found
+
+
+@pytest.mark.parametrize(
+    ("root", "version", "is_found"),
+    [
+        ("minio://mlpipeline/v2/artifacts/m", "2.17.0", False),
+        ("minio://mlpipeline/v2/artifacts", "3.0.0", False),
+        ("minio://mlpipeline/v2/artifacts2", "2.17.0", True),
+        ("minio://mlpipeline/m", "2.17.0", True),
+        ("minio://other/v2/artifacts/m", "2.17.0", True),
+        ("s3://bucket/m", "2.17.0", False),
+        ("s3://bucket/m", "3.0.0", True),
+    ],
+)
+def test_a_root_outside_the_launchers_default_is_worth_a_warning(root, version, is_found):
+    document = broken(digits(), lambda d: d.spec.update(defaultPipelineRoot=root))
+    found = [one for one in lint(document, version=kfp_version.parse(version)) if one.rule == "default-root"]
+    assert [one.level for one in found] == ["warning"] * is_found
+
+
+@pytest.mark.parametrize(
+    ("root", "version", "is_found"),
+    [
+        ("minio://mlpipeline/v2/artifacts/m", "2.17.0", True),
+        ("minio://mlpipeline/private-artifacts/team/m", "2.17.0", False),
+        ("minio://mlpipeline/private-artifacts/team2/m", "2.17.0", True),
+        ("minio://mlpipeline/shared/m", "2.15.0", False),
+        ("minio://mlpipeline/m", "2.14.4", False),
+        ("s3://bucket/m", "2.17.0", False),
+    ],
+)
+def test_a_profile_has_folders_of_its_own_from_2_15_on(root, version, is_found):
+    document = broken(digits(), lambda d: d.spec.update(defaultPipelineRoot=root))
+    found = lint(document, version=kfp_version.parse(version), namespace="team")
+    assert [one.rule for one in found if one.rule in ("profile-root", "default-root")] == ["profile-root"] * is_found
+
+
 def test_on_vertex_a_bucket_is_a_bucket():
     assert "other-bucket" not in rules(compiled("vertex", data="gs://lake/digits/", recipe="digits"), level="warning")
 
@@ -155,7 +208,7 @@ def test_kfps_own_placeholders_pass(text):
             "5 for a parameter of type STRING",
         ),
         (
-            lambda d: container(d, "Classifier")["resources"]["accelerator"].update(type="NVIDIA_L4"),
+            lambda d: container(d, "Classifier").update(resources={"accelerator": {"type": "NVIDIA_L4", "count": "1"}}),
             "accelerator",
             "NVIDIA_L4 is none of the accelerators known for Kubeflow Pipelines",
         ),
@@ -222,7 +275,7 @@ def test_what_only_looks_broken_is_left_alone(change):
 
 def test_errors_come_first():
     document = broken(digits(), without_volumes)
-    assert [finding.level for finding in lint(document)] == ["error"] * 3 + ["warning"] * 2
+    assert [finding.level for finding in lint(document)] == ["error"] * 3 + ["warning"] * 3
 
 
 @pytest.mark.parametrize(
@@ -280,5 +333,5 @@ def test_the_command_says_by_its_exit_code_what_it_found(files, arguments, code,
 def test_findings_are_printed_one_to_a_line(files):
     answer = mnist_tfx("kubeflow", "lint", files / "bad.yaml")
     *findings, summary = answer.out.splitlines()
-    assert [line.split()[0] for line in findings] == ["error"] * 3 + ["warning"] * 2
-    assert summary.endswith("3 errors, 2 warnings in 13 tasks")
+    assert [line.split()[0] for line in findings] == ["error"] * 3 + ["warning"] * 3
+    assert summary.endswith("3 errors, 3 warnings in 13 tasks")

@@ -329,7 +329,9 @@ def finding(level: str) -> types.SimpleNamespace:
 
 def test_the_linter_is_asked_first_and_its_errors_refuse_the_file(file, monkeypatch):
     found = [finding("error"), finding("warning")]
-    monkeypatch.setitem(sys.modules, "pipeline.kubeflow.lint.check", types.SimpleNamespace(lint=lambda _: tuple(found)))
+    monkeypatch.setitem(
+        sys.modules, "pipeline.kubeflow.lint.check", types.SimpleNamespace(lint=lambda _, **_more: tuple(found))
+    )
     with pytest.raises(Refused, match=r"the linter found 1 error: got Work: is odd.*--skip-lint"):
         submission.check(document.read(file))
     assert submission.check(document.read(file), lint=False) == ()

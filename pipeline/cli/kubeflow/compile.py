@@ -15,6 +15,7 @@ from components.digest import sha256_file
 from components.errors import BadInput, Problems, printable
 from pipeline.cli import options
 from pipeline.cli.again import PROGRAM, complete
+from pipeline.cli.kubeflow.options import kfp_version
 from pipeline.cli.output import Answer, below_here, print_answer, say
 from pipeline.cli.parameters import InputFile, InputFolder, Integer, OneOf, OutputFile, Pair, Recipe, Text
 from pipeline.cli.parsing import checked_by
@@ -111,7 +112,11 @@ def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
     metavar="IMAGE",
     help="Image of the containers that ask for a GPU.  [default: the image's tag with -gpu]",
 )
-@click.option("--gpus", type=Integer(0, 16), help="GPUs of each Trainer; 0 trains on CPUs.  [default: 1]")
+@click.option(
+    "--gpus",
+    type=Integer(0, 16),
+    help="GPUs of each Trainer; 0 trains on CPUs.  [default: what the cluster file says, else 0]",
+)
 @click.option(
     "--pipeline-root",
     "root",
@@ -171,6 +176,7 @@ def _named(name: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
     metavar="KEY=VALUE",
     help="Label of every pod; repeatable.",
 )
+@kfp_version
 @click.option("-o", "--output", type=OutputFile(), metavar="FILE", required=True, help="The file: .yaml, or .json.")
 @options.beam
 @options.as_json

@@ -11,7 +11,7 @@ from components.errors import printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow.options import kfp_version
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, OneOf
+from pipeline.cli.parameters import InputFile, OneOf, Text
 from pipeline.kubeflow.compiler.targets import by_suffix
 from pipeline.kubeflow.document import TARGETS, read
 from pipeline.kubeflow.kfp_version import KfpVersion
@@ -25,8 +25,11 @@ COLORS = {ERROR: "red"}
 @click.argument("file", type=InputFile())
 @click.option("--target", type=OneOf(TARGETS), help="What the file is for.  [default: by its suffix, else by its form]")
 @kfp_version
+@click.option(
+    "--namespace", type=Text(), metavar="NAME", help="Namespace of the runs, if the installation serves several users."
+)
 @options.as_json
-def lint(file: Path, target: str | None, version: KfpVersion | None, as_json: bool) -> int:
+def lint(file: Path, target: str | None, version: KfpVersion | None, namespace: str | None, as_json: bool) -> int:
     """Check a compiled file for what a cluster would refuse or get wrong.
 
     Ends with 0, with 1 if there is an error among the findings, and with 2 if FILE is no compiled pipeline. Warnings
@@ -40,7 +43,7 @@ def lint(file: Path, target: str | None, version: KfpVersion | None, as_json: bo
     """
     document = read(file)
     meant_for = target or by_suffix(file) or document.target
-    findings = findings_of(document, meant_for, version)
+    findings = findings_of(document, meant_for, version, namespace)
     errors = sum(finding.level == ERROR for finding in findings)
     data = {
         "file": str(file),

@@ -35,7 +35,7 @@ kfp_version: Final = click.option(
     "version",
     type=Checked(parse, name="version", usual=map(written, (OLDEST, NEWEST))),
     metavar="VERSION",
-    help="Version of the Kubeflow Pipelines server.  [default: what the file says, else the newest known]",
+    help="Version of the Kubeflow Pipelines server.  [default: what the file says, else 2.17.0]",
 )
 """The option that says which fields a server takes."""
 
@@ -136,10 +136,10 @@ def work(command: Command) -> Command:
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(given), command)
 
 
-def checked(work: Work, name: str | None, *, skip_lint: bool) -> Sequence[Any]:
+def checked(work: Work, name: str | None, *, skip_lint: bool, namespace: str | None = None) -> Sequence[Any]:
     """Return the linter's warnings after saying them; raises as `submission.check` and `submission.check_places`."""
     submission.check_places(work, name)
-    warnings = submission.check(work.as_run, lint=not skip_lint)
+    warnings = submission.check(work.as_run, lint=not skip_lint, namespace=namespace)
     for warning in warnings:
         say(f"warning: {warning.where}: {warning.what}")
     return warnings

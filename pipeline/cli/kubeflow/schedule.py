@@ -117,7 +117,7 @@ def _created(  # noqa: PLR0913  # one argument to each option
     compiled = document.read(file)
     parameters = run_parameters.values(compiled, params, run_parameters.SCHEDULE_MACROS)
     asked = submission.Work(document=compiled, parameters=parameters, cache=not no_cache, **work)
-    cluster_options.checked(asked, name, skip_lint=skip_lint)
+    cluster_options.checked(asked, name, skip_lint=skip_lint, namespace=address.namespace)
     plan = schedules.Plan(
         name=name or compiled.name,
         work=asked,

@@ -63,7 +63,7 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
         cache=not no_cache,
         **work,
     )
-    cluster_options.checked(asked, run_name, skip_lint=skip_lint)
+    cluster_options.checked(asked, run_name, skip_lint=skip_lint, namespace=address.namespace)
     connection = connect(address)
     with cluster_options.changing() as (begun, untold):
         run = submission.submit(connection, asked, run_name, begun=begun)

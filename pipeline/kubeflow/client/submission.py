@@ -72,12 +72,13 @@ class Work:
         }
 
 
-def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
+def check(document: Document, *, lint: bool = True, namespace: str | None = None) -> Sequence[Any]:
     """Return the linter's warnings.
 
     Args:
       document: the compiled pipeline.
       lint: whether to ask the linter at all.
+      namespace: of the run, where the installation serves several users.
 
     Raises:
       BadInput: if the file is for Vertex AI.
@@ -94,7 +95,7 @@ def check(document: Document, *, lint: bool = True) -> Sequence[Any]:
         return ()
     from pipeline.kubeflow.lint.check import lint as lint_document
 
-    findings: Sequence[Any] = lint_document(document)
+    findings: Sequence[Any] = lint_document(document, namespace=namespace)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         first, count = errors[0], f"{len(errors)} error{'' if len(errors) == 1 else 's'}"

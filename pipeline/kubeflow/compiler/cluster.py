@@ -20,9 +20,10 @@ from components.errors import BadInput
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_yaml
 from components.wording import Wanted, as_written, joined, problems
+from pipeline.kubeflow import kfp_version
 from pipeline.kubeflow.compiler import images, targets
-from pipeline.kubeflow.names import DRIVER
-from pipeline.kubeflow.places import in_bucket
+from pipeline.kubeflow.names import DRIVER, VOLUME_NAME
+from pipeline.kubeflow.places import in_bucket, launcher_folder
 from pipeline.stages import STAGES
 
 NODES: Final = (DRIVER, *STAGES)
@@ -46,6 +47,19 @@ def _outside_buckets(path: str) -> str:
     if in_bucket(path):
         raise Wanted("a path of a mounted volume, since nothing renames a folder of a bucket in one step")
     return path
+
+
+def _outside_launcher(path: str) -> str:
+    if path.startswith("/") and (folder := launcher_folder(path)) is not None:
+        raise Wanted(f"a path outside {folder}, where KFP mounts a volume of its own")
+    return path
+
+
+def _a_version(text: str) -> str:
+    try:
+        return kfp_version.written(kfp_version.parse(text))
+    except BadInput as err:
+        raise Wanted(f"a version of Kubeflow Pipelines, {err.wanted}") from err
 
 
 def _an_image(image: str) -> str:
@@ -94,13 +108,16 @@ Memory = Annotated[
     _like(_MORE_THAN_NOTHING + r"[0-9]+(\.[0-9]+)?[MGT]i?", "bytes with a unit, such as 500M, 8G or 4Gi, and not 0"),
 ]
 _ABSOLUTE: Final = _like(r"(/[^/:]+)+", "an absolute path in the pod")
-MountPath = Annotated[str, AfterValidator(_plain), _ABSOLUTE]
-ServingPath = Annotated[str, AfterValidator(_plain), AfterValidator(_outside_buckets), _ABSOLUTE]
+MountPath = Annotated[str, AfterValidator(_plain), _ABSOLUTE, AfterValidator(_outside_launcher)]
+ServingPath = Annotated[
+    str, AfterValidator(_plain), AfterValidator(_outside_buckets), _ABSOLUTE, AfterValidator(_outside_launcher)
+]
+Version = Annotated[Text, _Check(_a_version, description="a version of Kubeflow Pipelines, 2.5.0 or newer")]
 BucketUri = Annotated[str, _Check(_a_bucket, description="a bucket's URI, with a prefix")]
 ImageReference = Annotated[str, _Check(_an_image, description=images.WANTED)]
 VolumeName = Annotated[
     # KFP calls a pod's volume by its claim's, or its Secret's, name, and a volume's is a label of DNS.
-    str, _like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "at most 63 lower case letters, digits and -")
+    str, _like(VOLUME_NAME.pattern, "at most 63 lower case letters, digits and -")
 ]
 KubernetesName = Annotated[
     str, _like(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "a Kubernetes name: lower case letters, digits, - and .")
@@ -183,6 +200,20 @@ class Toleration(Section):
         return self
 
 
+class SecurityContext(Section):
+    """Who a pod's container runs as; that it gains no privileges and has no capabilities is KFP's own doing.
+
+    Attributes:
+      run_as_non_root: whether Kubernetes refuses a container of root's, as the restricted Pod Security Standard wants it.
+      run_as_user: numeric user; null for the image's.
+      run_as_group: numeric group; null for the image's.
+    """
+
+    run_as_non_root: bool = True
+    run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    run_as_group: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
 class TaskResources(Section):
     """What one task asks for.
 
@@ -197,6 +228,9 @@ class TaskResources(Section):
       secrets: {variable: entry of a Secret that it takes its value from}.
       volumes: claims to mount.
       image: another image than all.
+      image_pull_secrets: Secrets with the credentials of the images' registry.
+      image_pull_policy: when a node fetches an image that it has.
+      security_context: who its container runs as; null for the default, which a server from 2.16 on is told.
       retries: how often a failed pod is tried again.
       timeout: seconds after which its pod is ended.
     """
@@ -211,6 +245,9 @@ class TaskResources(Section):
     secrets: Mapping[VariableName, SecretKey] = {}
     volumes: tuple[Volume, ...] = ()
     image: ImageReference | None = None
+    image_pull_secrets: tuple[KubernetesName, ...] = ()
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    security_context: SecurityContext | None = None
     retries: Annotated[int, Field(ge=0, le=10)] = 0
     timeout: Annotated[int, Field(ge=1)] | None = None
 
@@ -233,6 +270,7 @@ class Cluster(Section):
       version: of this format.
       target: `oss` or `vertex`, where the command line names none.
       pipeline_root: URI below which artifacts are kept, likewise.
+      kfp_version: of the server; null for the newest that is known.
       image: of every container, where the command line names none.
       gpu_image: of those that ask for an accelerator, likewise.
       serving: the volume for served versions.
@@ -248,6 +286,7 @@ class Cluster(Section):
     version: Literal[1] = 1
     target: Literal["oss", "vertex"] | None = None
     pipeline_root: BucketUri | None = None
+    kfp_version: Version | None = None
     image: ImageReference | None = None
     gpu_image: ImageReference | None = None
     serving: Serving = Serving()

@@ -48,6 +48,11 @@ KEYS: Final = (
         "minio://mlpipeline/v2/artifacts/mnist",
     ),
     Key(
+        "kfp_version",
+        ("Version of the server: an older one refuses a file with fields that it does not know.",),
+        "2.17.0",
+    ),
+    Key(
         "image",
         ("Image of every task, best with its digest: KFP's cache takes the name for the content.",),
         "registry.example/mnist-tfx:1",

@@ -25,7 +25,7 @@ from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe
 from pipeline.config.recipe_file import recipe_names
 from pipeline.config.request import READING, Request, configure, reading_overrides
-from pipeline.kubeflow import names
+from pipeline.kubeflow import kfp_version, names
 from pipeline.kubeflow.compiler import cluster as cluster_file
 from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems, seen_data
 from pipeline.kubeflow.compiler.cluster import Cluster
@@ -34,7 +34,8 @@ from pipeline.kubeflow.compiler.platform_document import platform_document, refu
 from pipeline.kubeflow.compiler.pods import Images, pods
 from pipeline.kubeflow.compiler.stock import Stock, compile_stock
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
-from pipeline.kubeflow.document import SERVICE_ACCOUNT, SPEC, VERTEX, Document
+from pipeline.kubeflow.document import SERVICE_ACCOUNT, SPEC, VERSION, VERTEX, Document
+from pipeline.kubeflow.kfp_version import NEWEST, KfpVersion
 from pipeline.root.paths import RunPaths
 
 DISTRIBUTION: Final = "mnist-tfx"
@@ -69,6 +70,7 @@ class CompileRequest:
       serving: where the volume of served versions is mounted.
       claim: name of its PersistentVolumeClaim.
       cluster: the cluster file.
+      version: of the server of Kubeflow Pipelines; None to take the cluster file's, or the newest.
       description: what the pipeline is for.
       labels: of every pod.
       beam_args: for every Beam node.
@@ -93,6 +95,7 @@ class CompileRequest:
     serving: str | None = None
     claim: str | None = None
     cluster: Path | None = None
+    version: KfpVersion | None = None
     description: str | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     beam_args: tuple[str, ...] = BEAM_ARGS
@@ -144,11 +147,12 @@ def compile_pipeline(request: CompileRequest) -> Document:
         stock.spec["pipelineInfo"]["description"] = request.description
     if target.name == VERTEX:
         return _vertex(stock, root, source, cluster)
+    version = request.version or (cluster.kfp_version and kfp_version.parse(cluster.kfp_version)) or None
     document = Document(
         target=target.name,
         spec=_unshared({**stock.spec, "defaultPipelineRoot": root}),
-        platform=_unshared(platform_document(wanted, cluster)),
-        comment=_comment(stock, source, cluster),
+        platform=_unshared(platform_document(wanted, cluster, version or NEWEST)),
+        comment=_comment(stock, source, cluster, version),
     )
     problems.refuse(document)
     return document
@@ -260,7 +264,7 @@ def _vertex(stock: Stock, root: str, source: DataSource, cluster: Cluster) -> Do
     return Document(target=VERTEX, spec=_unshared(stock.spec), job=_unshared(job))
 
 
-def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
+def _comment(stock: Stock, source: DataSource, cluster: Cluster, version: KfpVersion | None) -> str:
     """Return the head of the file, which KFP's page shows beside the graph."""
     lines = ["# PIPELINE DEFINITION", f"# Name: {stock.spec['pipelineInfo']['name']}"]
     if (description := stock.spec["pipelineInfo"].get("description")) is not None:
@@ -268,6 +272,8 @@ def _comment(stock: Stock, source: DataSource, cluster: Cluster) -> str:
     lines += ["# Inputs:", f"#    {names.SOURCE}: str [Default: {source.value!r}]"]
     if cluster.service_account is not None:
         lines.append(f"{SERVICE_ACCOUNT}{cluster.service_account}")
+    if version is not None:
+        lines.append(f"{VERSION}{kfp_version.written(version)}")
     return "".join(f"{line}\n" for line in lines)
 
 

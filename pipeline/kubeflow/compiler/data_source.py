@@ -41,6 +41,16 @@ class DataSource:
         return f"{scheme}://{spans.base_of(path)}/"
 
 
+def _as_folder(value: str) -> str:
+    """Return a bucket's URI with a slash at its end, unless its last part looks like a file's name.
+
+    KFP's launcher up to 2.16.1 fetches whatever begins with a URI: `lake/mnist2` along with `lake/mnist`.
+    """
+    _, separator, place = value.partition("://")
+    last = place.rpartition("/")[2]
+    return value if not separator or not last or "." in last or spans.is_pattern(value) else f"{value}/"
+
+
 def parse(data: str | None, count: int | None, target: Target) -> DataSource:
     """Check what can be checked without a look at the data.
 
@@ -53,7 +63,7 @@ def parse(data: str | None, count: int | None, target: Target) -> DataSource:
       BadInput: for a relative path, a bucket of another kind or as a whole, a malformed pattern, or spans of what is no
         pattern.
     """
-    source = DataSource(value=data or EMBEDDED, spans=count or 1)
+    source = DataSource(value=_as_folder(data or EMBEDDED), spans=count or 1)
     if source.is_pattern:
         spans.require_fields(source.value)
     elif count is not None:

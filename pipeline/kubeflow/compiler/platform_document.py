@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from components.errors import BadInput
-from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SignKey, TaskResources, Toleration
+from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey, SecurityContext, SignKey, TaskResources, Toleration
 from pipeline.kubeflow.compiler.pods import SERVING_READERS, Pod
 from pipeline.kubeflow.document import KUBERNETES, PLATFORMS
+from pipeline.kubeflow.kfp_version import NEWEST, KfpVersion, written
 from pipeline.stages import PUSHER
+
+SECURITY_SINCE: Final[KfpVersion] = (2, 16, 0)
+"""The first release whose platform document has a securityContext."""
 
 SIGN_KEY_FOLDER: Final = "/etc/mnist-tfx/sign-key"
 
@@ -23,6 +27,9 @@ NOT_ON_VERTEX: Final = {
     "node_selector": "Vertex AI chooses the machine, by cpu, memory and accelerator",
     "tolerations": "Vertex AI chooses the machine, by cpu, memory and accelerator",
     "timeout": "a PipelineJob has no field for it",
+    "image_pull_secrets": "the service account's rights on Artifact Registry count",
+    "image_pull_policy": "Vertex AI fetches every image",
+    "security_context": "Vertex AI runs a container as its image says",
     "labels": "a job has some, which whoever submits it gives: PipelineJob(labels=...)",
 }
 """{field: why Vertex AI cannot grant it}."""
@@ -46,11 +53,15 @@ def refuse_for_vertex(cluster: Cluster) -> None:
             raise BadInput(f"Vertex AI has no {field.replace('_', ' ')}", where=place, hint=NOT_ON_VERTEX[field])
 
 
-def platform_document(pods: Mapping[str, Pod], cluster: Cluster) -> dict[str, Any]:
-    """Return the document as JSON values; the volume of served versions is always in it."""
+def platform_document(pods: Mapping[str, Pod], cluster: Cluster, version: KfpVersion = NEWEST) -> dict[str, Any]:
+    """Return the document as JSON values; the volume of served versions is always in it.
+
+    Raises:
+      BadInput: if it asks for what a server of the version does not know, and would refuse the file for.
+    """
     executors = {}
     for node, pod in pods.items():
-        config = _config(pod.resources)
+        config = {**_config(pod.resources), **_security(node, pod.resources.security_context, version)}
         if node in SERVING_READERS:
             config.setdefault("pvcMount", []).append(_mount(cluster.serving.claim, cluster.serving.path))
         if node == PUSHER and cluster.sign_key is not None:
@@ -72,9 +83,27 @@ def _config(resources: TaskResources) -> dict[str, Any]:
         "tolerations": [_toleration(toleration) for toleration in resources.tolerations],
         "podMetadata": {"labels": dict(sorted(resources.labels.items()))} if resources.labels else None,
         "pvcMount": [_mount(volume.claim, volume.path) for volume in resources.volumes],
+        "imagePullSecret": [{"secretName": name} for name in dict.fromkeys(resources.image_pull_secrets)],
+        "imagePullPolicy": resources.image_pull_policy,
         "activeDeadlineSeconds": None if resources.timeout is None else str(resources.timeout),
     }
     return {field: value for field, value in config.items() if value}
+
+
+def _security(node: str, context: SecurityContext | None, version: KfpVersion) -> dict[str, Any]:
+    """Return who the container runs as; from 2.16 on KFP drops capabilities and sets seccomp, and leaves this to files."""
+    if version < SECURITY_SINCE:
+        if context is None:
+            return {}
+        wanted = f"Kubeflow Pipelines {written(SECURITY_SINCE)} or newer"
+        raise BadInput("no such field", where=f"{node}: security_context", wanted=wanted, got=written(version))
+    context = context or SecurityContext()
+    fields = {
+        "runAsNonRoot": context.run_as_non_root,
+        "runAsUser": None if context.run_as_user is None else str(context.run_as_user),
+        "runAsGroup": None if context.run_as_group is None else str(context.run_as_group),
+    }
+    return {"securityContext": {name: value for name, value in fields.items() if value is not None}}
 
 
 def _secret_variable(name: str, entry: SecretKey) -> dict[str, Any]:

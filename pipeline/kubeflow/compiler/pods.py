@@ -24,7 +24,7 @@ class Images:
     Attributes:
       cpu: image of most containers; None to take the cluster file's.
       gpu: image of those that ask for devices; None to take the cluster file's, or that of the CPU image's name.
-      gpus: number of devices of each Trainer; None to take the cluster file's, or one.
+      gpus: number of devices of each Trainer; None to take the cluster file's, or none.
     """
 
     cpu: str | None
@@ -73,7 +73,7 @@ def pods(cluster: Cluster, target: Target, images: Images) -> dict[str, Pod]:
 
 def _accelerator(node: str, resources: TaskResources, target: Target, gpus: int | None) -> tuple[str, int] | None:
     trains = node in TRAINERS
-    wanted = resources.accelerator or Accelerator(count=int(trains))
+    wanted = resources.accelerator or Accelerator(count=0)
     count = gpus if trains and gpus is not None else wanted.count
     kind = wanted.type or target.accelerator
     target.check_accelerator(kind, where=f"{node}: accelerator.type")

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from components.errors import BadInput
 from pipeline.kubeflow import argo_text, buckets
+from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import OSS, Document
+from pipeline.kubeflow.lint import mounts
 
 
 def refuse(document: Document) -> None:
@@ -25,6 +27,7 @@ def refuse(document: Document) -> None:
 def _problems(document: Document) -> Iterator[BadInput]:
     if document.target != OSS:
         return
+    target = TARGETS[OSS]
     for task, uri in buckets.foreign_data(document):
         if buckets.needs_credentials(uri):
             yield BadInput(
@@ -34,5 +37,7 @@ def _problems(document: Document) -> Iterator[BadInput]:
                 got=uri,
                 hint="copy the data there, or keep the root in the data's bucket with --pipeline-root",
             )
+    for fault in (*mounts.mounts(document, target), *mounts.shared_places(document, target)):
+        yield BadInput(fault.what, where=fault.where, hint=fault.hint)
     for path, placeholder in argo_text.in_document(document):
         yield BadInput("a placeholder of Argo's", where=path, wanted=argo_text.WANTED, got=placeholder)

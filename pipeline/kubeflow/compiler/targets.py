@@ -28,6 +28,7 @@ class Target:
       accelerators: the types that are known, as regular expressions.
       likely_accelerators: what a type looks like that may be new, as a regular expression.
       version: of the server, on Kubeflow Pipelines.
+      namespace: of the profile that runs belong to, where an installation serves several users and it is known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Target:
     accelerators: tuple[str, ...]
     likely_accelerators: str | None = None
     version: KfpVersion = NEWEST
+    namespace: str | None = None
 
     def knows_accelerator(self, kind: str) -> bool:
         """Whether a type of accelerator is among the known ones."""

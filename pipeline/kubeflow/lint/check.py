@@ -23,6 +23,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "schema-version": header.schema_version,
     "pipeline-name": header.pipeline_name,
     "pipeline-root": header.pipeline_root,
+    "default-root": header.default_root,
+    "profile-root": header.profile_root,
     "runtime-default": header.runtime_default,
     "task-name": graph.task_name,
     "task-info": graph.task_info,
@@ -36,6 +38,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "executor-kind": graph.executor_kind,
     "pre-cache-check": graph.pre_cache_check,
     "importer-uri": graph.importer_uri,
+    "importer-folder": graph.importer_folder,
     "other-bucket": graph.other_bucket,
     "no-tasks": graph.no_tasks,
     "placeholders": values.placeholders,
@@ -73,15 +76,20 @@ class Finding(Fault):
         return f"{self.where}: {self.what}: {self.hint} [{self.rule}]"
 
 
-def lint(document: Document, target: str | None = None, version: KfpVersion | None = None) -> tuple[Finding, ...]:
+def lint(
+    document: Document, target: str | None = None, version: KfpVersion | None = None, namespace: str | None = None
+) -> tuple[Finding, ...]:
     """Return all findings, errors first.
 
     Args:
       document: the compiled file.
       target: what it is meant for; None for what its form says.
       version: of the server; None for what the file says, else the newest.
+      namespace: of the runs, where an installation serves several users.
     """
-    meant_for = dataclasses.replace(TARGETS[target or document.target], version=version or document.version or NEWEST)
+    meant_for = dataclasses.replace(
+        TARGETS[target or document.target], version=version or document.version or NEWEST, namespace=namespace
+    )
     document = document.without_nulls()
     findings = [
         Finding(rule=name, **dataclasses.asdict(fault))

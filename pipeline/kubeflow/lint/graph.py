@@ -21,6 +21,9 @@ ROOT: Final = "root"
 LONGEST_NAME: Final = 121
 """Characters of a task's name: Argo takes 128 for a template's, and KFP puts `-driver` behind it."""
 
+EXACT_FOLDERS: Final = (2, 17, 0)
+"""The first release whose launcher fetches what is in a folder, and not all that begins with its name."""
+
 SOURCES: Final = {
     "artifacts": ("taskOutputArtifact", "outputArtifactKey", "componentInputArtifact"),
     "parameters": ("taskOutputParameter", "outputParameterKey", "componentInputParameter"),
@@ -136,6 +139,17 @@ def importer_uri(document: Document, target: Target) -> Iterator[Fault]:
         elif uri is not None and is_top_of_bucket(uri):
             what = f"imports {uri!r}, for whose empty key KFP's launcher refuses to work"
             yield Fault(where=task.name, what=what, hint="name a folder in the bucket")
+
+
+def importer_folder(document: Document, target: Target) -> Iterator[Fault]:
+    """Find importers of what may be the beginning of other folders' names as well: the launcher fetches them all."""
+    if target.name != OSS or target.version >= EXACT_FOLDERS:
+        return
+    for task in document.tasks.values():
+        uri = document.imported(task)
+        if uri is not None and "://" in uri and not uri.endswith("/") and "." not in uri.rpartition("/")[2]:
+            what = f"imports {uri!r}, and whatever else begins with that"
+            yield Fault(where=task.name, what=what, hint=f"a slash at its end: {uri}/", level=WARNING)
 
 
 def other_bucket(document: Document, target: Target) -> Iterator[Fault]:

@@ -8,11 +8,19 @@ from typing import Final
 
 from pipeline.kubeflow.compiler.targets import URI, Target
 from pipeline.kubeflow.document import OSS, SCHEMA_VERSION, Document
+from pipeline.kubeflow.kfp_version import written
 from pipeline.kubeflow.lint.fault import WARNING, Fault
 from pipeline.kubeflow.lint.fields import parse_problem
 
 PIPELINE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """What KFP's server takes (backend/src/apiserver/template/v2_template.go)."""
+
+DEFAULT_ROOT: Final = "minio://mlpipeline/v2/artifacts"
+"""The launcher's default (`defaultPipelineRoot` in backend/src/v2/config/env.go of kubeflow/pipelines)."""
+
+CONFINING: Final = (3, 0, 0)
+PROFILES_SINCE: Final = (2, 15, 0)
+"""The first release whose profile controller gives a namespace a policy of its own for the bucket."""
 
 COMPILE_AGAIN: Final = "compile it with `mnist-tfx kubeflow compile`"
 
@@ -70,6 +78,30 @@ def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
     elif match is None or match["scheme"] not in target.schemes:
         what = f"{document.root} is in no bucket that {target.title} can use"
         yield Fault(where="pipeline root", what=what, hint=f"one of {', '.join(s + '://' for s in target.schemes)}")
+
+
+def default_root(document: Document, target: Target) -> Iterator[Fault]:
+    """Find roots outside the launcher's default, to which Kubeflow Pipelines 3.0 confines artifacts."""
+    root = document.root or ""
+    if target.name != OSS or "://" not in root or f"{root}/".startswith(f"{DEFAULT_ROOT}/") or target.namespace:
+        return
+    # An s3:// or gs:// bucket takes a configuration anyway, in which its root can be named.
+    if root.startswith("minio://") or target.version >= CONFINING:
+        what = f"{root} is outside {DEFAULT_ROOT}, and Kubeflow Pipelines {written(CONFINING)} refuses artifacts there"
+        hint = "keep it below that, or have the configmap kfp-launcher name another defaultPipelineRoot"
+        yield Fault(where="pipeline root", what=what, hint=hint, level=WARNING)
+
+
+def profile_root(document: Document, target: Target) -> Iterator[Fault]:
+    """Find roots that a profile's policy gives no access to, where an installation serves several users."""
+    scheme, _, place = (document.root or "").partition("://")
+    if target.name != OSS or target.namespace is None or scheme != "minio" or target.version < PROFILES_SINCE:
+        return
+    allowed = (f"private-artifacts/{target.namespace}/", "shared/")
+    if not f"{place.partition('/')[2]}/".startswith(allowed):
+        what = f"{document.root} is outside what a profile may use from Kubeflow Pipelines {written(PROFILES_SINCE)} on"
+        hint = f"keep it below {' or '.join(allowed)} of that bucket"
+        yield Fault(where="pipeline root", what=what, hint=hint, level=WARNING)
 
 
 def runtime_default(document: Document, _: Target) -> Iterator[Fault]:
