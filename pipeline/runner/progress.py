@@ -32,6 +32,8 @@ STYLES: Final = {
     "failed": "bold red",
     "skipped": "dim",
     "killed": "bold red",
+    "succeeded": "green",
+    "canceled": "yellow",
 }
 
 
@@ -53,7 +55,8 @@ class Row:
     """One node's line.
 
     Attributes:
-      state: waiting, running, executed, cached, failed or skipped.
+      state: waiting, running, executed, cached, failed or skipped; on a server that does not tell whether a task was
+        cached, succeeded.
       seconds: how long it took; while it runs, None.
       note: why it was executed or not, or what is under way.
       done: work done so far, of `total`; total 0 shows no bar.

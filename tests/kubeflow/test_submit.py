@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("hasty", "soon")
 @pytest.fixture
 def soon(monkeypatch):
     """Has a run that is waited for looked at a hundred times a second."""
-    monkeypatch.setattr(submission.wait, "__defaults__", (0.01,))
+    monkeypatch.setattr(submission.wait, "__defaults__", ((), 0.01))
 
 
 def submitted(server: KfpServer, file: Path, *more: object, **how):
@@ -358,9 +358,9 @@ def test_a_field_that_kfp_does_not_know_is_told(server, tmp_path):
 def test_a_run_is_waited_for_until_it_is_over(server, file, monkeypatch, states, code):
     answers = iter(states)
 
-    def moving(connection, run_id):
+    def moving(connection, run_id, tasks):
         server.things["runs"][run_id].state = next(answers)
-        return found(connection, run_id)
+        return found(connection, run_id, tasks)
 
     found = submission.cluster_runs.get
     monkeypatch.setattr(submission.cluster_runs, "get", moving)
@@ -377,7 +377,7 @@ def test_a_server_that_stays_silent_is_not_waited_for_for_ever(server, file):
     made = submission.submit(connection, Work(document=document.read(file)), "mine")
     server.faults.append(Fault(503))
     with pytest.raises(Exception, match="the run goes on: mnist-tfx kubeflow runs shows it"):
-        submission.wait(connection, made, lambda _: None, 0.001)
+        submission.wait(connection, made, lambda _: None, pause=0.001)
 
 
 def test_an_interrupted_wait_says_that_the_run_goes_on(server, file, monkeypatch):

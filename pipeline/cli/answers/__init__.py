@@ -76,6 +76,7 @@ DATA: Final[dict[str, Any]] = {
     "kubeflow submit": kubeflow.Submission,
     "kubeflow schedule": kubeflow.Schedules,
     "kubeflow runs": kubeflow.ClusterRuns,
+    "kubeflow watch": kubeflow.WatchedRun,
     "kubeflow audit": kubeflow.ClusterAudit,
     "report": runs.Page,
     "doctor": runs.Diagnosis,

@@ -93,6 +93,16 @@ class Simulation(RunResult):
     audit: ShortAudit | None
 
 
+class RunTask(Model):
+    """One task of a run on a cluster."""
+
+    name: Text
+    state: Text
+    seconds: Seconds | None
+    message: str | None
+    """What the server says went wrong."""
+
+
 class ClusterRun(Model):
     """A run on a cluster, as its server tells."""
 
@@ -104,12 +114,27 @@ class ClusterRun(Model):
     experiment_id: str | None
     schedule: str | None
     error: str | None
+    tasks: list[RunTask]
+    """Those that were waited for; empty otherwise."""
+
+
+class ListedRun(ClusterRun):
+    """A run on a cluster, with the address of its page."""
+
+    link: Text
 
 
 class ClusterRuns(Model):
     """Runs on a cluster, newest first."""
 
-    runs: list[ClusterRun]
+    runs: list[ListedRun]
+
+
+class WatchedRun(Model):
+    """A run on a cluster that was watched until it was over."""
+
+    run: ClusterRun
+    link: Text
 
 
 class Submission(Model):

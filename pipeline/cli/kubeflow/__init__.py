@@ -17,6 +17,7 @@ VERBS: Final = {
     "submit": "Start a run of a compiled file on a cluster.",
     "schedule": "Have a cluster run a compiled file again and again.",
     "runs": "List the runs on a cluster.",
+    "watch": "Show the tasks of a run on a cluster until it is over.",
     "audit": "Audit what a finished run pushed.",
 }
 

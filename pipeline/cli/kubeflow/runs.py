@@ -35,7 +35,8 @@ def runs(address: Address, experiment: str | None, state: str | None, limit: int
     connection = connect(address)
     found = cluster_runs.listed(connection, experiment=experiment, state=state, limit=limit)
     if as_json:
-        print_answer(Answer(data={"runs": [run.to_dict() for run in found]}))
+        pages = [{**run.to_dict(), "link": connection.run_page(run.id)} for run in found]
+        print_answer(Answer(data={"runs": pages}))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("id", "name", "state", "created", "duration", "schedule"):
@@ -43,6 +44,8 @@ def runs(address: Address, experiment: str | None, state: str | None, limit: int
     for run in found:
         table.add_row(*_cells(run))
     cluster_options.table_console().print(table)
+    if found:
+        click.echo(f"page of a run: {connection.run_page('ID')}")
 
 
 def _cells(run: ClusterRun) -> tuple[Text, ...]:

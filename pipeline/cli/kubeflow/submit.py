@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from components.errors import EnvironmentProblem, printable
+from components.errors import printable
 from pipeline.cli import options
 from pipeline.cli.kubeflow import options as cluster_options
-from pipeline.cli.output import Answer, print_answer, print_error, say
+from pipeline.cli.kubeflow.watch import failure, said, watched
+from pipeline.cli.output import Answer, print_answer
 from pipeline.cli.parameters import InputFile, Text
 from pipeline.kubeflow import document, run_parameters
 from pipeline.kubeflow.client import submission
-from pipeline.kubeflow.client.cluster_runs import SUCCEEDED, ClusterRun
-from pipeline.kubeflow.client.connection import Address, Connection, connect
-from pipeline.process.signals import PROCESS, Interrupted
+from pipeline.kubeflow.client.connection import Address, connect
 
 
 @options.command()
@@ -29,7 +25,7 @@ from pipeline.process.signals import PROCESS, Interrupted
 @click.option(
     "--run-name", type=Text(), metavar="NAME", help="Name of the run.  [default: the pipeline's, with the time]"
 )
-@click.option("--wait", is_flag=True, help="Stay until the run is over; exit with 4 unless it succeeded.")
+@click.option("--wait", is_flag=True, help="Show its tasks until the run is over; exit with 4 unless it succeeded.")
 @options.as_json
 def submit(  # noqa: PLR0913  # one argument to each option that is no part of the work
     file: Path,
@@ -67,50 +63,15 @@ def submit(  # noqa: PLR0913  # one argument to each option that is no part of t
     connection = connect(address)
     with cluster_options.changing() as (begun, untold):
         run = submission.submit(connection, asked, run_name, begun=begun)
-        link = connection.link("runs/details", run.id)
+        link = connection.run_page(run.id)
         if not as_json:
             click.echo(printable(f"{run.name}  {run.id}"))
             click.echo(printable(link))
-        run, interrupted = _waited(connection, run, untold) if wait else (run, None)
+        names = [task.name for task in compiled.in_order()]
+        run, interrupted = watched(connection, run, names, untold.close) if wait else (run, None)
         what = {"experiment": asked.experiment_name, "parameters": dict(asked.parameters), "link": link}
-        answer = Answer(data={"run": run.to_dict(), **what}, error=interrupted or (_failure(run) if wait else None))
+        error = interrupted or (failure(connection, run) if wait else None)
+        answer = Answer(data={"run": run.to_dict(), **what}, error=error)
         if as_json:
             print_answer(answer)
-    if as_json:
-        return answer.exit_code
-    if interrupted is not None:
-        print_error(f"{interrupted}: {interrupted.hint}")
-    elif answer.error is not None:
-        print_error(answer.error)
-    elif wait:
-        click.echo(f"{run.state} after {run.seconds or 0:.0f} s")
-    return answer.exit_code
-
-
-def _waited(
-    connection: Connection, run: ClusterRun, untold: contextlib.ExitStack
-) -> tuple[ClusterRun, Interrupted | None]:
-    """Return the run as it was last seen, and what broke the wait off, such as a signal that was held back."""
-    last = run
-    with Console(markup=False, stderr=True, highlight=False).status(f"{run.name}: {run.state}") as line:
-
-        def seen(now: ClusterRun) -> None:
-            nonlocal last
-            if now.state != last.state:
-                say(f"{now.name}: {now.state}")
-            line.update(f"{now.name}: {now.state}, {now.seconds or 0:.0f} s")
-            last = now
-
-        try:
-            untold.close()
-            PROCESS.check()
-            return submission.wait(connection, run, seen), None
-        except (KeyboardInterrupt, Interrupted):
-            number = signal.SIGINT if PROCESS.arrived is None else PROCESS.arrived.number
-            return last, Interrupted(number, hint="the run goes on, and `mnist-tfx kubeflow runs` shows it")
-
-
-def _failure(run: ClusterRun) -> EnvironmentProblem | None:
-    if run.state == SUCCEEDED:
-        return None
-    return EnvironmentProblem(f"the run ended {run.state}{f': {run.error}' if run.error else ''}")
+    return said(answer, run) if wait and not as_json else answer.exit_code

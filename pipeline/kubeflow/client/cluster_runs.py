@@ -6,11 +6,13 @@ import dataclasses
 import datetime
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from components.errors import BadInput, EnvironmentProblem
+from pipeline.kubeflow.client import run_tasks
 from pipeline.kubeflow.client.connection import Connection, equals
+from pipeline.kubeflow.client.run_tasks import RunTask
 from pipeline.kubeflow.client.transport import OTHER_VERSION, NotFound
 
 SUCCEEDED: Final = "SUCCEEDED"
@@ -35,6 +37,7 @@ class ClusterRun:
       experiment_id: the experiment that it belongs to.
       schedule: name of the schedule that started it, its id if the schedule is gone; None for a single run.
       error: what the server says went wrong.
+      tasks: those that were asked for.
     """
 
     id: str
@@ -45,6 +48,7 @@ class ClusterRun:
     experiment_id: str | None
     schedule: str | None = None
     error: str | None = None
+    tasks: tuple[RunTask, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -101,9 +105,20 @@ def find(connection: Connection, wanted: str) -> ClusterRun:
     return result[0]
 
 
-def get(connection: Connection, run_id: str) -> ClusterRun:
-    """Return a run as it stands now; raises NotFound if there is none, and as `Connection.call`."""
-    return from_answer(connection.call(connection.kfp.get_run, run_id=run_id))
+def get(connection: Connection, run_id: str, tasks: Iterable[str] = ()) -> ClusterRun:
+    """Return a run as it stands now, with these of its tasks.
+
+    Raises:
+      NotFound: if there is none.
+      MnistTfxError: as `Connection.call`.
+    """
+    answer = connection.call(connection.kfp.get_run, run_id=run_id)
+    return dataclasses.replace(from_answer(answer), tasks=run_tasks.of_run(answer, tasks))
+
+
+def task_names(connection: Connection, run_id: str) -> tuple[str, ...]:
+    """Return the names of a run's tasks, as far as the server tells; raises as `get`."""
+    return run_tasks.names(connection.call(connection.kfp.get_run, run_id=run_id))
 
 
 def with_name(connection: Connection, name: str, experiment_id: str | None = None) -> Iterator[ClusterRun]:

@@ -121,6 +121,10 @@ class Connection:
         """Return the address of a page in KFP's user interface."""
         return f"{self.address.api}/#/{kind}/{name}"
 
+    def run_page(self, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return self.link("runs/details", run_id)
+
 
 def connect(address: Address) -> Connection:
     """Ask the server whether it is there and speaks this API.

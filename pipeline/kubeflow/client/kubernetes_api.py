@@ -86,7 +86,8 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, timeo
             config.load_incluster_config(settings)
             namespace = _IN_POD.read_text(encoding="utf-8").strip() if _IN_POD.is_file() else None
         else:
-            file = None if kubeconfig is None else str(kubeconfig)
+            # The client reads KUBECONFIG when it is imported, which is too early for whoever sets it afterwards.
+            file = _named_files() if kubeconfig is None else str(kubeconfig)
             config.load_kube_config(file, context, client_configuration=settings, persist_config=False)
             namespace = _namespace(config.list_kube_config_contexts(file), context)
     except Exception as err:
@@ -107,9 +108,12 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, timeo
     )
 
 
+def _named_files() -> str:
+    return os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
 def _has_kubeconfig() -> bool:
-    named = os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
-    return any(Path(one).expanduser().is_file() for one in named if one)
+    return any(Path(one).expanduser().is_file() for one in _named_files().split(os.pathsep) if one)
 
 
 def _namespace(contexts: Any, name: str | None) -> str | None:

@@ -190,7 +190,11 @@ def packed(work: Work) -> Iterator[dict[str, Any]]:
 
 
 def wait(
-    connection: Connection, run: ClusterRun, seen: Callable[[ClusterRun], None], pause: float = POLL
+    connection: Connection,
+    run: ClusterRun,
+    seen: Callable[[ClusterRun], None],
+    tasks: Sequence[str] = (),
+    pause: float = POLL,
 ) -> ClusterRun:
     """Return the run when it is over.
 
@@ -198,6 +202,7 @@ def wait(
       connection: the server.
       run: as it was started.
       seen: is told whenever the run was looked at.
+      tasks: names of those whose states are wanted.
       pause: seconds between two looks.
 
     Raises:
@@ -207,7 +212,7 @@ def wait(
     while not run.is_finished:
         time.sleep(pause)
         try:
-            run = cluster_runs.get(connection, run.id)
+            run = cluster_runs.get(connection, run.id, tasks)
         except ServerUnavailable as err:
             silent += 1
             if silent > TOLERATED:
