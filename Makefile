@@ -43,7 +43,7 @@ test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 r
 	$(BIN)/python tests/second_lane.py
 
 test-kfp: $(STAMP)  ## Run the digits through the driver and launcher of Kubeflow Pipelines in KFP_BIN=FOLDER; needs root.
-	KFP_BIN=$(KFP_BIN) KFP_WORKFLOW=$(KFP_WORKFLOW) $(BIN)/pytest -s -q tests/kubeflow/real
+	$(BIN)/pytest -s -q tests/kubeflow/real
 
 dist: $(STAMP)  ## Build sdist and wheel into dist/, the wheel from the sdist.
 	rm -rf dist

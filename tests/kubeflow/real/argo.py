@@ -60,6 +60,8 @@ class Node:
     seconds: float = 0
     outputs: dict[str, str] = field(default_factory=dict, repr=False)
     message: str = ""
+    code: int = 0
+    """Exit code of the container that the pod ended with."""
 
     @property
     def cached(self) -> bool:
@@ -145,7 +147,7 @@ class Execution:
             ended = self._kubelet(pod)
         seconds = round(time.monotonic() - started, 1)
         phase = FAILED if ended.code else SUCCEEDED
-        self._ended(Node(node, phase, attempt, seconds, ended.outputs, ended.message))
+        self._ended(Node(node, phase, attempt, seconds, ended.outputs, ended.message, ended.code))
         return ended
 
     def _ended(self, node: Node) -> None:

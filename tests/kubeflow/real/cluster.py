@@ -13,7 +13,8 @@ from typing import Final
 from command_line import PROJECT
 from kubeflow.real import services
 from kubeflow.real.argo import Execution, Node, Pod
-from kubeflow.real.node import ACCOUNT, OUR_USER, Machine
+from kubeflow.real.images import OUR_USER
+from kubeflow.real.node import ACCOUNT, Machine
 from kubeflow.real.workflow import Workflow
 
 PROGRAMS: Final = ("driver", "launcher-v2")

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from command_line import mnist_tfx
@@ -25,8 +25,8 @@ def of_this_code(workflow: Workflow, folder: Path) -> tuple[Workflow, int]:
     answer = mnist_tfx("kubeflow", "compile", *asked)
     assert answer.code == 0, answer.err
     spec, *platform = yaml.safe_load_all(file.read_text())
-    theirs, ours = (_code(tasks) for tasks in (_tasks_of(workflow), spec["root"]["dag"]["tasks"]))
-    if theirs == ours:
+    ours = _code(spec["root"]["dag"]["tasks"])
+    if code_digests(workflow) == ours:
         return workflow, 0
     return _with_arguments(workflow, spec, platform[0] if platform else {}), len(ours)
 
@@ -45,9 +45,14 @@ def _tasks_of(workflow: Workflow) -> Json:
     return json.loads(workflow.parameters["components-root"])["dag"]["tasks"]
 
 
-def _code(tasks: Json) -> dict[str, Any]:
-    """{task: the digest of the code that its container has to hold}."""
-    return {name: one["inputs"].get("parameters", {}).get("code_digest") for name, one in tasks.items()}
+def code_digests(workflow: Workflow) -> dict[str, str]:
+    """Returns {task: digest of the code that its container has to hold}."""
+    return _code(_tasks_of(workflow))
+
+
+def _code(tasks: Json) -> dict[str, str]:
+    given = {name: one["inputs"].get("parameters", {}) for name, one in tasks.items()}
+    return {name: one["code_digest"]["runtimeValue"]["constant"] for name, one in given.items() if "code_digest" in one}
 
 
 def _with_arguments(workflow: Workflow, spec: Json, platform: Json) -> Workflow:

@@ -32,7 +32,8 @@ _FIELDS: Final = {
 _REPEATED: Final = {"tasks"}
 
 
-def _messages() -> dict[str, Any]:
+def messages() -> dict[str, Any]:
+    """Returns {name: class of the message}."""
     file = descriptor_pb2.FileDescriptorProto(name="task_cache.proto", package="api", syntax="proto3")
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
@@ -64,7 +65,7 @@ class TaskCache:
         self._away = away
         self._lock = threading.Lock()
         self._tasks: list[Any] = []
-        self._messages = _messages()
+        self._messages = messages()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns the service."""

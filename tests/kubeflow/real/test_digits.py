@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 from command_line import PROJECT, mnist_tfx
-from kubeflow.real import cluster, node, recompiled
+from kubeflow.real import cluster, images, node, recompiled
 from kubeflow.real.argo import FAILED, SUCCEEDED, Execution, Pod
 from kubeflow.real.cluster import BUCKET, Cluster
-from kubeflow.real.node import OUR_USER
+from kubeflow.real.images import OUR_USER
 from kubeflow.real.workflow import Workflow
 
+from components.errors import Refused
+from pipeline.kubeflow import termination
 from pipeline.provenance.git import git_state
 
 WORKFLOW = Path(os.environ.get("KFP_WORKFLOW") or PROJECT.parent / "shared" / "kfp" / "workflow-digits.json")
 
+AT_ONCE = int(os.environ.get("KFP_AT_ONCE") or 1)
 PROGRAMS = cluster.programs()
 # One line for all of them.
 if PROGRAMS is None:
@@ -82,6 +85,7 @@ def say(line: str) -> None:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert PROGRAMS is not None
+    images.compile_bytecode()
     with cluster.started(tmp_path_factory.mktemp("kfp") / "cluster", PROGRAMS) as started:
         yield started
 
@@ -101,7 +105,7 @@ def first(running: Cluster, workflow: Workflow, tmp_path_factory: pytest.TempPat
 
 def succeeded(cluster: Cluster, workflow: Workflow, folder: Path, user: int = OUR_USER) -> Run:
     """Runs the Workflow as a run of its own."""
-    execution = cluster.execution(workflow.as_run(str(uuid.uuid4())), user=user)
+    execution = cluster.execution(workflow.as_run(str(uuid.uuid4())), user=user, at_once=AT_ONCE)
     assert execution.run() == SUCCEEDED, execution.nodes[-1]
     return Run(execution, copied(cluster, workflow, folder))
 
@@ -160,6 +164,19 @@ def test_a_task_repeated_after_its_upload_leaves_an_audit_that_passes(
     run = Run(execution, copied(running, retried, tmp_path))
     assert run.done.count("Classifier") == 2
     assert faults(run.audited()) == []
+
+
+def test_a_refusal_is_what_the_pod_says_at_its_end(running: Cluster, workflow: Workflow) -> None:
+    digest = recompiled.code_digests(workflow)["ReviewedSchema"]
+    document = json.dumps(elsewhere(workflow, "refused").document).replace(digest, "0" * 64)
+    execution = running.execution(Workflow(json.loads(document)).as_run(str(uuid.uuid4())))
+    assert execution.run() == FAILED
+    *_, failed = (one for one in execution.nodes if one.code)
+    assert (failed.name, failed.code) == ("root/ReviewedSchema/executor", 1)  # our process ended with 3
+    said = termination.kind_and_text(failed.message)
+    assert said is not None
+    assert said[0] is Refused
+    assert "the image holds other code than the pipeline was compiled from" in said[1]
 
 
 def test_another_user_without_capabilities_does_all_of_it(running: Cluster, workflow: Workflow, tmp_path: Path) -> None:
