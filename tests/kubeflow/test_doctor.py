@@ -155,11 +155,34 @@ def test_a_server_that_is_not_there_is_missing_and_the_rest_is_told(kubernetes, 
 
 
 @pytest.mark.parametrize(
-    ("tag", "state"), [("2.5.0", "ok"), ("2.4.1", "missing"), ("unknown", "cannot tell"), ("", "cannot tell")]
+    ("tag", "state"),
+    [("2.16.1", "ok"), ("2.14.4", "missing"), ("2.4.1", "missing"), ("unknown", "cannot tell"), ("", "cannot tell")],
 )
 def test_the_version_is_judged(ask, server, tag, state):
     server.tag = tag
     assert found(ask())["version"]["state"] == state
+
+
+def test_an_older_server_takes_a_file_that_is_compiled_for_it(ask, server, tmp_path):
+    server.tag = "2.14.4"
+    assert "--kfp-version 2.14.4" in found(ask())["version"]["command"]
+    (tmp_path / "cluster.yaml").write_text(f"{CLUSTER}kfp_version: 2.14.4\n")
+    assert not_ok(ask()) == {}
+
+
+@pytest.mark.parametrize(("tag", "state"), [("2.17.0", "ok"), ("2.14.4", "missing"), ("unknown", "cannot tell")])
+def test_a_restricted_namespace_wants_pods_as_newer_servers_make_them(ask, server, kubernetes, tag, state):
+    server.tag = tag
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kubernetes.add(client.V1Namespace(metadata=client.V1ObjectMeta(name="kubeflow", labels=labels)))
+    assert found(ask())["namespace kubeflow"]["state"] == state
+
+
+def test_a_pull_secret_is_one_of_a_registry(ask, kubernetes, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER.replace("defaults: {", "defaults: {image_pull_secrets: [login], "))
+    assert "create secret docker-registry login" in found(ask())["secret login"]["command"]
+    kubernetes.add(secret("login", ".dockerconfigjson"))
+    assert not_ok(ask()) == {}
 
 
 def test_a_server_that_refuses_to_list_runs_is_told(ask, server):

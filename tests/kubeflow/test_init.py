@@ -74,6 +74,8 @@ def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path):
         (("--claim", "a.b"), "--claim: not usable: wanted at most 63 lower case letters"),
         (("--serving", "/s3/b"), "--serving: not usable: wanted a path of a mounted volume"),
         (("--sign-key", "signing"), "--sign-key: not usable: wanted a key of a Secret"),
+        (("--kfp-version", "1.8"), "--kfp-version: not usable: wanted a version of Kubeflow Pipelines, 2.5.0 or newer"),
+        (("--pull-secret", "My_Login"), "--pull-secret: not usable: wanted a Kubernetes name"),
         (("--memory", "4"), "--memory: not usable: wanted bytes with a unit"),
         (("--target", "vertex"), "--pipeline-root: no bucket that Vertex AI can use"),
     ],
@@ -110,12 +112,16 @@ def test_on_a_terminal_it_asks_until_an_answer_is_usable(tmp_path):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "pipeline", "kubeflow", "init", "-o", str(tmp_path / "c.yaml")]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as asked:
-        os.write(ours, b"\nMy Image\nreg.example/m:1\nminio://b/m\n1\n\nsigning/key.pem\n\n")
+        os.write(ours, b"\nMy Image\nreg.example/m:1\nminio://b/m\n1\n\nsigning/key.pem\nlogin\n\n")
         assert asked.wait(60) == 0
     found = cluster.read(tmp_path / "c.yaml")
     assert (found.target, found.image, found.pipeline_root) == ("oss", "reg.example/m:1", "minio://b/m")
     assert found.of("Classifier").accelerator.count == 1
-    assert (found.sign_key.secret, found.service_account) == ("signing", None)
+    assert (found.sign_key.secret, found.defaults.image_pull_secrets, found.service_account) == (
+        "signing",
+        ("login",),
+        None,
+    )
     assert "the name in lower case, got 'My Image'" in os.read(ours, 10_000).decode()
     os.close(ours)
     os.close(theirs)

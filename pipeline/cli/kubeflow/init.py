@@ -29,6 +29,7 @@ NEEDED: Final = {"target": "--target", "image": "--image", "pipeline_root": "--p
 
 OPTIONS: Final = {
     **NEEDED,
+    "kfp_version": "--kfp-version",
     "gpu_image": "--gpu-image",
     "serving.claim": "--claim",
     "serving.path": "--serving",
@@ -36,6 +37,7 @@ OPTIONS: Final = {
     "sign_key.secret": "--sign-key",
     "sign_key.key": "--sign-key",
     "service_account": "--service-account",
+    "defaults.image_pull_secrets": "--pull-secret",
     "defaults.cpu": "--cpu",
     "defaults.memory": "--memory",
     "defaults.retries": "--retries",
@@ -49,11 +51,12 @@ QUESTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "gpus": ("GPUs of each Trainer", "0"),
     "claim": ("PersistentVolumeClaim for served versions", cluster.CLAIM),
     "sign_key": ("Secret with the signing key, as SECRET/KEY; empty for none", ""),
+    "pull_secret": ("Secret with the credentials of the image's registry; empty for none", ""),
     "service_account": ("Account that the pods run as; empty for KFP's own", ""),
 }
 """{parameter: the question, and the usual answer}."""
 
-ON_KUBERNETES: Final = ("claim", "sign_key")
+ON_KUBERNETES: Final = ("claim", "sign_key", "pull_secret")
 
 
 def _consistent(given: Mapping[str, Any]) -> None:
@@ -109,6 +112,13 @@ def _may_ask(given: Mapping[str, Any]) -> bool:
     help="Entry of a Secret that provenance is signed with.",
 )
 @click.option("--service-account", type=Text(), metavar="NAME", help="Account that the pods run as.")
+@click.option(
+    "--kfp-version",
+    type=Text("version"),
+    metavar="VERSION",
+    help="Version of the Kubeflow Pipelines server, such as 2.15.0.",
+)
+@click.option("--pull-secret", type=Text(), metavar="NAME", help="Secret with the credentials of the image's registry.")
 @click.option("--cpu", type=Text(), metavar="CORES", help="Limit of every task, such as 2 or 500m.")
 @click.option("--memory", type=Text(), metavar="BYTES", help="Limit of every task, such as 4Gi.")
 @click.option("--retries", type=Integer(0, 10), help="How often a failed pod is tried again.")
@@ -151,6 +161,7 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
     values = {
         "target": given["target"],
         "pipeline_root": given["pipeline_root"],
+        "kfp_version": given["kfp_version"],
         "image": given["image"],
         "gpu_image": given["gpu_image"],
         "serving": _said({"claim": given["claim"], "path": given["serving"]})
@@ -158,7 +169,12 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
         "schema": given["schema"],
         "sign_key": {"secret": secret, "key": key} if given["sign_key"] else None,
         "service_account": given["service_account"],
-        "defaults": _said({name: given[name] for name in ("cpu", "memory", "retries")}),
+        "defaults": _said(
+            {
+                "image_pull_secrets": [given["pull_secret"]] if given["pull_secret"] else None,
+                **{name: given[name] for name in ("cpu", "memory", "retries")},
+            }
+        ),
         "nodes": {node: {"accelerator": {"count": gpus}} for node in TRAINERS},
     }
     return _said(values)

@@ -16,9 +16,11 @@ from pipeline.kubeflow.client.connection import Address, Connection, connect
 from pipeline.kubeflow.client.kubernetes_api import NAMESPACE, Kubernetes
 from pipeline.kubeflow.client.transport import ServerUnavailable
 from pipeline.kubeflow.compiler.cluster import Cluster, SecretKey
+from pipeline.kubeflow.compiler.platform_document import SECURITY_SINCE
 from pipeline.kubeflow.compiler.pods import Images, pods
 from pipeline.kubeflow.compiler.targets import TARGETS
 from pipeline.kubeflow.document import OSS
+from pipeline.kubeflow.kfp_version import KfpVersion
 
 OK: Final = "ok"
 MISSING: Final = "missing"
@@ -29,6 +31,11 @@ EDITOR: Final = "default-editor"
 """Accounts that KFP runs pods as: of an installation for one user, and of a user's namespace."""
 
 ENFORCED: Final = "pod-security.kubernetes.io/enforce"
+
+LOGIN: Final = ".dockerconfigjson"
+"""Entry of a Secret with the credentials of a registry."""
+
+LOGIN_OPTIONS: Final = "--docker-server=REGISTRY --docker-username=NAME --docker-password=PASSWORD"
 
 POD_RIGHTS: Final = (
     ("", "configmaps", "get"),
@@ -79,22 +86,25 @@ def examine(address: Address, kubernetes: Kubernetes | CannotTell, cluster: Clus
     """
     connection, found = _server(address)
     yield found
-    multi_user = None
+    multi_user, version = None, None
     if connection is not None:
         health = connection.health()
         multi_user = bool(health.get("multi_user"))
-        yield _version(health)
+        version, found = _version(health, cluster)
+        yield found
         yield _pipeline_api(connection)
     namespace = address.namespace
     if namespace is None:
         namespace = (None if isinstance(kubernetes, CannotTell) else kubernetes.namespace) or NAMESPACE
-    yield from (check.finding(kubernetes) for check in checks(cluster, namespace, multi_user=multi_user))
+    yield from (check.finding(kubernetes) for check in checks(cluster, namespace, multi_user, version))
 
 
-def checks(cluster: Cluster, namespace: str, *, multi_user: bool | None) -> Iterator[_Check]:
-    """Yield what is asked of Kubernetes, in the order in which a run would need it."""
+def checks(cluster: Cluster, namespace: str, multi_user: bool | None, version: KfpVersion | None) -> Iterator[_Check]:
+    """Yield what is asked of Kubernetes, in the order in which a run would need it; None is what is not known."""
     asked = _Namespace(namespace)
-    yield _Check(what=f"namespace {namespace}", ask=asked.itself)
+    contexts = [section.security_context for _, section in cluster.sections()]
+    as_root = any(context is not None and not context.run_as_non_root for context in contexts)
+    yield _Check(what=f"namespace {namespace}", ask=partial(asked.itself, version=version, as_root=as_root))
     yield _Check(what="your rights", ask=partial(asked.own_rights, multi_user=multi_user))
     account = cluster.service_account or (EDITOR if multi_user else RUNNER)
     yield _Check(what=f"service account {account}", ask=partial(asked.account, name=account))
@@ -122,17 +132,23 @@ def _server(address: Address) -> tuple[Connection | None, Finding]:
         return None, Finding(what=what, state=MISSING, said=str(err), command=forward)
 
 
-def _version(health: dict[str, Any]) -> Finding:
+def _version(health: dict[str, Any], cluster: Cluster) -> tuple[KfpVersion | None, Finding]:
+    """Return the server's version, and whether it takes what is compiled for this cluster file."""
     tag, what = str(health.get("tag_name") or "unknown"), "version"
     try:
-        kfp_version.parse(tag, "version")
+        version = kfp_version.parse(tag, what)
     except BadInput:
         if tag[:1].isdigit():
             wanted = kfp_version.written(kfp_version.OLDEST)
-            return Finding(what=what, state=MISSING, said=f"{tag}, and {wanted} or newer is wanted")
+            return None, Finding(what=what, state=MISSING, said=f"{tag}, and {wanted} or newer is wanted")
         command = f"kubectl -n {NAMESPACE} get deployment ml-pipeline -o jsonpath='{{..image}}'"
-        return Finding(what=what, state=UNKNOWN, said=f"the server says {tag}", command=command)
-    return Finding(what=what, state=OK, said=f"Kubeflow Pipelines {tag}")
+        return None, Finding(what=what, state=UNKNOWN, said=f"the server says {tag}", command=command)
+    asked = kfp_version.NEWEST if cluster.kfp_version is None else kfp_version.parse(cluster.kfp_version)
+    if version < SECURITY_SINCE <= asked:
+        said = f"{tag}, which does not know the fields of a file for {kfp_version.written(asked)}"
+        command = f"mnist-tfx kubeflow compile --kfp-version {kfp_version.written(version)} ..."
+        return version, Finding(what=what, state=MISSING, said=said, command=command)
+    return version, Finding(what=what, state=OK, said=f"Kubeflow Pipelines {tag}")
 
 
 def _pipeline_api(connection: Connection) -> Finding:
@@ -153,7 +169,8 @@ def _secrets(cluster: Cluster) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for entry in entries:
         named.setdefault(entry.secret, set()).add(entry.key)
-    return named
+    pulls = (name for _, section in cluster.sections() for name in section.image_pull_secrets)
+    return named | {name: {LOGIN} for name in pulls}
 
 
 def _claims(cluster: Cluster) -> list[str]:
@@ -167,12 +184,20 @@ class _Namespace:
 
     name: str
 
-    def itself(self, api: Kubernetes) -> Finding:
+    def itself(self, api: Kubernetes, version: KfpVersion | None, *, as_root: bool) -> Finding:
         found = api.ask(api.core.read_namespace, self.name)
         if found is None:
             return _missing("there is none", f"kubectl create namespace {self.name}")
         level = (found.metadata.labels or {}).get(ENFORCED)
-        return _ok("no Pod Security Standard is enforced" if level is None else f"Pod Security Standard: {level}")
+        said = "no Pod Security Standard is enforced" if level is None else f"Pod Security Standard: {level}"
+        if level != "restricted":
+            return _ok(said)
+        if version is None:
+            raise CannotTell(f"{said}: whether the server's pods meet it depends on its version")
+        if version < SECURITY_SINCE or as_root:
+            asked = f"Kubeflow Pipelines {kfp_version.written(SECURITY_SINCE)} and run_as_non_root"
+            return _missing(f"{said}: only pods of {asked} meet it", f"kubectl describe namespace {self.name}")
+        return _ok(said)
 
     def own_rights(self, api: Kubernetes, *, multi_user: bool | None) -> Finding:
         """Ask whether who asks may start runs; KFP asks Kubernetes the same, if it serves several users."""
@@ -226,9 +251,8 @@ class _Namespace:
         found = api.ask(api.core.read_namespaced_secret, name, self.name)
         entries = " ".join(f"--from-file={shlex.quote(key)}=FILE" for key in sorted(keys))
         if found is None:
-            return _missing(
-                f"{name} is not in {self.name}", f"kubectl -n {self.name} create secret generic {name} {entries}"
-            )
+            kind = f"docker-registry {name} {LOGIN_OPTIONS}" if keys == {LOGIN} else f"generic {name} {entries}"
+            return _missing(f"{name} is not in {self.name}", f"kubectl -n {self.name} create secret {kind}")
         if lacking := sorted(keys - set(found.data or {})):
             return _missing(f"{name} has no {', '.join(lacking)}", f"kubectl -n {self.name} describe secret {name}")
         return _ok(f"{name} has {', '.join(sorted(keys))}")
