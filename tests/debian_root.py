@@ -51,11 +51,17 @@ def obstacle() -> str | None:
     missing = next((tool for tool in ("debootstrap", "setpriv", "unshare") if shutil.which(tool) is None), None)
     if missing is not None:
         return f"no {missing}: `apt-get install debootstrap util-linux`"
+    problem = overlay_problem()
+    return None if problem is None else f"this machine mounts no overlay: {problem}"
+
+
+def overlay_problem(place: Path | None = None) -> str | None:
+    """Return why no overlay can be mounted on the file system of a folder, by default that of temporary files."""
     # A container's root may be root without the right to mount, and its files may themselves be an overlay.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         mount = "mkdir l u w m && mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m"
         tried = subprocess.run(in_namespace("sh", "-c", mount), cwd=folder, capture_output=True, text=True, check=False)
-    return None if tried.returncode == 0 else f"this machine mounts no overlay: {tried.stderr.strip()}"
+    return None if tried.returncode == 0 else tried.stderr.strip()
 
 
 def in_namespace(*command: object) -> list[str]:
@@ -67,7 +73,8 @@ def in_namespace(*command: object) -> list[str]:
 
 def bootstrap(root: Path, release: str) -> None:
     """Make a minimal root of a Debian release, from where this machine's apt gets Debian."""
-    run("debootstrap", "--variant=minbase", RELEASES[release], root, *_mirror())
+    command = ["nice", "debootstrap", "--variant=minbase", RELEASES[release], str(root), *_mirror()]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # a line for each package, twice
 
 
 def overlay(root: Path, upper: Path, work: Path, *lower: Path) -> None:

@@ -9,8 +9,6 @@ what they are made from changes; a run works on a copy of the checkout, and noth
 from __future__ import annotations
 
 import argparse
-import fcntl
-import hashlib
 import os
 import re
 import shlex
@@ -19,16 +17,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import cached_layers
 import click
 import debian_root
+from cached_layers import layer
 from debian_root import Check
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist-tfx" / "second-lane"
 NO_ROOT: Final = 4
 """Exit code: the machine is at fault, and nothing was tried."""
 
@@ -62,41 +60,6 @@ CHECKS: Final = (
     Check(what="run on the digits", command=".venv/bin/mnist-tfx run 2>&1", wanted=r"served +version 1 "),
     Check(what="audit", command=".venv/bin/mnist-tfx lineage audit", wanted="POLICY +PASS"),
 )
-
-
-def layer(name: str, made_from: bytes, build: Callable[[Path], None]) -> Path:
-    """Return a cached folder, which is built if there is none made from the same; nobody removes it while this runs."""
-    folder = CACHE / f"{name}-{hashlib.sha256(made_from).hexdigest()[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(f"{folder}.lock", os.O_CREAT | os.O_RDWR, 0o644)  # never closed: it is held until the process ends
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    if not folder.exists():
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():  # another process may have made it between the two locks
-            _make(folder, build)
-            _remove_unused(name)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-    return folder
-
-
-def _make(folder: Path, build: Callable[[Path], None]) -> None:
-    click.echo(f"second lane: making {folder}")
-    part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    build(part)
-    part.rename(folder)
-
-
-def _remove_unused(name: str) -> None:
-    for lock_file in CACHE.glob(f"{name}-*.lock"):
-        with lock_file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            for unused in (lock_file.with_suffix(""), lock_file.with_suffix(".part")):
-                shutil.rmtree(unused, ignore_errors=True)
 
 
 def copy_checkout(target: Path) -> None:
@@ -181,7 +144,7 @@ class Root:
 
 
 def _bootstrap(folder: Path) -> None:
-    debian_root.bootstrap(folder, RELEASE)
+    debian_root.run("cp", "--archive", f"{cached_layers.debian(RELEASE)}/.", folder)
     debian_root.furnish(folder)
     apt = "DEBIAN_FRONTEND=noninteractive apt-get"
     install = f"{apt} update -qq && {apt} install -qq --no-install-recommends {PACKAGES} > /dev/null && {apt} clean"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import cached_layers
 import debian_root
 import pytest
 import second_lane
@@ -25,14 +26,14 @@ def test_the_second_lane_installs_trains_the_digits_and_passes_its_audit():
 
 MAKE_LAYER = """
 import pathlib, sys
-import second_lane
-second_lane.CACHE = pathlib.Path(sys.argv[1])
+import cached_layers
+cached_layers.CACHE = pathlib.Path(sys.argv[1])
 def build(folder):
     print("made")
     if "fail" in sys.argv:
         (folder / "half").touch()
         sys.exit(1)
-second_lane.layer(sys.argv[2], sys.argv[3].encode(), build)
+cached_layers.layer(sys.argv[2], sys.argv[3].encode(), build)
 """
 
 
@@ -56,8 +57,8 @@ def test_a_layer_is_made_once_from_the_same(tmp_path):
 def test_a_layer_takes_the_place_of_one_that_nobody_holds(tmp_path, monkeypatch):
     _layer(tmp_path, "debian", "trixie")
     [old] = _folders(tmp_path)
-    monkeypatch.setattr(second_lane, "CACHE", tmp_path)
-    held = second_lane.layer("debian", b"forky", lambda _: None)
+    monkeypatch.setattr(cached_layers, "CACHE", tmp_path)
+    held = cached_layers.layer("debian", b"forky", lambda _: None)
     _layer(tmp_path, "debian", "sid")
     assert len(_folders(tmp_path)) == 2
     assert held.is_dir()
@@ -65,9 +66,9 @@ def test_a_layer_takes_the_place_of_one_that_nobody_holds(tmp_path, monkeypatch)
 
 
 def test_two_runs_at_a_time_share_a_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(second_lane, "CACHE", tmp_path)
+    monkeypatch.setattr(cached_layers, "CACHE", tmp_path)
     made = []
-    held = [second_lane.layer("debian", b"trixie", made.append) for _ in range(2)]
+    held = [cached_layers.layer("debian", b"trixie", made.append) for _ in range(2)]
     assert "made" not in _layer(tmp_path, "debian", "trixie")
     assert len(made) == 1
     assert held[0] == held[1]
