@@ -13,7 +13,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs reference pictures size clean install
+.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ docs: reference  ## Build the documentation into build/docs; a dead link or an u
 	  -c docs -d build/doctrees . build/docs
 	@echo build/docs/docs/index.html
 
+image: $(STAMP)  ## Build kubeflow/Dockerfile by buildah, and its SBOM; GPU=1 the GPU image, BASE=IMAGE on another Debian 13.
+	$(BIN)/python tests/build_image.py $(if $(GPU),--gpu) $(if $(TAG),--tag $(TAG)) $(if $(BASE),--base $(BASE)) $(IMAGE_OPTIONS)
+
 reference: $(STAMP)  ## Write the generated pages of docs/reference/ again.
 	cd tests && $(abspath $(BIN))/python -m docs.reference
 
@@ -89,5 +92,7 @@ pictures: $(STAMP)  ## Photograph report and lineage page of runs/digits for the
 size: $(STAMP)  ## Print lines of product code, Python and JSON, by room.
 	$(BIN)/python tests/size.py
 
-clean:  ## Remove build products and caches; runs/ stays, and the environment.
+clean:  ## Remove build products, images and caches; runs/ stays, and the environment.
+	! mountpoint --quiet .tools/containers/storage/overlay || umount --recursive .tools/containers/storage/overlay
+	rm -rf .tools/containers
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

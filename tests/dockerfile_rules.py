@@ -121,7 +121,7 @@ def images_are_labelled(recipe: Recipe) -> Iterator[str]:
 
 
 def every_run_is_a_step_of_the_script(recipe: Recipe) -> Iterator[str]:
-    steps = set(re.findall(r"^(\w+)\(\) \{$", recipe.script, re.MULTILINE)) - {"debian_packages"}
+    steps = set(re.findall(r"^(\w+)\(\) \{$", recipe.script, re.MULTILINE)) - {"debian_packages", "from_index"}
     ran = {value for _, value in recipe.every("RUN")}
     yield from (f"RUN {value}: wanted a step of {INSTALL}" for value in ran - {f"{INSTALL} {step}" for step in steps})
     yield from (f"no RUN {INSTALL} {step}" for step in sorted(steps) if f"{INSTALL} {step}" not in ran)

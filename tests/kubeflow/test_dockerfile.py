@@ -63,7 +63,7 @@ IN_THE_SCRIPT = [
     (rules.apt_installs_no_more_than_it_is_asked, " --no-install-recommends", ""),
     (rules.apt_leaves_no_lists, "rm -rf /var/lib/apt/lists/*", "true"),
     (rules.nothing_downloaded_is_piped_into_a_shell, "python3 -m venv", "curl -L uv.example | bash -s --"),
-    (rules.nothing_is_added_by_address, "$UV pip sync", "$UV pip sync --index-url https://index.example"),
+    (rules.nothing_is_added_by_address, "from_index pip sync", "from_index pip sync --index-url https://index.example"),
     (rules.every_run_is_a_step_of_the_script, "cuda() {", "rocm() {"),
 ]
 
