@@ -68,6 +68,12 @@ def _folders(_: click.Context, __: click.Parameter, given: tuple[tuple[str, Path
     help="Folder that stands for a volume; the one that models are served from is serving/ in the root.",
 )
 @click.option("--target", type=OneOf(document.TARGETS), help="Platform.  [default: by the file's form]")
+@click.option(
+    "--image",
+    type=Text("image"),
+    metavar="IMAGE",
+    help="Run each task in a container of this image by podman, under the restricted Pod Security Standard.",
+)
 @click.option("--no-cache", is_flag=True, help="Execute every task.")
 @click.option("--run-id", type=Text("run id"), hidden=True, help="Id of the run, instead of a new one.")
 @click.option("-v", "--verbose", is_flag=True, help="Say where the log is.")
@@ -79,6 +85,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
     buckets: dict[str, Path],
     volumes: dict[str, Path],
     target: str | None,
+    image: str | None,
     no_cache: bool,
     run_id: str | None,
     verbose: bool,
@@ -88,15 +95,18 @@ def simulate(  # noqa: PLR0913  # one argument to each option
 
     A task gets what Kubeflow Pipelines or Vertex AI would send it, and its outputs are kept or refused as they would be.
     A task that fails is retried as often as the file says, whatever it failed of; the exit code is that of the kind
-    which its message tells, since a cluster shows 1 for all. The root can be audited afterwards. Nothing is downloaded, and no image is used: containers run this installation.
+    which its message tells, since a cluster shows 1 for all. The root can be audited afterwards. Nothing is downloaded. Containers run this installation, or with --image what is in that image, whichever the file names:
+    as another user, with no capability, no network and a root that cannot be written to.
 
     \b
     Example:
       mnist-tfx kubeflow simulate p.yaml
       mnist-tfx kubeflow simulate p.yaml --root runs/sim --param source=embedded
+      mnist-tfx kubeflow simulate p.yaml --image localhost/mnist-tfx:dev
       mnist-tfx kubeflow simulate p.yaml --bucket minio://mlpipeline/data/mnist=~/mnist
     """
     from pipeline.kubeflow.simulate import run
+    from pipeline.kubeflow.simulate.container import Container
 
     # With --json standard output carries the answer alone.
     console = own_console(stderr=as_json)
@@ -110,6 +120,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
         reuse=not no_cache,
         run_id=run_id,
         target=target or compiled.target,
+        container=None if image is None else Container(image=image),
     )
     finished = run.simulate(compiled, request, RunView(console))
     if verbose:

@@ -21,6 +21,7 @@ from pipeline.kubeflow.document import Json as Spec
 from pipeline.kubeflow.document import Task
 from pipeline.kubeflow.simulate import placeholders, pod
 from pipeline.kubeflow.simulate.buckets import Buckets, copy_files, in_pod
+from pipeline.kubeflow.simulate.container import Container
 from pipeline.kubeflow.simulate.dialect import Dialect
 from pipeline.kubeflow.simulate.driver import LOGS, DriverResult, of_attempt
 from pipeline.kubeflow.simulate.outputs import Outputs, TaskOutputs
@@ -60,6 +61,7 @@ class Launcher:
       outputs: where they are uploaded to and registered.
       pods: folder for pods.
       log: takes what they print.
+      container: what their containers are started with, if they are real ones.
     """
 
     dialect: Dialect
@@ -68,6 +70,7 @@ class Launcher:
     outputs: Outputs
     pods: Path
     log: Path
+    container: Container | None = None
 
     def hook(self, task: Task, driven: DriverResult) -> Json:
         """Run a task's hook, if it has one and the platform runs it: its output file lies there afterwards.
@@ -124,9 +127,9 @@ class Launcher:
 
     @contextlib.contextmanager
     def _pod(self, task: Task, driven: DriverResult) -> Iterator[Pod]:
-        with pod.open_pod(self.pods, task.name) as opened:
+        with pod.open_pod(self.pods, task.name, self.container) as opened:
             for mount in self.volumes.mounts(task, self.dialect):
-                opened.mount(mount.path, mount.folder)
+                opened.mount(mount.path, mount.folder, is_claim=mount.claim is not None or mount.assumed)
             if self.dialect.mounts_buckets:
                 for prefix, folder in self.buckets.folders.items():
                     opened.mount(in_pod(prefix), folder)
@@ -150,7 +153,7 @@ class Launcher:
         executor_input = placeholders.with_defaults(driven.executor_input, task.component)
         words = [*container.get("command", ()), *container.get("args", ())]
         try:
-            command = placeholders.compiled(words, executor_input, opened.root)
+            command = placeholders.compiled(words, executor_input, opened.prefix)
         except EnvironmentProblem as err:
             raise EnvironmentProblem(err.what, where=task.name, got=err.got) from err
         counted = task.retries > 0 and not self.dialect.mounts_buckets
@@ -172,7 +175,7 @@ def _prepare_folders(driven: DriverResult, opened: Pod) -> None:
     files = [spec["outputFile"] for spec in driven.outputs.get("parameters", {}).values()]
     uris = [output["artifacts"][0]["uri"] for output in driven.outputs.get("artifacts", {}).values()]
     for path in (*files, *map(in_pod, uris)):
-        opened.path(path).parent.mkdir(parents=True, exist_ok=True)
+        opened.make_parent(path)
 
 
 def _failure(task: Task, ended: Exit) -> MnistTfxError:

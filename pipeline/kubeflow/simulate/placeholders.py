@@ -1,8 +1,8 @@
 """Placeholders in a container's command, replaced by their values.
 
 Follows `resolveContainerArgs` in backend/src/v2/driver/util.go, then `compileCmdAndArgs` and `getPlaceholders` in
-component/launcher_v2.go. A pod here has no `/` of its own, so a placeholder for a path gives the path below the folder
-that stands for it. `{{$}}` is what KFP would send, to the letter, for a container that knows of that folder; for one that
+component/launcher_v2.go. A pod that is a process has no `/` of its own, so a placeholder for a path gives the path below
+the folder that stands for it. `{{$}}` is what KFP would send, to the letter, for a container that knows of that folder; for one that
 does not, such as TFX's own, the files that it is to write are named where they lie here.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from components.errors import EnvironmentProblem
@@ -24,14 +23,14 @@ INPUT_PARAMETER: Final = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)']}}")
 IF_PRESENT: Final = '{"IfPresent":'
 
 
-def compiled(command: Sequence[str], executor_input: Json, pod_root: Path) -> list[str]:
-    """Return a command with everything filled in.
+def compiled(command: Sequence[str], executor_input: Json, prefix: str) -> list[str]:
+    """Return a command with everything filled in; `prefix` is what a path of the pod begins with here.
 
     Raises:
       EnvironmentProblem: if it names a parameter that is not there, or has an argument on a condition.
     """
-    sent = executor_input if _knows_pod_root(command) else _with_files_here(executor_input, pod_root)
-    replacements = {EXECUTOR_INPUT: to_json(sent), **_placeholders(executor_input, pod_root)}
+    sent = executor_input if _knows_pod_root(command) else _with_files_here(executor_input, prefix)
+    replacements = {EXECUTOR_INPUT: to_json(sent), **_placeholders(executor_input, prefix)}
     return [_replaced(_resolved(word, executor_input), replacements) for word in command]
 
 
@@ -49,14 +48,14 @@ def _knows_pod_root(command: Sequence[str]) -> bool:
     return any(word == names.ENTRYPOINT or POD_ROOT in word for word in command)
 
 
-def _with_files_here(executor_input: Json, pod_root: Path) -> Json:
+def _with_files_here(executor_input: Json, prefix: str) -> Json:
     outputs = executor_input["outputs"]
     parameters = {
-        name: {**spec, "outputFile": str(pod_root) + spec["outputFile"]}
+        name: {**spec, "outputFile": prefix + spec["outputFile"]}
         for name, spec in outputs.get("parameters", {}).items()
     }
     result = {**outputs, **({"parameters": parameters} if parameters else {})}
-    return {**executor_input, "outputs": {**result, "outputFile": str(pod_root) + outputs["outputFile"]}}
+    return {**executor_input, "outputs": {**result, "outputFile": prefix + outputs["outputFile"]}}
 
 
 def _resolved(word: str, executor_input: Json) -> str:
@@ -78,15 +77,15 @@ def _replaced(word: str, replacements: dict[str, str]) -> str:
     return word
 
 
-def _placeholders(executor_input: Json, pod_root: Path) -> dict[str, str]:
+def _placeholders(executor_input: Json, prefix: str) -> dict[str, str]:
     result: dict[str, str] = {}
     for side in ("inputs", "outputs"):
         for name, artifacts in executor_input[side].get("artifacts", {}).items():
             uri = artifacts["artifacts"][0]["uri"]
             result[f"{{{{$.{side}.artifacts['{name}'].uri}}}}"] = uri
-            result[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = str(pod_root) + in_pod(uri)
+            result[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = prefix + in_pod(uri)
     for name, value in executor_input["inputs"].get("parameterValues", {}).items():
         result[f"{{{{$.inputs.parameters['{name}']}}}}"] = to_text(value)
     for name, spec in executor_input["outputs"].get("parameters", {}).items():
-        result[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = str(pod_root) + spec["outputFile"]
+        result[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = prefix + spec["outputFile"]
     return result

@@ -1,7 +1,7 @@
-"""Simulated pod: a process in a folder of its own, with what is mounted there.
+"""Simulated pod: a process in a folder of its own, with what is mounted there; or a container of a real image.
 
 The folder stands for `/` (`MNIST_TFX_POD_ROOT`) and is gone afterwards, with all processes of the pod. The environment is
-that of an image, not the caller's.
+that of an image, not the caller's. A container has a `/` of its own, where parts of the folder are mounted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import IO, Final
 
 import pipeline
 from components.errors import EnvironmentProblem
-from pipeline.kubeflow.places import POD_ROOT
+from pipeline.kubeflow.places import FOLDERS, POD_ROOT
+from pipeline.kubeflow.simulate import container as containers
+from pipeline.kubeflow.simulate.container import Container
 from pipeline.kubeflow.termination import LOG
 from pipeline.process import lifeline
 from pipeline.process.signals import Interrupted
@@ -63,23 +65,44 @@ class Pod:
     Attributes:
       root: the folder that stands for its `/`.
       scratch: its folder for temporary files, with a short name: sockets are put there.
+      container: what its containers are started with; without one a process of this machine stands for them.
+      mounts: {path in the container: what lies there}.
     """
 
     root: Path
     scratch: Path
+    container: Container | None = None
+    mounts: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """What a path of the pod begins with for a process in it."""
+        return str(self.root) if self.container is None else ""
 
     def path(self, absolute: str) -> Path:
         """Return where a path of the pod lies."""
-        return self.root / absolute.lstrip("/")
+        at = max((place for place in self.mounts if f"{absolute}/".startswith(f"{place}/")), key=len, default="")
+        return self.mounts.get(at, self.root) / absolute.removeprefix(at).lstrip("/")
 
-    def mount(self, path: str, folder: Path | None) -> None:
-        """Put a folder at a path, or an empty one."""
+    def mount(self, path: str, folder: Path | None, *, is_claim: bool = False) -> None:
+        """Put a folder at a path, or an empty one; other users' pods write to that of a claim as well."""
         place = self.path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         if folder is None:
             place.mkdir(exist_ok=True)
-        else:
+        elif self.container is None:
             place.symlink_to(folder, target_is_directory=True)
+        elif is_claim:
+            containers.share(folder)
+        if self.container is not None:
+            self.mounts[path] = folder or place
+
+    def make_parent(self, path: str) -> None:
+        """Make the folder above a path, as the launcher does."""
+        parent = self.path(path).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        if self.container is not None:
+            self.container.hand_over(parent)
 
     def run(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Exit:
         """Run a command to its end; whatever ends the wait ends the pod.
@@ -92,19 +115,19 @@ class Pod:
         termination = self.path(LOG)
         termination.parent.mkdir(parents=True, exist_ok=True)
         termination.write_bytes(b"")  # Kubernetes has it there before the container starts
-        with log.open("ab", buffering=0) as written:
+        with log.open("ab", buffering=0) as written, self._started(command, env) as (arguments, variables):
             try:
                 process = subprocess.Popen(
-                    command,
+                    arguments,
                     cwd=self.root,
-                    env={**self._image_environment(), **env},
+                    env=variables,
                     stdin=subprocess.DEVNULL,
                     stdout=written,
                     stderr=subprocess.PIPE,
                     start_new_session=True,
                 )
             except OSError as err:
-                raise EnvironmentProblem("cannot be started", where=command[0], got=err.strerror) from err
+                raise EnvironmentProblem("cannot be started", where=arguments[0], got=err.strerror) from err
             assert process.stderr is not None  # noqa: S101  # it was asked for
             errors = _Errors(process.stderr, written)
             try:
@@ -119,7 +142,22 @@ class Pod:
                 with contextlib.suppress(RuntimeError):  # a signal came before it had started
                     errors.join(DRAIN)
             message = termination.read_bytes()[:LONGEST_TERMINATION].decode(errors="replace")
+            if self.container is not None:
+                code = containers.code_of(code)
             return Exit(code=code, message=errors.last, termination=message)
+
+    @contextlib.contextmanager
+    def _started(self, command: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """Give the arguments and the environment of the process that the pod is on this machine."""
+        if self.container is None:
+            yield list(command), {**self._image_environment(), **env}
+            return
+        for place in ("/tmp", *(f"/{folder}" for folder in FOLDERS.values())):  # noqa: S108  # in the container
+            self.path(place).mkdir(parents=True, exist_ok=True)
+            self.mounts.setdefault(place, self.path(place))
+        self.container.hand_over(self.root)
+        with self.container.started(command, env, {**self.mounts, LOG: self.path(LOG)}) as arguments:
+            yield arguments, dict(os.environ)
 
     def _image_environment(self) -> dict[str, str]:
         tools = self.path("/opt/bin")
@@ -149,13 +187,13 @@ def _python_path() -> str:
 
 
 @contextlib.contextmanager
-def open_pod(pods: Path, name: str) -> Iterator[Pod]:
-    """Make a pod's folders and removes them."""
+def open_pod(pods: Path, name: str, container: Container | None = None) -> Iterator[Pod]:
+    """Make a pod's folders and remove them."""
     root = pods / f"{name}-{uuid.uuid4().hex[:8]}"
     root.mkdir(parents=True)
     scratch = Path(tempfile.mkdtemp(prefix="mnist-tfx-pod-"))
     try:
-        yield Pod(root=root, scratch=scratch)
+        yield Pod(root=root, scratch=scratch, container=container)
     finally:
         for folder in (root, scratch):
             shutil.rmtree(folder, ignore_errors=True)

@@ -20,6 +20,7 @@ from pipeline.kubeflow import buckets as places_of
 from pipeline.kubeflow.document import Document, Task
 from pipeline.kubeflow.simulate import cache, importer, outcome, pod, submission
 from pipeline.kubeflow.simulate.buckets import Buckets
+from pipeline.kubeflow.simulate.container import Container
 from pipeline.kubeflow.simulate.dialect import DIALECTS, Dialect
 from pipeline.kubeflow.simulate.driver import DriverResult, Run, drive
 from pipeline.kubeflow.simulate.launcher import Launcher, LaunchResult
@@ -52,6 +53,7 @@ class Options:
       reuse: whether the cache is asked.
       run_id: the run's id; by default a new one.
       target: the platform; by default the one whose form the file has.
+      container: what containers are started with; without one, processes of this installation stand for them.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Options:
     reuse: bool = True
     run_id: str | None = None
     target: str | None = None
+    container: Container | None = None
 
 
 def simulate(document: Document, options: Options, view: RunView) -> Simulated:
@@ -111,6 +114,8 @@ class Simulation:
         self._tasks = document.in_order()
         for task in self._tasks:
             self._check_places(task)
+        if options.container is not None:
+            options.container.check()
         self._done: dict[str, Execution] = {}
         self._outcomes: dict[str, TaskOutcome] = {}
         self._error: Stopped = None
@@ -269,6 +274,7 @@ class Simulation:
             outputs=outputs,
             pods=pods,
             log=self._log,
+            container=self._options.container,
         )
 
     @property
