@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,7 +30,6 @@ from components.profile import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     import apache_beam as beam
 
@@ -75,7 +75,7 @@ def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
         with make_pipeline() as pipeline:
             shards.write_examples(pipeline, job)
     except Exception as err:
-        known = shards.carried(err)
+        known = shards.carried(err, Path(job.folder))
         if known is None and isinstance(err, OSError) and err.filename is None:
             # No file of ours: whatever the runner has to reach first.
             raise EnvironmentProblem("Beam's runner failed", where="ExampleGen", got=err) from err

@@ -169,7 +169,7 @@ class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         data, count = self.job.data, 0
         before = sum(other.rows for other in self.job.units[: self.job.units.index(unit)])
         progress = Count("rows read", sum(other.rows for other in self.job.units), done=before)
-        with carrying():
+        with carrying(self.job):
             for chunk in self.job.chunks(unit):
                 count += len(chunk)
                 progress.add(len(chunk))
@@ -218,12 +218,12 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         data = self.job.data
         rows: Rows = by_digest(np.frombuffer(b"".join(blocks), dtype=row_type(data.pixels)))
         if split.startswith(EXCLUDED):
-            with carrying():
+            with carrying(self.job):
                 self._write(f"{PARTIAL}/{split}-{shard:05d}.index", index_of(rows).tobytes())
             return
         pixels, labels = np.ascontiguousarray(rows["image"]), np.ascontiguousarray(rows["label"])
         name = f"data_tfrecord-{shard:05d}-of-{shards:05d}"
-        with carrying():
+        with carrying(self.job):
             self._write(f"Split-{split}/{name}", tfrecord(encode(pixels, labels)))
             self._write(f"{PARTIAL}/{split}-{shard:05d}.index", index_of(rows).tobytes())
             self._write(f"{PARTIAL}/{split}-{shard:05d}.profile", canonical_json(profile(pixels, labels, data)))
@@ -256,20 +256,30 @@ def keep(folder: Path, name: str, content: bytes) -> None:
         raise disk.problem(err, "cannot be written", where=folder / name, need=len(content)) from err
 
 
+REFUSAL: Final = ".refusal"
+
 _CARRIED: Final = re.compile(r"<mnist-tfx:([A-Za-z0-9+/=]+)>")
 
 
 @contextlib.contextmanager
-def carrying() -> Iterator[None]:
-    """Turn a known failure into one whose text carries it: Beam's runners pass on a worker's text, not its exception."""
+def carrying(job: Job) -> Iterator[None]:
+    """Turn a known failure into one whose text carries it: Beam's runners pass on a worker's text, not its exception.
+
+    Some pass on nothing at all, as Spark does with a submitted jar: a file beside the artifact's parts says it as well.
+    """
     try:
         yield
     except MnistTfxError as err:
-        carried = base64.b64encode(json.dumps(err.to_dict()).encode()).decode()
-        raise RuntimeError(f"{err} <mnist-tfx:{carried}>") from err
+        said = json.dumps(err.to_dict())
+        with contextlib.suppress(MnistTfxError, OSError):  # of a disk that is full, or a folder that is gone
+            keep(Path(job.folder), f"{PARTIAL}/{uuid.uuid4().hex}{REFUSAL}", said.encode())
+        raise RuntimeError(f"{err} <mnist-tfx:{base64.b64encode(said.encode()).decode()}>") from err
 
 
-def carried(err: BaseException) -> MnistTfxError | None:
-    """Return the known failure that came over with `err`, if there is one."""
+def carried(err: BaseException, folder: Path | None = None) -> MnistTfxError | None:
+    """Return the known failure that came over with `err`, or that a worker left in a folder; None if there is none."""
     found = _CARRIED.search(str(err))
-    return MnistTfxError.from_dict(json.loads(base64.b64decode(found[1]))) if found else None
+    if found is not None:
+        return MnistTfxError.from_dict(json.loads(base64.b64decode(found[1])))
+    left = () if folder is None else sorted((folder / PARTIAL).glob(f"*{REFUSAL}"))
+    return next((MnistTfxError.from_dict(json.loads(file.read_text())) for file in left), None)

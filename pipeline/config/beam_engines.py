@@ -171,6 +171,9 @@ UNUSED_IMAGE: Final = "--sdk_container_image=unused"
 SIDECAR: Final = "localhost:50000"
 """Where a worker pool beside each task manager listens by custom."""
 
+WAIT_S: Final = "180"
+"""A cluster that starts its workers on demand takes a minute or two."""
+
 IMAGE: Final = Option(
     name="sdk_container_image",
     help="image of the workers, with this project installed",
@@ -197,6 +200,13 @@ ON_CLUSTER: Final = (
         help="address of a job server of Beam's that runs beside the cluster",
         form=ADDRESS,
         example="localhost:8099",
+    ),
+    Option(
+        name="wait_for_workers_s",
+        help="how long a job may wait for a worker of the cluster, in seconds, before it is cancelled",
+        form=COUNT,
+        example=WAIT_S,
+        default=WAIT_S,
     ),
     Option(
         name="sdk_worker_parallelism",
@@ -251,7 +261,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
         Engine(
             name="flink",
             help="A Flink cluster; its workers must see the root under the same path.",
-            fixed=("--runner=FlinkRunner",),
+            fixed=("--runner=pipeline.runner.beam_cluster.FlinkRunner",),
             options=(
                 Option(
                     name="flink_master",
@@ -298,13 +308,19 @@ ENGINES: Final[Mapping[str, Engine]] = {
         Engine(
             name="spark",
             help="A Spark cluster; its workers must see the root under the same path.",
-            fixed=("--runner=SparkRunner",),
+            fixed=("--runner=pipeline.runner.beam_cluster.SparkRunner",),
             options=(
                 Option(
                     name="spark_rest_url",
                     help="REST address of the master, instead of job_endpoint: one jar is submitted to it",
                     form=URL,
                     example="http://spark:6066",
+                ),
+                Option(
+                    name="spark_master_page",
+                    help="address of the master's page, which tells whether there are workers",
+                    form=URL,
+                    example="http://spark:8080",
                 ),
                 Option(name="spark_version", help="of the cluster", form=one_of("3"), example="3", default="3"),
                 Option(

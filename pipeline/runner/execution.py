@@ -11,8 +11,10 @@ import dataclasses
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import message
@@ -36,6 +38,7 @@ from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, Arti
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
+from pipeline.runner import beam_cancel
 from pipeline.runner.compiled import Node
 from pipeline.runner.held_root import Processes
 from pipeline.runner.planner import CompletedNode, NodePlan
@@ -155,7 +158,9 @@ class Execution:
             "beam": self._node.beam,
             "invocation": info.to_proto().SerializeToString(),
         }
-        answer = self._context.processes.run(self._node.id, request, self._child_environment(), self._progress)
+        with tempfile.TemporaryDirectory(prefix="jobs-") as folder, beam_cancel.cancelling(Path(folder)):
+            env = {**self._child_environment(), beam_cancel.OPEN_JOBS: folder}
+            answer = self._context.processes.run(self._node.id, request, env, self._progress)
         return execution_result_pb2.ExecutorOutput.FromString(answer)
 
     def _child_environment(self) -> dict[str, str]:

@@ -125,6 +125,8 @@ class Run:
             self._run_nodes(compiled, held)
         except (MnistTfxError, Interrupted) as err:
             self._keep_report(err)
+            if isinstance(err, Interrupted) and err.hint is not None:
+                self._view.say(err.hint)  # such as what became of a job on a cluster
             return err
         except Exception as err:  # noqa: BLE001  # becomes the outcome, its traceback goes to the log
             # What a library makes of a signal that met it is about the library.
