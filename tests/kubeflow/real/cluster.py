@@ -8,9 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from command_line import PROJECT
 from kubeflow.real import services
 from kubeflow.real.argo import Execution, Node, Pod
 from kubeflow.real.images import OUR_USER
@@ -87,7 +86,6 @@ class Cluster:
         """What Kubernetes puts into each pod."""
         certificate = (self.folder / services.CERTIFICATE).read_text()
         files = {"token": "token", "namespace": "kubeflow", "ca.crt": certificate}
-        # Images have /var/run as a link to /run; so have these, once what it names is there.
         return {f"{ACCOUNT}/{name}": text for name, text in files.items()}
 
 
@@ -95,21 +93,23 @@ class Cluster:
 def started(folder: Path, programs: Path) -> Iterator[Cluster]:
     """Starts the services; they end with the context."""
     (folder / "volumes").mkdir(parents=True)
+    log = folder / "services.log"
+    with log.open("w") as stderr, _services(folder, stderr) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().strip() == services.READY, log.read_text()
+            cluster = Cluster(folder, programs, ("nsenter", f"--net=/proc/{process.pid}/ns/net"))
+            cluster.make_bucket()
+            yield cluster
+        finally:
+            process.stdin.close()  # and with it the services end
+            process.wait(timeout=60)
+
+
+def _services(folder: Path, stderr: IO[str]) -> "subprocess.Popen[str]":
     command = ["unshare", "--net", sys.executable, str(_HERE / "services.py"), str(folder)]
-    log = (folder / "services.log").open("w")
-    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline().strip()
-        assert line == services.READY, (folder / "services.log").read_text()
-        cluster = Cluster(folder, programs, ("nsenter", f"--net=/proc/{process.pid}/ns/net"))
-        cluster.make_bucket()
-        yield cluster
-    finally:
-        process.stdin.close()
-        process.wait(timeout=60)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 _SAID = threading.Lock()

@@ -43,7 +43,7 @@ class Machine:
     volumes: Path
     """A folder for each claim, and one for each secret, `secret-NAME`, with a file for each key."""
     user: int = OUR_USER
-    """Who runs what is not KFP's; his group is 0, as clusters have it that choose users themselves."""
+    """Who runs what is not KFP's, where the pod names nobody; his group is 0, as with clusters that choose users."""
     network: tuple[str, ...] = ("unshare", "--net")
     """How a command is brought into the network of the cluster."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -142,7 +142,7 @@ def _privileges(pod: Pod, security: Json, user: int) -> list[str]:
     """Returns setpriv's words for a user and what the pod says about capabilities."""
     if security.get("runAsNonRoot") and user == 0:
         raise NotKnown(f"{pod.node}: runAsNonRoot, and user 0: a kubelet would not start it")
-    words = [f"--reuid={user}", "--regid=0", "--clear-groups"]
+    words = [f"--reuid={user}", f"--regid={security.get('runAsGroup', 0)}", "--clear-groups"]
     if security.get("allowPrivilegeEscalation") is False:
         words.append("--no-new-privs")
     if security.get("capabilities", {}).get("drop") == ["ALL"]:

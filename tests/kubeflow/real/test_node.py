@@ -48,6 +48,12 @@ def test_a_pod_is_another_user_without_capabilities_and_sees_a_network_of_its_ow
     }
 
 
+def test_a_pod_runs_as_the_user_and_group_that_it_names(machine):
+    workflow = changed(small(task("looks"), claim="data"), securityContext={"runAsUser": 4321, "runAsGroup": 99})
+    assert Execution(workflow, machine).run() == SUCCEEDED
+    assert json.loads((machine.volumes / "data" / "looks").read_text())["ids"] == [4321, 99, []]
+
+
 def test_a_secret_cannot_be_written_and_a_read_only_root_neither(machine):
     (machine.volumes / "secret-s").mkdir()
     (machine.volumes / "secret-s" / "key").write_text("k")
