@@ -13,7 +13,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean install
+.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,7 +92,10 @@ pictures: $(STAMP)  ## Photograph report and lineage page of runs/digits for the
 size: $(STAMP)  ## Print lines of product code, Python and JSON, by room.
 	$(BIN)/python tests/size.py
 
-clean:  ## Remove build products, images and caches; runs/ stays, and the environment.
-	! mountpoint --quiet .tools/containers/storage/overlay || umount --recursive .tools/containers/storage/overlay
-	rm -rf .tools/containers
+clean-image:  ## Remove what `make image` made, and what killed builds left mounted.
+	awk -v under="$(CURDIR)/.tools/containers/" 'index($$2, under) == 1 { print $$2 }' /proc/self/mounts \
+	  | sort --reverse | xargs --no-run-if-empty umount
+	rm -rf .tools/containers build/image
+
+clean: clean-image  ## Remove build products, images and caches; runs/ stays, and the environment.
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -86,6 +86,8 @@ class Storage:
         driver = "overlay" if debian_root.overlay_problem(self.folder) is None else "vfs"
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "{driver}"\ngraphroot = "{self.folder / "storage"}"\nrunroot = "{self.running}"\n'
+            # A mount of its own would outlive every build, and keep the checkout from being removed.
+            '[storage.options.overlay]\nskip_mount_home = "true"\n'
         )
         # crun refuses hosts that have both kinds of control groups; podman's own limits are above many hosts'.
         (self.folder / "containers.conf").write_text(
@@ -206,18 +208,20 @@ def main() -> int:
     """Build, describe what came out, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpu", action="store_true", help="the GPU image: CUDA's libraries, 4 GB more")
-    parser.add_argument("--tag", default=TAG)
+    parser.add_argument("--tag", help=f"by default {TAG}, and {TAG}-gpu for the GPU image")
     parser.add_argument("--base", help="image to build on, instead of the Dockerfile's or one made by debootstrap")
     parser.add_argument("--or-skip", action="store_true", help="end well where images cannot be built")
     arguments = parser.parse_args()
     started, storage = time.monotonic(), Storage()
+    target = "gpu" if arguments.gpu else "cpu"
+    tag = arguments.tag or (f"{TAG}-gpu" if arguments.gpu else TAG)
     try:
         storage.prepare()
-        build(storage, "gpu" if arguments.gpu else "cpu", arguments.tag, base_of(storage, arguments.base))
+        build(storage, target, tag, base_of(storage, arguments.base))
     except CannotBuildError as err:
         click.echo(f"make image: {'skipped, ' if arguments.or_skip else ''}{err}", err=True)
         return 0 if arguments.or_skip else CANNOT_BUILD
-    _describe(storage, arguments.tag, time.monotonic() - started)
+    _describe(storage, tag, time.monotonic() - started)
     return 0
 
 

@@ -75,7 +75,9 @@ class Answer:
         return {node["id"]: node["why"] for node in self.json["nodes"]}
 
 
-def mnist_tfx(*arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> Answer:
+def mnist_tfx(
+    *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 500
+) -> Answer:
     """Runs the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     done = subprocess.run(
@@ -83,7 +85,7 @@ def mnist_tfx(*arguments: object, env: dict[str, str] | None = None, cwd: Path |
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=timeout,
         cwd=cwd or PROJECT,
         env={**os.environ, **(env or {})},
     )

@@ -26,7 +26,7 @@ from pipeline.kubeflow import document
 from pipeline.kubeflow.simulate.container import OTHER_USER, Container
 from pipeline.root.paths import RunPaths
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 IMAGES_USER = 10001
 LARGEST = 3.4e9
@@ -100,7 +100,8 @@ def asked(image: str, script: str) -> Any:
 def served(image: str, compiled: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
     """The root and the answer of a run whose tasks were containers."""
     root = tmp_path_factory.mktemp("containers") / "root"
-    return root, mnist_tfx("kubeflow", "simulate", compiled["oss"], "--image", image, "--root", root, "--json")
+    simulate = ("kubeflow", "simulate", compiled["oss"], "--image", image, "--root", root, "--json")
+    return root, mnist_tfx(*simulate, timeout=1500)
 
 
 def test_a_container_gets_what_the_restricted_standard_leaves_it_and_no_more(image: str) -> None:
