@@ -38,10 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.update({name: value for name, value in ENGINE_ENV.items() if name not in os.environ})
     try:
         with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as scratch:
+            give_home(Path(scratch))
             _run(arguments, tuple(beam_args), Path(scratch))
     except Exception as err:  # noqa: BLE001  # whatever it is, the pod says so in one line
         return _failed(PROCESS.arrived or _as_our_error(err))
     return 0
+
+
+def give_home(scratch: Path) -> None:
+    """Give libraries a home that they can write to: a user whom the image does not know, or a read-only root, has none."""
+    home = os.environ.get("HOME", "")
+    if not os.path.isdir(home) or not os.access(home, os.W_OK):
+        (scratch / "home").mkdir()
+        os.environ["HOME"] = str(scratch / "home")
 
 
 def _as_our_error(err: Exception) -> MnistTfxError:

@@ -64,6 +64,23 @@ VOLUME_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A pod's volume: KFP calls it by the name of its claim or Secret, and Kubernetes takes a label of DNS."""
 
 
+ON_KFP: Final = {"model_run": "training_run"}
+"""{output: what a compiled file calls it}. KFP's launcher up to 2.16.1 fetches whatever begins with an artifact's URI, and
+who reads a `model` would fetch the `model_run` beside it."""
+
+_IN_POD: Final = {named: output for output, named in ON_KFP.items()}
+
+
+def output_on_kfp(channel: str) -> str:
+    """Return what a compiled file calls an output."""
+    return ON_KFP.get(channel, channel)
+
+
+def output_in_pod(name: str) -> str:
+    """Return what a node and its record call an output of a compiled file; files of older releases say so themselves."""
+    return _IN_POD.get(name, name)
+
+
 def lineage_of(producer: str) -> str:
     """Return the input channel by which a task gets the records behind what it reads from `producer`."""
     return f"lineage_of_{producer}"

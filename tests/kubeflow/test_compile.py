@@ -388,6 +388,13 @@ def test_data_in_a_bucket_that_the_pods_account_may_open_is_worth_a_warning(uri)
     assert f"Data imports {uri}/: in another bucket" in doubt
 
 
+@TARGETS
+def test_no_output_of_a_task_begins_with_the_name_of_another(target):
+    for name, task in digits(target).tasks.items():
+        outputs = [*task.component["outputDefinitions"]["artifacts"], "executor-logs"]
+        assert [(a, b) for a in outputs for b in outputs if a != b and b.startswith(a)] == [], name
+
+
 @pytest.mark.parametrize(
     ("given", "imported"),
     [

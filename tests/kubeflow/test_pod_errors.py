@@ -1,5 +1,6 @@
 """An error that leaves a pod names what a cluster's user knows, and no folder that went with the pod."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.evaluation.thresholds import NOT_BLESSED_FILE, Check, Verdict
 from components.publish import publish
+from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.pod.node import not_blessed
 from pipeline.kubeflow.pod.public_names import name_places
 
@@ -61,3 +63,20 @@ def test_a_pod_that_does_not_push_an_export_names_what_is_wrong_with_it(tmp_path
     err = not_blessed("SavedModelCheck", tmp_path, "digits/r/SavedModelCheck/1/blessing")
     assert "does not answer as a server needs it: no answer within 60 s" in str(err)
     assert list(err.commands) == ["mnist-tfx doctor # interpreter and packages"]
+
+
+@pytest.mark.parametrize("home", ["", "/no/such/home", "a file"])
+def test_a_user_without_a_home_is_given_one_that_libraries_can_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / home) if home == "a file" else home)
+    entrypoint.give_home(tmp_path)
+    assert os.environ["HOME"] == str(tmp_path / "home")
+    assert (tmp_path / "home").is_dir()
+
+
+def test_a_home_that_is_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    entrypoint.give_home(tmp_path / "scratch")
+    assert os.environ["HOME"] == str(tmp_path)

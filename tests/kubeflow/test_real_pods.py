@@ -55,6 +55,8 @@ WHY_NEWER_WORKFLOW = {
     r"\w+\.kubernetes\.securityContext\.runAsNonRoot: True, nothing": NON_ROOT,
     r"\w+\.task\.inputs\.parameters\.code_digest\..*": "digests of the code as it is now",
     r"\w+\.task\.inputs\.parameters\.(custom_config|data|settings|recipe)\..*": "keys that recipes have got since",
+    r"\w+\.component\.outputDefinitions\.artifacts\.(model|training)_run.*": "model_run begins with model, and is "
+    "called training_run since",
     r"\w+\.task\.cachingOptions\.enableCache: False, nothing": "protojson leaves out what is false",
 }
 

@@ -132,7 +132,7 @@ def test_kubeflow_audit_of_a_second_run_finds_a_file_that_was_added_to_the_first
     copied, (_, second) = pushed_twice
     root = tmp_path / "copy"
     shutil.copytree(copied, root, symlinks=True)
-    folder = next(root.glob("digits/*/Classifier/*/model_run"))
+    folder = next(root.glob("digits/*/Classifier/*/training_run"))
     (folder / "events.out.tfevents.1.host.2").write_text("x")
     answer = mnist_tfx("kubeflow", "audit", second, "--root", root, "--json")
     assert [one["what"] for one in broken(answer)] == ["was added"]

@@ -27,7 +27,7 @@ from pipeline.config.recipe_file import recipe_names
 from pipeline.config.request import READING, Request, configure, reading_overrides
 from pipeline.kubeflow import kfp_version, names
 from pipeline.kubeflow.compiler import cluster as cluster_file
-from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, problems, seen_data
+from pipeline.kubeflow.compiler import containers, data_tasks, lineage_channels, output_names, problems, seen_data
 from pipeline.kubeflow.compiler.cluster import Cluster
 from pipeline.kubeflow.compiler.data_source import DataSource, parse
 from pipeline.kubeflow.compiler.platform_document import platform_document, refuse_for_vertex
@@ -139,6 +139,7 @@ def compile_pipeline(request: CompileRequest) -> Document:
     wanted = {node: pod for node, pod in wanted.items() if node == names.DRIVER or node in stock.executors}
     data_tasks.add(stock.spec, source, settings, request.form)
     lineage_channels.add(stock.spec)
+    output_names.put(stock.spec)
     root = request.root.rstrip("/")  # KFP puts one before the pipeline's name
     containers.complete(stock, wanted, cluster, root, config.beam_args)
     # TFX puts its own version there, and in a job's labels Python's as well: those of the machine.

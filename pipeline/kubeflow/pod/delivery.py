@@ -12,6 +12,7 @@ from typing import Any
 from components.errors import EnvironmentProblem
 from components.files import replacing
 from pipeline.kubeflow import places
+from pipeline.kubeflow.names import output_on_kfp
 from pipeline.kubeflow.pod.invocation import Invocation
 
 
@@ -39,6 +40,9 @@ def deliver(invocation: Invocation, outputs: Mapping[str, Output], parameters: M
     Raises:
       EnvironmentProblem: if something cannot be written.
     """
+    if missing := sorted(invocation.outputs.keys() - outputs.keys()):
+        # Kubeflow Pipelines 3.0 fails the task for it; an older one registers what nobody can read.
+        raise EnvironmentProblem("an output that was declared was not made", where=", ".join(missing))
     try:
         for channel, output in outputs.items():
             _put(output.folder, places.local(invocation.outputs[channel].uri))
@@ -58,7 +62,7 @@ def _put(folder: Path, target: Path) -> None:
 
 def _announce(invocation: Invocation, outputs: Mapping[str, Output], parameters: Mapping[str, str]) -> None:
     artifacts = {
-        channel: {
+        output_on_kfp(channel): {
             "artifacts": [
                 {
                     "name": invocation.outputs[channel].name,

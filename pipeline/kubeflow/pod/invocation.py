@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from components.errors import BadInput
 from components.untrusted import parse_object, parse_yaml
+from pipeline.kubeflow.names import output_in_pod
 from pipeline.provenance.records import Scalar
 
 WRAPPERS: Final = ("struct", "list")
@@ -88,7 +89,8 @@ def parse(text: str, inputs_spec: Json) -> Invocation:
             parameters=_parameters(inputs.get("parameterValues", {}), inputs_spec.get("parameters", {})),
             inputs=_artifacts(inputs.get("artifacts", {}), inputs_spec.get("artifacts", {})),
             outputs=_artifacts(
-                {name: it for name, it in outputs.get("artifacts", {}).items() if name != EXECUTOR_LOGS}, {}
+                {output_in_pod(name): it for name, it in outputs.get("artifacts", {}).items() if name != EXECUTOR_LOGS},
+                {},
             ),
             output_parameters={name: it["outputFile"] for name, it in outputs.get("parameters", {}).items()},
             output_file=outputs["outputFile"],
