@@ -137,6 +137,12 @@ def test_a_root_outside_the_launchers_default_is_worth_a_warning(root, version, 
     assert [one.level for one in found] == ["warning"] * is_found
 
 
+@pytest.mark.parametrize(("version", "places"), [("2.17.0", []), ("3.0.0", ["Data"])])
+def test_data_outside_the_launchers_default_is_worth_a_warning_from_3_0_on(version, places):
+    found = lint(from_bucket(), version=kfp_version.parse(version))
+    assert [one.where for one in found if one.rule == "default-root"] == places
+
+
 @pytest.mark.parametrize(
     ("root", "version", "is_found"),
     [

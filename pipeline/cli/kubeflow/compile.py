@@ -204,7 +204,7 @@ def compile(  # noqa: A001, PLR0913  # named as its verb
 
     \b
     Example:
-      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root minio://mlpipeline/mnist -o p.yaml
+      mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root minio://mlpipeline/v2/artifacts/mnist -o p.yaml
       mnist-tfx kubeflow compile --target vertex --image registry.example/mnist-tfx:1 --pipeline-root gs://bucket/mnist -o p.json
       mnist-tfx kubeflow compile --cluster cluster.yaml -o p.yaml
       mnist-tfx kubeflow compile --target oss --image registry.example/mnist-tfx:1 --pipeline-root s3://bucket/mnist \\

@@ -81,15 +81,21 @@ def pipeline_root(document: Document, target: Target) -> Iterator[Fault]:
 
 
 def default_root(document: Document, target: Target) -> Iterator[Fault]:
-    """Find roots outside the launcher's default, to which Kubeflow Pipelines 3.0 confines artifacts."""
-    root = document.root or ""
-    if target.name != OSS or "://" not in root or f"{root}/".startswith(f"{DEFAULT_ROOT}/") or target.namespace:
+    """Find roots, and imported data, outside the launcher's default, to which Kubeflow Pipelines 3.0 confines artifacts."""
+    if target.name != OSS or target.namespace:
         return
-    # An s3:// or gs:// bucket takes a configuration anyway, in which its root can be named.
-    if root.startswith("minio://") or target.version >= CONFINING:
-        what = f"{root} is outside {DEFAULT_ROOT}, and Kubeflow Pipelines {written(CONFINING)} refuses artifacts there"
-        hint = "keep it below that, or have the configmap kfp-launcher name another defaultPipelineRoot"
-        yield Fault(where="pipeline root", what=what, hint=hint, level=WARNING)
+    places = [("pipeline root", document.root or "")]
+    if target.version >= CONFINING:
+        places += [(task.name, document.imported(task) or "") for task in document.tasks.values()]
+    for where, uri in places:
+        is_outside = "://" in uri and not f"{uri}/".startswith(f"{DEFAULT_ROOT}/")
+        # An s3:// or gs:// bucket takes a configuration anyway, in which its root can be named.
+        if is_outside and (uri.startswith("minio://") or target.version >= CONFINING):
+            what = (
+                f"{uri} is outside {DEFAULT_ROOT}, and Kubeflow Pipelines {written(CONFINING)} refuses artifacts there"
+            )
+            hint = "keep it below that, or have the configmap kfp-launcher name another defaultPipelineRoot"
+            yield Fault(where=where, what=what, hint=hint, level=WARNING)
 
 
 def profile_root(document: Document, target: Target) -> Iterator[Fault]:
