@@ -210,7 +210,7 @@ def _baseline(subject: Subject) -> Iterator[Broken]:
     digests = [sha256 for version, sha256 in before if f"version {version}" == baseline]
     if not digests and (other := next((one for one in elsewhere if str(one.served) == baseline), None)) is not None:
         yield _other_root(where, f"was compared with {baseline}", other)
-        return
+        digests = [other.served.digest]
     if not digests:
         wanted = f"one of {', '.join(dict.fromkeys(f'version {version}' for version, _ in before)) or 'none'}"
         yield Broken(

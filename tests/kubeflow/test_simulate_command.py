@@ -60,7 +60,7 @@ def test_a_file_that_is_refused_still_gives_json(tmp_path: Path):
     answer = simulated(tmp_path, document(latest_blessed=Toy()), "--json")
 
     assert (answer.code, answer.status) == (2, "usage")
-    assert "Argo refuses the name" in answer.error
+    assert "latest_blessed: a cluster would not run this as it is: no name for Argo" in answer.error
     assert answer.json is None
 
 

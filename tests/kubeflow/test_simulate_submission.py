@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubeflow.broken_files import BROKEN
+from kubeflow.compiled_files import broken, judged
+from kubeflow.judged_files import JUDGED
 from toy_pipelines import OSS_ROOT, Toy, constant, document, run, seen, spy
 
 from components.errors import BadInput
+from kubeflow import verdicts
 from pipeline.kubeflow.document import OSS, VERTEX, Document
+from pipeline.kubeflow.lint.check import require_accepted
+from pipeline.kubeflow.simulate.run import Options, Simulation
 
 STRING = {"parameterType": "STRING"}
 
@@ -56,6 +62,29 @@ def test_a_file_that_a_cluster_would_refuse_is_refused_before_anything_runs(
     with pytest.raises(BadInput, match=rule):
         run(compiled, tmp_path / "root")
     assert not (tmp_path / "root").exists()
+
+
+CHANGES = {name: change for name, (change, _) in BROKEN.items()} | JUDGED
+SEEN = [verdict.change for verdict in verdicts.read() if verdict.refused and verdict.change in CHANGES]
+
+
+@pytest.mark.parametrize("change", SEEN)
+def test_what_kubeflow_was_seen_to_refuse_is_not_simulated(tmp_path: Path, change: str):
+    with pytest.raises(BadInput):
+        begun(broken(judged(), CHANGES[change]), tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def begun(compiled: Document, root: Path) -> Simulation:
+    """Does what `kubeflow simulate` does before it executes anything."""
+    require_accepted(compiled)
+    return Simulation(compiled, Options(root=root))
+
+
+def test_a_volume_that_does_not_say_where_it_is_mounted_is_refused(tmp_path: Path):
+    compiled = broken(judged(), CHANGES["a volume without a path"])
+    with pytest.raises(BadInput, match="a volume without a path"):
+        Simulation(compiled, Options(root=tmp_path / "root"))
 
 
 def test_open_source_kfp_takes_no_pipeline_job(tmp_path: Path):

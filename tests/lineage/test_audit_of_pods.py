@@ -1,21 +1,25 @@
 """Pushes that pods made: their order is told by their numbers, and a number may go with another serving volume."""
 
 import dataclasses
+import shutil
 import types
 from pathlib import Path
 
 import pytest
 from kubeflow.pushed_runs import PushedRun
 
-from components.serving import BASELINE_PROPERTY
+from components.digest import tree_digest
+from components.serving import BASELINE_PROPERTY, PROVENANCE, SAVED_MODEL
 from pipeline.audit import ledger_check, rules
 from pipeline.audit.evidence import Ancestors, Evidence
 from pipeline.audit.findings import Anchor
 from pipeline.provenance import record_store, records
+from pipeline.provenance.artifacts import measure
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.statement import build_statement, statement_bytes
 from pipeline.root.paths import RunPaths
 
 
@@ -51,6 +55,10 @@ def digest_of(run: PushedRun) -> str:
 
 
 def broken(paths: RunPaths, version: int, made: list[ExecutionRecord]) -> list[str]:
+    return [found.what for found in about_baseline(paths, version, made)]
+
+
+def about_baseline(paths: RunPaths, version: int, made: list[ExecutionRecord]) -> list[rules.Broken]:
     evidence = Evidence(paths)
     by_hash = {records.record_hash(record): record for record in made}
     subject = rules.Subject(
@@ -61,7 +69,7 @@ def broken(paths: RunPaths, version: int, made: list[ExecutionRecord]) -> list[s
         ancestors=Ancestors(records=by_hash, findings=()),
         anchor=Anchor(),
     )
-    return [found.what for found in rules.CHECKS["baseline"](subject)]
+    return list(rules.CHECKS["baseline"](subject))
 
 
 @pytest.fixture
@@ -103,6 +111,49 @@ def test_the_first_version_of_a_new_serving_volume_was_compared_with_none(paths:
     made = with_baseline(new, "none", "0")
     listed(paths, *(run.pusher[1] for run in old), *made)
     assert broken(paths, 1, made) == []
+
+
+@pytest.fixture
+def shared(paths: RunPaths) -> None:
+    """A version 1 in the serving directory that a run of another root pushed there."""
+    other = PushedRun(RunPaths(paths.root / "other"), "elsewhere", 1)
+    folder = other.artifact("Classifier", "model")
+    (folder / SAVED_MODEL).write_text("model")
+    entry = measure(other.paths.root, other.paths.relative(folder), type_name="Model", properties={})
+    made = dataclasses.replace(other.model[1], outputs={"model": (entry,)})
+    hash_ = records.record_hash(made)
+    statement = build_statement(entry.files, {other.data[0]: other.data[1], hash_: made}, [hash_])
+    shutil.copytree(folder, paths.serving / "1")
+    (paths.serving / "1" / PROVENANCE).parent.mkdir()
+    (paths.serving / "1" / PROVENANCE).write_bytes(statement_bytes(statement))
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("told", ["version 1", "none"])
+def test_what_another_root_pushed_to_the_same_directory_cannot_be_told_and_its_run_is_named(
+    paths: RunPaths, told: str
+) -> None:
+    made = with_baseline(PushedRun(paths, "mine", 2), told, tree_digest(paths.serving / "1"))
+    listed(paths, *made)
+    [found] = about_baseline(paths, 2, made)
+    assert (found.what, found.unknown) == (f"was compared with {told}", True)
+    assert "run elsewhere, copied here as well" in str(found.wanted)
+
+
+@pytest.mark.usefixtures("shared")
+def test_other_bytes_than_another_root_pushed_are_told_as_well(paths: RunPaths) -> None:
+    made = with_baseline(PushedRun(paths, "mine", 2), "version 1", "0")
+    listed(paths, *made)
+    assert broken(paths, 2, made) == ["was compared with version 1", "was compared with other bytes than version 1"]
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_local_root_was_compared_with_its_own_versions_alone(paths: RunPaths) -> None:
+    run = PushedRun(paths, "mine", 2)
+    run.model = (run.model[0], dataclasses.replace(run.model[1], extra={}))
+    made = with_baseline(run, "version 1", tree_digest(paths.serving / "1"))
+    listed(paths, *made)
+    assert broken(paths, 2, made) == ["was compared with no version that was pushed before"]
 
 
 def test_a_push_is_noted_once_whoever_comes_across_it(paths: RunPaths) -> None:

@@ -105,6 +105,7 @@ def simulate(  # noqa: PLR0913  # one argument to each option
       mnist-tfx kubeflow simulate p.yaml --image localhost/mnist-tfx:dev
       mnist-tfx kubeflow simulate p.yaml --bucket minio://mlpipeline/data/mnist=~/mnist
     """
+    from pipeline.kubeflow.lint.check import require_accepted
     from pipeline.kubeflow.simulate import run
     from pipeline.kubeflow.simulate.container import Container
 
@@ -112,9 +113,11 @@ def simulate(  # noqa: PLR0913  # one argument to each option
     console = own_console(stderr=as_json)
     compiled = document.read(file)
     sha256 = sha256_file(file)
+    parameters = run_parameters.values(compiled, params, macros=())
+    require_accepted(compiled.submitted(None, parameters), target)
     request = run.Options(
         root=root,
-        parameters=run_parameters.values(compiled, params, macros=()),
+        parameters=parameters,
         buckets=buckets,
         volumes=volumes,
         reuse=not no_cache,

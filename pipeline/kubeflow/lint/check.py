@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
+from components.errors import BadInput
 from pipeline.kubeflow.compiler.targets import TARGETS, Target
 from pipeline.kubeflow.document import Document
 from pipeline.kubeflow.kfp_version import NEWEST, KfpVersion
@@ -62,6 +63,26 @@ RULES: Final[Mapping[str, Rule]] = {
 """{name of a rule: what it looks for}, in the order in which findings of one level are told."""
 
 
+OF_THE_SERVER: Final = frozenset(
+    {
+        "messages",
+        "unknown-field",
+        "schema-version",
+        "task-name",
+        "dependencies",
+        "references",
+        "sources",
+        "trigger",
+        "executor-kind",
+        "no-tasks",
+        "placeholders",
+        "platform-fields",
+        "platform-values",
+    }
+)
+"""Rules whose errors Kubeflow's server, its compiler or Argo may refuse a file for, before anything runs."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(Fault):
     """A fault, and the rule that found it.
@@ -97,6 +118,21 @@ def lint(
         for fault in _faults(rule, document, meant_for)
     ]
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
+
+
+def require_accepted(document: Document, target: str | None = None) -> None:
+    """Refuse a file that a server refuses; what it accepts and a pod fails of is for the run to show.
+
+    Raises:
+      BadInput: naming the first error.
+    """
+    errors = (one for one in lint(document, target) if one.level == "error" and one.rule in OF_THE_SERVER)
+    if (first := next(errors, None)) is not None:
+        raise BadInput(
+            f"a cluster would not run this as it is: {first.what}",
+            where=first.where,
+            hint=f"{first.hint}; mnist-tfx kubeflow lint lists all errors",
+        )
 
 
 def _faults(rule: Rule, document: Document, target: Target) -> list[Fault]:

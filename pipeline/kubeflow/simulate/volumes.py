@@ -56,7 +56,7 @@ class Volumes:
             _claim(mount): PurePosixPath(path).relative_to(mount["mountPath"])
             for task in document.tasks.values()
             if (path := task.serving) is not None
-            for mount in task.platform.get("pvcMount", ())
+            for mount in _mounts(task, "pvcMount")
             if PurePosixPath(path).is_relative_to(mount["mountPath"])
         }
         return cls(serving=serving, folders=folders, serving_claims=claims)
@@ -68,7 +68,7 @@ class Volumes:
           BadInput: if no folder stands for one of the volumes, or nothing is mounted where the task serves.
         """
         result = [*self._claims(task), *self._by_name(task)]
-        result += [Mount(path=entry["mountPath"], folder=None) for entry in task.platform.get("emptyDirMounts", ())]
+        result += [Mount(path=entry["mountPath"], folder=None) for entry in _mounts(task, "emptyDirMounts")]
         path = task.serving
         if path is None or any(PurePosixPath(path).is_relative_to(mount.path) for mount in result):
             return tuple(result)
@@ -78,7 +78,7 @@ class Volumes:
         return (*result, Mount(path=path, folder=self.serving, assumed=True))
 
     def _claims(self, task: Task) -> Iterator[Mount]:
-        for mount in task.platform.get("pvcMount", ()):
+        for mount in _mounts(task, "pvcMount"):
             claim, path = _claim(mount), PurePosixPath(mount["mountPath"])
             if claim in self.serving_claims:
                 yield Mount(path=str(path / self.serving_claims[claim]), folder=self.serving, claim=claim)
@@ -88,7 +88,7 @@ class Volumes:
 
     def _by_name(self, task: Task) -> Iterator[Mount]:
         for kind, field in NAMED.items():
-            for mount in task.platform.get(kind, ()):
+            for mount in _mounts(task, kind):
                 name = mount.get(field, "")
                 if name in self.folders or not mount.get("optional", False):
                     yield Mount(path=mount["mountPath"], folder=self._folder(name, task))
@@ -105,6 +105,14 @@ def secret_variables(task: Task) -> tuple[str, ...]:
     return tuple(
         pair["envVar"] for secret in task.platform.get("secretAsEnv", ()) for pair in secret.get("keyToEnv", ())
     )
+
+
+def _mounts(task: Task, kind: str) -> tuple[Json, ...]:
+    """Return a task's volumes of a kind, each of which has to say where it is mounted."""
+    mounts = tuple(task.platform.get(kind, ()))
+    if not all(isinstance(mount.get("mountPath"), str) for mount in mounts):
+        raise BadInput("a volume without a path", where=f"{task.name}, {kind}", wanted="mountPath")
+    return mounts
 
 
 def _claim(mount: Json) -> str:
