@@ -45,6 +45,11 @@ def test_trainers_use_cpus_unless_gpus_are_asked_for(tmp_path):
     assert cluster.read(written(tmp_path)[1]).of("Classifier").accelerator.count == 0
 
 
+def test_the_linter_has_nothing_to_say_of_the_resources(tmp_path):
+    defaults = cluster.read(written(tmp_path)[1]).defaults
+    assert (defaults.cpu, defaults.memory) == ("1", "4Gi")
+
+
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(tmp_path):
     file = tmp_path / "cluster.yaml"
     file.write_text("mine")

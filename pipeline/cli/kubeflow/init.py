@@ -24,6 +24,10 @@ from pipeline.kubeflow.compiler.targets import TARGETS as BY_NAME
 from pipeline.kubeflow.document import OSS, TARGETS, VERTEX
 from pipeline.stages import TRAINERS
 
+CPU: Final = "1"
+MEMORY: Final = "4Gi"
+"""Limits of every task, which Kubernetes takes for requests as well; a pod without any is the first that a full node ends."""
+
 NEEDED: Final = {"target": "--target", "image": "--image", "pipeline_root": "--pipeline-root"}
 """{parameter without which no file can be compiled: its option}."""
 
@@ -119,8 +123,8 @@ def _may_ask(given: Mapping[str, Any]) -> bool:
     help="Version of the Kubeflow Pipelines server, such as 2.15.0.",
 )
 @click.option("--pull-secret", type=Text(), metavar="NAME", help="Secret with the credentials of the image's registry.")
-@click.option("--cpu", type=Text(), metavar="CORES", help="Limit of every task, such as 2 or 500m.")
-@click.option("--memory", type=Text(), metavar="BYTES", help="Limit of every task, such as 4Gi.")
+@click.option("--cpu", type=Text(), metavar="CORES", help=f"Limit of every task, such as 2 or 500m.  [default: {CPU}]")
+@click.option("--memory", type=Text(), metavar="BYTES", help=f"Limit of every task.  [default: {MEMORY}]")
 @click.option("--retries", type=Integer(0, 10), help="How often a failed pod is tried again.")
 @click.option(
     "-o", "--output", type=OutputFile(), metavar="FILE", default="cluster.yaml", show_default=True, help="The file."
@@ -172,7 +176,9 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
         "defaults": _said(
             {
                 "image_pull_secrets": [given["pull_secret"]] if given["pull_secret"] else None,
-                **{name: given[name] for name in ("cpu", "memory", "retries")},
+                "cpu": given["cpu"] or CPU,
+                "memory": given["memory"] or MEMORY,
+                "retries": given["retries"],
             }
         ),
         "nodes": {node: {"accelerator": {"count": gpus}} for node in TRAINERS},
