@@ -13,10 +13,10 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 test-kfp dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Set up the locked environment in .venv/.
 
@@ -44,6 +44,18 @@ test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 r
 
 test-kfp: $(STAMP)  ## Run the digits through the driver and launcher of Kubeflow Pipelines in KFP_BIN=FOLDER; needs root.
 	$(BIN)/pytest -s -q tests/kubeflow/real
+
+engines: $(STAMP)  ## Build Flink, Spark and Beam's job servers for them below .tools/; needs Java 17, Maven.
+	cd tests && $(CURDIR)/$(BIN)/python -m engines.build
+
+engines-up: engines  ## Start ENGINE=flink or spark with a worker pool, all on 127.0.0.1, and print the command for it.
+	@cd tests && $(CURDIR)/$(BIN)/python -m engines.cluster up $(ENGINE)
+
+engines-down: $(STAMP)  ## End what engines-up has started.
+	@cd tests && $(CURDIR)/$(BIN)/python -m engines.cluster down
+
+test-engines: engines  ## Run the digits on a real Flink and a real Spark, one after the other; ENGINE=flink for one.
+	MNIST_TFX_ENGINES="$(or $(ENGINE),flink spark)" $(BIN)/pytest -q tests/engines
 
 dist: $(STAMP)  ## Build sdist and wheel into dist/, the wheel from the sdist.
 	rm -rf dist

@@ -6,6 +6,7 @@ machine of a cluster, until its job ends or whoever started it does.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 
@@ -17,9 +18,12 @@ def main() -> None:
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the pool, which ends its workers
     lean_imports.install(lean_imports.COMPONENTS)
+    import grpc
     from apache_beam.runners.worker.sdk_worker import SdkHarness  # Beam, 2 s
 
-    SdkHarness(sys.argv[1], worker_id=sys.argv[2]).run()
+    # Executors close the connection when their job is over, or are gone: either way there is nothing left to do.
+    with contextlib.suppress(grpc.RpcError):
+        SdkHarness(sys.argv[1], worker_id=sys.argv[2]).run()
 
 
 if __name__ == "__main__":
