@@ -24,6 +24,8 @@ HAS_NAMESPACES: Final = os.geteuid() == 0 and all(map(shutil.which, ("unshare", 
 
 ACCOUNT: Final = "/run/secrets/kubernetes.io/serviceaccount"
 _PROGRAM: Final = str(Path(__file__).with_name("container.py"))
+_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
+"""A pod ends when the process that watches it does, however that ends."""
 _NAMESPACES: Final = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 _HOSTS: Final = (
     "localhost metadata-grpc-service metadata-grpc-service.kubeflow metadata-grpc-service.kubeflow.svc.cluster.local "
@@ -64,7 +66,7 @@ class Machine:
     def _run(self, folder: PodFolder, number: int, described: Json) -> int:
         program = (sys.executable, "-I", "-S", _PROGRAM, str(folder.begin(number, described)))
         with folder.log(number).open("wb") as log:
-            command = [*self.network, *_NAMESPACES, *program]
+            command = [*_WITH_US, *self.network, *_NAMESPACES, *program]
             return subprocess.run(command, stdout=log, stderr=log, check=False).returncode
 
     def _described(self, pod: Pod, container: Json, folder: PodFolder, identity: Mapping[str, str]) -> Json:
