@@ -47,7 +47,9 @@ def main(described: Path) -> None:
         _mount(None, root, None, _REMOUNT | _READ_ONLY)
     os.chroot(root)
     os.chdir(container["env"]["HOME"])
-    os.execve("/usr/bin/setpriv", ["setpriv", *container["privileges"], "--", *container["command"]], container["env"])
+    # `unshare --kill-child` asks for the same, but a change of user takes that back.
+    privileges = ["--pdeathsig", "KILL", *container["privileges"]]
+    os.execve("/usr/bin/setpriv", ["setpriv", *privileges, "--", *container["command"]], container["env"])
 
 
 def _layers(root: Path) -> None:

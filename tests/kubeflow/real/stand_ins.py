@@ -24,7 +24,7 @@ write("--pod_spec_patch_path", json.dumps({"containers": [main]}))
 """
 
 _LAUNCHER: Final = """
-import json, os, shutil, sys
+import json, os, shutil, sys, time
 
 if sys.argv[1] == "--copy":
     shutil.copy(__file__, sys.argv[2])
@@ -51,6 +51,8 @@ seen = {
 }
 if os.path.isdir("/data"):
     json.dump(seen, open("/data/" + sys.argv[1], "w"))
+if sys.argv[1].startswith("sleeps"):
+    time.sleep(600)
 open("/dev/termination-log", "w").write(sys.argv[1] + " is over")
 sys.exit(3 if sys.argv[1] == "fails" else 0)
 """

@@ -1,6 +1,11 @@
 """Pods as the node runs them: users, capabilities, volumes, secrets, messages; with stand-ins for KFP's programs."""
 
+import contextlib
 import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,6 +83,35 @@ def test_a_pod_that_fails_says_what_its_termination_message_holds(machine):
         (0, "fails is over"),
         (1, "fails is over"),
     ]
+
+
+def test_pods_end_with_whoever_runs_them(machine):
+    name = f"sleeps-{os.getpid()}"
+    execution = Execution(small(task(name), claim="data"), machine)
+    child = multiprocessing.get_context("fork").Process(target=execution.run)
+    child.start()
+    until((machine.volumes / "data" / name).exists)
+    assert running("/kfp-launcher/launch", name)
+    child.kill()
+    child.join()
+    until(lambda: not running("/kfp-launcher/launch", name))
+
+
+def running(*words: str) -> bool:
+    """Whether some process of this machine was started with a command that ends so."""
+    ending = "\0".join((*words, "")).encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if file.read_bytes().endswith(ending):
+                return True
+    return False
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_pod_leaves_its_logs_and_not_its_volumes(machine):
