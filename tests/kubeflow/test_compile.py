@@ -445,6 +445,11 @@ def test_a_server_is_told_of_non_root_pods_if_it_knows_the_field(tmp_path, text,
     assert document.version == (version or (kfp_version.parse(text.split()[-1]) if text else None))
 
 
+def test_a_compiled_file_says_which_server_it_is_for_to_whoever_reads_it(tmp_path):
+    write(compiled(version=(2, 15, 0)), tmp_path / "p.yaml")
+    assert read(tmp_path / "p.yaml").version == (2, 15, 0)
+
+
 def test_a_security_context_for_a_server_that_knows_none_is_refused(tmp_path):
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text("version: 1\nkfp_version: 2.15.0\nnodes: {Pusher: {security_context: {run_as_user: 5}}}\n")

@@ -325,6 +325,8 @@ def files(tmp_path):
         (["good.yaml"], 0, "ok"),
         (["bad.yaml"], 1, "findings"),
         (["good.yaml", "--target", "vertex"], 1, "findings"),
+        (["good.yaml", "--kfp-version", "2.15.0"], 1, "findings"),
+        (["good.yaml", "--kfp-version", "2.4.1"], 2, "usage"),
         (["job.yaml"], 1, "findings"),
         (["job.yaml", "--target", "vertex"], 0, "ok"),
         (["none.yaml"], 2, "usage"),

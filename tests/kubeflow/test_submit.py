@@ -20,6 +20,7 @@ from pipeline.kubeflow.client import submission
 from pipeline.kubeflow.client.connection import Address, Connection, connect
 from pipeline.kubeflow.client.submission import Work
 from pipeline.kubeflow.client.transport import RetryPolicy, ServerUnavailable
+from pipeline.kubeflow.compiler.containers import COMMAND
 from pipeline.kubeflow.lint.check import lint
 
 PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"work": {}}}}}}
@@ -337,6 +338,13 @@ def test_the_linter_is_asked_first_and_its_errors_refuse_the_file(file, monkeypa
     assert submission.check(document.read(file), lint=False) == ()
     del found[0]
     assert submission.check(document.read(file)) == tuple(found)
+
+
+def test_a_root_that_a_profile_may_not_use_is_a_warning_where_the_namespace_is_named(tmp_path):
+    container = {"image": "reg.example/i@sha256:" + "0" * 64, "command": list(COMMAND)}
+    file = compiled(tmp_path, deploymentSpec={"executors": {"work": {"container": container}}})
+    found = submission.check(document.read(file), namespace="team")
+    assert [(one.rule, one.level) for one in found if "root" in one.rule] == [("profile-root", "warning")]
 
 
 def test_a_schema_version_that_the_server_refuses_is_told_in_its_words(server, tmp_path):
