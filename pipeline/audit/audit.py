@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from components import serving
-from components.errors import BadInput, EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.serving import ServedVersion
 from pipeline.audit import ancestors, foreign, ledger_check, metadata_check, rules
 from pipeline.audit import policy as policies
@@ -32,15 +32,16 @@ from pipeline.audit.findings import (
     integrity,
 )
 from pipeline.audit.policy import Policy
-from pipeline.audit.served import SERVED, Served, check_served, look_at
+from pipeline.audit.served import SERVED, Served, check_served, look_at, look_at_removed
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.artifacts import MODEL_FOLDER
 from pipeline.provenance.keys import PublicKey
-from pipeline.provenance.ledger import Chain, Event, Head, Push
+from pipeline.provenance.ledger import Chain, Event, Head, Push, read_ledger
 from pipeline.provenance.plain_files import Hasher, kind_of, link_on_the_way
 from pipeline.provenance.records import has_autoencoder
+from pipeline.provenance.removed_version import rebuilt_statement, removal, removed_folder
 from pipeline.provenance.serving_directory import ServingDirectory, named_versions
 from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root import identity
@@ -90,11 +91,15 @@ DEFAULTS = AuditOptions()
 def audit_version(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Audit:
     """Audit a version of a root, served or staged; by default the newest that is served.
 
+    Of a version that was pruned the records and the ledger are audited; whether its bytes were those, nobody can tell.
+
     Raises:
-      BadInput: if it is not there.
+      BadInput: if it is not there, and was not pruned.
     """
     if (linked := _linked(RunPaths(root), version)) is not None:
         return linked
+    if version is not None and (removed := _removed(RunPaths(root), version)) is not None:
+        return next(_audits(root, [removed], options))
     versions = _versions(RunPaths(root))
     if not versions and (version is None or version not in [one.version for one in _staged(RunPaths(root))]):
         return _foreign_alone(RunPaths(root))
@@ -166,6 +171,17 @@ def _staged(paths: RunPaths) -> tuple[ServedVersion, ...]:
         return StagedDirectory.of(paths).recorded
     except EnvironmentProblem:
         return tuple(serving.versions(paths.staged))  # their audits say what is wrong with the ledger
+
+
+def _removed(paths: RunPaths, version: int) -> ServedVersion | None:
+    """Return a version that was pruned, by a ledger that can be read, and is not there; None if it is no such one."""
+    if os.path.lexists(paths.version(version)):
+        return None
+    try:
+        ledger = read_ledger(paths.ledger)
+    except EnvironmentProblem:
+        return None
+    return None if removal(ledger, version) is None else ServedVersion(version, removed_folder(paths, ledger, version))
 
 
 def _missing_versions(paths: RunPaths) -> tuple[int, ...]:
@@ -297,7 +313,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         return dataclasses.replace(linked, findings=(*linked.findings, *foreign.foreign_entries(paths, chosen.path)))
     files_before, bytes_before = hasher.files, hasher.bytes
     name = paths.relative(chosen.path)
-    served = look_at(chosen.path, name, hasher)
+    served = _look_at(evidence, chosen, name, hasher)
     is_staged = chosen.path.parent == paths.staged
     pushes = evidence.chain.stagings(version) if is_staged else evidence.chain.pushes(version)
     push = ledger_check.push_behind(evidence, served, pushes)
@@ -360,6 +376,20 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         own_code=ancestors.own_code_of(lineage.records),
         approvals=session.approvals.of(served.sha256 or ""),
     )
+
+
+def _look_at(evidence: Evidence, chosen: ServedVersion, name: str, hasher: Hasher) -> Served:
+    """Return what is in a version's folder, or of a version that was pruned what the records say was there."""
+    removed, push = removal(evidence.chain, chosen.version), evidence.chain.origin(chosen.version)
+    if removed is None or push is None or os.path.lexists(chosen.path):
+        return look_at(chosen.path, name, hasher)
+    known = walk(evidence, [push.record] if push.record else []).records
+    try:
+        return look_at_removed(chosen.path, name, removed, rebuilt_statement(known, push))
+    except MnistTfxError as err:
+        gone = look_at(chosen.path, name, hasher)
+        told = Finding.of(err, COMPLETENESS, "push", name)
+        return dataclasses.replace(gone, findings=(told,), removed=f"removed, ledger line {removed.sequence}")
 
 
 def _compared_with_store(
@@ -463,6 +493,8 @@ def _signed_too(served: Served, options: AuditOptions) -> str:
 
 
 def _signature(served: Served, options: AuditOptions, ledger: Chain | None) -> tuple[Anchor, tuple[Finding, ...]]:
+    if served.removed is not None and options.key is not None:
+        return Anchor(), (integrity(SIGNATURE, served.name, "is gone", got=served.removed, level=UNKNOWN),)
     if options.key is None:
         return Anchor(detail=f"{Anchor().detail}{_signed_too(served, options)}"), ()
     from pipeline.provenance import signing

@@ -82,7 +82,7 @@ def check_push(
             got="none",
         )
         return
-    if served.found_sha256 != push.sha256:
+    if served.removed is None and served.found_sha256 != push.sha256:
         yield _other_bytes(evidence, version, served, push, served.found_sha256)
     yield from _check_number(evidence, version, pushes, push)
     if push.record is None:

@@ -140,6 +140,9 @@ def _finding(name: str, level: str, broken: Broken) -> Finding:
 
 def _ops(served: Served) -> Iterator[Broken]:
     where = f"{served.name}/{SAVED_MODEL}"
+    if served.removed is not None:
+        yield Broken(where=where, what="is gone", got=served.removed, unknown=True)
+        return
     try:
         forbidden = scan(plain_files.read_plain(served.folder / SAVED_MODEL))
     except (plain_files.NotPlain, NotASavedModel) as err:

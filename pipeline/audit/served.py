@@ -10,11 +10,13 @@ from typing import Any
 from components.digest import is_provenance, manifest_digest
 from components.errors import EnvironmentProblem
 from components.serving import PROVENANCE
-from pipeline.audit.findings import INTEGRITY, Finding, integrity
+from pipeline.audit.findings import INTEGRITY, UNKNOWN, Finding, integrity
 from pipeline.audit.mismatches import mismatches
 from pipeline.provenance import plain_files
 from pipeline.provenance.file_check import BESIDE
+from pipeline.provenance.ledger import Line
 from pipeline.provenance.plain_files import Hasher, Seen
+from pipeline.provenance.records import moment
 from pipeline.provenance.statement import digest_of, heads_of, manifest_of, parse_statement
 
 SERVED, MANIFEST = "served file", "manifest"
@@ -31,6 +33,7 @@ class Served:
       statement: its provenance; empty if there is none to read.
       data: the provenance's bytes.
       findings: what is wrong with the manifest itself.
+      removed: how the ledger says that it was pruned, in words; None of what is there.
     """
 
     folder: Path
@@ -39,6 +42,7 @@ class Served:
     statement: Mapping[str, Any]
     data: bytes
     findings: tuple[Finding, ...]
+    removed: str | None = None
 
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
@@ -76,10 +80,21 @@ def look_at(folder: Path, name: str, hasher: Hasher) -> Served:
     return Served(folder=folder, name=name, seen=seen, statement=statement, data=data, findings=findings)
 
 
+def look_at_removed(folder: Path, name: str, removed: Line, data: bytes) -> Served:
+    """Return a version that was pruned, with the statement that follows from the records instead of its own."""
+    told = f"removed {moment(removed.time)} UTC, ledger line {removed.sequence}"
+    statement = parse_statement(data)
+    return Served(folder=folder, name=name, seen={}, statement=statement, data=data, findings=(), removed=told)
+
+
 def check_served(served: Served) -> Iterator[Finding]:
     """Yield how the files differ from the manifest, and how the manifest contradicts itself."""
     yield from served.findings
     yield from _smuggled(served)
+    if served.removed is not None:
+        what = "its files are gone, so that nobody can compare them"
+        yield integrity(SERVED, served.name, what, got=served.removed, level=UNKNOWN)
+        return
     if not served.statement:
         return
     model = {path: seen for path, seen in served.seen.items() if not is_provenance(path)}

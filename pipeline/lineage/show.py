@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +13,14 @@ from components.errors import BadInput
 from pipeline.provenance.ancestry import DATA_CHANNEL, EXECUTION, SERVED, Edge, Graph, Node, build_graph, closure
 from pipeline.provenance.approvals import Approval, read_approvals
 from pipeline.provenance.choice import Choice, of_run
-from pipeline.provenance.ledger import Chain, read_ledger
+from pipeline.provenance.ledger import Chain, Line, read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.removed_version import rebuilt_statement, removal, removed_folder, removed_versions
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.staged_directory import StagedDirectory
-from pipeline.provenance.statement import digest_of, heads_of, read_statement
+from pipeline.provenance.statement import digest_of, heads_of, parse_statement, read_statement, statement_bytes
 from pipeline.root.paths import RunPaths
 
 UNKNOWN: Final = "unknown"
@@ -42,7 +44,8 @@ class ServedLineage:
       baseline: what it was compared with, such as `version 2` or `none`.
       graph: from the data files to the version.
       approvals: of the version's bytes and of the schemas behind it, oldest first.
-        choice=of_run(run_record(ledger, records, run_id)),
+      choice: among the candidates of a sweep, that it came out of; None if its run was one of its own.
+      removed: UTC time at which it was pruned; None of what is there.
     """
 
     version: int
@@ -54,6 +57,7 @@ class ServedLineage:
     graph: Graph
     approvals: tuple[Approval, ...] = ()
     choice: Choice | None = None
+    removed: str | None = None
 
     @property
     def id(self) -> str:
@@ -76,17 +80,18 @@ class ServedLineage:
 
 
 def show(root: Path, version: int | None = None) -> ServedLineage:
-    """Return the lineage of a served version, by default the newest that was pushed.
+    """Return the lineage of a served version, by default the newest that was pushed; of a pruned one by its records.
 
     Raises:
-      BadInput: if it is not there.
+      BadInput: if it is not there, and was not pruned.
       RecordMissing: if a record behind it is gone.
       EnvironmentProblem: if its manifest, a record or the ledger cannot be read.
     """
     number = _choose_version(root, version)
-    provenance = read_provenance(root, number)
+    provenance = parse_statement(statement_of(root, number))
     records = scan(RunPaths(root).records)
     ledger = read_ledger(RunPaths(root).ledger)
+    removed = _removal(root, ledger, number)
     push = _push(number, ledger, records)
     heads = heads_of(provenance) if push is None else (push[0],)
     graph = _with_imports(root, _under_given_names(build_graph(records, heads), ledger, records), records)
@@ -99,7 +104,7 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
     served = Node(
         id=f"version:{number}",
         kind=SERVED,
-        name=f"{RunPaths(root).version(number).parent.name}/{number}",
+        name=_folder(root, ledger, number).relative_to(root).as_posix(),
         sha256=digest_of(provenance),
         run_id=run_id,
         time=None if push is None else push[1].finished,
@@ -113,9 +118,35 @@ def show(root: Path, version: int | None = None) -> ServedLineage:
         recorded=push is not None,
         baseline=str(compared[-1]) if compared else UNKNOWN,
         graph=Graph({served.id: served, **graph.nodes}, (*edges, *graph.edges)),
-        approvals=_approvals(ledger, [served.sha256, *_schemas(records, heads)]),
+        approvals=_approvals(ledger, [served.sha256, *schemas_of(closure(records, heads).values())]),
         choice=of_run(run_record(ledger, records, run_id)),
+        removed=None if removed is None else removed.time,
     )
+
+
+def _removal(root: Path, ledger: Chain, version: int) -> Line | None:
+    """Return the line with which a version was pruned that is not there any more; None of any other."""
+    return None if os.path.lexists(RunPaths(root).version(version)) else removal(ledger, version)
+
+
+def _folder(root: Path, ledger: Chain, version: int) -> Path:
+    paths = RunPaths(root)
+    if _removal(root, ledger, version) is not None:
+        return removed_folder(paths, ledger, version)
+    return paths.version(version)
+
+
+def statement_of(root: Path, version: int) -> bytes:
+    """Return the statement that is served with a version; of one that was pruned, as the records give it again.
+
+    Raises:
+      EnvironmentProblem: if there is none, it is no statement, or the records do not give it.
+    """
+    ledger = read_ledger(RunPaths(root).ledger)
+    push = ledger.origin(version)
+    if push is None or _removal(root, ledger, version) is None:
+        return statement_bytes(read_provenance(root, version))
+    return rebuilt_statement(scan(RunPaths(root).records), push)
 
 
 def read_provenance(root: Path, version: int) -> dict[str, Any]:
@@ -134,7 +165,8 @@ def _choose_version(root: Path, version: int | None) -> int:
             raise directory.nothing_served()
         return directory.newest.version
     staged = (one.version for one in StagedDirectory.of(RunPaths(root)).recorded)
-    versions = sorted({*staged, *(one.version for one in serving.versions(RunPaths(root).serving))})
+    there = (one.version for one in serving.versions(RunPaths(root).serving))
+    versions = sorted({*staged, *there, *removed_versions(directory.ledger)})
     if version not in versions:
         raise BadInput("no such version", where=root, wanted=f"one of {', '.join(map(str, versions))}", got=version)
     return version
@@ -147,10 +179,10 @@ def _push(version: int, ledger: Chain, records: Records) -> tuple[str, Execution
     return (push.record, record) if push and push.record and isinstance(record, ExecutionRecord) else None
 
 
-def _schemas(records: Records, heads: Iterable[str]) -> list[str]:
-    """Return the digests of the reviewed schemas behind some records."""
-    parameters = (record.parameters for record in closure(records, heads).values())
-    return [str(given[SCHEMA_DIGEST]) for given in parameters if SCHEMA_DIGEST in given]
+def schemas_of(executions: Iterable[ExecutionRecord]) -> tuple[str, ...]:
+    """Return the digests of the reviewed schemas that some executions read, each once."""
+    given = (record.parameters.get(SCHEMA_DIGEST) for record in executions)
+    return tuple(dict.fromkeys(str(digest) for digest in given if digest is not None))
 
 
 def _approvals(ledger: Chain, digests: Iterable[str | None]) -> tuple[Approval, ...]:

@@ -11,7 +11,7 @@ from components import disk
 from components.errors import MnistTfxError
 from components.files import replacing
 from pipeline.lineage.export.drawn import html
-from pipeline.lineage.export.evidence import collect
+from pipeline.lineage.export.origin import collect
 from pipeline.process import trace
 from pipeline.report import run_data
 from pipeline.report.asking import Ask, answered, own_process

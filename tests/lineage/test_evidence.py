@@ -16,6 +16,7 @@ import browser
 import pytest
 from command_line import mnist_tfx
 from lineage.audited_copy import audited_copy
+from lineage.staged_root import staged_copy
 
 from components.digest import canonical_json
 from components.errors import BadInput, EnvironmentProblem
@@ -23,8 +24,10 @@ from pipeline.audit.audit import AuditOptions
 from pipeline.lineage.evidence import check, collect_facts, pdf, words, write_evidence
 from pipeline.lineage.evidence.page import page
 from pipeline.lineage.periods import period_of
+from pipeline.lineage.show import statement_of
+from pipeline.maintenance.prune import prune
 from pipeline.provenance import keys, signing
-from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key
+from pipeline.provenance.approval_writer import Person, add_key, approve, revoke_key, withdraw
 from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 
@@ -171,6 +174,80 @@ def test_the_page_says_who_approved_this_very_model_and_whether_it_counts(root, 
     assert collect_facts(copy, 2).approvals == ()
 
 
+def test_the_page_says_who_approved_the_schema_with_which_key(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "root")
+    pair = keys.generate(tmp_path / "ada", algorithm=keys.ED25519)
+    [schema] = collect_facts(copy, VERSION).schemas
+    assert "No approval of this schema by a person is on record" in page(collect_facts(copy, VERSION))
+    ledger = Ledger.open(copy / "ledger.jsonl")
+    add_key(ledger, keys.load_public(pair.public), "Ada", Person(by="Ops"))
+    key = keys.load_private(pair.private, str)
+    approve(ledger, "schema", "28x28", schema.sha256, Person(by="Ada", reason="checked against the scans"), key)
+    facts = collect_facts(copy, VERSION)
+    assert (facts.approvals, [one.by for one in facts.schemas[0].approvals]) == ((), ["Ada"])
+    for wanted in ("checked against the scans", f"yes: signed by key {pair.keyid[:16]}, which was in force"):
+        assert wanted in page(facts)
+    assert facts.to_dict()["schemas"][0]["approvals"][0]["keyid"] == pair.keyid
+
+
+def test_a_withdrawn_approval_is_told_as_history(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "root")
+    ledger = Ledger.open(copy / "ledger.jsonl")
+    sha256 = ledger.chain.push(VERSION).sha256
+    approve(ledger, "version", "version 1", sha256, Person(by="Ada"), None)
+    withdraw(ledger, "version", "version 1", sha256, Person(by="Ops", reason="wrong labels"), None)
+    assert "no: not signed; withdrawn by Ops" in page(collect_facts(copy, VERSION))
+
+
+@pytest.fixture(scope="module")
+def pruned(signed, tmp_path_factory):
+    """A root whose signed version 1 was pruned, and what was served of it."""
+    folder = tmp_path_factory.mktemp("pruned")
+    copy = shutil.copytree(signed[0], folder / "root", symlinks=True)
+    served = shutil.copytree(copy / "serving" / "1", folder / "kept")
+    prune(copy, 1)
+    return copy, served
+
+
+def test_a_pruned_version_is_told_of_by_its_records_and_what_cannot_be_proven_is_said(pruned, signed, tmp_path):
+    root, served = pruned
+    assert statement_of(root, 1) == (served / "assets.extra/provenance.json").read_bytes()
+    assert mnist_tfx("lineage", "show", 1, "--root", root, "--json").json["removed"] is not None
+    answer = mnist_tfx("lineage", "evidence", 1, "-o", tmp_path / "e.zip", "--root", root, "--key", signed[1])
+    assert (answer.code, "INTEGRITY     UNKNOWN" in answer.out, "COMPLETENESS  PASS" in answer.out) == (5, True, True)
+    zipfile.ZipFile(tmp_path / "e.zip").extractall(tmp_path / "e")
+    text = (tmp_path / "e" / "evidence.html").read_text()
+    for wanted in ("Its files were removed from the folder", "recorded? <strong>It cannot be told.", "they are gone"):
+        assert wanted in text
+    code, out = checked(tmp_path / "e")
+    assert (code, "WRONG" in out) == (0, False)
+    assert "removes version 1" in out
+    assert "NOT CHECKED  model      the served files are gone" in out
+    assert checked(tmp_path / "e", "--key", signed[1])[0] == 5
+    assert "served files are those that the statement names" in checked(tmp_path / "e", "--model", served)[1]
+    (served / "saved_model.pb").write_bytes(b"another")
+    assert checked(tmp_path / "e", "--model", served)[0] == 1
+
+
+def test_a_pruned_version_whose_record_is_gone_is_said_to_be_told_of_by_nothing(pruned, tmp_path):
+    copy = shutil.copytree(pruned[0], tmp_path / "root", symlinks=True)
+    push = read_ledger(copy / "ledger.jsonl").push(1)
+    (copy / "records" / f"{push.record}.json").unlink()
+    answer = mnist_tfx("lineage", "evidence", 1, "-o", tmp_path / "e.html", "--root", copy)
+    assert (answer.code, answer.err.count("\n")) == (4, 1)
+    assert mnist_tfx("lineage", "audit", 1, "--root", copy).code == 1
+
+
+def test_evidence_of_a_staged_version_says_that_it_was_never_in_service(tmp_path):
+    paths = staged_copy(tmp_path / "root")
+    write_evidence(paths.root, 3, tmp_path / "e.zip", with_model=True)
+    zipfile.ZipFile(tmp_path / "e.zip").extractall(tmp_path / "e")
+    assert "never: it waits for its promotion since" in (tmp_path / "e" / "evidence.html").read_text()
+    code, out = checked(tmp_path / "e")
+    assert (code, "WRONG" in out) == (0, False)
+    assert "served files are those that the statement names" in out
+
+
 def test_a_name_that_is_no_form_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(BadInput, match=r"wanted \.html or \.pdf or \.zip, got docx"):
         write_evidence(tmp_path / "no root", None, tmp_path / "evidence.docx")
@@ -210,6 +287,91 @@ def test_the_script_needs_nothing_that_python_3_8_lacks():
     ast.parse(source, feature_version=(3, 8))
     imported = re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)
     assert set(imported) <= set(sys.stdlib_module_names)
+    assert newer_than_3_8(source) == set()
+
+
+ADDED_SINCE = {
+    "names": {"aiter", "anext", "BaseExceptionGroup", "ExceptionGroup", "EncodingWarning"},
+    "attributes": {
+        *("removeprefix", "removesuffix", "is_relative_to", "with_stem", "readlink", "hardlink_to"),
+        *("randbytes", "bit_count", "to_thread", "pairwise", "batched", "file_digest", "cache", "nextafter", "ulp"),
+        *("stdlib_module_names", "orig_argv", "exception", "get_annotations", "BooleanOptionalAction"),
+    },
+    "keywords": {
+        "strict",
+        "newline",
+        "kw_only",
+        "slots",
+        "ignore_cleanup_errors",
+        "usedforsecurity",
+        "encoding_errors",
+    },
+    "modules": {"tomllib", "zoneinfo", "graphlib"},
+}
+"""What came to Python after 3.8 and a script of this kind might use."""
+
+
+def of_sets(node):
+    return isinstance(node, ast.BinOp) and getattr(getattr(node.left, "func", None), "id", "") == "set"
+
+
+def newer_than_3_8(source):
+    """Names, attributes, keywords and operators of a source that Python 3.8 does not have, by a look at its tree."""
+    tree = ast.parse(source, feature_version=(3, 8))
+    for node in ast.walk(tree):  # with __future__.annotations nobody evaluates these
+        for field in ("annotation", "returns"):
+            if isinstance(getattr(node, field, None), ast.expr):
+                setattr(node, field, None)
+    checking = [
+        node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    ]
+    tree.body = [node for node in tree.body if node not in checking]
+    seen = set()
+    for node in ast.walk(tree):
+        kinds = {
+            "names": getattr(node, "id", None),
+            "attributes": getattr(node, "attr", None),
+            "keywords": node.arg if isinstance(node, ast.keyword) else None,
+            "modules": getattr(node, "module", None),
+        }
+        seen |= {name for kind, name in kinds.items() if name in ADDED_SINCE[kind]}
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") in (
+            "list",
+            "dict",
+            "tuple",
+            "set",
+            "type",
+        ):
+            seen.add(f"{node.value.id}[]")
+        if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.BitOr) and not of_sets(node):
+            seen.add("|")  # of dicts, or of types
+    return seen
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.13"])
+def test_the_script_runs_under_other_pythons_that_are_here(package, version):
+    # A shim of pyenv is there for every version, and starts the one that this names.
+    env = {**os.environ, "PYENV_VERSION": version}
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], env=env, capture_output=True, check=False).returncode:
+        pytest.skip(f"no Python {version} here")
+    done = subprocess.run([python, "-I", package / "check.py"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "WRONG" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("'x'.removeprefix('y')", "removeprefix"),
+        ("zip(a, b, strict=True)", "strict"),
+        ("Line = list[str]", "list[]"),
+        ("a | b", "|"),
+        ("import math; math.nextafter(1, 2)", "nextafter"),
+    ],
+)
+def test_the_check_for_old_pythons_finds_what_is_too_new(source, name):
+    assert newer_than_3_8(source) == {name}
 
 
 def test_a_package_holds_by_itself(package, signed):

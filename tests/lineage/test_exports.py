@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from components.errors import printable
 from components.serving import PROVENANCE
-from pipeline.lineage.export import evidence, export, writer
+from pipeline.lineage.export import export, origin, writer
 
 FORMAL = ("slsa", "openlineage", "cyclonedx", "prov")
 
@@ -136,7 +136,7 @@ def test_the_digests_are_the_same_in_all(document):
 
 
 def test_they_are_those_of_the_graph_but_for_the_push_which_came_after_the_statement(root, document):
-    graph = evidence.collect(root.path, 1).lineage.graph
+    graph = origin.collect(root.path, 1).lineage.graph
     drawn = {node.sha256 for node in graph.nodes.values()} | {edge.sha256 for edge in graph.edges}
     assert drawn - digests_of_slsa(document("slsa")) == {root.known["Pusher"][0]}
 
@@ -279,7 +279,7 @@ def test_the_facet_of_our_own_fits_its_committed_schema(document):
 @pytest.mark.parametrize("name", FORMAL)
 def test_a_hostile_file_name_stays_text_and_the_document_valid(root, name):
     hostile = printable("<script>\u2028 '\"]] \\ \U0001f600")  # as records keep a name
-    known = evidence.collect(root.path, 1)
+    known = origin.collect(root.path, 1)
     data = known.data.decode().replace("data/train-images", f"data/{json.dumps(hostile)[1:-1]}")
     ingest, record = root.known["ExampleGen"]
     files = [{**file, "name": file["name"].replace("train-images", hostile)} for file in record.extra["data"]["files"]]
@@ -294,7 +294,7 @@ def test_a_hostile_file_name_stays_text_and_the_document_valid(root, name):
 
 
 def test_what_was_read_and_is_not_in_the_statement_is_told_all_the_same(root):
-    known = evidence.collect(root.path, 1)
+    known = origin.collect(root.path, 1)
     statement = json.loads(known.data)
     dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     dependencies[:] = [item for item in dependencies if item["name"] != "SchemaGate/schema"]

@@ -265,6 +265,8 @@ class Lineage(Model):
     baseline: str
     approvals: list[Approval]
     choice: Choice | None
+    removed: str | None
+    """UTC time at which it was pruned; null of what is there."""
     nodes: list[LineageNode]
     edges: list[LineageEdge]
 

@@ -175,6 +175,8 @@ def _heading(lineage: ServedLineage) -> list[Text]:
         "baseline": lineage.baseline,
         "made from": f"{_count(files, 'data file')} by {', '.join(parts)}",
     }
+    if lineage.removed is not None:
+        facts["removed"] = f"{moment(lineage.removed)} UTC; this is what its records tell"
     if lineage.choice is not None:
         facts["sweep"] = lineage.choice.sentence
         ids = lineage.choice.run_ids

@@ -44,6 +44,7 @@ STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://slsa.dev/provenan
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 BESIDE = "assets.extra/provenance"  # the statement and its signature lie beside the model's files, and are none of them
 FIRST = "0" * 64
+PUSHES = ("pushed", "staged", "promoted")
 ECDSA, ED25519 = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2b6570")  # object identifiers, in DER
 
 
@@ -213,9 +214,7 @@ def check_ledger(package: Package, expected: str | None) -> Iterator[Line]:
     _, tree = model_files(package.json(STATEMENT))
     if facts["sha256"] != tree:
         raise Wrong(f"{FACTS}: about another model than the statement")
-    pushed = [
-        line for line in lines if line["event"] in ("pushed", "promoted") and line.get("version") == facts["version"]
-    ]
+    pushed = [line for line in lines if line["event"] in PUSHES and line.get("version") == facts["version"]]
     if pushed and tree not in [line.get("sha256") for line in pushed]:
         raise Wrong(f"{LEDGER}: version {facts['version']} was pushed with another model")
     committed = {line["record"] for line in lines if line["event"] in ("commit", "run")}
@@ -225,7 +224,17 @@ def check_ledger(package: Package, expected: str | None) -> Iterator[Line]:
     yield OK, f"the chain of {len(lines)} lines is whole, and holds all records; its head is {head}"
     if not pushed:
         yield OPEN, f"no line tells of the push of version {facts['version']}"
+    if facts["removed"] is not None:
+        yield _removed(lines, facts)
     yield _expected(lines, expected)
+
+
+def _removed(lines: list[dict[str, Any]], facts: dict[str, Any]) -> Line:
+    number = facts["removed"]["line"]
+    line = lines[number - 1] if 0 < number <= len(lines) else {}
+    if (line.get("event"), line.get("version")) != ("pruned", facts["version"]):
+        raise Wrong(f"{LEDGER} line {number}: does not remove version {facts['version']}")
+    return OK, f"line {number} removes version {facts['version']}: what is told of it comes from the records"
 
 
 def _chain(data: bytes) -> list[dict[str, Any]]:
@@ -287,6 +296,9 @@ def content_digest(path: Path) -> str:
 def check_model(package: Package, given: Path | None) -> Iterator[Line]:
     """Compare the served files with the statement."""
     packed = package.folder / MODEL
+    if given is None and package.json(FACTS)["removed"] is not None:
+        yield OPEN, "the served files are gone: --model FOLDER compares a copy of them, if somebody kept one"
+        return
     if given is None and not packed.is_dir():
         yield OPEN, "the served files are not in the package: --model FOLDER compares a copy of them"
         return
@@ -303,6 +315,9 @@ def check_model(package: Package, given: Path | None) -> Iterator[Line]:
 def check_signature(package: Package, given: Path | None) -> Iterator[Line]:
     """Check the signature over the statement, if there is one and something that can."""
     if not package.has(SIGNATURE):
+        if package.json(FACTS)["removed"] is not None:
+            yield OPEN, "a signature, if there was one, was removed with the files"
+            return
         if given is not None:
             raise Wrong(f"{SIGNATURE}: missing, there is no signature")
         yield OPEN, "it is not signed"

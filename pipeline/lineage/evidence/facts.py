@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.features import SPLITS
 from components.serving import SIGNATURE
@@ -13,11 +13,11 @@ from components.untrusted import MIB, read_bytes
 from pipeline.audit import policy as policies
 from pipeline.audit.audit import DEFAULTS, AuditOptions, audit_version
 from pipeline.audit.findings import Audit
-from pipeline.lineage.export import details, evidence
+from pipeline.lineage.export import details, origin
 from pipeline.lineage.export.details import Metric
-from pipeline.lineage.export.evidence import Evidence
+from pipeline.lineage.export.origin import Origin
 from pipeline.lineage.periods import Period, period_of
-from pipeline.lineage.show import IMPORTED
+from pipeline.lineage.show import IMPORTED, schemas_of
 from pipeline.provenance import keys, record_store
 from pipeline.provenance.accuracy import Accuracy, accuracy_of
 from pipeline.provenance.ancestry import DATA
@@ -26,6 +26,7 @@ from pipeline.provenance.dsse import Envelope, NotAnEnvelope
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Chain, Head, read_ledger
 from pipeline.provenance.records import ExecutionRecord, RunRecord, record_hash
+from pipeline.provenance.removed_version import removal
 from pipeline.provenance.runs import run_record
 from pipeline.root.paths import RunPaths
 
@@ -103,6 +104,27 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SchemaFacts:
+    """A reviewed schema that the data were checked against.
+
+    Attributes:
+      sha256: of the schema and its reference profile.
+      approvals: of this very schema, oldest first, whatever became of them.
+    """
+
+    sha256: str
+    approvals: tuple[Approval, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Removal:
+    """The end of a version that was pruned: UTC time and number of the line that tells of it."""
+
+    time: str
+    line: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SignatureFacts:
     """What is known of signatures over the version.
 
@@ -125,10 +147,13 @@ class Facts:
       known: statement and records behind the version.
       run: the record of the run that pushed it; None if there is none.
       period: when it was the one to load.
+      staged: since when it waits for its promotion, UTC; None of what is or was in service.
       data: what it was made from.
       code: the states of the code, the one of most steps first.
       accuracy: on the test images; None if it was not recorded.
       approvals: of this very model, oldest first, whatever became of them.
+      schemas: the reviewed schemas behind it.
+      removed: its end, if it was pruned: then all else is by the records alone.
       metrics: of the evaluation.
       executions: {hash: record} of all that was executed for it, each after the ones it was made from, its push last.
       signature: who signed.
@@ -137,13 +162,16 @@ class Facts:
       head: of the ledger.
     """
 
-    known: Evidence
+    known: Origin
     run: RunRecord | None
     period: Period
+    staged: str | None
     data: DataFacts
     code: tuple[CodeFacts, ...]
     accuracy: Accuracy | None
     approvals: tuple[Approval, ...]
+    schemas: tuple[SchemaFacts, ...]
+    removed: Removal | None
     metrics: tuple[Metric, ...]
     executions: Mapping[str, ExecutionRecord]
     signature: SignatureFacts
@@ -154,7 +182,7 @@ class Facts:
     @property
     def time(self) -> str:
         """The time of its push, or where that is not recorded the end of its making: UTC, ISO 8601."""
-        return self.period.start or str(self.known.details["metadata"]["finishedOn"])
+        return self.period.start or self.staged or str(self.known.details["metadata"]["finishedOn"])
 
     @property
     def version(self) -> int:
@@ -195,7 +223,19 @@ class Facts:
             "policy": self.policy.to_dict(),
             "head": str(self.head),
         }
-        names = ("period", "data", "code", "approvals", "accuracy", "metrics", "steps", "signature")
+        names = (
+            "period",
+            "staged",
+            "data",
+            "code",
+            "approvals",
+            "schemas",
+            "removed",
+            "accuracy",
+            "metrics",
+            "steps",
+            "signature",
+        )
         return {**plain, **{name: _plain(getattr(self, name)) for name in names}}
 
 
@@ -203,32 +243,42 @@ def collect_facts(root: Path, version: int | None = None, options: AuditOptions 
     """Return the facts about a served version, by default the newest; it is audited for them.
 
     Raises:
-      BadInput: if the version is not there, or the audit's options are unusable.
+      BadInput: if the version is not there and was not pruned, or the audit's options are unusable.
       RecordMissing: if a record behind it is gone.
       EnvironmentProblem: if its statement, a record or the ledger cannot be read.
     """
-    known = evidence.collect(root, version)
+    known = origin.collect(root, version)
     number = known.lineage.version
     ledger = read_ledger(RunPaths(root).ledger)
     records = record_store.scan(RunPaths(root).records)
     run = run_record(ledger, records, known.lineage.run_id)
     executions = {**known.executions, **_push(ledger, records, number)}
     figures = details.gather(root, known.lineage)
+    approvals = _approvals(ledger, options)
+    removed = removal(ledger, number) if known.lineage.removed is not None else None
     return Facts(
         known=known,
         run=run,
         period=period_of(ledger, number),
+        staged=_staged(ledger, number),
         data=_data(known, figures),
         code=_code(executions.values()),
         accuracy=accuracy_of(None if run is None else run.metrics),
-        approvals=_approvals(ledger, options).of(known.lineage.sha256),
+        approvals=approvals.of(known.lineage.sha256),
+        schemas=tuple(SchemaFacts(sha256=one, approvals=approvals.of(one)) for one in schemas_of(executions.values())),
+        removed=None if removed is None else Removal(time=removed.time, line=removed.sequence),
         metrics=figures.metrics,
         executions=executions,
-        signature=_signature(root, number, ledger, options),
+        signature=_signature(root, number, ledger, options) if removed is None else _REMOVED,
         audit=audit_version(root, number, options),
         policy=options.policy,
         head=ledger.head,
     )
+
+
+def _staged(ledger: Chain, version: int) -> str | None:
+    stagings = ledger.stagings(version)
+    return stagings[-1].line.time if stagings and ledger.push(version) is None else None
 
 
 def _approvals(ledger: Chain, options: AuditOptions) -> Approvals:
@@ -238,12 +288,12 @@ def _approvals(ledger: Chain, options: AuditOptions) -> Approvals:
 
 def _push(ledger: Chain, records: record_store.Records, version: int) -> dict[str, ExecutionRecord]:
     """Return the record of the push by its hash; nothing where no push is recorded, as on a cluster."""
-    push = ledger.push(version)
+    push = ledger.origin(version)
     record = records.get(push.record) if push is not None and push.record is not None else None
     return {push.record: record} if push and push.record and isinstance(record, ExecutionRecord) else {}
 
 
-def _data(known: Evidence, figures: details.Details) -> DataFacts:
+def _data(known: Origin, figures: details.Details) -> DataFacts:
     nodes = (node for node in known.lineage.graph.nodes.values() if node.kind == DATA)
     files = [
         DataFile(
@@ -290,8 +340,11 @@ def _step(hash_: str, record: ExecutionRecord) -> Step:
     )
 
 
+_REMOVED: Final = SignatureFacts(keyids=(), checked=None, detail="removed with the version, if there was one")
+
+
 def _signature(root: Path, version: int, ledger: Chain, options: AuditOptions) -> SignatureFacts:
-    folder = RunPaths(root).serving / str(version)
+    folder = RunPaths(root).version(version)
     keyids = _keyids(folder)
     if options.key is None:
         return SignatureFacts(keyids=keyids, checked=None, detail="no public key was given to check it with")

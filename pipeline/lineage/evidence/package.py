@@ -74,7 +74,7 @@ def _files(facts: Facts, key: Path | None) -> Iterator[tuple[str, bytes]]:
     yield check.FACTS, canonical_json(facts.to_dict())
     yield check.DATA_FILES, canonical_json(_data_files(facts))
     yield check.STATEMENT, known.data
-    signature = paths.serving / str(facts.version) / SIGNATURE
+    signature = paths.version(facts.version) / SIGNATURE
     if signature.is_file():
         yield check.SIGNATURE, read_bytes(signature, limit=LARGEST, error=EnvironmentProblem)
     if key is not None:
@@ -104,7 +104,7 @@ def _data_files(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _model(facts: Facts) -> dict[str, bytes]:
-    folder = RunPaths(facts.known.root).serving / str(facts.version)
+    folder = RunPaths(facts.known.root).version(facts.version)
     names = [checked_path(name) for name in manifest_of(facts.known.statement)]
     # What is missing or another kind of file is left out: the audit says so, and the script will.
     present = [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]

@@ -22,6 +22,7 @@ class _Words:
     """The sentences of the page."""
 
     summary: str
+    removed: str | None
     in_service: str
     signature: str
     verdicts: tuple[VerdictInWords, ...]
@@ -36,6 +37,7 @@ def page(facts: Facts) -> str:
     """Return the page; the same facts give the same text."""
     sentences = _Words(
         summary=words.summary(facts),
+        removed=words.removed(facts),
         in_service=words.in_service(facts),
         signature=words.signature(facts),
         verdicts=words.verdicts(facts),

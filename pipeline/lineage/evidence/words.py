@@ -112,11 +112,25 @@ def summary(facts: Facts) -> str:
 def in_service(facts: Facts) -> str:
     """Return from when to when the version was the one to load."""
     period = facts.period
+    if facts.staged is not None:
+        waits = "it waits" if facts.removed is None else "it waited"
+        return f"never: {waits} for its promotion since {moment(facts.staged)} UTC, where no server looks"
     if period.start is None:
         return "not known: no push of it is recorded"
     if period.end is None:
         return f"from {moment(period.start)} UTC; it is the one to load now"
     return f"from {moment(period.start)} to {moment(period.end)} UTC, when {period.why}"
+
+
+def removed(facts: Facts) -> str | None:
+    """Return what is left of a version that was pruned; None of one that is there."""
+    if facts.removed is None:
+        return None
+    return (
+        f"Its files were removed from the folder, {moment(facts.removed.time)} UTC, by line {facts.removed.line} of the "
+        "ledger. What stands here comes from the records, which name every file by its digest, and was not compared with the "
+        "files themselves."
+    )
 
 
 def code(state: CodeFacts) -> str:
@@ -134,6 +148,8 @@ def code(state: CodeFacts) -> str:
 def signature(facts: Facts) -> str:
     """Return in words who signed, and whether that was checked."""
     known = facts.signature
+    if facts.removed is not None:
+        return "A signature lies beside the files that it is about: it was removed with them, if there was one."
     if known.checked:
         return f"Signed, and checked with the public key that was given: {printable(known.detail)}."
     if known.checked is False:
@@ -158,6 +174,12 @@ def limits(facts: Facts) -> Iterator[str]:
             "Nothing outside the folder vouches for it: no signature was checked, and no head of the ledger that was kept "
             "elsewhere. The records agree with one another, but whoever could write to all of them could have rewritten "
             "all of them alike."
+        )
+    if facts.removed is not None:
+        yield (
+            "Whether the files that were served are those that the records name: they are gone. A copy that somebody kept can "
+            "be compared with the digests, file by file (python3 evidence/check.py --model FOLDER), and a signature that was "
+            "kept with it by its key. Without a copy there is the ledger's word alone."
         )
     yield (
         "What happened before the data files were read: who collected them, whether they might be used for this, and "

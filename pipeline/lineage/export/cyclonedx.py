@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.lineage.export.evidence import CODE, DATA, LOCK, SUBJECT, Evidence, Item
+from pipeline.lineage.export.origin import CODE, DATA, LOCK, SUBJECT, Item, Origin
 from pipeline.provenance.accuracy import accuracy_of
 from pipeline.provenance.statement import COMMIT, RECORDS, SHA256, TREE
 from pipeline.stages import INGEST, STAGES
@@ -31,46 +31,46 @@ LIMITATIONS: Final = (
 """What a reader of the model card has to know of every model that is made here."""
 
 
-def cyclonedx(evidence: Evidence) -> str:
+def cyclonedx(origin: Origin) -> str:
     """Return the bill of materials; the library writes it, but for two parts that it has no classes for yet."""
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    written = make_outputter(_bom(evidence), OutputFormat.JSON, SchemaVersion.V1_6).output_as_string()
+    written = make_outputter(_bom(origin), OutputFormat.JSON, SchemaVersion.V1_6).output_as_string()
     fields = json.loads(written)
-    fields["metadata"]["component"]["modelCard"] = _model_card(evidence)
-    fields["formulation"] = [_formula(evidence)]
+    fields["metadata"]["component"]["modelCard"] = _model_card(origin)
+    fields["formulation"] = [_formula(origin)]
     return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _bom(evidence: Evidence) -> Bom:
+def _bom(origin: Origin) -> Bom:
     from cyclonedx.model.bom import Bom, BomMetaData
 
-    model = _model(evidence)
-    components = [_component(item) for item in evidence.items if item.role != SUBJECT]
-    parts = [*components, *_packages(evidence)]
-    when = dt.datetime.fromisoformat(evidence.details["metadata"]["finishedOn"].replace("Z", "+00:00"))
+    model = _model(origin)
+    components = [_component(item) for item in origin.items if item.role != SUBJECT]
+    parts = [*components, *_packages(origin)]
+    when = dt.datetime.fromisoformat(origin.details["metadata"]["finishedOn"].replace("Z", "+00:00"))
     bom = Bom(
-        serial_number=evidence.uuid("bom", str(evidence.lineage.version), evidence.model.digest),
+        serial_number=origin.uuid("bom", str(origin.lineage.version), origin.model.digest),
         metadata=BomMetaData(timestamp=when, component=model),
         components=parts,
     )
     by_ref = {part.bom_ref.value: part for part in (model, *components)}
-    for target, sources in _edges(evidence).items():
+    for target, sources in _edges(origin).items():
         bom.register_dependency(by_ref[target], [by_ref[source] for source in sources])
     return bom
 
 
-def _model(evidence: Evidence) -> Component:
+def _model(origin: Origin) -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
-        name=evidence.recipe,
-        version=str(evidence.lineage.version),
+        name=origin.recipe,
+        version=str(origin.lineage.version),
         bom_ref=MODEL_REF,
-        components=[_component(file) for file in evidence.files],
-        properties=_properties({evidence.model.algorithm: evidence.model.digest, "path": evidence.lineage.path}),
+        components=[_component(file) for file in origin.files],
+        properties=_properties({origin.model.algorithm: origin.model.digest, "path": origin.lineage.path}),
     )
 
 
@@ -101,11 +101,11 @@ def _kind(item: Item) -> str:
     return "file" if is_file else "data"
 
 
-def _packages(evidence: Evidence) -> Iterable[Component]:
+def _packages(origin: Origin) -> Iterable[Component]:
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    for name, version in sorted(evidence.packages.items()):
+    for name, version in sorted(origin.packages.items()):
         url = PackageURL("generic" if name == "python" else "pypi", None, name, version)
         kind = ComponentType.PLATFORM if name == "python" else ComponentType.LIBRARY
         yield Component(type=kind, name=name, version=version, purl=url, bom_ref=str(url))
@@ -121,21 +121,21 @@ def _ref(item: Item) -> str:
     return MODEL_REF if item.role == SUBJECT and item.algorithm == TREE else item.ref
 
 
-def _edges(evidence: Evidence) -> dict[str, list[str]]:
+def _edges(origin: Origin) -> dict[str, list[str]]:
     """Return {what was made: what it was made from}, by reference."""
     edges: dict[str, dict[str, None]] = {}
-    for hash_, record in evidence.executions.items():
-        sources = [_ref(item) for _, item in evidence.inputs_of(record)]
-        for target in {_ref(item): None for _, item in evidence.outputs_of(hash_)}:
+    for hash_, record in origin.executions.items():
+        sources = [_ref(item) for _, item in origin.inputs_of(record)]
+        for target in {_ref(item): None for _, item in origin.outputs_of(hash_)}:
             edges.setdefault(target, {}).update(dict.fromkeys(source for source in sources if source != target))
     return {target: list(sources) for target, sources in edges.items()}
 
 
-def _model_card(evidence: Evidence) -> dict[str, Any]:
-    data = [item for item in evidence.items if item.name.startswith((DATA, f"{INGEST}/examples"))]
-    metrics = [_metric(evidence, name, value) for name, value in evidence.metrics.items()]
-    left_out = [{"name": f"{PROPERTY}data.excluded", "value": str(count)} for count in evidence.excluded]
-    stated = [{"name": f"{PROPERTY}data.{name}", "value": value} for name, value in sorted(evidence.stated.items())]
+def _model_card(origin: Origin) -> dict[str, Any]:
+    data = [item for item in origin.items if item.name.startswith((DATA, f"{INGEST}/examples"))]
+    metrics = [_metric(origin, name, value) for name, value in origin.metrics.items()]
+    left_out = [{"name": f"{PROPERTY}data.excluded", "value": str(count)} for count in origin.excluded]
+    stated = [{"name": f"{PROPERTY}data.{name}", "value": value} for name, value in sorted(origin.stated.items())]
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},
@@ -150,33 +150,33 @@ def _model_card(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _metric(evidence: Evidence, name: str, value: float) -> dict[str, Any]:
+def _metric(origin: Origin, name: str, value: float) -> dict[str, Any]:
     fields: dict[str, Any] = {"type": name, "value": str(value), "slice": "test"}
-    measured = accuracy_of(evidence.metrics) if name == "accuracy" else None
+    measured = accuracy_of(origin.metrics) if name == "accuracy" else None
     if measured is None:
         return fields
     # Wilson's, at 95 %; the format has no field for the level.
     return {**fields, "confidenceInterval": {"lowerBound": str(measured.low), "upperBound": str(measured.high)}}
 
 
-def _formula(evidence: Evidence) -> dict[str, Any]:
-    metadata = evidence.details["metadata"]
+def _formula(origin: Origin) -> dict[str, Any]:
+    metadata = origin.details["metadata"]
     workflow = {
         "bom-ref": "workflow",
         "uid": metadata["invocationId"],
-        "name": evidence.recipe,
+        "name": origin.recipe,
         "taskTypes": ["build", "test"],
         "timeStart": metadata["startedOn"],
         "timeEnd": metadata["finishedOn"],
-        "tasks": [_task(evidence, hash_) for hash_ in evidence.executions],
+        "tasks": [_task(origin, hash_) for hash_ in origin.executions],
     }
     return {"bom-ref": "formulation", "workflows": [workflow]}
 
 
-def _task(evidence: Evidence, hash_: str) -> dict[str, Any]:
-    record = evidence.executions[hash_]
-    read = dict.fromkeys(_ref(item) for _, item in evidence.inputs_of(record))
-    written = dict.fromkeys(_ref(item) for _, item in evidence.outputs_of(hash_))
+def _task(origin: Origin, hash_: str) -> dict[str, Any]:
+    record = origin.executions[hash_]
+    read = dict.fromkeys(_ref(item) for _, item in origin.inputs_of(record))
+    written = dict.fromkeys(_ref(item) for _, item in origin.outputs_of(hash_))
     return {
         "bom-ref": f"task/{record.node}@{hash_[:16]}",
         "uid": hash_,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.lineage.export.evidence import Evidence
+from pipeline.lineage.export.origin import Origin
 
 
-def slsa(evidence: Evidence) -> str:
+def slsa(origin: Origin) -> str:
     """Return the statement, one line of JSON without a line feed at its end."""
-    return evidence.data.decode()
+    return origin.data.decode()

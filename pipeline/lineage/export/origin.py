@@ -29,7 +29,6 @@ from pipeline.provenance.statement import (
     digest_of,
     heads_of,
     parse_statement,
-    statement_bytes,
 )
 from pipeline.root.paths import RunPaths
 from pipeline.stages import EVALUATOR, INGEST
@@ -64,7 +63,7 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evidence:
+class Origin:
     """What is known of a served version.
 
     Attributes:
@@ -188,14 +187,14 @@ class Evidence:
         return "unrecorded", channel
 
 
-def collect(root: Path, version: int | None) -> Evidence:
+def collect(root: Path, version: int | None) -> Origin:
     """Return what is known of a served version, by default the newest; raises as `export`."""
     lineage = show.show(root, version)
-    data = statement_bytes(show.read_provenance(root, lineage.version))
+    data = show.statement_of(root, lineage.version)
     records = scan(RunPaths(root).records)
     executions = closure(records, heads_of(parse_statement(data)))
     stated = stated_of(run_record(read_ledger(RunPaths(root).ledger), records, lineage.run_id))
-    return Evidence(root, lineage, data, executions, _metrics(root, records, executions), stated)
+    return Origin(root, lineage, data, executions, _metrics(root, records, executions), stated)
 
 
 def _list_items(statement: Mapping[str, Any]) -> Iterator[Item]:
