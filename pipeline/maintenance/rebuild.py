@@ -12,6 +12,7 @@ from typing import Any
 
 from components.errors import EnvironmentProblem, Refused
 from components.files import sync_folder
+from pipeline.maintenance.push_record import stored_root
 from pipeline.metadata import store
 from pipeline.metadata.executions import RecordedExecution, highest_number, in_order_of_numbers, recorded_executions
 from pipeline.metadata.sqlite import JOURNALS, StoreLocked, readable
@@ -128,7 +129,8 @@ def _write(path: Path, executions: list[RecordedExecution], ledger: Chain, paths
     raw = store.connect(path)
     try:
         with store.explained(path):
-            return writer.write(raw, executions, ledger.collected(), paths.root)
+            # As root.json has it: whatever goes on with the store finds its artifacts by where the root lay then.
+            return writer.write(raw, executions, ledger.collected(), stored_root(paths))
     finally:
         del raw  # closes the file
         descriptor = os.open(path, os.O_RDONLY)

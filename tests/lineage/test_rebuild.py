@@ -8,8 +8,9 @@ from command_line import in_process
 from lineage.audited_copy import audited_copy
 
 from components.errors import EnvironmentProblem, Refused
-from pipeline.audit.audit import audit_version
+from pipeline.audit.audit import audit_all, audit_version
 from pipeline.maintenance.rebuild import opens, rebuild
+from pipeline.maintenance.rollback import rollback
 from pipeline.metadata.executions import RecordedExecution, highest_number, in_order_of_numbers, recorded_executions
 from pipeline.metadata.store import connect
 from pipeline.provenance.ledger import read_ledger
@@ -53,6 +54,13 @@ def test_an_audit_passes_with_it(paths):
     paths.metadata.unlink()
     rebuild(paths.root)
     assert audit_version(paths.root).passed()
+
+
+def test_a_rollback_in_a_root_that_was_moved_finds_its_artifacts_in_a_store_that_was_made_again(paths):
+    paths.metadata.unlink()
+    rebuild(paths.root)
+    rollback(paths.root, 1, pytest.fail)
+    assert {audit.verdicts["COMPLETENESS"] for audit in audit_all(paths.root)} == {"PASS"}
 
 
 def test_runs_belong_to_the_pipeline(paths, tmp_path):
