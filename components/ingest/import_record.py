@@ -129,6 +129,20 @@ class ImportRecord:
                     yield Origin(split=split, row=start + number, file=file, member=member, first=at)
                 start += run["rows"]
 
+    def origin(self, split: str, row: int) -> Origin:
+        """Return where a row of a part came from.
+
+        Raises:
+          IndexError: if the part has fewer rows.
+        """
+        start = 0
+        for run in self.fields["rows"][split]:
+            if row < start + run["rows"]:
+                file, at = self.fields["files"][run["file"]], run["first"] + row - start
+                return Origin(split=split, row=row, file=file, member=run.get("member"), first=at)
+            start += run["rows"]
+        raise IndexError(f"row {row} of {start}")
+
     def knows(self, sha256: str) -> bool:
         """Return whether a source had this digest."""
         return any(file["sha256"] == sha256 for file in self.fields["files"])

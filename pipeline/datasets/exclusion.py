@@ -22,13 +22,14 @@ from components import disk
 from components.digest import row_digest, row_prefix, sha256_file
 from components.errors import BadInput
 from components.files import sync_folder
-from components.ingest import discovery, idx
+from components.ingest import discovery, idx, import_record
 from components.ingest.csv_layout import sniff
 from components.ingest.data_files import NONE_FOUND
 from components.ingest.forms import CSV, IDX, PARQUET, READERS
-from components.ingest.payload import GZIP_MAGIC, PayloadReader, payload_blocks
+from components.ingest.payload import GZIP_MAGIC, PayloadReader, payload_blocks, payload_digest
 from pipeline.datasets import class_names, next_commands
 from pipeline.datasets.imports import sources
+from pipeline.datasets.imports.excluded import without_rows
 from pipeline.datasets.readings import reading_of
 from pipeline.datasets.staging import staging
 
@@ -110,10 +111,10 @@ def exclude_rows(paths: Sequence[Path], digests: Sequence[str], to: Path, given:
         written = _written(files, keep, to, show)
     except OSError as err:
         raise disk.problem(err, "the data cannot be written", where=err.filename or to) from err
-    names, not_copied = _names_of_classes(files.ignored), files.ignored
-    return Excluded(
-        **{**vars(result), "files": written, "not_copied": tuple(path for path in not_copied if path not in names)}
-    )
+    records = {path.parent / import_record.FILE for part in files.parts for path in part.files}
+    beside = (*files.ignored, *sorted(path for path in records if path.is_file()))
+    not_copied = tuple(path for path in beside if to / path.name not in written)
+    return Excluded(**{**vars(result), "files": written, "not_copied": not_copied})
 
 
 def writes(paths: Sequence[Path]) -> bool:
@@ -226,6 +227,12 @@ def _written(files: DataFiles, keep: Mapping[tuple[Path, ...], Keep], to: Path, 
                 targets.append(target)
                 _write(files.form, path, target, rows, "labels" if number else "images")
                 show("writing files", len(targets), sum(map(len, keep)))
+        if (record := _import_record_less(files, keep, folder)) is not None:
+            targets.append(folder / import_record.FILE)
+            with targets[-1].open("xb") as file:
+                file.write(import_record.to_bytes(record))
+                file.flush()
+                os.fsync(file.fileno())
         for path in _names_of_classes(files.ignored):
             targets.append(folder / path.name)
             _copy(path, targets[-1])
@@ -235,6 +242,26 @@ def _written(files: DataFiles, keep: Mapping[tuple[Path, ...], Keep], to: Path, 
         os.rename(folder, to)  # over an empty folder at most: nothing is replaced
     sync_folder(to.parent)
     return digests
+
+
+def _import_record_less(
+    files: DataFiles, keep: Mapping[tuple[Path, ...], Keep], written: Path
+) -> import_record.Fields | None:
+    """Return the record of the import that the files came from, about the files without the rows; None where there is none.
+
+    It is written only if it is about these very files, and all of them lie in one folder, as an import lays them.
+    """
+    paths = [path for names in keep for path in names]
+    if files.form != IDX or len({path.parent for path in paths}) != 1:
+        return None
+    found, _ = import_record.beside(
+        paths[0].parent / import_record.FILE, [payload_digest(path).payload for path in paths]
+    )
+    if found is None:
+        return None
+    splits = {names[0]: split for split, names in import_record.NAMES.items()}
+    rows = {splits[names[0].name]: mask for names, mask in keep.items() if names[0].name in splits}
+    return without_rows(found.fields, rows, written) if rows.keys() == found.fields["rows"].keys() else None
 
 
 def _names_of_classes(ignored: Sequence[Path]) -> list[Path]:

@@ -16,6 +16,7 @@ from components.errors import BadInput, CannotTell, MnistTfxError
 from components.ingest.source import INPUTS, SOURCES, read_sources
 from pipeline.lineage.downstream import Match, propagate
 from pipeline.lineage.impact import CANNOT_TELL, Impact, Model, impact
+from pipeline.lineage.imported_pictures import pictures_behind
 from pipeline.lineage.index import ExecutionSummary, IndexedVersion, LineageIndex, left_out
 from pipeline.lineage.rows import given_rows
 from pipeline.lineage.rows.data_sets import DataSet, data_sets
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from pipeline.lineage.rows.given_rows import Show
 
 COPY, EXAMPLES, REPORT, SOURCE = "copy of the data", "examples", "report", "source"
+PICTURE: Final = "picture"
 ROWS, PICTURES = "holds the rows", "may show some of them"
+AMONG, NOT_HERE = "holds the rows among others", "is what the rows were imported from; not found here"
 LEARNED: Final = frozenset({"autoencoder", "classifier", "itself"})
 """Parts in a model that leave something of a row in its weights; to be measured on, or compared with, leaves nothing."""
 
@@ -59,9 +62,10 @@ class Holder:
     """A file or folder that is there now and holds the rows, or pictures of them.
 
     Attributes:
-      kind: `copy of the data`, `examples`, `report`, or `source`: the file that was given, outside of what the root keeps.
-      path: relative to the root; absolute for a source.
-      what: whether it holds the rows, or may show some of them.
+      kind: `copy of the data`, `examples`, `report`; or outside of what the root keeps `source`, the file that was given,
+        and `picture`, which that was imported from.
+      path: relative to the root; absolute for a source; by the record of the import for a picture that was not found.
+      what: whether it holds the rows, alone or among others, or may show some of them.
       versions: served versions that were made with it.
     """
 
@@ -172,7 +176,7 @@ def erasure(lineage: LineageIndex, given: Sequence[str], show: Show = given_rows
     return Erasure(
         found=found,
         rows=tuple(dict.fromkeys(held.rows)),
-        holders=tuple(_holders(lineage, held)),
+        holders=tuple(_holders(lineage, held, given)),
         left_out=left_out_of_newest(lineage),
     )
 
@@ -206,7 +210,7 @@ def check_absence(
         roots=tuple(index.rows_digest for index in indexes),
         proofs=tuple(_absences(found, indexes, present)),
         learned=_has_learned(lineage, found, version_trace.push),
-        kept=tuple(_holders(lineage, held)),
+        kept=tuple(one for one in _holders(lineage, held, given) if one.what != NOT_HERE),
         unknown=tuple(_unreadable(lineage, ingested)),
     )
 
@@ -295,7 +299,17 @@ def _steps_that_left_out(lineage: LineageIndex, held: _Held) -> Iterator[Executi
     yield from (step for step in lineage.ingests if held.digests & _matched(step))
 
 
-def _holders(lineage: LineageIndex, held: _Held) -> Iterator[Holder]:
+def _pictures(
+    lineage: LineageIndex, steps: Iterable[ExecutionSummary], held: _Held, given: Sequence[str]
+) -> Iterator[Holder]:
+    """Yield the files that the rows were imported from."""
+    for step in steps:
+        for one in pictures_behind(lineage, step, held.digests, given):
+            what = NOT_HERE if one.path is None else ROWS if one.alone else AMONG
+            yield Holder(kind=PICTURE, path=str(one.path or one.name), what=what)
+
+
+def _holders(lineage: LineageIndex, held: _Held, given: Sequence[str]) -> Iterator[Holder]:
     ingested = held.steps
     read = [*ingested, *_steps_that_left_out(lineage, held)]
     versions = _versions_behind(lineage)
@@ -307,6 +321,7 @@ def _holders(lineage: LineageIndex, held: _Held) -> Iterator[Holder]:
     for folder, some in sorted(by_folder.items()):
         yield Holder(kind=COPY, path=folder, what=ROWS, versions=tuple(sorted(some)))
         yield from (Holder(kind=SOURCE, path=path, what=ROWS) for path in _sources(lineage.root / folder))
+    yield from dict.fromkeys(_pictures(lineage, read, held, given))
     for step in sorted({step.record: step for step in ingested}.values(), key=lambda step: step.started):
         for output in step.makes:
             if output.channel == EXAMPLES and (lineage.root / output.path).is_dir():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from components.digest import pixels_digest, row_digest, row_prefix
 from components.errors import CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.ingest import idx, import_record
 from components.ingest.import_record import ImportRecord, Origin
@@ -20,7 +21,7 @@ from pipeline.lineage.rows.given_rows import Gathering, GivenRows
 from pipeline.provenance import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -120,6 +121,25 @@ def rows_behind(lineage: LineageIndex, digests: Sequence[str]) -> tuple[GivenRow
         if len(found.origins) > _SAID:
             notes.append(f"so it is with {len(found.origins)} rows")
     return (gathering.rows(), tuple(dict.fromkeys(notes))) if notes else None
+
+
+def origins_of(
+    lineage: LineageIndex, step: ExecutionSummary, record: ImportRecord, row_digests: Collection[str]
+) -> Iterator[Origin]:
+    """Yield what rows with these digests were made from; they are looked up in the kept copies of the data.
+
+    Raises:
+      CannotTell: if a copy is gone or was changed.
+    """
+    wanted, data = {bytes.fromhex(digest) for digest in row_digests}, settings_of(step)
+    prefix = row_prefix(*data.shape)
+    for split in record.fields["rows"]:
+        for chunk in idx.iter_chunks(*_copies(lineage.root, step, split), rows=_AT_ONCE, data=data):
+            pixels = chunk.pixels.reshape(len(chunk), -1)
+            for row, (image, label) in enumerate(zip(pixels, chunk.labels.tolist(), strict=True), chunk.start):
+                digest = row_digest(prefix, image.tobytes(), int(label))
+                if digest in wanted or pixels_digest(prefix, image.tobytes()) in wanted:
+                    yield record.origin(split, row)
 
 
 def _read(root: Path, step: ExecutionSummary, split: str, rows: NDArray[np.int64]) -> Iterator[_Block]:

@@ -1,6 +1,7 @@
 """Data files written again without some rows: form, labels, order and bytes of the others stay."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from data_forms import write_parquet, write_table
 from PIL import Image
 
 from components.digest import row_digest, row_prefix, sha256_file
-from components.ingest import idx
+from components.ingest import idx, import_record
+from components.ingest.payload import payload_digest
 from pipeline.config.exclusions import exclusions_text
 
 RANDOM = np.random.default_rng(7)
@@ -210,3 +212,55 @@ def test_in_words_it_says_what_went_and_what_was_written(tmp_path):
     ).out
     assert out.startswith("left out    train 1\nstay        train 11\nno row      1 of 2 digests: 777777777777\n")
     assert f"{tmp_path / 'to' / 'train-images-idx3-ubyte'}  sha256 " in out
+
+
+def imported(tmp_path, rows=((3, "train"), (5, "train"), (4, "test"))):
+    """Arrays in parts, as one npz, and the data files that they were imported into."""
+    arrays, start = {}, 0
+    for count, part in rows:
+        images = np.concatenate([arrays.get(f"x_{part}", IMAGES[:0]), IMAGES[start : start + count]])
+        labels = np.concatenate([arrays.get(f"y_{part}", LABELS[:0]), LABELS[start : start + count]])
+        arrays |= {f"x_{part}": images, f"y_{part}": labels}
+        start += count
+    np.savez(tmp_path / "digits.npz", **arrays)
+    answer = in_process("data", "import", tmp_path / "digits.npz", "--to", tmp_path / "data", "--json")
+    assert answer.code == 0, answer.err
+    return tmp_path / "data"
+
+
+def test_the_record_of_an_import_goes_along_less_the_rows_that_went(tmp_path):
+    data = imported(tmp_path)
+    answer = exclude(data, tmp_path, [digest(row) for row in (0, 5, 11)])
+    assert answer.code == 0, answer.err
+    assert str(tmp_path / "to" / "import.json") in {file["path"] for file in answer.json["files"]}
+    record = import_record.read(tmp_path / "to" / "import.json")
+    files = sorted((tmp_path / "to").glob("*.gz"))
+    assert record.payloads == {payload_digest(path).payload for path in files}
+    source = sha256_file(tmp_path / "digits.npz")
+    kept = [(one.split, one.row, one.first) for one in record.rows_of(source)]
+    train = [row for row in range(8) if row not in (0, 5)]
+    expected = [("train", at, row) for at, row in enumerate(train)] + [("test", at, at) for at in range(3)]
+    assert sorted(kept) == sorted(expected)
+
+
+def test_a_record_that_is_not_about_the_files_does_not_go_along(tmp_path):
+    data = imported(tmp_path)
+    fields = json.loads((data / "import.json").read_text())
+    fields["written"][0]["payload_digest"] = "0" * 64
+    (data / "import.json").write_bytes(import_record.to_bytes(fields))
+    answer = exclude(data, tmp_path, [digest(0)])
+    assert (answer.code, (tmp_path / "to" / "import.json").exists()) == (0, False)
+    assert answer.json["not_copied"] == [str(data / "import.json")]
+
+
+def test_a_source_that_no_row_is_from_any_more_is_not_named(tmp_path):
+    for row, name in ((0, "0/a.png"), (1, "1/b.png"), (2, "1/c.png")):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[row]).save(tmp_path / "pictures" / name)
+    assert in_process("data", "import", tmp_path / "pictures", "--no-invert", "--to", tmp_path / "data").code == 0
+    gone = row_digest(row_prefix(4, 4), IMAGES[1].tobytes(), 1).hex()
+    assert exclude(tmp_path / "data", tmp_path, [gone]).code == 0
+    record = import_record.read(tmp_path / "to" / "import.json")
+    assert [file["name"] for file in record.fields["files"]] == ["0/a.png", "1/c.png"]
+    [origin] = record.rows_of(sha256_file(tmp_path / "pictures" / "1/c.png"))
+    assert (origin.row, origin.first) == (1, 0)

@@ -10,6 +10,7 @@ from command_line import in_process, mnist_tfx
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from components.digest import sha256_file
 from components.ingest import import_record
 
 pytestmark = pytest.mark.e2e
@@ -88,3 +89,66 @@ def test_a_record_that_was_changed_is_said_and_not_believed(imported, tmp_path):
     assert answer.states()["ExampleGen"] == "execute"
     again = mnist_tfx("run", "--data", imported[1], "--root", imported[2], "--dry-run", "--json")
     assert (again.states()["ExampleGen"], "import.json" in again.err) == ("cached", False)
+
+
+@pytest.fixture(scope="module")
+def erased(imported, tmp_path_factory):
+    """The root after a request about one picture, done as it said: the data written again, and a run on that."""
+    where = tmp_path_factory.mktemp("erased")
+    pictures = shutil.copytree(imported[0], where / "pictures")
+    root = shutil.copytree(imported[2], where / "root", symlinks=True)
+    listed, to = where / "exclude.txt", where / "idx-2"
+    asked = in_process("lineage", "erase-request", pictures / "0/0.png", "-o", listed, "--root", root, "--json")
+    written = in_process("data", "exclude", imported[1], "--rows", listed, "--to", to, "--json")
+    assert written.code == 0, written.err
+    run = mnist_tfx("run", "--data", to, "--root", root, "--json")
+    assert run.code == 0, run.err
+    return pictures, root, asked.json, to
+
+
+def test_a_request_names_the_picture_and_the_files_to_write_again_in_order(imported, erased):
+    pictures, _, asked, _ = erased
+    named = {one["path"]: one["what"] for one in asked["holders"] if one["kind"] == "picture"}
+    assert named == {str(folder / "0/0.png"): "holds the rows" for folder in (pictures, imported[0])}
+    commands = [one["command"].partition(" ")[2] for one in asked["commands"]]
+    order = [f"data exclude {imported[1]} --rows", "run --data", "serving prune", "lineage gc", f"{pictures}/0/0.png"]
+    places = [next(n for n, command in enumerate(commands) if command.startswith(one)) for one in order]
+    assert places == sorted(places)
+    assert commands[-1].startswith("lineage erase-request")
+
+
+def test_a_picture_that_is_asked_about_by_its_row_is_found_beside_the_data(imported, erased):
+    _, root, asked, _ = erased
+    answer = in_process("lineage", "erase-request", asked["rows"][0]["row_digest"], "--root", root, "--json")
+    assert [one["path"] for one in answer.json["holders"] if one["kind"] == "picture"] == [str(imported[0] / "0/0.png")]
+    answer = in_process("lineage", "erase-request", imported[0] / "0/0.png", "--root", imported[2])
+    assert f"{imported[0]}/0/0.png  what was imported: holds the rows" in answer.out
+
+
+def test_data_without_the_row_still_leads_to_the_other_pictures_and_names_the_one_no_more(erased):
+    pictures, root, _, to = erased
+    record = import_record.read(to / "import.json")
+    assert "0/0.png" not in {file["name"] for file in record.fields["files"]}
+    assert len(record.fields["files"]) == len(DIGITS.target) - 1
+    shown = in_process("lineage", "show", 2, "--root", root).out
+    assert f"imported from pictures (pictures, {len(DIGITS.target) - 1} files)" in shown
+    answer = in_process("lineage", "impact", pictures / "1/1.png", "--root", root, "--json")
+    assert {model["version"] for model in answer.json["models"]} == {1, 2}
+    [origin] = record.rows_of(sha256_file(pictures / "1/1.png"))
+    assert f"imported as row {origin.row} of the {origin.split} part, from 1/1.png" in answer.json["notes"]
+    assert integrity_of_all(root) == []
+
+
+def integrity_of_all(root):
+    audits = in_process("lineage", "audit", "--root", root, "--json").json["audits"]
+    return [one["what"] for audit in audits for one in audit["findings"] if one["verdict"] == "INTEGRITY"]
+
+
+def test_the_proof_of_absence_holds_for_the_version_without_it_and_the_picture_counts_until_it_is_removed(erased):
+    pictures, root, _, _ = erased
+    kept = shutil.copy(pictures / "0/0.png", root.parent / "kept.png")
+    checked = in_process("lineage", "erase-request", kept, "--check", 2, "--root", root, "--json")
+    assert checked.json["absent"]
+    assert [proof["claim"] for proof in checked.json["proofs"]] == ["absent"]
+    assert checked.code == 1
+    assert "picture" in {one["kind"] for one in checked.json["kept"]}

@@ -35,6 +35,7 @@ DATA: Final[dict[str, Any]] = {
     "schema propose": runs.SchemaDraft,
     "schema diff": runs.SchemaChanges,
     "schema approve": runs.ApprovedSchema,
+    "schema withdraw": runs.WithdrawnSchemaApprovals,
     "lineage show": lineage.Lineage,
     "lineage audit": lineage.Audits,
     "lineage head": lineage.LedgerHead,

@@ -495,7 +495,7 @@ class HeldRow(Model):
 class Holder(Model):
     """A file or folder that is there and holds such rows, or pictures of them."""
 
-    kind: Literal["copy of the data", "examples", "report", "source"]
+    kind: Literal["copy of the data", "examples", "report", "source", "picture"]
     path: str
     """Relative to the root; absolute for a source."""
     what: str

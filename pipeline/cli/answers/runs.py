@@ -467,6 +467,13 @@ class WithdrawnApprovals(Model):
     approvals: list[Approval]
 
 
+class WithdrawnSchemaApprovals(Model):
+    """The approvals of a schema that do not hold any more."""
+
+    geometry: Text
+    approvals: list[Approval]
+
+
 class Rollback(Model):
     """An old version that is served again, under a new number."""
 

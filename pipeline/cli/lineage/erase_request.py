@@ -20,7 +20,7 @@ from pipeline.cli.output import Answer, below_here, print_answer
 from pipeline.cli.parameters import FileOrDigest, OutputFile, Version
 from pipeline.config.exclusions import exclusions_text
 from pipeline.lineage import erasure
-from pipeline.lineage.erasure import COPY, REPORT, SOURCE, AbsenceCheck, Erasure, Holder
+from pipeline.lineage.erasure import COPY, PICTURE, REPORT, ROWS, SOURCE, AbsenceCheck, Erasure, Holder
 from pipeline.lineage.impact import CANNOT_TELL
 from pipeline.lineage.index import LineageIndex, open_lineage
 
@@ -141,6 +141,8 @@ def _steps(
     yield step(["lineage", "gc", "--keep-runs", "0", *root], "removes what was kept of their making")
     for report in [one.path for one in asked.holders if one.kind == REPORT]:
         yield {"command": shlex.join(["rm", str(below_here(lineage.root / report))]), "why": "a page with pictures"}
+    for path in dict.fromkeys(one.path for one in asked.holders if (one.kind, one.what) == (PICTURE, ROWS)):
+        yield {"command": shlex.join(["rm", str(below_here(Path(path)))]), "why": "the picture that was imported"}
     for path in dict.fromkeys(one.path for one in asked.holders if one.kind == SOURCE):
         yield {"command": shlex.join(["rm", str(below_here(Path(path)))]), "why": "the data with it, which was given"}
     yield step(["lineage", "erase-request", *what, "--check", str(following), *root], "shows that it is gone")
@@ -226,7 +228,7 @@ def _holder(one: Holder) -> str:
         if one.versions
         else ""
     )
-    whose = "the file that was given" if one.kind == SOURCE else one.kind
+    whose = {SOURCE: "the file that was given", PICTURE: "what was imported"}.get(one.kind, one.kind)
     return f"{one.path}  {whose}{of}: {one.what}"
 
 
