@@ -10,7 +10,7 @@ from lineage.staged_root import stage, staged_copy
 from components.digest import tree_digest
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.serving import SIGNATURE, highest_claimed, versions
-from pipeline.audit.audit import audit_all
+from pipeline.audit.audit import audit_all, audit_version
 from pipeline.maintenance import promotion
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.orphans import orphans
@@ -338,6 +338,21 @@ def test_an_audit_wants_an_approval_where_it_is_asked_to(paths, tmp_path):
     assert run("lineage", "audit", 2, "--require-approval", "--approval-key", pairs[1].public).code == 1
     run("keys", "revoke", pairs[0].public, "--by", "Ops", "--since", "2000-01-01")
     assert run("lineage", "audit", 2, "--require-approval").code == 1
+
+
+def test_an_audit_says_where_a_promoted_version_was_pushed_to_and_which_line_moved_it(paths):
+    go(paths)
+    line = read_ledger(paths.ledger).push(3).line.sequence
+    scope = audit_version(paths.root, 3).scopes["COMPLETENESS"].compared
+    assert scope.endswith(f"staged as staged/3 and promoted by ledger line {line}")
+    assert "promoted" not in audit_version(paths.root, 2).scopes["COMPLETENESS"].compared
+
+
+def test_whether_bytes_elsewhere_were_approved_cannot_be_told_and_that_is_said(paths, tmp_path):
+    shutil.copytree(paths.serving / "1", tmp_path / "elsewhere")
+    answer = in_process("lineage", "audit", tmp_path / "elsewhere", "--require-approval")
+    assert (answer.code, answer.out.count("cannot tell whether it was approved")) == (5, 1)
+    assert "cannot tell whether it was approved" not in in_process("lineage", "audit", tmp_path / "elsewhere").out
 
 
 def test_a_withdrawal_is_seen_by_rule_list_and_lineage_and_needs_no_bytes(paths, tmp_path):

@@ -11,6 +11,7 @@ from typing import Final
 
 from components import serving
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
+from components.layout import STAGED
 from components.serving import ServedVersion
 from pipeline.audit import ancestors, foreign, ledger_check, metadata_check, rules
 from pipeline.audit import policy as policies
@@ -371,7 +372,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         anchor=anchor,
         findings=(*dict.fromkeys(findings), *rules.check(subject, options.policy)),
         counts=counts,
-        scopes=_scopes(counts, options.policy, stored.left_out),
+        scopes=_scopes(counts, options.policy, stored.left_out, _promotion(push)),
         autoencoder=has_autoencoder(record.node for record in lineage.records.values()),
         own_code=ancestors.own_code_of(lineage.records),
         approvals=session.approvals.of(served.sha256 or ""),
@@ -405,14 +406,22 @@ def _compared_with_store(
     return session.witness.check(records), rest.findings
 
 
-def _scopes(counts: Counts, policy: Policy, left_out: str | None) -> dict[str, Scope]:
+def _promotion(push: Push | None) -> str:
+    """Return that a version was promoted: record and store say for ever where it was pushed to, the ledger where it went."""
+    if push is None or push.line.event != Event.PROMOTED:
+        return ""
+    return f", staged as {STAGED}/{push.version} and promoted by ledger line {push.line.sequence}"
+
+
+def _scopes(counts: Counts, policy: Policy, left_out: str | None, promotion: str) -> dict[str, Scope]:
     off = [name for name, level in policy.levels.items() if level == policies.OFF]
     megabytes = f"{counts.bytes / 1e6:.1f} MB"
     executions = f", {counts.executions} executions in the metadata store" if counts.executions else ""
     return {
         INTEGRITY: Scope(compared=f"{counts.files} files ({megabytes}), {counts.records} records"),
         COMPLETENESS: Scope(
-            compared=f"{counts.records} records, {counts.ledger_lines} ledger lines{executions}", left_out=left_out
+            compared=f"{counts.records} records, {counts.ledger_lines} ledger lines{executions}{promotion}",
+            left_out=left_out,
         ),
         POLICY: Scope(
             compared=f"{len(policy.levels) - len(off)} rules",

@@ -120,9 +120,12 @@ def check(subject: Subject, policy: Policy) -> Iterator[Finding]:
 
 
 def check_alone(served: Served, policy: Policy) -> Iterator[Finding]:
-    """Yield what breaks the one rule that needs no root."""
+    """Yield what breaks the one rule that needs no root, and that whether it was approved cannot be told without one."""
     if policy.levels["ops"] != OFF:
         yield from (_finding("ops", policy.levels["ops"], broken) for broken in _ops(served))
+    if policy.levels["approved"] != OFF:
+        what = "cannot tell whether it was approved: approvals are in the ledger of the root that pushed it, so audit it there"
+        yield _finding("approved", policy.levels["approved"], Broken(where=served.name, what=what, unknown=True))
 
 
 def _finding(name: str, level: str, broken: Broken) -> Finding:

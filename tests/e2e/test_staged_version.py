@@ -60,3 +60,23 @@ def test_from_run_stage_to_a_server_that_serves_the_approved_version_alone(root,
     assert (len(unapproved["serving/1"]), unapproved["serving/2"]) == (1, [])
     states = {node["id"]: node["state"] for node in command(copy, *staging)["nodes"]}
     assert set(states.values()) == {"cached"}
+
+    # Records and store say for ever that it was pushed to staged/2; whatever goes on from there has to find it in service.
+    (copy / "metadata.db").unlink()
+    command(copy, "lineage", "rebuild")
+    assert command(copy, "lineage", "repair")["repairs"] == []
+    assert [command(copy, "serving", "rollback", old)["version"] for old in (1, 2)] == [3, 4]
+    audits = mnist_tfx("lineage", "audit", "--root", copy, "--require-approval", "--json").json["audits"]
+    assert set(verdicts(audits).values()) == {"PASS"}
+    approved = {audit["version"]: not [f for f in audit["findings"] if f["link"] == "approved"] for audit in audits}
+    assert approved == {1: False, 2: True, 3: False, 4: True}
+    for form in ("slsa", "cyclonedx", "openlineage", "prov", "html"):
+        assert command(copy, "lineage", "export", 2, "--format", form, "-o", tmp_path / form)
+    withdrawn = command(copy, "serving", "withdraw", 2, "--by", "Ops", "--reason", "wrong labels")
+    assert [one["verdict"] for one in withdrawn["approvals"]] == ["withdrawn"]
+    assert {one["version"] for one in command(copy, "serving", "prune", "--keep", 1)["pruned"]} == {1, 2, 3}
+    shown = command(copy, "lineage", "show", 2)
+    assert (shown["path"], shown["removed"] is None) == ("serving/2", False)
+    assert command(copy, "lineage", "trace", 2)
+    evidence = mnist_tfx("lineage", "evidence", 2, "-o", tmp_path / "evidence.zip", "--root", copy)
+    assert (evidence.code, "COMPLETENESS  PASS" in evidence.out) == (5, True), evidence.err
