@@ -65,6 +65,13 @@ def signing_key(command: Command) -> Command:
     )(command)
 
 
+def of(command: Command) -> Command:
+    """Add `--of`."""
+    return click.option("--of", type=Text("name"), metavar="NAME", help="Withdraw the approvals by this person alone.")(
+        command
+    )
+
+
 def private_key(path: Path | None) -> PrivateKey | None:
     """Return the key in a file, whose passphrase is asked for if it has one; None where no file was named."""
     return None if path is None else keys.load_private(path, keys.passphrase)

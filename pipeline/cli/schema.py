@@ -1,8 +1,9 @@
-"""`mnist-tfx schema propose|diff|approve`."""
+"""`mnist-tfx schema propose|diff|approve|withdraw`."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from components.settings import DataSettings
 from components.wording import refusal
 from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe
+from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe, Text
 from pipeline.cli.parsing import Group
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import reading_overrides
@@ -185,6 +186,41 @@ def approve(  # noqa: PLR0913  # one argument to each option
         print_answer(Answer(data={"digest": digest, "folder": str(folder), "by": by}))
         return
     click.echo(f"approved {draft.stem} in {folder}, sha256 {digest}{'' if by is None else printable(f', by {by}')}")
+
+
+@schema.command()
+@click.argument("geometry", type=Text("geometry"))
+@person_options.by(required=True)
+@person_options.reason
+@person_options.signing_key
+@person_options.of
+@options.changed_root
+@options.as_json
+def withdraw(  # noqa: PLR0913  # one argument to each option
+    geometry: str, by: str, reason: str | None, key: Path | None, of: str | None, root: Path, as_json: bool
+) -> None:
+    """Take the approvals of a schema back in the ledger of a root: they do not count any more, and stay on record.
+
+    The schema stays in force where its folder pins it, and each run that reads it warns. `schema approve` approves it again.
+
+    \b
+    Example:
+      mnist-tfx schema withdraw 28x28-max255-labels26 --by Ada --reason 'scans were turned' --root runs/letters
+    """
+    from pipeline.provenance import schema_approvals
+    from pipeline.provenance.approval_writer import Person
+    from pipeline.provenance.ledger_writer import Ledger
+    from pipeline.root.paths import RunPaths
+
+    private_key = person_options.private_key(key)
+    ledger = Ledger.open(RunPaths(root.absolute()).ledger)
+    with PROCESS.held_back():
+        withdrawn = schema_approvals.withdraw_approval(ledger, geometry, Person(by=by, reason=reason), private_key, of)
+    if as_json:
+        print_answer(Answer(data={"geometry": geometry, "approvals": [dataclasses.asdict(one) for one in withdrawn]}))
+        return
+    for one in withdrawn:
+        click.echo(printable(f"schema {geometry}, approved {one}"))
 
 
 def _in_force(draft: Path, folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ from components.errors import BadInput, EnvironmentProblem, printable
 from components.serving import ServedVersion
 from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, parts, print_answer, say
-from pipeline.cli.parameters import Integer, Text, Version
+from pipeline.cli.parameters import Integer, Version
 from pipeline.cli.parsing import Group
 from pipeline.cli.serving_monitor import monitor
 from pipeline.maintenance import promotion
@@ -190,7 +190,7 @@ def approve(  # noqa: PLR0913  # one argument to each option
 @person_options.by(required=True)
 @person_options.reason
 @person_options.signing_key
-@click.option("--of", type=Text("name"), metavar="NAME", help="Withdraw the approvals by this person alone.")
+@person_options.of
 @options.changed_root
 @options.as_json
 def withdraw(  # noqa: PLR0913  # one argument to each option

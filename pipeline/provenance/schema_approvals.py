@@ -15,12 +15,12 @@ from typing import Any, Final, Literal
 from typing_extensions import TypedDict
 
 from components.digest import canonical_json
-from components.errors import EnvironmentProblem
+from components.errors import BadInput, EnvironmentProblem
 from components.files import replacing
 from components.shapes import Shape
 from components.untrusted import MIB, read_object
-from pipeline.provenance.approval_writer import Person, approval_details
-from pipeline.provenance.approvals import SCHEMA, read_approvals
+from pipeline.provenance.approval_writer import Person, approval_details, withdraw
+from pipeline.provenance.approvals import SCHEMA, Approval, read_approvals
 from pipeline.provenance.keys import PrivateKey
 from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
@@ -83,6 +83,38 @@ def note_approval(ledger: Ledger, schema: Path, sha256: str) -> None:
     noted = [line.sequence for line in ledger.chain.lines if line.event == Event.APPROVED and details == line.details]
     if not noted or _may_count_now(ledger, noted):
         ledger.said(Event.APPROVED, run_id=new_run_id("approve"), **details)
+
+
+def withdraw_approval(
+    ledger: Ledger, name: str, person: Person, key: PrivateKey | None, of: str | None = None
+) -> tuple[Approval, ...]:
+    """Note in a ledger that the approvals of a schema do not hold any more, and return them as they are now.
+
+    Args:
+      ledger: of a root whose runs took the approvals in.
+      name: of the schema: its geometry.
+      person: who withdraws them.
+      key: to sign with.
+      of: withdraws the approvals that this person gave, and no others.
+
+    Raises:
+      BadInput: if no approval of it stands in this ledger.
+      Refused: if the key does not count.
+    """
+    given = [one for one in read_approvals(ledger.chain).approvals if (one.subject, one.name) == (SCHEMA, name)]
+    standing = [one for one in given if one.withdrawn is None and of in (None, one.by)]
+    if not standing:
+        hint = "`mnist-tfx lineage show` names the approvals of a version's schema"
+        raise BadInput("no approval of this schema stands", where=name, got=of, hint=hint)
+    lines = {withdraw(ledger, SCHEMA, name, one, person, key, of).sequence for one in {one.sha256 for one in standing}}
+    found = read_approvals(ledger.chain).approvals
+    return tuple(one for one in found if one.withdrawn is not None and one.withdrawn.line in lines)
+
+
+def last_withdrawn(ledger: Ledger, sha256: str) -> Approval | None:
+    """Return the last approval of a schema, if it was withdrawn; None if it stands, or nobody ever gave one."""
+    given = read_approvals(ledger.chain).of(sha256)
+    return given[-1] if given and given[-1].withdrawn is not None else None
 
 
 def _may_count_now(ledger: Ledger, noted: list[int]) -> bool:

@@ -187,6 +187,8 @@ class Run:
         claim(paths, self._config.identity, str(connection.address))
         schema = self._config.schema_folder / f"{self._config.settings.data.geometry}.pbtxt"
         schema_approvals.note_approval(ledger, schema, self._config.schema_digest)
+        if (gone := schema_approvals.last_withdrawn(ledger, self._config.schema_digest)) is not None:
+            say(f"warning: the approval of schema {gone.name} by {gone.by} was {gone.withdrawn}")
         begun = [line.run_id for line in ledger.unsettled()]
         foreign = {entry.path for entry in ServingDirectory(paths, ledger.chain).foreign}  # named before the imports
         with connection as handle:

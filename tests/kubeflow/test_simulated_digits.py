@@ -21,6 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from toy_pipelines import run
 
+from components.digest import row_digest, row_prefix
 from pipeline.kubeflow import document, names
 from pipeline.provenance import record_store
 from pipeline.provenance.records import KUBEFLOW, ORCHESTRATOR, ExecutionRecord
@@ -417,6 +418,25 @@ def test_a_run_without_a_new_span_executes_nothing_and_says_so(
         compiled_file(tmp_path, "oss", *asked, "--seed", 1), names.DATA_IMPORTER, names.DRIVER, "ExampleGen"
     )
     assert mnist_tfx("kubeflow", "simulate", other, *bucket).states()["ExampleGen"] == "executed"
+
+
+def test_rows_that_are_left_out_by_digest_are_absent_and_the_list_is_in_the_lineage(tmp_path: Path) -> None:
+    digits = load_digits()
+    images = digits.images.astype(np.uint8)
+    gone = [row_digest(row_prefix(8, 8), images[row].tobytes(), int(digits.target[row])).hex() for row in (0, 7)]
+    listed, nowhere = tmp_path / "exclude.txt", "7" * 64
+    listed.write_text("\n".join([*gone, nowhere]))
+    part = parts_of(compiled_file(tmp_path, "oss", "--exclude", listed), names.DRIVER, "ExampleGen")
+    answer = mnist_tfx("kubeflow", "simulate", part, "--root", tmp_path / "root", "--json")
+    assert answer.error is None, answer.err
+    records = record_store.scan(tmp_path / "root" / "records").values()
+    record = next(one for one in records if isinstance(one, ExecutionRecord) and one.node == "ExampleGen")
+    assert record.extra["data"]["excluded"] | {"rows": 2, "unmatched": [nowhere]} == record.extra["data"]["excluded"]
+    assert all(digest in json.dumps(record.parameters) for digest in gone)
+    [examples] = record.outputs["examples"]
+    index = [np.load(path) for path in (tmp_path / "root" / examples.path / "row_index").glob("*.npy")]
+    rows = {row.tobytes().hex() for one in index for row in one["row"]}
+    assert (len(rows & {*gone}), sum(map(len, index))) == (0, len(images) - 2)
 
 
 def test_an_image_with_other_code_than_was_compiled_is_refused(tmp_path: Path, compiled: dict[str, Path]) -> None:

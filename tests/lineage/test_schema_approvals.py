@@ -10,9 +10,9 @@ from components.errors import BadInput
 from components.schema_files import find_reviewed
 from pipeline.provenance import keys
 from pipeline.provenance.approval_writer import Person, add_key, revoke_key
-from pipeline.provenance.approvals import SCHEMA, UNSIGNED, UNTRUSTED, VALID, read_approvals
+from pipeline.provenance.approvals import SCHEMA, UNSIGNED, UNTRUSTED, VALID, WITHDRAWN, read_approvals
 from pipeline.provenance.ledger_writer import Ledger
-from pipeline.provenance.schema_approvals import approval_file, note_approval
+from pipeline.provenance.schema_approvals import approval_file, last_withdrawn, note_approval
 
 GEOMETRY = "8x8-max16-labels10"
 OPS = Person(by="Ops")
@@ -79,6 +79,26 @@ def test_a_key_that_a_root_below_runs_knows_to_have_ended_approves_no_schema(dra
     assert "revoked since" in refused.err
     assert "runs/digits" in refused.err
     assert not (tmp_path / "schemas").exists()
+
+
+def test_a_withdrawn_approval_stays_on_record_and_is_not_taken_in_again(draft, ledger, tmp_path):
+    pair = keys.generate(tmp_path / "ada")
+    add_key(ledger, keys.load_public(pair.public), "Ada", OPS)
+    schema = approve(draft, "--by", "Ada", "--key", pair.private)
+    assert [one.verdict for one in noted(ledger, schema)] == [VALID]
+    assert last_withdrawn(ledger, schema.digest) is None
+    withdraw = ("schema", "withdraw", GEOMETRY, "--by", "Ops", "--reason", "scans were turned", "--root", tmp_path)
+    assert in_process("schema", "withdraw", "1x1", *withdraw[3:]).code == 2
+    [told] = in_process(*withdraw, "--json").json["approvals"]
+    assert (told["verdict"], told["withdrawn"]["reason"]) == ("withdrawn", "scans were turned")
+    assert in_process(*withdraw).code == 2
+    reopened = Ledger.open(ledger.path)
+    add_key(reopened, keys.load_public(keys.generate(tmp_path / "bob").public), "Bob", OPS)
+    assert [one.verdict for one in noted(reopened, schema)] == [WITHDRAWN]
+    assert last_withdrawn(reopened, schema.digest).withdrawn.by == "Ops"
+    again = approve(draft, "--by", "Ada", "--reason", "turned back", "--key", pair.private)
+    assert [one.verdict for one in noted(reopened, again)] == [WITHDRAWN, VALID]
+    assert last_withdrawn(reopened, schema.digest) is None
 
 
 def test_an_approval_of_another_schema_is_none_of_this_one(draft, ledger):
