@@ -17,6 +17,7 @@ import yaml
 from command_line import PROJECT, Answer, in_process, mnist_tfx
 from kubeflow.conftest import compiled_file
 from kubeflow.running_pods import pod_of
+from kubeflow.test_pod_data import leave_record
 from PIL import Image
 from sklearn.datasets import load_digits
 from toy_pipelines import run
@@ -369,7 +370,9 @@ def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(
     assert again.states()["Transform"] == "executed"
 
 
-def test_a_file_that_is_replaced_under_the_same_name_is_ingested_again(tmp_path: Path, digits_folder: Path) -> None:
+def test_a_file_that_is_replaced_under_the_same_name_or_imported_from_others_is_ingested_again(
+    tmp_path: Path, digits_folder: Path
+) -> None:
     data = tmp_path / "data"
     shutil.copytree(digits_folder, data)
     whole = compiled_file(tmp_path, "oss", "--recipe", "digits", "--data", "minio://mlpipeline/lake/digits")
@@ -384,12 +387,13 @@ def test_a_file_that_is_replaced_under_the_same_name_is_ingested_again(tmp_path:
         f"minio://mlpipeline/lake/digits={data}",
     )
     states = []
-    for change in (lambda: None, lambda: None, lambda: swap_two_labels(data)):
+    for change in (lambda: None, lambda: None, lambda: swap_two_labels(data), lambda: leave_record(data, "a.png")):
         change()
         answer = mnist_tfx(*simulate, "--json")
         assert answer.error is None, answer.err
         states.append(answer.states()["ExampleGen"])
-    assert states == ["executed", "cached", "executed"]
+    assert states == ["executed", "cached", "executed", "executed"]
+    assert len({path.name for path in (tmp_path / "root").rglob("import-*.json")}) == 1
 
 
 def swap_two_labels(folder: Path) -> None:
