@@ -1,6 +1,6 @@
 """The pages of a root of 200 runs, asked of a server as users start it: `make bench-pages`.
 
-Each run has executions, a version and a signed approval of its own, and every fifth one read other rows. What is printed is
+Then the approval of what is served is withdrawn, and the time until nothing answers any more is printed. Each run has executions, a version and a signed approval of its own, and every fifth one read other rows. What is printed is
 the time of whole requests on one connection: the first, which reads everything; those after it, while nothing happens in
 the root; and the one after a further run.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import shutil
 import statistics
 import subprocess
@@ -25,11 +26,14 @@ from server.many_runs import Runs
 from server.running_server import Server, serving
 
 from pipeline.provenance import keys
-from pipeline.provenance.approval_writer import Person, add_key, approve
+from pipeline.provenance.approval_writer import Person, add_key, approve, withdraw
+from pipeline.provenance.approvals import VERSION
 from pipeline.root.paths import RunPaths
 
 PROJECT = Path(__file__).resolve().parents[1]
 REPEATED = 50
+PIXELS = 64
+"""Of the digits, which a root is made from."""
 
 
 def build(root: Path, runs: int, folder: Path) -> Runs:
@@ -73,6 +77,17 @@ def measure(server: Server, writer: Runs, runs: int) -> list[tuple[str, list[flo
     return rows
 
 
+def withdrawn(server: Server, writer: Runs) -> float:
+    """Returns the milliseconds from the line that withdraws an approval to the first request that is refused for it."""
+    body = json.dumps({"instances": [[0] * PIXELS]}).encode()
+    assert server.post(body)[0] == 200
+    started = time.perf_counter()
+    withdraw(writer.ledger, VERSION, "the model", writer.sha256, Person(by="Ops", reason="mislabelled"), None)
+    while server.post(body)[0] == 200:
+        pass
+    return 1000 * (time.perf_counter() - started)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="root with one run, which is copied; by default one is made")
@@ -87,15 +102,17 @@ def main() -> None:
         else:
             shutil.copytree(given.root, root, symlinks=True)
         writer = build(root, given.runs, folder / "keys")
-        with serving(root, folder=folder) as server:
+        with serving(root, "--require-approval", folder=folder) as server:
             rows = measure(server, writer, given.runs)
             megabytes = memory(server.process.pid)
+            dropped = withdrawn(server, writer)
         lines = RunPaths(root).ledger.read_bytes().count(b"\n")
     table = Table(f"{given.runs} runs, {lines:,} ledger lines, ms", "first", "median", "largest", "after another run")
     for path, figures in rows:
         table.add_row(path, *(f"{figure:.0f}" for figure in figures))
     console = Console(width=120)
     console.print(table)
+    console.print(f"approval withdrawn to no answer, ms: {dropped:.0f}")
     console.print(f"memory of the server, MB: {megabytes:.0f}")
 
 

@@ -63,14 +63,18 @@ class Browser:
     def open(self, page: Path | str, *, width: int, dark: bool = False, medium: str = "") -> None:
         """Loads a file, or an address, in a window of a width; the events are those since then."""
         self.events.clear()
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media=medium, features=[scheme])
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.look(width=width, dark=dark, medium=medium)
         loader = self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())["loaderId"]
         # The page before may be at it still, and its end is not that of this one.
         loaded = {"loaderId": loader, "name": "load"}
         while not any(loaded.items() <= event.items() for event in self.seen("Page.lifecycleEvent")):
             self.events.append(self._next())
+
+    def look(self, *, width: int, dark: bool = False, medium: str = "") -> None:
+        """Gives the window, and the page in it, a width and a theme."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", media=medium, features=[scheme])
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
 
     def seen(self, method: str) -> list[dict[str, Any]]:
         """Returns the parameters of all events of a kind."""

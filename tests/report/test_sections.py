@@ -208,7 +208,7 @@ def test_the_page_has_a_name_wherever_it_would_have_a_number(evidence, answers):
     names = ("cat", "dog", "emu")
     named = with_names(evidence, names)
     text = page(named, answers)
-    assert not re.findall(r"[Cc]lass [0-9]+[ :,.)]|<h4>[0-9]</h4>", text)
+    assert not re.findall(r"""[Cc]lass [0-9]+[ :,.)]|<h3 class="minor">[0-9]</h3>""", text)
     assert "Classes cat, dog, emu from left to right." in text
 
 

@@ -296,7 +296,9 @@ def test_the_page_of_a_run_has_its_steps_data_log_and_report(whole, first_run):
 
 def test_the_link_of_a_report_to_the_lineage_beside_it_leads_to_the_page_of_the_version(whole, first_run):
     run_id = first_run[1].json["run_id"]
-    answer = whole.get(f"/runs/{run_id}.lineage.html", follow_redirects=False)
+    page = whole.get(f"/runs/{run_id}/report")
+    (link,) = set(re.findall(r'href="([^"]*\.lineage\.html)"', page.text))
+    answer = whole.get(str(page.url.join(link)), follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "/versions/1")
 
 

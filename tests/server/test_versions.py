@@ -1,6 +1,8 @@
 """Which versions are loaded, and from which bytes; nothing is loaded by TensorFlow here."""
 
 import os
+import threading
+import time
 import types
 
 import pytest
@@ -237,6 +239,38 @@ def test_a_version_whose_approval_is_withdrawn_is_dropped_and_says_who_withdrew_
     assert "withdrawn by Ops" in refused
     assert "(mislabelled)" in refused
     assert dropped == "dropped version 1"
+
+
+def test_what_is_taken_back_is_dropped_within_seconds_by_the_thread_that_looks(root, load, said, tmp_path):
+    """It looks five times a second; `make bench-pages` prints how long it takes a whole server."""
+    approved(root, tmp_path)
+    versions = wanting_approval(root, load, said, tmp_path)
+    versions.refresh()
+    assert list(versions.loaded) == [1]
+    stop = threading.Event()
+    thread = threading.Thread(target=versions.watch, args=(stop,))
+    thread.start()
+    try:
+        ledger = Ledger.open(root / "ledger.jsonl")
+        withdraw(
+            ledger, VERSION, "version 1", ledger.chain.push(1).sha256, Person(by="Ops", reason="mislabelled"), None
+        )
+        ends = time.monotonic() + 5
+        while versions.loaded:
+            assert time.monotonic() < ends, "still served"
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_happens_to_the_files_of_a_version_that_is_loaded_changes_no_answer(versions, root, load):
+    versions.refresh()
+    (model,) = versions.loaded.values()
+    (root / "serving/1/saved_model.pb").write_text("tampered")
+    load.failure = pytest.fail  # nothing is loaded from these bytes
+    versions.refresh()
+    assert versions.find(None) is model
 
 
 def test_the_newest_that_still_qualifies_takes_the_place_of_one_that_does_not(root, load, said, tmp_path):

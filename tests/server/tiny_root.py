@@ -26,6 +26,7 @@ KINDS = ("none", "weaker", "always_zero")
 
 SHAPE, LABELS = (4, 4), 4
 PIXELS = SHAPE[0] * SHAPE[1]
+STRAY = 10_000
 TIME = "2026-01-01T00:00:00.000Z"
 
 
@@ -69,6 +70,12 @@ class TinyRoot:
         """Pushes a version, one of whose files is changed before anybody can see it."""
         number = self.newest + 1
         self._place(self.models()[kind], number, kind, mark=str(number), tampered=True)
+        return number
+
+    def stray(self, version: int) -> int:
+        """Puts a copy of a version where a higher one would be, which no push made; returns its number."""
+        number = STRAY + version
+        shutil.copytree(self.paths.serving / str(version), self.paths.serving / str(number))
         return number
 
     def _place(self, source: Path, number: int, kind: str, *, mark: str | None, tampered: bool = False) -> None:

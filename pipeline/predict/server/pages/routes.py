@@ -50,10 +50,10 @@ def routes(site: Site) -> list[Route]:
     table: list[tuple[str, Endpoint]] = [
         ("/", pages.runs),
         ("/live.json", pages.live),
-        ("/runs/{run_id}.lineage.html", pages.lineage),
         ("/runs/{run_id}", pages.run),
         ("/runs/{run_id}/log", pages.log),
         ("/runs/{run_id}/report", pages.report),
+        ("/runs/{run_id}/{name}.lineage.html", pages.lineage),
         ("/versions/{number:int}", pages.version),
         ("/versions/{number:int}/evidence.{form}", pages.evidence),
         ("/affected/{digest}", pages.affected),
