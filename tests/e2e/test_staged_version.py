@@ -79,4 +79,5 @@ def test_from_run_stage_to_a_server_that_serves_the_approved_version_alone(root,
     assert (shown["path"], shown["removed"] is None) == ("serving/2", False)
     assert command(copy, "lineage", "trace", 2)
     evidence = mnist_tfx("lineage", "evidence", 2, "-o", tmp_path / "evidence.zip", "--root", copy)
-    assert (evidence.code, "COMPLETENESS  PASS" in evidence.out) == (5, True), evidence.err
+    assert "INTEGRITY     UNKNOWN" in evidence.out, evidence.err
+    assert "COMPLETENESS  PASS" in evidence.out
