@@ -1,24 +1,21 @@
 """`mnist-tfx serve`: TensorFlow Serving's own interfaces, over verified versions only."""
 
-import concurrent.futures
-import json
 import shutil
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
-from command_line import in_process, mnist_tfx
+from command_line import in_process
+from server import tiny_root
 from server.running_server import connect, raw, serving
+from server.tiny_root import KINDS, TinyRoot
 
 from components.serving import PROVENANCE
-from pipeline.maintenance.prune import prune
-from pipeline.maintenance.rollback import rollback
 
 PIXELS = 64
 BLANK = [0] * PIXELS
+TINY = [0] * tiny_root.PIXELS
 EXAMPLES = "serving_examples"
 
 
@@ -419,76 +416,15 @@ def received(connection):
 
 
 @pytest.fixture(scope="module")
-def two_versions(first_run, digits_folder, tmp_path_factory):
-    """A root with two versions, to be copied: a rollback needs another to go back from."""
-    root = tmp_path_factory.mktemp("two") / "root"
-    shutil.copytree(first_run[0], root, symlinks=True)
-    answer = mnist_tfx("run", "--data", digits_folder, "--root", root, "--seed", "1")
-    assert answer.code == 0, answer.err
-    return root
-
-
-def roll_back(root):
-    """Push what the version before the newest served, and return the new number."""
-    numbers = sorted(int(one.name) for one in (root / "serving").iterdir() if one.name.isdecimal())
-    return rollback(root, numbers[-2], lambda _: None).version
-
-
-def test_under_load_every_push_is_followed_and_nothing_unverified_ever_answers(two_versions, tmp_path):
-    root = tmp_path / "root"
-    shutil.copytree(two_versions, root, symlinks=True)
-    digests, failures, stop = {}, [], threading.Event()
-    body = json.dumps({"instances": [BLANK]}).encode()
-
-    def client(server):
-        while not stop.is_set():
-            status, answer, headers = server.post(body)
-            if status != 200:
-                failures.append((status, answer))
-                return
-            digests.setdefault(int(headers["X-Model-Version"]), set()).add(headers["X-Model-Digest"])
-
-    with (
-        serving(root, folder=tmp_path) as server,
-        concurrent.futures.ThreadPoolExecutor(16) as clients,
-    ):
-        running = [clients.submit(client, server) for _ in range(16)]
-        try:
-            for version in range(3, 9):
-                assert roll_back(root) == version
-                server.wait_for(f"serving version {version} ")
-                if version % 2:
-                    tampered = tampered_copy(root, version + 100 * version)
-                    time.sleep(0.5)
-                    shutil.rmtree(tampered)
-            prune(root, 2)
-            time.sleep(0.5)
-        finally:
-            stop.set()
-        for one in running:
-            one.result()
-        assert not failures
-        assert server.end() == 0
-    # Whatever answered was pushed, the last push included, and each number stands for one digest.
-    assert digests.keys() <= set(range(2, 9))
-    assert max(digests) == 8
-    assert {len(seen) for seen in digests.values()} == {1}
-
-
-def tampered_copy(root, number):
-    target = root / "serving" / str(number)
-    shutil.copytree(root / "serving" / "1", target)
-    with (target / "saved_model.pb").open("ab") as file:
-        file.write(b"\0")
-    return target
-
-
-@pytest.fixture(scope="module")
-def watched(two_versions, tmp_path_factory):
+def watched(tmp_path_factory):
+    """A root of tiny models, whose pushes take milliseconds, and a server over it."""
     folder = tmp_path_factory.mktemp("watched")
-    shutil.copytree(two_versions, folder / "root", symlinks=True)
-    with serving(folder / "root", "--latest", "2", "--label", "first=1", folder=folder) as server:
-        yield folder / "root", server
+    root = TinyRoot(folder / "root")
+    for kind in KINDS[:2]:
+        root.push(kind)
+    options = ("--model-name", "tiny", "--latest", "2", "--label", "first=1")
+    with serving(root.paths.root, *options, folder=folder) as server:
+        yield root, server
 
 
 def change_model(version):
@@ -515,27 +451,27 @@ def rewrite_statement(version):
 @pytest.mark.parametrize("tamper", [change_model, add_file, put_link, rewrite_statement])
 def test_a_version_that_is_not_what_was_pushed_is_refused_and_the_last_good_one_answers(watched, tamper, tmp_path):
     root, server = watched
-    before = max(int(one.name) for one in (root / "serving").iterdir() if one.name.isdecimal())
-    aside = tmp_path / "aside"
+    before, aside = root.newest, tmp_path / "aside"
     with server.paused():  # nobody is to see the version before it is changed
-        pushed = roll_back(root)
-        shutil.copytree(root / "serving" / str(pushed), aside)
-        tamper(root / "serving" / str(pushed))
+        pushed = root.roll_back(before - 1)
+        folder = root.paths.serving / str(pushed)
+        shutil.copytree(folder, aside)
+        tamper(folder)
     server.wait_for(f"refused version {pushed}: ")
-    status, _, headers = server.post({"instances": [BLANK]})
+    status, _, headers = server.post({"instances": [TINY]})
     assert (status, headers["X-Model-Version"]) == (200, str(before))
     (one,) = [one for one in server.get()[1]["model_version_status"] if one["version"] == str(pushed)]
     assert (one["state"], one["status"]["error_code"]) == ("END", "FAILED_PRECONDITION")
     # Put right, it is served: nothing has to be restarted.
-    shutil.rmtree(root / "serving" / str(pushed))
-    shutil.copytree(aside, root / "serving" / str(pushed))
+    shutil.rmtree(folder)
+    shutil.copytree(aside, folder)
     server.wait_for(f"serving version {pushed} ")
 
 
 def test_labels_and_older_versions_are_asked_by_their_paths(watched):
     _, server = watched
-    assert server.post({"instances": [BLANK]}, path="/labels/first:predict")[2]["X-Model-Version"] == "1"
-    assert server.post({"instances": [BLANK]}, path="/versions/1:predict")[0] == 200
+    assert server.post({"instances": [TINY]}, path="/labels/first:predict")[2]["X-Model-Version"] == "1"
+    assert server.post({"instances": [TINY]}, path="/versions/1:predict")[0] == 200
 
 
 # --- the server as a program ---
