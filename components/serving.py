@@ -54,7 +54,8 @@ CLAIMS_LIMIT: Final = 16 << 20
 """Bytes; a push adds at most twenty."""
 
 OWN_DIRECTORY: Final = (
-    "give each pipeline a directory of its own, on the same volume if you like: --serving /serving/NAME"
+    "give each pipeline a directory of its own, on the same volume if you like: --serving /serving/NAME, or serving.folder "
+    "in a cluster file"
 )
 
 MAX_VERSION: Final = (1 << 63) - 1

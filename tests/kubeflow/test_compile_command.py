@@ -11,6 +11,8 @@ from components.errors import BadInput
 from pipeline.kubeflow import document, names
 from pipeline.kubeflow.compiler.compile import MOST_EXCLUDED
 from pipeline.kubeflow.compiler.warnings import warnings
+from pipeline.kubeflow.lint.check import lint
+from pipeline.kubeflow.simulate.volumes import Volumes
 
 TARGETS = pytest.mark.parametrize("target", ROOTS)
 
@@ -54,7 +56,7 @@ def test_an_engine_whose_workers_are_elsewhere_is_passed_on_with_what_they_need(
     answer = mnist_tfx("kubeflow", "compile", *asked, "--beam", "flink", "--beam-option", "flink_master=host:8081")
     assert answer.code == 0
     assert "a worker of flink sees nothing of a pod but what both mount: TMPDIR" in answer.err
-    assert "--runner=FlinkRunner" in (tmp_path / "p.yaml").read_text()
+    assert "FlinkRunner" in (tmp_path / "p.yaml").read_text()
 
 
 def test_what_vertex_leaves_to_others_is_said_once(tmp_path):
@@ -145,6 +147,18 @@ def test_a_description_is_in_the_file_and_labels_are_on_every_pod(tmp_path):
         compiled("oss", labels={"a b": "c"})
     with pytest.raises(BadInput, match="Vertex AI has no labels: a job has some"):
         compiled("vertex", labels={"a": "b"})
+
+
+def test_pipelines_that_share_a_volume_have_folders_of_their_own_on_it(tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("version: 1\nserving: {claim: shared, folder: letters}\n")
+    file = compiled("oss", cluster=cluster)
+    pusher = file.tasks["Pusher"]
+    assert pusher.serving == "/serving/letters"
+    assert [(one["constant"], one["mountPath"]) for one in pusher.platform["pvcMount"]] == [("shared", "/serving")]
+    assert [fault for fault in lint(file) if fault.level == "error"] == []
+    volumes = Volumes.of(file, tmp_path, {})
+    assert {claim: str(path) for claim, path in volumes.serving_claims.items()} == {"shared": "letters"}
 
 
 def test_the_pipeline_has_the_name_that_was_asked_for(tmp_path):

@@ -122,6 +122,7 @@ VolumeName = Annotated[
 KubernetesName = Annotated[
     str, _like(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "a Kubernetes name: lower case letters, digits, - and .")
 ]
+FolderName = Annotated[str, _like(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a folder's name: letters, digits, -, _ and .")]
 VariableName = Annotated[str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name: letters, digits and _")]
 AccountName = Annotated[str, _like(r"[A-Za-z0-9@._-]+", "an account's name, or its address on Google Cloud")]
 SecretEntry = Annotated[str, _like(r"[A-Za-z0-9._-]+", "a key of a Secret: letters, digits, -, _ and .")]
@@ -177,10 +178,22 @@ class Volume(Section):
 
 
 class Serving(Section):
-    """The volume that the served versions are pushed to."""
+    """The volume that the served versions are pushed to.
+
+    Attributes:
+      claim: its PersistentVolumeClaim.
+      path: where the pods mount it.
+      folder: on it, for the versions of one pipeline among several; null for the whole volume.
+    """
 
     claim: VolumeName = CLAIM
     path: ServingPath = SERVING
+    folder: FolderName | None = None
+
+    @property
+    def directory(self) -> str:
+        """The path in the pods of the served versions."""
+        return self.path if self.folder is None else f"{self.path}/{self.folder}"
 
 
 class Toleration(Section):

@@ -66,7 +66,7 @@ KEYS: Final = (
         "serving",
         (
             "Volume that served versions are pushed to and TensorFlow Serving reads: a PersistentVolumeClaim, and where the",
-            "pods mount it. A claim holds the versions of one pipeline: a second pipeline wants a second claim.",
+            "pods mount it. Pipelines that share a claim need a `folder` of their own on it.",
         ),
         {"claim": cluster.CLAIM, "path": cluster.SERVING},
     ),

@@ -74,7 +74,7 @@ def _invocation(component: Mapping[str, Any]) -> list[str]:
 
 
 def _mounted_files(node: str, cluster: Cluster) -> list[str]:
-    serving = ["--serving", cluster.serving.path] if node in SERVING_READERS else []
+    serving = ["--serving", cluster.serving.directory] if node in SERVING_READERS else []
     if node != PUSHER or cluster.sign_key is None:
         return serving
     return [*serving, "--sign-key", sign_key_file(cluster.sign_key)]
