@@ -117,7 +117,7 @@ def base_of(storage: Storage, asked: str | None) -> str:
         return asked
     wanted = dockerfile.stages((PROJECT / "kubeflow" / "Dockerfile").read_text())[0].base
     full = f"docker.io/library/{wanted}"
-    pulled = storage.run("timeout", "300", "buildah", "pull", "--quiet", full, capture_output=True)
+    pulled = storage.run("timeout", "120", "buildah", "pull", "--quiet", full, capture_output=True)
     if pulled.returncode == 0:
         return full
     release = wanted.partition(":")[2].partition(".")[0]
