@@ -242,7 +242,7 @@ def test_a_runner_that_cannot_be_reached_is_not_mistaken_for_a_full_disk(tmp_pat
 
 
 def test_the_job_service_listens_on_the_loopback_address_alone(monkeypatch):
-    from pipeline.runner.beam_job_service_process import listen_on_loopback_only
+    from pipeline.runner.beam.job_service_process import listen_on_loopback_only
 
     monkeypatch.setattr(grpc, "server", grpc.server)
     listen_on_loopback_only()

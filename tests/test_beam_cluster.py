@@ -25,8 +25,8 @@ from components.ingest import shards
 from components.settings import DataSettings
 from pipeline.config import beam
 from pipeline.process.signals import Interrupted
-from pipeline.runner import beam_cluster, beam_errors, beam_watch
-from pipeline.runner.beam_cancel import FLINK, OPEN_JOBS, SERVICE, SPARK, Guard, Job, cancelling
+from pipeline.runner.beam import cluster, failures, watching
+from pipeline.runner.beam.cancellation import FLINK, OPEN_JOBS, SERVICE, SPARK, Guard, Job, cancelling
 
 STACK = (
     "\n\tat org.apache.flink.runtime.Task.run(Task.java:1)\nCaused by: java.io.IOException: disk\n\tat java.lang.Thread"
@@ -142,7 +142,7 @@ def test_a_job_of_a_job_service_is_cancelled_there():
 
 
 WAITS = (
-    "import sys, time; from pipeline.runner.beam_cancel import Guard, Job; "
+    "import sys, time; from pipeline.runner.beam.cancellation import Guard, Job; "
     "Guard(Job(kind='flink', address=sys.argv[1], name='ours')); print('waits', flush=True); time.sleep(600)"
 )
 
@@ -197,13 +197,13 @@ def test_the_run_says_what_became_of_the_job_of_a_process_that_it_ends(rest, tmp
     ],
 )
 def test_a_failed_job_is_one_line_without_its_stack(text, line):
-    said = str(beam_errors.problem(text, "Flink"))
+    said = str(failures.problem(text, "Flink"))
     assert line in said
     assert not re.search(r"\bat org\.apache", said)
 
 
 def test_of_causes_the_one_that_began_it_is_told():
-    assert beam_errors.message("org.apache.flink.JobException: Job failed." + STACK) == "disk"
+    assert failures.message("org.apache.flink.JobException: Job failed." + STACK) == "disk"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_of_causes_the_one_that_began_it_is_told():
     ],
 )
 def test_what_a_flink_job_waits_for_is_known(rest, answers, waits):
-    said = beam_watch.Flink(address=rest(answers).address, job="ours").waits()
+    said = watching.Flink(address=rest(answers).address, job="ours").waits()
     assert said is None if waits is None else said.startswith(waits)
 
 
@@ -228,14 +228,14 @@ def test_what_a_flink_job_waits_for_is_known(rest, answers, waits):
 )
 def test_what_a_spark_application_waits_for_is_known(rest, workers, state, waits):
     page = {"aliveworkers": workers, "activeapps": [{"state": state}], "cores": 2, "coresused": 2}
-    said = beam_watch.Spark(address=rest({"/json/": page}).address).waits()
+    said = watching.Spark(address=rest({"/json/": page}).address).waits()
     assert said is None if waits is None else said.startswith(waits)
 
 
 def test_a_job_that_waits_for_too_long_is_cancelled_and_says_for_what(rest, monkeypatch):
-    monkeypatch.setattr(beam_cluster, "APART_S", 0.01)
+    monkeypatch.setattr(cluster, "APART_S", 0.01)
     flink = rest(flink_jobs("RUNNING", running=0, taskmanagers=0, slots=0))
-    attempt = beam_cluster.Attempt("Flink", beam_watch.Flink(address=flink.address, job="ours"), 0)
+    attempt = cluster.Attempt("Flink", watching.Flink(address=flink.address, job="ours"), 0)
     attempt.guard(Job(kind=FLINK, address=flink.address, name="ours"))
 
     def cancelled(duration):
@@ -246,12 +246,12 @@ def test_a_job_that_waits_for_too_long_is_cancelled_and_says_for_what(rest, monk
 
     inner = type("Inner", (), {"wait_until_finish": staticmethod(cancelled)})()
     with pytest.raises(EnvironmentProblem, match="Flink: the job waited 0 s for a task manager: there is none"):
-        beam_cluster.Result(inner, attempt).wait_until_finish()
+        cluster.Result(inner, attempt).wait_until_finish()
 
 
 def run_nothing(engine, given):
     """Has the engine run an empty pipeline."""
-    runner = {"flink": beam_cluster.FlinkRunner, "spark": beam_cluster.SparkRunner}[engine]()
+    runner = {"flink": cluster.FlinkRunner, "spark": cluster.SparkRunner}[engine]()
     runner.run_portable_pipeline(None, PipelineOptions(list(beam.arguments(engine, given))))
 
 
@@ -274,7 +274,7 @@ def test_where_nobody_answers_is_told_at_once_with_the_command_that_helps(rest):
 
 def test_flink_is_asked_to_cancel_where_it_has_its_jobs(rest):
     flink = rest({})
-    job = beam_cluster.FlinkJob(flink.address, "no.jar", "job", "name", None, None)
+    job = cluster.FlinkJob(flink.address, "no.jar", "job", "name", None, None)
     job._flink_job_id = "abc"
     job.cancel()
     assert flink.asked == ["PATCH /v1/jobs/abc?mode=cancel"]

@@ -15,7 +15,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, e
 from command_line import PROJECT
 
 from components.errors import EnvironmentProblem
-from pipeline.runner import beam_pool
+from pipeline.runner.beam.pool import WorkerPool, listening, start
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ class Requester:
 @pytest.fixture
 def pool():
     lines = []
-    with beam_pool.listening("127.0.0.1", 0, lines.append) as address:
+    with listening("127.0.0.1", 0, lines.append) as address:
         yield address, lines
 
 
@@ -116,7 +116,7 @@ def test_a_worker_has_the_environment_of_tfx_and_a_folder_of_its_own(pool, contr
 def test_two_pools_do_not_share_a_port(pool):
     port = int(pool[0].rpartition(":")[2])
     with pytest.raises(EnvironmentProblem, match=f"127.0.0.1:{port}: cannot listen: something else does"):
-        beam_pool.start(beam_pool.WorkerPool(Path("/"), print), f"127.0.0.1:{port}")
+        start(WorkerPool(Path("/"), print), f"127.0.0.1:{port}")
 
 
 @pytest.fixture
@@ -146,5 +146,5 @@ def test_every_worker_ends_with_the_command(command, control, number):
 
 
 def test_a_pool_listens_on_this_machine_alone():
-    with beam_pool.listening("127.0.0.1", 0, print) as address, socket.socket() as probe:
+    with listening("127.0.0.1", 0, print) as address, socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.2", int(address.rpartition(":")[2]))) != 0

@@ -31,7 +31,7 @@ def beam_pool(host: str, port: int, as_json: bool) -> None:
       mnist-tfx run --beam flink --beam-option flink_master=http://127.0.0.1:8081 --beam-option environment_config=127.0.0.1:50000
     """
     lean_imports.install(lean_imports.COMPONENTS)
-    from pipeline.runner import beam_pool as pool  # Beam, 2 s
+    from pipeline.runner.beam import pool  # Beam, 2 s
 
     try:
         with pool.listening(host, port, say) as address:

@@ -261,7 +261,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
         Engine(
             name="flink",
             help="A Flink cluster; its workers must see the root under the same path.",
-            fixed=("--runner=pipeline.runner.beam_cluster.FlinkRunner",),
+            fixed=("--runner=pipeline.runner.beam.cluster.FlinkRunner",),
             options=(
                 Option(
                     name="flink_master",
@@ -308,7 +308,7 @@ ENGINES: Final[Mapping[str, Engine]] = {
         Engine(
             name="spark",
             help="A Spark cluster; its workers must see the root under the same path.",
-            fixed=("--runner=pipeline.runner.beam_cluster.SparkRunner",),
+            fixed=("--runner=pipeline.runner.beam.cluster.SparkRunner",),
             options=(
                 Option(
                     name="spark_rest_url",

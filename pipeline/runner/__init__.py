@@ -8,6 +8,7 @@ In: a `PipelineConfig`. Out: a run record, and a served version or the reason wh
     planner      whether a node's recorded outputs can be reused, by its key
     run          every node launched or reused, and accounted for in every outcome
     execution    one node: intent in the ledger, the executor's work, its record
+    beam         Beam's engines: pools, job services, jobs on a cluster
     sweep        candidates, one after another or `side_by_side`, of which the best is pushed
     reproduce    a served version trained again and compared
 """

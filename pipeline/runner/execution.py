@@ -38,7 +38,7 @@ from pipeline.provenance.artifacts import DIGEST_PROPERTY, RECORD_PROPERTY, Arti
 from pipeline.provenance.git import GitState
 from pipeline.provenance.ledger import Line
 from pipeline.provenance.ledger_writer import Ledger
-from pipeline.runner import beam_cancel
+from pipeline.runner.beam import cancellation
 from pipeline.runner.compiled import Node
 from pipeline.runner.held_root import Processes
 from pipeline.runner.planner import CompletedNode, NodePlan
@@ -158,8 +158,8 @@ class Execution:
             "beam": self._node.beam,
             "invocation": info.to_proto().SerializeToString(),
         }
-        with tempfile.TemporaryDirectory(prefix="jobs-") as folder, beam_cancel.cancelling(Path(folder)):
-            env = {**self._child_environment(), beam_cancel.OPEN_JOBS: folder}
+        with tempfile.TemporaryDirectory(prefix="jobs-") as folder, cancellation.cancelling(Path(folder)):
+            env = {**self._child_environment(), cancellation.OPEN_JOBS: folder}
             answer = self._context.processes.run(self._node.id, request, env, self._progress)
         return execution_result_pb2.ExecutorOutput.FromString(answer)
 

@@ -36,7 +36,7 @@ from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_store, check_writable
 from pipeline.runner import devices, up_to_date
-from pipeline.runner.beam_job_service import JobService
+from pipeline.runner.beam.job_service import JobService
 from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
 from pipeline.stages import CLASSIFIER, INGEST

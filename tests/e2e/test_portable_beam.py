@@ -19,7 +19,7 @@ from components.digest import tree_digest
 from components.errors import EnvironmentProblem
 from pipeline.config.beam import choose
 from pipeline.config.beam_engines import PORTABLE
-from pipeline.runner.beam_job_service import JobService
+from pipeline.runner.beam.job_service import JobService
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -172,7 +172,7 @@ def running(tmp_path, digits_folder):
         stderr=subprocess.PIPE,
         text=True,
     )
-    waited_for(lambda: any("pipeline.runner.beam_worker" in line for line in marked(mark).values()))
+    waited_for(lambda: any("pipeline.runner.beam.worker" in line for line in marked(mark).values()))
     yield process, mark
     process.kill()
     process.communicate()
@@ -191,7 +191,7 @@ def test_nothing_is_left_of_a_run_that_was_ended(running, number, code):
 
 def test_a_worker_that_dies_ends_the_run_with_a_line_about_it(running):
     process, mark = running
-    [worker] = [number for number, line in marked(mark).items() if "pipeline.runner.beam_worker" in line]
+    [worker] = [number for number, line in marked(mark).items() if "pipeline.runner.beam.worker" in line]
     os.kill(worker, signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 4

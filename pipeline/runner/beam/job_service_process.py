@@ -1,6 +1,6 @@
 """The process of Beam's Python job service and of its pool of workers.
 
-Started by `pipeline.runner.beam_job_service` as `python -m pipeline.runner.beam_job_service_start SCRATCH`. It answers on
+Started by `pipeline.runner.beam.job_service` as `python -m pipeline.runner.beam.job_service_start SCRATCH`. It answers on
 standard input, a socket, with one JSON line, {"job": address, "pool": address}, and serves until that module ends it and
 every worker.
 """
@@ -20,7 +20,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
-from pipeline.runner import beam_pool
+from pipeline.runner.beam import pool
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -90,7 +90,7 @@ def serve(run: socket.socket, scratch: Path) -> None:
     workers.mkdir()
     jobs = JobServicer(staging)
     job_port = jobs.start_grpc_server(0)
-    _, pool_port = beam_pool.start(beam_pool.WorkerPool(workers, jobs.fail), f"{LOOPBACK}:0")
+    _, pool_port = pool.start(pool.WorkerPool(workers, jobs.fail), f"{LOOPBACK}:0")
     addresses = {"job": f"{LOOPBACK}:{job_port}", "pool": f"{LOOPBACK}:{pool_port}"}
     run.sendall(json.dumps(addresses).encode() + b"\n")
     threading.Event().wait()

@@ -53,7 +53,7 @@ class JobService:
         with theirs, self._log.open("ab") as log:
             # No `process.child`: what ends it has to end its workers too, and removes the folder that they share.
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.runner.beam_job_service_start", scratch],
+                [sys.executable, "-m", "pipeline.runner.beam.job_service_start", scratch],
                 stdin=theirs.fileno(),
                 stdout=None if self._inherits else log,
                 stderr=None if self._inherits else log,

@@ -8,7 +8,7 @@ import urllib.error
 from typing import Final, Protocol
 
 from components.errors import EnvironmentProblem
-from pipeline.runner.beam_cancel import TIMEOUT_S, request
+from pipeline.runner.beam.cancellation import TIMEOUT_S, request
 
 LOOPBACK: Final = ("localhost", "127.")
 

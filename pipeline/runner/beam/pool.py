@@ -27,7 +27,7 @@ from components.errors import EnvironmentProblem
 from pipeline.process import lifeline
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV, PROJECT
 
-MODULE: Final = "pipeline.runner.beam_worker"
+MODULE: Final = "pipeline.runner.beam.worker"
 
 THREADS: Final = 16
 """Requests at the same time; each takes the milliseconds that it takes to start a process."""

@@ -1,6 +1,6 @@
 """Beam's runners for Flink and Spark, whose jobs end with the run that waits for them and whose failures are one line.
 
-Beam takes them by their full names, as `--runner=pipeline.runner.beam_cluster.FlinkRunner`. Nothing of Beam is patched.
+Beam takes them by their full names, as `--runner=pipeline.runner.beam.cluster.FlinkRunner`. Nothing of Beam is patched.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from components.errors import EnvironmentProblem, MnistTfxError
 from components.ingest import shards
 from pipeline.config.beam_engines import LOCAL_FLINK, WAIT_S
 from pipeline.process.signals import Interrupted
-from pipeline.runner import beam_cancel, beam_errors, beam_watch
+from pipeline.runner.beam import cancellation, failures, watching
 
 APART_S: Final = 2.0
 """Seconds between two looks at a job; Beam's own grow to 60, and a job is as long over before it is noticed."""
@@ -60,17 +60,17 @@ class Attempt:
       patience_s: how long it may wait for workers.
     """
 
-    def __init__(self, engine: str, watch: beam_watch.Watch, patience_s: float) -> None:
+    def __init__(self, engine: str, watch: watching.Watch, patience_s: float) -> None:
         self.watch = watch
         self._engine = engine
         self._patience_s = patience_s
-        self._guards: list[beam_cancel.Guard] = []
+        self._guards: list[cancellation.Guard] = []
         self._over = threading.Event()
         self._given_up: str | None = None
 
-    def guard(self, job: beam_cancel.Job) -> None:
+    def guard(self, job: cancellation.Job) -> None:
         """Have a job cancelled should nobody wait for it any more."""
-        self._guards.append(beam_cancel.Guard(job))
+        self._guards.append(cancellation.Guard(job))
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -78,7 +78,7 @@ class Attempt:
         try:
             yield
         except BaseException as err:
-            beam_cancel.tell(err, self._cancelled())
+            cancellation.tell(err, self._cancelled())
             self._settle()
             if not isinstance(err, Exception) or isinstance(err, (Interrupted, MnistTfxError)):
                 raise
@@ -132,7 +132,7 @@ class Attempt:
         if known is not None:
             return known
         _LOGGER.error("%s", err)
-        return beam_errors.problem(str(err), self._engine)
+        return failures.problem(str(err), self._engine)
 
 
 class Result(runner.PipelineResult):  # type: ignore[misc]  # Beam has no annotations
@@ -173,12 +173,12 @@ class FlinkRunner(flink_runner.FlinkRunner):  # type: ignore[misc]  # Beam has n
         """Submit a job, unless nobody would take it."""
         name, master = _named(options), options.view_as(FlinkRunnerOptions).flink_master
         rest = None if master in flink_runner.MAGIC_HOST_NAMES else self.add_http_scheme(master).rstrip("/")
-        watch = beam_watch.Unwatched() if rest is None else beam_watch.Flink(address=rest, job=name)
+        watch = watching.Unwatched() if rest is None else watching.Flink(address=rest, job=name)
         attempt = _attempt("Flink", watch, options)
         _require_pool(rest, options)
         _guard_by_service(attempt, options, name)
         if rest is not None:
-            attempt.guard(beam_cancel.Job(kind=beam_cancel.FLINK, address=rest, name=name))
+            attempt.guard(cancellation.Job(kind=cancellation.FLINK, address=rest, name=name))
         with attempt.settling():
             return Result(super().run_portable_pipeline(pipeline, options), attempt)
 
@@ -225,7 +225,7 @@ class SparkRunner(spark_runner.SparkRunner):  # type: ignore[misc]  # Beam has n
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> runner.PipelineResult:
         """Submit a job, unless nobody would take it."""
         name, page = _named(options), options.view_as(ClusterOptions).spark_master_page
-        watch = beam_watch.Unwatched() if page is None else beam_watch.Spark(address=_with_scheme(page))
+        watch = watching.Unwatched() if page is None else watching.Spark(address=_with_scheme(page))
         self._attempt = attempt = _attempt("Spark", watch, options)
         reached = options.view_as(PortableOptions).job_endpoint or options.view_as(SparkRunnerOptions).spark_rest_url
         _require_pool(reached, options)
@@ -264,7 +264,7 @@ class SparkJob(spark_uber_jar_job_server.SparkBeamJob):  # type: ignore[misc]  #
     def run(self) -> None:
         """Submit it."""
         super().run()
-        submission = beam_cancel.Job(kind=beam_cancel.SPARK, address=self._rest_url, name=self._spark_submission_id)
+        submission = cancellation.Job(kind=cancellation.SPARK, address=self._rest_url, name=self._spark_submission_id)
         self.attempt.guard(submission)
 
 
@@ -281,7 +281,7 @@ def _named(options: PipelineOptions) -> str:
     return str(google.job_name)
 
 
-def _attempt(engine: str, watch: beam_watch.Watch, options: PipelineOptions) -> Attempt:
+def _attempt(engine: str, watch: watching.Watch, options: PipelineOptions) -> Attempt:
     watch.require()
     return Attempt(engine, watch, options.view_as(ClusterOptions).wait_for_workers_s)
 
@@ -290,8 +290,8 @@ def _guard_by_service(attempt: Attempt, options: PipelineOptions, name: str) -> 
     endpoint = options.view_as(PortableOptions).job_endpoint
     if endpoint is not None:
         command = "java ... JobServerDriver --job-port=PORT starts one"
-        beam_watch.require_port(endpoint, "no job server answers", "--beam-option job_endpoint", command)
-        attempt.guard(beam_cancel.Job(kind=beam_cancel.SERVICE, address=endpoint, name=name))
+        watching.require_port(endpoint, "no job server answers", "--beam-option job_endpoint", command)
+        attempt.guard(cancellation.Job(kind=cancellation.SERVICE, address=endpoint, name=name))
 
 
 def _require_pool(cluster: str | None, options: PipelineOptions) -> None:
@@ -300,9 +300,9 @@ def _require_pool(cluster: str | None, options: PipelineOptions) -> None:
     pool = portable.environment_config
     if portable.environment_type != "EXTERNAL" or cluster is None:
         return
-    if beam_watch.is_here(cluster) and beam_watch.is_here(pool):
+    if watching.is_here(cluster) and watching.is_here(pool):
         command = f"mnist-tfx beam-pool --port {pool.rpartition(':')[2]}"
-        beam_watch.require_port(pool, "no pool of workers answers", "--beam-option environment_config", command)
+        watching.require_port(pool, "no pool of workers answers", "--beam-option environment_config", command)
 
 
 def _with_scheme(address: str) -> str:

@@ -1,4 +1,4 @@
-"""The process of one Beam worker, started by `pipeline.runner.beam_pool` as `python -m ... CONTROL_ADDRESS WORKER_ID`.
+"""The process of one Beam worker, started by `pipeline.runner.beam.pool` as `python -m ... CONTROL_ADDRESS WORKER_ID`.
 
 It runs where nothing of the run is, from an interpreter that knows the installed packages and what Beam pickled, as on a
 machine of a cluster, until its job ends or whoever started it does.

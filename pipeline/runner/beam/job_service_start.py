@@ -21,9 +21,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides when this ends
     run, scratch = socket.socket(fileno=os.dup(0)), Path(sys.argv[1])
     threading.Thread(target=_end_with, args=(run, scratch), daemon=True).start()
-    from pipeline.runner import beam_job_service_process  # Beam, 3 s
+    from pipeline.runner.beam import job_service_process  # Beam, 3 s
 
-    beam_job_service_process.serve(run, scratch)
+    job_service_process.serve(run, scratch)
 
 
 def _end_with(run: socket.socket, scratch: Path) -> None:
