@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.exclusion import Excluded
     from pipeline.datasets.imports.importing import Imported
     from pipeline.datasets.imports.opening import Tools
-    from pipeline.datasets.inspection import Inspection
+    from pipeline.datasets.inspection_result import Inspection
 
 LONG: Final = 100_000
 """Rows from which on progress is shown: fewer take less than a second."""

@@ -29,7 +29,7 @@ from pipeline.config.recipe import validate
 from pipeline.config.recipe_file import is_file_name
 
 if TYPE_CHECKING:
-    from pipeline.datasets.inspection import Inspection
+    from pipeline.datasets.inspection_result import Inspection
 
 LARGE: Final = 5_000
 """Rows to train on from which on a step takes more of them."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from components.features import TRAIN
 
 if TYPE_CHECKING:
-    from pipeline.datasets.inspection import Inspection
+    from pipeline.datasets.inspection_result import Inspection
 
 _LEAST_ROWS: Final = {(28, 28): 20_000, (8, 8): 1_000}
 """Rows to train on from which on a recipe that is built in reaches its floors; they were chosen with no fewer."""

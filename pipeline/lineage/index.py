@@ -23,13 +23,12 @@ from components import serving
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.shapes import Shape
 from components.untrusted import parse_json, parse_object, read_object
-from pipeline.lineage.show import read_provenance
 from pipeline.provenance import record_store, records
 from pipeline.provenance.ledger import Chain, Event, read_ledger
 from pipeline.provenance.record_store import RecordMissing
 from pipeline.provenance.records import DATA, SCHEMA_VERSION
 from pipeline.provenance.serving_directory import ServingDirectory
-from pipeline.provenance.statement import digest_of, heads_of
+from pipeline.provenance.statement import digest_of, heads_of, read_provenance
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import require_folder
 

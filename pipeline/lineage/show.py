@@ -20,7 +20,7 @@ from pipeline.provenance.removed_version import rebuilt_statement, removal, remo
 from pipeline.provenance.runs import run_record
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.staged_directory import StagedDirectory
-from pipeline.provenance.statement import digest_of, heads_of, parse_statement, read_statement, statement_bytes
+from pipeline.provenance.statement import digest_of, heads_of, parse_statement, read_provenance, statement_bytes
 from pipeline.root.paths import RunPaths
 
 UNKNOWN: Final = "unknown"
@@ -147,15 +147,6 @@ def statement_of(root: Path, version: int) -> bytes:
     if push is None or _removal(root, ledger, version) is None:
         return statement_bytes(read_provenance(root, version))
     return rebuilt_statement(scan(RunPaths(root).records), push)
-
-
-def read_provenance(root: Path, version: int) -> dict[str, Any]:
-    """Return the statement that is served with a version.
-
-    Raises:
-      EnvironmentProblem: if there is none, or it is no statement.
-    """
-    return read_statement(RunPaths(root).version(version) / serving.PROVENANCE)
 
 
 def _choose_version(root: Path, version: int | None) -> int:

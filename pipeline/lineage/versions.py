@@ -12,7 +12,6 @@ from typing import Any
 
 from components.errors import BadInput
 from components.serving import FORMAT_SERVING, PROVENANCE, SAVED_MODEL, versions
-from pipeline.lineage.show import read_provenance
 from pipeline.provenance.ancestry import closure, reachable
 from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.choice import Choice, of_run
@@ -20,7 +19,7 @@ from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.runs import run_record
-from pipeline.provenance.statement import digest_of, heads_of
+from pipeline.provenance.statement import digest_of, heads_of, read_provenance
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import require_folder
 from pipeline.stages import CLASSIFIER

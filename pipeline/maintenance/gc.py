@@ -14,7 +14,6 @@ from typing import Final
 
 from components import serving
 from components.errors import EnvironmentProblem
-from pipeline.lineage.show import read_provenance
 from pipeline.maintenance.orphans import (
     Survey,
     artifact_folders,
@@ -33,7 +32,7 @@ from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord, RunRecord
-from pipeline.provenance.statement import heads_of
+from pipeline.provenance.statement import heads_of, read_provenance
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places, check_removable

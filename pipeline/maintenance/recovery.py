@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from components.errors import MnistTfxError
 from components.serving import ServedVersion
-from pipeline.lineage.show import read_provenance
 from pipeline.maintenance.orphans import Survey
 from pipeline.maintenance.push_record import Origin, PushRecorder, push_key
 from pipeline.metadata.store import Store, open_store
@@ -30,6 +29,7 @@ from pipeline.provenance.pushes import note_push
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord
 from pipeline.provenance.runs import new_run_id
 from pipeline.provenance.staged_directory import StagedDirectory
+from pipeline.provenance.statement import read_provenance
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
 

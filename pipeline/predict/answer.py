@@ -20,10 +20,10 @@ from components.features import RECONSTRUCT, SERVING_IMAGES
 from components.serving import PROVENANCE, ServedVersion, versions
 from components.settings import DataSettings
 from components.wording import validated
-from pipeline.lineage.show import read_provenance
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV
 from pipeline.process.output import redirect_output
 from pipeline.provenance.serving_directory import ServingDirectory
+from pipeline.provenance.statement import read_provenance
 from pipeline.root.paths import RunPaths
 from pipeline.stages import INGEST
 

@@ -30,7 +30,6 @@ from components.schema_gate.rules import FEW_IN_ALL, anomaly_checks, drift_check
 from components.settings import GateSettings
 from components.shapes import Shape
 from components.untrusted import read_object
-from pipeline.lineage.show import read_provenance
 from pipeline.predict import answer, samples
 from pipeline.predict.answer import Version
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV
@@ -38,6 +37,7 @@ from pipeline.process.output import redirect_output
 from pipeline.provenance import record_store
 from pipeline.provenance.artifacts import ArtifactRef
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.statement import read_provenance
 from pipeline.root.paths import RunPaths
 from pipeline.stages import SCHEMA_GATE
 

@@ -24,11 +24,10 @@ from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import RowIndex
 from pipeline.lineage.rows.places import Place, Places, places
 from pipeline.lineage.rows.proofs import RowProof
-from pipeline.lineage.show import read_provenance
 from pipeline.lineage.trace import DataFile, trace
 from pipeline.predict import training_data
 from pipeline.predict.answer import Version
-from pipeline.provenance.statement import MERKLE
+from pipeline.provenance.statement import MERKLE, read_provenance
 from pipeline.report import example_rows
 from pipeline.stages import AUTOENCODER
 

@@ -13,10 +13,10 @@ from components.errors import CannotTell, MnistTfxError
 from components.features import TEST, TRAIN
 from components.profile import require_profile
 from components.untrusted import read_object
-from pipeline.lineage.show import read_provenance
 from pipeline.predict.answer import Version
 from pipeline.provenance import record_store
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.statement import read_provenance
 from pipeline.report import example_rows
 from pipeline.report.example_rows import ImageRows
 from pipeline.root.paths import RunPaths

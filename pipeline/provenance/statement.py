@@ -24,6 +24,7 @@ from pipeline.provenance.ancestry import closure
 from pipeline.provenance.artifacts import ArtifactEntry, saved_model
 from pipeline.provenance.parameters import unpack
 from pipeline.provenance.records import DATA, ExecutionRecord, Record, require_time
+from pipeline.root.paths import RunPaths
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -187,6 +188,15 @@ def read_statement(path: Path) -> dict[str, Any]:
       EnvironmentProblem: if it cannot be read, or is something else.
     """
     return parse_statement(read_bytes(path, limit=LARGEST, error=EnvironmentProblem))
+
+
+def read_provenance(root: Path, version: int) -> dict[str, Any]:
+    """Return the statement that is served with a version.
+
+    Raises:
+      EnvironmentProblem: if there is none, or it is no statement.
+    """
+    return read_statement(RunPaths(root).version(version) / PROVENANCE)
 
 
 def heads_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:

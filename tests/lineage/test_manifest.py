@@ -7,7 +7,6 @@ from statements import records_of
 
 from components.digest import manifest_digest, tree_digest, tree_manifest
 from components.errors import EnvironmentProblem, Refused
-from pipeline.lineage.show import read_provenance
 from pipeline.provenance.artifacts import ArtifactEntry
 from pipeline.provenance.record_store import RecordMissing, scan
 from pipeline.provenance.statement import (
@@ -15,6 +14,7 @@ from pipeline.provenance.statement import (
     digest_of,
     manifest_of,
     parse_statement,
+    read_provenance,
     served_files,
     statement_bytes,
 )

@@ -18,11 +18,10 @@ from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows import proofs
 from pipeline.lineage.rows.proofs import RowProof
 from pipeline.lineage.rows.usage import USES
-from pipeline.lineage.show import read_provenance
 from pipeline.predict.server.pages.form_page import FormPage
 from pipeline.predict.server.pages.site import Site
 from pipeline.predict.server.pages.uploads import Upload, kept_briefly, read_form, require_small_picture, without_folder
-from pipeline.provenance.statement import MERKLE
+from pipeline.provenance.statement import MERKLE, read_provenance
 
 MOST_BYTES: Final = 256 << 20
 """Of one file, unpacked: MNIST's training images are 47 MB, and a few megabytes can be packed gigabytes."""
