@@ -166,7 +166,8 @@ def test_a_push_is_noted_once_whoever_comes_across_it(paths: RunPaths) -> None:
 
 
 def found_about(paths: RunPaths, run: PushedRun, heads: tuple[str, ...]) -> list[tuple[str, str]]:
-    served = types.SimpleNamespace(name="serving/1", sha256=digest_of(run), found_sha256=digest_of(run), heads=heads)
+    digest = digest_of(run)
+    served = types.SimpleNamespace(name="serving/1", sha256=digest, found_sha256=digest, heads=heads, removed=None)
     evidence = Evidence(paths)
     pushes = evidence.chain.pushes(1)
     push = ledger_check.push_behind(evidence, served, pushes)  # type: ignore[arg-type]  # what is read of it

@@ -97,6 +97,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
     sign_key: str | os.PathLike[str] | None = None,
     stage: bool = False,
     by: str | None = None,
+    trace: str | os.PathLike[str] | None = None,
     say: Say | None = None,
 ) -> RunResult:
     """Run the whole pipeline: ingest, check, train, evaluate and push.
@@ -139,6 +140,7 @@ def run(  # noqa: PLR0913  # one parameter to each option of the command
       sign_key: file of the private key to sign with; its passphrase comes from the environment.
       stage: push to `staged/`, where no server looks; `mnist-tfx serving promote` puts it into service.
       by: who starts the run, to be kept on record; `@git` takes Git's user.name.
+      trace: file to write what each process did when to, for ui.perfetto.dev.
       say: called with each line about the progress; by default they are printed on standard error.
 
     Returns:
