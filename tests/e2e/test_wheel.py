@@ -53,7 +53,7 @@ def _uv(*arguments):
 def _run(script, *arguments, cwd, wanted=(0,)):
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [script, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd, env=env, timeout=300
+        [script, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd, env=env, timeout=500
     )
     assert done.returncode in wanted, done.stderr
     return done.stdout
