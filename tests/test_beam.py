@@ -64,6 +64,8 @@ def test_every_option_reaches_the_installed_beam(engine):
             continue
         if option.name == "no_use_public_ips":
             assert read["use_public_ips"] is False
+        elif option.own:
+            assert f"{option.name}={option.example}" in read["experiments"]
         elif option.name == "experiments":
             assert option.example in read["experiments"]
         else:
@@ -84,6 +86,14 @@ def test_tfx_packs_its_sources_for_no_engine(engine):
 
     arguments = list(beam.choose(engine.name, NEEDED.get(engine.name, [])).arguments)
     assert make_beam_dependency_flags(arguments) == arguments
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
+def test_beam_warns_of_no_option(engine, caplog):
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    PipelineOptions(list(beam.choose(engine.name, together(engine)).arguments)).get_all_options()
+    assert caplog.messages == []
 
 
 def test_a_cluster_asks_a_pool_beside_it_for_workers_where_nothing_is_said():

@@ -272,6 +272,22 @@ def test_where_nobody_answers_is_told_at_once_with_the_command_that_helps(rest):
         assert message in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("engine", "given", "name"),
+    [
+        ("flink", ["execution_mode_for_batch=BATCH_FORCED"], "execution_mode_for_batch"),
+        ("spark", ["job_endpoint=localhost:1", "storage_level=DISK_ONLY"], "storage_level"),
+    ],
+)
+def test_what_only_the_job_server_knows_is_passed_on(rest, engine, given, name):
+    here = [f"flink_master={rest(flink_jobs()).address}"] if engine == "flink" else []
+    options = PipelineOptions(list(beam.arguments(engine, [*here, *given, f"environment_config={silent()}"])))
+    with pytest.raises(EnvironmentProblem):
+        {"flink": cluster.FlinkRunner, "spark": cluster.SparkRunner}[engine]().run_portable_pipeline(None, options)
+    read = options.get_all_options(drop_default=True, retain_unknown_options=True)  # as Beam does for a job server
+    assert f"{name}={read[name]}" == given[-1]
+
+
 def test_flink_is_asked_to_cancel_where_it_has_its_jobs(rest):
     flink = rest({})
     job = cluster.FlinkJob(flink.address, "no.jar", "job", "name", None, None)

@@ -12,7 +12,7 @@ import pytest
 from command_line import PROJECT, mnist_tfx
 from every_parameter import commands
 
-from components.errors import printable
+from components.errors import BadInput, printable
 from pipeline.cli.main import cli
 
 
@@ -137,6 +137,13 @@ def test_options_given_twice_are_all_said_with_their_values(tmp_path):
         "  --spans: out of bounds: wanted a whole number from 1 to 1000000, got 0",
         "  digits.yaml: unknown profile: wanted none, got b",
     ]
+
+
+def test_a_value_that_is_wrong_is_not_said_to_be_missing_too():
+    given = ["--beam", "flink", "--beam-option", "flink_master=http://a:1", "--beam-option", "flink_master=http://b:1"]
+    with pytest.raises(BadInput) as refusal:
+        cli(["run", "--dry-run", *given], standalone_mode=False)
+    assert str(refusal.value).startswith("--beam-option flink_master: given more than once: wanted one value")
 
 
 @pytest.mark.parametrize(

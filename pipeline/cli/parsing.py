@@ -61,9 +61,11 @@ class Command(click.Command):
             given = {name: None if value is UNSET else value for name, value in ctx.params.items()}
             for parameter in self.get_params(ctx):
                 given.setdefault(parameter.name or "", None)
+            checked = Problems()
             for check in getattr(self.callback, _CHECKS, ()):
-                with problems.noted():
+                with checked.noted():
                     check(given)
+            problems.found.extend(_news(checked.found, problems.found))
             problems.raise_any()
             ctx.params.clear()
         return super().parse_args(ctx, args)
@@ -167,6 +169,17 @@ def _wrong_values(ctx: click.Context, parameter: click.Parameter, given: Any) ->
     if parameter.multiple:
         problems.found.extend(_named_twice(parameter, given))
     return problems.found
+
+
+def _news(later: Sequence[MnistTfxError], known: Sequence[MnistTfxError]) -> Iterator[MnistTfxError]:
+    """Yield later problems but those about a parameter that is known to be wrong, which checks took for not given."""
+    wrong = {_parameter_in(problem) for problem in known} - {""}
+    yield from (problem for problem in later if _parameter_in(problem) not in wrong)
+
+
+def _parameter_in(problem: MnistTfxError) -> str:
+    """Return the parameter that a problem is about, which may have a name of the user's behind it: `--set seed`."""
+    return str(problem.where or "").partition(" ")[0]
 
 
 def _takes_one(parameter: click.Parameter) -> bool:

@@ -171,6 +171,14 @@ UNUSED_IMAGE: Final = "--sdk_container_image=unused"
 SIDECAR: Final = "localhost:50000"
 """Where a worker pool beside each task manager listens by custom."""
 
+WAIT: Final = "wait_for_workers_s"
+MASTER_PAGE: Final = "spark_master_page"
+"""Options that our runners read."""
+
+BATCH_MODE: Final = "execution_mode_for_batch"
+STORAGE: Final = "storage_level"
+"""Options that Beam's Java has and its Python does not; our runners pass them on."""
+
 WAIT_S: Final = "180"
 """A cluster that starts its workers on demand takes a minute or two."""
 
@@ -202,11 +210,12 @@ ON_CLUSTER: Final = (
         example="localhost:8099",
     ),
     Option(
-        name="wait_for_workers_s",
+        name=WAIT,
         help="how long a job may wait for a worker of the cluster, in seconds, before it is cancelled",
         form=COUNT,
         example=WAIT_S,
         default=WAIT_S,
+        own=True,
     ),
     Option(
         name="sdk_worker_parallelism",
@@ -295,10 +304,11 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     example="4",
                 ),
                 Option(
-                    name="execution_mode_for_batch",
+                    name=BATCH_MODE,
                     help="BATCH_FORCED for a cluster on which branches of a job wait for each other",
                     form=one_of("PIPELINED", "PIPELINED_FORCED", "BATCH", "BATCH_FORCED"),
                     example="BATCH_FORCED",
+                    own=True,
                 ),
                 CACHE,
                 *ON_CLUSTER,
@@ -317,10 +327,11 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     example="http://spark:6066",
                 ),
                 Option(
-                    name="spark_master_page",
+                    name=MASTER_PAGE,
                     help="address of the master's page, which tells whether there are workers",
                     form=URL,
                     example="http://spark:8080",
+                    own=True,
                 ),
                 Option(name="spark_version", help="of the cluster", form=one_of("3"), example="3", default="3"),
                 Option(
@@ -330,11 +341,12 @@ ENGINES: Final[Mapping[str, Engine]] = {
                     example="/opt/beam-runners-spark-3-job-server.jar",
                 ),
                 Option(
-                    name="storage_level",
+                    name=STORAGE,
                     help="where what two stages need is kept; memory alone where nothing is said, and what does not fit "
                     "is computed again",
                     form=one_of("MEMORY_ONLY", "MEMORY_AND_DISK", "DISK_ONLY"),
                     example="MEMORY_AND_DISK",
+                    own=True,
                 ),
                 # Without it every stage starts workers that import TensorFlow: 200 s instead of 28 s in StatisticsGen.
                 dataclasses.replace(

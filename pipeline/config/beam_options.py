@@ -47,6 +47,8 @@ class Option:
       required: whether the engine does without.
       default: what is passed on where nothing is said; None leaves it to Beam.
       known: asks the installed Beam for the values that it takes.
+      own: whether only a runner of ours, or Beam's Java, knows it. It is told as an experiment: of any other argument
+        that its Python does not know Beam warns in every node.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Option:
     required: bool = False
     default: str | None = None
     known: Callable[[], Sequence[str]] | None = None
+    own: bool = False
 
     def checked(self, value: str, engine: str) -> str:
         """Return `value`.
@@ -72,6 +75,8 @@ class Option:
 
     def arguments(self, value: str) -> tuple[str, ...]:
         """Return how Beam is told."""
+        if self.own:
+            return (f"--experiments={self.name}={value}",)
         if self.form is FLAG:
             return (f"--{self.name}",) if value == "true" else ()
         if self.form is LIST:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import requests
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
     FlinkRunnerOptions,
     GoogleCloudOptions,
     PipelineOptions,
@@ -32,7 +33,7 @@ from apache_beam.runners.portability import (
 from components import progress
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.ingest import shards
-from pipeline.config.beam_engines import LOCAL_FLINK, WAIT_S
+from pipeline.config.beam_engines import BATCH_MODE, LOCAL_FLINK, MASTER_PAGE, STORAGE, WAIT, WAIT_S
 from pipeline.process.signals import Interrupted
 from pipeline.runner.beam import cancellation, failures, watching
 
@@ -42,13 +43,13 @@ APART_S: Final = 2.0
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-class ClusterOptions(PipelineOptions):  # type: ignore[misc]  # Beam has no annotations
-    """What these runners are told and no runner of Beam's is."""
+class JavaOptions(PipelineOptions):  # type: ignore[misc]  # Beam has no annotations
+    """Options that job servers know and Beam's Python does not declare."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--wait_for_workers_s", type=int, default=int(WAIT_S))
-        parser.add_argument("--spark_master_page")
+        for name in (BATCH_MODE, STORAGE):
+            parser.add_argument(f"--{name}")
 
 
 class Attempt:
@@ -224,7 +225,7 @@ class SparkRunner(spark_runner.SparkRunner):  # type: ignore[misc]  # Beam has n
 
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> runner.PipelineResult:
         """Submit a job, unless nobody would take it."""
-        name, page = _named(options), options.view_as(ClusterOptions).spark_master_page
+        name, page = _named(options), _own(options, MASTER_PAGE)
         watch = watching.Unwatched() if page is None else watching.Spark(address=_with_scheme(page))
         self._attempt = attempt = _attempt("Spark", watch, options)
         reached = options.view_as(PortableOptions).job_endpoint or options.view_as(SparkRunnerOptions).spark_rest_url
@@ -281,9 +282,18 @@ def _named(options: PipelineOptions) -> str:
     return str(google.job_name)
 
 
+def _own(options: PipelineOptions, name: str) -> str | None:
+    """Return an option that no runner of Beam's knows."""
+    value: str | None = options.view_as(DebugOptions).lookup_experiment(name)
+    return value
+
+
 def _attempt(engine: str, watch: watching.Watch, options: PipelineOptions) -> Attempt:
+    for name in (BATCH_MODE, STORAGE):
+        if (value := _own(options, name)) is not None:
+            setattr(options.view_as(JavaOptions), name, value)
     watch.require()
-    return Attempt(engine, watch, options.view_as(ClusterOptions).wait_for_workers_s)
+    return Attempt(engine, watch, float(_own(options, WAIT) or WAIT_S))
 
 
 def _guard_by_service(attempt: Attempt, options: PipelineOptions, name: str) -> None:
