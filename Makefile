@@ -13,7 +13,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help run test test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-serve: $(STAMP)  ## Time the model server: start, latency, throughput with
 
 bench-pages: $(STAMP)  ## Time the pages of a root of 200 runs: the first answer, those after it, and after another run.
 	$(BIN)/python tests/bench_pages.py
+
+bench-scale: $(STAMP)  ## Run MNIST grown SIZES="1 4 16" times, and print time and memory by node; needs ../shared.
+	cd tests && $(abspath $(BIN))/python -m scale.bench $(or $(SIZES),1 4 16) $(BENCH_OPTIONS)
 
 seeds: $(STAMP)  ## Run the recipes of the five seed systems, or ROWS="cnn mlp:paper", and write the table in docs/benchmarks.md.
 	$(BIN)/python tests/seeds.py $(ROWS)
