@@ -63,6 +63,7 @@ class LazyGroup(Group):
 COMMANDS: Final = {
     "run": ("pipeline.cli.run:run", "Run the pipeline: data files in, a served model out."),
     "runs": ("pipeline.cli.runs:runs", "List the runs of a root, show one, or end one at work."),
+    "root": ("pipeline.cli.root:root", "Copy a root consistently, while runs go on, and put a copy back."),
     "data": (
         "pipeline.cli.data:data",
         "Fetch data, import pictures and arrays, look at what you have, write it without some rows.",

@@ -21,7 +21,7 @@ LARGEST: Final = 64 * MIB
 """Bytes of a record; a thousand would be unusual, were it not for the manifest of every file that was made."""
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_NEW: Final = ".new-"
+NEW: Final = ".new-"
 """Prefix of a record that is still being written; a crash can leave one behind, and nothing reads it."""
 
 
@@ -125,7 +125,7 @@ def file_of(folder: Path, hash_: str) -> Path:
 
 
 def _publish(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{_NEW}{uuid.uuid4().hex}")
+    part = path.with_name(f"{NEW}{uuid.uuid4().hex}")
     # A link is refused where the name is taken; a rename would replace what is there.
     with contextlib.suppress(FileExistsError), replacing(path, part=part, place=os.link) as file:
         file.write(data)

@@ -24,6 +24,8 @@ DATA: Final[dict[str, Any]] = {
     "runs list": runs.Runs,
     "runs show": runs.Run,
     "runs stop": runs.StoppedRun,
+    "root backup": lineage.CopiedRoot,
+    "root restore": lineage.CopiedRoot,
     "data fetch": runs.FetchedData,
     "data import": runs.ImportedData,
     "data inspect": runs.InspectedData,

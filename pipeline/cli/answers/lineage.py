@@ -712,7 +712,7 @@ class Orphans(Model):
 class Repair(Model):
     """Something that a crash left open."""
 
-    kind: Literal["attached", "committed", "lost", "failed", "run-recorded", "line-repaired", "left"]
+    kind: Literal["attached", "promoted", "committed", "lost", "failed", "run-recorded", "line-repaired", "left"]
     where: Text
     why: Text
 
@@ -751,3 +751,21 @@ class RebuiltStore(Model):
     executions: Count
     artifacts: Count
     events: Count
+
+
+class CopiedRoot(Model):
+    """A root that was copied whole, by a backup or from one."""
+
+    path: Text
+    root: Text
+    """The root that the copy is of."""
+    head: Annotated[str, Field(pattern="^[0-9]+:[0-9a-f]{64}$")]
+    """Of its ledger."""
+    files: Count
+    bytes: Count
+    settled: list[Repair]
+    """The work of a run that was under way: settled in the copy, as after a crash."""
+    missing: list[str]
+    """Paths that records name and that were not there."""
+    audits: list[Audit]
+    """Of integrity and completeness, with no rule asked. Empty without an audit, and where nothing is served."""
