@@ -10,8 +10,9 @@ BIN := .venv/bin
 PYTHON ?= $(shell cat .python-version)
 STAMP := .venv/.locked-$(PYTHON)
 # Test processes side by side; a file stays in one, and so do the roots that its tests share. WORKERS=0 takes none.
+# xdist would begin with the files of many tests; tests/conftest.py begins with those that take minutes.
 WORKERS ?= 2
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 .PHONY: help run test test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
@@ -36,8 +37,8 @@ run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digit
 test: $(STAMP)  ## Run the tests but for the slow ones; WORKERS processes, two unless told otherwise.
 	$(PYTEST) -m "not slow"
 
-test-all: test  ## Then the slow ones: fault injection, wheels, stock defects, the second lane in short.
-	$(PYTEST) -m slow
+test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane in short.
+	$(PYTEST)
 
 test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
 	$(BIN)/python tests/second_lane.py
