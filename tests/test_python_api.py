@@ -19,7 +19,7 @@ from pipeline.cli.run import run as command
 
 GOLDEN = PROJECT / "tests" / "golden" / "mnist_tfx.txt"
 
-OF_A_TERMINAL = {"as_json", "dry_run", "verbose"}
+OF_A_TERMINAL = {"as_json", "dry_run", "on_failure", "verbose"}
 """Options of the command that say how it prints."""
 
 

@@ -14,8 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from components.errors import BadInput, EnvironmentProblem, ExitCode, MnistTfxError
+from pipeline.cli import on_failure
 from pipeline.cli.again import PROGRAM
-from pipeline.cli.output import Answer, print_answer, print_error
+from pipeline.cli.output import LAST_ERROR, Answer, print_answer, print_error
 from pipeline.cli.parsing import Group, set_command
 from pipeline.process import standard_streams
 from pipeline.process.signals import PROCESS, Interrupted
@@ -113,7 +114,9 @@ def main() -> NoReturn:
     if not exit_code and (stopped := PROCESS.arrived) is not None:
         # A library has swallowed it, or it was held back until the work was recorded.
         exit_code = _fail(stopped)
-    sys.exit(_checked(exit_code))
+    exit_code = _checked(exit_code)
+    on_failure.run(exit_code, LAST_ERROR.get())
+    sys.exit(exit_code)
 
 
 def run() -> int:
@@ -165,4 +168,5 @@ def leave(error: Interrupted) -> NoReturn:
     """End the process at once, in the middle of an import: nothing is open any more, or yet."""
     exit_code = _fail(error)
     standard_streams.flush()
+    on_failure.run(exit_code, LAST_ERROR.get())
     os._exit(exit_code)

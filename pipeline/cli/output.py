@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import json
 import shlex
@@ -22,6 +23,9 @@ from pipeline.stages import AUTOENCODER
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LAST_ERROR: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("last_error", default=None)
+"""The error that was printed last, in one line."""
 
 COLORS: Final = {PASS: "green", FAIL: "red"}
 
@@ -95,6 +99,7 @@ def parts(error: MnistTfxError) -> dict[str, str | None]:
 
 def print_error(error: object) -> None:
     """Print an error on standard error, after the program's name: one line, or a refusal with its way out."""
+    LAST_ERROR.set(printable(error))
     lines = _lines(error) if isinstance(error, MnistTfxError) and (error.facts or error.commands) else [str(error)]
     click.echo(f"{PROGRAM}: " + "\n  ".join(lines), err=True)
 

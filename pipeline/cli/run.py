@@ -16,7 +16,7 @@ from rich.text import Text
 
 from components.errors import BadInput, ExitCode
 from components.settings import Export
-from pipeline.cli import options, person_options, progress
+from pipeline.cli import on_failure, options, person_options, progress
 from pipeline.cli.main import leave
 from pipeline.cli.output import (
     Answer,
@@ -174,6 +174,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     metavar="FILE",
     help="Write what each process did when, for ui.perfetto.dev, and print where the most time went.",
 )
+@on_failure.option
 @options.as_json
 @checked_by(_consistent)
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
@@ -203,6 +204,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
       mnist-tfx run --recipe optdigits-cnn --data ~/optdigits --export keras,frozen
       mnist-tfx run --stage                            # `serving promote` puts it into service
       mnist-tfx run --dry-run                          # what would execute, and why
+      mnist-tfx run --on-failure 'mail -s "$MNIST_TFX_ERROR" ops < /dev/null'  # from cron, say
       mnist-tfx run --trace trace.json                 # where the time went
       mnist-tfx run --device gpu --strategy mirrored   # all GPUs, or exit 4
       mnist-tfx run --beam portable                    # worker processes, as on a Beam cluster
