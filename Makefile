@@ -6,8 +6,10 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
-# .python-version names the first lane; `make PYTHON=3.13` (glibc 2.38 or newer) takes the second.
-PYTHON ?= $(shell cat .python-version)
+# The newest lane that this machine can hold; `make PYTHON=3.10` takes the first, whatever there is.
+ifndef PYTHON
+PYTHON := $(shell .ci/lane)
+endif
 STAMP := .venv/.locked-$(PYTHON)
 # Test processes side by side; a file stays in one, and so do the roots that its tests share. WORKERS=0 takes none.
 # xdist would begin with the files of many tests; tests/conftest.py begins with those that take minutes.
@@ -26,6 +28,7 @@ $(UV):
 	.tools/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
 $(STAMP): requirements.lock setup.py pyproject.toml | $(UV)
+	@[ "$(PYTHON)" != "$$(.ci/lane)" ] || .ci/lane --why
 	[ -x $(BIN)/python ] && [ -e $(STAMP) ] || $(UV) venv --quiet --clear --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
