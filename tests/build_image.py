@@ -9,6 +9,7 @@ this machine cannot build images, and says why; an image that does not build is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -93,6 +94,11 @@ class Storage:
         (self.folder / "containers.conf").write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nruntime = "runc"\n'
         )
+
+    def wait(self) -> None:
+        """Wait for a build that is under way."""
+        with contextlib.suppress(FileNotFoundError), (self.folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
 
     def run(self, *command: object, **options: object) -> subprocess.CompletedProcess[str]:
         """Run a tool on this storage, at a low priority."""

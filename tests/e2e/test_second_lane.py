@@ -1,4 +1,4 @@
-"""The second lane of the lock in a Debian 13 root: in short here, whole by `make test-lane2`."""
+"""Where the second lane of the lock runs: a Debian 13 root, and a copy of the checkout in it."""
 
 import subprocess
 import sys
@@ -9,20 +9,6 @@ import debian_root
 import pytest
 import second_lane
 from command_line import PROJECT
-
-
-@pytest.mark.e2e
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.skipif(sys.version_info >= (3, 11), reason="this is the second lane")
-def test_the_second_lane_installs_trains_the_digits_and_passes_its_audit():
-    command = [sys.executable, PROJECT / "tests" / "second_lane.py", "--short"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode == second_lane.NO_ROOT:
-        pytest.skip(done.stdout.splitlines()[-1])
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count("PASS ") >= len(second_lane.CHECKS)
-
 
 MAKE_LAYER = """
 import pathlib, sys
