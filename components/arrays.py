@@ -7,6 +7,7 @@ Python's own parser through. Here a header has to account for every byte that fo
 from __future__ import annotations
 
 import io
+import math
 import os
 import tokenize
 import zipfile
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import BadInput, MnistTfxError, shortened
-from components.untrusted import LARGEST_ARRAYS, read_bytes
+from components.untrusted import LARGEST_ARRAYS, open_regular, read_bytes
 
 _FAULTS: Final = (
     ValueError,
@@ -30,6 +31,9 @@ _FAULTS: Final = (
     SyntaxError,
     tokenize.TokenError,
 )
+_LONGEST_HEADER: Final = 1 << 16
+"""Bytes before the values; numpy itself reads no header of more than 10,000 characters."""
+
 _ZIP_FAULTS: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError)
 
 
@@ -46,11 +50,7 @@ def parse_npy(data: bytes, *, where: object, error: type[MnistTfxError] = BadInp
     """
     try:
         file = io.BytesIO(data)
-        version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy left it out
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(file)  # type: ignore[no-untyped-call]  # numpy left it out
-        if dtype.hasobject:
-            raise ValueError("it holds Python objects")
+        shape, fortran, dtype = _header(file)
         body = memoryview(data)[file.tell() :]
         count = 1
         for size in shape:
@@ -64,11 +64,41 @@ def parse_npy(data: bytes, *, where: object, error: type[MnistTfxError] = BadInp
         raise error("not a NumPy array", where=where, got=shortened(err, 120)) from err
 
 
+def _header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy left it out
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, dtype = read(file)  # type: ignore[no-untyped-call]  # numpy left it out
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, fortran, dtype
+
+
 def read_npy(
     path: str | os.PathLike[str], *, limit: int = LARGEST_ARRAYS, error: type[MnistTfxError] = BadInput
 ) -> npt.NDArray[Any]:
     """Read the array of an `.npy` file; see `components.untrusted.read_bytes` and `parse_npy`."""
     return parse_npy(read_bytes(path, limit=limit, error=error), where=path, error=error)
+
+
+def map_npy(path: str | os.PathLike[str], *, error: type[MnistTfxError] = BadInput) -> npt.NDArray[Any]:
+    """Return the array in an `.npy` file without reading its values: they are read from disk where they are looked at.
+
+    Raises:
+      MnistTfxError: of class `error`, if it is none, is cut short, or holds Python objects.
+    """
+    with open_regular(path, error=error) as file:
+        try:
+            head = io.BytesIO(file.read(_LONGEST_HEADER))
+            shape, fortran, dtype = _header(head)
+            start, size = head.tell(), os.fstat(file.fileno()).st_size
+            count = math.prod(shape)
+            if count < 0 or start + count * dtype.itemsize != size:
+                raise ValueError(f"{size - start} bytes of values for the shape {shape} of {dtype}")
+            if not count:  # nothing can be mapped of an empty file
+                return np.empty(shape, dtype)
+            return np.memmap(file, dtype, "r", start, shape, "F" if fortran else "C")
+        except (*_FAULTS, OSError) as err:
+            raise error("not a NumPy array", where=path, got=shortened(err, 120)) from err
 
 
 def parse_npz(data: bytes, *, where: object, error: type[MnistTfxError] = BadInput) -> dict[str, npt.NDArray[Any]]:

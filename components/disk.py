@@ -45,6 +45,17 @@ def no_space(where: object, need: int | None = None, *, hint: str = AGAIN) -> En
     return EnvironmentProblem("no space left", where=where, wanted=wanted, got=got, hint=hint)
 
 
+def require(where: Path, need: int) -> None:
+    """Refuse work that needs more bytes than are free in a folder, before it begins.
+
+    Raises:
+      EnvironmentProblem: with both numbers.
+    """
+    free = _free(where)
+    if free is not None and free < need:
+        raise no_space(where, need)
+
+
 def of_error(error: BaseException) -> EnvironmentProblem:
     """Return the error that names the full disk which some library met, by the path that it names, if any."""
     named = getattr(error, "filename", None) or next(iter(_PATH.findall(str(error))), None)

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import yaml
 from pydantic_core import from_json
@@ -54,17 +54,8 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
       MnistTfxError: of class `error`, if there is no such file, it is a folder, FIFO, socket or device, is larger than
         `limit`, or cannot be read.
     """
+    descriptor, status = _opened(path, error)
     try:
-        # Opening a FIFO would otherwise wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as err:  # ValueError: a NUL byte in the name
-        missing = isinstance(err, OSError) and err.errno == errno.ENOENT
-        got = None if missing else getattr(err, "strerror", None) or err
-        raise error("no such file" if missing else "cannot read it", where=path, got=got) from err
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise error("not a regular file", where=path, got=kind_of(status.st_mode))
         data = _content(descriptor, status.st_size, limit)
     except OSError as err:
         raise error("cannot read it", where=path, got=err.strerror) from err
@@ -74,6 +65,31 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
         got = f"{status.st_size} bytes" if status.st_size > limit else "more"
         raise error("too large for what it should be", where=path, wanted=f"at most {limit} bytes", got=got)
     return data
+
+
+def open_regular(path: str | os.PathLike[str], *, error: type[MnistTfxError] = BadInput) -> BinaryIO:
+    """Open a regular file to read parts of it; a link to one is followed.
+
+    Raises:
+      MnistTfxError: of class `error`, if there is no such file, it is a folder, FIFO, socket or device, or cannot be read.
+    """
+    return open(_opened(path, error)[0], "rb")
+
+
+def _opened(path: str | os.PathLike[str], error: type[MnistTfxError]) -> tuple[int, os.stat_result]:
+    """Return the descriptor of a regular file that was opened, and what it is."""
+    try:
+        # Opening a FIFO would otherwise wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as err:  # ValueError: a NUL byte in the name
+        missing = isinstance(err, OSError) and err.errno == errno.ENOENT
+        got = None if missing else getattr(err, "strerror", None) or err
+        raise error("no such file" if missing else "cannot read it", where=path, got=got) from err
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise error("not a regular file", where=path, got=kind_of(status.st_mode))
+    return descriptor, status
 
 
 def _content(descriptor: int, size: int, limit: int) -> bytes:

@@ -1,5 +1,6 @@
 """What was asked for with --beam -> Beam's arguments, against the Beam that is installed."""
 
+import json
 import socket
 from concurrent import futures
 
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from command_line import mnist_tfx
 
 from components.errors import BadInput, EnvironmentProblem
-from components.ingest import artifact, shards
+from components.ingest import artifact, partial, units
 from components.ingest.rows import INDEX, Assignment
 from components.settings import DataSettings, HashSplit
 from pipeline.cli.main import cli
@@ -234,10 +235,18 @@ def test_how_many_rows_get_a_split_is_known_before_they_are_read(split, totals, 
 
 def test_workers_that_write_where_nobody_else_sees_it_are_found_out(tmp_path):
     data = DataSettings(shape=(5, 4), pixel_max=9, label_count=10)
-    unit = shards.Unit(part="train", files=("/elsewhere/images",), rows=7, start=0)
-    job = shards.Job(units=(unit,), form="idx", settings=data.to_json(), plan=None, folder=str(tmp_path))
-    (tmp_path / shards.PARTIAL).mkdir()
-    (tmp_path / shards.PARTIAL / "train-00000.index").write_bytes(b"\0" * INDEX.itemsize)
+    unit = units.Unit(part="train", files=("/elsewhere/images",), rows=7, start=0)
+    job = units.Job(units=(unit,), form="idx", settings=data.to_json(), plan=None, folder=str(tmp_path))
+    (tmp_path / partial.PARTIAL).mkdir()
+    with pytest.raises(EnvironmentProblem, match=f"no {tmp_path}/.*: workers on other machines must see"):
+        artifact._complete(tmp_path, job, [])
+    facts = {"split": "train", "shard": 0, "rows": 1, "size": 3, "name": "t", "index": ".partial/i", "profile": ""}
+    (tmp_path / partial.PARTIAL / "shards.json").write_text(json.dumps([facts]))
+    (tmp_path / "t").write_bytes(b"ab")
+    with pytest.raises(EnvironmentProblem, match="wanted 3 bytes, got 2: workers on other machines must see"):
+        artifact._complete(tmp_path, job, [])
+    (tmp_path / "t").write_bytes(b"abc")
+    (tmp_path / facts["index"]).write_bytes(b"\0" * INDEX.itemsize)
     with pytest.raises(EnvironmentProblem, match="wanted 7 rows, got 1: workers on other machines must see"):
         artifact._complete(tmp_path, job, [])
 
@@ -246,7 +255,7 @@ def test_a_runner_that_cannot_be_reached_is_not_mistaken_for_a_full_disk(tmp_pat
     def unreachable():
         raise ConnectionRefusedError(111, "Connection refused")
 
-    job = shards.Job(units=(), form="idx", settings="{}", plan=None, folder=str(tmp_path))
+    job = units.Job(units=(), form="idx", settings="{}", plan=None, folder=str(tmp_path))
     with pytest.raises(EnvironmentProblem, match=r"Beam's runner failed: got .*Connection refused"):
         artifact._run(job, unreachable)
 

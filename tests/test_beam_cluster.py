@@ -21,8 +21,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from command_line import PROJECT
 
 from components.errors import BadInput, EnvironmentProblem
-from components.ingest import shards
-from components.settings import DataSettings
+from components.ingest import partial
 from pipeline.config import beam
 from pipeline.process.signals import Interrupted
 from pipeline.runner.beam import cluster, failures, watching
@@ -297,11 +296,9 @@ def test_flink_is_asked_to_cancel_where_it_has_its_jobs(rest):
 
 
 def test_a_refusal_arrives_although_the_runner_passes_no_text_on(tmp_path):
-    data = DataSettings(shape=(5, 4), pixel_max=9, label_count=10)
-    job = shards.Job(units=(), form="idx", settings=data.to_json(), plan=None, folder=str(tmp_path))
-    (tmp_path / shards.PARTIAL).mkdir()
-    with pytest.raises(RuntimeError), shards.carrying(job):
+    (tmp_path / partial.PARTIAL).mkdir()
+    with pytest.raises(RuntimeError), partial.carrying(tmp_path):
         raise BadInput("unusable", where="train.csv")
-    known = shards.carried(RuntimeError("unknown error"), Path(tmp_path))
+    known = partial.carried(RuntimeError("unknown error"), Path(tmp_path))
     assert (type(known), str(known)) == (BadInput, "train.csv: unusable")
-    assert shards.carried(RuntimeError("unknown error")) is None
+    assert partial.carried(RuntimeError("unknown error")) is None

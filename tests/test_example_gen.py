@@ -21,7 +21,7 @@ from apache_beam.portability.python_urns import SUBPROCESS_SDK
 from components.digest import merkle_root, row_digest, row_prefix, tree_files
 from components.errors import BadInput, EnvironmentProblem
 from components.features import SPLITS
-from components.ingest import idx, rows, shards
+from components.ingest import idx, partial, rows, shards
 from components.ingest.artifact import write_artifact
 from components.ingest.encode import encode
 from components.ingest.source import resolve
@@ -253,7 +253,7 @@ def test_too_few_rows_for_three_splits_are_refused(data, tmp_path):
 
 def test_a_write_that_fails_is_an_environment_problem(tmp_path):
     with pytest.raises(EnvironmentProblem, match="wanted 3 bytes"):
-        shards.keep(tmp_path, "no such folder/file", b"abc")
+        partial.keep(tmp_path, "no such folder/file", b"abc")
 
 
 def test_a_failure_that_is_not_known_is_not_disguised(data, tmp_path, monkeypatch):

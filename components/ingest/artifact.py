@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +25,15 @@ from components.digest import canonical_json, merkle_root
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS
 from components.ingest import shards, source
+from components.ingest.partial import PARTIAL, carried
 from components.ingest.rows import INDEX, Rows, by_digest, check_counts
-from components.ingest.shards import EXCLUDED, NO_SPLIT, PARTIAL, Job
+from components.ingest.shards import EXCLUDED, FACTS, NO_SPLIT, ShardFacts
+from components.ingest.spill import SHARED
+from components.ingest.units import Job, planned
 from components.profile import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import apache_beam as beam
 
@@ -58,8 +62,11 @@ def write_artifact(
     inputs = root / exec_properties["input_base"]
     try:
         contents = source.read_contents(inputs)
+        for name in (PARTIAL, ROW_INDEX, *(f"Split-{split}" for split in SPLITS)):
+            os.makedirs(folder / name, exist_ok=True)
         parts = source.parts_from_json(exec_properties["source"], root)
-        job = shards.planned(parts, exec_properties["form"], exec_properties["settings"], folder)
+        sizes = {str(entry["name"]): int(entry["bytes"]) for entry in contents}
+        job = planned(parts, exec_properties["form"], exec_properties["settings"], folder, sizes=sizes)
         _run(job, make_pipeline)
         _complete(folder, job, contents)
     except MnistTfxError as err:
@@ -69,13 +76,11 @@ def write_artifact(
 
 
 def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
-    for name in (PARTIAL, ROW_INDEX, *(f"Split-{split}" for split in SPLITS)):
-        os.makedirs(os.path.join(job.folder, name), exist_ok=True)
     try:
         with make_pipeline() as pipeline:
             shards.write_examples(pipeline, job)
     except Exception as err:
-        known = shards.carried(err, Path(job.folder))
+        known = carried(err, Path(job.folder))
         if known is None and isinstance(err, OSError) and err.filename is None:
             # No file of ours: whatever the runner has to reach first.
             raise EnvironmentProblem("Beam's runner failed", where="ExampleGen", got=err) from err
@@ -86,27 +91,44 @@ def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
 
 def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
     """Join what the shards left into row index, profile and description, and remove the rest."""
-    partial = folder / PARTIAL
-    indexes = {split: _index(partial, split) for split in SPLITS}
-    left_out = {split: _index(partial, f"{EXCLUDED}{split}") for split in (*SPLITS, NO_SPLIT)}
+    facts = _facts(folder)
+    indexes = {split: _index(folder, facts[split]) for split in SPLITS}
+    left_out = {split: _index(folder, facts[f"{EXCLUDED}{split}"]) for split in (*SPLITS, NO_SPLIT)}
     away = {split: len(left_out[split]) for split in SPLITS}
     written, taken = sum(map(len, indexes.values())), job.assignment.taken() - sum(away.values())
     if written != taken:
-        raise EnvironmentProblem(
-            "not all rows are here that Beam's workers were given",
-            where=folder,
-            wanted=f"{taken} rows",
-            got=written,
-            hint="workers on other machines must see the pipeline's root under the same path",
-        )
+        raise _not_here(folder, f"{taken} rows", written)
     check_counts({split: len(index) for split, index in indexes.items()}, job.data.split, away)
     for split, index in indexes.items():
         np.save(folder / ROW_INDEX / f"{split}.npy", index)
-    profiles = {split: merged(map(_json, sorted(partial.glob(f"{split}-*.profile")))) for split in SPLITS}
+    profiles = {split: merged(_json(folder / one.profile) for one in facts[split]) for split in SPLITS}
     (folder / PROFILE).write_bytes(canonical_json({"splits": profiles}))
     description = {**describe(indexes, job, contents), **_excluded(left_out, job)}
     (folder / DATA).write_bytes(canonical_json(description))
-    shutil.rmtree(partial)
+    shutil.rmtree(folder / PARTIAL)
+
+
+def _facts(folder: Path) -> dict[str, list[ShardFacts]]:
+    """Return what the workers say of the shards, by split and in order, once all their files are here.
+
+    Raises:
+      EnvironmentProblem: if they wrote elsewhere.
+    """
+    facts: dict[str, list[ShardFacts]] = defaultdict(list)
+    try:
+        for fields in _json(folder / FACTS):
+            one = ShardFacts(**fields)
+            facts[one.split].append(one)
+            if one.name and (size := os.path.getsize(folder / one.name)) != one.size:
+                raise _not_here(folder / one.name, f"{one.size} bytes", size)
+    except FileNotFoundError as err:
+        raise _not_here(folder, "what its workers wrote", f"no {err.filename}") from err
+    return facts
+
+
+def _not_here(where: Path, wanted: str, got: object) -> EnvironmentProblem:
+    what = "not all rows are here that Beam's workers were given"
+    return EnvironmentProblem(what, where=where, wanted=wanted, got=got, hint=SHARED)
 
 
 def _excluded(left_out: Mapping[str, Rows], job: Job) -> dict[str, Any]:
@@ -130,9 +152,9 @@ def _excluded(left_out: Mapping[str, Rows], job: Job) -> dict[str, Any]:
     }
 
 
-def _index(partial: Path, split: str) -> Rows:
+def _index(folder: Path, shards_of_split: Sequence[ShardFacts]) -> Rows:
     # Shards are ranges of digests: in order they are sorted as a whole.
-    parts = [path.read_bytes() for path in sorted(partial.glob(f"{split}-*.index"))]
+    parts = [(folder / one.index).read_bytes() for one in shards_of_split]
     return np.frombuffer(b"".join(parts), dtype=INDEX)
 
 
@@ -148,7 +170,7 @@ def describe(indexes: Mapping[str, Rows], job: Job, contents: list[dict[str, Any
       job: what was read.
       contents: name, payload digest and bytes of each file, in the order of the job's units.
     """
-    rows_read = [unit.rows for unit in job.units for _ in unit.files]
+    rows_read = job.rows_of_files().values()
     all_rows = by_digest(np.concatenate(list(indexes.values())))
     return {
         "version": 1,

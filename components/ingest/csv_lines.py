@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from components.errors import BadInput
+from components.ingest.extents import Extent
 from components.ingest.payload import PayloadReader
 
 if TYPE_CHECKING:
@@ -66,29 +67,73 @@ def longest_line(columns: int) -> int:
     return 1 << 16 | 32 * columns
 
 
-def line_blocks(path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE) -> Iterator[LineBlock]:
+def line_blocks(
+    path: Path, *, start: int = 1, longest: int = LONGEST_FIRST_LINE, extent: Extent | None = None
+) -> Iterator[LineBlock]:
     """Yield the lines of a raw or gzip text file in blocks.
 
     Args:
       path: the file.
       start: number of the first line to yield, from 1.
       longest: bytes after which a line is refused.
+      extent: which lines to read; None reads all.
 
     Raises:
       BadInput: for a line that does not end within `longest` bytes, or a file that goes on with blank lines.
     """
-    number, rest, blanks = 1, b"", _BlankLimit(path)
-    with PayloadReader(path) as reader:
-        while data := reader.read(_BLOCK):
-            blanks(data)
-            text = rest + (data.removeprefix(_BOM) if reader.offset == len(data) else data)
+    for _, number, text in _whole_lines(path, longest, extent):
+        yield from _from(start, number, text)
+
+
+def line_extents(path: Path, *, start: int, rows: int) -> list[Extent]:
+    """Return the lines of a file that are not blank in runs of about `rows`, each of which can be read by itself.
+
+    A row never goes on over a line's end, in quotes neither: `fields` refuses it. So any line's end is a place to cut.
+
+    Args:
+      path: the file.
+      start: number of the first line that is a row, from 1.
+      rows: lines of a run; more by up to those of a block, and fewer in the last.
+
+    Raises:
+      BadInput: as `line_blocks`.
+    """
+    found: list[Extent] = []
+    first = count = 0
+    begin: tuple[int, int] | None = None
+    for offset, number, text in _whole_lines(path, LONGEST_FIRST_LINE, None):
+        begin = begin or (offset, number)
+        count += sum(1 for block in _from(start, number, text, as_read=True) for _ in block.lines())
+        if count - first >= rows:
+            end = offset + len(text)
+            found.append(Extent(first=first, rows=count - first, offset=begin[0], line=begin[1], end=end))
+            first, begin = count, None
+    if begin is not None and (count > first or not found):
+        found.append(Extent(first=first, rows=count - first, offset=begin[0], line=begin[1]))
+    return found or [Extent(first=0, rows=0)]
+
+
+def _whole_lines(path: Path, longest: int, extent: Extent | None) -> Iterator[tuple[int, int, bytes]]:
+    """Yield whole lines in blocks: the byte of the payload at which a block begins, its first line's number, its bytes."""
+    # The blanks of a part are judged with the whole file, which is read once before it is read in parts.
+    blanks = _BlankLimit(path) if extent is None else None
+    number, at, end = (1, 0, None) if extent is None else (extent.line, extent.offset, extent.end)
+    rest = b""
+    with PayloadReader(path, start=at) as reader:
+        while data := reader.read(_BLOCK if end is None else min(_BLOCK, end - reader.offset)):
+            if blanks is not None:
+                blanks(data)
+            if reader.offset == len(data) and data.startswith(_BOM):
+                data, at = data.removeprefix(_BOM), len(_BOM)
+            text = rest + data
             cut = text.rfind(b"\n") + 1
             text, rest = text[:cut], text[cut:]
-            yield from _from(start, number, text)
-            number += text.count(b"\n")
+            yield at, number, text
+            number, at = number + text.count(b"\n"), at + len(text)
             if len(rest) > longest:
                 raise bad_line(path, number, "is too long", got=f"more than {longest} bytes")
-    yield from _from(start, number, rest and rest + b"\n")
+    if rest:
+        yield at, number, rest + b"\n"
 
 
 def first_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -183,13 +228,15 @@ def bad_line(  # noqa: PLR0913  # one argument to each part of the error
     return BadInput(f"line {number} {what}", where=path, wanted=wanted, got=got, hint=hint)
 
 
-def _from(start: int, number: int, text: bytes) -> Iterator[LineBlock]:
+def _from(start: int, number: int, text: bytes, *, as_read: bool = False) -> Iterator[LineBlock]:
     at = 0
     while number < start and at < len(text):
         at = text.index(b"\n", at) + 1
         number += 1
     text = text[at:]
-    if text:
+    if as_read and text:
+        yield LineBlock(first=number, text=text)
+    elif text:
         text = text.replace(b"\r\n", b"\n") if b"\r" in text else text
         yield LineBlock(first=number, text=_without_powers(text) if b"+0" in text else text)
 

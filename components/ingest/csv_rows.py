@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from components.ingest.extents import Extent
     from components.settings import DataSettings
 
     _Rows = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -48,7 +49,9 @@ _FALSE: Final = re.compile(rb"(?<![^,;|\t \n])False(?![^,;|\t \n])", re.IGNORECA
 _MOST_DIGITS = 9  # more would not fit the int32 that unusual rows are gathered in; no pixel has as many
 
 
-def iter_chunks(path: Path, data: DataSettings, *, rows: int, columns: Columns | None = None) -> Iterator[Chunk]:
+def iter_chunks(
+    path: Path, data: DataSettings, *, rows: int, columns: Columns | None = None, extent: Extent | None = None
+) -> Iterator[Chunk]:
     """Yield the rows of one file in its order, with upright images and labels from 0.
 
     Args:
@@ -56,6 +59,7 @@ def iter_chunks(path: Path, data: DataSettings, *, rows: int, columns: Columns |
       data: shape, pixel maximum, labels and where they stand.
       rows: rows of a chunk; the last one has fewer.
       columns: as `resolve_columns` found them for all files together; None looks at this file alone.
+      extent: which lines to read; None reads all.
 
     Raises:
       BadInput: at once for a line at fault as a whole, naming it. For unusable values, chunks end with the first one,
@@ -64,7 +68,7 @@ def iter_chunks(path: Path, data: DataSettings, *, rows: int, columns: Columns |
     columns = resolve_columns([path], data) if columns is None else columns
     parser = RowParser(path, sniff(path), data, columns)
     count = 0
-    for chunk in _chunks(parser.parsed(), rows):
+    for chunk in _chunks(parser.parsed(extent), rows, start=0 if extent is None else extent.first):
         count += len(chunk)
         yield chunk
     parser.faults.raise_if_any()
@@ -85,10 +89,10 @@ class RowParser:
         self._places = np.searchsorted(self._kept, self.pixels)
         self._numbers = {text: data.label_offset + number for number, text in enumerate(columns.texts)}
 
-    def parsed(self) -> Iterator[_Rows]:
+    def parsed(self, extent: Extent | None = None) -> Iterator[_Rows]:
         """Yield pixels uint8 [n, height * width] and labels int64 [n] of each block, until there are faults."""
         longest = longest_line(self.layout.columns)
-        for block in line_blocks(self.path, start=self.layout.first_line, longest=longest):
+        for block in line_blocks(self.path, start=self.layout.first_line, longest=longest, extent=extent):
             values = self.ordinary(block.text)
             numbers = range(block.first, block.first + (0 if values is None else len(values)))
             if values is None:
@@ -244,8 +248,8 @@ def counted_row(values: NDArray[np.uint16]) -> int | None:
     return None
 
 
-def _chunks(parts: Iterable[_Rows], rows: int) -> Iterator[Chunk]:
-    start, held = 0, 0
+def _chunks(parts: Iterable[_Rows], rows: int, *, start: int) -> Iterator[Chunk]:
+    held = 0
     pending: list[_Rows] = []
     for part in parts:
         pending.append(part)

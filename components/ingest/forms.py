@@ -12,7 +12,8 @@ from components.errors import BadInput
 from components.ingest import csv_columns, csv_rows, idx, pairs, parquet
 from components.ingest.csv_columns import Columns
 from components.ingest.csv_layout import sniff, square_guess
-from components.ingest.csv_lines import LineLimit, line_blocks, longest_line
+from components.ingest.csv_lines import LineLimit, line_blocks, line_extents, longest_line
+from components.ingest.extents import Extent, runs_of
 from components.ingest.payload import payload_digest
 from components.ingest.words import Words, require_names
 from components.untrusted import LARGEST_ARRAYS
@@ -45,11 +46,14 @@ class Reader(ABC):
       roles: what is added to the name of a part in the names of the copies of its files.
       extension: of the copies.
       title: the form in words.
+      by_offset: whether a part of the rows is found by its place in the payload, to which a gzip file has to be
+        decompressed first.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("",)
     extension: ClassVar[str] = ""
     title: ClassVar[str]
+    by_offset: ClassVar[bool] = True
 
     @abstractmethod
     def shape(self, files: Sequence[Path]) -> tuple[int, int] | None:
@@ -71,8 +75,22 @@ class Reader(ABC):
         return plan
 
     @abstractmethod
-    def chunks(self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan) -> Iterator[Chunk]:
-        """Yield the rows of a part in their order, with upright images and labels from 0, `rows` at a time."""
+    def extents(self, files: Sequence[Path], *, rows: int) -> list[Extent]:
+        """Return all rows of a part in runs of about so many that can be read each by itself, or in one run."""
+
+    @abstractmethod
+    def chunks(
+        self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan, extent: Extent | None = None
+    ) -> Iterator[Chunk]:
+        """Yield rows of a part in their order, with upright images and labels from 0, `rows` at a time.
+
+        Args:
+          files: of the part.
+          data: geometry, and range of labels and pixels.
+          rows: of a chunk, about.
+          plan: what all parts together tell.
+          extent: one of `extents`; None yields all rows.
+        """
 
     @abstractmethod
     def digests(self, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
@@ -109,10 +127,16 @@ class IdxReader(Reader):
         del parts, data
         return None  # a plan, of which there is none
 
-    def chunks(self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan) -> Iterator[Chunk]:
-        """Yield the rows of a pair."""
+    def extents(self, files: Sequence[Path], *, rows: int) -> list[Extent]:
+        """Return what the header of the images says, cut: all rows have one size."""
+        return runs_of(self.rows(files), rows)
+
+    def chunks(
+        self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan, extent: Extent | None = None
+    ) -> Iterator[Chunk]:
+        """Yield rows of a pair."""
         del plan
-        return idx.iter_chunks(files[0], files[1], rows=rows, data=data)
+        return idx.iter_chunks(files[0], files[1], rows=rows, data=data, extent=extent)
 
     def digests(self, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
         """Digest a pair that is sound by its headers; what is not is refused here, under the names its owner knows."""
@@ -163,9 +187,16 @@ class CsvReader(Reader):
         """Return what the columns are; labels in words that the settings do not name are refused."""
         return csv_columns.resolve_columns([files[0] for files in parts], data)
 
-    def chunks(self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan) -> Iterator[Chunk]:
-        """Yield the rows of one file."""
-        return csv_rows.iter_chunks(files[0], data, rows=rows, columns=plan if isinstance(plan, Columns) else None)
+    def extents(self, files: Sequence[Path], *, rows: int) -> list[Extent]:
+        """Return runs of whole lines, after reading all of them."""
+        return line_extents(files[0], start=sniff(files[0]).first_line, rows=rows)
+
+    def chunks(
+        self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan, extent: Extent | None = None
+    ) -> Iterator[Chunk]:
+        """Yield rows of one file."""
+        columns = plan if isinstance(plan, Columns) else None
+        return csv_rows.iter_chunks(files[0], data, rows=rows, columns=columns, extent=extent)
 
     def digests(self, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
         """Digest a file of which no line is endless."""
@@ -184,6 +215,7 @@ class ParquetReader(Reader):
 
     extension = ".parquet"
     title = "Parquet"
+    by_offset = False
 
     def shape(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return the size of the first picture."""
@@ -197,9 +229,15 @@ class ParquetReader(Reader):
         """Return which words the labels are."""
         return parquet.words([parquet.open_table(files[0]) for files in parts], data)
 
-    def chunks(self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan) -> Iterator[Chunk]:
-        """Yield the rows of one file."""
-        return parquet.iter_chunks(files[0], data, rows=rows, names=_words(plan))
+    def extents(self, files: Sequence[Path], *, rows: int) -> list[Extent]:
+        """Return runs of whole row groups."""
+        return parquet.extents(files[0], rows=rows)
+
+    def chunks(
+        self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan, extent: Extent | None = None
+    ) -> Iterator[Chunk]:
+        """Yield rows of one file."""
+        return parquet.iter_chunks(files[0], data, rows=rows, names=_words(plan), extent=extent)
 
     def label_counts(self, files: Sequence[Path], data: DataSettings, plan: Plan) -> Counter[str]:
         """Count the column of labels alone."""
@@ -231,9 +269,15 @@ class PairReader(Reader):
         """Return which words the labels are."""
         return pairs.words([files[1] for files in parts], data)
 
-    def chunks(self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan) -> Iterator[Chunk]:
-        """Yield the rows of a pair."""
-        return pairs.iter_chunks(files[0], files[1], data, rows=rows, names=_words(plan))
+    def extents(self, files: Sequence[Path], *, rows: int) -> list[Extent]:
+        """Return runs of images of an array; a table is read in one."""
+        return pairs.extents(files[0], rows=rows)
+
+    def chunks(
+        self, files: Sequence[Path], data: DataSettings, *, rows: int, plan: Plan, extent: Extent | None = None
+    ) -> Iterator[Chunk]:
+        """Yield rows of a pair."""
+        return pairs.iter_chunks(files[0], files[1], data, rows=rows, names=_words(plan), extent=extent)
 
     def digests(self, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
         """Digest a pair of bounded size."""

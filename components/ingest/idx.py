@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from components.ingest.extents import Extent
+
 IMAGES: Final = 3
 """Dimensions of an images file: count, height, width."""
 LABELS: Final = 1
@@ -160,7 +162,7 @@ def check(images_path: Path, labels_path: Path, data: DataSettings | None = None
 
 
 def iter_chunks(
-    images_path: Path, labels_path: Path, *, rows: int, data: DataSettings | None = None
+    images_path: Path, labels_path: Path, *, rows: int, data: DataSettings | None = None, extent: Extent | None = None
 ) -> Iterator[Chunk]:
     """Yield the rows of a pair in the order of the files.
 
@@ -171,18 +173,20 @@ def iter_chunks(
       data: when given, the images must have its shape, and labels and pixels must lie in its range; images are given
         upright and labels from 0. Chunks end with the first row that does not fit, and the error follows when all rows
         have been seen.
+      extent: which rows to read; None reads all.
 
     Raises:
       BadInput: when the files cannot be read as one set of labelled images.
     """
     is_one_hot = one_hot(labels_path)
-    with PayloadReader(images_path) as images, PayloadReader(labels_path) as labels:
-        header, label_header = _read_headers(images, labels, (images_path, labels_path), data)
+    header, label_header = read_headers(images_path, labels_path, data)
+    first, end = (0, header.count) if extent is None else (extent.first, extent.first + extent.rows)
+    with _reader_at(images_path, header, first) as images, _reader_at(labels_path, label_header, first) as labels:
         faults = RowFaults(images_path, data or _ANY, "row", labels_path)
         step = min(rows, max(1, _CHUNK_BYTES // header.row_bytes))
         columns = np.arange(1, header.values + 1)
-        for start in range(0, header.count, step):
-            count = min(step, header.count - start)
+        for start in range(first, end, step):
+            count = min(step, end - start)
             pixels = _read_rows(images, images_path, header, count)
             values = _label_values(
                 _read_rows(labels, labels_path, label_header, count), (data or _ANY) if is_one_hot else None
@@ -191,9 +195,14 @@ def iter_chunks(
                 faults.check(pixels, values, range(start, start + count), columns)
             if not faults:
                 yield _chunk(start, pixels.astype(np.uint8, copy=False), values.astype(np.int64), data)
-        _require_end(images, images_path, header)
-        _require_end(labels, labels_path, label_header)
+        if end == header.count:
+            _require_end(images, images_path, header)
+            _require_end(labels, labels_path, label_header)
     faults.raise_if_any()
+
+
+def _reader_at(path: Path, header: IdxHeader, row: int) -> PayloadReader:
+    return PayloadReader(path, start=header.header_bytes + row * header.row_bytes)
 
 
 def _chunk(start: int, pixels: NDArray[np.uint8], labels: NDArray[np.int64], data: DataSettings | None) -> Chunk:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from components.arrays import parse_npy
+from components.arrays import map_npy, parse_npy
 from components.errors import BadInput, shortened
 from components.ingest import csv_rows, part_names
 from components.ingest.chunk import Chunk
 from components.ingest.csv_layout import COMMA, INDEX_NAMES, CsvLayout, pixel_columns, row_fields, sniff
 from components.ingest.csv_lines import SPACE, bad_line, line_blocks, longest_line
+from components.ingest.extents import Extent, runs_of
 from components.ingest.faults import RowFaults, quoted
 from components.ingest.kinds import HEAD, foreign_kind
 from components.ingest.orientation import upright
-from components.ingest.payload import PayloadReader, read_payload
+from components.ingest.payload import PayloadReader, is_gzip, read_payload
 from components.ingest.words import Words, numbered, words_of
 from components.untrusted import LARGEST_ARRAYS
 
@@ -85,7 +86,20 @@ def words(labels: Sequence[Path], data: DataSettings) -> Words:
     return words_of(((path, map(_text, values)) for path, values in texts), data)
 
 
-def iter_chunks(images: Path, labels: Path, data: DataSettings, *, rows: int, names: Words) -> Iterator[Chunk]:
+def extents(images: Path, *, rows: int) -> list[Extent]:
+    """Return the images of a file in runs of `rows`; all in one where a run cannot be read without those before it.
+
+    Raises:
+      BadInput: if it cannot be read.
+    """
+    count = row_count(images)
+    mapped = is_array(images) and not is_gzip(images) and _array(images).flags.c_contiguous
+    return runs_of(count, rows if mapped else max(1, count))
+
+
+def iter_chunks(  # noqa: PLR0913  # as the other forms, which have one file
+    images: Path, labels: Path, data: DataSettings, *, rows: int, names: Words, extent: Extent | None = None
+) -> Iterator[Chunk]:
     """Yield the rows of a pair in the order of the files, with upright images and labels from 0.
 
     Args:
@@ -94,19 +108,20 @@ def iter_chunks(images: Path, labels: Path, data: DataSettings, *, rows: int, na
       data: shape, and range of labels and pixels.
       rows: rows of a chunk, about.
       names: labels in words, as `words` returns them for all files together.
+      extent: which rows to read, of an array; None reads all.
 
     Raises:
       BadInput: at once where the files do not fit each other or the shape. For values out of range, chunks end with the
         first one, and the error follows when all rows have been seen.
     """
-    count, start = row_count(images), 0
+    count, start = row_count(images), 0 if extent is None else extent.first
     values = _label_values(labels, count, names, data)
     if len(values) != count:
         what = f"number of labels differs from the number of images in {images.name}"
         raise BadInput(what, where=labels, wanted=f"{count} labels", got=len(values))
     faults = RowFaults(images, data, "row", labels, texts=names.texts)
     columns = np.arange(1, data.pixels + 1)
-    for pixels in image_rows(images, data, rows=rows):
+    for pixels in image_rows(images, data, rows=rows, extent=extent):
         here = values[start : start + len(pixels)]
         faults.check(pixels, here, range(start, start + len(pixels)), columns)
         if not faults:
@@ -166,8 +181,16 @@ def read_labels(path: Path) -> NDArray[Any]:
     return read_table(path)
 
 
-def image_rows(path: Path, data: DataSettings, *, rows: int) -> Iterator[NDArray[np.integer[Any]]]:
+def image_rows(
+    path: Path, data: DataSettings, *, rows: int, extent: Extent | None = None
+) -> Iterator[NDArray[np.integer[Any]]]:
     """Yield the images of a file of pixels as it has them, whole numbers [n, height * width], some rows at a time.
+
+    Args:
+      path: the file.
+      data: its shape.
+      rows: how many at a time.
+      extent: which rows to read, of an array; None reads all.
 
     Raises:
       BadInput: if they have another shape, or values that are no whole numbers.
@@ -180,6 +203,8 @@ def image_rows(path: Path, data: DataSettings, *, rows: int) -> Iterator[NDArray
     if values.shape[1:] != wanted:
         raise _of_another_shape(path, data, "x".join(map(str, values.shape[1:])))
     flat = values.reshape(len(values), -1)
+    if extent is not None:
+        flat = flat[extent.first : extent.first + extent.rows]
     for start in range(0, len(flat), rows):
         yield _whole(flat[start : start + rows], path)
 
@@ -194,7 +219,8 @@ def _of_another_shape(path: Path, data: DataSettings, got: str) -> BadInput:
 
 def _array(path: Path) -> NDArray[Any]:
     """Return [n, height, width] or [n, values] of an array of grey images."""
-    values = parse_npy(read_payload(path, LARGEST_ARRAYS), where=path)
+    # Mapped where it can be: each of the tasks that read an array looks at its own part of it.
+    values = parse_npy(read_payload(path, LARGEST_ARRAYS), where=path) if is_gzip(path) else map_npy(path)
     if values.ndim == 4 and 1 in (values.shape[1], values.shape[3]):
         values = values[..., 0] if values.shape[3] == 1 else values[:, 0]
     if values.ndim not in (2, 3) or not values.size or values.dtype.kind not in "uifb":

@@ -17,6 +17,7 @@ import numpy as np
 from components.errors import BadInput, shortened
 from components.ingest import part_names
 from components.ingest.chunk import Chunk
+from components.ingest.extents import Extent
 from components.ingest.faults import RowFaults
 from components.ingest.orientation import upright
 from components.ingest.payload import GZIP_MAGIC
@@ -61,8 +62,17 @@ class Table:
     _picture: str
     _label: str | None
 
-    def batches(self, rows: int) -> Iterator[tuple[list[Any], list[Any]]]:
+    def group_sizes(self) -> list[int]:
+        """Return how many rows each row group has."""
+        metadata = self._parquet.metadata
+        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+    def batches(self, rows: int, groups: tuple[int, int] | None = None) -> Iterator[tuple[list[Any], list[Any]]]:
         """Yield encoded pictures and labels, some rows at a time; without labels, None for each.
+
+        Args:
+          rows: how many at a time.
+          groups: the first row group to read and the one after the last; None reads all.
 
         Raises:
           BadInput: if the file is damaged.
@@ -71,7 +81,8 @@ class Table:
 
         columns = [self._picture] if self._label is None else [self._picture, self._label]
         try:
-            for batch in self._parquet.iter_batches(batch_size=rows, columns=columns):
+            chosen = None if groups is None else list(range(*groups))
+            for batch in self._parquet.iter_batches(batch_size=rows, row_groups=chosen, columns=columns):
                 pictures = batch.column(self._picture).to_pylist()
                 labels = [None] * len(pictures) if self._label is None else batch.column(self._label).to_pylist()
                 yield pictures, labels
@@ -202,7 +213,26 @@ def shape(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def iter_chunks(path: Path, data: DataSettings, *, rows: int, names: Words) -> Iterator[Chunk]:
+def extents(path: Path, *, rows: int) -> list[Extent]:
+    """Return the rows of a file in runs of whole row groups, of `rows` rows or somewhat more.
+
+    Raises:
+      BadInput: as `open_table`.
+    """
+    found: list[Extent] = []
+    first = count = group = 0
+    sizes = open_table(path).group_sizes()
+    for number, size in enumerate(sizes, start=1):
+        count += size
+        if count - first >= rows or number == len(sizes):
+            found.append(Extent(first=first, rows=count - first, groups=(group, number)))
+            first, group = count, number
+    return found or [Extent(first=0, rows=0)]
+
+
+def iter_chunks(
+    path: Path, data: DataSettings, *, rows: int, names: Words, extent: Extent | None = None
+) -> Iterator[Chunk]:
     """Yield the rows of one file in its order, with upright images and labels from 0.
 
     Args:
@@ -210,15 +240,16 @@ def iter_chunks(path: Path, data: DataSettings, *, rows: int, names: Words) -> I
       data: shape, and range of labels and pixels.
       rows: rows of a chunk; the last one has fewer.
       names: labels in words, as `words` returns them for all files together.
+      extent: which rows to read; None reads all.
 
     Raises:
       BadInput: at once for a picture that cannot be read or has another size. For values out of range, chunks end with
         the first one, and the error follows when all rows have been seen.
     """
-    table, start = open_table(path), 0
+    table, start = open_table(path), 0 if extent is None else extent.first
     faults = RowFaults(path, data, "row", texts=names.texts)
     columns = np.arange(1, data.pixels + 1)
-    for pictures, labels in table.batches(rows):
+    for pictures, labels in table.batches(rows, None if extent is None else extent.groups):
         pixels = _images(path, start, pictures, data)
         values = numbered(labels, names, data, where=path, first=start)
         faults.check(pixels, values, range(start, start + len(values)), columns)

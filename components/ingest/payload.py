@@ -64,13 +64,17 @@ class PayloadDigest:
 class PayloadReader:
     """Reads a payload forward, some bytes at a time; a context manager.
 
+    Args:
+      path: a raw or gzip file.
+      start: byte of the payload to begin at.
+
     Attributes:
-      offset: payload bytes handed out so far.
+      offset: byte of the payload that comes next.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.offset = 0
-        self._blocks = payload_blocks(path)
+    def __init__(self, path: Path, *, start: int = 0) -> None:
+        self.offset = start
+        self._blocks = payload_blocks(path, start=start)
         self._rest = b""
 
     def __enter__(self) -> Self:
@@ -143,18 +147,24 @@ def payload_size_bound(path: Path) -> int:
         return size * GZIP_RATIO if file.read(2) == GZIP_MAGIC else size
 
 
-def payload_blocks(path: Path, *, observe: Callable[[bytes], object] | None = None) -> Generator[bytes, None, None]:
+def payload_blocks(
+    path: Path, *, start: int = 0, observe: Callable[[bytes], object] | None = None
+) -> Generator[bytes, None, None]:
     """Yield the payload in blocks of at most 1 MiB, none of them empty.
 
     Args:
       path: a raw or gzip file.
+      start: byte of the payload to begin at; a raw file is not read up to there, a gzip one has to be.
       observe: is given the blocks of the file itself, as they lie on disk.
     """
     with _opened(path) as file:
         container = _container_blocks(file, path, observe)
         first = next(container, b"")
         if first.startswith(GZIP_MAGIC):
-            yield from _inflate(first, container, path)
+            yield from _from_byte(start, _inflate(first, container, path))
+        elif start:
+            file.seek(start)
+            yield from container
         elif first:
             yield first
             yield from container
@@ -186,6 +196,23 @@ def _inflate(first: bytes, container: Iterator[bytes], path: Path) -> Iterator[b
             got=f"the end of the file at byte {offset}",
             hint="copy or download it again",
         )
+
+
+def _from_byte(start: int, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        if start < len(block):
+            yield block[start:]
+        start = max(0, start - len(block))
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file is compressed, by its content.
+
+    Raises:
+      BadInput: when it is no regular file, or not there.
+    """
+    with _opened(path) as file:
+        return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
 
 
 def _new_member() -> zlib._Decompress:

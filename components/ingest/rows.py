@@ -29,10 +29,22 @@ INDEX: Final = np.dtype([("row", "V32"), ("pixels", "V32"), ("label", "<i8")])
 """One row of the row index: `row_digest`, `pixels_digest` (32 raw bytes each) and the label."""
 
 SHARD_PIXELS: Final = 1 << 23
-"""Pixels in one output shard, about: 10,699 rows of MNIST. One shard is what a worker holds in memory at once."""
+"""Pixels in one output shard, about, up to `FEW_SHARDS` of them: 10,699 rows of MNIST."""
+
+FEW_SHARDS: Final = 16
+"""As many tasks read a split at once as it has shards; from so many on, shards grow before they become more."""
+
+LARGEST_SHARD_PIXELS: Final = 1 << 27
+"""Pixels in the largest shard, about: 171,000 rows of MNIST.
+
+A worker holds one shard in memory, 150 MB with digests, so twice as much would be 300 MB in each of many workers; and of
+2.7 million rows of MNIST on, shards of this size are more than `FEW_SHARDS`."""
 
 CHUNK_PIXELS: Final = 1 << 22
 """Pixels in one chunk of input, about."""
+
+UNIT_PIXELS: Final = 1 << 25
+"""Pixels that one task reads, about: 42,799 rows of MNIST. They are held in memory, twice while they are sorted."""
 
 
 def row_type(pixels: int) -> np.dtype[Any]:
@@ -43,6 +55,11 @@ def row_type(pixels: int) -> np.dtype[Any]:
 def chunk_rows(data: DataSettings) -> int:
     """Return how many rows a parser should hand over at a time."""
     return max(1, CHUNK_PIXELS // data.pixels)
+
+
+def unit_rows(data: DataSettings) -> int:
+    """Return how many rows one task reads, at most."""
+    return max(1, UNIT_PIXELS // data.pixels)
 
 
 def digested(chunk: Chunk, data: DataSettings) -> Rows:
@@ -63,8 +80,13 @@ def _raw(digests: Iterable[bytes]) -> NDArray[np.void]:
 
 def by_digest(rows: Rows) -> Rows:
     """Return the rows sorted by row digest; equal digests are equal rows, so there is but one such order."""
+    return rows[digest_order(rows)]
+
+
+def digest_order(rows: Rows) -> NDArray[np.intp]:
+    """Return the places of the rows in the order of their row digests, [n]; fast where rows come in sorted runs."""
     # numpy has no order for raw bytes ("V"); at a fixed width its byte strings ("S") compare as memcmp does.
-    return rows[np.argsort(np.ascontiguousarray(rows["row"]).view("S32"), kind="stable")]
+    return np.argsort(np.ascontiguousarray(rows["row"]).view("S32"), kind="stable")
 
 
 def check_split(split: Split, parts: Collection[str]) -> None:
@@ -197,7 +219,8 @@ def _words_below(share: float) -> np.uint64:
 
 def shard_count(rows: int, data: DataSettings) -> int:
     """Return into how many files a split of so many rows goes: known from the number and the geometry alone."""
-    return max(1, -(-rows * data.pixels // SHARD_PIXELS))
+    pixels = rows * data.pixels
+    return max(1, min(FEW_SHARDS, -(-pixels // SHARD_PIXELS)), -(-pixels // LARGEST_SHARD_PIXELS))
 
 
 def shard_numbers(rows: Rows, shards: int) -> NDArray[np.intp]:

@@ -32,7 +32,7 @@ from apache_beam.runners.portability import (
 
 from components import progress
 from components.errors import EnvironmentProblem, MnistTfxError
-from components.ingest import shards
+from components.ingest import partial
 from pipeline.config.beam_engines import BATCH_MODE, LOCAL_FLINK, MASTER_PAGE, STORAGE, WAIT, WAIT_S
 from pipeline.process.signals import Interrupted
 from pipeline.runner.beam import cancellation, failures, watching
@@ -129,7 +129,7 @@ class Attempt:
                 where=self._engine,
                 hint="--beam-option wait_for_workers_s=N waits longer",
             )
-        known = shards.carried(err)
+        known = partial.carried(err)
         if known is not None:
             return known
         _LOGGER.error("%s", err)
