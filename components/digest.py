@@ -151,7 +151,7 @@ def merkle_root(leaves: Iterable[bytes]) -> str:
     Callers sort row digests first, so that the root names a multiset of rows: IDX, CSV, gzip and re-sharded files of
     the same rows agree. No leaves give the SHA-256 of nothing, as the RFC says.
     """
-    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
+    level = leaf_hashes(leaves)
     if not level:
         return sha256_bytes(b"")
     while len(level) > 1:
@@ -159,7 +159,71 @@ def merkle_root(leaves: Iterable[bytes]) -> str:
     return level[0].hex()
 
 
+def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
+    """Return the RFC 6962 hash of each leaf."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\0" + leaf).digest() for leaf in leaves]
+
+
+def subtree_roots(hashes: Sequence[bytes], start: int) -> list[tuple[int, bytes]]:
+    """Return what neighbouring leaves add to a tree, wherever in it they are: at most two roots a level.
+
+    They are the roots of the largest perfect subtrees that the leaves fill, from left to right. A subtree of level k
+    begins at a multiple of 2**k, so the number of the first leaf has to be known, and nothing about the others.
+
+    Args:
+      hashes: `leaf_hashes` of the leaves.
+      start: how many leaves come before them.
+
+    Returns:
+      (level, root), for `MerkleFrontier.add`.
+    """
+    left: list[tuple[int, bytes]] = []
+    right: list[tuple[int, bytes]] = []
+    nodes, level = list(hashes), 0
+    while nodes:
+        if start % 2:  # its sibling is before them
+            left.append((level, nodes.pop(0)))
+            start += 1
+        if len(nodes) % 2:  # its sibling is after them
+            right.append((level, nodes.pop()))
+        nodes, start, level = _parents(nodes), start // 2, level + 1
+    return left + right[::-1]
+
+
+class MerkleFrontier:
+    """An RFC 6962 tree put together from left to right: one root for each power of two in the number of its leaves."""
+
+    def __init__(self) -> None:
+        self._leaves = 0
+        self._roots: list[tuple[int, bytes]] = []
+
+    def add(self, level: int, root: bytes) -> None:
+        """Take the next subtree, which has 2**level leaves.
+
+        Raises:
+          ValueError: if a subtree of so many leaves cannot come next.
+        """
+        if self._leaves % (1 << level):
+            raise ValueError(f"after {self._leaves} leaves there is no subtree of {1 << level}")
+        self._leaves += 1 << level
+        while self._roots and self._roots[-1][0] == level:
+            root = hashlib.sha256(b"\1" + self._roots.pop()[1] + root).digest()
+            level += 1
+        self._roots.append((level, root))
+
+    def root(self) -> str:
+        """Return what `merkle_root` returns for all leaves."""
+        if not self._roots:
+            return sha256_bytes(b"")
+        root = self._roots[-1][1]
+        for _, before in reversed(self._roots[:-1]):
+            root = hashlib.sha256(b"\1" + before + root).digest()
+        return root.hex()
+
+
 def _parents(level: Sequence[bytes]) -> list[bytes]:
     # An odd node moves up unchanged: the same tree as the RFC's split at the largest power of two.
-    parents = [hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+    sha256 = hashlib.sha256
+    parents = [sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
     return parents if len(level) % 2 == 0 else [*parents, level[-1]]

@@ -1,11 +1,25 @@
 """Files and trees -> digests: what counts, what is never opened, and what is an error and no empty tree."""
 
+import itertools
 import os
 import stat
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from components.digest import content_entry, file_entry, is_provenance, tree_digest, tree_files, tree_manifest
+from components.digest import (
+    MerkleFrontier,
+    content_entry,
+    file_entry,
+    is_provenance,
+    leaf_hashes,
+    merkle_root,
+    subtree_roots,
+    tree_digest,
+    tree_files,
+    tree_manifest,
+)
 
 
 @pytest.fixture
@@ -69,3 +83,25 @@ def test_provenance_leaves_the_digest_of_any_artifact_alone(tree, folder):
     (tree / folder / "assets.extra" / "provenance.json").write_text("{}")
     assert is_provenance(f"{folder}assets.extra/provenance.json")
     assert tree_digest(tree) == before
+
+
+@given(leaves=st.lists(st.binary(max_size=4), max_size=70), cuts=st.lists(st.integers(0, 70), max_size=6))
+def test_a_tree_from_pieces_is_the_tree_over_all_leaves(leaves, cuts):
+    tree, places = MerkleFrontier(), sorted({0, len(leaves), *(min(cut, len(leaves)) for cut in cuts)})
+    for start, end in itertools.pairwise(places):
+        for level, root in subtree_roots(leaf_hashes(leaves[start:end]), start):
+            tree.add(level, root)
+    assert tree.root() == merkle_root(leaves)
+
+
+def test_a_piece_adds_at_most_two_roots_for_each_level():
+    roots = subtree_roots(leaf_hashes([b"leaf"] * 1000), 12_345)
+    assert len(roots) <= 2 * (1000).bit_length()
+    assert sum(1 << level for level, _ in roots) == 1000
+
+
+def test_a_subtree_that_cannot_come_next_is_refused():
+    tree = MerkleFrontier()
+    tree.add(0, bytes(32))
+    with pytest.raises(ValueError, match="after 1 leaves there is no subtree of 2"):
+        tree.add(1, bytes(32))

@@ -14,20 +14,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from components import disk
-from components.digest import canonical_json, merkle_root
+from components.digest import canonical_json
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS
 from components.ingest import shards, source
 from components.ingest.partial import PARTIAL, carried
-from components.ingest.rows import INDEX, Rows, by_digest, check_counts
-from components.ingest.shards import EXCLUDED, FACTS, NO_SPLIT, ShardFacts
+from components.ingest.row_index import ALL, read_part, write_index
+from components.ingest.rows import INDEX, Rows, check_counts
+from components.ingest.shards import DIGESTS, EXCLUDED, FACTS, NO_SPLIT, ShardFacts, index_parts
 from components.ingest.spill import SHARED
 from components.ingest.units import Job, planned
 from components.profile import merged
@@ -92,33 +92,31 @@ def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
 def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
     """Join what the shards left into row index, profile and description, and remove the rest."""
     facts = _facts(folder)
-    indexes = {split: _index(folder, facts[split]) for split in SPLITS}
-    left_out = {split: _index(folder, facts[f"{EXCLUDED}{split}"]) for split in (*SPLITS, NO_SPLIT)}
+    indexes = {split: index_parts(facts, split) for split in SPLITS}
+    counts = {split: sum(part.rows for part in parts) for split, parts in indexes.items()}
+    left_out = {split: _left_out(folder, facts, split) for split in (*SPLITS, NO_SPLIT)}
     away = {split: len(left_out[split]) for split in SPLITS}
-    written, taken = sum(map(len, indexes.values())), job.assignment.taken() - sum(away.values())
-    if written != taken:
+    if (written := sum(counts.values())) != (taken := job.assignment.taken() - sum(away.values())):
         raise _not_here(folder, f"{taken} rows", written)
-    check_counts({split: len(index) for split, index in indexes.items()}, job.data.split, away)
-    for split, index in indexes.items():
-        np.save(folder / ROW_INDEX / f"{split}.npy", index)
-    profiles = {split: merged(_json(folder / one.profile) for one in facts[split]) for split in SPLITS}
+    check_counts(counts, job.data.split, away)
+    for split, parts in indexes.items():
+        write_index(folder, parts, folder / ROW_INDEX / f"{split}.npy")
+    profiles = {split: merged(_json(folder / one.profile) for one in facts if one.split == split) for split in SPLITS}
     (folder / PROFILE).write_bytes(canonical_json({"splits": profiles}))
-    description = {**describe(indexes, job, contents), **_excluded(left_out, job)}
+    description = {**describe(counts, _json(folder / DIGESTS), job, contents), **_excluded(left_out, job)}
     (folder / DATA).write_bytes(canonical_json(description))
     shutil.rmtree(folder / PARTIAL)
 
 
-def _facts(folder: Path) -> dict[str, list[ShardFacts]]:
+def _facts(folder: Path) -> list[ShardFacts]:
     """Return what the workers say of the shards, by split and in order, once all their files are here.
 
     Raises:
       EnvironmentProblem: if they wrote elsewhere.
     """
-    facts: dict[str, list[ShardFacts]] = defaultdict(list)
     try:
-        for fields in _json(folder / FACTS):
-            one = ShardFacts(**fields)
-            facts[one.split].append(one)
+        facts = [ShardFacts(**fields) for fields in _json(folder / FACTS)]
+        for one in facts:
             if one.name and (size := os.path.getsize(folder / one.name)) != one.size:
                 raise _not_here(folder / one.name, f"{one.size} bytes", size)
     except FileNotFoundError as err:
@@ -152,36 +150,32 @@ def _excluded(left_out: Mapping[str, Rows], job: Job) -> dict[str, Any]:
     }
 
 
-def _index(folder: Path, shards_of_split: Sequence[ShardFacts]) -> Rows:
-    # Shards are ranges of digests: in order they are sorted as a whole.
-    parts = [(folder / one.index).read_bytes() for one in shards_of_split]
-    return np.frombuffer(b"".join(parts), dtype=INDEX)
+def _left_out(folder: Path, facts: Sequence[ShardFacts], split: str) -> Rows:
+    parts = [read_part(folder, part) for part in index_parts(facts, f"{EXCLUDED}{split}")]
+    return np.concatenate([np.empty(0, INDEX), *parts])
 
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def describe(indexes: Mapping[str, Rows], job: Job, contents: list[dict[str, Any]]) -> dict[str, Any]:
+def describe(
+    counts: Mapping[str, int], digests: Mapping[str, str], job: Job, contents: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return `data.json`: facts of content alone, so that equal files under any names give equal bytes.
 
     Args:
-      indexes: row index by split.
+      counts: rows by split.
+      digests: identity of the rows by split, and of `ALL`: the Merkle root over their row digests, sorted.
       job: what was read.
       contents: name, payload digest and bytes of each file, in the order of the job's units.
     """
     rows_read = job.rows_of_files().values()
-    all_rows = by_digest(np.concatenate(list(indexes.values())))
     return {
         "version": 1,
         "payload_digest": source.contents_digest(contents),
         "files": [{**entry, "rows": rows} for entry, rows in zip(contents, rows_read, strict=True)],
-        "rows": len(all_rows),
-        ROWS_DIGEST: rows_digest(all_rows),
-        "splits": {s: {"rows": len(index), ROWS_DIGEST: rows_digest(index)} for s, index in indexes.items()},
+        "rows": sum(counts.values()),
+        ROWS_DIGEST: digests[ALL],
+        "splits": {split: {"rows": rows, ROWS_DIGEST: digests[split]} for split, rows in counts.items()},
     }
-
-
-def rows_digest(index: Rows) -> str:
-    """Return the identity of a set of rows, sorted by digest: the Merkle root over their row digests."""
-    return merkle_root(digest.tobytes() for digest in index["row"])

@@ -223,6 +223,11 @@ def shard_count(rows: int, data: DataSettings) -> int:
     return max(1, min(FEW_SHARDS, -(-pixels // SHARD_PIXELS)), -(-pixels // LARGEST_SHARD_PIXELS))
 
 
+def first_prefix(number: int, count: int) -> int:
+    """Return the smallest 32-bit prefix of a digest in one of `count` equal ranges of digests, such as a shard."""
+    return -(-(number << 32) // count)
+
+
 def shard_numbers(rows: Rows, shards: int) -> NDArray[np.intp]:
     """Return the shard of each row, [n]: the prefix of its digest, so that shards in order are rows in order."""
     # 32 bits of the digest times the count stay within 64 bits.

@@ -1,6 +1,7 @@
 """The Beam pipeline from files of pixels and labels to sharded TFRecords and their row index.
 
     unit -> chunks -> rows with digests -> split -> shard -> spilled | grouped -> sorted, encoded, written
+    facts of all shards -> buckets of the row index -> hashed | joined to the digests of all rows and of each split
 
 What travels is small on every runner: a unit says which rows of which files to read, a piece where rows of one shard
 were written meanwhile, and facts say what became of a shard. Which rows a shard holds, and in which order, follows from
@@ -22,6 +23,7 @@ from components.errors import BadInput
 from components.features import SPLITS
 from components.ingest.encode import encode, tfrecord
 from components.ingest.partial import PARTIAL, carrying, keep, writing
+from components.ingest.row_index import Bucket, IndexPart, Nodes, buckets_of, digests_of, nodes_of
 from components.ingest.rows import INDEX, Rows, by_digest, digest_order, digested, row_type, shard_numbers, unit_rows
 from components.ingest.spill import Piece, gather, spill
 from components.ingest.units import Job, Unit
@@ -42,6 +44,9 @@ NO_SPLIT: Final = "none"
 
 FACTS: Final = f"{PARTIAL}/shards.json"
 """What became of each shard, in one file of a known name: nobody looks for files in folders, whose listing may be old."""
+
+DIGESTS: Final = f"{PARTIAL}/digests.json"
+"""The digests of the rows of each split and of all, as `components.ingest.row_index.digests_of` returns them."""
 
 ENCODED_ROWS: Final = 1 << 12
 """Rows that are encoded at a time: a shard is in memory once, as rows, and never as Examples."""
@@ -82,6 +87,11 @@ def write_examples(pipeline: beam.Pipeline, job: Job) -> None:
         | "Write" >> beam.ParDo(WriteShard(job))
         | "Gather" >> beam.GroupByKey()
         | "Facts" >> beam.ParDo(WriteFacts(job))
+        # Only now is it known how many rows come before those of a shard.
+        | "Spread buckets" >> beam.Reshuffle()
+        | "Hash" >> beam.ParDo(HashBucket(job))
+        | "Gather buckets" >> beam.GroupByKey()
+        | "Digests" >> beam.ParDo(WriteDigests(job))
     )
 
 
@@ -184,16 +194,47 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
 
 
 class WriteFacts(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
-    """All facts -> `FACTS`."""
+    """All facts -> `FACTS`, and the buckets of rows whose digests are still to be hashed into one."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def process(self, element: tuple[int, Iterable[ShardFacts]]) -> None:
+    def process(self, element: tuple[int, Iterable[ShardFacts]]) -> Iterator[Bucket]:
         """Write the facts in the order of splits and shards."""
         facts = sorted(element[1], key=lambda one: (one.split, one.shard))
         with carrying(Path(self.job.folder)):
             keep(Path(self.job.folder), FACTS, canonical_json([asdict(one) for one in facts]))
+        yield from buckets_of({split: index_parts(facts, split) for split in SPLITS})
+
+
+class HashBucket(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+    """Bucket -> its number, and what its rows add to the trees; keyed so that all come together."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, tuple[int, Nodes]]]:
+        """Hash one bucket."""
+        with carrying(Path(self.job.folder)):
+            yield 0, (bucket.number, nodes_of(Path(self.job.folder), bucket))
+
+
+class WriteDigests(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+    """What all buckets add -> `DIGESTS`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def process(self, element: tuple[int, Iterable[tuple[int, Nodes]]]) -> None:
+        """Put the trees together from left to right."""
+        digests = digests_of(nodes for _, nodes in sorted(element[1], key=lambda one: one[0]))
+        with carrying(Path(self.job.folder)):
+            keep(Path(self.job.folder), DIGESTS, canonical_json(digests))
+
+
+def index_parts(facts: Iterable[ShardFacts], split: str) -> list[IndexPart]:
+    """Return the row index of a split, a part to a shard, given facts in the order of shards."""
+    return [IndexPart(file=one.index, rows=one.rows) for one in facts if one.split == split]
 
 
 def index_of(rows: Rows) -> Rows:
