@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from typing_extensions import TypedDict
 
-from components.arrays import read_npy
+from components.arrays import map_npy
 from components.errors import BadInput, EnvironmentProblem
 from components.profile import require_profile
 from components.schema_files import LARGEST, PROFILE_NAME, read_reference
@@ -34,6 +34,10 @@ ANOMALIES_NAME: Final = "SchemaDiff.pb"
 INCOMPLETE: Final = "the artifact is incomplete; run again with --no-cache"
 
 
+_INDEX: Final = np.dtype([("row", "V32"), ("pixels", "V32"), ("label", "<i8")])
+"""An entry of the row index, as ingest writes it."""
+
+
 class _Profiles(TypedDict):
     splits: dict[str, dict[str, Any]]
 
@@ -49,7 +53,8 @@ class SplitEvidence:
       profile: as `components.profile.profile` returns it.
       statistics: TFDV's statistics, one `datasets` entry.
       anomalies: TFDV's findings against the schema; None where no ExampleValidator ran.
-      index: structured array [rows] with `row` and `pixels` (32-byte digests) and `label` (int64).
+      index: structured array [rows] with `row` and `pixels` (32-byte digests) and `label` (int64), sorted by
+        `row`; mapped.
     """
 
     profile: Mapping[str, Any]
@@ -83,7 +88,7 @@ def read_evidence(examples: Path, statistics: Path, reference: Path, anomalies: 
             profile=profile,
             statistics=_read_statistics(_split_folder(statistics, split) / STATISTICS_NAME),
             anomalies=None if anomalies is None else _read_anomalies(_split_folder(anomalies, split) / ANOMALIES_NAME),
-            index=_read_index(examples / "row_index" / f"{split}.npy"),
+            index=_open_index(examples / "row_index" / f"{split}.npy"),
         )
         for split, profile in profiles.items()
     }
@@ -128,12 +133,13 @@ def _read_proto(path: Path, message: Message) -> Any:
     return message
 
 
-def _read_index(path: Path) -> NDArray[np.void]:
+def _open_index(path: Path) -> NDArray[np.void]:
+    """Return a row index that is read from disk where it is looked at: all of it at once are 72 bytes a row."""
     try:
-        index: NDArray[np.void] = read_npy(path)
-        # Fixed-width bytes sort and compare by value, as numpy's void type does not in every version.
-        digests = [(name, "S32") for name in ("row", "pixels")]
-        fields = [np.ascontiguousarray(index[name]).view("S32") for name, _ in digests]
-        return np.rec.fromarrays([*fields, index["label"]], dtype=[*digests, ("label", np.int64)])
-    except (BadInput, ValueError, LookupError, TypeError) as err:
+        index: NDArray[np.void] = map_npy(path)
+    except BadInput as err:
         raise EnvironmentProblem("not a row index", where=path, got=err, hint=INCOMPLETE) from err
+    if index.dtype != _INDEX or index.ndim != 1:
+        got = f"{index.dtype} {index.shape}"
+        raise EnvironmentProblem("not a row index", where=path, wanted=_INDEX, got=got, hint=INCOMPLETE)
+    return index

@@ -11,22 +11,21 @@ import dataclasses
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, TEST, TRAIN
 from components.profile import ASPECTS, Distance, Reference, distance, means
 from components.schema_gate.cause import likely_cause
 from components.schema_gate.check import Check
 from components.schema_gate.diagnosis import EMPTY_CLASS, FEW_ROWS
+from components.schema_gate.row_counts import count_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     from components.schema_gate.evidence import Evidence, SplitEvidence
+    from components.schema_gate.row_counts import Index, RowCounts
     from components.settings import Action, DataSettings, GateSettings
 
 MISSING_CLASS_ODDS: Final = 14.0
@@ -294,47 +293,41 @@ def _missing_classes(
     )
 
 
-def row_checks(indexes: Mapping[str, NDArray[np.void]], gates: GateSettings) -> list[Check]:
+def row_checks(indexes: Mapping[str, Index], gates: GateSettings) -> list[Check]:
     """Return counts of duplicates in each split, of images with two labels anywhere, and of test rows seen in training.
 
     Args:
-      indexes: {split: structured array with `row` and `pixels` (32-byte digests) and `label`}.
+      indexes: {split: structured array with `row` and `pixels` (32-byte digests) and `label`, sorted by `row`}.
       gates: what each count leads to.
     """
-    checks = [_duplicates(split, index, gates) for split, index in indexes.items()]
-    checks.append(_conflicts(indexes, gates))
-    if TEST in indexes:
-        checks += [_leaks(split, index, indexes[TEST], gates) for split, index in indexes.items() if split != TEST]
+    counts = count_rows(indexes)
+    checks = [_duplicates(split, counts.duplicates[split], len(index), gates) for split, index in indexes.items()]
+    checks.append(_conflicts(indexes, counts, gates))
+    checks += [_leaks(split, counts, len(indexes[TEST]), gates) for split in counts.leaks]
     return checks
 
 
-def _duplicates(split: str, index: NDArray[np.void], gates: GateSettings) -> Check:
-    count = len(index) - len(np.unique(index["row"]))
-    detail = f"{count} of {len(index)} rows repeat another with the same label"
+def _duplicates(split: str, count: int, rows: int, gates: GateSettings) -> Check:
+    detail = f"{count} of {rows} rows repeat another with the same label"
     return Check(rule="duplicates", split=split, feature=BOTH, value=count, action=gates.duplicates, detail=detail)
 
 
-def _conflicts(indexes: Mapping[str, NDArray[np.void]], gates: GateSettings) -> Check:
-    labelled = np.unique(np.concatenate([index[["pixels", "label"]] for index in indexes.values()]))
-    images, first, labels = np.unique(labelled["pixels"], return_index=True, return_counts=True)
-    torn = np.flatnonzero(labels > 1)
-    detail = f"{len(torn)} images have more than one label"
-    for at in torn[:1]:
-        given = labelled["label"][first[at] : first[at] + labels[at]].tolist()
-        detail += f", such as {_name(images[at])} with labels {', '.join(map(str, given))}"
-    where = "+".join(indexes)
-    return Check(rule="conflicts", split=where, feature=LABEL, value=len(torn), action=gates.conflicts, detail=detail)
+def _conflicts(splits: Iterable[str], counts: RowCounts, gates: GateSettings) -> Check:
+    detail = f"{counts.conflicts} images have more than one label"
+    if counts.conflict is not None:
+        image, labels = counts.conflict
+        detail += f", such as {_name(image)} with labels {', '.join(map(str, labels))}"
+    where, found = "+".join(splits), counts.conflicts
+    return Check(rule="conflicts", split=where, feature=LABEL, value=found, action=gates.conflicts, detail=detail)
 
 
-def _leaks(split: str, index: NDArray[np.void], test: NDArray[np.void], gates: GateSettings) -> Check:
-    seen = np.isin(test["pixels"], index["pixels"])
-    count = int(seen.sum())
-    detail = f"{count} of {len(test)} test images are in {split} too"
-    for image in test["pixels"][seen][:1]:
-        detail += f", such as {_name(image)}"
+def _leaks(split: str, counts: RowCounts, rows: int, gates: GateSettings) -> Check:
+    count = counts.leaks[split]
+    detail = f"{count} of {rows} test images are in {split} too"
+    if split in counts.leaked:
+        detail += f", such as {_name(counts.leaked[split])}"
     return Check(rule="leaks", split=f"{split}/{TEST}", feature=IMAGE, value=count, action=gates.leaks, detail=detail)
 
 
 def _name(pixels: bytes) -> str:
-    # numpy drops trailing zero bytes of a fixed-width string.
-    return pixels.ljust(32, b"\0").hex()[:12]
+    return pixels.hex()[:12]
