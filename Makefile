@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ engines-down: $(STAMP)  ## End what engines-up has started.
 
 test-engines: engines  ## Run the digits on a real Flink and a real Spark, one after the other; ENGINE=flink for one.
 	MNIST_TFX_ENGINES="$(or $(ENGINE),flink spark)" $(BIN)/pytest -q tests/engines
+
+fuzz: $(STAMP)  ## Search for bytes over which the reader of TARGET="idx images" stumbles, for MINUTES=10, from SEED=1.
+	[ -d .tools/fuzz ] || $(UV) pip install --quiet --python $(BIN)/python --only-binary :all: --target .tools/fuzz atheris
+	cd tests && PYTHONPATH=$(CURDIR)/.tools/fuzz $(CURDIR)/$(BIN)/python -m fuzz.explore "$(TARGET)" \
+	  --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 dist: $(STAMP)  ## Build sdist and wheel into dist/, the wheel from the sdist.
 	rm -rf dist
