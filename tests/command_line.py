@@ -18,6 +18,14 @@ from pipeline.cli.main import cli
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared" / "data"
 
+_FLOORS = ("accuracy=0", "class_accuracy=0", "loss=null", "reconstruction_mse=null")
+QUICK = tuple(
+    text
+    for setting in ("autoencoder.epochs=1", "classifier.epochs=1", *(f"evaluation.{floor}" for floor in _FLOORS))
+    for text in ("--set", setting)
+)
+"""Options of a run whose model has to be served, and not to be good."""
+
 
 SCHEMA = json.loads((PROJECT / "pipeline" / "cli" / "answers.schema.json").read_bytes())
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from command_line import PROJECT, mnist_tfx
+from command_line import PROJECT, QUICK, mnist_tfx
 
 from pipeline.provenance import record_store
 from pipeline.provenance.ledger import read_ledger
@@ -13,11 +13,6 @@ pytestmark = pytest.mark.e2e
 
 HERE = {"PYTHONPATH": str(PROJECT)}
 AWKWARD = "a b#c%d{SPAN},e@2;f'g\"h&i=j~\u00e9:x"
-QUICK = [text for key in ("autoencoder", "classifier") for text in ("--set", f"{key}.epochs=1")] + [
-    text
-    for floor in ("accuracy=0", "class_accuracy=0", "loss=null", "reconstruction_mse=null")
-    for text in ("--set", f"evaluation.{floor}")
-]
 
 
 def test_a_root_named_through_a_link_and_dots_is_one_folder_whatever_it_is_called(digits_folder, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import PROJECT, checked, error_text, mnist_tfx
+from command_line import PROJECT, QUICK, checked, error_text, mnist_tfx
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
@@ -255,12 +255,13 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(digits_f
     if mounted.returncode:
         pytest.skip("needs a tmpfs of its own, which takes root")
     try:
-        full = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")
+        command = ("run", "--data", digits_folder, "--root", disk / "root", *QUICK, "--json")
+        full = mnist_tfx(*command)
         assert full.code == 4
         assert "no space left" in full.error
         assert not list((disk / "root").glob("serving/[0-9]*"))
         subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-        again = mnist_tfx("run", "--data", digits_folder, "--root", disk / "root", "--json")
+        again = mnist_tfx(*command)
         assert (again.code, again.json["version"]) == (0, 1)
     finally:
         subprocess.run(["umount", disk], check=True)

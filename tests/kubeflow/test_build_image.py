@@ -67,6 +67,26 @@ def test_the_folder_of_running_containers_has_a_name_that_podman_takes(tmp_path:
     assert len(str(build_image.Storage(folder=tmp_path / ("x" * 200)).running)) <= 50
 
 
+BUILDS = """
+import fcntl, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+lock = (folder / "lock").open("w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(flush=True)
+time.sleep(0.3)
+(folder / "built").touch()
+"""
+
+
+def test_a_build_that_is_under_way_is_waited_for(tmp_path: Path) -> None:
+    build_image.Storage(folder=tmp_path / "none").wait()
+    with subprocess.Popen([sys.executable, "-c", BUILDS, tmp_path], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        build_image.Storage(folder=tmp_path).wait()
+        assert (tmp_path / "built").exists()
+
+
 def test_without_podman_simulate_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match=r"no podman to run containers by.*apt-get install podman runc"):
