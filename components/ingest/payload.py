@@ -114,7 +114,8 @@ def payload_digest(
         container.update(block)
         sizes[1] += len(block)
 
-    for block in payload_blocks(path, observe=observe):
+    raw = not is_gzip(path)  # its payload is the file itself, and not hashed twice
+    for block in payload_blocks(path, observe=None if raw else observe):
         payload.update(block)
         sizes[0] += len(block)
         _require_within(sizes[0], limit, path)
@@ -122,9 +123,9 @@ def payload_digest(
             watch(block)
     return PayloadDigest(
         payload=payload.hexdigest(),
-        container=container.hexdigest(),
+        container=(payload if raw else container).hexdigest(),
         payload_bytes=sizes[0],
-        container_bytes=sizes[1],
+        container_bytes=sizes[0 if raw else 1],
     )
 
 

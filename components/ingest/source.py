@@ -16,9 +16,10 @@ import hashlib
 import json
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from typing_extensions import NotRequired, TypedDict
 
@@ -27,7 +28,7 @@ from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
 from components.files import remove_parts, replacing
-from components.ingest import import_record
+from components.ingest import import_record, known_digests
 from components.ingest.beginnings import check_beginnings
 from components.ingest.data_files import Part
 from components.ingest.forms import READERS
@@ -37,10 +38,16 @@ from components.shapes import Shape
 from components.untrusted import parse_json, read_json, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from components.ingest.forms import Reader
     from components.ingest.import_record import ImportRecord
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_THREADS: Final = 4
+"""Files that are digested or copied beside each other; more would seek on a disk that turns."""
 
 INPUTS: Final = "inputs"
 CONTENTS: Final = "contents.json"
@@ -163,8 +170,7 @@ def resolve(exec_properties: Mapping[str, Any], root: str | os.PathLike[str]) ->
     folder = root / INPUTS / digest
     imported = import_record_of(inputs, exec_properties.get(import_record.PROPERTY))
     with _writing(folder, inputs):
-        for one in inputs:
-            _keep(one, folder / one.name)
+        _side_by_side(lambda one: _keep(one, folder / one.name), inputs)
         if imported is not None:
             _write(folder / import_record.kept_name(imported.digest), import_record.to_bytes(imported.fields))
         _write(folder / CONTENTS, canonical_json(contents))
@@ -211,9 +217,14 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
     """
     check_beginnings(parts, form=form, data=data)
     named, reader = [], READERS[form]
+    files = [(part.split, unit) for part in parts for unit in _units(part, reader)]
+    digested = _side_by_side(lambda one: _digests(reader, one[1], data), files)
     for split in (TRAIN, TEST):
-        files = [unit for part in parts if part.split == split for unit in _units(part, reader)]
-        units = [list(zip(unit, reader.digests(unit, data), strict=True)) for unit in files]
+        units = [
+            list(zip(unit, digests, strict=True))
+            for (own, unit), digests in zip(files, digested, strict=True)
+            if own == split
+        ]
         if isinstance(data.split, HashSplit):
             units.sort(key=lambda unit: [digest.payload for _, digest in unit])
         for number, unit in enumerate(units, start=1):
@@ -223,6 +234,33 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
                 named.append(Input(split=split, name=name, path=path, digest=digest))
     _require_another_test_part(named, form)
     return named
+
+
+def _digests(reader: Reader, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
+    """Return the digests of the files of a unit, computed once in a process."""
+    found = [known_digests.known(file) for file in files]
+    if all(digest is not None for digest in found):
+        # What else a reader looks at before it digests depends on the content, or `check_beginnings` has looked at it.
+        return [digest for digest in found if digest is not None]
+    before = [known_digests.settled(file) for file in files]
+    digests = reader.digests(files, data)
+    for file, digest, status in zip(files, digests, before, strict=True):
+        known_digests.remember(file, digest, before=status)
+    return digests
+
+
+def _side_by_side(work: Callable[[_T], _R], values: Sequence[_T]) -> list[_R]:
+    """Return what `work` gives for each value; hashing and decompressing release Python's lock.
+
+    Of several that fail, the first is raised, and those that have not begun do not begin.
+    """
+    if len(values) <= 1:
+        return [work(value) for value in values]
+    pool = ThreadPoolExecutor(min(_THREADS, len(values)))
+    try:
+        return list(pool.map(work, values))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _require_another_test_part(inputs: Sequence[Input], form: str) -> None:
@@ -305,14 +343,19 @@ def _writing(folder: Path, inputs: Sequence[Input]) -> Iterator[None]:
 def _keep(one: Input, target: Path) -> None:
     if one.path != target and not _holds(target, one.digest):
         _copy(one, target)
+        known_digests.remember_own(target, one.digest)
 
 
 def _holds(target: Path, wanted: PayloadDigest) -> bool:
     """Return whether the copy is there and has the wanted payload, in whatever container."""
     if target.is_symlink() or not target.is_file():
         return False
+    if (found := known_digests.known(target)) is not None:
+        return found.payload == wanted.payload
+    before = known_digests.settled(target)
     # Equal containers are the usual case, and comparing them saves decompressing the copy.
     if sha256_file(target) == wanted.container:
+        known_digests.remember(target, wanted, before=before)
         return True
     try:
         return payload_digest(target, limit=wanted.payload_bytes).payload == wanted.payload
