@@ -12,10 +12,10 @@ from components.settings import AutoencoderSettings, DataSettings
 from components.training.checkpoint import Checkpoint
 from components.training.export import LAYERS_FILE, save
 from components.training.fit import fit, seed_everything
-from components.training.input import TransformGraph, read_rows
+from components.training.input import TransformGraph, read_splits
 from components.training.placement import place
 from components.training.process import require_keras_3
-from components.training.task import Pairs, PerRow, Task
+from components.training.task import PerRow, Task
 from components.training.workers import on_all_workers
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def run_fn(fn_args: FnArgs) -> None:
     placement = place(settings)
     seed_everything(settings)
     transform = TransformGraph.load(fn_args.transform_graph_path)
-    train = read_rows(fn_args.train_files, transform, data).images
-    validation = read_rows(fn_args.eval_files, transform, data).images
+    splits = read_splits(fn_args.train_files, fn_args.eval_files, transform, data, placement)
+    train, validation = (split.map(lambda images, _: (images, images)) for split in splits)
     with placement.scope():
         autoencoder = build_autoencoder(settings, data)
     task = Task(
         name="autoencoder",
         model=autoencoder.whole,
         loss=_loss(settings),
-        train=Pairs(train, train),
-        validation=Pairs(validation, validation),
+        train=train,
+        validation=validation,
     )
     checkpoint = Checkpoint.from_environment()
     training = fit(task, settings, checkpoint=checkpoint, log_folder=fn_args.model_run_dir)

@@ -15,8 +15,8 @@ from components.classifier.served import FrozenAutoencoder, ServedClassifier, Se
 from components.settings import ClassifierSettings, DataSettings
 from components.training.checkpoint import Checkpoint
 from components.training.export import FrozenLayers, save
-from components.training.fit import Training, fit, in_batches, seed_everything
-from components.training.input import Rows, TransformGraph, read_rows
+from components.training.fit import Training, fit, seed_everything
+from components.training.input import TransformGraph, materialised, read_splits
 from components.training.own_network import FrozenNetwork
 from components.training.placement import Placement, place
 from components.training.process import require_keras_3
@@ -44,12 +44,13 @@ class _Stages:
         with self.placement.scope():
             return build_classifier(self.settings, self.data)
 
-    def seen(self, rows: Rows) -> Pairs:
-        """Return what the classifier is given of `rows`, and their labels."""
+    def seen(self, rows: Pairs) -> Pairs:
+        """Return what the classifier is given of scaled images, and their labels."""
         if self.autoencoder is None:
-            return Pairs(rows.images, rows.labels)
+            return rows
+        reconstruct = self.autoencoder.reconstruct
         # The autoencoder is frozen, so one pass through it serves every epoch.
-        return Pairs(in_batches(self.autoencoder.reconstruct, rows.images), rows.labels)
+        return materialised(rows.map(lambda images, labels: (reconstruct(images), labels)), self.data)
 
     def served(self, trained: keras.Sequential) -> ServedClassifier:
         """Return all stages as one module."""
@@ -99,10 +100,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _task(stages: _Stages, fn_args: FnArgs) -> Task:
-    train, validation = (
-        stages.seen(read_rows(files, stages.transform, stages.data))
-        for files in (fn_args.train_files, fn_args.eval_files)
-    )
+    splits = read_splits(fn_args.train_files, fn_args.eval_files, stages.transform, stages.data, stages.placement)
+    train, validation = map(stages.seen, splits)
     return Task(
         name="classifier",
         model=stages.network(),

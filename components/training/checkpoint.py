@@ -1,4 +1,4 @@
-"""Checkpoints of a training after each epoch, so that a killed training goes on where it was.
+"""Checkpoints of a training, after each epoch and within long ones, so that a killed training goes on where it was.
 
 Weights, optimiser, the seeds of noise and dropout, the history and the best weights so far: a training that resumes
 from it ends in the same weights as one that was never interrupted.
@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -35,28 +35,46 @@ _FILE: Final = "training.npz"
 
 
 @dataclass(frozen=True)
+class Begun:
+    """How far the epoch is that is not over yet.
+
+    Attributes:
+      rows: of its order that were learned from.
+      loss: sum over them.
+      seconds: of wall time.
+    """
+
+    rows: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class _History:
     epochs: tuple[Epoch, ...]
+    begun: Begun
 
 
-_EPOCHS: Final = Shape(_History)
+_HISTORY: Final = Shape(_History)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training between two epochs.
+    """The state of a training between two steps.
 
     Attributes:
       epochs: those done so far.
       variables: of model and optimiser, in their own order.
       best: the model's variables after the epoch with the lowest validation loss; empty where nobody asks for them.
       kernels: of the first layer, so far.
+      begun: the epoch after `epochs`, as far as it has come.
     """
 
     epochs: tuple[Epoch, ...]
     variables: Arrays
     best: Arrays = ()
     kernels: Kernels = field(default_factory=dict)
+    begun: Begun = Begun()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Snapshot | None:
@@ -130,6 +148,7 @@ def _to_arrays(snapshot: Snapshot) -> dict[str, npt.NDArray[np.generic]]:
     history = json.dumps([epoch.to_dict() for epoch in snapshot.epochs])
     return {
         "history": np.array(history),
+        "begun": np.array(json.dumps(asdict(snapshot.begun))),
         **{f"variable{i}": array for i, array in enumerate(snapshot.variables)},
         **{f"best{i}": array for i, array in enumerate(snapshot.best)},
         **snapshot.kernels,
@@ -144,8 +163,10 @@ def _from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Snapshot:
         return tuple(arrays[one] for one in names)
 
     history = parse_json(str(arrays.get("history", "")), where=_FILE)
-    epochs = _EPOCHS.read({"epochs": history}, what="not a history", where=_FILE).epochs
+    begun = parse_json(str(arrays.get("begun", "{}")), where=_FILE)  # older ones have none
+    read = _HISTORY.read({"epochs": history, "begun": begun}, what="not a history", where=_FILE)
+    epochs = read.epochs
     if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
         raise BadInput("not a history", where=_FILE, wanted="epochs from 1 on")
     kernels = {name: array for name, array in arrays.items() if name.startswith("step_")}
-    return Snapshot(epochs, numbered("variable"), numbered("best"), kernels)
+    return Snapshot(epochs, numbered("variable"), numbered("best"), kernels, read.begun)

@@ -14,15 +14,11 @@ import keras
 import tensorflow as tf
 
 from components.settings import TrainingSettings
-from components.training import stored
 from components.training.placement import Placement, share
-from components.training.task import Pairs, Task
-
-INFERENCE_BATCH = 8192
-"""Rows per step where nothing is learned; bounds the memory for activations."""
+from components.training.task import INFERENCE_BATCH, Batch, Feed, Pairs, Task
 
 Network: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
-PerBatch: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+PerBatch: TypeAlias = Callable[[Batch], tf.Tensor]
 Gradients: TypeAlias = Callable[
     [tf.Tensor, tf.Tensor, "tf.Tensor | None", tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]
 ]
@@ -30,71 +26,62 @@ Gradients: TypeAlias = Callable[
 
 def training_pass(
     task: Task, settings: TrainingSettings, optimizer: keras.optimizers.Optimizer, placement: Placement
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function that trains on the rows in a given order, int32 [N], and gives the mean loss."""
+) -> Callable[[Feed, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a function that trains on a part of an epoch.
+
+    Its arguments are what `Pairs.feed` gives, the rows of the order at which to begin and to end, int32, and the sum of
+    the losses of the rows before, float32; it returns that sum with its own added.
+    """
     before, network = _parted(task.model)
     gradients_of = _gradients(task, network, optimizer)
     if settings.jit:
         gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
     clips_together = placement.replicas > 1 and settings.optimizer.clip_norm is not None
 
-    def step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        rows = tf.cast(tf.shape(inputs)[0], tf.float32)
-        mine, its_targets, counts = share(inputs, targets)
-        loss, gradients = gradients_of(before(mine), its_targets, counts, rows)
+    def step(batch: Batch) -> tf.Tensor:
+        mine, its_targets, counts = share(batch, task.train.workers)
+        loss, gradients = gradients_of(before(mine), its_targets, counts, tf.cast(batch.rows, tf.float32))
         if clips_together:
             gradients = _in_equal_shares(gradients)
         optimizer.apply(gradients, task.model.trainable_variables)
         return loss
 
-    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        return placement.summed(step, inputs, targets)
+    def of_batch(batch: Batch) -> tf.Tensor:
+        return placement.summed(step, batch)
 
-    def run(order: tf.Tensor) -> tf.Tensor:
-        total = _sum_over(task.train, order, settings.batch, of_batch, tf.zeros([]))
-        return total / tf.cast(tf.size(order), tf.float32)
+    def run(feed: Feed, start: tf.Tensor, stop: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+        return _sum_over(task.train, feed, (start, stop), settings.batch, of_batch, total)
 
     return _compiled(run)
 
 
 def validation_pass(task: Task) -> Callable[[], tf.Tensor]:
-    """Return a function that gives the means of loss and metrics over the validation rows, float32 [1 + metrics]."""
+    """Return a function that gives the sums of loss and metrics over this process's validation rows, float32 [n]."""
     measures = (task.loss, *task.metrics.values())
+    pairs = task.validation.own()
 
-    def of_batch(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        outputs = tf.cast(task.model(inputs, training=False), tf.float32)
-        return tf.stack([tf.reduce_sum(measure(targets, outputs)) for measure in measures])
+    def of_batch(batch: Batch) -> tf.Tensor:
+        outputs = tf.cast(task.model(batch.inputs, training=False), tf.float32)
+        return tf.stack([tf.reduce_sum(measure(batch.targets, outputs)) for measure in measures])
 
-    def run() -> tf.Tensor:
-        count = len(task.validation.inputs)
-        totals = _sum_over(task.validation, tf.range(count), INFERENCE_BATCH, of_batch, tf.zeros([len(measures)]))
-        return totals / tf.cast(count, tf.float32)
+    def run(feed: Feed) -> tf.Tensor:
+        rows = (tf.constant(0), tf.constant(len(pairs)))
+        return _sum_over(pairs, feed, rows, INFERENCE_BATCH, of_batch, tf.zeros([len(measures)]))
 
-    return _compiled(run)
+    compiled = _compiled(run)
+    return lambda: compiled(pairs.feed(INFERENCE_BATCH))
 
 
-def _sum_over(pairs: Pairs, order: tf.Tensor, batch: int, of_batch: PerBatch, zero: tf.Tensor) -> tf.Tensor:
-    """Return the sum of what `of_batch` gives of each `batch` rows, taken in the given order."""
-    batch_at = _reader(pairs, order, batch)
+def _sum_over(  # noqa: PLR0913  # rows, in batches, and what is added up of them
+    pairs: Pairs, feed: Feed, rows: tuple[tf.Tensor, tf.Tensor], batch: int, of_batch: PerBatch, total: tf.Tensor
+) -> tf.Tensor:
+    """Return `total` and the sum of what `of_batch` gives of each `batch` rows from the first to the last of `rows`."""
+    first, last = rows
 
     def add(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return start + batch, total + of_batch(*batch_at(start))
+        return start + batch, total + of_batch(pairs.next_batch(feed, start, batch))
 
-    return tf.while_loop(lambda start, _: start < tf.size(order), add, (tf.constant(0), zero))[1]
-
-
-def _reader(pairs: Pairs, order: tf.Tensor, batch: int) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return what gives the batch that starts at a place of `order`; to be asked for one after the other."""
-    if stored.is_stored(pairs.inputs):
-        batches = iter(stored.in_order((pairs.inputs, pairs.targets), order, batch))
-        return lambda _: next(batches)
-
-    def gathered(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Before they are shared out, so that a replica is sent a batch and not the whole split.
-        rows = order[start : start + batch]
-        return tf.gather(pairs.inputs, rows), tf.gather(pairs.targets, rows)
-
-    return gathered
+    return tf.while_loop(lambda start, _: start < last, add, (first, total))[1]
 
 
 def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:

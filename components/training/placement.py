@@ -23,6 +23,7 @@ from components.settings import MULTIWORKER, TrainingSettings
 from components.training.cluster import Cluster
 from components.training.device import GPU
 from components.training.process import DEVICE
+from components.training.task import Batch
 
 _SEED_STATE = "seed_generator_state"
 """Keras' name for the variable that a layer draws its noise from: a seed and a counter."""
@@ -55,10 +56,15 @@ class Placement:
         return 1 if resolver is None else max(1, len(resolver.cluster_spec().as_dict().get("worker", ())))
 
     @property
+    def worker(self) -> int:
+        """Number of this process among them."""
+        resolver = self.strategy.cluster_resolver
+        return 0 if resolver is None else int(resolver.task_id or 0)
+
+    @property
     def is_chief(self) -> bool:
         """Return whether this process keeps what the training leaves; checkpoints are its own, too."""
-        resolver = self.strategy.cluster_resolver
-        return resolver is None or not resolver.task_id
+        return self.worker == 0
 
     @property
     def scope(self) -> Callable[[], AbstractContextManager[Any]]:
@@ -66,9 +72,9 @@ class Placement:
         scope: Callable[[], AbstractContextManager[Any]] = self.strategy.scope
         return scope
 
-    def summed(self, step: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tensor:
-        """Return the sum over replicas of what `step` gives; each is handed all `rows` and takes its `share`."""
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step, args=rows), axis=None)
+    def summed(self, step: Callable[..., tf.Tensor], batch: Batch) -> tf.Tensor:
+        """Return the sum over replicas of what `step` gives; each is handed all of `batch` and takes its `share`."""
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step, args=(batch,)), axis=None)
 
     def vary_noise(self, model: keras.Model) -> None:
         """Give each replica noise and dropout of its own; without this, all draw the same for their share of a batch.
@@ -90,16 +96,23 @@ class Placement:
         """Return the chief's `figures` [N] in every process; N is the same in all. Whole numbers below 2**53."""
         if self.workers == 1:
             return figures
-        everywhere = self._first_replicas(tf.constant(figures.astype(np.float64)))
+        # Nothing but the chief adds anything, so that the sum is what it has, bit for bit.
+        return self.added(figures if self.is_chief else np.zeros_like(figures))
+
+    def added(self, figures: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return the sum over processes of `figures` [N], in every process. Whole numbers below 2**53."""
+        if self.workers == 1:
+            return figures
+        everywhere = self._over_workers(tf.constant(figures.astype(np.float64)))
         here = self.strategy.experimental_local_results(everywhere)[0]
         return np.asarray(here.numpy()).astype(figures.dtype)
 
     @cached_property
-    def _first_replicas(self) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _over_workers(self) -> Callable[[tf.Tensor], tf.Tensor]:
         def added(mine: tf.Tensor) -> tf.Tensor:
-            # Nothing but the first replica adds anything, so that the sum is what it has, bit for bit.
+            # Of the replicas of a process, the first alone.
             context = tf.distribute.get_replica_context()
-            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            is_first = tf.equal(context.replica_id_in_sync_group % (self.replicas // self.workers), 0)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(is_first, mine, tf.zeros_like(mine)))
 
         signature = [tf.TensorSpec([None], tf.float64)]
@@ -135,22 +148,25 @@ class Placement:
         }
 
 
-def share(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+def share(batch: Batch, workers: int = 1) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
     """Return the rows of a batch that are this replica's, and how often each counts; None where all count once.
+
+    Args:
+      batch: as this process has it.
+      workers: how many processes it was shared out among before.
 
     Some kernels fail on no rows at all, and the last batch may be smaller than the number of replicas: so each is given
     equally many, and what is missing at the end is made up by the first row, which counts 0 there.
     """
     context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
-    if replicas == 1:
-        return inputs, targets, None
-    rows = tf.shape(inputs)[0]
-    each = (rows + replicas - 1) // replicas
-    numbers = tf.range(each) * replicas + context.replica_id_in_sync_group
-    counts = numbers < rows
+    replicas = context.num_replicas_in_sync // workers
+    if replicas == workers == 1:
+        return batch.inputs, batch.targets, None
+    each = tf.maximum(1, (batch.here + replicas - 1) // replicas)
+    numbers = tf.range(each) * replicas + context.replica_id_in_sync_group % replicas
+    counts = numbers < batch.here
     numbers = tf.where(counts, numbers, 0)
-    return tf.gather(inputs, numbers), tf.gather(targets, numbers), tf.cast(counts, tf.float32)
+    return tf.gather(batch.inputs, numbers), tf.gather(batch.targets, numbers), tf.cast(counts, tf.float32)
 
 
 def place(settings: TrainingSettings) -> Placement:

@@ -1,7 +1,8 @@
 """A training's settings as JSON -> its history as JSON lines, in a process of its own; a script for the tests of replicas.
 
 Devices have to be divided before TensorFlow starts, and a worker is a process. Arguments: settings, and how many logical
-CPUs there are to be. 41 rows in batches of 8 leave one row for the last batch, and one replica without any of its own.
+CPUs there are to be, the folder of the log,
+and `stored` for rows in files. 41 rows in batches of 8 leave one row for the last batch, and one replica without any of its own.
 """
 
 import json
@@ -15,7 +16,9 @@ from components.settings import TrainingSettings
 from components.training.checkpoint import Checkpoint
 from components.training.fit import fit, seed_everything
 from components.training.placement import place
-from components.training.task import Pairs, Task
+from components.training.resident import ResidentPairs
+from components.training.stored import StoredPairs, store
+from components.training.task import Task
 
 ROWS = 41
 
@@ -24,6 +27,13 @@ def seeds(placement, model):
     """What each replica of this process draws its noise from, by layer."""
     states = [variable.value for variable in model.variables if variable.name == "seed_generator_state"]
     return [[int(one[0]) for one in placement.strategy.experimental_local_results(state)] for state in states]
+
+
+def _stored(placement, *columns):
+    """Returns this process's share of the rows, in files."""
+    own = slice(placement.worker, None, placement.workers)
+    part = store([[tf.constant(column[own]) for column in columns]])
+    return StoredPairs((part,), ROWS, worker=placement.worker, workers=placement.workers)
 
 
 def main():
@@ -40,7 +50,12 @@ def main():
         dense = [keras.layers.Flatten(), keras.layers.Dense(1)]
         model = keras.Sequential([keras.Input((6,)), *noise, *images, *dense])
     inputs = np.random.default_rng(5).normal(size=(ROWS, 6)).astype(np.float32)
-    rows = Pairs(tf.constant(inputs), tf.constant(inputs.sum(axis=1, keepdims=True)))
+    targets = inputs.sum(axis=1, keepdims=True)
+    rows = (
+        _stored(placement, inputs, targets)
+        if "stored" in sys.argv
+        else ResidentPairs(*map(tf.constant, (inputs, targets)))
+    )
     task = Task("toy", model, keras.losses.MeanSquaredError(reduction=None), rows, rows)
     training = fit(task, settings, checkpoint=Checkpoint.from_environment(), log_folder=sys.argv[3])
     print(  # noqa: T201  # the answer itself

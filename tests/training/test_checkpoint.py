@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from mutations import COUNT, mutated
 
-from components.training.checkpoint import Checkpoint, Snapshot
+from components.training.checkpoint import Begun, Checkpoint, Snapshot
 from components.training.progress import Epoch
 
 EPOCHS = tuple(
     Epoch(number=n, loss=0.5, val_loss=0.4, metrics={"accuracy": 0.9}, learning_rate=0.1, seconds=1.0) for n in (1, 2)
 )
 VARIABLES = (np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((), np.int64))
-WHOLE = Snapshot(EPOCHS, VARIABLES, VARIABLES[:1])
+BEGUN = Begun(rows=640, loss=12.5, seconds=0.25)
+WHOLE = Snapshot(EPOCHS, VARIABLES, VARIABLES[:1], begun=BEGUN)
 
 
 def archive(**arrays):
@@ -26,9 +27,14 @@ def archive(**arrays):
 
 def test_a_snapshot_comes_back_as_it_was():
     found = Snapshot.from_bytes(WHOLE.to_bytes())
-    assert found.epochs == EPOCHS
+    assert (found.epochs, found.begun) == (EPOCHS, BEGUN)
     assert [array.tolist() for array in found.variables] == [array.tolist() for array in VARIABLES]
     assert found.fits([(2, 3), ()])
+
+
+def test_a_snapshot_from_before_epochs_were_saved_in_the_middle_is_between_two():
+    found = Snapshot.from_bytes(archive(history=np.array("[]"), variable0=VARIABLES[0]))
+    assert found.begun == Begun()
 
 
 @pytest.mark.parametrize(

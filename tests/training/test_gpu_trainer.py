@@ -13,7 +13,8 @@ from components.training.checkpoint import Checkpoint
 from components.training.fit import fit, seed_everything
 from components.training.placement import place
 from components.training.process import DEVICE
-from components.training.task import Pairs, Task
+from components.training.resident import ResidentPairs
+from components.training.task import Task
 
 DATA = DataSettings(shape=(12, 9), pixel_max=16, label_count=3)
 SETTINGS = {"autoencoder": AutoencoderSettings(), "classifier": ClassifierSettings()}
@@ -55,7 +56,7 @@ def losses(folder, **changes):
         seed_everything(settings)
         model = build_classifier(settings, DATA)
     inputs = np.random.default_rng(0).random((70, DATA.pixels)).astype(np.float32)
-    rows = Pairs(tf.constant(inputs), tf.one_hot(np.arange(70) % 3, 3))
+    rows = ResidentPairs(tf.constant(inputs), tf.one_hot(np.arange(70) % 3, 3))
     task = Task("toy", model, build_loss(settings), rows, rows)
     return [epoch.loss for epoch in fit(task, settings, checkpoint=Checkpoint(None), log_folder=str(folder)).epochs]
 

@@ -23,11 +23,11 @@ CLIPPED = {"name": "adamw", "learning_rate": 0.02, "clip_norm": 0.1, "weight_dec
 CLIPPED_DESCENT = {"name": "sgd", "learning_rate": 0.2, "clip_norm": 0.1, "weight_decay": 0.01}
 
 
-def start(settings, folder, *, devices=1, cluster=None, **environment):
+def start(settings, folder, *, devices=1, cluster=None, rows="resident", **environment):
     given = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", **environment}
     worker = {} if cluster is None else {TF_CONFIG: cluster.to_json()}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), json.dumps(settings), str(devices), str(folder)],
+        [sys.executable, str(SCRIPT), json.dumps(settings), str(devices), str(folder), rows],
         env={**os.environ, **given, **worker},
         stdout=subprocess.PIPE,
         stderr=(folder / "stderr").open("ab"),
@@ -46,15 +46,15 @@ def train(settings, folder, **options):
     return ended(start({**SETTINGS, **settings}, folder, **options), folder)
 
 
-def two_workers(settings, folder, **environment):
+def two_workers(settings, folder, rows="resident", **environment):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         addresses = tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
     asked = {**SETTINGS, "strategy": "multiworker", **settings}
-    other = start(asked, folder, cluster=Cluster(addresses, 1))
-    return start(asked, folder, cluster=Cluster(addresses, 0), **environment), other
+    other = start(asked, folder, cluster=Cluster(addresses, 1), rows=rows)
+    return start(asked, folder, cluster=Cluster(addresses, 0), rows=rows, **environment), other
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,15 @@ def test_two_processes_learn_what_one_does_and_agree(single, tmp_path):
     assert [chief[name] for name in ("losses", "val_losses", "weights")] == [
         other[name] for name in ("losses", "val_losses", "weights")
     ]
+
+
+@pytest.mark.slow
+def test_two_processes_with_half_of_the_rows_each_learn_what_one_does_with_all(tmp_path):
+    """In batches of 41 rows there is no order, and one has 21 of them, the other 20."""
+    whole = train({"batch": 41}, tmp_path)
+    chief, other = (ended(process, tmp_path) for process in two_workers({"batch": 41}, tmp_path, rows="stored"))
+    assert same_curve(chief, whole)
+    assert [chief[name] for name in ("val_losses", "weights")] == [other[name] for name in ("val_losses", "weights")]
 
 
 @pytest.mark.slow

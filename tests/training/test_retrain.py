@@ -8,8 +8,9 @@ import tensorflow as tf
 from components.settings import OptimizerSettings, TrainingSettings
 from components.training.checkpoint import Checkpoint
 from components.training.fit import fit, seed_everything
+from components.training.resident import ResidentPairs
 from components.training.retrain import below, retrain
-from components.training.task import Pairs, Task
+from components.training.task import Task
 
 SETTINGS = TrainingSettings(batch=8, epochs=6, patience=2, optimizer=OptimizerSettings(learning_rate=0.05))
 ALL = np.random.default_rng(5).normal(size=(60, 3)).astype(np.float32)
@@ -21,7 +22,7 @@ def network():
 
 
 def pairs(inputs, sign=1.0):
-    return Pairs(tf.constant(inputs), tf.constant(sign * inputs.sum(axis=1, keepdims=True)))
+    return ResidentPairs(tf.constant(inputs), tf.constant(sign * inputs.sum(axis=1, keepdims=True)))
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_network_is_trained_for_the_epochs_that_were_kept(task, tmp_path):
 
 def test_it_learns_from_train_and_validation_and_starts_as_the_choice_did(task, tmp_path):
     model, _, _ = both(task, tmp_path)
-    joined = Pairs(*(tf.concat(parts, axis=0) for parts in _columns(task.train, task.validation)))
+    joined = ResidentPairs(*(tf.concat(parts, axis=0) for parts in _columns(task.train, task.validation)))
     again = Task("toy", network(), task.loss, joined, task.validation)
     once = SETTINGS.model_copy(update={"epochs": 1, "patience": None})
     fit(again, once, checkpoint=Checkpoint(None), log_folder=str(tmp_path / "again"))

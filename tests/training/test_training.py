@@ -16,11 +16,13 @@ from components.errors import BadInput, EnvironmentProblem
 from components.progress import PROGRESS_FD
 from components.settings import DataSettings, OptimizerSettings, TrainingSettings
 from components.training.checkpoint import Checkpoint
-from components.training.fit import fit, in_batches, seed_everything
-from components.training.input import TransformGraph, read_rows
+from components.training.fit import fit, seed_everything
+from components.training.input import TransformGraph, read_splits
 from components.training.optimizer import build_optimizer
+from components.training.placement import Placement
 from components.training.process import TRAINER_ENVIRONMENT, require_keras_3
-from components.training.task import Pairs, Task
+from components.training.resident import ResidentPairs
+from components.training.task import Shuffle, Task
 
 COMPONENTS = Path(components.__file__).parent
 
@@ -33,25 +35,68 @@ def _task(settings, *, validation_sign=1.0, dropout=0.0):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(dropout, seed=1), keras.layers.Dense(1)])
     inputs = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
     targets = inputs.sum(axis=1, keepdims=True)
-    validation = Pairs(tf.constant(inputs), tf.constant(targets * validation_sign))
-    return Task("toy", model, MEAN_SQUARED, Pairs(tf.constant(inputs), tf.constant(targets)), validation)
+    validation = ResidentPairs(tf.constant(inputs), tf.constant(targets * validation_sign))
+    return Task("toy", model, MEAN_SQUARED, ResidentPairs(tf.constant(inputs), tf.constant(targets)), validation)
 
 
 def _settings(rate=0.05, **changes):
     return TrainingSettings(**{"batch": 8, "epochs": 5, "optimizer": OptimizerSettings(learning_rate=rate)} | changes)
 
 
-def test_reading_gives_every_row_of_every_shard_in_order(examples, transform_graphs, splits):
-    data = DataSettings(shape=(6, 5), pixel_max=16, label_count=3)
-    rows = read_rows([f"{examples}/Split-train/*"], TransformGraph.load(transform_graphs["minmax"]), data)
-    np.testing.assert_allclose(rows.images, splits["train"].flat / 16, rtol=1e-6)
-    np.testing.assert_array_equal(np.argmax(rows.labels, axis=1), splits["train"].labels)
+DATA = DataSettings(shape=(6, 5), pixel_max=16, label_count=3)
+HERE = Placement(tf.distribute.get_strategy())
 
 
-def test_a_split_without_rows_is_refused(tmp_path, transform_graphs):
-    graph = TransformGraph.load(transform_graphs["minmax"])
+def _read(examples, graph, **options):
+    files = ([f"{examples}/Split-{split}/*"] for split in ("train", "validation"))
+    return read_splits(*files, TransformGraph.load(graph), DATA, HERE, **options)
+
+
+def _batches(pairs, batch=64, shuffle=None, start=0):
+    """Returns inputs and targets of every batch, as a pass sees them."""
+    feed = pairs.feed(batch, shuffle, start=start)
+    read = tf.function(lambda at: pairs.next_batch(feed, at, batch), autograph=False)
+    return [[*map(np.asarray, read(tf.constant(at))[:2])] for at in range(start, len(pairs), batch)]
+
+
+def _rows(pairs, **options):
+    return [np.concatenate(column) for column in zip(*_batches(pairs, **options), strict=True)]
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_reading_gives_every_row_of_every_shard_in_order(examples, transform_graphs, splits, in_memory):
+    read = _read(examples, transform_graphs["minmax"], in_memory=in_memory)
+    assert [isinstance(pairs, ResidentPairs) for pairs in read] == [bool(in_memory)] * 2
+    for pairs, split in zip(read, splits.values(), strict=True):
+        images, labels = _rows(pairs)
+        np.testing.assert_allclose(images, split.flat / 16, rtol=1e-6)
+        np.testing.assert_array_equal(np.argmax(labels, axis=1), split.labels)
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "standardise", "centre"])
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_a_batch_has_the_bits_that_tf_data_gives_to_whole_splits(
+    examples, transform_graphs, splits, scaling, in_memory
+):
+    """Models of earlier releases were trained on those."""
+    apply = TransformGraph.load(transform_graphs[scaling]).apply
+    raw = (splits["train"].flat.astype(np.int64), splits["train"].labels[:, np.newaxis])
+    [wanted] = tf.data.Dataset.from_tensors(raw).map(apply)
+    got = _rows(_read(examples, transform_graphs[scaling], in_memory=in_memory)[0], batch=7)
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_in_memory_come_in_one_permutation_of_them_all():
+    pairs = ResidentPairs(tf.range(1000), tf.range(1000))
+    rows, _ = _rows(pairs, shuffle=Shuffle(seed=3, epoch=2))
+    np.testing.assert_array_equal(rows, np.random.default_rng((3, 2)).permutation(1000))
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_a_split_without_rows_is_refused(tmp_path, transform_graphs, in_memory):
     with pytest.raises(BadInput, match="no rows"):
-        read_rows([f"{tmp_path}/*"], graph, DataSettings(shape=(6, 5), pixel_max=16))
+        _read(tmp_path, transform_graphs["minmax"], in_memory=in_memory)
 
 
 def test_another_keras_or_backend_is_refused(monkeypatch):
@@ -226,6 +271,7 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path, monkeypatch):
     assert len(training.epochs) == 5
 
 
-def test_rows_in_batches_are_the_rows_at_once():
+def test_what_is_computed_of_rows_once_is_what_every_batch_would_compute():
     rows = tf.random.stateless_normal([20_000, 2], seed=(1, 2))
-    np.testing.assert_array_equal(in_batches(lambda batch: batch * 2, rows), rows * 2)
+    pairs = ResidentPairs(rows, rows).map(lambda inputs, targets: (inputs * 2, targets))
+    np.testing.assert_array_equal(pairs.materialised().inputs, rows * 2)
