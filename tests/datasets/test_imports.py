@@ -467,6 +467,16 @@ def test_a_member_of_an_archive_does_not_leave_its_folder(tmp_path, name):
         take(tmp_path / "evil.zip", tmp_path / "to")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("a", "a/b.png"), ("a/b.png", "a/b.png"), ("a/b.png", "a"), (".", "b.png")], ids=str)
+def test_members_that_cannot_lie_side_by_side_are_the_archives_fault(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(BadInput, match="cannot lie side by side"):
+        take(tmp_path / "evil.zip", tmp_path / "to")
+
+
 @pytest.mark.parametrize("kind", ["cut short", "encrypted flag", "zip in zip", "nothing of use"])
 def test_an_archive_that_cannot_be_taken_is_refused_in_one_line(tmp_path, kind):
     inner = io.BytesIO()

@@ -14,6 +14,9 @@ from components.untrusted import LARGEST_ARRAYS
 MOST_MEMBERS: Final = 2_000_000
 """EMNIST as pictures has 800,000."""
 
+_IN_THE_WAY: Final = (FileExistsError, NotADirectoryError, IsADirectoryError)
+"""How an archive's own names stop it: its folder was empty."""
+
 _FAULTS: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
 
 
@@ -30,12 +33,16 @@ def unpack(path: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir()]
+            # Not `is_dir`, which Python 3.10 ends in an IndexError for a member without a name.
+            members = [one for one in archive.infolist() if not one.filename.endswith("/")]
             if len(members) > MOST_MEMBERS or sum(one.file_size for one in members) > LARGEST_ARRAYS:
                 wanted = f"at most {MOST_MEMBERS} files and {LARGEST_ARRAYS} bytes"
                 raise BadInput("too much in an archive", where=path, wanted=wanted, hint="unpack it yourself")
             for member in members:
                 _unpack_one(archive, member, folder, path)
+    except _IN_THE_WAY as err:
+        what = "two members of the archive cannot lie side by side, or one has no name that a file can have"
+        raise BadInput(what, where=path, got=Path(err.filename or "").name, hint="unpack it yourself") from err
     except _FAULTS as err:
         raise BadInput("not a zip archive that can be read", where=path, got=shortened(err, 120)) from err
     except OSError as err:
