@@ -190,16 +190,18 @@ def _seekable(files: Sequence[Path], place: Path, sizes: Mapping[str, int]) -> t
     the root stay as they came, a fifth of the size, and these go with `PARTIAL`.
     """
     return tuple(
-        _decompressed(file, place.with_name(f"{place.name}-{number}"), sizes[file.name])
+        # Under its own name, which says to readers of tables what it holds.
+        _decompressed(file, place / file.name, sizes[file.name])
         if sizes.get(file.name, 0) > UNIT_PIXELS and is_gzip(file)
         else file
-        for number, file in enumerate(files)
+        for file in files
     )
 
 
 def _decompressed(file: Path, target: Path, size: int) -> Path:
     disk.require(target.parent, size)
     try:
+        target.parent.mkdir(exist_ok=True)
         with replacing(target, durable=False) as copy:
             for block in payload_blocks(file):
                 copy.write(block)
