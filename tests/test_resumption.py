@@ -22,6 +22,12 @@ def test_the_epochs_of_a_checkpoint_are_counted(tmp_path):
     assert epochs_kept(checkpoint(tmp_path / "key", json.dumps([{"number": 1}, {"number": 2}]))) == 2
 
 
+@pytest.mark.parametrize(("rows", "kept"), [(0, None), (128, 0)])
+def test_a_checkpoint_within_the_first_epoch_is_one_of_no_whole_epoch(tmp_path, rows, kept):
+    np.savez(tmp_path / "training.npz", history=np.array("[]"), begun=np.array(json.dumps({"rows": rows})))
+    assert epochs_kept(tmp_path) == kept
+
+
 def empty_zip(folder):
     zipfile.ZipFile(folder / "training.npz", "w").close()
 
@@ -33,6 +39,7 @@ UNREADABLE = {
     "an archive of nothing": empty_zip,
     "no epochs": lambda folder: checkpoint(folder, "[]"),
     "no JSON": lambda folder: checkpoint(folder, "[" * 100_000),
+    "no beginning": lambda folder: np.savez(folder / "training.npz", history=np.array("[]"), begun=np.array("[1]")),
     "no list": lambda folder: checkpoint(folder, '{"number": 1}'),
 }
 

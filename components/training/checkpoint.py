@@ -48,6 +48,10 @@ class Begun:
     loss: float = 0.0
     seconds: float = 0.0
 
+    def is_in(self, rows: int, batch: int) -> bool:
+        """Return whether it is between two batches of an epoch of `rows` rows."""
+        return 0 <= self.rows < rows and self.rows % batch == 0
+
 
 @dataclass(frozen=True)
 class _History:

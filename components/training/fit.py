@@ -42,7 +42,7 @@ class Training:
 
     Attributes:
       epochs: all of them, those before an interruption included.
-      resumed_from_epoch: the number of epochs found in a checkpoint; None for a training in one go.
+      resumed_from_epoch: the number of whole epochs in a checkpoint; None for a training in one go.
       kept_epoch: the epoch whose weights the model has.
       kernels: of the first layer, at several moments.
       facts: on what it ran.
@@ -133,8 +133,13 @@ def _fit(
     optimizer = build_optimizer(settings.optimizer, epochs=epochs, steps_per_epoch=steps, replicas=placement.replicas)
     optimizer.build(task.model.trainable_variables)
     variables = [*task.model.variables, *optimizer.variables]
-    snapshot = _restored(checkpoint, placement, variables) or _untrained(task.model)
-    resumed = len(snapshot.epochs) or None
+    restored = _restored(checkpoint, placement, variables)
+    if restored is not None and not restored.begun.is_in(len(task.train), settings.batch):
+        restored = None
+    if restored is not None:
+        _assign(variables, restored.variables)
+    snapshot = restored or _untrained(task.model)
+    resumed = None if restored is None else len(restored.epochs)
     placement.vary_noise(task.model)
     runner = _Epochs(task, settings, optimizer, placement)
     watchers = _watchers(epochs, log_folder, snapshot.epochs) if placement.is_chief else ()
@@ -219,7 +224,6 @@ def _restored(checkpoint: Checkpoint, placement: Placement, variables: Sequence[
     snapshot = Snapshot.from_bytes(placement.bytes_from_chief(checkpoint.content()))
     if snapshot is None or not snapshot.fits([tuple(variable.shape) for variable in variables]):
         return None
-    _assign(variables, snapshot.variables)
     return snapshot
 
 

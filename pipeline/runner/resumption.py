@@ -14,20 +14,23 @@ CHECKPOINT: Final = "training.npz"
 """As `components.training.checkpoint` has it, which cannot be imported without TensorFlow."""
 
 HISTORY: Final = "history"
+BEGUN: Final = "begun"
 TRAINING: Final = "training.json"
 
 
 def epochs_kept(folder: Path) -> int | None:
-    """Return the number of epochs after which a training would go on, None if it would begin.
+    """Return the number of whole epochs after which a training would go on, None if it would begin.
 
     Args:
       folder: of the checkpoints of exactly this training.
     """
     try:
-        epochs = parse_json(str(read_npz(folder / CHECKPOINT)[HISTORY]), where=folder)
-    except (KeyError, MnistTfxError):
+        arrays = read_npz(folder / CHECKPOINT)
+        epochs = parse_json(str(arrays[HISTORY]), where=folder)
+        is_begun = BEGUN in arrays and parse_json(str(arrays[BEGUN]), where=folder).get("rows")
+    except (KeyError, AttributeError, MnistTfxError):
         return None  # the Trainer starts over as well
-    return len(epochs) if isinstance(epochs, list) and epochs else None
+    return len(epochs) if isinstance(epochs, list) and (epochs or is_begun) else None
 
 
 def resumed(root: Path, record: ExecutionRecord) -> str | None:

@@ -32,6 +32,13 @@ def test_a_snapshot_comes_back_as_it_was():
     assert found.fits([(2, 3), ()])
 
 
+@pytest.mark.parametrize(
+    ("rows", "is_in"), [(0, True), (8, True), (32, True), (40, False), (4, False), (-8, False), (41, False)]
+)
+def test_an_epoch_is_left_between_two_batches(rows, is_in):
+    assert Begun(rows=rows).is_in(40, 8) == is_in
+
+
 def test_a_snapshot_from_before_epochs_were_saved_in_the_middle_is_between_two():
     found = Snapshot.from_bytes(archive(history=np.array("[]"), variable0=VARIABLES[0]))
     assert found.begun == Begun()

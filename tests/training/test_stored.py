@@ -12,7 +12,7 @@ import tensorflow as tf
 from components.errors import BadInput, EnvironmentProblem
 from components.settings import TrainingSettings
 from components.training import fit as fitting
-from components.training.checkpoint import Checkpoint
+from components.training.checkpoint import Begun, Checkpoint
 from components.training.fit import fit, seed_everything
 from components.training.resident import ResidentPairs
 from components.training.stored import StoredPairs, store
@@ -176,22 +176,33 @@ def test_a_training_from_disk_ends_in_the_weights_of_one_from_memory_in_the_same
     assert_same(trained(task(disk), tmp_path), trained(task(memory), tmp_path))
 
 
+@dataclasses.dataclass(frozen=True)
 class _Killed(Checkpoint):
+    epochs: int
+
     def save(self, snapshot):
         super().save(snapshot)
-        if (len(snapshot.epochs), snapshot.begun.rows) == (1, 256):
+        if (len(snapshot.epochs), snapshot.begun.rows) == (self.epochs, 256):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_a_training_killed_within_an_epoch_ends_in_the_weights_of_one_that_was_not(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize(("kind", "epochs"), [("memory", 1), ("disk", 1), ("disk", 0)])
+def test_a_training_killed_within_an_epoch_ends_in_the_weights_of_one_that_was_not(tmp_path, monkeypatch, kind, epochs):
     monkeypatch.setattr(fitting, "SAVED_ROWS", 128)
     pairs = on_disk(INPUTS, TARGETS) if kind == "disk" else ResidentPairs(tf.constant(INPUTS), tf.constant(TARGETS))
     whole = trained(task(pairs), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        trained(task(pairs), tmp_path, _Killed(tmp_path / "checkpoint"))
+        trained(task(pairs), tmp_path, _Killed(tmp_path / "checkpoint", epochs))
     assert Checkpoint(tmp_path / "checkpoint").load().begun.rows == 256
     assert_same(trained(task(pairs), tmp_path, Checkpoint(tmp_path / "checkpoint")), whole)
+
+
+def test_a_checkpoint_from_between_no_two_batches_is_a_training_that_starts_over(tmp_path):
+    kept = Checkpoint(tmp_path / "checkpoint")
+    pairs = on_disk(INPUTS, TARGETS)
+    whole = trained(task(pairs), tmp_path, kept)
+    kept.save(dataclasses.replace(kept.load(), epochs=(), begun=Begun(rows=1)))
+    assert_same(trained(task(pairs), tmp_path, kept), whole)
 
 
 def test_saving_within_an_epoch_changes_nothing(tmp_path, monkeypatch):
