@@ -11,7 +11,7 @@ import time
 
 import metadata_servers
 import pytest
-from command_line import PROJECT, checked, error_text, mnist_tfx
+from command_line import PROJECT, QUICK, checked, error_text, mnist_tfx
 from metadata_servers import HAS_MARIADB, NO_MARIADB, PASSWORD, PASSWORD_IN_URL
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -45,9 +45,8 @@ def server(request, tmp_path_factory):
 
 
 def _run_on(server, root, digits_folder, *arguments, env=None):
-    return mnist_tfx(
-        "run", "--data", digits_folder, "--root", root, "--metadata", server, *arguments, "--json", env=env
-    )
+    given = ("--data", digits_folder, "--root", root, "--metadata", server, *QUICK, *arguments)
+    return mnist_tfx("run", *given, "--json", env=env)
 
 
 @pytest.fixture(scope="module")
