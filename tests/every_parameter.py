@@ -33,6 +33,7 @@ WRONG = {
     kinds.InputFile: (*ANYWHERE, MISSING, FOLDER, DEVICE, FIFO, DANGLING),
     kinds.InputFolder: (*ANYWHERE, MISSING, FILE, DEVICE, FIFO, DANGLING),
     kinds.InputPath: (*ANYWHERE, MISSING, DEVICE, FIFO, DANGLING),
+    kinds.InputData: (*ANYWHERE, MISSING, DEVICE, FIFO, DANGLING, "s3://", "s3a://", "s3://bucket/a//b"),
     kinds.Data: (*ANYWHERE, MISSING, DEVICE, FIFO, DANGLING, "nowhere/{SPAN}", "{SPAN}{SPAN}", "{SPAM}"),
     kinds.OutputFile: (*ANYWHERE, MISSING, FOLDER, DEVICE, FIFO, DANGLING, f"{FILE}/x", "new/"),
     kinds.NewFolder: (*ANYWHERE, FILE, DEVICE, FIFO, f"{FILE}/x"),

@@ -28,7 +28,7 @@ from components.digest import CHUNK, canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem, MnistTfxError
 from components.features import TEST, TRAIN
 from components.files import remove_parts, replacing
-from components.ingest import import_record, known_digests
+from components.ingest import import_record, known_digests, origins
 from components.ingest.beginnings import check_beginnings
 from components.ingest.data_files import Part
 from components.ingest.forms import READERS
@@ -387,10 +387,10 @@ def _note_sources(inputs: Sequence[Input], target: Path) -> None:
     new = [
         {
             "name": one.name,
-            "path": str(one.path.absolute()),
             "payload_digest": one.digest.payload,
             "container_digest": one.digest.container,
             "container_bytes": one.digest.container_bytes,
+            **origins.noted(one.path.absolute(), one.digest.container),
         }
         for one in inputs
     ]

@@ -131,14 +131,14 @@ def _matches(folder: Path, rest: Sequence[str]) -> Iterator[tuple[Path, dict[str
         # Not asked whether it is there: a span whose folder lacks what it should hold is no older span.
         yield folder.joinpath(*rest), {}
         return
-    expression = _expression(rest[0])
+    pattern = expression(rest[0])
     for name in _names(folder):
-        if (match := expression.fullmatch(name)) is not None:
+        if (match := pattern.fullmatch(name)) is not None:
             for path, values in _matches(folder / name, rest[1:]):
                 yield path, {**match.groupdict(), **values}
 
 
-def _expression(name: str) -> re.Pattern[str]:
+def expression(name: str) -> re.Pattern[str]:
     """Return what a name has to match; not `\\d`, which takes the digits of every script."""
     text, end = "", 0
     for field in _FIELD.finditer(name):

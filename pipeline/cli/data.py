@@ -13,7 +13,7 @@ from components.digest import sha256_file
 from components.errors import BadInput, ExitCode, printable
 from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, print_answer, say
-from pipeline.cli.parameters import Checked, InputFile, InputFolder, InputPath, NewFolder, OneOf
+from pipeline.cli.parameters import Checked, InputData, InputFile, InputFolder, NewFolder, OneOf
 from pipeline.cli.parsing import Group, checked_by
 from pipeline.datasets import fetch as fetching
 
@@ -88,7 +88,7 @@ _size_option = Checked(_size, name="HxW", usual=("28x28",))
 
 
 @data.command("import")
-@click.argument("source", type=InputPath(), metavar="SOURCE")
+@click.argument("source", type=InputData(), metavar="SOURCE")
 @click.option("--to", required=True, type=NewFolder(), metavar="FOLDER", help="New folder for the data files.")
 @click.option("--fit", type=_size_option, metavar="HxW", help="Fit the digit on each picture, as `predict` does.")
 @click.option("--resize", type=_size_option, metavar="HxW", help="Stretch each picture to this size.")
@@ -196,7 +196,7 @@ def _import_lines(imported: Imported, after: Inspection) -> Iterator[str]:
 
 
 @data.command()
-@click.argument("path", type=InputPath(), metavar="PATH")
+@click.argument("path", type=InputData(), metavar="PATH")
 @options.form_and_label
 @options.reading
 @click.option("--schema", type=InputFolder(), metavar="FOLDER", help="Folder with your reviewed schemas.")
@@ -210,6 +210,7 @@ def inspect(path: Path, schema: Path | None, as_json: bool, **given: Any) -> int
     \b
     Example:
       mnist-tfx data inspect ~/mnist
+      mnist-tfx data inspect s3://bucket/mnist
       mnist-tfx data inspect letters/ --schema schemas --json
     """
     from pipeline.datasets import inspection
@@ -281,7 +282,7 @@ def _schema(found: Inspection) -> str:
 
 
 @data.command()
-@click.argument("given", nargs=-1, required=True, type=InputPath(), metavar="DATA...")
+@click.argument("given", nargs=-1, required=True, type=InputData(), metavar="DATA...")
 @click.option(
     "--rows",
     "listed",

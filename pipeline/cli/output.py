@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from components.errors import LONGEST_SENTENCE, CannotTell, ExitCode, MnistTfxError, printable, shortened
+from components.ingest.copy_paths import readable
 from components.layout import STAGED
 from pipeline.audit.findings import FAIL, PASS, UNKNOWN, VERDICTS, Audit
 from pipeline.cli.again import PROGRAM, complete, program
@@ -101,7 +102,7 @@ def print_error(error: object) -> None:
     """Print an error on standard error, after the program's name: one line, or a refusal with its way out."""
     LAST_ERROR.set(printable(error))
     lines = _lines(error) if isinstance(error, MnistTfxError) and (error.facts or error.commands) else [str(error)]
-    click.echo(f"{PROGRAM}: " + "\n  ".join(lines), err=True)
+    click.echo(f"{PROGRAM}: " + readable("\n  ".join(lines)), err=True)
 
 
 def _lines(error: MnistTfxError) -> Iterator[str]:
@@ -119,7 +120,7 @@ def _lines(error: MnistTfxError) -> Iterator[str]:
 
 def say(message: str) -> None:
     """Tell the user something that is no part of the answer, such as what is being waited for."""
-    click.echo(printable(message), err=True)
+    click.echo(printable(readable(message)), err=True)
 
 
 def figure(value: float | None) -> str:

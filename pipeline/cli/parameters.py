@@ -6,6 +6,7 @@ working directory counts, and everything behind it sees one spelling. Nothing is
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import re
@@ -22,6 +23,8 @@ from components.ingest import spans
 from components.suggestions import closest, did_you_mean
 from components.untrusted import kind_of
 from pipeline.cli.parsing import name_of
+from pipeline.cli.remote_data import RemoteData
+from pipeline.datasets.stores.address import Address, is_address, scheme_of
 from pipeline.root.paths import holds_pipeline, require_usable, resolved
 
 Value = TypeVar("Value")
@@ -298,6 +301,17 @@ def _key_of(text: str) -> str:
 class _Path(Parameter[Path]):
     name = "path"
     files = "file"
+    no_address = "name a path of this machine; data alone is read from object stores"
+    """What to do where an address of an object store is given."""
+
+    def _text(self, text: str, where: str | None) -> str:
+        text = super()._text(text, where)
+        if is_address(text) and not os.path.lexists(text):
+            wanted = f"a {self.name} of this machine"
+            # An address that was signed is a password: of any but our own, the scheme is all that is repeated.
+            got = f"{scheme_of(text)}://..."
+            raise BadInput("an address in a store", where=where, wanted=wanted, got=got, hint=self.no_address)
+        return text
 
 
 class InputFile(_Path):
@@ -339,19 +353,45 @@ class InputPath(_Path):
         return (InputFolder() if path.is_dir() else InputFile()).read(text, where)
 
 
-class Data(InputPath):
-    """Data: a file, a folder, or a pattern of spans."""
+class InputData(InputPath):
+    """Data: a file, a folder, or what lies in an object store, which is fetched before the command begins."""
+
+    name = "file, folder or address"
+
+    def _text(self, text: str, where: str | None) -> str:
+        return Parameter._text(self, text, where)  # noqa: SLF001  # addresses are welcome
+
+    def read(self, text: str, where: str | None) -> Any:
+        """Return its path, or the address."""
+        return _address(text, where) or super().read(text, where)
+
+
+def _address(text: str, where: str | None) -> RemoteData | None:
+    """Return the address that a text is; None for a path of this machine."""
+    if not is_address(text) or os.path.lexists(text):
+        return None
+    try:
+        return RemoteData(address=Address.parse(text))
+    except BadInput as err:
+        err.where = where
+        raise
+
+
+class Data(InputData):
+    """Data, or a pattern of spans."""
 
     name = "file or folder"
 
-    def read(self, text: str, where: str | None) -> Path:
-        """Return its path; of a pattern, with the folder before the first field resolved."""
+    def read(self, text: str, where: str | None) -> Any:
+        """Return its path or address; of a pattern, with the folder before the first field resolved."""
         if not spans.is_pattern(text):
             return super().read(text, where)
         try:
             spans.require_fields(text)
         except BadInput as err:
             raise BadInput(err.what, where=where, wanted=err.wanted, got=text) from err
+        if (remote := _address(text, where)) is not None:
+            return remote
         base = spans.base_of(text)
         rest = Path(text).parts[len(base.parts) :]
         return InputFolder().read(str(base), where).joinpath(*rest)
@@ -389,8 +429,13 @@ class NewFolder(_Path):
         return path
 
 
+NO_REMOTE_ROOT: Final = "a root needs a disk or volume with locks and atomic renames, which object stores do not have; only --data is read from there"
+
+
 class NewRoot(NewFolder):
     """A folder for a pipeline: one that is there, or can be made; its path has to suit everything that runs in it."""
+
+    no_address = NO_REMOTE_ROOT
 
     def read(self, text: str, where: str | None) -> Path:
         """Return its path."""
@@ -402,6 +447,8 @@ class NewRoot(NewFolder):
 class PipelineRoot(InputFolder):
     """A folder in which a pipeline has run."""
 
+    no_address = NO_REMOTE_ROOT
+
     def read(self, text: str, where: str | None) -> Path:
         """Return its path."""
         path = super().read(text, where)
@@ -411,6 +458,8 @@ class PipelineRoot(InputFolder):
 
 class AnyRoot(NewFolder):
     """A pipeline's folder, for a command that does without one, or that asks with `require_pipeline` itself."""
+
+    no_address = NO_REMOTE_ROOT
 
 
 class VersionOrFolder(Parameter[str]):
@@ -439,19 +488,20 @@ class VersionOrFolder(Parameter[str]):
         return str(InputFolder().read(text, where))
 
 
-class FileOrDigest(Parameter[str]):
+class FileOrDigest(Parameter[Any]):
     """A file or folder, or a SHA-256."""
 
     name = "file, folder or digest"
     files = "file"
 
-    def read(self, text: str, where: str | None) -> str:
-        """Return the path, or the digest in lower case."""
+    def read(self, text: str, where: str | None) -> Any:
+        """Return the path or address, or the digest in lower case."""
         if re.fullmatch("(sha256:)?[0-9a-fA-F]{64}", text) and not os.path.lexists(text):
             return text.lower()
         if re.fullmatch("(sha256:)?[0-9a-fA-F]{8,}", text) and not os.path.lexists(text):
             raise BadInput("not a digest", where=where, wanted="all 64 hex digits, or a file that is there", got=text)
-        return str(InputPath().read(text, where))
+        remote = _address(text, where)
+        return str(InputPath().read(text, where)) if remote is None else dataclasses.replace(remote, as_text=True)
 
 
 class MetadataStore(Parameter[str]):

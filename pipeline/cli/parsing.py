@@ -70,6 +70,13 @@ class Command(click.Command):
             ctx.params.clear()
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Fetch what was given as an address in an object store, and run the command."""
+        from pipeline.cli import remote_data  # which shows progress, and stands above parsing
+
+        with remote_data.fetched(ctx.params):
+            return super().invoke(ctx)
+
     def _check_each(self, ctx: click.Context, args: Sequence[str], problems: Problems) -> None:
         """Leave in the context's parameters the values of those that are right."""
         opts: Mapping[str, Any] = {}

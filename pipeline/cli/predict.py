@@ -11,7 +11,7 @@ import click
 from components.errors import BadInput, MnistTfxError, Refused, printable
 from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, figure, print_answer, print_error, say
-from pipeline.cli.parameters import Checked, InputPath, OneOf, OutputFile, Version
+from pipeline.cli.parameters import Checked, InputData, OneOf, OutputFile, Version
 from pipeline.cli.parsing import checked_by
 from pipeline.root.paths import require_no_pattern
 
@@ -57,7 +57,7 @@ def _can_be_loaded(given: Mapping[str, Any]) -> None:
 
 
 @options.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=InputPath())
+@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=InputData())
 @click.option("--version", type=Version(), help="Served version to ask.  [default: the newest]")
 @options.root
 @click.option(

@@ -12,7 +12,7 @@ import click
 from components.errors import Problems, printable
 from pipeline.cli import options, progress
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, InputFolder, InputPath, OutputFile, Recipe
+from pipeline.cli.parameters import InputData, InputFile, InputFolder, OutputFile, Recipe
 from pipeline.cli.parsing import Group
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def check(file: Path, schema: Path | None, as_json: bool) -> None:
 
 
 @recipe.command()
-@click.option("--from", "data", required=True, type=InputPath(), metavar="PATH", help="Folder or file with the data.")
+@click.option("--from", "data", required=True, type=InputData(), metavar="PATH", help="Folder or file with the data.")
 @click.option("-o", "--output", required=True, type=OutputFile(), metavar="FILE", help="The recipe: a new .yaml file.")
 @options.form_and_label
 @options.reading

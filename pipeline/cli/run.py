@@ -85,8 +85,8 @@ def _request(given: Mapping[str, Any]) -> Request:
     multiple=True,
     type=Data(),
     metavar="PATH",
-    help="Folder or file with IDX or CSV images; may be repeated. With {SPAN}, or {YYYY}, {MM} and {DD}, in it: the "
-    "newest span.  [default: the embedded UCI digits]",
+    help="Folder or file with IDX or CSV images, here or at s3://, gs:// or hdfs://; may be repeated. With {SPAN}, or "
+    "{YYYY}, {MM} and {DD}, in it: the newest span.  [default: the embedded UCI digits]",
 )
 @click.option(
     "--spans",
@@ -198,6 +198,7 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
     Example:
       mnist-tfx run                                    # the embedded UCI digits
       mnist-tfx run --data ~/mnist --root runs/mnist
+      mnist-tfx run --data s3://bucket/mnist --root runs/mnist  # fetched once, and again what has changed
       mnist-tfx run --data 'daily/span-{SPAN}/' --spans 7  # a rolling week; does nothing if nothing is new
       mnist-tfx run --set classifier.epochs=3 --seed 1
       mnist-tfx run --sweep 'classifier.layers=[[64],[128,64]]' --sweep 'seed=[0,1,2]'  # six; the best is pushed

@@ -18,7 +18,7 @@ from components.settings import DataSettings
 from components.wording import refusal
 from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputFile, InputFolder, InputPath, Integer, NewFolder, Recipe, Text
+from pipeline.cli.parameters import InputData, InputFile, InputFolder, Integer, NewFolder, Recipe, Text
 from pipeline.cli.parsing import Group
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import reading_overrides
@@ -49,7 +49,7 @@ def schema() -> None:
 
 
 @schema.command()
-@click.option("--data", required=True, multiple=True, type=InputPath(), metavar="PATH", help="Clean IDX or CSV files.")
+@click.option("--data", required=True, multiple=True, type=InputData(), metavar="PATH", help="Clean IDX or CSV files.")
 @click.option(
     "--recipe",
     type=Recipe(),

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from components.errors import BadInput
+from components.ingest.origins import origin_of
 from components.settings import Settings
 from components.training.device import Device
 from pipeline.config.beam import BEAM_ARGS
@@ -83,9 +84,12 @@ class PipelineConfig:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """{absolute path of a data file: the name that records have for it}: the file's own, below that of its span."""
+        """{absolute path of a data file: the name that records have for it}.
+
+        That is the file's own, below that of its span; of a copy from an object store the object's address and version.
+        """
         return {
-            file: name
+            file: name if (origin := origin_of(file)) is None else origin.address
             for part in json.loads(self.source)
             for file, name in zip(part["files"], part.get("names") or map(os.path.basename, part["files"]), strict=True)
         }

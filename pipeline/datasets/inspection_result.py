@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from components.ingest.copy_paths import address_of
 from pipeline.datasets.readings import NOTHING_GIVEN, Given
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Inspection:
         """Return it as JSON values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "given"}
         paths = {name: None if (at := fields[name]) is None else str(at) for name in _PATHS}
-        lists = {name: [str(one) for one in fields[name]] for name in ("files", "ignored")}
+        paths["path"] = address_of(self.path) or paths["path"]
+        lists = {name: [address_of(one) or str(one) for one in fields[name]] for name in ("files", "ignored")}
         counts = {split: list(found) for split, found in self.counts.items()}
         duplicates = dataclasses.asdict(self.duplicates)
         return {**fields, **paths, **lists, "counts": counts, "duplicates": duplicates, "flags": list(self.flags)}

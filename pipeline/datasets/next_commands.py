@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from components.features import TRAIN
+from components.ingest.copy_paths import address_of
 
 if TYPE_CHECKING:
     from pipeline.datasets.inspection_result import Inspection
@@ -60,7 +61,9 @@ def _words(words: tuple[str, ...]) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path as a command takes it: relative where it lies below the working directory."""
+    """Return a path as a command takes it: relative below the working directory, an address for copies from a store."""
+    if (address := address_of(path)) is not None:
+        return shlex.quote(address)
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) and path != here else path))
 

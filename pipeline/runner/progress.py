@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from components.ingest.copy_paths import readable
 from pipeline.process import trace
 from pipeline.process.silence import SILENCE_S, SilenceBreaker
 
@@ -151,6 +152,7 @@ class RunView:
 
     def say(self, message: str) -> None:
         """Print a line that stays, such as a warning."""
+        message = readable(message)
         self.tell(lambda observer: observer.happened(None, message))
         self._print(message)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.errors import MnistTfxError, Refused
+from components.ingest.copy_paths import address_of
 from components.ingest.source import SOURCES, read_contents, read_sources
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.process.signals import Interrupted
@@ -102,13 +103,14 @@ def _sources(config: PipelineConfig, done: Mapping[str, CompletedNode]) -> tuple
     payload_bytes = {entry["payload_digest"]: entry["bytes"] for entry in read_contents(folder)}
     # Later entries of the same path replace earlier ones: the file was compressed again since.
     noted = {entry["path"]: entry for entry in read_sources(folder / SOURCES)}
+    names = {address_of(file) or file: name for file, name in config.names.items()}
     return tuple(
         records.DataSource(
-            name=config.names[path],
+            name=names[path],
             payload_digest=entry["payload_digest"],
             container_digest=entry["container_digest"],
             bytes=payload_bytes[entry["payload_digest"]],
         )
         for path, entry in noted.items()
-        if path in config.names
+        if path in names
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import object_store
 import pytest
 from docs.pages import PROJECT
 
@@ -25,8 +26,25 @@ def folder(first_run, tmp_path):
     return tmp_path
 
 
-def execute(shown, folder):
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
+@pytest.fixture
+def stored(request, page, tmp_path):
+    """The environment in which the one page that reads a bucket finds it."""
+    if page.stem != "object-stores":
+        return {}
+    endpoint = request.getfixturevalue("s3_server")
+    bucket = object_store.make_bucket(endpoint, tmp_path / "cache", "my-bucket")
+    bucket.put_folder("digits", request.getfixturevalue("digits_folder"))
+    return {**bucket.env, "HOME": str(tmp_path)}
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    with object_store.server() as endpoint:
+        yield endpoint
+
+
+def execute(shown, folder, stored):
+    environment = {**os.environ, **stored, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
     return subprocess.run(
         ["bash", "-c", shown.text],
         cwd=folder,
@@ -51,13 +69,13 @@ def shape(line):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
-def test_what_a_page_shows_can_be_done(page, folder):
+def test_what_a_page_shows_can_be_done(page, folder, stored):
     for block in pages.blocks(page):
         if block.file is not None:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
         for shown in () if block.marks else block.commands():
-            done = execute(shown, folder)
+            done = execute(shown, folder, stored)
             assert done.returncode in allowed(shown), f"{shown.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             if done.returncode == shown.exit_code:
                 printed = {shape(line) for line in (done.stdout + done.stderr).splitlines()}

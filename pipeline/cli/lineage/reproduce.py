@@ -12,7 +12,7 @@ from components.errors import CannotTell
 from pipeline.cli import options
 from pipeline.cli.lineage.diff_text import section_lines
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputPath, NewRoot, Version
+from pipeline.cli.parameters import InputData, NewRoot, Version
 from pipeline.process.output import own_console
 from pipeline.runner.progress import RunView
 from pipeline.runner.reproduce.reproduce import Options, Reproduction
@@ -29,7 +29,7 @@ from pipeline.runner.reproduce.reproduce import reproduce as run_again
     help="Folder for the new run, which is kept.  [default: a temporary one]",
 )
 @click.option(
-    "--data", multiple=True, type=InputPath(), metavar="PATH", help="The data, where the root's copies of it are gone."
+    "--data", multiple=True, type=InputData(), metavar="PATH", help="The data, where the root's copies of it are gone."
 )
 @click.option("--checkout", "at_commit", is_flag=True, help="Run the code of the recorded commit in place of this one.")
 @options.as_json

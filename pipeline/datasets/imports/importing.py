@@ -23,6 +23,7 @@ from components.errors import BadInput
 from components.features import SPLITS, TRAIN
 from components.files import sync_folder
 from components.ingest import import_record
+from components.ingest.copy_paths import address_of
 from components.ingest.import_record import Fields, ImportRecord, Run, SourceFile, WrittenFile
 from components.ingest.payload import payload_digest
 from pipeline.datasets import class_names
@@ -152,7 +153,7 @@ def _written(source: Source, contents: Contents, folder: Path, show: Show) -> Fi
     return Fields(
         schema_version=import_record.VERSION,
         release=importlib.metadata.version("mnist-tfx"),
-        source=source.path.name,
+        source=address_of(source.path) or source.path.name,
         form=contents.form,
         options=dict(contents.options),
         class_names=list(contents.class_names),
