@@ -31,11 +31,12 @@ def written(folder, name):
 
 
 def test_a_larger_mnist_has_its_rows_first_and_then_no_row_twice(source, tmp_path):
-    images.write(tmp_path, times=3, source=source)
-    rows = written(tmp_path, "train-images-idx3-ubyte")
+    folder = tmp_path / "x3"
+    images.write(folder, times=3, source=source)
+    rows = written(folder, "train-images-idx3-ubyte")
     np.testing.assert_array_equal(rows[:300], images.read(source / "train-images-idx3-ubyte.gz"))
     assert len(np.unique(rows.reshape(len(rows), -1), axis=0)) == len(rows) == 900
-    np.testing.assert_array_equal(written(tmp_path, "t10k-labels-idx1-ubyte"), np.tile(np.arange(20) % 10, 3))
+    np.testing.assert_array_equal(written(folder, "t10k-labels-idx1-ubyte"), np.tile(np.arange(20) % 10, 3))
 
 
 def test_equal_arguments_write_equal_bytes_and_another_seed_others(source, tmp_path):

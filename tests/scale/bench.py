@@ -97,18 +97,20 @@ class Result:
         return cls(**{**fields, "settings": tuple(fields["settings"])}, nodes=nodes)
 
 
-def run(times: int, settings: Sequence[str], options: Sequence[str]) -> Result:
+def run(times: int, kept: Path | None, settings: Sequence[str], options: Sequence[str]) -> Result:
     """Write the data, run the pipeline on them, and return what that took.
 
     Args:
       times: how many times MNIST.
+      kept: folder with the data of an earlier call, or for a later one, as `x<times>`; None writes and removes them.
       settings: `KEY=VALUE` for `--set`.
       options: further ones of `mnist-tfx run`.
     """
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-scale-") as work:
-        data, trace = Path(work) / "data", Path(work) / "trace.json"
-        images.write(data, times=times)
-        os.sync()  # else the first node shares the disk with what was written just now
+        data, trace = (kept or Path(work)) / f"x{times}", Path(work) / "trace.json"
+        if not data.exists():
+            images.write(data, times=times)
+            os.sync()  # else the first node shares the disk with what was written just now
         command = [sys.executable, "-m", "pipeline", "run", "--data", str(data), "--root", str(Path(work) / "root")]
         command += ["--recipe", "mnist", "--trace", str(trace), "--json", *options]
         command += [word for setting in settings for word in ("--set", setting)]
@@ -245,6 +247,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("sizes", type=int, nargs="+", help="how many times MNIST")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="KEY=VALUE of the recipe")
     parser.add_argument("--option", action="append", default=[], help="a further word for `mnist-tfx run`")
+    parser.add_argument(
+        "--data", type=Path, help="keep the data in this folder, and take what is there (default: removed)"
+    )
     parser.add_argument("--print", action="store_true", dest="printed", help="only print what earlier calls measured")
     parser.add_argument("-v", action="store_true", dest="verbose", help="say which processes had the memory")
     asked = parser.parse_args(words)
@@ -252,7 +257,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"bench-scale: skipped, MNIST is not at {images.MNIST}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     for times in () if asked.printed else asked.sizes:
-        run(times, asked.settings, asked.option).write(RESULTS)
+        run(times, asked.data, asked.settings, asked.option).write(RESULTS)
         sys.stderr.write(f"x{times} done\n")
     results = [Result.read(RESULTS / f"x{times}.json") for times in asked.sizes]
     sys.stdout.write(f"{table(results)}\n\n{verdict(results)}\n")

@@ -40,23 +40,25 @@ def write(folder: Path, *, times: int, seed: int = 0, source: Path = MNIST) -> N
     """Write a data set of `times` as many rows into a folder.
 
     Args:
-      folder: made if it is not there; gets four IDX files, not compressed.
+      folder: to be made; holds four IDX files, not compressed, once all are written.
       times: 1 gives the rows of `source` themselves.
       seed: of all that is drawn.
       source: folder with MNIST's four files, gzipped.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder.with_name(f"{folder.name}.begun")
+    begun.mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(PARTS):
         images = read(source / f"{part}-images-idx3-ubyte.gz")
         labels = read(source / f"{part}-labels-idx1-ubyte.gz")
-        with (folder / f"{part}-images-idx3-ubyte").open("wb") as file:
+        with (begun / f"{part}-images-idx3-ubyte").open("wb") as file:
             file.write(header(times * len(images), *images.shape[1:]))
             for block in copies(images, times, np.random.SeedSequence([seed, number])):
                 file.write(block.tobytes())
-        with (folder / f"{part}-labels-idx1-ubyte").open("wb") as file:
+        with (begun / f"{part}-labels-idx1-ubyte").open("wb") as file:
             file.write(header(times * len(labels)))
             for _ in range(times):
                 file.write(labels.tobytes())
+    begun.rename(folder)
 
 
 def copies(images: Images, times: int, seed: np.random.SeedSequence) -> Iterator[Images]:
