@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import many_records
 from rich.console import Console
 from rich.table import Table
+from scale import sampling
 
 from pipeline.lineage.impact import impact
 from pipeline.lineage.index import open_lineage
@@ -36,7 +36,6 @@ from pipeline.root.paths import RunPaths
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 PEER = SHARED / "peer" / "official_mnist.py"
-SAMPLE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,40 +49,11 @@ class Measured:
 
 def measure(command: list[str]) -> Measured:
     """Runs a command that prints one JSON object."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=PROJECT, start_new_session=True
-    )
-    peak = [0]
-
-    def sample() -> None:
-        while process.poll() is None:
-            peak[0] = max(peak[0], _memory_of_session(process.pid))
-            time.sleep(SAMPLE_S)
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    out, _ = process.communicate()
-    wall = time.monotonic() - started
-    sampler.join()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {out[:500]}")
-    answer = json.loads(out)
-    return Measured(answer.get("data", answer), wall, peak[0])  # the peer has no envelope
-
-
-def _memory_of_session(session: int) -> int:
-    total = 0
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                rollup = (folder / "smaps_rollup").read_text()
-                total += 1024 * int(rollup.partition("Pss:")[2].split()[0])
-        except (OSError, ValueError, IndexError):
-            continue  # it ended while we looked
-    return total
+    taken = sampling.measure(command)
+    if taken.status:
+        sys.exit(f"{' '.join(command)} ended with {taken.status}: {taken.output[:500]}")
+    answer = json.loads(taken.output)
+    return Measured(answer.get("data", answer), taken.wall_s, taken.peak)  # the peer has no envelope
 
 
 def pair(work: Path) -> dict[str, Measured]:
