@@ -118,7 +118,7 @@ def payload_digest(
     for block in payload_blocks(path, observe=None if raw else observe):
         payload.update(block)
         sizes[0] += len(block)
-        _require_within(sizes[0], limit, path)
+        require_within(sizes[0], limit, path)
         if watch is not None:
             watch(block)
     return PayloadDigest(
@@ -137,7 +137,7 @@ def read_payload(path: Path, limit: int | None = None) -> bytes:
     """
     with PayloadReader(path) as reader:
         data = b"".join(iter(lambda: reader.read(_PAYLOAD_BLOCK), b"")) if limit is None else reader.read(limit + 1)
-    _require_within(len(data), limit, path)
+    require_within(len(data), limit, path)
     return data
 
 
@@ -279,7 +279,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _require_within(size: int, limit: int | None, path: Path) -> None:
+def require_within(size: int, limit: int | None, path: Path) -> None:
+    """Refuse a payload that goes on after `limit` bytes.
+
+    Raises:
+      BadInput: if it does.
+    """
     if limit is not None and size > limit:
         raise BadInput(
             "payload is longer than it may be",

@@ -5,10 +5,10 @@ A rule whose question cannot be answered, because what it reads is missing or wa
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import struct
+import itertools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from typing_extensions import TypedDict
@@ -28,6 +28,7 @@ from pipeline.provenance.approvals import Approvals, read_approvals
 from pipeline.provenance.git import CLEAN
 from pipeline.provenance.ledger import Chain, Event, Push
 from pipeline.provenance.records import ExecutionRecord
+from pipeline.provenance.row_file import RowFile
 from pipeline.provenance.serving_directory import PushedElsewhere, ServingDirectory
 
 
@@ -37,11 +38,8 @@ class _Verdict(TypedDict, total=False):
 
 _VERDICT: Final = Shape(_Verdict)
 
-INDEX_DESCR: Final = [("row", "|V32"), ("pixels", "|V32"), ("label", "<i8")]
-"""dtype of `row_index/<split>.npy` as its header writes it, see `components.ingest.rows.INDEX`."""
-
-ROW_BYTES: Final = 72
-PIXELS: Final = slice(32, 64)
+MOST_HELD: Final = 1_000_000
+"""Images of the test split that are looked for at once; each takes some 100 bytes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -287,47 +285,51 @@ def _leaks(subject: Subject) -> Iterator[Broken]:
     if evaluation is None or not subject.trainers:
         yield _cannot_tell(subject, "no record of the evaluation or of the training")
         return
-    tested = _images(subject, evaluation[1], "test")
+    tested = _row_files(subject, evaluation[1], "test")
+    # Both trainers of a run read the same rows.
+    shared: dict[tuple[Path, ...] | None, set[bytes] | None] = {}
     for hash_, trainer in subject.trainers:
-        trained = _images(subject, trainer, "train")
-        where = f"{record_path(hash_)} ({trainer.node})"
-        if tested is None or trained is None:
+        trained = _row_files(subject, trainer, "train")
+        if trained not in shared:
+            shared[trained] = _shared_images(tested, trained)
+        where, images = f"{record_path(hash_)} ({trainer.node})", shared[trained]
+        if images is None:
             yield Broken(where=where, what="its row index cannot be read", unknown=True)
-        elif shared := tested & trained:
-            first = min(shared).hex()
-            got = f"{len(shared)}, such as the image with pixels digest {first}"
+        elif images:
+            got = f"{len(images)}, such as the image with pixels digest {min(images).hex()}"
             yield Broken(where=where, what="images of the test split that it was trained on", wanted="0", got=got)
 
 
-def _images(subject: Subject, reader: ExecutionRecord, split: str) -> frozenset[bytes] | None:
-    """Return the pixels digests of a split, by the row index; the same image counts whatever its label."""
-    result: set[bytes] = set()
+def _shared_images(tested: tuple[Path, ...] | None, trained: tuple[Path, ...] | None) -> set[bytes] | None:
+    """Return the pixels digests that both have, by their row indexes; the same image counts whatever its label."""
+    if tested is None or trained is None:
+        return None
+    try:
+        passes = 1 + sum(len(RowFile(path)) for path in tested) // MOST_HELD
+        shared: set[bytes] = set()
+        for number in range(passes):
+            rows = itertools.chain.from_iterable(RowFile(path).pixels() for path in tested)
+            held = set(rows) if passes == 1 else {pixels for pixels in rows if pixels[0] % passes == number}
+            shared.update(*(held.intersection(RowFile(path).pixels()) for path in trained))
+    except EnvironmentProblem:
+        return None
+    return shared
+
+
+def _row_files(subject: Subject, reader: ExecutionRecord, split: str) -> tuple[Path, ...] | None:
+    """Return the row indexes of a split that an execution read; None where one is not on record, or lies behind a link."""
+    result = []
     for ref in reader.inputs.get("examples", ()):
         maker = subject.ancestors.records.get(str(ref.record))
-        entries = [e for e in maker.artifacts if e.path == ref.path] if maker is not None else []
+        entry = (
+            next((entry for entry in maker.artifacts if entry.path == ref.path), None) if maker is not None else None
+        )
         name = f"row_index/{split}.npy"
-        data = _recorded(subject, f"{ref.path}/{name}", entries[0].files.get(name)) if entries else None
-        rows = None if data is None else _rows(data)
-        if rows is None:
+        path = f"{ref.path}/{name}"
+        if entry is None or name not in entry.files or plain_files.link_on_the_way(subject.evidence.root, path):
             return None
-        result.update(rows)
-    return frozenset(result)
-
-
-def _rows(data: bytes) -> Iterator[bytes] | None:
-    """Return the pixels digests in an .npy file of version 1 (https://numpy.org/neps/nep-0001-npy-format.html).
-
-    Read without numpy, whose import takes longer than the rest of the rule.
-    """
-    try:
-        (length,) = struct.unpack("<H", data[8:10])
-        header = ast.literal_eval(data[10 : 10 + length].decode("latin-1").strip())
-        rows, descr, body = header["shape"][0], header["descr"], memoryview(data)[10 + length :]
-    except (struct.error, ValueError, SyntaxError, LookupError, TypeError, RecursionError, MemoryError):
-        return None
-    if data[:8] != b"\x93NUMPY\x01\x00" or descr != INDEX_DESCR or len(body) != rows * ROW_BYTES:
-        return None
-    return (bytes(body[start + PIXELS.start : start + PIXELS.stop]) for start in range(0, len(body), ROW_BYTES))
+        result.append(subject.evidence.root / path)
+    return tuple(result)
 
 
 def _clean_tree(subject: Subject) -> Iterator[Broken]:

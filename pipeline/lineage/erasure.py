@@ -277,8 +277,6 @@ class _Held:
 
 def _rows_in(index: RowIndex, found: Impact) -> Iterator[HeldRow]:
     """Yield the rows of a data set that are asked about: those with the same pixels."""
-    import numpy as np
-
     if found.rows is None:
         fields: tuple[Field, ...] = ("row", "pixels")
         digests = [bytes.fromhex(text) for text in found.given.digests]
@@ -286,12 +284,8 @@ def _rows_in(index: RowIndex, found: Impact) -> Iterator[HeldRow]:
         for one in occurrences:
             yield HeldRow(row_digest=one.row_digest.hex(), split=one.split, label=one.label, data_set=index.rows_digest)
         return
-    for split, rows in index.splits.items():
-        texts = np.ascontiguousarray(rows["pixels"]).view("S32")
-        for row in rows[np.isin(texts, found.rows.pixels)]:
-            yield HeldRow(
-                row_digest=row["row"].tobytes().hex(), split=split, label=int(row["label"]), data_set=index.rows_digest
-            )
+    for split, row, label in index.with_pixels(found.rows.pixels):
+        yield HeldRow(row_digest=row.hex(), split=split, label=label, data_set=index.rows_digest)
 
 
 def _steps_that_left_out(lineage: LineageIndex, held: _Held) -> Iterator[ExecutionSummary]:

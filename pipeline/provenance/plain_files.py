@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.digest import CHUNK
 from components.errors import EnvironmentProblem
-from components.ingest.payload import payload_digest
+from components.ingest.payload import payload_blocks, require_within
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,8 +27,8 @@ FILE: Final = "file"
 SMALL: Final = 64 << 20
 """Most bytes of a file that is read whole: a record or manifest of that size was not written by the pipeline."""
 
-THREADS: Final = 2
-"""hashlib gives up the interpreter's lock; two threads already outrun a disk and leave time to the main one."""
+THREADS: Final = 8
+"""Most files that are hashed at once; hashlib gives up the interpreter's lock, and eight cores outrun any disk."""
 
 LINK: Final = "symlink to "
 UNREADABLE: Final = "a folder that cannot be read"
@@ -80,7 +80,7 @@ class Hasher:
         self.bytes = 0
         self._known: dict[str, concurrent.futures.Future[str]] = {}
         self._payloads: dict[tuple[str, int], concurrent.futures.Future[str]] = {}
-        self._pool = concurrent.futures.ThreadPoolExecutor(THREADS)
+        self._pool = concurrent.futures.ThreadPoolExecutor(_threads())
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -98,7 +98,7 @@ class Hasher:
         return self._known[path]
 
     def start_payload(self, path: Path, limit: int) -> concurrent.futures.Future[str]:
-        """Return the SHA-256 of a data file's payload, to be known later; `payload_digest` says what it may raise."""
+        """Return the SHA-256 of a data file's payload, to be known later; as `components.ingest.payload.payload_digest` it may raise."""
         key = (str(path), limit)
         if key not in self._payloads:
             if str(path) not in self._known:
@@ -117,10 +117,15 @@ class Hasher:
         self._hashed(self._done, len(self._known) + len(self._payloads))
 
     def _payload(self, path: Path, limit: int) -> str:
-        digest = payload_digest(path, limit=limit).payload
+        # Not `payload_digest`, which digests the container as well.
+        digest, size = hashlib.sha256(), 0
+        for block in payload_blocks(path):
+            digest.update(block)
+            size += len(block)
+            require_within(size, limit, path)
         with self._lock:
             self.bytes += 0 if str(path) in self._known else path.stat().st_size
-        return digest
+        return digest.hexdigest()
 
     def _digest(self, path: str) -> str:
         digest, buffer, total = hashlib.sha256(), bytearray(CHUNK), 0
@@ -137,6 +142,11 @@ class Hasher:
         with self._lock:
             self.bytes += total
         return digest.hexdigest()
+
+
+def _threads() -> int:
+    # Two at least: one of them may wait for the disk.
+    return max(2, min(THREADS, len(os.sched_getaffinity(0))))
 
 
 def open_plain(path: str | Path) -> int:

@@ -15,7 +15,7 @@ from lineage.audited_root import ROWS, Builder, build
 from lineage.saved_model_bytes import saved_model
 
 from components.errors import BadInput, ExitCode
-from pipeline.audit import policy
+from pipeline.audit import policy, rules
 from pipeline.audit.audit import AuditOptions, audit_all, audit_path, audit_version
 from pipeline.audit.findings import COMPLETENESS, FAIL, INTEGRITY, PASS, POLICY, UNKNOWN, VERDICTS
 from pipeline.cli.lineage.audit import audit as audit_command
@@ -349,7 +349,9 @@ def test_unusable_arguments_are_refused(root, arguments):
     assert invoke(audit_command, *arguments, "--root", root)[0] == ExitCode.BAD_INPUT
 
 
-def test_an_image_of_the_test_split_in_the_training_data_is_a_leak(tmp_path):
+@pytest.mark.parametrize("held", [3, rules.MOST_HELD])
+def test_an_image_of_the_test_split_in_the_training_data_is_a_leak(tmp_path, monkeypatch, held):
+    monkeypatch.setattr(rules, "MOST_HELD", held)  # of 22
     leaky = build(tmp_path / "leaky", rows={**ROWS, "test": range(38, 60)})
     found = audit_version(leaky)
     assert found.verdicts == {**ALL_PASS, POLICY: FAIL}

@@ -272,7 +272,7 @@ def test_a_file_that_overlaps_in_part_gives_the_number_of_shared_rows(ran, digit
 @pytest.mark.e2e
 def test_rows_of_the_test_split_went_into_the_evaluation_alone(ran, digits, tmp_path):
     images, _ = digits
-    tested = set(open_index(ran.root, ran.ingests[0]).splits["test"]["pixels"].tolist())
+    tested = set(open_index(ran.root, ran.ingests[0]).splits["test"].pixels())
     chosen = [i for i in images if Picture(height=8, width=8, pixels=i.tobytes()).digest in tested]
     idx.write_images(tmp_path / "tested", np.array(chosen))
     [model] = impact(ran, [str(tmp_path / "tested")]).models

@@ -9,7 +9,6 @@ row with each possible label is.
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
@@ -128,8 +127,7 @@ def prove(index: RowIndex, picture: Picture, split: str, labels: int) -> RowProo
     here = [one for one in index.occurrences(picture.digest) if split in ("all", one.split)]
     rows: dict[int, tuple[bytes, Inclusion | Absence]] = {}
     for one in here:
-        at = bisect.bisect_left(tree.leaves, one.row_digest)
-        rows[one.label] = one.row_digest, tree.inclusion(at)
+        rows[one.label] = one.row_digest, tree.inclusion(tree.place(one.row_digest))
     for label in () if here else range(labels):
         row = picture.row_digest(label)
         rows[label] = row, tree.absence(row)
