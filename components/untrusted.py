@@ -7,6 +7,7 @@ What the values mean is the caller's to check, with types first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -39,6 +40,7 @@ LONGEST_INTEGER: Final = 100
 _LONG_NUMBER: Final = re.compile(rb"[:\[,\s]-?\d[\d.]*(?:\d{18}|[eE]\+?\d{3})")
 """What may be a number beyond 64 bits. Few documents hold any, so that the others need not be walked through, which takes three times as long."""
 
+_TOO_LARGE: Final = "too large for what it should be"
 _INFINITE: Final = (float("inf"), float("-inf"))
 
 
@@ -54,17 +56,29 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfx
       MnistTfxError: of class `error`, if there is no such file, it is a folder, FIFO, socket or device, is larger than
         `limit`, or cannot be read.
     """
+    with opened(path, limit=limit, error=error) as descriptor:
+        data = _content(descriptor, os.fstat(descriptor).st_size, limit)
+    if len(data) > limit:
+        raise error(_TOO_LARGE, where=path, wanted=f"at most {limit} bytes", got="more")
+    return data
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str], *, limit: int, error: type[MnistTfxError] = BadInput) -> Iterator[int]:
+    """Open a regular file of at most `limit` bytes for reading, as a descriptor; see `read_bytes`.
+
+    Raises:
+      MnistTfxError: as `read_bytes`, also for what goes wrong while it is read.
+    """
     descriptor, status = _opened(path, error)
     try:
-        data = _content(descriptor, status.st_size, limit)
+        if status.st_size > limit:
+            raise error(_TOO_LARGE, where=path, wanted=f"at most {limit} bytes", got=f"{status.st_size} bytes")
+        yield descriptor
     except OSError as err:
         raise error("cannot read it", where=path, got=err.strerror) from err
     finally:
         os.close(descriptor)
-    if len(data) > limit or status.st_size > limit:
-        got = f"{status.st_size} bytes" if status.st_size > limit else "more"
-        raise error("too large for what it should be", where=path, wanted=f"at most {limit} bytes", got=got)
-    return data
 
 
 def open_regular(path: str | os.PathLike[str], *, error: type[MnistTfxError] = BadInput) -> BinaryIO:
@@ -93,9 +107,7 @@ def _opened(path: str | os.PathLike[str], error: type[MnistTfxError]) -> tuple[i
 
 
 def _content(descriptor: int, size: int, limit: int) -> bytes:
-    """Return the bytes of an open file, or a few more than `limit` of them; nothing where it says that it has more."""
-    if size > limit:
-        return b""
+    """Return the bytes of an open file, or a few more than `limit` of them."""
     # One call for the usual file: a file object takes as long again, and there can be 80,000 records.
     data = os.read(descriptor, size + 1)
     if 0 < len(data) == size:

@@ -20,7 +20,8 @@ from components.untrusted import parse_object
 from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding, completeness, integrity
 from pipeline.provenance import plain_files
 from pipeline.provenance.ancestry import makers_first
-from pipeline.provenance.ledger import Chain, Event, Line, parse_ledger
+from pipeline.provenance.ledger import Chain, Event, LedgerBroken, Line, no_lines
+from pipeline.provenance.ledger_lines import File, blocks
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord, from_bytes
 from pipeline.root.paths import RunPaths
 
@@ -67,7 +68,7 @@ class Evidence:
 
     def runs(self) -> Iterator[tuple[str, RunRecord]]:
         """Yield the runs that the ledger names, oldest first."""
-        named = [line.record for line in self.chain.lines if line.event == Event.RUN and line.record is not None]
+        named = [line.record for line in self.chain.of(Event.RUN) if line.record is not None]
         yield from ((hash_, record) for hash_, record in self.records(named) if isinstance(record, RunRecord))
 
     def committed(self) -> dict[str, ExecutionRecord]:
@@ -77,7 +78,7 @@ class Evidence:
 
     def version_of(self, sha256: str) -> int | None:
         """Return the newest version that was pushed with a model digest."""
-        pushed = [line for line in self.chain.lines if line.event in (Event.PUSHED, Event.PROMOTED)]
+        pushed = self.chain.of(Event.PUSHED, Event.PROMOTED)
         versions = [int(line.details["version"]) for line in pushed if line.details["sha256"] == sha256]
         return versions[-1] if versions else None
 
@@ -136,14 +137,14 @@ def _broken(hash_: str, verdict: str, what: str, *, wanted: str | None = None, g
 
 def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
     try:
-        data = plain_files.read_plain(path)
+        with plain_files.opened_plain(path) as descriptor:
+            try:
+                whole = Chain(*no_lines(File(path), path.name).read_on(blocks(descriptor, 0)))
+            except LedgerBroken as err:
+                return Chain(_readable(blocks(descriptor, 0))), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
     except plain_files.NotPlain as err:
         missing = plain_files.kind_of(path) is None
         return Chain(), (Finding.of(err, COMPLETENESS if missing else INTEGRITY, LEDGER, path.name),)
-    try:
-        whole = parse_ledger(data, where=path.name)
-    except EnvironmentProblem as err:
-        return Chain(_readable(data)), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
     if not whole.lines:
         finding = completeness(LEDGER, path.name, "is empty")
         return whole, (finding,)
@@ -154,10 +155,10 @@ def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
     return whole, ()
 
 
-def _readable(data: bytes) -> tuple[Line, ...]:
+def _readable(data: Iterable[bytes]) -> tuple[Line, ...]:
     """Return what can be read of a broken ledger, so that one bad line does not make every record look uncommitted."""
     result = []
-    for text in data.split(b"\n"):
+    for text in b"".join(data).split(b"\n"):
         with contextlib.suppress(EnvironmentProblem):
             result.append(Line.from_dict(parse_object(text, where=LEDGER, error=EnvironmentProblem)))
     return tuple(result)

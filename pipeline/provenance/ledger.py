@@ -13,7 +13,7 @@ import functools
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,10 +22,8 @@ from typing_extensions import TypedDict
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.shapes import Shape
-from components.untrusted import MIB, parse_object, read_bytes
-
-LARGEST: Final = 4096 * MIB
-"""Bytes of a ledger; ten million lines."""
+from components.untrusted import opened, parse_object, read_bytes
+from pipeline.provenance.ledger_lines import LARGEST, File, Lines, Memory, Source, blocks
 
 MOST_READ: Final = 4
 """Ledgers that a process remembers."""
@@ -257,38 +255,49 @@ class Chain:
     """A verified chain.
 
     Attributes:
-      lines: all of them, in order.
+      lines: all of them, in order; of a ledger that was read, each is made into a value when it is asked for.
       torn: what a crash left behind the last whole line.
     """
 
-    lines: tuple[Line, ...] = ()
+    lines: Sequence[Line] = ()
     torn: bytes = b""
 
     @property
     def head(self) -> Head:
         """The last line's number and digest."""
+        if isinstance(self.lines, Lines):
+            return Head(len(self.lines), self._digest(-1)) if self.lines else Head()
         return Head(self.lines[-1].sequence, self.lines[-1].digest) if self.lines else Head()
+
+    def _digest(self, index: int) -> str:
+        return self.lines.digest(index) if isinstance(self.lines, Lines) else self.lines[index].digest
+
+    def of(self, *events: str, after: int = 0) -> Iterator[Line]:
+        """Yield the lines of some events, in order: all of them, or those with a higher number than `after`."""
+        if isinstance(self.lines, Lines):
+            return self.lines.of(events, after)
+        return (line for line in self.lines[after:] if line.event in events)
 
     @property
     def order(self) -> tuple[str, ...]:
         """Hashes of the committed execution records, oldest first."""
-        return tuple(line.record for line in self.lines if line.event == Event.COMMIT and line.record is not None)
+        return tuple(line.record for line in self.of(Event.COMMIT) if line.record is not None)
 
     def unsettled(self) -> tuple[Line, ...]:
         """Return the intents that nothing has committed or given up."""
-        settled = {line.details.get("intent") for line in self.lines if line.event in (Event.COMMIT, Event.LOST)}
-        return tuple(line for line in self.lines if line.event == Event.INTENT and line.sequence not in settled)
+        settled = {line.details.get("intent") for line in self.of(Event.COMMIT, Event.LOST)}
+        return tuple(line for line in self.of(Event.INTENT) if line.sequence not in settled)
 
     def unfinished(self) -> dict[str, str]:
         """Return {node key: the newest run that began this work} of the work that no commit ever ended."""
-        begun = [(line.details.get("key"), line) for line in self.lines if line.event == Event.INTENT]
-        committed = {line.details.get("intent") for line in self.lines if line.event == Event.COMMIT}
+        begun = [(line.details.get("key"), line) for line in self.of(Event.INTENT)]
+        committed = {line.details.get("intent") for line in self.of(Event.COMMIT)}
         done = {key for key, line in begun if line.sequence in committed}
         return {key: line.run_id for key, line in begun if isinstance(key, str) and key not in done}
 
     def collected(self) -> frozenset[str]:
         """Return the paths of the artifacts that were removed on purpose, relative to the root."""
-        removed = (line.details["paths"] for line in self.lines if line.event == Event.COLLECTED)
+        removed = (line.details["paths"] for line in self.of(Event.COLLECTED))
         return frozenset(path for paths in removed for path in paths)
 
     def highest_version(self) -> int:
@@ -340,24 +349,35 @@ class Chain:
         return self._by_version(Event.STAGED)
 
     def _by_version(self, *events: str) -> Mapping[int, tuple[Push, ...]]:
-        commits: dict[tuple[str | None, str], list[Line]] = defaultdict(list)
-        for line in self.lines:
-            if line.event == Event.COMMIT:
-                commits[line.node, line.run_id].append(line)
         pushes: dict[int, list[Push]] = defaultdict(list)
-        for line in self.lines:
-            if line.event in events:
-                # The commit of a push is on the line after it, in older ledgers on the one before. Pods may commit
-                # several attempts in one run: the one that counts is beside the line of the push.
-                own = commits[line.node, line.run_id]
-                nearest = min(own, key=lambda commit: abs(commit.sequence - line.sequence), default=None)
-                pushes[line.details["version"]].append(Push(line=line, record=nearest.record if nearest else None))
+        for line in self.of(*events):
+            pushes[line.details["version"]].append(Push(line=line, record=self._commit_of(line)))
         return {version: tuple(of_version) for version, of_version in pushes.items()}
+
+    def _commit_of(self, push: Line) -> str | None:
+        """Return the record that the nearest commit of the push's node and run commits.
+
+        The commit of a push is on the line after it, in older ledgers on the one before. Pods may commit several
+        attempts in one run: the one that counts is beside the line of the push.
+        """
+        for number in (push.sequence - 1, push.sequence + 1):
+            line = self.lines[number - 1] if 0 < number <= len(self.lines) else None
+            if line is not None and (line.event, line.node, line.run_id) == (Event.COMMIT, push.node, push.run_id):
+                return line.record
+        own = self._commits.get((push.node, push.run_id), ())
+        nearest = min(own, key=lambda commit: abs(commit.sequence - push.sequence), default=None)
+        return nearest.record if nearest else None
+
+    @functools.cached_property
+    def _commits(self) -> Mapping[tuple[str | None, str], Sequence[Line]]:
+        commits: dict[tuple[str | None, str], list[Line]] = defaultdict(list)
+        for line in self.of(Event.COMMIT):
+            commits[line.node, line.run_id].append(line)
+        return commits
 
     @functools.cached_property
     def _runs(self) -> Mapping[str, str]:
-        ended = (line for line in self.lines if line.event == Event.RUN and line.record is not None)
-        return {line.run_id: str(line.record) for line in ended}
+        return {line.run_id: str(line.record) for line in self.of(Event.RUN) if line.record is not None}
 
     def expect(self, head: Head) -> None:
         """Check that the chain still holds a head that was kept elsewhere.
@@ -367,7 +387,7 @@ class Chain:
         """
         if head.sequence > len(self.lines):
             raise LedgerBroken("its tail was cut", where="ledger", wanted=f"{head.sequence} lines", got=len(self.lines))
-        digest = self.lines[head.sequence - 1].digest if head.sequence else FIRST
+        digest = self._digest(head.sequence - 1) if head.sequence else FIRST
         if digest != head.digest:
             raise LedgerBroken("was rewritten", where=f"ledger line {head.sequence}", wanted=head.digest, got=digest)
 
@@ -379,20 +399,22 @@ def _first_of_last_bytes(pushes: tuple[Push, ...]) -> Push | None:
     return first
 
 
-def parse_ledger(data: bytes, *, after: Head | None = None, where: object = "ledger") -> Chain:
-    """Return the chain in `data`, a file's bytes or what follows the line `after`.
+def parse_ledger(data: bytes, *, where: object = "ledger") -> Chain:
+    """Return the chain in `data`, a file's bytes.
 
     Raises:
       LedgerBroken: naming the first line that is not what was written.
     """
-    *whole, torn = data.split(b"\n")
-    head = after or Head()
-    lines = []
-    for text in whole:
-        line = checked(text, head, where)
-        lines.append(line)
-        head = Head(line.sequence, line.digest)
-    return Chain(tuple(lines), torn)
+    return Chain(*no_lines(Memory(data), where).read_on([data]))
+
+
+def no_lines(source: Source, where: object) -> Lines:
+    """Return the lines of a ledger before the first one; `where` is for the message about one that is not whole."""
+
+    def parse(text: bytes, number: int, previous: bytes) -> Line:
+        return checked(text, Head(number - 1, previous.hex()), where)
+
+    return Lines(source, parse, Line)
 
 
 def read_ledger(path: Path) -> Chain:
@@ -404,31 +426,36 @@ def read_ledger(path: Path) -> Chain:
     """
     if not os.path.lexists(path):
         return Chain()
-    return _READ.chain(path, ledger_bytes(path))
+    try:
+        with opened(path, limit=LARGEST) as descriptor:
+            return _READ.chain(path, descriptor)
+    except BadInput as err:
+        got = f"{err.what}: {err.got}" if err.got else err.what
+        raise EnvironmentProblem("cannot read the ledger", where=path, wanted=err.wanted, got=got) from err
 
 
 class _Read:
     """The ledgers that this process read last.
 
-    A page or a command asks for the chain many times over, and to check a line takes longer than to read a hundred. Lines
+    A page or a command asks for the chain many times over, and to check a line takes longer than to digest it. Lines
     that were checked are not checked again while the file begins with the very bytes that they were.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: OrderedDict[Path, tuple[bytes, Chain]] = OrderedDict()
+        self._last: OrderedDict[Path, Chain] = OrderedDict()
 
-    def chain(self, path: Path, data: bytes) -> Chain:
-        before, known = self._last.get(path, (b"", Chain()))
-        if data == before:
+    def chain(self, path: Path, descriptor: int) -> Chain:
+        known = self._last.get(path)
+        before = known.lines if known is not None and isinstance(known.lines, Lines) else None
+        if before is None or not before.are_first(blocks(descriptor, 0, before.size)):
+            before = no_lines(File(path), path)
+        lines, torn = before.read_on(blocks(descriptor, before.size))
+        if known is not None and (lines.size, torn) == (before.size, known.torn) and before is known.lines:
             return known
-        if data.startswith(before) and not known.torn:
-            new = parse_ledger(data[len(before) :], after=known.head, where=path)
-            found = Chain((*known.lines, *new.lines), new.torn)
-        else:
-            found = parse_ledger(data, where=path)
+        found = Chain(lines, torn)
         with self._lock:
-            self._last[path] = data, found
+            self._last[path] = found
             self._last.move_to_end(path)
             while len(self._last) > MOST_READ:
                 self._last.popitem(last=False)

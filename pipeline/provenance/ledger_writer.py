@@ -27,9 +27,10 @@ from pipeline.provenance.ledger import (
     Line,
     Push,
     checked,
-    parse_ledger,
+    no_lines,
     read_ledger,
 )
+from pipeline.provenance.ledger_lines import File, blocks
 from pipeline.provenance.record_store import scan
 from pipeline.provenance.records import ExecutionRecord, utc
 from pipeline.root.paths import RunPaths
@@ -50,8 +51,8 @@ class Ledger:
         self.path = path
         self.repaired: str | None = None
         self._clock = clock
-        self._size = 0
-        self._chain = Chain()
+        self._lines = no_lines(File(path), path)
+        self._chain = Chain(self._lines)
 
     @classmethod
     def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
@@ -71,6 +72,10 @@ class Ledger:
     def chain(self) -> Chain:
         """What this ledger has read and written so far."""
         return self._chain
+
+    @property
+    def _size(self) -> int:
+        return self._lines.size
 
     def verify(self) -> Head:
         """Read the whole file again and return its head.
@@ -161,8 +166,7 @@ class Ledger:
                 record=record,
                 details=details,
             )
-            self._write(descriptor, line.to_bytes())
-            self._chain = Chain((*self._chain.lines, line))
+            self._write(descriptor, line)
         if new:
             sync_folder(self.path.parent)
         return line
@@ -172,12 +176,12 @@ class Ledger:
         size = os.fstat(descriptor).st_size
         if size < self._size:
             raise LedgerBroken("its tail was cut", where=self.path, wanted=f"{self._size} bytes", got=size)
-        data = os.pread(descriptor, size - self._size, self._size)
-        added = parse_ledger(data, after=self._chain.head, where=self.path)
-        self._chain = Chain(self._chain.lines + added.lines)
-        self._size = size - len(added.torn)
-        if added.torn:
-            self._repair(descriptor, added.torn)
+        if size == self._size:
+            return
+        self._lines, torn = self._lines.read_on(blocks(descriptor, self._size, size))
+        self._chain = Chain(self._lines)
+        if torn:
+            self._repair(descriptor, torn)
 
     def _repair(self, descriptor: int, torn: bytes) -> None:
         number = self._chain.head.sequence + 1
@@ -189,17 +193,18 @@ class Ledger:
             self.repaired = f"line {number} was torn by a crash: its {len(torn)} bytes were removed"
             return
         line = checked(torn, self._chain.head, self.path)  # whole but for its newline, or tampered with
-        self._write(descriptor, line.to_bytes())
-        self._chain = Chain((*self._chain.lines, line))
+        self._write(descriptor, line)
         self.repaired = f"line {number} lacked its end, which was added"
 
-    def _write(self, descriptor: int, data: bytes) -> None:
+    def _write(self, descriptor: int, line: Line) -> None:
+        data = line.to_bytes()
         try:
             _write_all(descriptor, data, self._size)
         except OSError as err:
             os.ftruncate(descriptor, self._size)
             raise disk.problem(err, "cannot write to the ledger", where=self.path, need=len(data)) from err
-        self._size += len(data)
+        self._lines = self._lines.plus(line)
+        self._chain = Chain(self._lines)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:

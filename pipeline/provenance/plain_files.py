@@ -7,12 +7,13 @@ link, a FIFO or a device in the place of a file is an answer here, and never fol
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,15 +131,10 @@ class Hasher:
     def _digest(self, path: str) -> str:
         digest, buffer, total = hashlib.sha256(), bytearray(CHUNK), 0
         view = memoryview(buffer)
-        descriptor = open_plain(path)
-        try:
+        with opened_plain(path) as descriptor:
             while count := os.readv(descriptor, [buffer]):
                 digest.update(view[:count])
                 total += count
-        except OSError as err:
-            raise NotPlain("cannot be read", where=path, got=err.strerror) from err
-        finally:
-            os.close(descriptor)
         with self._lock:
             self.bytes += total
         return digest.hexdigest()
@@ -169,20 +165,26 @@ def open_plain(path: str | Path) -> int:
     return descriptor
 
 
+@contextlib.contextmanager
+def opened_plain(path: str | Path) -> Iterator[int]:
+    """Open a plain file for reading, as a descriptor; raises as `open_plain`, also where it cannot be read."""
+    descriptor = open_plain(path)
+    try:
+        yield descriptor
+    except OSError as err:
+        raise NotPlain("cannot be read", where=path, got=err.strerror) from err
+    finally:
+        os.close(descriptor)
+
+
 def read_plain(path: str | Path) -> bytes:
     """Return the bytes of a plain file of sensible size.
 
     Raises:
       NotPlain: as `open_plain`, and if it is larger than `SMALL`.
     """
-    descriptor = open_plain(path)
-    try:
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(SMALL + 1)
-    except OSError as err:
-        raise NotPlain("cannot be read", where=path, got=err.strerror) from err
-    finally:
-        os.close(descriptor)
+    with opened_plain(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        data = file.read(SMALL + 1)
     if len(data) > SMALL:
         raise NotPlain("is larger than any file of its kind", where=path, wanted=f"at most {SMALL} bytes")
     return data

@@ -125,13 +125,10 @@ class RowFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        descriptor = plain_files.open_plain(self._path)
-        try:
+        with plain_files.opened_plain(self._path) as descriptor:
             if file_cache.identity(self._path) != self._identity:
                 raise EnvironmentProblem("row index was changed while it was read", where=self._path)
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def _header(descriptor: int, path: Path) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """The ledger: tampering is found and the line named, a crash is repaired, an intent is never forgotten."""
 
 import fcntl
+import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from itertools import count
 import pytest
 
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.provenance import ledger, ledger_writer
+from pipeline.provenance import ledger, ledger_lines, ledger_writer
 from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, Line, parse_ledger, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 
@@ -58,12 +60,99 @@ def test_an_untouched_ledger_verifies_and_a_copy_of_it_too(path, tmp_path):
 def test_lines_that_were_read_are_not_checked_again_and_new_ones_are(path, monkeypatch):
     before = read_ledger(path)
     checked = []
-    monkeypatch.setattr(ledger, "checked", lambda *line: checked.append(line) or Line.from_dict(json.loads(line[0])))
+    check = ledger_lines._digest
+    monkeypatch.setattr(ledger_lines, "_digest", lambda *line: checked.append(line) or check(*line))
     assert read_ledger(path) is before
     Ledger.open(path).run(run_id="run-2", record=RECORD)
     checked.clear()
-    assert read_ledger(path).lines[:-1] == before.lines
+    after = read_ledger(path)
     assert len(checked) == 1
+    assert after.lines[:-1] == tuple(before.lines)
+
+
+USUAL = ("intent", "commit", "run", "pushed", "staged", "promoting", "promoted", "pruned")
+"""Events whose lines are checked as bytes."""
+
+
+@pytest.fixture
+def unusual(tmp_path):
+    """Lines of every kind that runs write, and some that are parsed to be checked."""
+    opened = Ledger.open(tmp_path / "unusual.jsonl", clock=lambda: 1_700_000_000.0)
+    intent = opened.intent(node="Trainer", run_id="run-1", key=RECORD)
+    opened.commit(intent, record=RECORD)
+    opened.lost(opened.intent(node="Trainer", run_id="run-1"), why="killed\n\u2028")
+    opened.commit(opened.intent(node="Trainer", run_id='run "1" \u00e9', resumed_from=3), record=RECORD)
+    opened.run(run_id="run-1", record=RECORD, by="Zo\u00eb")
+    opened.pushed(node="Pusher", run_id="run-1", version=1, digest=RECORD)
+    opened.pushed(node="Pusher", run_id="run-1", version=2, digest=RECORD, restored=1, rolled_back_from=2)
+    opened.promoting(run_id="run-1", version=1, digest=RECORD)
+    opened.pruned(run_id="run-1", version=1, digest=None)
+    opened.collected(node="Trainer", run_id="run-1", record=RECORD, paths=["artifacts/a"])
+    opened.run(run_id="run-2", record=RECORD)
+    return opened.path
+
+
+def slowly(data):
+    """Returns the lines, each parsed and written again."""
+    head, lines = Head(), []
+    for text in data.splitlines():
+        lines.append(ledger.checked(text, head, "ledger"))
+        head = Head(lines[-1].sequence, lines[-1].digest)
+    return lines
+
+
+def test_lines_are_the_same_values_whichever_way_they_were_checked(unusual):
+    chain, wanted = read_ledger(unusual), slowly(unusual.read_bytes())
+    assert [*chain.lines] == wanted == [chain.lines[i] for i in range(len(wanted))]
+    assert [line.to_bytes() for line in chain.lines] == unusual.read_bytes().splitlines(keepends=True)
+    assert (chain.head.digest, chain.lines[2:5]) == (wanted[-1].digest, tuple(wanted[2:5]))
+    for events in ("commit", "intent"), ("pushed", "collected"), ("lost",), ("anything",):
+        assert [*chain.of(*events)] == [line for line in wanted if line.event in events]
+        assert [*chain.of(*events, after=4)] == [line for line in wanted[4:] if line.event in events]
+
+
+def test_most_lines_of_a_run_need_not_be_parsed(path, monkeypatch):
+    monkeypatch.setattr(ledger, "checked", lambda *_: pytest.fail("was parsed"))
+    copy = path.rename(path.with_name("copy.jsonl"))
+    assert {line.event for line in read_ledger(copy).lines} <= set(USUAL)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"run_id"', b'"run_id" '),
+        (b'"event":"commit",', b'"event":"commit","event":"commit",'),
+        (b'"sequence":2', b'"sequence":02'),
+        (b'"sequence":2', b'"sequence":2.0'),
+        (b'"node":"Trainer"', b'"node":"Traine\\u0072"'),
+        (b"run-1", b"run-2"),
+    ],
+)
+def test_a_line_is_named_that_says_the_same_in_another_form_or_something_else(unusual, before, after):
+    """Also where whoever wrote it made the digest fit the bytes."""
+    lines = unusual.read_bytes().splitlines()
+    body = re.sub(rb'"digest":"[0-9a-f]{64}",', b"", lines[1].replace(before, after, 1))
+    lines[1] = b'{"digest":"%b",' % hashlib.sha256(body).hexdigest().encode() + body[1:]
+    unusual.write_bytes(b"".join(line + b"\n" for line in lines))
+    with pytest.raises(LedgerBroken, match="line 3" if after == b"run-2" else "line 2"):
+        read_ledger(unusual)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_lines_are_whole_wherever_the_blocks_end_in_which_they_are_read(unusual, monkeypatch, size):
+    monkeypatch.setattr(ledger_lines, "BLOCK", size)
+    assert [*read_ledger(unusual).lines] == slowly(unusual.read_bytes())
+    with unusual.open("ab") as file:
+        file.write(b'{"dig')
+    chain = read_ledger(unusual)
+    assert (len(chain.lines), chain.torn) == (13, b'{"dig')
+
+
+def test_a_line_that_is_changed_after_it_was_checked_is_not_shown(unusual):
+    chain = read_ledger(unusual)
+    unusual.write_bytes(unusual.read_bytes().replace(b'"run-1"', b'"run-9"'))
+    with pytest.raises(EnvironmentProblem):
+        _ = chain.lines[1]
 
 
 def test_what_was_read_is_not_believed_against_the_file(path):

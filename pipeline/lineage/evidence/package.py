@@ -16,7 +16,7 @@ from pipeline.lineage.evidence import check
 from pipeline.lineage.evidence.facts import Facts
 from pipeline.lineage.evidence.page import page
 from pipeline.lineage.export.cyclonedx import cyclonedx
-from pipeline.provenance import keys, ledger, record_store
+from pipeline.provenance import keys, ledger_lines, record_store
 from pipeline.provenance.artifacts import checked_path
 from pipeline.provenance.records import DATA
 from pipeline.provenance.statement import LARGEST, manifest_of
@@ -81,7 +81,7 @@ def _files(facts: Facts, key: Path | None) -> Iterator[tuple[str, bytes]]:
         yield check.PUBLIC_KEY, read_bytes(key, limit=keys.LIMIT)
     if paths.ledger.is_file():
         # As far as the facts know it: another process may have written since.
-        lines = read_bytes(paths.ledger, limit=ledger.LARGEST).split(b"\n")[: facts.head.sequence]
+        lines = read_bytes(paths.ledger, limit=ledger_lines.LARGEST).split(b"\n")[: facts.head.sequence]
         yield check.LEDGER, b"".join(line + b"\n" for line in lines)
     for hash_ in facts.record_hashes:
         yield f"{check.RECORDS}/{hash_}.json", record_store.read_record_bytes(paths.records, hash_)
