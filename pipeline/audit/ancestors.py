@@ -172,7 +172,7 @@ def _stray(where: str, node: str, counting: str) -> Finding:
 
 
 def _made_by_pods(evidence: Evidence) -> Known:
-    committed = dict.fromkeys(str(line.record) for line in evidence.chain.lines if line.event == Event.COMMIT)
+    committed = dict.fromkeys(str(line.record) for line in evidence.chain.of(Event.COMMIT))
     return {h: r for h, r in evidence.records(committed) if isinstance(r, ExecutionRecord) and not r.in_store}
 
 

@@ -492,7 +492,7 @@ def _covers(evidence: Evidence, head: Head, push: Push | None) -> bool:
     """Whether the push of a version, and the commit of its record, are among the lines up to a head."""
     if push is None or push.record is None:
         return False
-    committed = [x.sequence for x in evidence.chain.lines if x.event == Event.COMMIT and x.record == push.record]
+    committed = [line.sequence for line in evidence.chain.of(Event.COMMIT) if line.record == push.record]
     return max(push.line.sequence, *committed[:1]) <= head.sequence if committed else False
 
 

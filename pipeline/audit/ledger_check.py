@@ -198,15 +198,14 @@ def check_approvals(evidence: Evidence, approvals: Approvals) -> Iterator[Findin
 
 def check_commits(evidence: Evidence, ancestors: Ancestors) -> Iterator[Finding]:
     """Yield the records behind the version that no line commits, and commits that are about something else."""
-    commits = {line.record: line for line in evidence.chain.lines if line.event == Event.COMMIT}
-    lines = {line.sequence: line for line in evidence.chain.lines}
+    commits = {line.record: line for line in evidence.chain.of(Event.COMMIT) if line.record in ancestors.records}
     for hash_, record in ancestors.records.items():
         where, line = f"{record_path(hash_)} ({record.node})", commits.get(hash_)
         if line is None:
             what = "is not committed in the ledger"
             yield completeness(LEDGER, where, what)
             continue
-        for name, wanted, got in _differences(record, line, lines.get(line.details.get("intent", 0))):
+        for name, wanted, got in _differences(record, line, evidence.chain.line(line.details.get("intent"))):
             what = f"ledger.jsonl line {line.sequence} commits another {name}"
             yield _disagrees(where, what, wanted, got)
 

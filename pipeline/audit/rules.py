@@ -245,12 +245,12 @@ def _served_before(subject: Subject, hash_: str, record: ExecutionRecord) -> lis
     whatever order the runs were asked for; but the versions of a serving directory only ever grow. So there the numbers
     tell: those below the one that the execution's own run pushed.
     """
-    lines = subject.evidence.chain.lines
-    events = (Event.PUSHED, Event.PROMOTED)
-    pushed = [line for line in lines if line.event in events and isinstance(line.details.get("version"), int)]
+    chain = subject.evidence.chain
+    lines = chain.of(Event.PUSHED, Event.PROMOTED)
+    pushed = [line for line in lines if isinstance(line.details.get("version"), int)]
     own = next((line.details["version"] for line in pushed if line.run_id == record.run_id), None)
     if record.in_store or own is None:
-        end = next((line.sequence for line in lines if (line.event, line.record) == (Event.COMMIT, hash_)), 0)
+        end = next((line.sequence for line in chain.of(Event.COMMIT) if line.record == hash_), 0)
         earlier = [line for line in pushed if line.sequence < end]
     else:
         earlier = sorted((x for x in pushed if x.details["version"] < own), key=lambda x: x.details["version"])

@@ -171,7 +171,7 @@ class HistoryReader:
             chain = ledger.read_ledger(self._paths.ledger)
             directory, staged = ServingDirectory(self._paths, chain), StagedDirectory(self._paths, chain)
             versions = {one.version: one for one in _versions(directory, staged, self._read_approvals(chain))}
-            lines = [line for line in chain.lines if line.event == Event.RUN and line.record is not None]
+            lines = [line for line in chain.of(Event.RUN) if line.record is not None]
             ended = [self._ended(line, versions) for line in lines]
             others = [_unrecorded(one) for one in without_record(chain, working, dead)]
             early = [one for one in others if not one.is_running]
@@ -267,7 +267,7 @@ def _versions(directory: ServingDirectory, staged: StagedDirectory, approvals: A
 
 
 def _in_service(directory: ServingDirectory, approvals: Approvals) -> Iterator[VersionFacts]:
-    lines = [line for line in directory.ledger.lines if line.event == Event.PUSHED]
+    lines = [*directory.ledger.of(Event.PUSHED)]
     restored = {line.details["version"]: line.details.get("restored") for line in lines}
     rolled_back = {line.details.get("rolled_back_from") for line in lines}
     there = {one.version for one in directory.recorded}

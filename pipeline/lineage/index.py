@@ -205,7 +205,7 @@ def open_lineage(root: Path) -> LineageIndex:
     with _uncollected():
         ledger = read_ledger(paths.ledger)
         steps, code, runs = _read_all(paths)
-    if gone := [line for line in ledger.lines if line.event == Event.COMMIT and line.record not in steps]:
+    if gone := [line for line in ledger.of(Event.COMMIT) if line.record not in steps]:
         raise RecordMissing(
             "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
         )
@@ -336,7 +336,7 @@ def _noted_sources(inputs: Path) -> list[dict[str, Any]]:
 
 
 def _by_age(sources: Iterable[tuple[str, list[dict[str, Any]]]], ledger: Chain) -> list[dict[str, Any]]:
-    age = {line.record: line.sequence for line in ledger.lines if line.event == Event.RUN}
+    age = {line.record: line.sequence for line in ledger.of(Event.RUN)}
     ordered = sorted(sources, key=lambda item: age.get(item[0], 0))
     return [source for _, given in ordered for source in given]
 

@@ -38,9 +38,9 @@ def period_of(ledger: Chain, version: int) -> Period:
     push = ledger.push(version)
     if push is None:
         return Period(version=version, start=None)
-    for line in ledger.lines[push.line.sequence :]:
+    for line in ledger.of(Event.PUSHED, Event.PROMOTED, Event.PRUNED, after=push.line.sequence):
         number = line.details.get("version")
-        if line.event in (Event.PUSHED, Event.PROMOTED) and isinstance(number, int) and number > version:
+        if line.event != Event.PRUNED and isinstance(number, int) and number > version:
             return Period(version=version, start=push.line.time, end=line.time, why=f"version {number} took its place")
         if line.event == Event.PRUNED and number == version:
             return Period(version=version, start=push.line.time, end=line.time, why="it was removed")

@@ -102,8 +102,7 @@ class Survey:
     @cached_property
     def damaged(self) -> tuple[tuple[Line, MnistTfxError], ...]:
         """The lines whose records are missing or cannot be read, each with why; runs and executions alike."""
-        events = (Event.COMMIT, Event.RUN)
-        lines = {line.record: line for line in self.ledger.lines if line.record is not None and line.event in events}
+        lines = {line.record: line for line in self.ledger.of(Event.COMMIT, Event.RUN) if line.record is not None}
         problems = ((line, self._problem(hash_)) for hash_, line in lines.items())
         return tuple((line, problem) for line, problem in problems if problem is not None)
 
@@ -123,7 +122,7 @@ class Survey:
 
     def key_of(self, line: Line) -> str | None:
         """Return the node key that an intent, or the line that settles one, was written for."""
-        intent = next((i for i in self.ledger.lines if i.sequence == line.details.get("intent")), line)
+        intent = self.ledger.line(line.details.get("intent")) or line
         key = intent.details.get("key")
         return None if key is None else str(key)
 

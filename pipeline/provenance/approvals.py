@@ -265,12 +265,10 @@ class _Reading:
             Event.APPROVED: self._given.append,
             Event.WITHDRAWN: self._withdrawals.append,
         }
-        for line in chain.lines:
-            if line.event == Event.KEY_REVOKED:
-                self._note_since(line)
-        for line in chain.lines:
-            if (step := steps.get(line.event)) is not None:
-                step(line)
+        for line in chain.of(Event.KEY_REVOKED):
+            self._note_since(line)
+        for line in chain.of(*steps):
+            steps[line.event](line)
         # After all lines: a revocation may reach back behind an approval.
         given = {line.sequence: self._approval(line) for line in self._given}
         for line in self._withdrawals:

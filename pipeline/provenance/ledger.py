@@ -278,6 +278,12 @@ class Chain:
             return self.lines.of(events, after)
         return (line for line in self.lines[after:] if line.event in events)
 
+    def line(self, sequence: object) -> Line | None:
+        """Return the line with a number; None if there is none."""
+        if isinstance(self.lines, Lines):
+            return self.lines[sequence - 1] if isinstance(sequence, int) and 0 < sequence <= len(self.lines) else None
+        return next((line for line in self.lines if line.sequence == sequence), None)
+
     @property
     def order(self) -> tuple[str, ...]:
         """Hashes of the committed execution records, oldest first."""

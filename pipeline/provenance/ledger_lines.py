@@ -32,6 +32,8 @@ EVENTS: Final = (b"", b"intent", b"commit", b"run", b"pushed", b"staged", b"prom
 
 _CODES: Final = {event: code for code, event in enumerate(EVENTS) if event}
 _SHA: Final = 32
+_TOGETHER: Final = 1_000
+"""Lines that are made into values at once, where they are asked for from the end."""
 
 _H, _N, _T = rb'"[0-9a-f]{64}"', rb"[1-9][0-9]{0,14}", rb'"[\w.:+@/-]{1,200}"'
 # The names are in ascending order, and no text in it needs an escape: this is canonical JSON, and what a line must have.
@@ -191,6 +193,10 @@ class Lines(Sequence["Line"]):
 
     def __iter__(self) -> Iterator[Line]:
         return self._each(range(len(self)))
+
+    def __reversed__(self) -> Iterator[Line]:
+        for stop in range(len(self), 0, -_TOGETHER):
+            yield from reversed(tuple(self._each(range(max(0, stop - _TOGETHER), stop))))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Lines):

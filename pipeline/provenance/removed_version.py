@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -20,8 +21,8 @@ _EVENTS: Final = (Event.PUSHED, Event.STAGED, Event.PROMOTED, Event.PRUNED)
 
 def removal(ledger: Chain, version: int) -> Line | None:
     """Return the line with which a version was pruned; None if it never was, or is there again."""
-    lines = (one for one in reversed(ledger.lines) if one.event in _EVENTS and one.details.get("version") == version)
-    last = next(lines, None)
+    lines = (line for line in ledger.of(*_EVENTS) if line.details.get("version") == version)
+    last = next(iter(collections.deque(lines, maxlen=1)), None)
     return last if last is not None and last.event == Event.PRUNED else None
 
 

@@ -35,8 +35,8 @@ def runs(root: Path) -> list[RunRecord]:
             return []
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
     records = record_store.scan(paths.records)
-    lines = read_ledger(paths.ledger).lines
-    found = (records[line.record] for line in lines if line.event == Event.RUN and line.record is not None)
+    lines = read_ledger(paths.ledger).of(Event.RUN)
+    found = (records[line.record] for line in lines if line.record is not None)
     return [record for record in found if isinstance(record, RunRecord)]
 
 
@@ -56,8 +56,8 @@ def stated_of(run: RunRecord | None) -> dict[str, str]:
 
 def starters(root: Path) -> dict[str, str]:
     """Return {run id: who started it}, of the runs whose user wanted that on record."""
-    lines = read_ledger(RunPaths(root.absolute()).ledger).lines
-    named = ((line.run_id, line.details.get("by")) for line in lines if line.event == Event.RUN)
+    lines = read_ledger(RunPaths(root.absolute()).ledger).of(Event.RUN)
+    named = ((line.run_id, line.details.get("by")) for line in lines)
     return {run_id: by for run_id, by in named if isinstance(by, str)}
 
 
@@ -100,9 +100,8 @@ def unrecorded(root: Path) -> list[Unrecorded]:
 
 def without_record(ledger: Chain, working: Iterable[Presence], dead: Iterable[Presence]) -> list[Unrecorded]:
     """Return the runs that a ledger holds no record of; which are at work has to be looked up before it is read."""
-    lines = ledger.lines
-    ended = {line.run_id for line in lines if line.event == Event.RUN}
-    begun = {line.run_id for line in lines if line.event == Event.INTENT and line.node != PUSHER} - ended
+    ended = {line.run_id for line in ledger.of(Event.RUN)}
+    begun = {line.run_id for line in ledger.of(Event.INTENT) if line.node != PUSHER} - ended
     found = {run_id: Unrecorded(run_id=run_id, state=UNFINISHED) for run_id in sorted(begun)}
     for state, presences in ((KILLED, dead), (RUNNING, working)):
         for one in presences:

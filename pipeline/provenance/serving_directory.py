@@ -97,8 +97,8 @@ class ServingDirectory:
     @cached_property
     def pruned(self) -> frozenset[int]:
         """The numbers of versions that were pushed and then removed by `serving prune`, or were about to be."""
-        events = (Event.PUSHED, Event.PROMOTED, Event.PRUNED)
-        last = {line.details.get("version"): line.event for line in self.ledger.lines if line.event in events}
+        lines = self.ledger.of(Event.PUSHED, Event.PROMOTED, Event.PRUNED)
+        last = {line.details.get("version"): line.event for line in lines}
         return frozenset(version for version in self.pushes if last.get(version) == Event.PRUNED)
 
     @cached_property

@@ -238,8 +238,8 @@ def _late(what: str, found: str) -> Fault:
 
 def _first_line(ledger: Chain, digest: str) -> Line | None:
     """Return the line with which the first push of certain bytes began; a rollback pushes them again, signature and all."""
-    events = (Event.PUSHED, Event.STAGED)
-    pushed = next((one for one in ledger.lines if one.event in events and one.details["sha256"] == digest), None)
+    lines = ledger.of(Event.PUSHED, Event.STAGED)
+    pushed = next((line for line in lines if line.details["sha256"] == digest), None)
     if pushed is None:
         return None
     # The Pusher signs before its rename, so before the line that says it pushed.

@@ -111,8 +111,8 @@ class StagedDirectory:
 
     @cached_property
     def _last_events(self) -> dict[int, str]:
-        events = (Event.STAGED, Event.PROMOTING, Event.PROMOTED, Event.PRUNED)
-        return {line.details["version"]: line.event for line in self.ledger.lines if line.event in events}
+        lines = self.ledger.of(Event.STAGED, Event.PROMOTING, Event.PROMOTED, Event.PRUNED)
+        return {line.details["version"]: line.event for line in lines}
 
     @cached_property
     def _folders(self) -> tuple[ServedVersion, ...]:

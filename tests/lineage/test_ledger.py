@@ -101,10 +101,14 @@ def slowly(data):
     return lines
 
 
-def test_lines_are_the_same_values_whichever_way_they_were_checked(unusual):
+def test_lines_are_the_same_values_whichever_way_they_were_checked(unusual, monkeypatch):
+    monkeypatch.setattr(ledger_lines, "_TOGETHER", 5)
     chain, wanted = read_ledger(unusual), slowly(unusual.read_bytes())
     assert [*chain.lines] == wanted == [chain.lines[i] for i in range(len(wanted))]
     assert [line.to_bytes() for line in chain.lines] == unusual.read_bytes().splitlines(keepends=True)
+    assert [*reversed(chain.lines)] == wanted[::-1]
+    assert [chain.line(line.sequence) for line in wanted] == wanted
+    assert chain.line(0) is chain.line(len(wanted) + 1) is chain.line(None) is None
     assert (chain.head.digest, chain.lines[2:5]) == (wanted[-1].digest, tuple(wanted[2:5]))
     for events in ("commit", "intent"), ("pushed", "collected"), ("lost",), ("anything",):
         assert [*chain.of(*events)] == [line for line in wanted if line.event in events]

@@ -1,6 +1,7 @@
 """A small run that never ran: 4x4 images of three classes, its artifacts written by hand, its models' answers made up."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -75,7 +76,7 @@ def write_examples(folder, splits=SPLITS):
         )
         profiles[split] = profile(part.images, part.labels, settings().data)
         index = np.zeros(len(part), INDEX)
-        index["pixels"] = [np.void(bytes(32 - len(pixels)) + pixels) for pixels in map(bytes, part.images)]
+        index["pixels"] = [np.void(hashlib.sha256(pixels).digest()) for pixels in map(bytes, part.images)]
         (folder / "row_index").mkdir(exist_ok=True)
         np.save(folder / "row_index" / f"{split}.npy", index)
     data = {

@@ -157,7 +157,7 @@ def _missing_ancestors(paths: RunPaths, run: _CheckedRun, say: Callable[[str], N
     pusher = run.behind.get(str(pusher_of(run.record)))
     if pusher is None:
         return ()
-    recorded_runs = {line.run_id for line in read_ledger(paths.ledger).lines if line.event == Event.RUN}
+    recorded_runs = {line.run_id for line in read_ledger(paths.ledger).of(Event.RUN)}
     return mirror.pushed_before(paths.root, pusher, recorded_runs, say)
 
 
@@ -198,7 +198,7 @@ def _append(ledger: Ledger, ancestors: Known) -> None:
 
 
 def _line_of(lines: Chain, run_id: str) -> Line | None:
-    return next((line for line in lines.lines if line.event == Event.RUN and line.run_id == run_id), None)
+    return next((line for line in lines.of(Event.RUN) if line.run_id == run_id), None)
 
 
 def _left_behind(paths: RunPaths, record: RunRecord) -> str | None:
