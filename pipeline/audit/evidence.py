@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,11 +22,14 @@ from pipeline.audit.findings import COMPLETENESS, INTEGRITY, Finding, completene
 from pipeline.provenance import plain_files
 from pipeline.provenance.ancestry import makers_first
 from pipeline.provenance.ledger import Chain, Event, LedgerBroken, Line, no_lines
-from pipeline.provenance.ledger_lines import File, blocks
+from pipeline.provenance.ledger_lines import LARGEST, File, blocks
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord, from_bytes
 from pipeline.root.paths import RunPaths
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+READ_OF_BROKEN: Final = 64
+"""MiB of a broken ledger that are read for what they say."""
+
 LEDGER, RECORD = "ledger", "record"
 
 
@@ -137,11 +141,13 @@ def _broken(hash_: str, verdict: str, what: str, *, wanted: str | None = None, g
 
 def _read_ledger(path: Path) -> tuple[Chain, tuple[Finding, ...]]:
     try:
-        with plain_files.opened_plain(path) as descriptor:
+        with plain_files.opened_plain(path, limit=LARGEST) as descriptor:
             try:
                 whole = Chain(*no_lines(File(path), path.name).read_on(blocks(descriptor, 0)))
             except LedgerBroken as err:
-                return Chain(_readable(blocks(descriptor, 0))), (Finding.of(err, INTEGRITY, LEDGER, str(err.where)),)
+                return Chain(_readable(itertools.islice(blocks(descriptor, 0), READ_OF_BROKEN))), (
+                    Finding.of(err, INTEGRITY, LEDGER, str(err.where)),
+                )
     except plain_files.NotPlain as err:
         missing = plain_files.kind_of(path) is None
         return Chain(), (Finding.of(err, COMPLETENESS if missing else INTEGRITY, LEDGER, path.name),)

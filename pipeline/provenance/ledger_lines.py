@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LARGEST: Final = 4096 * MIB
 """Bytes of a ledger; ten million lines."""
 
+LONGEST: Final = 16 * MIB
+"""Bytes of a line; one that lets artifacts go names their paths."""
+
 BLOCK: Final = 1 << 20
 """Bytes that are read at once."""
 
@@ -244,6 +247,9 @@ class Lines(Sequence["Line"]):
         for block in data:
             text = rest + block
             rest = text[known.check(text, self._parse) :]
+            if len(rest) > LONGEST:  # which no line that was written is: it is none, and says so
+                number = len(known.codes)
+                self._parse(rest, number + 1, known.digest(number))
         return Lines(self._source, self._parse, self._make, known), rest
 
     def _each(self, indexes: Iterable[int], ahead: int = BLOCK) -> Iterator[Line]:

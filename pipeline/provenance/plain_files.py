@@ -166,10 +166,16 @@ def open_plain(path: str | Path) -> int:
 
 
 @contextlib.contextmanager
-def opened_plain(path: str | Path) -> Iterator[int]:
-    """Open a plain file for reading, as a descriptor; raises as `open_plain`, also where it cannot be read."""
+def opened_plain(path: str | Path, *, limit: int | None = None) -> Iterator[int]:
+    """Open a plain file for reading, as a descriptor.
+
+    Raises:
+      NotPlain: as `open_plain`, if it has more than `limit` bytes, and where it cannot be read.
+    """
     descriptor = open_plain(path)
     try:
+        if limit is not None and os.fstat(descriptor).st_size > limit:
+            raise NotPlain("is larger than any file of its kind", where=path, wanted=f"at most {limit} bytes")
         yield descriptor
     except OSError as err:
         raise NotPlain("cannot be read", where=path, got=err.strerror) from err
