@@ -40,7 +40,7 @@ run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digit
 test: $(STAMP)  ## Run the tests but for the slow ones; WORKERS processes, two unless told otherwise.
 	$(PYTEST) -m "not slow"
 
-test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane in short.
+test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane and two engines in short.
 	$(PYTEST)
 
 test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.

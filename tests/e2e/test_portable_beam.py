@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import PROJECT, mnist_tfx
-from google.protobuf import json_format
+from run_results import flat, numbers, output, statistics, texts
 
 from components.digest import tree_digest
 from components.errors import EnvironmentProblem
@@ -54,11 +54,6 @@ def portable(tmp_path_factory, digits_folder):
     return root, answer
 
 
-def output(root, node, channel):
-    [folder] = [path for path in (root / "artifacts" / node / channel).iterdir() if path.name.isdecimal()]
-    return folder
-
-
 def marked(mark):
     """{process id: command line} of everything that was started with a mark in its environment."""
     wanted = f"{MARK}={mark}".encode()
@@ -95,28 +90,6 @@ def test_the_statistics_are_the_same(direct, portable, split):
     # Two direct runs differ as much: the order in which sums of floats are merged is nobody's promise.
     assert numbers(one) == pytest.approx(numbers(other), rel=1e-12)
     assert texts(one) == texts(other)
-
-
-def statistics(root, split):
-    from tensorflow_metadata.proto.v0 import statistics_pb2
-
-    file = output(root, "StatisticsGen", "statistics") / f"Split-{split}" / "FeatureStats.pb"
-    return json_format.MessageToDict(statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes()))
-
-
-def flat(value, path=""):
-    if isinstance(value, dict | list):
-        entries = value.items() if isinstance(value, dict) else enumerate(value)
-        return {k: v for key, inner in entries for k, v in flat(inner, f"{path}/{key}").items()}
-    return {path: value}
-
-
-def numbers(values):
-    return {path: value for path, value in values.items() if isinstance(value, int | float)}
-
-
-def texts(values):
-    return {path: value for path, value in values.items() if not isinstance(value, int | float)}
 
 
 def test_the_metrics_are_the_same(direct, portable):

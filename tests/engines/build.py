@@ -8,6 +8,7 @@ is the newest version of which every module is published: a pair that is proven 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,10 @@ JAR: Final = TOOLS / "build-flink" / "flink-job-server.jar"
 CLASS_PATH: Final = TOOLS / "spark.classpath"
 
 
+class NotBuilt(Exception):
+    """Says why an engine cannot be had here."""
+
+
 def home(engine: str) -> Path:
     """Return where an engine is installed."""
     package = "pyflink" if engine == "flink" else "pyspark"
@@ -36,29 +41,33 @@ def home(engine: str) -> Path:
     return found[0] if found else TOOLS / engine / package
 
 
-def missing() -> str | None:
-    """Return a sentence about what has to be done before a cluster can be started; None if nothing has."""
-    tools = [name for name in ("java", "mvn") if shutil.which(name) is None]
-    if tools:
-        return f"no {' and no '.join(tools)}: Flink and Spark need Java 17, and Maven for Beam's job servers"
-    built = JAR.is_file() and CLASS_PATH.is_file() and all(home(engine).is_dir() for engine in DISTRIBUTIONS)
-    return None if built else "make engines has not been run, or failed"
+def build(engine: str) -> None:
+    """Build what a cluster of an engine needs, unless it is there.
 
-
-def main() -> None:
-    """Build what is not there; end with a sentence where something is not served."""
+    Raises:
+      NotBuilt: where Java, Maven or a part is not to be had.
+    """
+    # Written last: Maven and pip leave something under the final name when they are killed.
+    stamp, wanted = TOOLS / f"{engine}.built", identity(engine)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    if lacking := [name for name in ("java", "mvn") if shutil.which(name) is None]:
+        raise NotBuilt(f"no {' and no '.join(lacking)}: Flink and Spark need Java 17, and Maven for Beam's job servers")
     TOOLS.mkdir(parents=True, exist_ok=True)
-    if shutil.which("java") is None or shutil.which("mvn") is None:
-        sys.exit(missing())
-    if not JAR.is_file():
+    shutil.rmtree(TOOLS / engine, ignore_errors=True)
+    if engine == "flink":
         maven("flink-job-server.pom.xml", f"-Dengines.build={JAR.parent}", "package")
-    if not CLASS_PATH.is_file():
+    else:
         maven("spark-job-server.pom.xml", "dependency:build-classpath", f"-Dmdep.outputFile={CLASS_PATH}")
-    for engine, distributions in DISTRIBUTIONS.items():
-        if not home(engine).is_dir():
-            run(sys.executable, "-m", "venv", str(TOOLS / engine))
-            run(str(TOOLS / engine / "bin" / "pip"), "install", "--quiet", "--no-deps", *distributions)
-    click.echo(TOOLS)
+    run(sys.executable, "-m", "venv", str(TOOLS / engine))
+    run(str(TOOLS / engine / "bin" / "pip"), "install", "--quiet", "--no-deps", *DISTRIBUTIONS[engine])
+    stamp.write_text(wanted)
+
+
+def identity(engine: str) -> str:
+    """Return what tells one build from another."""
+    pom = (HERE / f"{engine}-job-server.pom.xml").read_bytes()
+    return f"{' '.join(DISTRIBUTIONS[engine])} {hashlib.sha256(pom).hexdigest()}\n"
 
 
 def maven(pom: str, *arguments: str) -> None:
@@ -67,11 +76,25 @@ def maven(pom: str, *arguments: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a command; its failure is ours, in a sentence."""
+    """Run a command.
+
+    Raises:
+      NotBuilt: if it fails.
+    """
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        sys.exit(f"{' '.join(command[:2])} failed: {said[0] if said else done.returncode}")
+        raise NotBuilt(f"{' '.join(command[:2])} failed: {said[0] if said else done.returncode}")
+
+
+def main() -> None:
+    """Build both; end with a sentence where something is not served."""
+    try:
+        for engine in DISTRIBUTIONS:
+            build(engine)
+    except NotBuilt as err:
+        sys.exit(str(err))
+    click.echo(TOOLS)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,12 +20,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from engines import build
+from engines.machines import Machine, Network
 
 RUNNING: Final = build.TOOLS / "running.json"
 START_S: Final = 180.0
@@ -40,35 +42,55 @@ OPENS: Final = (
 class Cluster:
     """Processes of one engine.
 
-    Attributes:
+    Args:
       engine: flink or spark.
+      name: of its folder below .tools/engines, which two clusters at a time cannot share.
+      settings: of Flink, besides those that all have.
+      network: whose machines each have a task manager with a pool of its own; None for one of each on this machine.
+
+    Attributes:
       folder: of its logs and working files.
       options: of `mnist-tfx run` for it.
-      jobs: address of its list of jobs.
+      address: of the interface that lists its jobs.
       processes: {what: process}.
     """
 
-    def __init__(self, engine: str) -> None:
+    def __init__(
+        self, engine: str, name: str, settings: Mapping[str, Any] | None = None, network: Network | None = None
+    ) -> None:
         self.engine = engine
-        self.folder = build.TOOLS / f"{engine}-cluster"
+        self.folder = build.TOOLS / name
         self.options: list[str] = []
-        self.jobs = ""
+        self.address = ""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._settings = settings or {}
+        self._network = network
+        self._pool = free_port()
+        self._workers: list[tuple[list[str], dict[str, str]]] = []
 
     def up(self) -> None:
-        """Start it, and wait until it has a worker."""
+        """Start it, and wait until it has its workers."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "tmp").mkdir(parents=True)
-        pool = free_port()
         try:
-            project = {**os.environ, "PYTHONPATH": str(build.PROJECT)}
-            self.start("pool", [sys.executable, "-m", "pipeline", "beam-pool", "--port", str(pool)], project)
+            self.pools()
             {"flink": self._flink, "spark": self._spark}[self.engine]()
-            reach(pool)
+            if self._network is None:
+                reach(self._pool)
         except BaseException:
             self.down()
             raise
-        self.options += [f"environment_config=127.0.0.1:{pool}"]
+        self.options += [f"environment_config=127.0.0.1:{self._pool}"]
+
+    def pools(self) -> None:
+        """Start a pool of workers for each machine."""
+        project = {**os.environ, "PYTHONPATH": str(build.PROJECT)}
+        command = [sys.executable, "-m", "pipeline", "beam-pool", "--port", str(self._pool)]
+        for number, machine in enumerate(self._machines()):
+            self.start(f"pool{number}", [*within(machine), *command], project)
+
+    def _machines(self) -> Sequence[Machine | None]:
+        return (None,) if self._network is None else self._network.machines
 
     def start(self, what: str, command: list[str], environment: dict[str, str]) -> None:
         """Start one of its processes, in a group of its own."""
@@ -89,31 +111,45 @@ class Cluster:
             end(process.pid)
             process.wait()
 
-    def task_manager(self) -> None:
-        """Start what runs tasks: a TaskManager, or a Worker."""
-        command, environment = self._worker
-        self.start("worker", command, environment)
+    def workers(self) -> None:
+        """Start what runs tasks: TaskManagers, or a Worker."""
+        for number, (command, environment) in enumerate(self._workers):
+            self.start(f"worker{number}", command, environment)
 
     def _flink(self) -> None:
-        home, rest, rpc = build.home("flink"), free_port(), free_port()
+        home, rest = build.home("flink"), free_port()
+        host = "127.0.0.1" if self._network is None else self._network.address
+        at_host = {f"{part}.{name}": host for part, name in FLINK_HOSTS}
+        ports = {"rest.port": rest, "jobmanager.rpc.port": free_port()}
+        self._configure(home, {**FLINK, **at_host, **ports, **self._settings})
+        environment = {
+            **os.environ,
+            "FLINK_HOME": str(home),
+            "FLINK_CONF_DIR": str(self.folder / "conf"),
+            "JAVA_HOME": java_home(),
+        }
+        manager = [str(home / "bin" / "taskmanager.sh"), "start-foreground"]
+        for machine in self._machines():
+            own = [] if machine is None else [f"taskmanager.{name}={machine.address}" for name in ("host", "bind-host")]
+            more = [part for setting in own for part in ("-D", setting)]
+            self._workers.append(([*within(machine), *manager, *more], environment))
+        self.start("jobmanager", [str(home / "bin" / "jobmanager.sh"), "start-foreground"], environment)
+        self.workers()
+        self.address = f"http://{host}:{rest}"
+        wait(lambda: self.alive() and self.ask("/overview")["taskmanagers"] == len(self._workers))
+        self.options = [
+            *(f"flink_master={self.address}", f"flink_job_server_jar={build.JAR}"),
+            *("parallelism=2", "environment_cache_millis=60000"),
+        ]
+
+    def _configure(self, home: Path, settings: Mapping[str, Any]) -> None:
         conf = self.folder / "conf"
         shutil.copytree(home / "conf", conf)
         stock = re.search(r"^ +all: (.*)$", (conf / "config.yaml").read_text(), re.MULTILINE)
         assert stock is not None
-        settings = {**FLINK, "env.java.opts.all": stock[1], "rest.port": rest, "jobmanager.rpc.port": rpc}
-        settings |= {f"env.{kind}.dir": self.folder / kind for kind in ("log", "pid")}
-        settings |= {"io.tmp.dirs": self.folder / "tmp"}
-        (conf / "config.yaml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
-        environment = {**os.environ, "FLINK_HOME": str(home), "FLINK_CONF_DIR": str(conf), "JAVA_HOME": java_home()}
-        self._worker = [str(home / "bin" / "taskmanager.sh"), "start-foreground"], environment
-        self.start("jobmanager", [str(home / "bin" / "jobmanager.sh"), "start-foreground"], environment)
-        self.task_manager()
-        self.jobs = f"http://127.0.0.1:{rest}/jobs/overview"
-        wait(lambda: asked(f"http://127.0.0.1:{rest}/overview")["taskmanagers"] == 1)
-        self.options = [
-            *(f"flink_master=http://127.0.0.1:{rest}", f"flink_job_server_jar={build.JAR}"),
-            *("parallelism=2", "environment_cache_millis=60000"),
-        ]
+        folders = {f"env.{kind}.dir": self.folder / kind for kind in ("log", "pid")}
+        said = {"env.java.opts.all": stock[1], "io.tmp.dirs": self.folder / "tmp", **folders, **settings}
+        (conf / "config.yaml").write_text("".join(f"{name}: {value}\n" for name, value in said.items()))
 
     def _spark(self) -> None:
         home, port, page, jobs = build.home("spark"), free_port(), free_port(), free_port()
@@ -131,15 +167,19 @@ class Cluster:
         self.start("master", [spark_class, master, *at, *ports], environment)
         reach(port)
         worker = [spark_class, "org.apache.spark.deploy.worker.Worker", f"spark://127.0.0.1:{port}", *at]
-        self._worker = [*worker, "-c", "2", "-m", "3g", "--webui-port", "0"], environment
-        self.task_manager()
+        self._workers.append(([*worker, "-c", "2", "-m", "3g", "--webui-port", "0"], environment))
+        self.workers()
         opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENS]
         properties = {
             "spark.executor.memory": "2g",
             "spark.default.parallelism": 2,
             "spark.driver.host": "127.0.0.1",
+            # What each stage did is in a log of events: the driver's own page ends with its job.
             "spark.ui.enabled": "false",
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": f"file://{self.folder / 'events'}",
         }
+        (self.folder / "events").mkdir()
         said = [f"-D{name}={value}" for name, value in properties.items()]
         class_path = f"{build.CLASS_PATH.read_text().strip()}:{home}/jars/*"
         server = [
@@ -155,30 +195,46 @@ class Cluster:
         more = [f"--artifact-port={free_port()}", "--expansion-port=0", f"--artifacts-dir={self.folder / 'artifacts'}"]
         self.start("jobserver", [*server, *where, *more], environment)
         reach(jobs)
-        self.jobs = f"http://127.0.0.1:{page}/json/"
-        wait(lambda: asked(self.jobs)["aliveworkers"] == 1)
-        self.options = [f"job_endpoint=127.0.0.1:{jobs}", f"spark_master_page=http://127.0.0.1:{page}"]
+        self.address = f"http://127.0.0.1:{page}"
+        wait(lambda: self.alive() and self.ask("/json/")["aliveworkers"] == 1)
+        self.options = [f"job_endpoint=127.0.0.1:{jobs}", f"spark_master_page={self.address}"]
+
+    def alive(self) -> bool:
+        """Return True; end with a sentence where a process of it is gone."""
+        if gone := [what for what, process in self.processes.items() if process.poll() is not None]:
+            sys.exit(f"{gone[0]} ended: see {self.folder}/{gone[0]}.log")
+        return True
+
+    def ask(self, path: str) -> Any:
+        """Return what its interface answers."""
+        return asked(f"{self.address}{path}")
 
     def list(self) -> dict[str, str]:
-        """Return {name: state} of its jobs, by its own list, which is kept beside its logs."""
-        said = asked(self.jobs)
-        (build.TOOLS / f"{self.engine}-jobs.json").write_text(json.dumps(said, indent=1) + "\n")
-        if self.engine == "flink":
-            return {one["name"]: one["state"] for one in said["jobs"]}
-        return {one["name"]: one["state"] for one in (*said["activeapps"], *said["completedapps"])}
+        """Return {name: state} of its jobs, by its own list, which is kept beside its folder."""
+        said = self.ask("/jobs/overview" if self.engine == "flink" else "/json/")
+        self.keep("jobs", said)
+        listed = said["jobs"] if self.engine == "flink" else (*said["activeapps"], *said["completedapps"])
+        return {one["name"]: one["state"] for one in listed}
+
+    def keep(self, what: str, said: Any) -> None:
+        """Keep what the cluster said, as evidence, beside its folder."""
+        self.folder.with_name(f"{self.folder.name}-{what}.json").write_text(json.dumps(said, indent=1) + "\n")
 
     def command(self) -> list[str]:
         """Return the options of `mnist-tfx run` for it."""
         return ["--beam", self.engine, *(part for option in self.options for part in ("--beam-option", option))]
 
 
+FLINK_HOSTS: Final = (
+    *(("jobmanager", "rpc.address"), ("jobmanager", "bind-host")),
+    *(("taskmanager", "host"), ("taskmanager", "bind-host")),
+    *(("rest", "address"), ("rest", "bind-address")),
+)
+"""Settings of Flink that are an address of the machine that it is on."""
+
 FLINK: Final[dict[str, Any]] = {
-    "jobmanager.rpc.address": "127.0.0.1",
-    "jobmanager.bind-host": "127.0.0.1",
     "jobmanager.memory.process.size": "1600m",
     "jobmanager.memory.jvm-metaspace.size": "512m",  # every job leaves some classes
-    "taskmanager.host": "127.0.0.1",
-    "taskmanager.bind-host": "127.0.0.1",
     "taskmanager.numberOfTaskSlots": 2,
     "taskmanager.memory.process.size": "5g",
     "taskmanager.memory.jvm-metaspace.size": "512m",
@@ -187,8 +243,6 @@ FLINK: Final[dict[str, Any]] = {
     "taskmanager.memory.network.max": "1536m",
     "taskmanager.runtime.large-record-handler": "true",
     "parallelism.default": 2,
-    "rest.address": "127.0.0.1",
-    "rest.bind-address": "127.0.0.1",
     # A lost task manager is noticed after this instead of 50 s.
     "heartbeat.timeout": 15000,
     "heartbeat.interval": 3000,
@@ -198,16 +252,25 @@ FLINK: Final[dict[str, Any]] = {
 """Settings of Flink that this pipeline needs, or that keep it on this machine."""
 
 
+def within(machine: Machine | None) -> tuple[str, ...]:
+    """Return what stands before a command that is to run on a machine; None is this one."""
+    return () if machine is None else machine.prefix
+
+
 def java_home() -> str:
     """Return the folder of the installed Java."""
     return str(Path(shutil.which("java") or "").resolve().parents[1])
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
+    """Return a port that nobody listens on.
+
+    None of those that the system gives away by itself, from 32768: Java takes seconds until it listens.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    sys.exit("no port is free")
 
 
 def asked(url: str) -> Any:
@@ -248,7 +311,7 @@ def started_at(pid: int) -> str:
 def up(engine: str) -> None:
     """Start a cluster that goes on, and print the command for it."""
     down()
-    cluster = Cluster(engine)
+    cluster = Cluster(engine, f"{engine}-cluster")
     cluster.up()
     groups = {what: [process.pid, started_at(process.pid)] for what, process in cluster.processes.items()}
     RUNNING.write_text(json.dumps(groups))
@@ -266,8 +329,6 @@ def down() -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    if (why := build.missing()) is not None:
-        sys.exit(why)
     if sys.argv[1:] == ["down"]:
         down()
     elif sys.argv[1:] in (["up", "flink"], ["up", "spark"]):

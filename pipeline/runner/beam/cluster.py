@@ -96,16 +96,18 @@ class Attempt:
         self._settle()
 
     def _look(self) -> None:
-        since = time.monotonic()
+        since, said = time.monotonic(), None
         while not self._over.wait(APART_S):
             try:
                 waits = self.watch.waits()
             except (OSError, ValueError, KeyError):
                 waits = None  # whoever waits for the job is told soon enough
             if waits is None:
-                since = time.monotonic()
+                since, said = time.monotonic(), None
             elif time.monotonic() - since < self._patience_s:
-                progress.report(f"waits for {waits}")
+                if waits != said:  # what is reported is a line of the log
+                    progress.report(f"waits for {waits}")
+                said = waits
             else:
                 self._given_up = waits
                 self._cancelled()
