@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import QUICK
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -98,9 +99,8 @@ def command(project):
 def root(command, tmp_path_factory):
     """A root in which the copy has run."""
     root = tmp_path_factory.mktemp("root") / "digits"
-    states = {
-        node["id"]: node["state"] for node in json.loads(command("run", "--root", root, "--json"))["data"]["nodes"]
-    }
+    answer = json.loads(command("run", "--root", root, *QUICK, "--json"))["data"]
+    states = {node["id"]: node["state"] for node in answer["nodes"]}
     assert states["RowCount"] == "executed"
     return root
 
@@ -111,7 +111,7 @@ def test_an_added_stage_runs_and_its_output_is_kept(root):
 
 
 def test_an_added_stage_is_cached_the_next_time(command, root):
-    again = json.loads(command("run", "--root", root, "--json"))["data"]
+    again = json.loads(command("run", "--root", root, *QUICK, "--json"))["data"]
     assert {node["id"]: node["state"] for node in again["nodes"]}["RowCount"] == "cached"
 
 
@@ -144,7 +144,7 @@ def test_an_added_stage_is_compiled_and_simulated(command, tmp_path):
     compiled = tmp_path / "digits.yaml"
     command(
         "kubeflow", "compile", "--target", "oss", "--image", "registry.example/mnist-tfx:1",
-        "--pipeline-root", "minio://mlpipeline/digits", "-o", compiled,
+        "--pipeline-root", "minio://mlpipeline/digits", *QUICK, "-o", compiled,
     )  # fmt: skip
     command("kubeflow", "lint", compiled)
     answer = json.loads(command("kubeflow", "simulate", compiled, "--root", tmp_path / "root", "--json"))["data"]

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from command_line import PROJECT
+from command_line import PROJECT, QUICK
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -92,7 +92,8 @@ def test_the_version_is_the_same_wherever_it_is_said(wheel, installed, tmp_path)
 
 
 def test_an_installed_wheel_runs_the_pipeline_from_another_folder(installed, digits_folder, tmp_path):
-    answer = json.loads(_run(installed, "run", "--data", digits_folder, "--root", "mine", "--json", cwd=tmp_path))
+    command = ("run", "--data", digits_folder, "--root", "mine", *QUICK, "--json")
+    answer = json.loads(_run(installed, *command, cwd=tmp_path))
     assert '"version": 1' in json.dumps(answer)
     assert (tmp_path / "mine" / "serving" / "1" / "saved_model.pb").is_file()
     [record] = [r for r in _records(tmp_path / "mine") if r.get("node") == "Transform"]

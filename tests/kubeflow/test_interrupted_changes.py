@@ -1,16 +1,12 @@
 """Signals to real commands while a cluster is being changed: what the server did is told, and done to its end."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from command_line import PROJECT, checked, mnist_tfx
-from kubeflow.running_pods import pod_of
+from command_line import PROJECT, checked
 
 from kubeflow import cluster_files
 
@@ -106,37 +102,3 @@ def test_a_schedule_that_is_deleted_during_a_signal_is_gone_and_not_just_disable
     assert (code, said) == (128 + number, [interrupted(number)])
     assert out.startswith("deleted nightly ")
     assert server.schedules == []
-
-
-@pytest.fixture
-def lost(simulated):
-    """A simulated run's root whose version was lost: its model is pushed again."""
-    shutil.rmtree(simulated / "serving" / "1")
-    return simulated
-
-
-def push_signalled(number, root, file, victim):
-    """Simulates the run again and sends `victim` a signal as soon as something is in the serving directory."""
-    process = start_local("simulate", file, "--root", root, "--json")
-    pod = pod_of("Pusher", process)
-    before = {*(root / "serving").iterdir()}
-    while {*(root / "serving").iterdir()} <= before:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.0005)
-    os.kill(pod if victim == "pod" else process.pid, number)
-    return ended(process)
-
-
-@pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("victim", ["pod", "simulate"])
-def test_a_push_that_is_interrupted_in_its_pod_is_delivered_with_its_record(victim, number, lost, compiled):
-    code, out, _ = push_signalled(number, lost, compiled["oss"], victim)
-    answer = checked(json.loads(out))["data"]
-    assert answer["version"] == 2
-    # 1 where the checkout has changes: the audit at the end says so.
-    assert code in ((0, 1) if victim == "pod" else (128 + number,))
-    assert [one.name for one in (lost / "serving").glob("[0-9]*")] == ["2"]
-    out = " ".join(mnist_tfx("lineage", "audit", "2", "--root", lost).out.split())
-    assert "INTEGRITY PASS" in out
-    assert "COMPLETENESS PASS" in out

@@ -1,4 +1,4 @@
-"""The real pipeline, compiled and executed as a cluster would: served, audited from its records alone, cached, refused."""
+"""The real pipeline, compiled and executed as a cluster would: served, audited from its records alone, cached, refused, killed."""
 
 import dataclasses
 import gzip
@@ -8,15 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from command_line import PROJECT, Answer, in_process, mnist_tfx
+from command_line import PROJECT, QUICK, Answer, checked, in_process, mnist_tfx
 from kubeflow.conftest import compiled_file
 from kubeflow.running_pods import pod_of
+from kubeflow.test_interrupted_changes import ended, start_local
 from kubeflow.test_pod_data import leave_record
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -84,15 +86,25 @@ def test_nothing_of_the_pods_is_left(first_simulation: tuple[Path, Answer]) -> N
     assert not list((root / ".pods").glob("*"))
 
 
+@pytest.fixture(scope="module")
+def again(
+    tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, Path], first_simulation: tuple[Path, Answer]
+) -> tuple[Path, Answer]:
+    """A copy of what a run left in which the same file was simulated again, and that answer."""
+    root = tmp_path_factory.mktemp("again") / "root"
+    shutil.copytree(first_simulation[0], root, symlinks=True)
+    return root, mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", root, "--json")
+
+
 def test_a_second_run_takes_from_the_cache_what_did_not_change_and_serves_no_second_version(
-    simulated: Path, compiled: dict[str, Path]
+    again: tuple[Path, Answer],
 ) -> None:
-    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", simulated, "--json")
-    executed = {node for node, state in again.states().items() if state == "executed"}
+    root, answer = again
+    executed = {node for node, state in answer.states().items() if state == "executed"}
     # The Evaluator reads what Baseline writes, and KFP's key has an artifact's name, not its bytes.
     assert executed == NEVER_CACHED | {"Evaluator"}
-    assert again.json["version"] == 1
-    assert findings(simulated) == []
+    assert answer.json["version"] == 1
+    assert findings(root) == []
 
 
 def strip(root: Path) -> None:
@@ -105,14 +117,13 @@ def strip(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pushed_twice(
-    tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, Path], first_simulation: tuple[Path, Answer]
+    tmp_path_factory: pytest.TempPathFactory, again: tuple[Path, Answer], first_simulation: tuple[Path, Answer]
 ) -> tuple[Path, tuple[str, str]]:
     """A copy of what two runs of one file left, and their ids; the second one pushed the model already served."""
     root = tmp_path_factory.mktemp("twice") / "copy"
-    shutil.copytree(first_simulation[0], root, symlinks=True)
-    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", root, "--json")
+    shutil.copytree(again[0], root, symlinks=True)
     strip(root)
-    return root, (first_simulation[1].json["run_id"], again.json["run_id"])
+    return root, (first_simulation[1].json["run_id"], again[1].json["run_id"])
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the first run", "the second run"])
@@ -351,11 +362,11 @@ def test_a_vertex_file_ends_with_the_same_version_as_an_open_source_one(
     assert answer.json["rows_digest"] == oss["rows_digest"]
 
 
-def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(
-    tmp_path: Path, compiled: dict[str, Path]
-) -> None:
-    root = tmp_path / "killed"
-    command = [sys.executable, "-m", "pipeline", "kubeflow", "simulate", str(compiled["oss"]), "--root", str(root)]
+def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(tmp_path: Path, simulated: Path) -> None:
+    # What comes before Transform is in the cache of a run that scaled the images otherwise.
+    scaled = ("--set", "transform.scaling=standardise", "--set", "autoencoder.output_activation=linear")
+    file = compiled_file(tmp_path, "oss", *QUICK, "--set", "evaluation.baseline_margin=0.9", *scaled)
+    command = [sys.executable, "-m", "pipeline", "kubeflow", "simulate", str(file), "--root", str(simulated)]
     with subprocess.Popen([*command, "--json"], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         os.kill(pod_of("Transform", process), signal.SIGKILL)
         out, _ = process.communicate(timeout=300)
@@ -363,11 +374,46 @@ def test_a_step_that_is_killed_fails_alone_and_the_next_run_goes_on_from_there(
     assert killed.code == 4
     assert killed.states()["Transform"] == "failed"
     assert killed.states()["Pusher"] == "skipped"
-    assert not list((root / "serving").glob("[0-9]*"))
-    again = mnist_tfx("kubeflow", "simulate", compiled["oss"], "--root", root, "--json")
-    assert again.json["version"] == 1, again.err
+    assert [path.name for path in (simulated / "serving").glob("[0-9]*")] == ["1"]
+    again = mnist_tfx("kubeflow", "simulate", file, "--root", simulated, "--json")
+    assert again.json["version"] == 2, again.err
     assert again.states()["ExampleGen"] == "cached"
     assert again.states()["Transform"] == "executed"
+
+
+@pytest.fixture
+def lost(simulated: Path) -> Path:
+    """A simulated run's root whose version was lost: its model is pushed again."""
+    shutil.rmtree(simulated / "serving" / "1")
+    return simulated
+
+
+def push_signalled(number: int, root: Path, file: Path, victim: str) -> tuple[int, str, list[str]]:
+    """Simulates the run again and sends `victim` a signal as soon as something is in the serving directory."""
+    process = start_local("simulate", file, "--root", root, "--json")
+    pod = pod_of("Pusher", process)
+    before = {*(root / "serving").iterdir()}
+    while {*(root / "serving").iterdir()} <= before:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.0005)
+    os.kill(pod if victim == "pod" else process.pid, number)
+    return ended(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("victim", ["pod", "simulate"])
+def test_a_push_that_is_interrupted_in_its_pod_is_delivered_with_its_record(
+    victim: str, number: int, lost: Path, compiled: dict[str, Path]
+) -> None:
+    code, out, _ = push_signalled(number, lost, compiled["oss"], victim)
+    answer = checked(json.loads(out))["data"]
+    assert answer["version"] == 2
+    # 1 where the checkout has changes: the audit at the end says so.
+    assert code in ((0, 1) if victim == "pod" else (128 + number,))
+    assert [one.name for one in (lost / "serving").glob("[0-9]*")] == ["2"]
+    out = " ".join(mnist_tfx("lineage", "audit", "2", "--root", lost).out.split())
+    assert "INTEGRITY PASS" in out
+    assert "COMPLETENESS PASS" in out
 
 
 def test_a_file_that_is_replaced_under_the_same_name_or_imported_from_others_is_ingested_again(
