@@ -243,6 +243,7 @@ class _Fetching:
         if not wanted:
             if kept.keys() != self._known().keys():
                 self._save(kept)
+            shutil.rmtree(self._place.parts, ignore_errors=True)
             return
         self._require_space(wanted)
         saved = time.monotonic()
