@@ -1,6 +1,7 @@
 """A recipe without an autoencoder: a graph of eleven nodes, from the run to its audit, and on Kubeflow."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,9 @@ def test_the_provenance_tells_the_settings_of_the_nodes_that_there_are(plain):
 
 
 @pytest.mark.slow
-def test_a_version_with_an_autoencoder_is_measured_beside_one_without(digits_folder, tmp_path):
-    root = tmp_path / "both"
-    for more in (WITHOUT, ("--set", "autoencoder.epochs=15"), WITHOUT):
+def test_a_version_with_an_autoencoder_is_measured_beside_one_without(plain, digits_folder, tmp_path):
+    root = shutil.copytree(plain[0], tmp_path / "both", symlinks=True)
+    for more in (("--set", "autoencoder.epochs=15"), WITHOUT):
         answer = run(root, digits_folder, *more)
         assert answer.code == 0, answer.err
     assert answer.json["baseline"] == "version 2"
