@@ -169,6 +169,9 @@ def large_store(generations: int = 2250, runs: int = 3) -> list[tuple[str, str]]
     """Returns what trace and impact cost in a store of 100,000 artifacts, 2,000 generations deep."""
     with tempfile.TemporaryDirectory(prefix="mnist-tfx-bench-") as folder:
         built = many_records.build(Path(folder) / "root", generations=generations, runs=runs)
+        os.environ["XDG_CACHE_HOME"] = folder
+        first = time.monotonic()
+        open_lineage(built.root)
         started = time.monotonic()
         history = open_lineage(built.root)
         opened = time.monotonic()
@@ -178,6 +181,7 @@ def large_store(generations: int = 2250, runs: int = 3) -> list[tuple[str, str]]
         after_impact = time.monotonic()
     return [
         ("records", f"{built.records:,}"),
+        ("opening for the first time", f"{started - first:.1f} s"),
         ("opening", f"{opened - started:.1f} s"),
         ("trace after opening", f"{after_trace - opened:.2f} s ({traced.nodes_visited:,} nodes)"),
         ("impact after opening", f"{after_impact - after_trace:.2f} s ({found.nodes_visited:,} nodes)"),

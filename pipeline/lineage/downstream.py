@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage.index import ExecutionSummary, InputRef, LineageIndex
+from pipeline.lineage.index import LineageIndex
+from pipeline.lineage.steps import ExecutionSummary, InputRef
 from pipeline.stages import AUTOENCODER, CLASSIFIER, EVALUATOR, STAGES
 
 if TYPE_CHECKING:
@@ -77,10 +78,9 @@ def propagate(lineage: LineageIndex, matches: Iterable[Match]) -> Reachability:
             origins.add((record_hash, one.artifact))
             state.setdefault(record_hash, REACHED)
             waiting.append((record_hash, _output_bits(one.step.node, REACHED | USED), one.artifact))
-    readers = lineage.readers
     while waiting:
         record, carried, artifact = waiting.popleft()
-        for reader, read in readers.get(record, ()):
+        for reader, read in lineage.steps.readers_of(record):
             if artifact is None or read.sha256 == artifact:
                 known_bits = state.get(reader.record, 0)
                 bits = known_bits | _input_bits(reader.node, read.channel, carried)

@@ -17,12 +17,13 @@ from components.ingest.source import INPUTS, SOURCES, read_sources
 from pipeline.lineage.downstream import Match, propagate
 from pipeline.lineage.impact import CANNOT_TELL, Impact, Model, impact
 from pipeline.lineage.imported_pictures import pictures_behind
-from pipeline.lineage.index import ExecutionSummary, IndexedVersion, LineageIndex, left_out
+from pipeline.lineage.index import IndexedVersion, LineageIndex, left_out
 from pipeline.lineage.rows import given_rows
 from pipeline.lineage.rows.data_sets import DataSet, data_sets
 from pipeline.lineage.rows.index import ALL, Field, RowIndex
 from pipeline.lineage.rows.proofs import RowProof, prove
 from pipeline.lineage.rows.usage import index_of
+from pipeline.lineage.steps import ExecutionSummary
 from pipeline.lineage.trace import trace
 from pipeline.provenance.records import EXCLUDED
 from pipeline.provenance.runs import runs

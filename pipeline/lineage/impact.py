@@ -271,7 +271,7 @@ def _remarks(it: Impact) -> Iterator[str]:
 
 def _versions_not_on_record(lineage: LineageIndex) -> Iterator[str]:
     """Yield the versions in the serving directory that were made from what no record tells."""
-    models = {output.sha256 for step in lineage.steps.values() if step.node == CLASSIFIER for output in step.makes}
+    models = {output.sha256 for step in lineage.steps.of_node(CLASSIFIER) for output in step.makes}
     for push in lineage.pushes:
         if push.digest not in models:
             yield f"version {push.version}: no record here says how its model was made"
@@ -355,7 +355,7 @@ def pushed_as(lineage: LineageIndex, digest: str) -> Sequence[IndexedVersion | N
 def _nearby_records(lineage: LineageIndex, makers: Sequence[str]) -> Iterator[str]:
     """Yield the records behind what classifiers, their autoencoders and their evaluations read directly."""
     for maker in makers:
-        judges = [step for step, read in lineage.readers.get(maker, ()) if read.channel == "model"]
+        judges = [step for step, read in lineage.steps.readers_of(maker) if read.channel == "model"]
         for step in (lineage.steps[maker], *judges):
             for read in step.reads:
                 if read.maker is not None:

@@ -19,7 +19,8 @@ from pipeline.lineage import imports
 
 if TYPE_CHECKING:
     from components.ingest.import_record import Fields, Origin
-    from pipeline.lineage.index import ExecutionSummary, LineageIndex
+    from pipeline.lineage.index import LineageIndex
+    from pipeline.lineage.steps import ExecutionSummary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

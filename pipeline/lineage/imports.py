@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.lineage.index import ExecutionSummary, LineageIndex
+    from pipeline.lineage.index import LineageIndex
+    from pipeline.lineage.steps import ExecutionSummary
 
     _Block = tuple[tuple[int, int], NDArray[np.uint8], NDArray[np.int64]]
 

@@ -1,7 +1,7 @@
 """The index of a root: every execution on record, who read what each one made, and what was pushed.
 
-Each record is checked against its hash, and most of it is let go again: what stays is what walks and look-ups need. So
-a question about a store of 100,000 artifacts reads it once, and is answered from memory.
+Each record is checked against its hash, and most of it is let go again: what stays is what walks and look-ups need, in
+memory or, of a store of thousands, in the user's cache, where the next question finds it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from components import serving
 from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
 from components.shapes import Shape
 from components.untrusted import parse_json, parse_object, read_object
+from pipeline.lineage import kept_steps
+from pipeline.lineage.kept_steps import KeptFile, Sources
+from pipeline.lineage.steps import ExecutionSummary, InputRef, OutputRef, Steps, StepsInMemory
 from pipeline.provenance import record_store, records
-from pipeline.provenance.ledger import Chain, Event, read_ledger
+from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
 from pipeline.provenance.record_store import RecordMissing
 from pipeline.provenance.records import DATA, SCHEMA_VERSION
 from pipeline.provenance.serving_directory import ServingDirectory
@@ -45,53 +48,6 @@ class _Noted(TypedDict):
 
 
 _NOTED: Final = Shape(_Noted)
-
-
-class InputRef(NamedTuple):
-    """An artifact that a step read: over which channel, of which type and digest, and the record of its maker."""
-
-    channel: str
-    type: str
-    sha256: str
-    maker: str | None
-
-
-class OutputRef(NamedTuple):
-    """An artifact that a step made; `files` are the SHA-256 of its files, 32 bytes each, one after the other."""
-
-    channel: str
-    type: str
-    path: str
-    sha256: str
-    files: bytes
-
-
-class ExecutionSummary(NamedTuple):
-    """One execution.
-
-    Attributes:
-      record: hash of its record.
-      node: node id.
-      run_id: the run that executed it.
-      started: UTC time, for people.
-      code: digest of its code.
-      reads: its inputs.
-      makes: its outputs.
-      mentions: every other SHA-256 in the record (parameters, key, lock), 32 bytes each.
-      data: what ExampleGen recorded of the data, else None.
-      parameters: ExampleGen's execution properties, else None.
-    """
-
-    record: str
-    node: str
-    run_id: str
-    started: str
-    code: str
-    reads: tuple[InputRef, ...]
-    makes: tuple[OutputRef, ...]
-    mentions: bytes
-    data: Mapping[str, Any] | None
-    parameters: Mapping[str, Any] | None
 
 
 class IndexedVersion(NamedTuple):
@@ -130,23 +86,13 @@ class LineageIndex:
     """
 
     root: Path
-    steps: Mapping[str, ExecutionSummary]
+    steps: Steps
     code: Mapping[str, Mapping[str, str]]
     names: Mapping[str, str]
     containers: Mapping[str, str]
     pushes: tuple[IndexedVersion, ...]
     newest: int | None = None
     unreadable: Mapping[int, str] = dataclasses.field(default_factory=dict)
-
-    @functools.cached_property
-    def readers(self) -> Mapping[str, Sequence[tuple[ExecutionSummary, InputRef]]]:
-        """{record hash: who read what that execution made}."""
-        result: dict[str, list[tuple[ExecutionSummary, InputRef]]] = defaultdict(list)
-        for step in self.steps.values():
-            for read in step.reads:
-                if read.maker is not None:
-                    result[read.maker].append((step, read))
-        return result
 
     @functools.cached_property
     def pushed(self) -> Mapping[str, Sequence[IndexedVersion]]:
@@ -160,7 +106,7 @@ class LineageIndex:
     @functools.cached_property
     def ingests(self) -> tuple[ExecutionSummary, ...]:
         """The executions that read data files."""
-        return tuple(step for step in self.steps.values() if step.data is not None)
+        return tuple(self.steps.ingests())
 
     def push(self, version: int | None) -> IndexedVersion:
         """Return a version, by default the newest in the serving directory.
@@ -190,7 +136,7 @@ class LineageIndex:
 
 
 def open_lineage(root: Path) -> LineageIndex:
-    """Return the lineage of a root, every record and every line of the ledger checked.
+    """Return the lineage of a root, every line of the ledger checked, and every record, now or when it was first read.
 
     Raises:
       BadInput: if no pipeline has run there.
@@ -202,18 +148,13 @@ def open_lineage(root: Path) -> LineageIndex:
     if not paths.records.is_dir():
         raise BadInput("no pipeline has run here", where=root, hint="mnist-tfx run makes one, or name another --root")
     require_folder(paths)
-    with _uncollected():
-        ledger = read_ledger(paths.ledger)
-        steps, code, runs = _read_all(paths)
-    if gone := [line for line in ledger.of(Event.COMMIT) if line.record not in steps]:
-        raise RecordMissing(
-            "a record is missing", where=f"{paths.ledger} line {gone[0].sequence}", wanted=f"{gone[0].record}.json"
-        )
+    ledger = read_ledger(paths.ledger)
+    steps, code, runs = _read_all(paths, ledger)
     sources = [*_noted_sources(paths.inputs), *_by_age(runs, ledger)]
     present, unreadable = _present(root)
     pushes = _pushes(ledger, present)
     newest = ServingDirectory(paths, ledger).newest
-    lineage = LineageIndex(
+    return LineageIndex(
         root=root,
         steps=steps,
         code=code,
@@ -223,8 +164,6 @@ def open_lineage(root: Path) -> LineageIndex:
         newest=None if newest is None else newest.version,
         unreadable=unreadable,
     )
-    _ = lineage.readers  # part of opening: every question downstream needs them
-    return lineage
 
 
 @contextmanager
@@ -241,24 +180,65 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _read_all(
-    paths: RunPaths,
-) -> tuple[dict[str, ExecutionSummary], dict[str, dict[str, str]], list[tuple[str, list[dict[str, Any]]]]]:
-    steps: dict[str, ExecutionSummary] = {}
+Read = tuple[Steps, Mapping[str, Mapping[str, str]], list[tuple[str, Sources]]]
+"""Executions, {code digest: {path: SHA-256}}, and hash and data sources of the runs."""
+
+
+def _read_all(paths: RunPaths, ledger: Chain) -> Read:
+    hashes = [*record_store.scan(paths.records)]
+    if len(hashes) >= kept_steps.FEWEST:
+        with kept_steps.opened(ledger) as kept:
+            if kept is not None:
+                return _read_new(paths, ledger, hashes, kept)
+    steps, sources = StepsInMemory(), []
     code: dict[str, dict[str, str]] = {}
-    sources = []
-    for hash_ in record_store.scan(paths.records):
-        fields = _fields(paths.records, hash_)
-        try:
-            if fields["kind"] == "run":
-                run = records.from_dict(fields).to_dict()
-                sources.append((hash_, run["sources"]))
+    with _uncollected():
+        for hash_ in hashes:
+            if isinstance(read := _read(paths, hash_), list):
+                sources.append((hash_, read))
             else:
-                steps[hash_] = _step(hash_, fields)
-                code.setdefault(fields["code"]["digest"], dict(fields["code"]["files"]))
-        except (KeyError, TypeError, AttributeError, ValueError) as err:
-            raise EnvironmentProblem("not a record of this release", where=hash_, got=err) from err
+                steps[hash_], files = read
+                code.setdefault(steps[hash_].code, files)
+    _require_committed(paths, ledger.of(Event.COMMIT), steps)
     return steps, code, sources
+
+
+def _read_new(paths: RunPaths, ledger: Chain, hashes: Sequence[str], kept: KeptFile) -> Read:
+    """Read the records that are not kept yet, and keep them."""
+    known = kept.steps.hashes()
+    new = [hash_ for hash_ in hashes if hash_ not in known]
+    checked = kept.checked.sequence
+    if len(hashes) - len(new) < len(known):  # some are gone
+        kept.forget()
+        new, checked = list(hashes), 0
+    del known  # ten megabytes
+    for hash_ in new:
+        if isinstance(read := _read(paths, hash_), list):
+            kept.add_run(hash_, read)
+        else:
+            kept.add_step(*read)
+    _require_committed(paths, ledger.of(Event.COMMIT, after=checked), kept.steps)
+    steps = kept.finish(ledger.head)
+    return steps, steps.code(), steps.runs()
+
+
+def _require_committed(paths: RunPaths, commits: Iterable[Line], steps: Steps) -> None:
+    for line in commits:
+        if line.record not in steps:
+            where = f"{paths.ledger} line {line.sequence}"
+            raise RecordMissing("a record is missing", where=where, wanted=f"{line.record}.json")
+
+
+def _read(paths: RunPaths, hash_: str) -> Sources | tuple[ExecutionSummary, dict[str, str]]:
+    """Return an execution and the files of its code, or the data sources of a run."""
+    fields = _fields(paths.records, hash_)
+    try:
+        if fields["kind"] == "run":
+            sources: Sources = records.from_dict(fields).to_dict()["sources"]
+            return sources
+        return _step(hash_, fields), dict(fields["code"]["files"])
+    except (KeyError, TypeError, AttributeError, ValueError) as err:
+        raise EnvironmentProblem("not a record of this release", where=hash_, got=err) from err
 
 
 def _fields(folder: Path, hash_: str) -> dict[str, Any]:

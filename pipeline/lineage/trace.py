@@ -7,7 +7,8 @@ from typing import Any
 
 from components.errors import EnvironmentProblem
 from pipeline.lineage import imports
-from pipeline.lineage.index import ExecutionSummary, IndexedVersion, LineageIndex
+from pipeline.lineage.index import IndexedVersion, LineageIndex
+from pipeline.lineage.steps import ExecutionSummary
 from pipeline.provenance.ancestry import reachable
 from pipeline.provenance.record_store import RecordMissing
 from pipeline.root.paths import RunPaths

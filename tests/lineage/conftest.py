@@ -285,3 +285,9 @@ def golden(request):
 @pytest.fixture
 def tree_digest_of_model(root):
     return manifest_digest(served_files(root.known["Classifier"][1].outputs["model"][0]))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """What is kept of large stores stays out of the home of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from components.errors import EnvironmentProblem, MnistTfxError
 from components.features import SPLITS, TRAIN, VALIDATION
 from pipeline.lineage.downstream import DIGEST, PIXELS, ROWS, Match, propagate
-from pipeline.lineage.index import ExecutionSummary, LineageIndex
+from pipeline.lineage.index import LineageIndex
 from pipeline.lineage.rows import given_rows, lookalikes
 from pipeline.lineage.rows.given_rows import GivenRows
 from pipeline.lineage.rows.index import ALL, Occurrence, Overlap, RowIndex, open_any, root_of
 from pipeline.lineage.rows.lookalikes import Lookalike
 from pipeline.lineage.rows.proofs import RowProof, prove
+from pipeline.lineage.steps import ExecutionSummary
 from pipeline.provenance import parameters, record_store
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root.paths import RunPaths

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from components.ingest.csv_columns import Columns
     from components.settings import DataSettings
-    from pipeline.lineage.index import ExecutionSummary
+    from pipeline.lineage.steps import ExecutionSummary
 
 Show = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0 where that is not known)."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
-from pipeline.lineage.index import ExecutionSummary
 from pipeline.lineage.rows.leaves import RowTree
+from pipeline.lineage.steps import ExecutionSummary
 from pipeline.provenance import record_store
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.row_file import DIGEST_BYTES, PIXELS, ROW_BYTES, RowFile

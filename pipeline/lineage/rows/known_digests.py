@@ -7,9 +7,10 @@ from typing import Any
 
 from components.features import SPLITS, TEST
 from pipeline.lineage.downstream import DIGEST, PAYLOAD, Match
-from pipeline.lineage.index import ExecutionSummary, LineageIndex
+from pipeline.lineage.index import LineageIndex
 from pipeline.lineage.rows.data_sets import DataSet
 from pipeline.lineage.rows.index import ALL, Field, root_of
+from pipeline.lineage.steps import ExecutionSummary
 
 
 def known_as(lineage: LineageIndex, digest: str) -> Iterator[Match]:
@@ -18,7 +19,7 @@ def known_as(lineage: LineageIndex, digest: str) -> Iterator[Match]:
     code = {
         code_digest: path for code_digest, files in lineage.code.items() for path, sha in files.items() if sha == digest
     }
-    for step in lineage.steps.values():
+    for step in lineage.steps.that_may_know((*payloads, *code)):
         if step.data is not None and (data := _data(step, step.data, payloads)) is not None:
             yield data
         for output in step.makes:

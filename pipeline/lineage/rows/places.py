@@ -21,7 +21,8 @@ from pipeline.provenance import parameters
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.lineage.index import ExecutionSummary, LineageIndex
+    from pipeline.lineage.index import LineageIndex
+    from pipeline.lineage.steps import ExecutionSummary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from components.errors import BadInput, CannotTell, EnvironmentProblem
 from components.features import TEST, TRAIN, VALIDATION
-from pipeline.lineage.index import ExecutionSummary, LineageIndex
+from pipeline.lineage.index import LineageIndex
 from pipeline.lineage.rows import given_rows, images
 from pipeline.lineage.rows.data_sets import same_rows, settings_of
 from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import RowIndex, open_any
+from pipeline.lineage.steps import ExecutionSummary
 from pipeline.lineage.trace import trace
 from pipeline.provenance import parameters
 
