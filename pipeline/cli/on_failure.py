@@ -17,32 +17,12 @@ import click
 
 from components.errors import ExitCode, printable
 from pipeline.cli.again import PROGRAM
-from pipeline.cli.options import Command
-from pipeline.cli.parameters import Text
 
 LONGEST_S: Final = 60
 """Seconds that the command may take: a scheduler that ends a run gives it little longer."""
 
-_WANTED: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("on_failure", default=None)
-
-
-def option(command: Command) -> Command:
-    """Add `--on-failure`, which is no argument of the command."""
-    return click.option(
-        "--on-failure",
-        type=Text("command", longest=4096),
-        metavar="COMMAND",
-        is_eager=True,
-        expose_value=False,
-        callback=_remember,
-        help="Shell command to run when the exit code is not 0; MNIST_TFX_EXIT_CODE, MNIST_TFX_STATUS and MNIST_TFX_ERROR "
-        "say why.",
-    )(command)
-
-
-def _remember(context: click.Context, _: click.Parameter, command: str | None) -> None:
-    if not context.resilient_parsing:
-        _WANTED.set(command)
+WANTED: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("on_failure", default=None)
+"""The command, once the option was read; every command ends here, so this module imports nothing for it."""
 
 
 def run(exit_code: int, error: str | None) -> None:
@@ -52,7 +32,7 @@ def run(exit_code: int, error: str | None) -> None:
       exit_code: that the process is about to end with.
       error: what was printed on standard error about it.
     """
-    command = _WANTED.get()
+    command = WANTED.get()
     if command is None or exit_code == ExitCode.OK:
         return
     told = {

@@ -11,6 +11,7 @@ import click
 
 from components.settings import MOST_SEED, Strategy
 from components.training.device import AUTO, Device
+from pipeline.cli.on_failure import WANTED
 from pipeline.cli.output import say
 from pipeline.cli.parameters import (
     AnyRoot,
@@ -226,6 +227,26 @@ def _beam_help(context: click.Context, _: click.Parameter, given: tuple[str, ...
         click.echo(describe(context.params["beam"] if said else None))
         context.exit()
     return given
+
+
+def on_failure(command: Command) -> Command:
+    """Add `--on-failure`, which is no argument of the command."""
+
+    def remember(context: click.Context, _: click.Parameter, given: str | None) -> None:
+        if not context.resilient_parsing:
+            WANTED.set(given)
+
+    return click.option(
+        "--on-failure",
+        type=Text("command", longest=4096),
+        metavar="COMMAND",
+        # Read before all others, so that a folder of data that is not there is told of as well.
+        is_eager=True,
+        expose_value=False,
+        callback=remember,
+        help="Shell command to run when the exit code is not 0; MNIST_TFX_EXIT_CODE, MNIST_TFX_STATUS and MNIST_TFX_ERROR "
+        "say why.",
+    )(command)
 
 
 def is_given(name: str) -> bool:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from components.errors import BadInput, ExitCode
 from components.settings import Export
-from pipeline.cli import on_failure, options, person_options, progress
+from pipeline.cli import options, person_options, progress
 from pipeline.cli.main import leave
 from pipeline.cli.output import (
     Answer,
@@ -174,7 +174,7 @@ def _request(given: Mapping[str, Any]) -> Request:
     metavar="FILE",
     help="Write what each process did when, for ui.perfetto.dev, and print where the most time went.",
 )
-@on_failure.option
+@options.on_failure
 @options.as_json
 @checked_by(_consistent)
 def run(  # noqa: PLR0913  # one argument to each option that is no part of the request
@@ -238,8 +238,8 @@ def run(  # noqa: PLR0913  # one argument to each option that is no part of the 
         return ExitCode.OK
     key = None if sign_key is None else _private_key(sign_key)
     finished = local.run(asked, reuse, RunView(console), sign_key=key, verbose=verbose, leave=leave)
-    answer = Answer(data=finished.to_dict(), error=finished.outcome.error)
     with PROCESS.held_back():
+        answer = Answer(data=finished.to_dict(), error=finished.outcome.error)
         _print_end(finished, answer, console, as_json=as_json)
     return answer.exit_code
 

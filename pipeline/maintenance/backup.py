@@ -36,7 +36,7 @@ from pipeline.maintenance.repair import repair
 from pipeline.metadata import sqlite
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import record_store
-from pipeline.provenance.ledger import Chain, Event, Head, read_ledger
+from pipeline.provenance.ledger import Chain, Event, Head, LedgerBroken, read_ledger
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.root import identity
 from pipeline.root.paths import RunPaths
@@ -130,15 +130,17 @@ def restore(copy: Path, target: Path, show: Show = lambda *_: None) -> Copied:
     """
     head, origin = _described(copy)
     held = read_ledger(copy / layout.LEDGER)
-    # A copy that was settled, or ran on, has a longer ledger than the root had: the head has to be in it.
-    if head not in [Head(line.sequence, line.digest) for line in held.lines]:
+    try:
+        # A copy that was settled, or ran on, has a longer ledger than the root had: the head has to be in it.
+        held.expect(head)
+    except LedgerBroken as err:
         raise BadInput(
             "the ledger of the backup is another one than it was made with",
             where=copy,
             wanted=head,
             got=held.head,
             hint="take an older backup; mnist-tfx lineage audit --root says what of this one can be trusted",
-        )
+        ) from err
     with _new_folder(target, copy) as part:
         work = _Copying(copy, part, show)
         work.copy(_below(copy, leave=lambda path: path.name == NOTE))

@@ -157,11 +157,18 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
         view.say(f"log: {log}")
     with trace.span("checks before the run"):
         prepare(request, paths, files, view)
-    with engine(request, paths, run_id, view, settings.name, leave=leave, at_once=reuse.none) as ready:
-        with trace.span("configuration: schema and code digests"):
-            config = configure(request, settings, paths, files)
-        outcome = ready.run(config, run_id, reuse=reuse, view=view, sign_key=sign_key)
-        report = ready.report(paths, outcome, view)
+    outcome: Outcome | None = None
+    report: Path | None = None
+    try:
+        with engine(request, paths, run_id, view, settings.name, leave=leave, at_once=reuse.none) as ready:
+            with trace.span("configuration: schema and code digests"):
+                config = configure(request, settings, paths, files)
+            outcome = ready.run(config, run_id, reuse=reuse, view=view, sign_key=sign_key)
+            report = ready.report(paths, outcome, view)
+    except Interrupted:
+        # All is recorded by then: a signal while the page is drawn, or processes are ended, takes nothing from the answer.
+        if outcome is None:
+            raise
     return Finished(
         outcome=outcome, root=paths.root, import_s=ready.import_s, total_s=process_age(), report=report, log=log
     )
