@@ -13,7 +13,7 @@ from components.serving import PROVENANCE
 from pipeline.audit.evidence import LEDGER, RECORD, Ancestors, Evidence, record_path
 from pipeline.audit.findings import FAIL, INTEGRITY, UNKNOWN, WARN, Finding, completeness, integrity
 from pipeline.audit.served import MANIFEST, SERVED, Served
-from pipeline.provenance import plain_files
+from pipeline.provenance import plain_files, record_store
 from pipeline.provenance.approvals import Approvals
 from pipeline.provenance.ledger import Event, Head, LedgerBroken, Line, Push
 from pipeline.provenance.records import ExecutionRecord, RunRecord
@@ -32,7 +32,6 @@ _NOT_BEHIND_A_PUSH: Final = STAGES.keys() - feeding(PUSHER)
 """Stages whose outputs nothing that is pushed was made from; no served version can vouch for them."""
 
 _RECORD_FILE: Final = re.compile(r"[0-9a-f]{64}\.json")
-_UNFINISHED: Final = ".new-"
 
 
 def reused(evidence: Evidence) -> Mapping[str, frozenset[str]]:
@@ -248,7 +247,7 @@ def check_all_records(evidence: Evidence, ancestors: Ancestors) -> Iterator[Find
                 got=record.got,
             )
     for name, seen in plain_files.listing(evidence.paths.records).items():
-        if name.startswith(_UNFINISHED) and seen.kind == plain_files.FILE:
+        if name.startswith(record_store.NEW) and seen.kind == plain_files.FILE:
             continue  # a crash leaves one behind, and nothing reads it
         if not _RECORD_FILE.fullmatch(name) or seen.kind != plain_files.FILE:
             yield integrity(RECORD, f"records/{name}", "is no record", got=seen.kind)

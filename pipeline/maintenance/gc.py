@@ -27,7 +27,7 @@ from pipeline.maintenance.orphans import (
 from pipeline.maintenance.recovery import recover_first
 from pipeline.metadata.store import open_store
 from pipeline.process.signals import PROCESS
-from pipeline.provenance import at_work
+from pipeline.provenance import at_work, record_store
 from pipeline.provenance.ancestry import closure
 from pipeline.provenance.ledger import Event
 from pipeline.provenance.ledger_writer import Ledger
@@ -38,7 +38,7 @@ from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places, check_removable
 
 KEEP_RUNS: Final = 5
-HALF_WRITTEN: Final = ".new-*"
+HALF_WRITTEN: Final = f"{record_store.NEW}*"
 """Records whose writer was killed; `record_store` writes under such a name first."""
 
 
