@@ -1,4 +1,4 @@
-"""Statistics of every split by TFDV: the stock executor under a declaration that carries the code digest."""
+"""Statistics of every split by TFDV; see `components.statistics_executor`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MnistStatisticsGen(BeamComponent):
     """Statistics over raw `image` and `label` of each split."""
 
     SPEC_CLASS = MnistStatisticsGenSpec
-    EXECUTOR_SPEC = BeamExecutorByPath("tfx.components.statistics_gen.executor.Executor")
+    EXECUTOR_SPEC = BeamExecutorByPath("components.statistics_executor.StatisticsExecutor")
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(exclude_splits="[]", **arguments)

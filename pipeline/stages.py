@@ -136,6 +136,7 @@ _ROWS: Final = (
         id=STATISTICS,
         component="components.statistics_gen.MnistStatisticsGen",
         inputs={"examples": "ExampleGen.examples"},
+        code=("components.statistics_executor",),
         work="PROCESS",
         task="scan",
     ),

@@ -36,7 +36,7 @@ from pipeline.process import lean_imports, lifeline, trace
 
 PRELOAD: Final = (
     "tensorflow",
-    "tfx.components.statistics_gen.executor",
+    "components.statistics_executor",
     "tfx.components.example_validator.executor",
     "tfx.components.transform.executor",
     "tfx.orchestration.portable.beam_executor_operator",
