@@ -22,6 +22,7 @@ from components.errors import EnvironmentProblem
 from components.untrusted import parse_json
 from pipeline.lineage.steps import ExecutionSummary, InputRef, OutputRef, Reading
 from pipeline.provenance.ledger import Chain, Head, LedgerBroken
+from pipeline.root.user_cache import user_cache
 
 FEWEST: Final = 2_000
 """Records from which on they are kept; fewer are read in half a second."""
@@ -202,9 +203,8 @@ def opened(chain: Chain) -> Iterator[KeptFile | None]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of this user's caches, by the XDG base directory specification."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if os.path.isabs(named) else Path("~/.cache").expanduser()) / "mnist-tfx" / "lineage"
+    """Return the folder of these files."""
+    return user_cache() / "lineage"
 
 
 def _connection(chain: Chain) -> sqlite3.Connection | None:

@@ -19,6 +19,7 @@ from components.settings import DataSettings
 from pipeline.datasets.stores import copies
 from pipeline.datasets.stores.address import Address
 from pipeline.datasets.stores.store import PARALLEL, open_store
+from pipeline.root.user_cache import CACHE
 
 PIXELS = np.arange(640, dtype=np.uint8).reshape(10, 64) % 17
 
@@ -165,7 +166,7 @@ def test_a_fetch_that_failed_leaves_nothing_half_and_goes_on_later(bucket, endpo
         monkeypatch.setattr(copies, "ATTEMPTS", 0)
         with pytest.raises(EnvironmentProblem, match="breaks off again and again"):
             fetch(f"s3://{bucket.name}/d/")
-        (place,) = (Path(os.environ[copies.CACHE]) / copy_paths.FOLDER).iterdir()
+        (place,) = (Path(os.environ[CACHE]) / copy_paths.FOLDER).iterdir()
         assert not (place / "s3" / bucket.name / "d" / "large").exists()
         first = len(cutting.requests)
         assert read(fetch(f"s3://{bucket.name}/d/")) == {"large": content, "small": b"small"}
@@ -178,7 +179,7 @@ def test_a_fetch_that_failed_leaves_nothing_half_and_goes_on_later(bucket, endpo
 def test_an_object_that_changes_after_it_was_listed_is_refused(change, bucket):
     address = Address.parse(bucket.put("d/one", b"old"))
     store = open_store(address)
-    place = copies._Place(folder=Path(os.environ[copies.CACHE]) / "x", address=address)
+    place = copies._Place(folder=Path(os.environ[CACHE]) / "x", address=address)
     place.parts.mkdir(parents=True)
     listed = copies._listed(store, address, 1)
     if change == "deleted":
@@ -326,7 +327,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(bucket, monkeypatch):
     code, said = refused(address)
     assert code == 4
     assert "no space left: wanted 5 bytes, got 4 bytes free" in said
-    assert copies.CACHE in said
+    assert CACHE in said
 
 
 @pytest.mark.parametrize("key", ["d//one", "d/../one", "d/./one", f"d/{'n' * 256}"])

@@ -5,8 +5,8 @@
       s3/<bucket>/<key>      the copies, under the objects' own keys
       parts/                 objects that are on their way; a later command goes on with them
 
-The cache is MNIST_TFX_CACHE, or the user's cache folder; it is no part of a root, as a root is only known once the data has
-said its shape, and several commands and roots share what was fetched. It may be removed at any time: a run keeps copies of
+The cache is the user's (`pipeline.root.user_cache`) and no part of a root: a root is only known once the data has said its
+shape, and several commands and roots share what was fetched. It may be removed at any time: a run keeps copies of
 its own, and these are what its records and the audit name. An ETag only saves a download; nothing is trusted by it.
 """
 
@@ -44,11 +44,9 @@ from pipeline.datasets.stores.store import (
     StoredObject,
     open_store,
 )
+from pipeline.root.user_cache import CACHE, user_cache
 
 Show = Callable[[str, int, int], None]
-
-CACHE: Final = "MNIST_TFX_CACHE"
-"""Environment variable: the folder for what can be fetched again."""
 
 MOST: Final = 1_000_000
 """Objects at one address: what a listing of a thousand requests has, and some 400 MB of `origin.json`."""
@@ -104,7 +102,7 @@ def fetch(address: Address, *, count: int = 1, show: Show = lambda *_: None) -> 
     """
     show(f"listing {address}", 0, 0)
     store = open_store(address)
-    place = _Place(folder=cache() / copy_paths.FOLDER / _digest(address, store.endpoint), address=address)
+    place = _Place(folder=user_cache() / copy_paths.FOLDER / _digest(address, store.endpoint), address=address)
     listed = _listed(store, address, count)
     try:
         place.parts.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,13 +111,6 @@ def fetch(address: Address, *, count: int = 1, show: Show = lambda *_: None) -> 
     except OSError as err:
         raise disk.problem(err, "copies of the data cannot be kept", where=place.folder) from err
     return place.bucket / address.key.removesuffix("/")
-
-
-def cache() -> Path:
-    """Return the folder for what can be fetched again."""
-    named = os.environ.get(CACHE)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(os.path.realpath(named or os.path.join(base, "mnist-tfx")))
 
 
 def _digest(address: Address, endpoint: str) -> str:
