@@ -118,8 +118,12 @@ class Cluster:
 
     def _flink(self) -> None:
         home, rest = build.home("flink"), free_port()
-        host = "127.0.0.1" if self._network is None else self._network.address
+        manages = None if self._network is None else self._network.manager
+        host = "127.0.0.1" if manages is None else manages.address
         at_host = {f"{part}.{name}": host for part, name in FLINK_HOSTS}
+        if manages is not None:
+            # Flink's REST interface reaches the BLOB server of its own process by the name localhost, whatever the address.
+            at_host["jobmanager.bind-host"] = "0.0.0.0"  # of a network namespace of its own
         ports = {"rest.port": rest, "jobmanager.rpc.port": free_port()}
         self._configure(home, {**FLINK, **at_host, **ports, **self._settings})
         environment = {
@@ -133,7 +137,8 @@ class Cluster:
             own = [] if machine is None else [f"taskmanager.{name}={machine.address}" for name in ("host", "bind-host")]
             more = [part for setting in own for part in ("-D", setting)]
             self._workers.append(([*within(machine), *manager, *more], environment))
-        self.start("jobmanager", [str(home / "bin" / "jobmanager.sh"), "start-foreground"], environment)
+        serves = [*within(manages), str(home / "bin" / "jobmanager.sh"), "start-foreground"]
+        self.start("jobmanager", serves, environment)
         self.workers()
         self.address = f"http://{host}:{rest}"
         wait(lambda: self.alive() and self.ask("/overview")["taskmanagers"] == len(self._workers))

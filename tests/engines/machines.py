@@ -28,9 +28,9 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """Machines, and the address at which they reach this one."""
+    """Machines for workers, and one for what manages them."""
 
-    address: str
+    manager: Machine
     machines: tuple[Machine, ...]
 
 
@@ -41,15 +41,15 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def network(count: int) -> Iterator[Network]:
-    """Give so many machines; what runs on them has to be ended within."""
-    named = tuple(Machine(name=f"mtx-{n}", address=f"{NETWORK}.{n + 2}") for n in range(count))
-    made = Network(address=f"{NETWORK}.1", machines=named)
+    """Give so many machines, and one that manages them; what runs on them has to be ended within."""
+    *named, manager = (Machine(name=f"mtx-{n}", address=f"{NETWORK}.{n + 2}") for n in range(count + 1))
+    made = Network(manager=manager, machines=tuple(named))
     with contextlib.ExitStack() as undone:
         ip("link", "add", BRIDGE, "type", "bridge")
         undone.callback(ip, "link", "del", BRIDGE)
-        ip("address", "add", f"{made.address}/24", "dev", BRIDGE)
+        ip("address", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
         ip("link", "set", BRIDGE, "up")
-        for machine in named:
+        for machine in (*named, manager):
             ip("netns", "add", machine.name)
             undone.callback(ip, "netns", "del", machine.name)
             join(machine)

@@ -149,7 +149,8 @@ def restarting(engine):
         pytest.skip("Spark restarts by itself")
     settings = {
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 3,
+        # Each region of the job that was at work on the lost machine is an attempt.
+        "restart-strategy.fixed-delay.attempts": 200,
         "restart-strategy.fixed-delay.delay": "5 s",
     }
     made = Cluster("flink", "flink-restarting", settings)
