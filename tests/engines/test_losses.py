@@ -129,11 +129,25 @@ def test_an_executor_of_spark_that_is_lost_is_replaced(cluster, root, digits_fol
 
 
 def executor_of(cluster):
-    """The process id of the executor that a Worker has started, in its own process group."""
-    group = cluster.processes["worker0"].pid
-    found = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if EXECUTOR in read(path)]
-    [pid] = [int(folder.name) for folder in found if os.getpgid(int(folder.name)) == group]
+    """The process id of the executor that a Worker has started, in its own process group, once there is one."""
+    group, found = cluster.processes["worker0"].pid, []
+
+    def is_there():
+        folders = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if EXECUTOR in read(path)]
+        found[:] = [pid for pid in (int(folder.name) for folder in folders) if group_of(pid) == group]
+        return bool(found)
+
+    # A job is on the master's list before it has been given an executor.
+    waited_for(is_there, seconds=60)
+    [pid] = found
     return pid
+
+
+def group_of(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def read(path):
