@@ -99,8 +99,8 @@ class ExportedAutoencoder(tf.Module):  # type: ignore[misc]  # tensorflow has no
         """Return `encode` and `reconstruct_xf` (see `components.features`)."""
         image_xf = [tf.TensorSpec([None, self.pixels], tf.float32, IMAGE_XF)]
         return {
-            ENCODE: tf.function(self._encode, input_signature=image_xf),
-            RECONSTRUCT_XF: tf.function(self._reconstruct_xf, input_signature=image_xf),
+            ENCODE: tf.function(self._encode, autograph=False, input_signature=image_xf),
+            RECONSTRUCT_XF: tf.function(self._reconstruct_xf, autograph=False, input_signature=image_xf),
         }
 
     def _encode(self, image_xf: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -121,7 +121,7 @@ class ExportedNetwork(tf.Module):  # type: ignore[misc]  # tensorflow has no ann
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
         """Return `reconstruct_xf` (see `components.features`)."""
         image_xf = [tf.TensorSpec([None, self.pixels], tf.float32, IMAGE_XF)]
-        return {RECONSTRUCT_XF: tf.function(self._reconstruct_xf, input_signature=image_xf)}
+        return {RECONSTRUCT_XF: tf.function(self._reconstruct_xf, autograph=False, input_signature=image_xf)}
 
     def _reconstruct_xf(self, image_xf: tf.Tensor) -> dict[str, tf.Tensor]:
         return {IMAGE_XF: self.network(image_xf)}

@@ -107,9 +107,9 @@ class ServedClassifier(tf.Module):  # type: ignore[misc]  # tensorflow has no an
         square = tf.TensorSpec([None, *self._data.shape], tf.uint8, IMAGES)
         serialised = tf.TensorSpec([None], tf.string, EXAMPLES)
         return {
-            SERVING_DEFAULT: tf.function(self._classify, input_signature=[flat]),
-            SERVING_IMAGES: tf.function(self._classify, input_signature=[square]),
-            SERVING_EXAMPLES: tf.function(self._classify_examples, input_signature=[serialised]),
+            SERVING_DEFAULT: tf.function(self._classify, autograph=False, input_signature=[flat]),
+            SERVING_IMAGES: tf.function(self._classify, autograph=False, input_signature=[square]),
+            SERVING_EXAMPLES: tf.function(self._classify_examples, autograph=False, input_signature=[serialised]),
         }
 
     def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -160,7 +160,10 @@ class ServedReconstructions(ServedClassifier):
     def signatures(self) -> dict[str, Callable[..., tf.Tensor]]:
         """Return the signatures of every classifier, and `reconstruct`."""
         flat = tf.TensorSpec([None, self._data.pixels], tf.uint8, IMAGES)
-        return {**super().signatures(), RECONSTRUCT: tf.function(self._reconstruct, input_signature=[flat])}
+        return {
+            **super().signatures(),
+            RECONSTRUCT: tf.function(self._reconstruct, autograph=False, input_signature=[flat]),
+        }
 
     def _seen(self, scaled: tf.Tensor) -> tf.Tensor:
         return self._autoencoder.reconstruct(scaled)

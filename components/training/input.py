@@ -76,21 +76,28 @@ class TransformGraph:
         """Return the function from images uint8 [N, pixels] and labels int64 [N, 1] to what `apply` makes of them.
 
         Graphs are optimised in more than one way: tf.data multiplies by a reciprocal where a graph of its own divides,
-        which is another last bit in half of the pixels. So where all pixels are scaled alike, their 256 values are
-        looked up as tf.data has them, on whatever device and by whatever graph.
+        which is another last bit in half of the pixels. So where all pixels are scaled alike, their 256 values are as
+        tf.data has them, on whatever device and by whatever graph: by a factor where one gives them, else by a look-up.
         """
-        values = np.arange(256)[:, np.newaxis]
-        extremes = self._by_tf_data(np.tile(values[[0, data.pixel_max]], data.pixels))
-        if (extremes != extremes[:, :1]).any():
+        table = self._by_tf_data(data)
+        if table is None:
             return self.apply
-        table = np.concatenate([self._by_tf_data(np.tile(few, data.pixels))[:, 0] for few in np.split(values, 16)])
+        factor = table[1]
+        if (table == np.arange(256, dtype=np.float32) * factor).all():
+            return lambda images, labels: (tf.cast(images, tf.float32) * factor, self.one_hot(labels, data))
         scaled = tf.constant(table)
         return lambda images, labels: (tf.gather(scaled, tf.cast(images, tf.int32)), self.one_hot(labels, data))
 
-    def _by_tf_data(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        labels = np.zeros((len(images), 1), np.int64)
-        [(scaled, _)] = tf.data.Dataset.from_tensors((images, labels)).map(self.apply)
-        return np.asarray(scaled)
+    def _by_tf_data(self, data: DataSettings) -> npt.NDArray[np.float32] | None:
+        """Return what tf.data makes of each value of a pixel, float32 [256]; None where pixels differ in it."""
+
+        def of_images(value: tf.Tensor) -> tf.Tensor:
+            return self.apply(tf.fill([1, data.pixels], value), tf.zeros([1, 1], tf.int64)).images[0]
+
+        # Converted by autograph, which has nothing to do here, it would take half a second.
+        scaled = tf.data.Dataset.range(256).map(tf.autograph.experimental.do_not_convert(of_images))
+        values = np.array([[image.min(), image.max()] for image in scaled.as_numpy_iterator()])
+        return values[:, 0] if (values[:, 0] == values[:, 1]).all() else None
 
     def one_hot(self, labels: tf.Tensor, data: DataSettings) -> tf.Tensor:
         """Transform `labels` int64 [N, 1] alone into float32 [N, label_count]."""

@@ -5,8 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from components.settings import OptimizerSettings
+
+
+class OneKernelAdam(keras.optimizers.Adam):  # type: ignore[misc]  # keras has no annotations
+    """Adam and, with a decay of the weights, AdamW, each variable by the one kernel that TensorFlow has for it.
+
+    Keras composes the same update of a dozen operations, each of which goes through all of a variable in memory.
+    """
+
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Update `variable` and its two moments in place; Keras calls it for each replica's own variable."""
+        if isinstance(gradient, tf.IndexedSlices):  # the gradient of an embedding; the kernel takes none
+            super().update_step(gradient, variable, learning_rate)
+            return
+        number, kind = self._get_variable_index(variable), variable.dtype
+        step = tf.cast(self.iterations + 1, kind)
+        first, second, epsilon = (tf.cast(value, kind) for value in (self.beta_1, self.beta_2, self.epsilon))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[number].value.handle,
+            v=self._velocities[number].value.handle,
+            beta1_power=tf.pow(first, step),
+            beta2_power=tf.pow(second, step),
+            lr=tf.cast(learning_rate, kind),
+            beta1=first,
+            beta2=second,
+            epsilon=epsilon,
+            grad=tf.cast(gradient, kind),
+        )
 
 
 def build_optimizer(
@@ -22,11 +51,12 @@ def build_optimizer(
         "weight_decay": settings.weight_decay or None,
         "global_clipnorm": settings.clip_norm and settings.clip_norm / replicas,
     }
-    if settings.name == "adamw":
-        options["weight_decay"] = settings.weight_decay  # AdamW takes no None
     if settings.momentum:
         options["momentum"] = settings.momentum
-    optimizer = keras.optimizers.get({"class_name": settings.name, "config": options})
+    if settings.name in ("adam", "adamw"):
+        optimizer = OneKernelAdam(**options)
+    else:
+        optimizer = keras.optimizers.get({"class_name": settings.name, "config": options})
     is_scaled = keras.config.dtype_policy().name == "mixed_float16"
     return keras.optimizers.LossScaleOptimizer(optimizer) if is_scaled else optimizer
 

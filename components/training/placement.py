@@ -90,7 +90,7 @@ class Placement:
             for state in states:
                 state.assign(state + tf.stack([tf.cast(number, state.dtype), tf.zeros([], state.dtype)]))
 
-        tf.function(lambda: self.strategy.run(vary))()
+        tf.function(lambda: self.strategy.run(vary), autograph=False)()
 
     def from_chief(self, figures: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Return the chief's `figures` [N] in every process; N is the same in all. Whole numbers below 2**53."""

@@ -75,7 +75,7 @@ class ResidentPairs:
         return dataclasses.replace(self, inputs=columns[0], targets=columns[1], prepare=as_kept)
 
     def _prepared(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        prepare = tf.function(self.prepare, reduce_retracing=True)
+        prepare = tf.function(self.prepare, autograph=False, reduce_retracing=True)
         for start in range(0, len(self), INFERENCE_BATCH):
             rows = slice(start, start + INFERENCE_BATCH)
             yield prepare(self.inputs[rows], self.targets[rows])

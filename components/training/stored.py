@@ -180,7 +180,7 @@ class StoredPairs:
 
     def materialised(self) -> Self:
         """Return the same rows, prepared once and written to files of their own."""
-        prepare = tf.function(self.prepare, reduce_retracing=True)
+        prepare = tf.function(self.prepare, autograph=False, reduce_retracing=True)
         count = Count("rows prepared", sum(part.rows for part in self.parts))
 
         def prepared(part: Part) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:

@@ -87,6 +87,36 @@ def test_a_batch_has_the_bits_that_tf_data_gives_to_whole_splits(
         np.testing.assert_array_equal(one, other)
 
 
+class _Scaling(tf.Module):
+    """A transform graph's outputs, with images scaled by any function."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self._scale = scale
+
+    def transform_fn(self, given):
+        labels = tf.one_hot(tf.squeeze(given["label"], axis=1), 3)
+        return {"image_xf": self._scale(tf.cast(given["image"], tf.float32)), "label_xf": labels}
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        lambda pixels: pixels / tf.constant(255.0),
+        lambda pixels: pixels / tf.constant(255.0) - 0.5,
+        lambda pixels: pixels - tf.range(30.0),
+    ],
+    ids=["by a factor", "by a look-up", "each pixel by itself"],
+)
+def test_every_value_of_a_pixel_has_the_bits_of_tf_data_however_it_is_scaled(scale):
+    transform = TransformGraph(_Scaling(scale))
+    images, labels = np.tile(np.arange(256, dtype=np.uint8)[:, np.newaxis], 30), np.zeros((256, 1), np.int64)
+    [wanted] = tf.data.Dataset.from_tensors((images.astype(np.int64), labels)).map(transform.apply)
+    got = tf.function(transform.prepare(DATA), autograph=False)(tf.constant(images), tf.constant(labels))
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_rows_in_memory_come_in_one_permutation_of_them_all():
     pairs = ResidentPairs(tf.range(1000), tf.range(1000))
     rows, _ = _rows(pairs, shuffle=Shuffle(seed=3, epoch=2))
@@ -165,6 +195,31 @@ def test_the_learning_rate_follows_its_schedule(schedule, warmup, rates):
     for step, rate in rates.items():
         optimizer.iterations.assign(step)
         assert float(optimizer.learning_rate) == pytest.approx(rate, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "keras_own"),
+    [
+        ({"name": "adam"}, keras.optimizers.Adam(0.05)),
+        ({"name": "adam", "clip_norm": 0.5}, keras.optimizers.Adam(0.05, global_clipnorm=0.5)),
+        ({"name": "adamw", "weight_decay": 0.1}, keras.optimizers.AdamW(0.05, weight_decay=0.1)),
+    ],
+    ids=["adam", "clipped", "adamw"],
+)
+def test_one_kernel_takes_the_steps_that_keras_composes(ours, keras_own):
+    """An embedding's gradient comes as slices of it; the rows that no slice names move on by their moments, too."""
+    settings = OptimizerSettings(learning_rate=0.05, **ours)
+    values = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    stepped = []
+    for optimizer in (build_optimizer(settings, epochs=1, steps_per_epoch=10), keras_own):
+        weights = [keras.Variable(values), keras.Variable(values)]
+        optimizer.build(weights)
+        for step in range(10):
+            given = np.random.default_rng(step).normal(size=(5, 4)).astype(np.float32)
+            optimizer.apply([tf.constant(given), tf.IndexedSlices(given[:2], [1, 3], [5, 4])], weights)
+        stepped.append([np.asarray(variable) for variable in (*weights, *optimizer.variables)])
+    for one, other in zip(*stepped, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-6)  # the kernel rounds 1 - beta to 32 bits
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_weights(tmp_path):
