@@ -18,7 +18,6 @@ from typing import Any, Final
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.components.statistics_gen import executor
@@ -26,16 +25,11 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 from tfx_bsl.coders import example_coder
 
+from components.beam_arguments import works_alone
 from components.progress import Count
 
 BATCH: Final = 1000
 """Rows at once, as many as TFDV asks Beam for; 6 MB of 28x28 images."""
-
-ALONE: Final = ("FnApiRunner", "DirectRunner")
-"""Runners without anybody to share the work with."""
-
-IN_MEMORY: Final = "in_memory"
-"""Beam's direct runner as it is by default: one worker, in this process."""
 
 
 class StatisticsExecutor(executor.Executor):  # type: ignore[misc]  # tfx has no annotations
@@ -58,13 +52,6 @@ class StatisticsExecutor(executor.Executor):  # type: ignore[misc]  # tfx has no
             target = Path(artifact_utils.get_split_uri([statistics], split), executor.DEFAULT_FILE_NAME)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(of_batches(_decoded(shards, count)).SerializeToString())
-
-
-def works_alone(arguments: Sequence[str]) -> bool:
-    """Return whether a Beam pipeline with these arguments would run in one process of this machine."""
-    options = PipelineOptions(list(arguments))
-    direct, runner = options.view_as(DirectOptions), options.view_as(StandardOptions).runner
-    return str(runner).endswith(ALONE) and direct.direct_running_mode == IN_MEMORY
 
 
 def of_batches(batches: Iterator[pa.RecordBatch]) -> statistics_pb2.DatasetFeatureStatisticsList:

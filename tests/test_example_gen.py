@@ -62,7 +62,7 @@ def properties(*parts, form="idx", split=None, shape=SHAPE, exclude=()):
     return {"source": json.dumps(parts), "form": form, "settings": settings.to_json(), "code_digest": "c0de"}
 
 
-def ingest(root, exec_properties, make_pipeline=in_process):
+def ingest(root, exec_properties, make_pipeline=None):
     folder = root / "artifacts" / "ExampleGen" / "examples" / "1"
     folder.mkdir(parents=True)
     write_artifact(folder, resolve(exec_properties, root), root, make_pipeline)
@@ -225,23 +225,31 @@ def test_rows_by_number_run_on_over_several_files(data, tmp_path):
     assert len(examples(folder, "train")) + len(examples(folder, "validation")) == 150
 
 
-def test_an_unusable_row_comes_through_beam_as_one_line_about_the_original_file(data, tmp_path):
+def test_beam_writes_what_this_process_writes_alone(from_idx, data, tmp_path):
+    parts = [idx_part(tmp_path / "data", *(values[:400] for values in data))]
+    parts.append(idx_part(tmp_path / "data", *(values[400:] for values in data), name="test"))
+    assert contents(ingest(tmp_path / "root", properties(*parts), in_process)) == contents(from_idx)
+
+
+@pytest.mark.parametrize("make_pipeline", [None, in_process], ids=["alone", "beam"])
+def test_an_unusable_row_comes_as_one_line_about_the_original_file(data, tmp_path, make_pipeline):
     part = idx_part(tmp_path / "data", data[0], np.where(np.arange(500) == 33, 77, data[1]))
     with pytest.raises(BadInput, match="77") as caught:
-        ingest(tmp_path / "root", properties(part))
+        ingest(tmp_path / "root", properties(part), make_pipeline)
     assert str(caught.value).startswith(str(tmp_path / "data"))
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("make_pipeline", [None, in_process], ids=["alone", "beam"])
 @pytest.mark.parametrize("bad", ["10", "3.5", "x"])
-def test_a_bad_label_in_a_csv_comes_through_beam_with_its_line_in_the_original_file(data, tmp_path, bad):
+def test_a_bad_label_in_a_csv_comes_with_its_line_in_the_original_file(data, tmp_path, bad, make_pipeline):
     part = csv_part(tmp_path / "data", *data, header=True)
     [file] = map(Path, part["files"])
     lines = file.read_text().splitlines()
     lines[33] = bad + lines[33][lines[33].index(",") :]
     file.write_text("\n".join(lines))
     with pytest.raises(BadInput, match=f"1 row has an unusable label: .*'{bad}' in line 34$") as caught:
-        ingest(tmp_path / "root", properties(part, form="csv"))
+        ingest(tmp_path / "root", properties(part, form="csv"), make_pipeline)
     assert str(caught.value).startswith(str(file))
 
 
@@ -256,10 +264,11 @@ def test_a_write_that_fails_is_an_environment_problem(tmp_path):
         partial.keep(tmp_path, "no such folder/file", b"abc")
 
 
-def test_a_failure_that_is_not_known_is_not_disguised(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("make_pipeline", [None, in_process], ids=["alone", "beam"])
+def test_a_failure_that_is_not_known_is_not_disguised(data, tmp_path, monkeypatch, make_pipeline):
     monkeypatch.setattr(shards, "digested", lambda *_: 1 // 0)
     with pytest.raises(Exception, match="integer division"):
-        ingest(tmp_path / "root", properties(idx_part(tmp_path / "data", *data)))
+        ingest(tmp_path / "root", properties(idx_part(tmp_path / "data", *data)), make_pipeline)
 
 
 @pytest.fixture

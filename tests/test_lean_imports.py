@@ -46,3 +46,21 @@ def test_the_compiled_pipeline_is_the_same_with_and_without_the_engines(digits_f
     full_has_engines, full = _compiled(digits_folder, MNIST_TFX_FULL_IMPORTS="1")
     assert (lean_has_engines, full_has_engines) == ("False", "True")
     assert lean == full
+
+
+RUNNER = """
+import sys
+from pipeline.process import lean_imports
+with lean_imports.orchestrating():
+    from pipeline.runner import dry_run, run
+    import components.ingest.example_gen
+print("apache_beam" in sys.modules, "docker.api" in sys.modules)
+import apache_beam
+import docker
+print(hasattr(apache_beam, "Pipeline"), hasattr(docker, "DockerClient"))
+"""
+
+
+def test_what_plans_and_starts_executors_has_neither_beam_nor_docker_and_whoever_imports_them_later_does():
+    done = subprocess.run([sys.executable, "-c", RUNNER], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.split() == ["False", "False", "True", "True"]

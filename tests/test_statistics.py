@@ -9,7 +9,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.components.statistics_gen import executor as stock
 from tfx.types import standard_artifacts
 
-from components.statistics_executor import BATCH, StatisticsExecutor, works_alone
+from components.beam_arguments import works_alone
+from components.statistics_executor import BATCH, StatisticsExecutor
 from pipeline.config import beam
 
 pytestmark = pytest.mark.e2e

@@ -45,7 +45,10 @@ EXCLUDED_ROWS: Final = "excluded"
 
 
 def write_artifact(
-    folder: Path, exec_properties: Mapping[str, Any], root: Path, make_pipeline: Callable[[], beam.Pipeline]
+    folder: Path,
+    exec_properties: Mapping[str, Any],
+    root: Path,
+    make_pipeline: Callable[[], beam.Pipeline] | None = None,
 ) -> None:
     """Write the artifact.
 
@@ -53,7 +56,7 @@ def write_artifact(
       folder: where to, an existing folder.
       exec_properties: as `components.ingest.source.resolve` gives them back.
       root: the pipeline's root folder, which they are relative to.
-      make_pipeline: gives an empty Beam pipeline.
+      make_pipeline: gives an empty Beam pipeline; without it this process does all the work, and needs no Beam.
 
     Raises:
       BadInput: when the data is unusable, under the names it was given by.
@@ -75,13 +78,18 @@ def write_artifact(
         raise disk.problem(err, "cannot be written", where=folder) from err
 
 
-def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline]) -> None:
+def _run(job: Job, make_pipeline: Callable[[], beam.Pipeline] | None) -> None:
     try:
+        if make_pipeline is None:
+            shards.write_alone(job)
+            return
+        from components.ingest import beam_shards  # Beam, 2 s
+
         with make_pipeline() as pipeline:
-            shards.write_examples(pipeline, job)
+            beam_shards.write_examples(pipeline, job)
     except Exception as err:
         known = carried(err, Path(job.folder))
-        if known is None and isinstance(err, OSError) and err.filename is None:
+        if known is None and make_pipeline is not None and isinstance(err, OSError) and err.filename is None:
             # No file of ours: whatever the runner has to reach first.
             raise EnvironmentProblem("Beam's runner failed", where="ExampleGen", got=err) from err
         if known is None:

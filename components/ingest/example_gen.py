@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tfx.components.example_gen import component, driver
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, base_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
 from components.base import BeamComponent, Driver, Executor
+from components.beam_arguments import works_alone
 from components.declaration import OWN_PARAMETERS
 from components.features import SPLITS, TEST, TRAIN
 from components.ingest.artifact import write_artifact
@@ -61,8 +62,17 @@ class MnistExampleGenDriver(Driver, driver.FileBasedDriver):  # type: ignore[mis
 class MnistExampleGenExecutor(Executor, base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # tfx has no annotations
     """Writes the Examples artifact from the inputs that the driver resolved."""
 
+    def __init__(self, context: Any = None) -> None:
+        arguments = list(getattr(context, "beam_pipeline_args", None) or [])
+        self._alone = works_alone(arguments)
+        if self._alone:
+            # Not TFX's Beam executor, which asks Beam what its arguments mean: nothing here is Beam's.
+            base_executor.BaseExecutor.__init__(self, context)
+        else:
+            super().__init__(context)
+
     def execute(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-        """Run the Beam pipeline and completes the artifact.
+        """Read and write all rows, by Beam where its engine shares work out, and complete the artifact.
 
         Raises:
           BadInput: when the data is unusable, under the names it was given by.
@@ -70,7 +80,8 @@ class MnistExampleGenExecutor(Executor, base_beam_executor.BaseBeamExecutor):  #
         """
         del inputs
         examples = outputs[standard_component_specs.EXAMPLES_KEY]
-        write_artifact(Path(examples.uri), properties, root_of(examples.uri), self._make_beam_pipeline)
+        pipeline = None if self._alone else self._make_beam_pipeline
+        write_artifact(Path(examples.uri), properties, root_of(examples.uri), pipeline)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         # As the stock driver does, which does not run in a cluster; 0 stands for data without spans there as well.

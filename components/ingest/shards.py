@@ -1,21 +1,24 @@
-"""The Beam pipeline from files of pixels and labels to sharded TFRecords and their row index.
+"""The steps from files of pixels and labels to sharded TFRecords and their row index.
 
     unit -> chunks -> rows with digests -> split -> shard -> spilled | grouped -> sorted, encoded, written
     facts of all shards -> buckets of the row index -> hashed | joined to the digests of all rows and of each split
 
 What travels is small on every runner: a unit says which rows of which files to read, a piece where rows of one shard
 were written meanwhile, and facts say what became of a shard. Which rows a shard holds, and in which order, follows from
-their digests, so equal data gives equal bytes in whatever order and form it came. Workers get everything through their
-DoFns' arguments and write below the artifact's folder, which they share with the process that started the pipeline.
+their digests, so equal data gives equal bytes in whatever order and form it came. A step gets everything through its
+constructor and writes below the artifact's folder, which workers share with the process that started the pipeline.
+
+`components.ingest.beam_shards` makes a Beam pipeline of the steps, for engines that share the work out. `write_alone` takes
+them one after the other in this process, which then needs no Beam: its import alone takes longer than many a data set.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import apache_beam as beam
 import numpy as np
 
 from components.digest import canonical_json
@@ -33,8 +36,8 @@ from components.progress import Count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    Key = tuple[str, int, int]
-    """(split, shard, number of shards)."""
+Key = tuple[str, int, int]
+"""(split, shard, number of shards)."""
 
 EXCLUDED: Final = "excluded-"
 """Before the name of a split: the rows of it that are left out, of which nothing but digest and label is handed back."""
@@ -75,27 +78,19 @@ class ShardFacts:
     profile: str
 
 
-def write_examples(pipeline: beam.Pipeline, job: Job) -> None:
-    """Add all stages to `pipeline`; `WriteShard` says what they write."""
-    _ = (
-        pipeline
-        | "Units" >> beam.Create(job.units)
-        # Or all would be read by the task that made them.
-        | "Spread" >> beam.Reshuffle()
-        | "Read" >> beam.ParDo(Read(job))
-        | "Group" >> beam.GroupByKey()
-        | "Write" >> beam.ParDo(WriteShard(job))
-        | "Gather" >> beam.GroupByKey()
-        | "Facts" >> beam.ParDo(WriteFacts(job))
-        # Only now is it known how many rows come before those of a shard.
-        | "Spread buckets" >> beam.Reshuffle()
-        | "Hash" >> beam.ParDo(HashBucket(job))
-        | "Gather buckets" >> beam.GroupByKey()
-        | "Digests" >> beam.ParDo(WriteDigests(job))
-    )
+def write_alone(job: Job) -> None:
+    """Take all steps in this process; `WriteShard` says what they write."""
+    read, write, pieces = Read(job), WriteShard(job), defaultdict[Key, list["Piece | None"]](list)
+    read.setup()
+    for unit in job.units:
+        for key, piece in read.process(unit):
+            pieces[key].append(piece)
+    facts = [fact for key, some in pieces.items() for _, fact in write.process((key, some))]
+    buckets = WriteFacts(job).process((0, facts))
+    WriteDigests(job).process((0, [nodes for bucket in buckets for _, nodes in HashBucket(job).process(bucket)]))
 
 
-class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+class Read:
     """Unit -> ((split, shard, number of shards), the piece with its rows), for each shard of which it has some.
 
     For the first unit the shards come without a piece as well, so that those are written too that have no rows: the
@@ -153,7 +148,7 @@ class Read(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
                     yield (split, shard, shards), own[ends[shard] : ends[shard + 1]]
 
 
-class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+class WriteShard:
     """((split, shard, number of shards), pieces) -> its facts, after writing TFRecord, part of the row index, profile.
 
     Facts are keyed so that all come together.
@@ -193,7 +188,7 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         return size
 
 
-class WriteFacts(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+class WriteFacts:
     """All facts -> `FACTS`, and the buckets of rows whose digests are still to be hashed into one."""
 
     def __init__(self, job: Job) -> None:
@@ -207,7 +202,7 @@ class WriteFacts(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
         yield from buckets_of({split: index_parts(facts, split) for split in SPLITS})
 
 
-class HashBucket(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+class HashBucket:
     """Bucket -> its number, and what its rows add to the trees; keyed so that all come together."""
 
     def __init__(self, job: Job) -> None:
@@ -219,7 +214,7 @@ class HashBucket(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
             yield 0, (bucket.number, nodes_of(Path(self.job.folder), bucket))
 
 
-class WriteDigests(beam.DoFn):  # type: ignore[misc]  # beam has no annotations
+class WriteDigests:
     """What all buckets add -> `DIGESTS`."""
 
     def __init__(self, job: Job) -> None:

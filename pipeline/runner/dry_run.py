@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Final
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import Any
 
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
@@ -19,8 +16,6 @@ from pipeline.provenance.ledger import read_ledger
 from pipeline.root.identity import check_identity
 from pipeline.runner.compiled import compile_pipeline
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
-
-IN_PROCESS: Final = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +87,6 @@ def ingested_rows(planned: NodePlan, staging: Path) -> dict[str, int] | None:
         return None
     folder = staging / "examples"
     folder.mkdir()
-    write_artifact(folder, planned.parameters, staging, lambda: beam.Pipeline(options=PipelineOptions([IN_PROCESS])))
+    write_artifact(folder, planned.parameters, staging)
     read = read_json(folder / DATA, error=EnvironmentProblem)
     return {split: read["splits"][split]["rows"] for split in SPLITS}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from components.beam_arguments import works_alone
 from components.errors import BadInput, MnistTfxError
 from components.ingest import beginnings, import_record, source
 from components.progress import listening
@@ -18,7 +19,7 @@ from components.serving import SIGNATURE
 from components.training.cluster import Cluster
 from pipeline.config.beam_engines import ENGINES, PORTABLE
 from pipeline.config.pipeline_config import Reuse
-from pipeline.config.request import Request, chosen_device, configure, settings_and_paths
+from pipeline.config.request import Request, chosen_device, chosen_engine, configure, settings_and_paths
 from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
 from pipeline.process import lean_imports, trace
@@ -197,6 +198,7 @@ class Engine:
       before_training: waits for a GPU that was asked for by name to be looked at, and raises where there is none.
       opened: what is open as long as it is.
       leave: ends the process when a signal arrives while TFX is imported.
+      beam: whether nodes of this process start Beam pipelines.
       import_s: seconds spent on importing TFX.
     """
 
@@ -205,6 +207,7 @@ class Engine:
     before_training: Callable[[], None]
     opened: contextlib.ExitStack
     leave: Leave | None
+    beam: bool
     import_s: float = 0.0
     _runner: type[Run] | None = None
 
@@ -247,7 +250,7 @@ class Engine:
         """Return the class that runs a pipeline, which brings TFX along."""
         if self._runner is None:
             with view.phase(IMPORTING):
-                self._runner, self.import_s = _import_runner(self.opened, self.leave)
+                self._runner, self.import_s = _import_runner(self.opened, self.leave, beam=self.beam)
         return self._runner
 
     def report(self, paths: RunPaths, outcome: Outcome, view: RunView) -> Path | None:
@@ -297,6 +300,7 @@ def engine(  # noqa: PLR0913  # what `run` knows
             before_training=before_training,
             opened=opened,
             leave=leave,
+            beam=_shares_work_out(request),
         )
 
 
@@ -318,10 +322,15 @@ def _say_of_data(files: DataFiles | None, say: Callable[[str], None]) -> None:
         say(f"ignored: {ignored}")
 
 
-def _import_runner(opened: contextlib.ExitStack, leave: Leave | None) -> tuple[type[Run], float]:
+def _shares_work_out(request: Request) -> bool:
+    """Return whether Beam's engine is more than this process, which does without Beam on its own."""
+    return not works_alone(chosen_engine(request).arguments)
+
+
+def _import_runner(opened: contextlib.ExitStack, leave: Leave | None, *, beam: bool) -> tuple[type[Run], float]:
     """Return the class that runs the pipeline, which brings TFX along, and the seconds that its import took."""
     before = time.monotonic()
-    with _leaving(opened, leave), lean_imports.orchestrating():
+    with _leaving(opened, leave), lean_imports.orchestrating(beam=beam):
         from pipeline.runner.run import Run
 
     return Run, time.monotonic() - before
@@ -431,7 +440,7 @@ def _served_already(  # noqa: PLR0913  # what `run` knows
         # Not a line from TFX: the answer is one, and the only one that a schedule should mail.
         with contextlib.ExitStack() as opened:
             opened.enter_context(redirect_output(Path(os.devnull)))
-            with _leaving(opened, leave), lean_imports.orchestrating():
+            with _leaving(opened, leave), lean_imports.orchestrating(beam=_shares_work_out(request)):
                 from pipeline.runner import dry_run, run  # noqa: F401  # TFX: some seconds
 
             import_s = time.monotonic() - before
