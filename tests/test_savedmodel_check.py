@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ from components.savedmodel_check import (
 )
 from components.serving import FORMAT_SERVING
 from components.settings import DataSettings
+from pipeline.runner.run import Run
+from pipeline.stages import EVALUATOR, TRAINERS
 
 DATA = DataSettings(shape=(4, 6), pixel_max=255, label_count=3)
 ROWS = 5
@@ -336,3 +339,13 @@ def test_the_interpreter_ends_when_its_owner_is_killed(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", owner], check=False, capture_output=True).returncode == -9
     assert (tmp_path / "farewell").read_text() == "ended"
+
+
+def test_the_interpreter_is_started_beside_the_evaluator_and_not_while_models_train(monkeypatch):
+    started = []
+    monkeypatch.setattr(savedmodel_check, "prewarm", lambda: started.append(node))
+    run = object.__new__(Run)
+    run._before_training = lambda: None
+    for node in (*TRAINERS, EVALUATOR):
+        run._prepare(SimpleNamespace(id=node), None)
+    assert started == [EVALUATOR]

@@ -330,7 +330,9 @@ class Run:
         """Do what a node needs just before its executor starts."""
         if node.id in TRAINERS:
             self._before_training()
-            # The check's bare interpreter imports TensorFlow while the models train.
+        if node.id == EVALUATOR:
+            # The check's bare interpreter imports TensorFlow while one core evaluates. While models train, which is when
+            # most memory is taken, it would add a third of a gigabyte and gain nothing.
             savedmodel_check.prewarm()
         if node.id == PUSHER:
             self._write_provenance(node, info)
