@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test fuzz test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-kill test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ run: $(STAMP)  ## Run the whole pipeline on the embedded digits, into runs/digit
 
 test: $(STAMP)  ## Run the tests but for the slow ones; WORKERS processes, two unless told otherwise.
 	$(PYTEST) -m "not slow"
+
+test-kill: $(STAMP)  ## Send signals at POINTS=200 points of commands, from SEED=1, under a reader; ONLY=17 tries one again.
+	cd tests && $(CURDIR)/$(BIN)/python -m kill --points $(or $(POINTS),200) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) \
+	  $(if $(ONLY),--only $(ONLY))
 
 test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane and two engines in short.
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """Copies of a root that are made while it changes, and the way back."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -35,6 +36,21 @@ def paths(tmp_path):
 @pytest.fixture
 def target(tmp_path):
     return tmp_path / "backups" / "monday"
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_to_the_same_place_and_what_one_at_work_holds_stays(paths, target):
+    killed, at_work, other = (
+        target.parent / f".{name}-{digit * 32}.part"
+        for name, digit in ((target.name, "0"), (target.name, "1"), ("x", "2"))
+    )
+    for part in (killed, at_work, other):
+        part.mkdir(parents=True)
+        (part / "ledger.jsonl").touch()
+    held = os.open(at_work, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    backup(paths.root, target)
+    os.close(held)
+    assert set(target.parent.iterdir()) == {target, at_work, other}
 
 
 def results(root):

@@ -197,6 +197,48 @@ def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_aft
     assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
 
 
+def untrue(paths, *served):
+    findings = [one for version in served for one in audit_version(paths.root, version).findings]
+    return [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")]
+
+
+def test_the_run_of_a_rollback_that_was_killed_before_it_could_record_it_is_recorded_by_what_comes_next(
+    paths, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(rolling_back, "_run_again", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(paths.root, 1, pytest.fail)
+    assert untrue(paths, 3)
+    said = []
+    rollback(paths.root, 2, said.append)
+    assert [line.partition(" rollback-")[0] for line in said] == ["recovered from a crash: run-recorded: run"]
+    assert untrue(paths, 1, 2, 3, 4) == []
+
+
+@pytest.mark.parametrize("reused", [0, 2])
+def test_a_repair_killed_after_the_push_that_it_attached_is_done_by_the_next(paths, monkeypatch, reused):
+    shutil.copytree(paths.serving / "1", paths.serving / "3")
+    put, left = writer.put_cached, [None] * reused
+
+    def killed(*arguments):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        put(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(writer, "put_cached", killed)
+        with pytest.raises(KeyboardInterrupt):
+            repair(paths.root, pytest.fail)
+    assert {one.kind for one in orphans(paths.root, pytest.fail)} == {"run-unrecorded"}
+    assert [one.kind for one in repair(paths.root, pytest.fail)] == ["run-recorded"]
+    assert untrue(paths, 1, 2, 3) == []
+
+
 @pytest.mark.parametrize("left", ["empty", "gone", "file"])
 def test_versions_that_were_pushed_and_are_not_there_are_a_finding_and_not_said_to_be_yet_to_come(paths, left):
     shutil.rmtree(paths.serving)

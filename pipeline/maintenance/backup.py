@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import fcntl
+import glob
 import json
 import os
 import shutil
@@ -328,9 +330,13 @@ def _new_folder(target: Path, source: Path) -> Iterator[Path]:
         raise BadInput("lies in the folder that is to be copied", where=target, wanted=f"a folder outside {source}")
     if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
         raise BadInput("something is there already", where=target, wanted="a folder that is new or empty")
-    part = target.with_name(f".{target.name}-{uuid.uuid4().hex}.part")
     try:
-        part.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(target)
+        part, lock = _locked_part(target)
+    except OSError as err:
+        raise disk.problem(err, "cannot be written", where=target) from err
+    try:
         yield part
         os.sync()  # some ten thousand files: one call for all of them
         with PROCESS.held_back():
@@ -340,6 +346,32 @@ def _new_folder(target: Path, source: Path) -> Iterator[Path]:
         raise disk.problem(err, "cannot be written", where=target) from err
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_part(target: Path) -> tuple[Path, int]:
+    """Make the folder that a copy grows in, and hold it: one that nobody holds was left by a killed copy."""
+    while True:
+        part = target.with_name(f".{target.name}-{uuid.uuid4().hex}.part")
+        part.mkdir()
+        lock = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system without locks: there nobody else's is removed
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if part.exists():
+            return part, lock
+        os.close(lock)  # another copy to the same place took it for a dead one, between the two lines above
+
+
+def _remove_left(target: Path) -> None:
+    """Remove what killed copies to the same place left beside it."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}-{'[0-9a-f]' * 32}.part"):
+        with contextlib.suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _settled(copy: RunPaths, paths: RunPaths) -> tuple[Repair, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from components import serving
 from components.errors import MnistTfxError
 from pipeline.metadata.store import StoreLost, open_store
-from pipeline.provenance.ledger import Chain, Event, Line, read_ledger
+from pipeline.provenance.ledger import Chain, Event, Line, Push, read_ledger
 from pipeline.provenance.own_code import folder_name, own_digests
 from pipeline.provenance.record_store import Records, scan
 from pipeline.provenance.records import ExecutionRecord, Record, RunRecord
@@ -95,6 +95,12 @@ class Survey:
         return StagedDirectory(self.paths, self.ledger)
 
     @cached_property
+    def unended(self) -> tuple[Push, ...]:
+        """The pushes of versions that are there, by runs of this machine that were killed before they recorded their end."""
+        found = ((push, self.committed.get(push.record or "")) for push in unended(self.paths, self.ledger))
+        return tuple(push for push, record in found if record is not None and record.in_store)
+
+    @cached_property
     def unreadable(self) -> tuple[str, ...]:
         """Hashes of the committed records that cannot be read: what they made or read is not known."""
         return tuple(hash_ for hash_ in self.ledger.order if self.read(hash_) is None)
@@ -127,6 +133,13 @@ class Survey:
         return None if key is None else str(key)
 
 
+def unended(paths: RunPaths, ledger: Chain) -> tuple[Push, ...]:
+    """Return the pushes of the versions that are there whose run has no record of how it ended, lowest first."""
+    numbers = sorted({*ledger.versions, *ledger.staged})
+    pushes = (ledger.origin(number) for number in numbers if paths.version(number).is_dir())
+    return tuple(push for push in pushes if push is not None and ledger.run_record(push.run_id) is None)
+
+
 def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
     """Return what is orphaned in a root.
 
@@ -145,6 +158,7 @@ def orphans(root: Path, say: Callable[[str], None]) -> tuple[Orphan, ...]:
             *_dead(paths, say),
             *_intents(survey),
             *_records(survey),
+            *_runs(survey),
             *_unreadable(survey),
             *_artifacts(survey),
             *_inputs(survey),
@@ -216,15 +230,21 @@ def _intents(survey: Survey) -> Iterator[Orphan]:
 
 
 def _records(survey: Survey) -> Iterator[Orphan]:
-    lost = {(line.run_id, line.node) for line in survey.ledger.lines if line.event == Event.LOST}
+    settled = {(line.run_id, line.node) for line in survey.ledger.of(Event.LOST, Event.COMMIT)}
     for hash_, record in survey.uncommitted.items():
-        # What a lost intent left behind is accounted for.
-        if isinstance(record, RunRecord) or (record.run_id, record.node) not in lost:
+        # What an intent left behind that was lost, or came to another record when it was repaired, is accounted for.
+        if isinstance(record, RunRecord) or (record.run_id, record.node) not in settled:
             path = f"{survey.paths.records.name}/{hash_}.json"
             why = f"no line of the ledger commits it (run {record.run_id})"
             yield Orphan(
                 kind="uncommitted-record", where=path, why=why, remedy=REPAIR, bytes=size(survey.paths.root / path)
             )
+
+
+def _runs(survey: Survey) -> Iterator[Orphan]:
+    for push in survey.unended:
+        why = f"its push of version {push.version} is recorded, its own end is not"
+        yield Orphan(kind="run-unrecorded", where=f"run {push.run_id}", why=why, remedy=REPAIR)
 
 
 def _unreadable(survey: Survey) -> Iterator[Orphan]:

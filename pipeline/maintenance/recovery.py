@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from components.errors import MnistTfxError
 from components.serving import ServedVersion
-from pipeline.maintenance.orphans import Survey
+from pipeline.maintenance.orphans import Survey, unended
 from pipeline.maintenance.push_record import Origin, PushRecorder, push_key
 from pipeline.metadata.store import Store, open_store
 from pipeline.process.signals import PROCESS
@@ -83,7 +83,8 @@ def recover_first(paths: RunPaths, say: Callable[[str], None]) -> None:
       EnvironmentProblem: if the ledger is broken, or the store is lost or locked.
     """
     ledger = read_ledger(paths.ledger)
-    if not ledger.unsettled() and not StagedDirectory(paths, ledger).half_promoted:
+    half_done = ledger.unsettled() or StagedDirectory(paths, ledger).half_promoted or unended(paths, ledger)
+    if not half_done:
         return
     store = open_store(paths, say=say)
     with PROCESS.held_back():
@@ -140,6 +141,8 @@ class _Recovery:
         yield from self._pushes(waiting)
         yield from self._pruned()
         yield from self._runs()
+        self._look_again()
+        yield from self._unended()
 
     def _promotions(self) -> Iterator[Repair]:
         """Record the promotions that moved their version into service and were killed before they could say so."""
@@ -213,15 +216,20 @@ class _Recovery:
         note = {"why": "served, but not recorded", "digest": served.digest}
         pushed = push.finish(served.version, served.digest, {REPAIRED: note}, **{REPAIRED: True})
         self._look_again()
+        yield from self._end_run(push, pushed, served.version)
+
+    def _end_run(self, push: PushRecorder, pushed: str, version: int) -> Iterator[Repair]:
+        """Put what a run reuses and its record, which it did not live to do after its push."""
         # A new id has put nothing of what it reuses, and a rollback that was killed after the rename perhaps a part.
         ancestors = closure(self._survey.records, [pushed])
-        push.reuse({record.node: (hash_, record) for hash_, record in ancestors.items() if record.run_id != run_id})
-        yield from self._note_run(push.run_id, pushed, self._settings(served))
+        others = {record.node: (hash_, record) for hash_, record in ancestors.items() if record.run_id != push.run_id}
+        push.reuse(others)
+        yield from self._note_run(push.run_id, pushed, self._settings(version))
 
-    def _settings(self, served: ServedVersion) -> Mapping[str, Any]:
+    def _settings(self, version: int) -> Mapping[str, Any]:
         """Return the sections of the recipe that the nodes had, as the provenance of a version tells them."""
         try:
-            definition = read_provenance(self._paths.root, served.version)["predicate"]["buildDefinition"]
+            definition = read_provenance(self._paths.root, version)["predicate"]["buildDefinition"]
             return dict(definition["externalParameters"]["settings"])
         except (MnistTfxError, KeyError, TypeError, ValueError):
             return {}
@@ -233,7 +241,7 @@ class _Recovery:
         record = self._run_record(run_id, closure(self._survey.records, [hash_]), settings)
         self._ledger.run(run_id=run_id, record=record_store.write(self._paths.records, record), **{REPAIRED: True})
         self._look_again()
-        yield Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
+        yield _run_recorded(run_id)
 
     def _run_record(
         self, run_id: str, ancestors: Mapping[str, ExecutionRecord], settings: Mapping[str, Any]
@@ -279,11 +287,27 @@ class _Recovery:
                     kind="run-recorded", where=f"run {record.run_id}", why="its record was written, no line named it"
                 )
 
+    def _unended(self) -> Iterator[Repair]:
+        """Record the runs that were killed between the commit of their push and their own record."""
+        for pushed in self._survey.unended:
+            if self._ledger is None:
+                yield _run_recorded(pushed.run_id)
+                continue
+            hash_ = str(pushed.record)
+            record = self._survey.committed[hash_]
+            origin = Origin(pipeline=record.pipeline, inputs=record.inputs)
+            push = PushRecorder(self._paths, self._ledger, self._store, origin, pushed.run_id)
+            yield from self._end_run(push, hash_, pushed.version)
+
     def _pruned(self) -> Iterator[Repair]:
         """Name versions that were about to be removed; whether somebody has put them back, nobody can tell."""
         for served in self._survey.serving.half_pruned:
             why = "the ledger says that it was pruned, and it is served: `mnist-tfx serving prune` removes it"
             yield Repair(kind="left", where=self._paths.relative(served.path), why=why)
+
+
+def _run_recorded(run_id: str) -> Repair:
+    return Repair(kind="run-recorded", where=f"run {run_id}", why="it had ended without a record")
 
 
 def _name(intent: Line) -> str:

@@ -37,6 +37,14 @@ def serve_a_copy(paths):
     shutil.copytree(paths.serving / "1", paths.serving / "9")
 
 
+def forget_the_last_run(paths):
+    lines = paths.ledger.read_bytes().splitlines(keepends=True)
+    *before, last = lines
+    assert json.loads(last)["event"] == "run"
+    (paths.records / f"{json.loads(last)['record']}.json").unlink()
+    paths.ledger.write_bytes(b"".join(before))
+
+
 SITUATIONS = {
     "served-unrecorded": (serve_a_copy, "serving/9", "lineage repair"),
     "served-stranger": (
@@ -76,6 +84,10 @@ SITUATIONS = {
     "stale-checkpoint": (
         lambda paths: leave(paths.checkpoints / "abc/training.npz"), "checkpoints/abc", "lineage gc",
     ),
+    "staged-unrecorded": (
+        lambda paths: shutil.copytree(paths.serving / "1", paths.staged / "9"), "staged/9", "serving prune --staged",
+    ),
+    "run-unrecorded": (forget_the_last_run, "run run-3", "lineage repair"),
     "stage": (lambda paths: leave(paths.serving / ".stage-1/saved_model.pb"), "serving/.stage-1", "lineage gc"),
 }  # fmt: skip
 
@@ -101,6 +113,14 @@ def test_the_record_and_the_partial_output_of_a_failed_execution_are_accounted_f
     write(paths.records, execution_record(node="Evaluator", run_id="run-4"))
     ledger.lost(intent, why="killed")
     assert orphans(paths.root, pytest.fail) == ()
+
+
+def test_the_record_that_a_killed_repair_wrote_and_the_next_one_replaced_is_accounted_for(paths):
+    ledger = Ledger.open(paths.ledger)
+    intent = ledger.intent(node="Evaluator", run_id="run-4", key="k")
+    write(paths.records, execution_record(node="Evaluator", run_id="run-4"))
+    ledger.commit(intent, record=write(paths.records, execution_record(node="Evaluator", run_id="run-4", seconds=2.0)))
+    assert [one for one in orphans(paths.root, pytest.fail) if one.kind == "uncommitted-record"] == []
 
 
 def test_the_checkpoint_of_a_training_that_may_be_resumed_is_none(paths):

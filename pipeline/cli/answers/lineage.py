@@ -686,11 +686,15 @@ class Orphan(Model):
         "served-unrecorded",
         "served-missing",
         "served-stranger",
+        "half-promoted",
+        "staged-missing",
+        "staged-unrecorded",
         "recorded-missing",
         "store-lost",
         "dead-execution",
         "open-intent",
         "uncommitted-record",
+        "run-unrecorded",
         "unreadable-record",
         "unknown-artifact",
         "unused-input",
@@ -699,7 +703,9 @@ class Orphan(Model):
     ]
     where: Text
     why: Text
-    remedy: Literal["lineage audit", "lineage gc", "lineage rebuild", "lineage repair", "run", ""]
+    remedy: Literal[
+        "lineage audit", "lineage gc", "lineage rebuild", "lineage repair", "run", "serving prune --staged", ""
+    ]
     bytes: Count
 
 
