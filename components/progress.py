@@ -41,7 +41,19 @@ def report(stage: str, done: int = 0, total: int = 0, **figures: float) -> None:
       total: all of it, 0 where that is not known.
       figures: shown beside it.
     """
-    line = {"stage": stage, "done": done, "total": total, **figures}
+    _tell({"stage": stage, "done": done, "total": total, **figures})
+
+
+def say(message: str) -> None:
+    """Say, once, what is worth a line that stays.
+
+    Args:
+      message: one line.
+    """
+    _tell({"stage": message, "done": 0, "total": 0, "said": message})
+
+
+def _tell(line: Mapping[str, Any]) -> None:
     for listener in _LISTENERS:
         listener(line)
     if (descriptor := os.environ.get(PROGRESS_FD)) is not None:

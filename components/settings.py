@@ -296,7 +296,7 @@ class TrainingSettings(Section):
       strategy: one device, all that the process sees, or several processes; the batch is that of all together.
       precision: `mixed_*` compute in 16 bits and keep weights in 32.
       tf32: whether GPUs that can may multiply `float32` with 10 bits of mantissa, in TensorFloat-32.
-      jit: whether XLA compiles the gradients.
+      jit: whether XLA compiles a step: the gradients and, where there is one device, the update too.
     """
 
     build: Build | None = None

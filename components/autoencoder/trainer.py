@@ -13,7 +13,7 @@ from components.training.checkpoint import Checkpoint
 from components.training.export import LAYERS_FILE, save
 from components.training.fit import fit, seed_everything
 from components.training.input import TransformGraph, read_splits
-from components.training.placement import place
+from components.training.placement import chosen, place
 from components.training.process import require_keras_3
 from components.training.task import PerRow, Task
 from components.training.workers import on_all_workers
@@ -33,7 +33,8 @@ def run_fn(fn_args: FnArgs) -> None:
     require_keras_3()
     settings = AutoencoderSettings.from_json(fn_args.custom_config["settings"])
     data = DataSettings.from_json(fn_args.custom_config["data"])
-    placement = place(settings)
+    choice = chosen(settings, data, fn_args.train_files)
+    placement = place(settings, choice)
     seed_everything(settings)
     transform = TransformGraph.load(fn_args.transform_graph_path)
     splits = read_splits(fn_args.train_files, fn_args.eval_files, transform, data, placement)
@@ -55,7 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
         file = Path(fn_args.serving_model_dir) / LAYERS_FILE
         file.parent.mkdir()
         file.write_text(described)
-    training.write(fn_args.model_run_dir, settings)
+    training.write(fn_args.model_run_dir, settings, choice=choice)
     checkpoint.discard()
 
 

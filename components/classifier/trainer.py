@@ -18,7 +18,7 @@ from components.training.export import FrozenLayers, save
 from components.training.fit import Training, fit, seed_everything
 from components.training.input import TransformGraph, materialised, read_splits
 from components.training.own_network import FrozenNetwork
-from components.training.placement import Placement, place
+from components.training.placement import Placement, chosen, place
 from components.training.process import require_keras_3
 from components.training.retrain import below, retrain
 from components.training.task import Pairs, Task
@@ -77,7 +77,8 @@ def run_fn(fn_args: FnArgs) -> None:
     require_keras_3()
     settings = ClassifierSettings.from_json(fn_args.custom_config["settings"])
     data = DataSettings.from_json(fn_args.custom_config["data"])
-    placement = place(settings)
+    choice = chosen(settings, data, fn_args.train_files)
+    placement = place(settings, choice)
     transform = TransformGraph.load(fn_args.transform_graph_path)
     autoencoder = FrozenAutoencoder.load(fn_args.base_model, data.pixels) if fn_args.base_model else None
     stages = _Stages(settings, data, transform, autoencoder, placement)
@@ -93,7 +94,7 @@ def run_fn(fn_args: FnArgs) -> None:
         folder = Path(fn_args.model_run_dir) / exports.FOLDER
         model = stages.as_keras(trained) if as_keras else None
         exports.write_exports(folder, settings.exports, model, served)
-    training.write(fn_args.model_run_dir, settings, retrained=retrained)
+    training.write(fn_args.model_run_dir, settings, retrained=retrained, choice=choice)
     # In this order: a retraining's alone would be taken up by the next choice, whatever it comes to.
     below(checkpoint).discard()
     checkpoint.discard()

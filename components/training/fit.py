@@ -25,6 +25,7 @@ from components.errors import BadInput, EnvironmentProblem
 from components.settings import TrainingSettings
 from components.training import kernels
 from components.training.checkpoint import Arrays, Begun, Checkpoint, Snapshot
+from components.training.estimate import Choice
 from components.training.kernels import Kernels
 from components.training.optimizer import build_optimizer
 from components.training.passes import training_pass, validation_pass
@@ -64,8 +65,15 @@ class Training:
             "history": [epoch.to_dict() for epoch in self.epochs],
         }
 
-    def write(self, folder: str, settings: TrainingSettings, *, retrained: Training | None = None) -> None:
-        """Write `training.json` into `folder`, and in it what a `components.training.retrain` came to.
+    def write(
+        self,
+        folder: str,
+        settings: TrainingSettings,
+        *,
+        retrained: Training | None = None,
+        choice: Choice | None = None,
+    ) -> None:
+        """Write `training.json` into `folder`: what a `components.training.retrain` came to, and why it was this device.
 
         The first layer's kernels go beside it, as `weights.npz`: those of the training that ended in what is served.
         """
@@ -74,6 +82,7 @@ class Training:
             **self.to_dict(),
             **{name: getattr(settings, name) for name in ("strategy", "precision", "jit")},
             **self.facts,
+            **({} if choice is None else choice.facts()),
             "retrained": None if retrained is None else retrained.to_dict(),
             **({} if retrained is None else retrained.in_short()),
         }

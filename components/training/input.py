@@ -169,7 +169,7 @@ class _Split:
         if not batches:
             raise self._empty()
         images, labels = zip(*batches, strict=True)
-        return ResidentPairs(tf.concat(images, axis=0), tf.concat(labels, axis=0))
+        return ResidentPairs.on_device(tf.concat(images, axis=0), tf.concat(labels, axis=0))
 
     def stored(self, placement: Placement, *, before: int = 0) -> StoredPairs:
         """Return this worker's share of the rows, of which `before` other ones were shared out earlier."""

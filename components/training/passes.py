@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -34,17 +34,24 @@ def training_pass(
     """
     before, network = _parted(task.model)
     gradients_of = _gradients(task, network, optimizer)
-    if settings.jit:
-        gradients_of = tf.function(gradients_of, jit_compile=True, autograph=False)
-    clips_together = placement.replicas > 1 and settings.optimizer.clip_norm is not None
+    together = placement.replicas > 1
+    if settings.jit and together:
+        gradients_of = _by_xla(gradients_of)
+    clips_together = together and settings.optimizer.clip_norm is not None
 
-    def step(batch: Batch) -> tf.Tensor:
-        mine, its_targets, counts = share(batch, task.train.workers)
-        loss, gradients = gradients_of(before(mine), its_targets, counts, tf.cast(batch.rows, tf.float32))
+    def learn(inputs: tf.Tensor, targets: tf.Tensor, counts: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor:
+        loss, gradients = gradients_of(inputs, targets, counts, rows)
         if clips_together:
             gradients = _in_equal_shares(gradients)
         optimizer.apply(gradients, task.model.trainable_variables)
         return loss
+
+    # Replicas add up their gradients between the two halves, which XLA cannot; one alone is one launch on a GPU.
+    learn_by_one = _by_xla(learn) if settings.jit and not together else learn
+
+    def step(batch: Batch) -> tf.Tensor:
+        mine, its_targets, counts = share(batch, task.train.workers)
+        return learn_by_one(before(mine), its_targets, counts, tf.cast(batch.rows, tf.float32))
 
     def of_batch(batch: Batch) -> tf.Tensor:
         return placement.summed(step, batch)
@@ -87,6 +94,11 @@ def _sum_over(  # noqa: PLR0913  # rows, in batches, and what is added up of the
 def _compiled(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     # Without autograph, which takes as long to rewrite the loops as a small training takes for some epochs.
     compiled: Callable[..., tf.Tensor] = tf.function(function, autograph=False)
+    return compiled
+
+
+def _by_xla(function: Callable[..., Any]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
     return compiled
 
 

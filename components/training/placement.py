@@ -7,23 +7,27 @@ Whatever their number, a step is one batch of the settings' size: each replica t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components import progress
 from components.errors import EnvironmentProblem
-from components.settings import MULTIWORKER, TrainingSettings
+from components.settings import MULTIWORKER, DataSettings, TrainingSettings
 from components.training.cluster import Cluster
-from components.training.device import GPU
+from components.training.device import AUTO, GPU
+from components.training.estimate import Choice, choose
 from components.training.process import DEVICE
 from components.training.task import Batch
+
+_SEEN_RECORDS: Final = 100
 
 _SEED_STATE = "seed_generator_state"
 """Keras' name for the variable that a layer draws its noise from: a seed and a counter."""
@@ -169,10 +173,44 @@ def share(batch: Batch, workers: int = 1) -> tuple[tf.Tensor, tf.Tensor, tf.Tens
     return tf.gather(batch.inputs, numbers), tf.gather(batch.targets, numbers), tf.cast(counts, tf.float32)
 
 
-def place(settings: TrainingSettings) -> Placement:
+def chosen(settings: TrainingSettings, data: DataSettings, train: Sequence[str]) -> Choice | None:
+    """Return what `--device auto` comes to where there is a GPU, and say so; None where there is nothing to choose.
+
+    Args:
+      settings: of the training.
+      data: what the rows are.
+      train: patterns of the TFRecord files with its rows, which are counted by the length of the first few.
+    """
+    if os.environ.get(DEVICE) != AUTO or not tf.config.list_physical_devices("GPU"):
+        return None
+    found = choose(settings, data, rows=records_in(train), cores=len(os.sched_getaffinity(0)))
+    if found is not None:
+        progress.say(str(found))
+    return found
+
+
+def records_in(patterns: Sequence[str]) -> int:
+    """Return about how many records TFRecord files hold, of nearly one length; TensorFlow's devices stay untouched."""
+    files = sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
+    total = sum(tf.io.gfile.stat(file).length for file in files)
+    lengths: list[int] = []
+    for file in files:
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            # The length in 8 bytes and its checksum in 4, the record, the record's checksum in 4.
+            while len(lengths) < _SEEN_RECORDS and len(header := opened.read(8)) == 8:
+                lengths.append(16 + int.from_bytes(header, "little"))
+                opened.seek(lengths[-1] - 8, whence=1)
+    return round(total * len(lengths) / sum(lengths)) if lengths else 0
+
+
+def place(settings: TrainingSettings, choice: Choice | None = None) -> Placement:
     """Set this process up for a training; to be called before anything is computed in it.
 
     GPU memory is taken as it is needed; layers that are built from now on compute in `settings.precision`.
+
+    Args:
+      settings: of the training.
+      choice: from `chosen`; where it is the CPU, GPUs are hidden.
 
     Raises:
       BadInput: for `multiworker` without workers.
@@ -184,7 +222,9 @@ def place(settings: TrainingSettings) -> Placement:
         raise EnvironmentProblem(
             "the Trainer sees no GPU", where=f"--device {asked}", hint="`mnist-tfx doctor` says what is missing"
         )
-    if settings.strategy == "single" and len(gpus) > 1:
+    if choice is not None and choice.takes_cpu:
+        tf.config.set_visible_devices([], "GPU")
+    elif settings.strategy == "single" and len(gpus) > 1:
         tf.config.set_visible_devices(gpus[:1], "GPU")
     for gpu in tf.config.get_visible_devices("GPU"):
         if not tf.config.experimental.get_memory_growth(gpu):

@@ -1,6 +1,8 @@
 """Rows in memory, in full: each epoch goes through one permutation of them all.
 
-They are kept as they were ingested, a byte to a pixel, and scaled in the graph of the step.
+They are kept as they were ingested, a byte to a pixel, and scaled in the graph of the step. All that a step reads lies in
+the memory of the device: TensorFlow gathers bytes on a GPU from a variable, not from a tensor, and it keeps tensors of
+32-bit integers in the host's memory, so that an order of these would be copied batch by batch.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class ResidentPairs:
     """Pairs in this process's memory; of several workers, each has them all.
 
     Attributes:
-      inputs: [N, ...], a tensor or a variable.
+      inputs: [N, ...], a variable or, for a test, a tensor.
       targets: [N, ...], likewise.
       prepare: of them, what the model is given and shall give; elementwise, or it would depend on the batch.
     """
@@ -29,6 +31,11 @@ class ResidentPairs:
     inputs: tf.Tensor
     targets: tf.Tensor
     prepare: Prepare = as_kept
+
+    @classmethod
+    def on_device(cls, inputs: tf.Tensor, targets: tf.Tensor, prepare: Prepare = as_kept) -> Self:
+        """Return pairs in the memory of the device that trains."""
+        return cls(tf.Variable(inputs, trainable=False), tf.Variable(targets, trainable=False), prepare)
 
     @property
     def workers(self) -> int:
@@ -39,11 +46,11 @@ class ResidentPairs:
         return int(self.inputs.shape[0])
 
     def feed(self, batch: int, shuffle: Shuffle | None = None, *, start: int = 0) -> Feed:
-        """Return the numbers of all rows in order, int32 [N], whatever the batch and the start."""
+        """Return the numbers of all rows in order, int64 [N], whatever the batch and the start."""
         del batch, start
         if shuffle is None:
-            return tf.range(len(self))
-        return tf.constant(np.random.default_rng(shuffle).permutation(len(self)).astype(np.int32))
+            return tf.range(len(self), dtype=tf.int64)
+        return tf.constant(np.random.default_rng(shuffle).permutation(len(self)), tf.int64)
 
     def next_batch(self, feed: Feed, start: tf.Tensor, batch: int) -> Batch:
         """Return the batch that begins at row `start` of the order."""
@@ -83,4 +90,4 @@ class ResidentPairs:
     def followed_by(self, other: Self) -> Self:
         """Return these rows and then those of `other`."""
         inputs, targets = ((self.inputs, other.inputs), (self.targets, other.targets))
-        return dataclasses.replace(self, inputs=tf.concat(inputs, axis=0), targets=tf.concat(targets, axis=0))
+        return self.on_device(tf.concat(inputs, axis=0), tf.concat(targets, axis=0), self.prepare)

@@ -20,7 +20,7 @@ Prepare: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor
 """What is kept of some rows -> their inputs float32 [n, ...] and targets float32 [n, ...]; a part of the step's graph."""
 
 Feed: TypeAlias = Any
-"""What the graph of a pass is given to read its batches from: an order of rows int32 [N], or batches one by one."""
+"""What the graph of a pass is given to read its batches from: an order of rows int64 [N], or batches one by one."""
 
 
 class Shuffle(NamedTuple):

@@ -131,7 +131,10 @@ class RunView:
         self.tell(lambda observer: observer.began(node, f"node {place} of {len(self._rows)}"))
 
     def progress(self, node: str, line: Mapping[str, Any]) -> None:
-        """Show one progress line of a node: `done`, `total`, and figures such as `loss`."""
+        """Show one progress line of a node: `done`, `total`, and figures such as `loss`; what was `said` stays."""
+        if "said" in line:
+            self.say(f"{node}: {line['said']}")
+            return
         row = self._rows[node]
         row.done, row.total = float(line.get("done", 0)), float(line.get("total", 0))
         figures = [f"{k} {v:.4f}" for k, v in line.items() if isinstance(v, float) and k not in FIGURES]
