@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test fuzz test-kill test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-kill test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py
+
+bench-gpu: $(STAMP)  ## Time training on the GPU against the CPU, float32, mixed and by XLA; ten minutes at most, needs ../shared.
+	$(BIN)/python tests/bench_gpu.py $(BENCH_OPTIONS)
 
 bench-serve: $(STAMP)  ## Time the model server: start, latency, throughput with and without batching, memory.
 	$(BIN)/python tests/bench_serve.py
