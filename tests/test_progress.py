@@ -210,3 +210,16 @@ class Listener:
         self._heard.append((node, what))
 
     advanced = happened = began
+
+
+def test_what_a_stage_says_stays_and_its_bar_too():
+    console = Console(file=io.StringIO(), width=100)
+    view = RunView(console)
+    view.open(NODES)
+    view.started("Classifier")
+    view.progress("Classifier", EPOCH)
+    with progress.listening(lambda line: view.progress("Classifier", line)):
+        progress.say("trains on the CPU: about 2 s, on the GPU about 10 s")
+    assert console.file.getvalue() == "Classifier: trains on the CPU: about 2 s, on the GPU about 10 s\n"
+    assert "epoch 3/8" in (view.under_way() or "")
+    view.close()

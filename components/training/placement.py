@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import keras
@@ -22,10 +23,13 @@ from components import progress
 from components.errors import EnvironmentProblem
 from components.settings import MULTIWORKER, DataSettings, TrainingSettings
 from components.training.cluster import Cluster
-from components.training.device import AUTO, GPU
+from components.training.device import AUTO, GPU, VISIBLE
 from components.training.estimate import Choice, choose
 from components.training.process import DEVICE
 from components.training.task import Batch
+
+DRIVER_GPUS: Final = Path("/proc/driver/nvidia/gpus")
+"""Has a folder for each GPU of NVIDIA's driver."""
 
 _SEEN_RECORDS: Final = 100
 
@@ -181,7 +185,13 @@ def chosen(settings: TrainingSettings, data: DataSettings, train: Sequence[str])
       data: what the rows are.
       train: patterns of the TFRecord files with its rows, which are counted by the length of the first few.
     """
-    if os.environ.get(DEVICE) != AUTO or not tf.config.list_physical_devices("GPU"):
+    if os.environ.get(DEVICE) != AUTO:
+        return None
+    if not tf.config.list_physical_devices("GPU"):
+        if os.environ.get(VISIBLE) not in ("", "-1") and any(DRIVER_GPUS.glob("*")):
+            progress.say(
+                "trains on the CPU: TensorFlow cannot use the GPU that NVIDIA's driver has, see `mnist-tfx doctor`"
+            )
         return None
     found = choose(settings, data, rows=records_in(train), cores=len(os.sched_getaffinity(0)))
     if found is not None:

@@ -133,6 +133,24 @@ def test_without_a_gpu_there_is_nothing_to_choose(monkeypatch):
     assert chosen(TrainingSettings(), MNIST, ["/nowhere"]) is None
 
 
+@pytest.mark.parametrize(("visible", "told"), [(None, True), ("0", True), ("-1", False), ("", False)])
+def test_a_gpu_that_tensorflow_cannot_use_is_no_silent_cpu(visible, told, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setenv(DEVICE, "auto")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    with listening(lambda line: said.append(line["said"])):
+        monkeypatch.setattr(placement, "DRIVER_GPUS", tmp_path)
+        assert chosen(TrainingSettings(), MNIST, ["/nowhere"]) is None
+        assert said == []
+        (tmp_path / "0000:17:00.0").mkdir()
+        assert chosen(TrainingSettings(), MNIST, ["/nowhere"]) is None
+    cannot = "trains on the CPU: TensorFlow cannot use the GPU that NVIDIA's driver has, see `mnist-tfx doctor`"
+    assert said == ([cannot] if told else [])
+
+
 def test_records_are_counted_by_the_length_of_the_first(examples, tmp_path):
     assert records_in([f"{examples}/Split-train/*"]) == pytest.approx(240, rel=0.05)
     assert records_in([f"{tmp_path}/*"]) == 0
