@@ -17,7 +17,9 @@ def bench(*options):
     return done.stdout
 
 
-@pytest.mark.parametrize(("recipe", "variant"), [("mnist", "mixed-XLA"), ("cnn", "float32")])
+@pytest.mark.parametrize(
+    ("recipe", "variant"), [("mnist", "mixed-XLA"), pytest.param("cnn", "float32", marks=pytest.mark.slow)]
+)
 def test_a_line_trains_both_networks_for_real(recipe, variant):
     cells = [cell.strip() for cell in bench("--tiny", "--recipes", recipe, "--variants", variant).split("\u2502")]
     at = cells.index(recipe)
