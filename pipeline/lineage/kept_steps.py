@@ -13,7 +13,6 @@ import json
 import os
 import re
 import sqlite3
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +21,7 @@ from components.errors import EnvironmentProblem
 from components.untrusted import parse_json
 from pipeline.lineage.steps import ExecutionSummary, InputRef, OutputRef, Reading
 from pipeline.provenance.ledger import Chain, Head, LedgerBroken
-from pipeline.root.user_cache import user_cache
+from pipeline.root.user_cache import is_own, user_cache
 
 FEWEST: Final = 2_000
 """Records from which on they are kept; fewer are read in half a second."""
@@ -218,7 +217,7 @@ def _connection(chain: Chain) -> sqlite3.Connection | None:
         file = folder / f"{first.digest}.{FORMAT}.db"
         if not file.exists():
             os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        if not (_is_own(folder) and _is_own(file)):
+        if not (is_own(folder) and is_own(file)):
             return None
         try:
             return _prepared(file)
@@ -244,12 +243,6 @@ def _prepared(file: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _is_own(path: Path) -> bool:
-    status = os.lstat(path)
-    kind = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    return kind and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _raw(record: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -21,3 +22,14 @@ def user_cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The specification: a path that is not absolute is to be ignored.
     return Path(os.path.realpath(base if os.path.isabs(base) else Path("~/.cache").expanduser())) / "mnist-tfx"
+
+
+def is_own(path: Path) -> bool:
+    """Return whether this user alone can write to a plain file or folder; what is there may be used without a check.
+
+    Raises:
+      OSError: if nothing is there.
+    """
+    status = os.lstat(path)
+    kind = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return kind and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
