@@ -11,6 +11,12 @@ import components
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.provenance.code import code_digest, code_files, code_of
 
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_TFX_CACHE", str(tmp_path / "cache"))
+
+
 PROJECT = Path(components.__file__).parent.parent
 LOCK = "0" * 64
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import importlib.util
 import re
 import sys
@@ -19,6 +18,7 @@ from typing import Final
 
 from components.digest import canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem
+from pipeline.provenance.kept_references import KeptReferences
 
 PACKAGES: Final = ("components", "pipeline")
 
@@ -99,7 +99,8 @@ def code_files(
             continue
         source = file.read_bytes()
         digests[key] = sha256_bytes(source)
-        waiting += _needed(sources, module, file, source)
+        waiting += _needed(sources, module, file, source, digests[key])
+    _KEPT.keep()
     return dict(sorted(digests.items()))
 
 
@@ -156,10 +157,10 @@ def _asked_for(sources: _Sources, name: str) -> list[tuple[str, Path]]:
     return modules
 
 
-def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[tuple[str, Path]]:
+def _needed(sources: _Sources, module: str, file: Path, source: bytes, digest: str) -> list[tuple[str, Path]]:
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     try:
-        names, scripts = references(source, package)
+        names, scripts = _KEPT.of(source, digest, package)
     except (SyntaxError, ValueError) as err:
         raise EnvironmentProblem("does not parse as Python", where=file, got=err) from err
     imported = [pair for name in names for pair in sources.resolve(name)]
@@ -167,7 +168,6 @@ def _needed(sources: _Sources, module: str, file: Path, source: bytes) -> list[t
     return imported + [pair for pair in beside if pair[1].is_file()]
 
 
-@functools.lru_cache(maxsize=1024)
 def references(source: bytes, package: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return what a module's source refers to: dotted names, and names of scripts that may lie beside it.
 
@@ -209,3 +209,6 @@ def lock_digest() -> str:
     """Return the SHA-256 of the lock that came with this code; empty if none did."""
     lock = lock_file()
     return "" if lock is None else sha256_file(lock)
+
+
+_KEPT: Final = KeptReferences(references, Path(__file__))
