@@ -12,12 +12,7 @@ from pipeline.cli.main import cli
 
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
-OTHERS = [
-    "pipeline/__main__.py",
-    "pipeline/process/forks.py",
-    "pipeline/process/forkserver.py",
-    "pipeline/report/model_answers_process.py",
-]
+OTHERS = ["pipeline/__main__.py", "pipeline/process/forkserver.py", "pipeline/report/model_answers_process.py"]
 """The first may end before the enumeration can be imported; the others are children, of which nobody reads the code."""
 
 

@@ -15,15 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from components.errors import BadInput
-from pipeline.process import forks
 
 HEIGHT: Final = 10
 """Of the subtrees that are not kept: 1,024 leaves, hashed in half a millisecond."""
-
-HASH_BYTES: Final = 32
-
-SHARED_OUT: Final = 256
-"""Blocks from which on cores share them: 262,144 leaves, a third of a second for one."""
 
 _HEX: Final = frozenset("0123456789abcdef")
 _MOST_HASHES: Final = 64
@@ -174,8 +168,8 @@ class Tree:
         self.leaves = leaves
         self._height = height
         self._lower: dict[int, list[list[bytes]]] = {}
-        roots = self._roots(range((len(leaves) - 1 >> height) + 1))
-        self._upper = _levels([roots[at : at + HASH_BYTES] for at in range(0, len(roots), HASH_BYTES)])
+        blocks = range((len(leaves) - 1 >> height) + 1)
+        self._upper = _levels([self._block(number)[-1][0] for number in blocks])
 
     @property
     def size(self) -> int:
@@ -232,14 +226,6 @@ class Tree:
         levels = self._lower[number]
         # The last block may be a lower tree, whose root moves up.
         return levels[min(level, len(levels) - 1)][index - (number << (self._height - level))]
-
-    def _roots(self, blocks: range) -> bytes:
-        """Return the hashes of blocks, one after the other."""
-        work = self._hashed_blocks
-        return forks.joined(work, blocks, HASH_BYTES) if len(blocks) >= SHARED_OUT else work(blocks)
-
-    def _hashed_blocks(self, blocks: range) -> bytes:
-        return b"".join(self._block(number)[-1][0] for number in blocks)
 
     def _block(self, number: int) -> list[list[bytes]]:
         return _levels(_hashed(self.leaves[number << self._height : (number + 1) << self._height]))
