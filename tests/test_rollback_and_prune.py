@@ -1,5 +1,6 @@
 """Going back to a version, and removing old ones: numbers only grow, and what is served stays whole."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -165,8 +166,9 @@ def test_a_rollback_killed_after_the_rename_is_attached_by_repair(paths, monkeyp
     assert orphans(paths.root, pytest.fail) == ()
 
 
-@pytest.mark.parametrize("reused", [0, 2, 5])
-def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_after_repair(paths, monkeypatch, reused):
+@contextlib.contextmanager
+def killed_after(reused, monkeypatch):
+    """A kill within, after so many executions were put as reused."""
     put, left = writer.put_cached, [None] * reused
 
     def killed(*arguments):
@@ -178,10 +180,15 @@ def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_aft
     with monkeypatch.context() as broken:
         broken.setattr(writer, "put_cached", killed)
         with pytest.raises(KeyboardInterrupt):
-            rollback(paths.root, 1, pytest.fail)
+            yield
+
+
+@pytest.mark.parametrize("reused", [0, 2, 5])
+def test_a_rollback_killed_before_it_put_all_that_it_reuses_passes_the_audit_after_repair(paths, monkeypatch, reused):
+    with killed_after(reused, monkeypatch):
+        rollback(paths.root, 1, pytest.fail)
     assert all(one.settled for one in repair(paths.root, pytest.fail))
-    findings = [one for version in (1, 2, 3) for one in audit_version(paths.root, version).findings]
-    assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
+    assert untrue(paths, 1, 2, 3) == []
 
 
 def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_after_repair(paths, monkeypatch):
@@ -193,8 +200,7 @@ def test_a_rollback_killed_between_its_record_and_the_store_passes_the_audit_aft
         with pytest.raises(KeyboardInterrupt):
             rollback(paths.root, 1, pytest.fail)
     assert all(one.settled for one in repair(paths.root, pytest.fail))
-    findings = [one for version in (1, 2, 3) for one in audit_version(paths.root, version).findings]
-    assert [f"{one.where}: {one.what}" for one in findings if one.verdict in ("INTEGRITY", "COMPLETENESS")] == []
+    assert untrue(paths, 1, 2, 3) == []
 
 
 def untrue(paths, *served):
@@ -222,18 +228,8 @@ def test_the_run_of_a_rollback_that_was_killed_before_it_could_record_it_is_reco
 @pytest.mark.parametrize("reused", [0, 2])
 def test_a_repair_killed_after_the_push_that_it_attached_is_done_by_the_next(paths, monkeypatch, reused):
     shutil.copytree(paths.serving / "1", paths.serving / "3")
-    put, left = writer.put_cached, [None] * reused
-
-    def killed(*arguments):
-        if not left:
-            raise KeyboardInterrupt
-        left.pop()
-        put(*arguments)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(writer, "put_cached", killed)
-        with pytest.raises(KeyboardInterrupt):
-            repair(paths.root, pytest.fail)
+    with killed_after(reused, monkeypatch):
+        repair(paths.root, pytest.fail)
     assert {one.kind for one in orphans(paths.root, pytest.fail)} == {"run-unrecorded"}
     assert [one.kind for one in repair(paths.root, pytest.fail)] == ["run-recorded"]
     assert untrue(paths, 1, 2, 3) == []

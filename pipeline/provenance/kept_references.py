@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from components.files import replacing
-from pipeline.root.user_cache import is_own, user_cache
+from pipeline.root.user_cache import is_own, keep, user_cache
 
 MOST: Final = 5_000
 """Sources that are kept; with more, those of former checkouts are forgotten."""
@@ -64,13 +63,9 @@ class KeptReferences:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not is_own(folder):
                 return
-            with replacing(folder / self._name) as file:
-                file.write(json.dumps(everything if len(everything) <= MOST else self._used).encode())
-            (folder / self._name).chmod(0o600)
+            kept = everything if len(everything) <= MOST else self._used
+            keep(folder / self._name, json.dumps(kept).encode(), FILES)
             self._new = False
-            files = sorted(folder.glob("*.json"), key=lambda one: one.stat().st_mtime)
-            for old in files[:-FILES]:
-                old.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, list[list[str]]]:
         try:

@@ -22,9 +22,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from markupsafe import Markup
 
-from components.files import replacing
 from pipeline.report.picture import Picture
-from pipeline.root.user_cache import is_own, user_cache
+from pipeline.root.user_cache import is_own, keep, user_cache
 
 MOST: Final = 200
 """Charts that are kept, the ones that were used last; each has some 50 kB."""
@@ -79,12 +78,7 @@ def _read(path: Path) -> Picture | None:
 
 def _write(path: Path, picture: Picture) -> None:
     fields = {"text": picture.text, "svg": str(picture.svg), "width": picture.width, "height": picture.height}
-    with replacing(path) as file:
-        file.write(json.dumps(fields).encode())
-    path.chmod(0o600)
-    kept_files = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
-    for old in kept_files[:-MOST]:
-        old.unlink(missing_ok=True)
+    keep(path, json.dumps(fields).encode(), MOST)
 
 
 def _key(draw: Callable[..., Any], arguments: Sequence[Any]) -> str:

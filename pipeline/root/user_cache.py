@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from components.files import replacing
+
 CACHE: Final = "MNIST_TFX_CACHE"
 """Environment variable that names the folder."""
 
@@ -33,3 +35,17 @@ def is_own(path: Path) -> bool:
     status = os.lstat(path)
     kind = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
     return kind and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def keep(path: Path, content: bytes, most: int) -> None:
+    """Write a file for this user alone, and remove all files of its folder and suffix but the `most` newest.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    with replacing(path) as file:
+        file.write(content)
+    path.chmod(0o600)
+    files = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda one: one.stat().st_mtime)
+    for old in files[:-most]:
+        old.unlink(missing_ok=True)
