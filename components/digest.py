@@ -29,6 +29,9 @@ _SPECIAL: Final = {
 
 ROW_DOMAIN: Final = b"mnist-tfx row v1\0"
 
+BLOCK_LEVEL: Final = 10
+"""Of the nodes that are kept of a Merkle tree: 1,024 leaves below each, which are hashed again in half a millisecond."""
+
 
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
@@ -166,10 +169,11 @@ def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
 
 
 def subtree_roots(hashes: Sequence[bytes], start: int) -> list[tuple[int, bytes]]:
-    """Return what neighbouring leaves add to a tree, wherever in it they are: at most two roots a level.
+    """Return what neighbouring leaves add to a tree, wherever in it they are.
 
-    They are the roots of the largest perfect subtrees that the leaves fill, from left to right. A subtree of level k
-    begins at a multiple of 2**k, so the number of the first leaf has to be known, and nothing about the others.
+    They are the roots of the largest perfect subtrees that the leaves fill, up to `BLOCK_LEVEL`, from left to right: at
+    most two for each level below it. A subtree of level k begins at a multiple of 2**k, so the number of the first leaf
+    has to be known, and nothing about the others.
 
     Args:
       hashes: `leaf_hashes` of the leaves.
@@ -181,45 +185,63 @@ def subtree_roots(hashes: Sequence[bytes], start: int) -> list[tuple[int, bytes]
     left: list[tuple[int, bytes]] = []
     right: list[tuple[int, bytes]] = []
     nodes, level = list(hashes), 0
-    while nodes:
+    while nodes and level < BLOCK_LEVEL:
         if start % 2:  # its sibling is before them
             left.append((level, nodes.pop(0)))
             start += 1
         if len(nodes) % 2:  # its sibling is after them
             right.append((level, nodes.pop()))
         nodes, start, level = _parents(nodes), start // 2, level + 1
-    return left + right[::-1]
+    return left + [(level, node) for node in nodes] + right[::-1]
 
 
 class MerkleFrontier:
-    """An RFC 6962 tree put together from left to right: one root for each power of two in the number of its leaves."""
+    """An RFC 6962 tree put together from left to right: one root for each power of two in the number of its leaves.
+
+    Beside them it keeps the nodes of `BLOCK_LEVEL`, 32 bytes for 1,024 leaves.
+    """
 
     def __init__(self) -> None:
         self._leaves = 0
         self._roots: list[tuple[int, bytes]] = []
+        self._blocks: list[bytes] = []
 
     def add(self, level: int, root: bytes) -> None:
-        """Take the next subtree, which has 2**level leaves.
+        """Take the next subtree, which has 2**level leaves, `level` at most `BLOCK_LEVEL`.
 
         Raises:
           ValueError: if a subtree of so many leaves cannot come next.
         """
-        if self._leaves % (1 << level):
+        if self._leaves % (1 << level) or level > BLOCK_LEVEL:
             raise ValueError(f"after {self._leaves} leaves there is no subtree of {1 << level}")
         self._leaves += 1 << level
+        if level == BLOCK_LEVEL:
+            self._blocks.append(root)
         while self._roots and self._roots[-1][0] == level:
             root = hashlib.sha256(b"\1" + self._roots.pop()[1] + root).digest()
             level += 1
+            if level == BLOCK_LEVEL:
+                self._blocks.append(root)
         self._roots.append((level, root))
 
     def root(self) -> str:
         """Return what `merkle_root` returns for all leaves."""
-        if not self._roots:
-            return sha256_bytes(b"")
-        root = self._roots[-1][1]
-        for _, before in reversed(self._roots[:-1]):
-            root = hashlib.sha256(b"\1" + before + root).digest()
-        return root.hex()
+        return _joined([root for _, root in self._roots]).hex()
+
+    def blocks(self) -> list[bytes]:
+        """Return the root over each 1,024 leaves in order, and over those that are left."""
+        rest = [root for level, root in self._roots if level < BLOCK_LEVEL]
+        return [*self._blocks, _joined(rest)] if rest else self._blocks
+
+
+def _joined(roots: Sequence[bytes]) -> bytes:
+    """Return the hash of the tree whose perfect subtrees, largest first, have these roots."""
+    if not roots:
+        return hashlib.sha256(b"").digest()
+    root = roots[-1]
+    for before in reversed(roots[:-1]):
+        root = hashlib.sha256(b"\1" + before + root).digest()
+    return root
 
 
 def _parents(level: Sequence[bytes]) -> list[bytes]:

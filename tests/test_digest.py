@@ -94,6 +94,18 @@ def test_a_tree_from_pieces_is_the_tree_over_all_leaves(leaves, cuts):
     assert tree.root() == merkle_root(leaves)
 
 
+@given(size=st.integers(0, 5000), cuts=st.lists(st.integers(0, 5000), max_size=6))
+def test_the_blocks_of_a_tree_from_pieces_are_the_roots_over_a_thousand_leaves_each(size, cuts):
+    leaves, places = [bytes([number % 251]) for number in range(size)], sorted({0, size, *(min(c, size) for c in cuts)})
+    tree = MerkleFrontier()
+    for start, end in itertools.pairwise(places):
+        for level, root in subtree_roots(leaf_hashes(leaves[start:end]), start):
+            tree.add(level, root)
+    blocks = [merkle_root(leaves[start : start + 1024]) for start in range(0, size, 1024)]
+    assert [block.hex() for block in tree.blocks()] == blocks
+    assert tree.root() == merkle_root(leaves)
+
+
 def test_a_piece_adds_at_most_two_roots_for_each_level():
     roots = subtree_roots(leaf_hashes([b"leaf"] * 1000), 12_345)
     assert len(roots) <= 2 * (1000).bit_length()
@@ -105,3 +117,5 @@ def test_a_subtree_that_cannot_come_next_is_refused():
     tree.add(0, bytes(32))
     with pytest.raises(ValueError, match="after 1 leaves there is no subtree of 2"):
         tree.add(1, bytes(32))
+    with pytest.raises(ValueError, match="after 0 leaves there is no subtree of 2048"):
+        MerkleFrontier().add(11, bytes(32))

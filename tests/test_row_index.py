@@ -9,7 +9,7 @@ from components.digest import merkle_root
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
 from components.ingest import row_index
-from components.ingest.row_index import ALL, IndexPart, buckets_of, digests_of, nodes_of, write_index
+from components.ingest.row_index import ALL, IndexPart, buckets_of, nodes_of, trees_of, write_index
 from components.ingest.rows import INDEX, by_digest, first_prefix, shard_numbers
 
 
@@ -50,8 +50,8 @@ def test_digests_from_buckets_are_those_of_the_whole(tmp_path, monkeypatch, rows
         split: write_parts(tmp_path, split, index_of(own), shards + at)
         for at, (split, own) in enumerate(digests.items())
     }
-    found = digests_of(nodes_of(tmp_path, bucket) for bucket in buckets_of(parts))
-    assert found == {
+    trees = trees_of(nodes_of(tmp_path, bucket) for bucket in buckets_of(parts))
+    assert {name: tree.root() for name, tree in trees.items()} == {
         **{split: merkle_root(sorted(own)) for split, own in digests.items()},
         ALL: merkle_root(sorted(digest for _, digest in rows)),
     }

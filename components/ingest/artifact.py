@@ -2,6 +2,8 @@
 
     Split-<split>/data_tfrecord-<i>-of-<n>   Examples (`image`, `label`), uncompressed, sorted by row digest
     row_index/<split>.npy                    digests and label of each row, sorted by row digest
+    row_index/<split or all>.blocks          nodes of the Merkle tree over those row digests, one to 1,024 of them, 32 bytes
+                                             each: what a proof about one row would otherwise hash all rows for
     profile.json                             {"splits": {split: `components.profile.profile`}}
     data.json                                what was read, the digests of all rows and of each split's, and how many rows
                                              were left out by digest
@@ -27,7 +29,7 @@ from components.ingest import shards, source
 from components.ingest.partial import PARTIAL, carried
 from components.ingest.row_index import ALL, read_part, write_index
 from components.ingest.rows import INDEX, Rows, check_counts
-from components.ingest.shards import DIGESTS, EXCLUDED, FACTS, NO_SPLIT, ShardFacts, index_parts
+from components.ingest.shards import DIGESTS, EXCLUDED, FACTS, NO_SPLIT, ShardFacts, blocks_file, index_parts
 from components.ingest.spill import SHARED
 from components.ingest.units import Job, planned
 from components.profile import merged
@@ -109,6 +111,8 @@ def _complete(folder: Path, job: Job, contents: list[dict[str, Any]]) -> None:
     check_counts(counts, job.data.split, away)
     for split, parts in indexes.items():
         write_index(folder, parts, folder / ROW_INDEX / f"{split}.npy")
+    for name in (*SPLITS, ALL):
+        os.replace(folder / blocks_file(name), folder / ROW_INDEX / f"{name}.blocks")
     profiles = {split: merged(_json(folder / one.profile) for one in facts if one.split == split) for split in SPLITS}
     (folder / PROFILE).write_bytes(canonical_json({"splits": profiles}))
     description = {**describe(counts, _json(folder / DIGESTS), job, contents), **_excluded(left_out, job)}

@@ -129,14 +129,14 @@ def read_part(folder: Path, part: IndexPart) -> Rows:
     return entries
 
 
-def digests_of(nodes: Iterable[Nodes]) -> dict[str, str]:
-    """Return the Merkle root over the row digests of each split, and of all rows, from all buckets in order."""
+def trees_of(nodes: Iterable[Nodes]) -> dict[str, MerkleFrontier]:
+    """Return the Merkle tree over the row digests of each split, and of all rows, from all buckets in order."""
     trees = {name: MerkleFrontier() for name in (*SPLITS, ALL)}
     for of_bucket in nodes:
         for name, roots in of_bucket.items():
             for level, root in roots:
                 trees[name].add(level, root)
-    return {name: tree.root() for name, tree in trees.items()}
+    return trees
 
 
 def write_index(folder: Path, parts: Sequence[IndexPart], target: Path) -> None:

@@ -26,7 +26,7 @@ from components.errors import BadInput
 from components.features import SPLITS
 from components.ingest.encode import encode, tfrecord
 from components.ingest.partial import PARTIAL, carrying, keep, writing
-from components.ingest.row_index import Bucket, IndexPart, Nodes, buckets_of, digests_of, nodes_of
+from components.ingest.row_index import Bucket, IndexPart, Nodes, buckets_of, nodes_of, trees_of
 from components.ingest.rows import INDEX, Rows, by_digest, digest_order, digested, row_type, shard_numbers, unit_rows
 from components.ingest.spill import Piece, gather, spill
 from components.ingest.units import Job, Unit
@@ -49,7 +49,7 @@ FACTS: Final = f"{PARTIAL}/shards.json"
 """What became of each shard, in one file of a known name: nobody looks for files in folders, whose listing may be old."""
 
 DIGESTS: Final = f"{PARTIAL}/digests.json"
-"""The digests of the rows of each split and of all, as `components.ingest.row_index.digests_of` returns them."""
+"""{split or `ALL`: Merkle root over the digests of its rows}."""
 
 ENCODED_ROWS: Final = 1 << 12
 """Rows that are encoded at a time: a shard is in memory once, as rows, and never as Examples."""
@@ -215,16 +215,24 @@ class HashBucket:
 
 
 class WriteDigests:
-    """What all buckets add -> `DIGESTS`."""
+    """What all buckets add -> `DIGESTS`, and a `blocks_file` to each tree."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def process(self, element: tuple[int, Iterable[tuple[int, Nodes]]]) -> None:
         """Put the trees together from left to right."""
-        digests = digests_of(nodes for _, nodes in sorted(element[1], key=lambda one: one[0]))
+        trees = trees_of(nodes for _, nodes in sorted(element[1], key=lambda one: one[0]))
         with carrying(Path(self.job.folder)):
+            for name, tree in trees.items():
+                keep(Path(self.job.folder), blocks_file(name), b"".join(tree.blocks()))
+            digests = {name: tree.root() for name, tree in trees.items()}
             keep(Path(self.job.folder), DIGESTS, canonical_json(digests))
+
+
+def blocks_file(name: str) -> str:
+    """Return where the workers leave the nodes of a tree that are kept, `MerkleFrontier.blocks`, one after the other."""
+    return f"{PARTIAL}/{name}.blocks"
 
 
 def index_parts(facts: Iterable[ShardFacts], split: str) -> list[IndexPart]:

@@ -7,6 +7,7 @@ import pytest
 from lineage.audited_root import row_index
 
 from components.digest import merkle_root
+from components.errors import EnvironmentProblem
 from components.ingest.rows import INDEX, by_digest
 from pipeline.lineage.rows import leaves
 from pipeline.lineage.rows.leaves import Leaves, RowTree
@@ -58,6 +59,35 @@ def test_the_tree_over_files_proves_what_the_tree_over_their_rows_does(files, wa
     assert over_files.size_proof() == over_rows.size_proof()
     assert [over_files.inclusion(i) for i in range(len(wanted))] == [over_rows.inclusion(i) for i in range(len(wanted))]
     assert [over_files.place(leaf) for leaf in wanted] == [wanted.index(leaf) for leaf in wanted]
+
+
+def test_a_tree_from_blocks_reads_no_leaf_until_it_is_asked_for_one_and_proves_the_same():
+    leaves = [hashlib.sha256(bytes([number])).digest() for number in range(37)]
+    whole = Tree(leaves, height=3)
+    blocks = [bytes.fromhex(merkle_root(leaves[start : start + 8])) for start in range(0, 37, 8)]
+
+    class Counted(list):
+        read = 0
+
+        def __getitem__(self, index):
+            Counted.read += 1
+            return super().__getitem__(index)
+
+    tree = Tree(Counted(leaves), blocks, height=3)
+    assert (tree.root, Counted.read) == (whole.root, 0)
+    assert [tree.inclusion(index) for index in range(37)] == [whole.inclusion(index) for index in range(37)]
+    assert tree.size_proof() == whole.size_proof()
+
+
+def test_blocks_of_other_leaves_prove_nothing():
+    leaves = [bytes([number]) for number in range(20)]
+    blocks = [bytes.fromhex(merkle_root(leaves[start : start + 8])) for start in range(0, 20, 8)]
+    others = Tree([*leaves[:10], b"other", *leaves[11:]], blocks, height=3)
+    assert others.inclusion(3).proves(20, bytes.fromhex(merkle_root(leaves)))
+    with pytest.raises(EnvironmentProblem, match="rows from 8: the rows are not those of their Merkle tree"):
+        others.inclusion(11)
+    with pytest.raises(ValueError, match="20 leaves have 3 blocks, not 2"):
+        Tree(leaves, blocks[:2], height=3)
 
 
 def test_digests_that_begin_alike_are_one_piece(tmp_path):

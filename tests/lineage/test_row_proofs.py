@@ -16,6 +16,7 @@ from PIL import Image
 
 from components.digest import merkle_root
 from components.errors import BadInput, CannotTell, EnvironmentProblem
+from components.features import SPLITS
 from components.ingest import idx
 from pipeline.lineage.impact import impact_of_picture
 from pipeline.lineage.index import open_lineage
@@ -217,6 +218,11 @@ def picture_of(image):
     return Picture(height=8, width=8, pixels=image.astype(np.uint8).tobytes())
 
 
+def opened(root):
+    [step] = open_lineage(root).ingests
+    return open_index(root, step)
+
+
 def never_seen():
     return picture_of(np.full((8, 8), 7))
 
@@ -309,6 +315,30 @@ def test_a_proof_of_absence_that_leaves_a_label_out_does_not_hold(index):
     proof = proofs.prove(index, never_seen(), ALL, 10)
     without = replace(proof, rows={label: row for label, row in proof.rows.items() if label != 3})
     assert list(proofs.faults(without, proof.root)) == ["labels are left out"]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("split", [*SPLITS, ALL])
+def test_ingest_keeps_the_blocks_of_each_tree(index, split):
+    leaves = list(index.tree(split).leaves)
+    wanted = [merkle_root(leaves[start : start + 1024]) for start in range(0, len(leaves), 1024)]
+    data = (index.folder / f"{split}.blocks").read_bytes()
+    assert [data[at : at + 32].hex() for at in range(0, len(data), 32)] == wanted
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("damage", ["gone", "cut", "changed", "a folder"])
+def test_without_the_blocks_that_ingest_kept_proofs_are_the_same(run_root, digits, damage):
+    before = {split: proofs.prove(opened(run_root), picture_of(digits[0][5]), split, 10) for split in ("train", ALL)}
+    [path] = (run_root / "artifacts" / "ExampleGen").rglob(f"row_index/{ALL}.blocks")
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage != "gone":
+        path.write_bytes(data[:-1] if damage == "cut" else bytes([data[0] ^ 1, *data[1:]]))
+    after = {split: proofs.prove(opened(run_root), picture_of(digits[0][5]), split, 10) for split in ("train", ALL)}
+    assert after == before
 
 
 @pytest.mark.e2e

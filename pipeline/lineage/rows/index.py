@@ -6,16 +6,18 @@ by bisection, and what has to look at each row goes through a block at a time.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from components.digest import BLOCK_LEVEL
 from components.errors import EnvironmentProblem
 from components.features import SPLITS
 from pipeline.lineage.rows.leaves import RowTree
 from pipeline.lineage.steps import ExecutionSummary
-from pipeline.provenance import record_store
+from pipeline.provenance import plain_files, record_store
 from pipeline.provenance.records import ExecutionRecord
 from pipeline.provenance.row_file import DIGEST_BYTES, PIXELS, ROW_BYTES, RowFile
 from pipeline.root.paths import RunPaths
@@ -75,10 +77,12 @@ class RowIndex:
     Attributes:
       step: the execution that ingested it.
       splits: {split: its rows, sorted by row digest}.
+      folder: with the `.blocks` that ingest kept of each tree; None where there are none.
     """
 
     step: ExecutionSummary
     splits: Mapping[str, RowFile]
+    folder: Path | None = None
     _trees: dict[str, RowTree] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -142,11 +146,23 @@ class RowIndex:
         return self._trees[split]
 
     def _tree(self, split: str) -> RowTree:
-        tree = RowTree([*self.splits.values()] if split == ALL else [self.splits[split]])
-        if (got := tree.root.hex()) != (wanted := root_of(self.step, split)):
-            where = f"{self.step.node} {self.step.record[:12]}, rows of {split}"
-            raise EnvironmentProblem("its row index is not what was recorded", where=where, wanted=wanted, got=got)
-        return tree
+        files = [*self.splits.values()] if split == ALL else [self.splits[split]]
+        wanted, got = root_of(self.step, split), ""
+        # Whoever wrote them, blocks that have the recorded root are those of the tree. Without them all rows are hashed.
+        for blocks in (*self._kept_blocks(split, sum(map(len, files))), None):
+            tree = RowTree(files, blocks)
+            if (got := tree.root.hex()) == wanted:
+                return tree
+        where = f"{self.step.node} {self.step.record[:12]}, rows of {split}"
+        raise EnvironmentProblem("its row index is not what was recorded", where=where, wanted=wanted, got=got)
+
+    def _kept_blocks(self, split: str, rows: int) -> Iterator[list[bytes]]:
+        """Yield the blocks that ingest kept of the tree over so many rows, if it did."""
+        with contextlib.suppress(EnvironmentProblem):
+            data = plain_files.read_plain(self.folder / f"{split}.blocks") if self.folder is not None else b""
+            blocks = [data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)]
+            if len(blocks) == -(-rows >> BLOCK_LEVEL):
+                yield blocks
 
 
 def _counts(rows: RowFile, digests: NDArray[np.bytes_], field: Field) -> NDArray[np.intp]:
@@ -213,7 +229,7 @@ def open_index(root: Path, step: ExecutionSummary) -> RowIndex:
     [entry] = entries
     folder = root / entry.path / FOLDER
     splits = {split: _read(folder / f"{split}.npy", entry.files.get(f"{FOLDER}/{split}.npy", {})) for split in SPLITS}
-    return RowIndex(step=step, splits=splits)
+    return RowIndex(step=step, splits=splits, folder=folder)
 
 
 def open_any(root: Path, steps: Sequence[ExecutionSummary]) -> RowIndex:

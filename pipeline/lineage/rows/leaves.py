@@ -83,11 +83,12 @@ class RowTree(Tree):
 
     Args:
       files: at least one of which has rows.
+      blocks: as `Tree` takes them.
     """
 
-    def __init__(self, files: Sequence[RowFile]) -> None:
+    def __init__(self, files: Sequence[RowFile], blocks: Sequence[bytes] | None = None) -> None:
         self._sorted = Leaves(files)
-        super().__init__(self._sorted)
+        super().__init__(self._sorted, blocks)
 
     def place(self, digest: bytes) -> int:
         """Return how many leaves are lower than `digest`."""

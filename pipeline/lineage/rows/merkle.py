@@ -14,10 +14,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from components.errors import BadInput
-
-HEIGHT: Final = 10
-"""Of the subtrees that are not kept: 1,024 leaves, hashed in half a millisecond."""
+from components.digest import BLOCK_LEVEL
+from components.errors import BadInput, EnvironmentProblem
 
 _HEX: Final = frozenset("0123456789abcdef")
 _MOST_HASHES: Final = 64
@@ -154,22 +152,35 @@ class SizeProof:
 
 
 class Tree:
-    """A tree over leaves, of which the nodes above blocks of them are kept; those below are made again when needed.
+    """A tree over leaves, of which the nodes above blocks of them are kept; those below are made when needed.
 
     So a tree of a million leaves takes 60 kB beside them, wherever they are.
 
+    Args:
+      leaves: in order.
+      blocks: the hash over each 2**height of them in order, and over those that are left; None has them computed, which
+        reads all leaves.
+      height: of the blocks.
+
     Attributes:
       leaves: in order.
+
+    Raises:
+      ValueError: without leaves, or where there are more or fewer blocks than they fill.
     """
 
-    def __init__(self, leaves: Sequence[bytes], height: int = HEIGHT) -> None:
+    def __init__(
+        self, leaves: Sequence[bytes], blocks: Sequence[bytes] | None = None, height: int = BLOCK_LEVEL
+    ) -> None:
         if not leaves:
             raise ValueError("a tree without leaves proves nothing")
         self.leaves = leaves
         self._height = height
         self._lower: dict[int, list[list[bytes]]] = {}
-        blocks = range((len(leaves) - 1 >> height) + 1)
-        self._upper = _levels([self._block(number)[-1][0] for number in blocks])
+        count = (len(leaves) - 1 >> height) + 1
+        if blocks is not None and len(blocks) != count:
+            raise ValueError(f"{len(leaves)} leaves have {count} blocks, not {len(blocks)}")
+        self._upper = _levels([self._block(n)[-1][0] for n in range(count)] if blocks is None else list(blocks))
 
     @property
     def size(self) -> int:
@@ -186,7 +197,11 @@ class Tree:
         return bisect.bisect_left(self.leaves, digest)
 
     def inclusion(self, index: int) -> Inclusion:
-        """Return the proof that leaf number `index` is there."""
+        """Return the proof that leaf number `index` is there.
+
+        Raises:
+          EnvironmentProblem: if leaves are not those that a block was computed from.
+        """
         path, position, width, level = [], index, self.size, 0
         while width > 1:
             if position ^ 1 < width:
@@ -223,6 +238,9 @@ class Tree:
         number = index >> (self._height - level)
         if number not in self._lower:
             self._lower[number] = self._block(number)
+            if self._lower[number][-1][0] != self._upper[0][number]:
+                where = f"rows from {number << self._height}"
+                raise EnvironmentProblem("the rows are not those of their Merkle tree", where=where)
         levels = self._lower[number]
         # The last block may be a lower tree, whose root moves up.
         return levels[min(level, len(levels) - 1)][index - (number << (self._height - level))]
