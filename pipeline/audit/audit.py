@@ -89,10 +89,21 @@ class AuditOptions:
 DEFAULTS = AuditOptions()
 
 
-def audit_version(root: Path, version: int | None = None, options: AuditOptions = DEFAULTS) -> Audit:
+def audit_version(
+    root: Path,
+    version: int | None = None,
+    options: AuditOptions = DEFAULTS,
+    reader: StoreReader | None = None,
+) -> Audit:
     """Audit a version of a root, served or staged; by default the newest that is served.
 
     Of a version that was pruned the records and the ledger are audited; whether its bytes were those, nobody can tell.
+
+    Args:
+      root: its folder.
+      version: its number; None for the newest.
+      options: how to audit.
+      reader: asks the metadata store; by default a new one.
 
     Raises:
       BadInput: if it is not there, and was not pruned.
@@ -100,7 +111,7 @@ def audit_version(root: Path, version: int | None = None, options: AuditOptions 
     if (linked := _linked(RunPaths(root), version)) is not None:
         return linked
     if version is not None and (removed := _removed(RunPaths(root), version)) is not None:
-        return next(_audits(root, [removed], options))
+        return next(_audits(root, [removed], options, reader))
     versions = _versions(RunPaths(root))
     if not versions and (version is None or version not in [one.version for one in _staged(RunPaths(root))]):
         return _foreign_alone(RunPaths(root))
@@ -110,7 +121,7 @@ def audit_version(root: Path, version: int | None = None, options: AuditOptions 
     if chosen is None:
         numbers = ", ".join(dict.fromkeys(str(served.version) for served in known))
         raise BadInput("no such version", where=root, wanted=f"one of {numbers}", got=version)
-    return next(_audits(root, [chosen], options))
+    return next(_audits(root, [chosen], options, reader))
 
 
 def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader | None = None) -> tuple[Audit, ...]:

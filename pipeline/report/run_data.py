@@ -15,6 +15,7 @@ from components.untrusted import read_json
 from components.wording import validated
 from pipeline.audit.audit import audit_version
 from pipeline.audit.findings import Audit
+from pipeline.metadata.reader import StoreReader
 from pipeline.provenance import record_store, runs
 from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.root.paths import RunPaths
@@ -32,11 +33,13 @@ class RunData:
       paths: of the root.
       run: the run's record.
       executions: {node: record of the execution whose outputs the run has}, of nodes that were executed or cached.
+      reader: asks the metadata store for the audit; None has the audit begin one of its own.
     """
 
     paths: RunPaths
     run: RunRecord
     executions: Mapping[str, ExecutionRecord]
+    reader: StoreReader | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -54,7 +57,8 @@ class RunData:
         Raises:
           BadInput: if the version is not there any more.
         """
-        return None if self.run.version is None else audit_version(self.paths.root, self.run.version)
+        version = self.run.version
+        return None if version is None else audit_version(self.paths.root, version, reader=self.reader)
 
     def artifact(self, node: str, channel: str) -> Path:
         """Return the folder of an artifact.
@@ -97,7 +101,7 @@ class RunData:
             raise NotThereError(f"{node} left no {name}" if gone else f"{name} of {node}: {err.what}") from err
 
 
-def gather(root: Path, run_id: str | None = None) -> RunData:
+def gather(root: Path, run_id: str | None = None, reader: StoreReader | None = None) -> RunData:
     """Return what a run left, by default the newest.
 
     Raises:
@@ -105,10 +109,10 @@ def gather(root: Path, run_id: str | None = None) -> RunData:
       EnvironmentProblem: if a record cannot be read.
     """
     paths = RunPaths(root.absolute())
-    return of_record(paths, runs.find(paths.root, run_id))
+    return of_record(paths, runs.find(paths.root, run_id), reader)
 
 
-def of_record(paths: RunPaths, run: RunRecord) -> RunData:
+def of_record(paths: RunPaths, run: RunRecord, reader: StoreReader | None = None) -> RunData:
     """Return what a run left, by its record.
 
     Raises:
@@ -119,4 +123,4 @@ def of_record(paths: RunPaths, run: RunRecord) -> RunData:
         node.id: records[node.record] for node in run.nodes if node.record is not None and node.record in records
     }
     executions = {node: record for node, record in by_node.items() if isinstance(record, ExecutionRecord)}
-    return RunData(paths=paths, run=run, executions=executions)
+    return RunData(paths=paths, run=run, executions=executions, reader=reader)

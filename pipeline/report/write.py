@@ -12,6 +12,7 @@ from components.errors import MnistTfxError
 from components.files import replacing
 from pipeline.lineage.export.drawn import html
 from pipeline.lineage.export.origin import collect
+from pipeline.metadata.reader import StoreReader
 from pipeline.process import trace
 from pipeline.report import run_data
 from pipeline.report.asking import Ask, answered, own_process
@@ -41,7 +42,14 @@ class Report:
     unanswered: str = ""
 
 
-def write(root: Path, run_id: str | None = None, *, output: Path | None = None, ask: Ask = own_process) -> Report:
+def write(
+    root: Path,
+    run_id: str | None = None,
+    *,
+    output: Path | None = None,
+    ask: Ask = own_process,
+    reader: StoreReader | None = None,
+) -> Report:
     """Write the report on a run, by default the newest, into the root's reports.
 
     Args:
@@ -49,6 +57,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
       run_id: of the run; may be cut short.
       output: another file to write.
       ask: what asks the models.
+      reader: asks the metadata store for the audit; by default a new one.
 
     Raises:
       BadInput: if there is no such run.
@@ -56,7 +65,7 @@ def write(root: Path, run_id: str | None = None, *, output: Path | None = None, 
     """
     check_output(RunPaths(root), output)
     with trace.span("report: records"):
-        evidence = run_data.gather(root, run_id)
+        evidence = run_data.gather(root, run_id, reader)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
         future = beside.submit(_asked, evidence, ask)
@@ -121,10 +130,16 @@ def keep(path: Path, text: str) -> int:
     return len(data)
 
 
-def after_run(root: Path, run_id: str, say: Callable[[str], None], ask: Ask = own_process) -> Path | None:
+def after_run(
+    root: Path,
+    run_id: str,
+    say: Callable[[str], None],
+    ask: Ask = own_process,
+    reader: StoreReader | None = None,
+) -> Path | None:
     """Write the report on a run that has just ended and return it; None where it says in a line why there is none."""
     try:
-        report = write(root, run_id, ask=ask)
+        report = write(root, run_id, ask=ask, reader=reader)
     except Exception as err:  # noqa: BLE001  # the run is what matters; its outcome stands whatever happens here
         say(f"warning: no report: {err if isinstance(err, MnistTfxError) else f'{type(err).__name__}: {err}'}")
         return None

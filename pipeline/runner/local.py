@@ -22,6 +22,7 @@ from pipeline.config.pipeline_config import Reuse
 from pipeline.config.request import Request, chosen_device, chosen_engine, configure, settings_and_paths
 from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
+from pipeline.metadata.reader import StoreReader
 from pipeline.process import lean_imports, trace
 from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import StageProcesses
@@ -367,16 +368,19 @@ def _ignored(files: DataFiles | None) -> list[str]:
 
 def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
     """Write the page about the run, whatever became of it; what the models answer comes from a warm process."""
-    with trace.span("import the report", trace.IMPORT):
-        from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
-
     try:
-        return write.after_run(
-            paths.root,
-            outcome.record.run_id,
-            view.say,
-            lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
-        )
+        with StoreReader() as reader:
+            reader.start()  # first, as it takes a quarter of a second
+            with trace.span("import the report", trace.IMPORT):
+                from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
+
+            return write.after_run(
+                paths.root,
+                outcome.record.run_id,
+                view.say,
+                lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
+                reader,
+            )
     except Interrupted:  # the run is on record by now: the command ends by the signal, after it has told about the run
         return None
 
