@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 import click
 
-from kill.points import FilePoint, Outcome, file_points
+from kill.points import Outcome, Point, points
 from pipeline.cli.progress import bars
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     began = time.monotonic()
-    chosen = dict(enumerate(file_points(given.points, given.seed), 1))
+    chosen = dict(enumerate(points(given.points, given.seed), 1))
     if given.only is not None:
         chosen = {given.only: chosen[given.only]}
     polls = failed = 0
@@ -45,7 +45,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _try(point: FilePoint) -> Outcome:
+def _try(point: Point) -> Outcome:
     return point.run()
 
 

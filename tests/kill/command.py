@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -56,8 +56,20 @@ class Place:
         return {"TMPDIR": str(self.temporary), "HOME": str(home), "MNIST_TFX_CACHE": str(home / "cache")}
 
 
-def forked(place: Place, arguments: Sequence[object], trigger: Trigger | None = None) -> Ended:
-    """Runs a command in a fork of this process, as the leader of a session."""
+def forked(
+    place: Place,
+    arguments: Sequence[object],
+    trigger: Trigger | None = None,
+    meanwhile: Callable[[int], None] = lambda _: None,
+) -> Ended:
+    """Runs a command in a fork of this process, as the leader of a session.
+
+    Args:
+      place: where.
+      arguments: of the command.
+      trigger: watches what it does.
+      meanwhile: called with its process id once it has begun.
+    """
     streams = [os.open(place.folder / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC) for name in ("out", "err")]
     environment = place.environment()
     process = os.fork()
@@ -65,6 +77,7 @@ def forked(place: Place, arguments: Sequence[object], trigger: Trigger | None = 
         _become(arguments, streams, environment, trigger)
     for stream in streams:
         os.close(stream)
+    meanwhile(process)
     _, status = os.waitpid(process, 0)
     printed = ((place.folder / name).read_text(errors="replace") for name in ("out", "err"))
     return Ended(os.waitstatus_to_exitcode(status), *printed, tuple(left_of(process)))
@@ -85,10 +98,31 @@ def processes(session: int) -> dict[int, str]:
         if not entry.isdecimal():
             continue
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
+            state, _, _, own_session = _stat(int(entry))
+            if own_session == session and state not in "ZX":
                 found[int(entry)] = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found
+
+
+def parent_of(process: int) -> int:
+    """Returns the process id of a process's parent, 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        return _stat(process)[1]
+    return 0
+
+
+def is_at_work(process: int) -> bool:
+    """Returns whether a process is there, and has not ended yet."""
+    with contextlib.suppress(OSError):
+        return _stat(process)[0] not in "ZX"
+    return False
+
+
+def _stat(process: int) -> tuple[str, int, int, int]:
+    """Returns a process's state, parent, group and session (proc(5))."""
+    state, *numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:4]
+    parent, group, session = map(int, numbers)
+    return state, parent, group, session
 
 
 def _become(

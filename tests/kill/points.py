@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import tempfile
+import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,14 +18,18 @@ from pathlib import Path
 from typing import Final
 
 from components import locks
-from kill.command import Ended, Place, forked
+from components.errors import ExitCode
+from kill.command import Ended, Place, forked, is_at_work, parent_of, processes
 from kill.reader import Watch
-from kill.scenarios import SCENARIOS, Scenario
+from kill.scenarios import RUN, SCENARIOS, Scenario
 from kill.trigger import Trigger
 from pipeline.audit.audit import audit_all
 from pipeline.maintenance.orphans import orphans
 from pipeline.provenance.ledger import Event, read_ledger
 from pipeline.root.paths import RunPaths
+
+MOMENTS: Final = 50
+"""Of a run at which signals are sent."""
 
 SIGNALS: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 HIDDEN: Final = {".lock", ".versions", ".answers"}
@@ -39,22 +46,29 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilePoint:
-    """A signal before one change of a file by a command.
+class Point(ABC):
+    """A signal to a command.
 
     Attributes:
       scenario: name of the command.
-      at: number of the change, from 1.
       number: the signal.
     """
 
     scenario: str
-    at: int
     number: signal.Signals
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        return f"{self.number.name} at change {self.at} of {changes(self.scenario)} of {self.scenario}"
+        """Says which point it is."""
+
+    @abstractmethod
+    def interrupted(self, scenario: Scenario, place: Place) -> Ended:
+        """Runs the command up to the signal."""
+
+    @abstractmethod
+    def codes(self) -> tuple[int, ...]:
+        """Returns with what exit codes the interrupted command may end."""
 
     def run(self) -> Outcome:
         """Interrupts the command, runs it again, and looks at what is there."""
@@ -72,18 +86,98 @@ class FilePoint:
         return Outcome(name=self.name, polls=seen["polls"], wrong=tuple(wrong))
 
     def _tried(self, scenario: Scenario, place: Place) -> Iterator[str]:
-        arguments = scenario.command(place.folder)
-        trigger = Trigger(place.count, watched(place), self.at, self.number)
-        first = forked(place, arguments, trigger)
-        yield from _ill_ended("interrupted", first, (0, 128 + self.number, -self.number))
+        first = self.interrupted(scenario, place)
+        yield from _ill_ended("interrupted", first, self.codes())
         done = bool(in_child(lambda: ["done"] if scenario.done(place.folder) else []))
-        second = forked(place, arguments)
+        second = forked(place, scenario.command(place.folder))
         yield from _ill_ended("run again", second, scenario.again if done else (0,))
         yield from in_child(lambda: [] if scenario.done(place.folder) else ["run again: its work is not done"])
+        yield from in_child(lambda: scenario.wasted(place.folder))
         for root in scenario.roots:
             found = settled(place, place.folder / root)
             yield from (f"{root}: {one}" for one in found if one not in undisturbed(self.scenario))
         yield from left(place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePoint(Point):
+    """A signal before one change of a file by a command.
+
+    Attributes:
+      at: number of the change, from 1.
+    """
+
+    at: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.number.name} at change {self.at} of {changes(self.scenario)} of {self.scenario}"
+
+    def interrupted(self, scenario: Scenario, place: Place) -> Ended:
+        trigger = Trigger(place.count, watched(place), self.at, self.number)
+        return forked(place, scenario.command(place.folder), trigger)
+
+    def codes(self) -> tuple[int, ...]:
+        return 0, 128 + self.number, -self.number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment(Point):
+    """A signal to some of the processes of a run, at a moment of it.
+
+    Attributes:
+      at: the moment, as a part of the time that an undisturbed run takes.
+      whom: who gets it, of `PROCESSES`.
+    """
+
+    at: float
+    whom: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.number.name} to {self.whom} after {self.at:.2f} of a {self.scenario}"
+
+    def interrupted(self, scenario: Scenario, place: Place) -> Ended:
+        return forked(place, scenario.command(place.folder), meanwhile=self._send)
+
+    def codes(self) -> tuple[int, ...]:
+        # Without a process of its own a command can end as ever, or fail; which signal it was does not reach it.
+        beside = () if self.whom in ("the group", "the command") else (ExitCode.ENVIRONMENT,)
+        return 0, 128 + self.number, -self.number, *beside
+
+    def _send(self, command: int) -> None:
+        time.sleep(self.at * duration(self.scenario))
+        while is_at_work(command):
+            if targets := PROCESSES[self.whom](command):
+                for process in targets:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, self.number)
+                return
+            time.sleep(0.01)
+
+
+def _fork_server(command: int) -> list[int]:
+    return [process for process in processes(command) if parent_of(process) == command and _serves_forks(process)]
+
+
+def _executors(command: int) -> list[int]:
+    servers = _fork_server(command)
+    return [process for process in processes(command) if parent_of(process) in servers]
+
+
+def _serves_forks(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"pipeline.process.forkserver" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
+
+
+PROCESSES: Final[dict[str, Callable[[int], list[int]]]] = {
+    "the group": lambda command: [*processes(command)],
+    "the command": lambda command: [command],
+    "the fork server": _fork_server,
+    "the executors": _executors,
+}
+"""Who can get a signal, by the process id of the command, the leader of its session."""
 
 
 def watched(place: Place) -> tuple[Path, ...]:
@@ -101,32 +195,45 @@ def undisturbed(scenario: str) -> frozenset[str]:
     return _calibrated(scenario)[1]
 
 
+def duration(scenario: str) -> float:
+    """Returns the seconds that a command takes when nobody interrupts it."""
+    return _calibrated(scenario)[2]
+
+
 @cache
-def _calibrated(scenario: str) -> tuple[int, frozenset[str]]:
+def _calibrated(scenario: str) -> tuple[int, frozenset[str], float]:
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         place = Place(Path(folder))
         SCENARIOS[scenario].prepare(place.folder)
         trigger = Trigger(place.count, watched(place), None, 0)
+        began = time.monotonic()
         ended = forked(place, SCENARIOS[scenario].command(place.folder), trigger)
+        took = time.monotonic() - began
         if ended.code:
             raise RuntimeError(f"{scenario}: {ended}")
         count = place.count.stat().st_size
         found = [one for root in SCENARIOS[scenario].roots for one in settled(place, place.folder / root)]
-        return count, frozenset(found)
+        return count, frozenset(found), took
 
 
-def file_points(count: int, seed: int) -> list[FilePoint]:
-    """Returns points, the same for a seed: of each command in turn, none twice before all of its own were there."""
+def points(count: int, seed: int) -> list[Point]:
+    """Returns points, the same for a seed: of each command and kind in turn, none twice before all of its own were there."""
     drawn = random.Random(seed)
-    orders = {}
-    for name in SCENARIOS:
-        every = [FilePoint(scenario=name, at=at, number=one) for at in range(1, changes(name) + 1) for one in SIGNALS]
-        drawn.shuffle(every)
-        orders[name] = every
-    names = list(SCENARIOS)
-    return [
-        orders[name][(i // len(names)) % len(orders[name])] for i in range(count) for name in [names[i % len(names)]]
+    moments = [(number + 0.5) / MOMENTS for number in range(MOMENTS)]
+    orders: list[list[Point]] = [
+        *(_file_points(name) for name in SCENARIOS),
+        *(
+            [Moment(scenario=RUN, at=at, whom=whom, number=one) for at in moments for one in SIGNALS]
+            for whom in PROCESSES
+        ),
     ]
+    for every in orders:
+        drawn.shuffle(every)
+    return [orders[i % len(orders)][(i // len(orders)) % len(orders[i % len(orders)])] for i in range(count)]
+
+
+def _file_points(name: str) -> list[Point]:
+    return [FilePoint(scenario=name, at=at, number=one) for at in range(1, changes(name) + 1) for one in SIGNALS]
 
 
 def settled(place: Place, root: Path) -> Iterator[str]:

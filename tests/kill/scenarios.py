@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +19,7 @@ from lineage.staged_root import staged_copy
 
 from components.schema_files import find_reviewed
 from components.serving import versions
+from kill.command import Place, forked
 from pipeline.maintenance.backup import backup
 from pipeline.maintenance.prune import prune
 from pipeline.maintenance.rollback import rollback
@@ -35,6 +41,7 @@ class Scenario:
       done: whether the command's work is done.
       again: exit codes of a rerun after work that is done already.
       roots: names of the roots below the folder that have to be whole at the end.
+      wasted: names work that was done twice.
     """
 
     prepare: Callable[[Path], object]
@@ -42,6 +49,7 @@ class Scenario:
     done: Callable[[Path], bool]
     again: tuple[int, ...] = (0,)
     roots: tuple[str, ...] = ("root",)
+    wasted: Callable[[Path], list[str]] = lambda _: []
 
 
 def _root(folder: Path) -> RunPaths:
@@ -116,7 +124,51 @@ def _rolled_back_twice(folder: Path) -> None:
         rollback(paths.root, version, lambda _: None)
 
 
+def _trained(seed: int) -> tuple[object, ...]:
+    """Returns a run on the digits with little training, whose model is served whatever it is worth."""
+    short = {"autoencoder": ("epochs=2", "patience=2"), "classifier": ("epochs=2", "patience=2")}
+    floors = ("accuracy=0.01", "class_accuracy=0", "loss=1000", "reconstruction_mse=1000", "baseline_margin=1")
+    settings = [f"{section}.{one}" for section, some in {**short, "evaluation": floors}.items() for one in some]
+    return ("run", "--seed", seed, *(word for one in settings for word in ("--set", one)))
+
+
+@cache
+def _served_once() -> Path:
+    """Returns a root that one run has served a version in, made once for all points and kept until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="kill-root-"))
+    atexit.register(_removed, folder, os.getpid())
+    ended = forked(Place(folder), (*_trained(1), "--root", folder / "root"))
+    if ended.code:
+        raise RuntimeError(f"the first run: {ended}")
+    return folder / "root"
+
+
+def _removed(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and no fork of it
+        shutil.rmtree(folder)
+
+
+def _run_once(folder: Path) -> None:
+    shutil.copytree(_served_once(), folder / "root", symlinks=True)
+
+
+def _committed_twice(folder: Path) -> list[str]:
+    """Returns the nodes that were executed again although the same execution was on record, whole."""
+    lines = read_ledger(_root(folder).ledger).lines
+    keys = {line.sequence: (line.node, line.details["key"]) for line in lines if line.event == Event.INTENT}
+    done = Counter(keys[line.details["intent"]] for line in lines if line.event == Event.COMMIT)
+    return [f"executed {times} times: {node} {key[:12]}" for (node, key), times in done.items() if times > 1]
+
+
+RUN: Final = "run"
+
 SCENARIOS: Final = {
+    RUN: Scenario(
+        prepare=_run_once,
+        command=_on(*_trained(2)),
+        done=lambda folder: _served(folder) == [1, 2] and _events(folder).count(Event.PUSHED) == 2,
+        wasted=_committed_twice,
+    ),
     "rollback": Scenario(
         prepare=_audited,
         command=_on("serving", "rollback", 1),

@@ -7,18 +7,19 @@ import pytest
 from lineage.audited_copy import audited_copy
 
 from kill.command import Place, forked
-from kill.points import FilePoint, changes, file_points, unsound, watched
+from kill.points import PROCESSES, FilePoint, Moment, changes, points, unsound, watched
 from kill.reader import Watch
 from kill.scenarios import SCENARIOS
 from kill.trigger import Trigger
 
 SEED = 7
+KINDS = [*SCENARIOS, *(f"a run, to {whom}" for whom in PROCESSES)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(SCENARIOS)), ids=list(SCENARIOS))
-def test_a_command_that_a_signal_meets_at_a_change_of_a_file_is_done_by_the_next_and_nothing_is_left(number):
-    outcome = file_points(len(SCENARIOS), SEED)[number].run()
+@pytest.mark.parametrize("number", range(len(KINDS)), ids=KINDS)
+def test_what_a_signal_interrupts_is_done_by_the_next_command_and_nothing_is_left(number):
+    outcome = points(len(KINDS), SEED)[number].run()
     assert (outcome.name, outcome.wrong) == (outcome.name, ())
     assert outcome.polls
 
@@ -36,11 +37,13 @@ def test_the_signal_comes_before_the_change_that_was_asked_for(tmp_path):
     assert (after.code, SCENARIOS["rollback"].done(tmp_path)) == (0, True)
 
 
+@pytest.mark.slow
 def test_points_are_the_same_for_a_seed_and_none_comes_twice():
-    points = file_points(60, SEED)
-    assert points == file_points(60, SEED) != file_points(60, SEED + 1)
-    assert len(set(points)) == 60
-    assert {point.scenario for point in points} == set(SCENARIOS)
+    drawn = points(60, SEED)
+    assert drawn == points(60, SEED) != points(60, SEED + 1)
+    assert len(set(drawn)) == 60
+    assert {point.scenario for point in drawn} == set(SCENARIOS)
+    assert {point.whom for point in drawn if isinstance(point, Moment)} == set(PROCESSES)
 
 
 def test_what_is_not_whole_is_seen(tmp_path):
@@ -72,3 +75,5 @@ def test_a_reader_sees_what_must_never_be(tmp_path, change, wanted):
 def test_a_point_says_where_it_is():
     point = FilePoint(scenario="prune", at=2, number=signal.SIGTERM)
     assert point.name == f"SIGTERM at change 2 of {changes('prune')} of prune"
+    moment = Moment(scenario="run", at=0.25, whom="the fork server", number=signal.SIGKILL)
+    assert moment.name == "SIGKILL to the fork server after 0.25 of a run"
