@@ -55,28 +55,34 @@ PROBE: Final = Path(__file__).with_name("savedmodel_probe.py")
 
 
 class Probe:
-    """The bare interpreter: started early, it imports TensorFlow (7 s) while others work, then waits for its question."""
+    """The bare interpreter with its one question: it imports TensorFlow, asks the model, and holds the answer ready.
 
-    def __init__(self) -> None:
+    Args:
+      request: as `savedmodel_probe` describes it.
+    """
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.request = request
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process that writes to it
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", str(PROBE), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )
+        # A file and no pipe, which would be full before the interpreter begins to read.
+        with tempfile.TemporaryFile() as question:
+            question.write(json.dumps(request).encode() + b"\n")
+            question.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(PROBE), str(os.getpid())],
+                stdin=question,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            )
         self._answers = -1 if self._process.stdout is None else self._process.stdout.fileno()
         atexit.register(self.kill)
 
-    def ask(
-        self, request: Mapping[str, Any], timeout: float = TIMEOUT, ready_timeout: float = READY_TIMEOUT
-    ) -> dict[str, Any]:
-        """Put the one question.
+    def answer(self, timeout: float = TIMEOUT, ready_timeout: float = READY_TIMEOUT) -> dict[str, Any]:
+        """Wait for the answer.
 
         Args:
-          request: as `savedmodel_probe` describes it.
-          timeout: seconds for the model.
+          timeout: seconds for the model, from now on or from when the interpreter is ready.
           ready_timeout: seconds for the interpreter to get ready for it.
 
         Returns:
@@ -87,7 +93,7 @@ class Probe:
         """
         try:
             self._await_ready(ready_timeout)
-            out, _ = self._process.communicate(json.dumps(request).encode() + b"\n", timeout=timeout)
+            out, _ = self._process.communicate(timeout=timeout)
             answer = parse_object(out, where="savedmodel_probe")
         except subprocess.TimeoutExpired:
             return {"crash": f"no answer within {timeout:g} s"}
@@ -136,17 +142,35 @@ def _no_probe(got: str) -> EnvironmentProblem:
     )
 
 
-_warm: list[Probe] = []
+_ahead: list[Probe] = []
 
 
-def prewarm() -> None:
-    """Start the bare interpreter for the check to come; return at once, and does nothing the second time."""
-    if not _warm:
-        _warm.append(Probe())
+def ask_ahead(model: Path, examples: Path, data: DataSettings) -> None:
+    """Have a bare interpreter ask the model for the check to come, while others work; return at once.
+
+    Args:
+      model: folder of the Model artifact.
+      examples: folder of the Examples artifact.
+      data: how its images are shaped.
+    """
+    request = _request(model, examples / f"Split-{TEST}", data)
+    if request is not None and not any(probe.request == request for probe in _ahead):
+        _ahead.append(Probe(request))
 
 
-def _take_probe() -> Probe:
-    return _warm.pop() if _warm else Probe()
+def _probe(request: Mapping[str, Any]) -> Probe:
+    """Return the interpreter that was asked this ahead, or a new one; one with another question is ended."""
+    while _ahead:
+        if (probe := _ahead.pop()).request == request:
+            return probe
+        probe.kill()
+    return Probe(request)
+
+
+def _request(model: Path, split: Path, data: DataSettings) -> dict[str, Any] | None:
+    """Return the question about a model and the first rows of a split; None without any."""
+    records = first_records(split, ROWS)
+    return request_for(model / FORMAT_SERVING, records, data) if records else None
 
 
 def first_records(split: Path, count: int) -> list[bytes]:
@@ -210,13 +234,12 @@ class SavedModelCheckExecutor(Executor):
           EnvironmentProblem: if no interpreter could be got ready to look at the model.
         """
         data = DataSettings.from_json(properties["data"])
-        records = first_records(Path(artifact_utils.get_split_uri([inputs["examples"]], TEST)), ROWS)
-        model = Path(inputs["model"].uri) / FORMAT_SERVING
-        answer = (
-            _take_probe().ask(request_for(model, records, data)) if records else {"crash": "no test rows to ask about"}
-        )
-        findings = judge(answer, len(records), data, reconstructs=bool(properties["reconstructs"]))
-        _bless(outputs["blessing"], answer, findings, len(records))
+        split = Path(artifact_utils.get_split_uri([inputs["examples"]], TEST))
+        request = _request(Path(inputs["model"].uri), split, data)
+        rows = len(request["examples"]) if request is not None else 0
+        answer = {"crash": "no test rows to ask about"} if request is None else _probe(request).answer()
+        findings = judge(answer, rows, data, reconstructs=bool(properties["reconstructs"]))
+        _bless(outputs["blessing"], answer, findings, rows)
 
 
 def _bless(blessing: Any, answer: Mapping[str, Any], findings: list[Finding], rows: int) -> None:

@@ -1,7 +1,7 @@
 """The probe of a SavedModel's signatures: a script for a bare interpreter, `python -I savedmodel_probe.py [PARENT]`.
 
 Writes the line `ready` once TensorFlow is imported: what goes wrong before it is no fault of any model, and what goes
-wrong after it is. Then reads one JSON line from standard input: `model` (path), `images` (array, uint8 [N, H, W])
+wrong after it is. Then reads one JSON line from standard input, a file: `model` (path), `images` (array, uint8 [N, H, W])
 and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, `ours` (which of our packages could be
 imported, so none), and under `answers` for each signature either `error` or {output name: array}. An array is {`dtype`,
 `shape`, `data` (base64)}. Whoever asks is the judge.
@@ -37,7 +37,7 @@ class _Block(importlib.abc.MetaPathFinder):
 
 
 def main() -> None:
-    """Answer one request and end; end without one when standard input closes, or whoever started it ends."""
+    """Answer one request and end; end without an answer when whoever started it ends."""
     _die_with_parent()
     # TensorFlow and whatever a model prints must not get between the answer and its reader.
     answer = os.fdopen(os.dup(1), "w")
@@ -47,13 +47,12 @@ def main() -> None:
 
     answer.write("ready\n")
     answer.flush()
-    if line := sys.stdin.readline():
-        json.dump(_probe(tf, json.loads(line)), answer)
-        answer.flush()
+    json.dump(_probe(tf, json.loads(sys.stdin.readline())), answer)
+    answer.flush()
 
 
 def _die_with_parent() -> None:
-    # The end of standard input is seen only once TensorFlow is imported. As `pipeline.process.lifeline` has it, hidden from here.
+    # As `pipeline.process.lifeline` has it, hidden from here.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if len(sys.argv) > 1 and os.getppid() != int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)

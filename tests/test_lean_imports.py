@@ -64,3 +64,25 @@ print(hasattr(apache_beam, "Pipeline"), hasattr(docker, "DockerClient"))
 def test_what_plans_and_starts_executors_has_neither_beam_nor_docker_and_whoever_imports_them_later_does():
     done = subprocess.run([sys.executable, "-c", RUNNER], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout.split() == ["False", "False", "True", "True"]
+
+
+ANALYSIS = """
+import sys
+from pipeline.process import lean_imports
+lean_imports.install(lean_imports.COMPONENTS, lean_imports.MODEL_ANALYSIS)
+import components.statistics_executor
+from tfx.types import standard_component_specs
+bare = sys.modules["tensorflow_model_analysis"]
+print(hasattr(bare, "load_metrics"))
+lean_imports.complete(lean_imports.MODEL_ANALYSIS)
+lean_imports.complete(lean_imports.MODEL_ANALYSIS)
+import tensorflow_model_analysis as tfma
+import components.evaluation.executor
+print(tfma is bare, tfma.sdk is standard_component_specs.tfma, hasattr(tfma, "load_metrics"), tfma.__file__ is not None)
+"""
+
+
+@pytest.mark.slow
+def test_what_only_the_evaluator_needs_comes_after_the_statistics_and_into_the_module_that_is_there():
+    done = subprocess.run([sys.executable, "-c", ANALYSIS], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.split() == ["False", "True", "True", "True", "True"]

@@ -22,8 +22,8 @@ from components.savedmodel_answers import judge
 from components.savedmodel_check import (
     Probe,
     SavedModelCheckExecutor,
+    ask_ahead,
     first_records,
-    prewarm,
     read_check,
     request_for,
 )
@@ -233,14 +233,31 @@ def check(model: Path, examples, tmp_path) -> tuple[standard_artifacts.InfraBles
     return blessing, read_check(blessing.uri)
 
 
-def test_a_sound_model_is_blessed_by_a_prewarmed_interpreter(models, examples, tmp_path):
-    prewarm()
-    prewarm()
+@pytest.fixture
+def started(monkeypatch):
+    """The questions of all interpreters that are started."""
+    asked = []
+    begin = Probe.__init__
+    monkeypatch.setattr(Probe, "__init__", lambda probe, request: asked.append(request) or begin(probe, request))
+    return asked
+
+
+def test_a_sound_model_is_blessed_by_the_interpreter_that_was_asked_ahead(models, examples, tmp_path, started):
+    ask_ahead(models / "none", Path(examples.uri), DATA)
+    ask_ahead(models / "none", Path(examples.uri), DATA)
     blessing, report = check(models / "none", examples, tmp_path)
+    assert len(started) == 1
     assert (report["blessed"], report["rows"], report["reasons"]) == (True, 64, [])
     assert report["load_s"] > 0
     assert blessing.get_int_custom_property("blessed") == 1
     assert set(os.listdir(blessing.uri)) == {"INFRA_BLESSED", "check.json"}
+
+
+def test_what_was_asked_ahead_about_another_model_does_not_count(models, examples, tmp_path, started):
+    ask_ahead(models / "none", Path(examples.uri), DATA)
+    _, report = check(models / "nan", examples, tmp_path)
+    assert DEFECTS["nan"] in " ".join(report["reasons"])
+    assert [request["model"] for request in started] == [str(models / d / FORMAT_SERVING) for d in ("none", "nan")]
 
 
 @pytest.mark.slow
@@ -275,7 +292,7 @@ def script(tmp_path, monkeypatch):
     def put(source: str) -> Probe:
         (tmp_path / "probe.py").write_text(source)
         monkeypatch.setattr(savedmodel_check, "PROBE", tmp_path / "probe.py")
-        return Probe()
+        return Probe({})
 
     return put
 
@@ -284,12 +301,12 @@ GET_READY = "import os, time; print('ready', flush=True); "
 
 
 def test_a_crash_is_a_finding_with_its_signal(script):
-    answer = script(GET_READY + "os.kill(os.getpid(), 11)").ask({})
+    answer = script(GET_READY + "os.kill(os.getpid(), 11)").answer()
     assert reasons(answer) == ["the interpreter ended with signal 11"]
 
 
 def test_a_model_that_hangs_is_given_up(script):
-    answer = script(GET_READY + "time.sleep(600)").ask({}, timeout=0.2)
+    answer = script(GET_READY + "time.sleep(600)").answer(timeout=0.2)
     assert answer == {"crash": "no answer within 0.2 s"}
 
 
@@ -306,7 +323,7 @@ def test_a_model_that_hangs_is_given_up(script):
 def test_an_interpreter_that_does_not_get_ready_says_nothing_about_the_model(script, source, got):
     limit = 0.2 if "sleep" in source else savedmodel_check.READY_TIMEOUT
     with pytest.raises(EnvironmentProblem, match="did not get ready") as caught:
-        script(source).ask({}, ready_timeout=limit)
+        script(source).answer(ready_timeout=limit)
     assert got in str(caught.value)
 
 
@@ -328,24 +345,35 @@ def test_an_interpreter_that_sees_our_packages_blesses_nothing(models, examples,
 
 @pytest.mark.slow
 def test_the_interpreter_ends_when_its_owner_is_killed(tmp_path):
-    os.mkfifo(tmp_path / "farewell")
-    (tmp_path / "wait.py").write_text(
-        f"import sys; sys.stdin.readline(); open({str(tmp_path / 'farewell')!r}, 'w').write('ended')"
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    source = savedmodel_check.PROBE.read_text()
+    waiting = source.replace(
+        "import tensorflow as tf", f"alive = open({str(fifo)!r}, 'wb', 0); alive.write(b'.'); time.sleep(600)"
     )
+    assert waiting != source
+    (tmp_path / "wait.py").write_text(waiting)
     owner = (
-        "import components.savedmodel_check as check, pathlib, os\n"
+        "import components.savedmodel_check as check, pathlib, os, time\n"
         f"check.PROBE = pathlib.Path({str(tmp_path / 'wait.py')!r})\n"
-        "check.prewarm(); os.kill(os.getpid(), 9)"
+        "check.Probe({})\n"
+        "print('started', flush=True); time.sleep(600)"
     )
-    assert subprocess.run([sys.executable, "-c", owner], check=False, capture_output=True).returncode == -9
-    assert (tmp_path / "farewell").read_text() == "ended"
+    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"started\n"
+        with fifo.open("rb") as alive:
+            assert alive.read(1) == b"."
+            process.kill()
+            assert alive.read() == b""  # once nobody can write to it any more
 
 
 def test_the_interpreter_is_started_beside_the_evaluator_and_not_while_models_train(monkeypatch):
     started = []
-    monkeypatch.setattr(savedmodel_check, "prewarm", lambda: started.append(node))
+    monkeypatch.setattr(savedmodel_check, "ask_ahead", lambda *_: started.append(node))
     run = object.__new__(Run)
     run._before_training = lambda: None
+    run._folder_of = lambda *_: Path()
+    run._config = SimpleNamespace(settings=SimpleNamespace(data=DATA))
     for node in (*TRAINERS, EVALUATOR):
         run._prepare(SimpleNamespace(id=node), None)
     assert started == [EVALUATOR]

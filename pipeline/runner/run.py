@@ -331,11 +331,17 @@ class Run:
         if node.id in TRAINERS:
             self._before_training()
         if node.id == EVALUATOR:
-            # The check's bare interpreter imports TensorFlow while one core evaluates. While models train, which is when
-            # most memory is taken, it would add a third of a gigabyte and gain nothing.
-            savedmodel_check.prewarm()
+            # The check's bare interpreter asks the model while one core evaluates. While models train, which is when most
+            # memory is taken, it would add a third of a gigabyte and gain nothing.
+            model, examples = self._folder_of(CLASSIFIER, "model"), self._folder_of(INGEST, "examples")
+            savedmodel_check.ask_ahead(model, examples, self._config.settings.data)
         if node.id == PUSHER:
             self._write_provenance(node, info)
+
+    def _folder_of(self, node: str, channel: str) -> Path:
+        """Return where the one artifact lies that a node has given."""
+        [entry] = self._done[node].record.outputs[channel]
+        return self._config.paths.root / entry.path
 
     def _write_provenance(self, node: Node, info: data_types.ExecutionInfo) -> None:
         """Give the Pusher the manifest that goes into the served version, built from the records of its inputs."""
