@@ -232,6 +232,20 @@ def test_the_next_change_of_the_root_records_what_a_killed_promotion_left(paths,
     assert numbers(paths.serving) == [1, 2, 3, 4]
 
 
+def test_the_same_command_ends_a_promotion_that_was_killed_in_service(paths, monkeypatch):
+    with monkeypatch.context() as broken:
+        kill(broken, "promoted", after=False)
+        with pytest.raises(Killed):
+            go(paths)
+    assert numbers(paths.serving) == [1, 2, 3]
+    said = []
+    done = promote(paths.root, 3, None, None, said.append)
+    assert "recovered from a crash: promoted: serving/3" in said[0]
+    assert (done.version, done.before, done.digest) == (3, 2, tree_digest(paths.serving / "3"))
+    with pytest.raises(BadInput, match="version 3 is in service already"):
+        promote(paths.root, 3, None, None, pytest.fail)
+
+
 def test_a_version_that_somebody_moved_by_hand_is_no_promotion(paths):
     (paths.staged / "3").rename(paths.serving / "3")
     assert StagedDirectory.of(paths).half_promoted == ()

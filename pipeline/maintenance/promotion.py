@@ -64,6 +64,8 @@ def promote(
 ) -> Promotion:
     """Move a staged version into service, and note who approved it before it is there.
 
+    Of a promotion that was killed once the version was in service only the record is missing: with it this one is done.
+
     Args:
       root: of the pipeline.
       version: number of the version.
@@ -77,7 +79,10 @@ def promote(
       EnvironmentProblem: if a run is under way, or the disk does not take it.
     """
     with exclusive_lock(root) as paths:
+        begun = {staging.version: staging for staging, _ in StagedDirectory.of(paths).half_promoted}
         recover_first(paths, say)
+        if version in begun:
+            return _begun_before(paths, begun[version])
         staging, staged = StagedDirectory.of(paths).choose(version)
         before = _check(paths, staging, staged, key, say)
         ledger = Ledger.open(paths.ledger)
@@ -92,6 +97,21 @@ def promote(
         run_id=staging.run_id,
         before=before,
         approval=approval,
+    )
+
+
+def _begun_before(paths: RunPaths, staging: Push) -> Promotion:
+    """Return the promotion that recovery has recorded."""
+    directory = ServingDirectory.of(paths)
+    below = [served.version for served in directory.recorded if served.version < staging.version]
+    approvals = read_approvals(directory.ledger).of(staging.sha256)
+    return Promotion(
+        version=staging.version,
+        path=paths.relative(paths.serving / str(staging.version)),
+        digest=staging.sha256,
+        run_id=staging.run_id,
+        before=max(below, default=None),
+        approval=approvals[-1] if approvals else None,
     )
 
 

@@ -254,10 +254,15 @@ def unsound(root: Path) -> list[str]:
         if one.verdict in ("INTEGRITY", "COMPLETENESS")
     ]
     wrong += [f"unsettled: line {line.sequence}" for line in read_ledger(paths.ledger).unsettled()]
-    hidden = (path for path in root.rglob(".*") if path.name not in HIDDEN)
+    hidden = (path for path in root.rglob(".*") if path.name not in HIDDEN and not _is_spent(path))
     wrong += [f"left: {path.relative_to(root)}" for path in hidden]
     wrong += [f"held: {lock.relative_to(root)}" for lock in root.rglob(".lock") if _is_held(lock)]
     return wrong
+
+
+def _is_spent(path: Path) -> bool:
+    """Returns whether it is a folder without any file where TFX keeps what a node works with, which stays after each."""
+    return ".system" in path.parts and path.is_dir() and not any(one.is_file() for one in path.rglob("*"))
 
 
 def _is_held(lock: Path) -> bool:
