@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test fuzz test-kill test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-kill test-at-once test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: $(STAMP)  ## Run the tests but for the slow ones; WORKERS processes, two u
 test-kill: $(STAMP)  ## Send signals at POINTS=200 points of commands, from SEED=1, under a reader; ONLY=17 tries one again.
 	cd tests && $(CURDIR)/$(BIN)/python -m kill --points $(or $(POINTS),200) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) \
 	  $(if $(ONLY),--only $(ONLY))
+
+test-at-once: $(STAMP)  ## Eight runs at once on one root, with everything else beside them, on SQLite and on MariaDB.
+	MNIST_TFX_AT_ONCE="$(or $(STORES),sqlite mariadb)" $(BIN)/pytest -q -m slow tests/e2e/test_at_once.py
 
 test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane and two engines in short.
 	$(PYTEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
@@ -52,9 +53,23 @@ class ExitCode(enum.IntEnum):
         return next(code for code in cls if code.status == status)
 
 
+_PASSWORD: Final = re.compile(r"(//[^/\s@:]*):\S+@")
+"""In an address. Up to the last `@`: who forgets to escape a password has one that may hold any character."""
+
+
 def printable(value: object) -> str:
-    """Return `value` as text with control characters escaped, so that a file name cannot forge a second line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+    """Return `value` as text in one line and without an address's password.
+
+    Control characters are escaped, so that a file name cannot forge a second line. A password comes here with an address
+    that was given in a wrong place, where nobody knows it for one.
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+    return without_passwords(text)
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with `***` for the password of each address in it."""
+    return _PASSWORD.sub(r"\1:***@", text) if "@" in text else text
 
 
 def shortened(value: object, longest: int = LONGEST) -> str:
@@ -63,6 +78,7 @@ def shortened(value: object, longest: int = LONGEST) -> str:
     if len(text) <= longest:
         # Escapes can lengthen it again; that is bounded, at ten characters for one.
         return printable(text)
+    text = without_passwords(text)  # before it is cut: half of an address is none
     head, tail = longest * 2 // 3, longest // 6
     return f"{printable(text[:head])}... ({len(text) - head - tail} more characters) ...{printable(text[-tail:])}"
 

@@ -6,6 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.process.arguments import hide_passwords
+
+hide_passwords()
 try:
     from pipeline.process.signals import PROCESS
 except KeyboardInterrupt:  # Python's own handler is still there, and would print a traceback of ours

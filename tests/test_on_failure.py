@@ -39,7 +39,7 @@ def test_a_run_that_ends_well_is_not(tmp_path):
 def test_what_becomes_of_the_command_is_said_and_changes_nothing(tmp_path, command, said):
     answer = mnist_tfx(tmp_path, "run", "--data", "nowhere", "--on-failure", command)
     assert answer.returncode == 2
-    assert f"--on-failure: {command}: {said}" in answer.stderr
+    assert f"--on-failure: the command {said}\n" in answer.stderr
 
 
 def test_its_output_stays_out_of_the_answer(tmp_path):

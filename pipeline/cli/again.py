@@ -22,6 +22,10 @@ REPEATABLE: Final = frozenset({"--data", "--force", "--beam-option"})
 NAMED: Final = frozenset({"--set", "--sweep"})
 """Options that may be repeated with other names: `--set NAME=VALUE`."""
 
+METADATA: Final = "--metadata"
+UNREPEATED: Final = frozenset({"--on-failure"})
+"""Options that no offered command has: who copies one sees how it ends, and theirs may hold a token."""
+
 Option = tuple[str, str | None]
 
 
@@ -57,10 +61,21 @@ def _options(arguments: Sequence[str]) -> Iterator[Option]:
     rest = iter(arguments)
     for word in rest:
         name, equals, value = word.partition("=")
-        if equals and name.startswith("--"):
-            yield name, value
-        else:
-            yield word, None if word in FLAGS else next(rest, None)
+        option = (
+            (name, value) if equals and name.startswith("--") else (word, None if word in FLAGS else next(rest, None))
+        )
+        if option[0] not in UNREPEATED:
+            yield option[0], _without_password(option)
+
+
+def _without_password(option: Option) -> str | None:
+    """Return the value of an option; an address without its password, which is asked for of the environment."""
+    name, value = option
+    if name != METADATA or value is None:
+        return value
+    from pipeline.metadata.address import parse_address
+
+    return str(parse_address(value))
 
 
 def _without(given: Iterable[Option], added: str) -> Iterator[Option]:

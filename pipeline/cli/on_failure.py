@@ -58,4 +58,5 @@ def run(exit_code: int, error: str | None) -> None:
     except OSError as err:
         became = f"could not be started: {err.strerror}"
     if became is not None:
-        click.echo(f"{PROGRAM}: --on-failure: {printable(command)}: {became}", err=True)
+        # Not the command: it may hold a password of whoever is told.
+        click.echo(f"{PROGRAM}: --on-failure: the command {printable(became)}", err=True)

@@ -504,6 +504,9 @@ class FileOrDigest(Parameter[Any]):
         return str(InputPath().read(text, where)) if remote is None else dataclasses.replace(remote, as_text=True)
 
 
+_MISSPELT: Final = re.compile(":.*@")
+
+
 class MetadataStore(Parameter[str]):
     """A metadata store: a URL, or a file that is there or, where it may be new, can be made.
 
@@ -519,13 +522,17 @@ class MetadataStore(Parameter[str]):
 
     def read(self, text: str, where: str | None) -> str:
         """Return the URL, or the file's path; the URL is not looked up, and never repeated: it may hold a password."""
-        from pipeline.metadata.address import SqliteFile, parse_address
+        from pipeline.metadata.address import FORMS, SqliteFile, parse_address
 
         address = parse_address(text)
         if not isinstance(address, SqliteFile):
             return text
         if not str(address.path).isprintable():
             raise BadInput("holds control characters", where=where, got=address.path)
+        if _MISSPELT.search(text) and not os.path.lexists(text):
+            # A URL whose beginning is wrong is a path like any other, and its password would be a part of the message.
+            wanted = f"a path, or {', '.join(FORMS.values())}"
+            raise BadInput("no such file, and no such address", where=where, wanted=wanted, got=self.shown(text))
         return str((OutputFile() if self.new else InputFile()).read(str(address.path), where))
 
     def shown(self, text: str) -> str:

@@ -23,6 +23,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 COMMAND: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("command", default=None)
 """What is being run, such as `lineage audit`; a group's name until its command is known, None before that."""
 
+PASSPHRASE: Final = "--passphrase"  # noqa: S105  # an option's name
+"""The flag that has a passphrase asked for."""
+
 _CHECKS: Final = "__checks__"
 
 
@@ -94,7 +97,9 @@ class Command(click.Command):
             with problems.noted(), _usage(parameter):
                 _, rest = parameter.handle_parse_result(ctx, opts, rest)
         if rest and not any(problem.what.startswith("No such option") for problem in problems.found):
-            problems.found.append(BadInput(f"more than {ctx.command_path} takes", got=" ".join(rest)))
+            # The option asks; a passphrase that was typed behind it stays unsaid.
+            got = "a value that is not repeated here" if PASSPHRASE in args else " ".join(rest)
+            problems.found.append(BadInput(f"more than {ctx.command_path} takes", got=got))
 
     def _given_twice(
         self, ctx: click.Context, args: Sequence[str], order: Sequence[click.Parameter]

@@ -27,7 +27,7 @@ PASSWORD_VARIABLE: Final = "MNIST_TFX_METADATA_PASSWORD"  # noqa: S105  # a vari
 
 FORMS: Final = {
     "sqlite": "sqlite:///file or sqlite:////absolute/file",
-    "mysql": "mysql://user:password@host:port/database",
+    "mysql": "mysql://user@host:port/database",
     "grpc": "grpc://host:port",
 }
 MYSQL_PORT: Final = 3306

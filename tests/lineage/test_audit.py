@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -249,6 +250,23 @@ def test_a_version_that_nobody_pushed_is_served_but_unrecorded(root):
     assert found.version == 3
     assert found.verdicts[COMPLETENESS] == FAIL
     assert "no push of it is recorded" in found.first(COMPLETENESS).what
+
+
+@pytest.mark.fault(10)
+def test_a_push_whose_record_comes_while_it_is_looked_at_is_no_finding(root, monkeypatch):
+    """Between a push and its line in the ledger a version looks as one that nobody pushed."""
+    ledger = root / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    pushed = max(number for number, line in enumerate(lines) if json.loads(line)["event"] == "pushed")
+    ledger.write_bytes(b"".join(lines[:pushed]))
+    arrives = threading.Timer(0.3, lambda: ledger.write_bytes(whole))
+    arrives.start()
+    audit = audit_version(root)
+    arrives.join()
+    assert (audit.verdicts["INTEGRITY"], audit.verdicts["COMPLETENESS"]) == ("PASS", "PASS")
+    ledger.write_bytes(b"".join(lines[:pushed]))
+    assert "FAIL" in audit_version(root).verdicts.values()
 
 
 def test_a_version_without_a_manifest_fails(root):
