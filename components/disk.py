@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ SAID: Final = ("No space left on device", "Disk quota exceeded", "database or di
 """How libraries say it that raise no OSError."""
 
 _PATH: Final = re.compile(r"(?<![\w/])/[^\s;:'\"\])]+")
+
+_BLOCK: Final = 4096
 
 AGAIN: Final = "make room there, then run the same command again: what is finished is not done again"
 
@@ -43,6 +46,11 @@ def no_space(where: object, need: int | None = None, *, hint: str = AGAIN) -> En
     wanted = f"{need} bytes" if need is not None else "more than that" if free is None else f"more than {free} bytes"
     got = "unknown" if free is None else f"{free} bytes free{_quota(free, need)}"
     return EnvironmentProblem("no space left", where=where, wanted=wanted, got=got, hint=hint)
+
+
+def taken(sizes: Iterable[int]) -> int:
+    """Return the bytes that files of these sizes take on a disk, which gives each of them whole blocks."""
+    return sum(-(-size // _BLOCK) * _BLOCK for size in sizes)
 
 
 def require(where: Path, need: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
+
+from components.disk import FULL
 
 PART_PATTERN: Final = ".*.part"
 """Name of what a killed `replacing` leaves beside its target."""
@@ -48,7 +50,7 @@ def replacing(
       place: gives the written file its final name; `os.link` refuses one that is taken.
 
     Raises:
-      OSError: when the folder is missing, full or not writable; `path` is then as it was.
+      OSError: when the folder is missing, full or not writable, which it names `path` in; `path` is then as it was.
     """
     target = Path(path)
     written = target.with_name(f".{uuid.uuid4().hex}.part") if part is None else Path(part)
@@ -59,7 +61,44 @@ def replacing(
             if durable:
                 os.fsync(file.fileno())
         place(written, target)
+    except OSError as err:
+        # Of a full disk the system says no name, and of a closed folder one that nobody has heard of.
+        if err.filename == os.fspath(written) or (err.filename is None and err.errno in FULL):
+            err.filename = os.fspath(target)
+        raise
     finally:
         written.unlink(missing_ok=True)
     if durable:
         sync_folder(target.parent)
+
+
+def replace_all(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, none of which takes its name before the bytes of all are on disk; then they do in their order.
+
+    Raises:
+      OSError: as `replacing`; all are then as they were.
+    """
+    with contextlib.ExitStack() as parts:
+        for path, data in reversed(list(contents.items())):
+            file = parts.enter_context(replacing(path))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def folder_made(folder: Path, mode: int = 0o777) -> Iterator[None]:
+    """Make a folder if need be; what was made is taken away again if the block fails and leaves it empty.
+
+    Raises:
+      OSError: if it cannot be made.
+    """
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
+        raise

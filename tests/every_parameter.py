@@ -37,6 +37,7 @@ WRONG = {
     kinds.Data: (*ANYWHERE, MISSING, DEVICE, FIFO, DANGLING, "nowhere/{SPAN}", "{SPAN}{SPAN}", "{SPAM}"),
     kinds.OutputFile: (*ANYWHERE, MISSING, FOLDER, DEVICE, FIFO, DANGLING, f"{FILE}/x", "new/"),
     kinds.NewFolder: (*ANYWHERE, FILE, DEVICE, FIFO, f"{FILE}/x"),
+    kinds.FolderToFill: (*ANYWHERE, FILE, DEVICE, FIFO, f"{FILE}/x"),
     kinds.NewRoot: (*ANYWHERE, FILE, DEVICE, f"{FILE}/x", "a*", "a?", "[a]", "a\\b", "a\nb", "n/" * 300),
     kinds.PipelineRoot: (*ANYWHERE, MISSING, FILE, DEVICE, FIFO, FOLDER, "runs", "rnus/one"),
     kinds.AnyRoot: (*ANYWHERE, FILE, DEVICE, FIFO, f"{FILE}/x"),

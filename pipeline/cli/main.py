@@ -5,6 +5,7 @@ Commands live in modules of their own and are imported when they are called: `--
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from components import disk
 from components.errors import BadInput, EnvironmentProblem, ExitCode, MnistTfxError
 from pipeline.cli import on_failure
 from pipeline.cli.again import PROGRAM
@@ -22,6 +24,8 @@ from pipeline.process import standard_streams
 from pipeline.process.signals import PROCESS, Interrupted
 
 DEBUG: Final = "MNIST_TFX_DEBUG"
+
+_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class LazyGroup(Group):
@@ -140,6 +144,10 @@ def _known(err: Exception) -> MnistTfxError | Interrupted:
         return BadInput(" ".join(err.format_message().split()))
     if isinstance(err, click.Abort):
         return BadInput("a question got no answer: standard input has ended")
+    if disk.is_full(err):
+        return disk.of_error(err)
+    if isinstance(err, OSError) and err.errno in _CLOSED and err.filename is not None:
+        return EnvironmentProblem("cannot be read or written", where=err.filename, got=err.strerror)
     what = " ".join(str(err).split())[:500]
     return EnvironmentProblem(f"{type(err).__name__}: {what}: not foreseen", hint=f"{DEBUG}=1 shows where")
 

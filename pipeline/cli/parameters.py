@@ -7,6 +7,7 @@ working directory counts, and everything behind it sees one spelling. Nothing is
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from components.errors import BadInput
+from components.errors import BadInput, EnvironmentProblem
 from components.ingest import spans
 from components.suggestions import closest, did_you_mean
 from components.untrusted import kind_of
@@ -411,14 +412,22 @@ class OutputFile(_Path):
         require_there(path.parent, str(Path(text).parent), where, "folder")
         _require(path.parent.is_dir(), path.parent, str(Path(text).parent), where, "a folder")
         _require_no_kernels_own(path.parent, text, where)
+        _require_writable(path.parent, where)  # a file is written beside the one that it replaces
         return path
 
 
 class NewFolder(_Path):
-    """A folder that is there, or can be made."""
+    """A folder that is there, or can be made.
+
+    Attributes:
+      written: whether it is made, if it is not there, by whatever is done with it.
+      filled: whether something new is written into one that is there.
+    """
 
     name = "folder"
     files = "dir"
+    written: ClassVar[bool] = True
+    filled: ClassVar[bool] = False
 
     def read(self, text: str, where: str | None) -> Path:
         """Return its path, with all links resolved."""
@@ -426,7 +435,15 @@ class NewFolder(_Path):
         there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path("/"))
         _require(there.is_dir(), there, str(there), where, "a folder")
         _require_no_kernels_own(there, text, where)
+        if self.written and (there != path or self.filled):
+            _require_writable(there, where)
         return path
+
+
+class FolderToFill(NewFolder):
+    """A folder that is there, or can be made, for new files in any case."""
+
+    filled = True
 
 
 NO_REMOTE_ROOT: Final = "a root needs a disk or volume with locks and atomic renames, which object stores do not have; only --data is read from there"
@@ -435,6 +452,7 @@ NO_REMOTE_ROOT: Final = "a root needs a disk or volume with locks and atomic ren
 class NewRoot(NewFolder):
     """A folder for a pipeline: one that is there, or can be made; its path has to suit everything that runs in it."""
 
+    written = False  # a dry run makes none
     no_address = NO_REMOTE_ROOT
 
     def read(self, text: str, where: str | None) -> Path:
@@ -459,6 +477,7 @@ class PipelineRoot(InputFolder):
 class AnyRoot(NewFolder):
     """A pipeline's folder, for a command that does without one, or that asks with `require_pipeline` itself."""
 
+    written = False
     no_address = NO_REMOTE_ROOT
 
 
@@ -634,6 +653,18 @@ def _require_no_kernels_own(folder: Path, text: str, where: str | None) -> None:
     if (place := next(own, None)) is not None:
         what = f"nothing can be kept in {place}, which the kernel makes up"
         raise BadInput(what, where=where, wanted="a place on a disk", got=text, hint=f"choose another {where}")
+
+
+def _require_writable(folder: Path, where: str | None) -> None:
+    """Refuse a folder in which nothing can be made, before any work.
+
+    Raises:
+      EnvironmentProblem: naming it.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        got = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise EnvironmentProblem("not writable", where=folder, got=got, hint=f"mend that, or choose another {where}")
 
 
 def _require_readable(path: Path, text: str, where: str | None) -> None:

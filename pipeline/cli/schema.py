@@ -18,7 +18,7 @@ from components.settings import DataSettings
 from components.wording import refusal
 from pipeline.cli import options, person_options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import InputData, InputFile, InputFolder, Integer, NewFolder, Recipe, Text
+from pipeline.cli.parameters import FolderToFill, InputData, InputFile, InputFolder, Integer, Recipe, Text
 from pipeline.cli.parsing import Group
 from pipeline.config.recipe import load_recipe
 from pipeline.config.request import reading_overrides
@@ -64,7 +64,7 @@ def schema() -> None:
 @options.form_and_label
 @options.reading
 @click.option(
-    "--to", default=DRAFTS, show_default=True, type=NewFolder(), metavar="FOLDER", help="Folder for the draft."
+    "--to", default=DRAFTS, show_default=True, type=FolderToFill(), metavar="FOLDER", help="Folder for the draft."
 )
 @options.as_json
 def propose(data: tuple[Path, ...], to: Path, as_json: bool, **given: Any) -> None:
@@ -153,7 +153,7 @@ def diff(draft: Path, folder: Path | None, as_json: bool) -> None:
 
 @schema.command()
 @click.argument("draft", type=InputFile())
-@click.option("--schema", "folder", type=NewFolder(), metavar="FOLDER", default=MINE, show_default=True, help=HELP)
+@click.option("--schema", "folder", type=FolderToFill(), metavar="FOLDER", default=MINE, show_default=True, help=HELP)
 @person_options.by(required=False)
 @person_options.reason
 @person_options.signing_key
@@ -179,9 +179,13 @@ def approve(  # noqa: PLR0913  # one argument to each option
     if private_key is not None:
         ended_keys.require_not_ended_here(private_key.public)
     with PROCESS.held_back():  # a schema is approved with who approved it
-        digest = schema_review.approve(draft, folder)
-        if person is not None:
-            schema_approvals.write_approval(folder / draft.name, digest, person, private_key)
+        digest = schema_review.approve(
+            draft,
+            folder,
+            lambda schema, digest: (
+                {} if person is None else schema_approvals.approval(schema, digest, person, private_key)
+            ),
+        )
     if as_json:
         print_answer(Answer(data={"digest": digest, "folder": str(folder), "by": by}))
         return

@@ -16,9 +16,10 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from components import disk
 from components.digest import CHUNK
 from components.errors import BadInput, EnvironmentProblem
-from components.files import replacing
+from components.files import folder_made, replacing
 from components.ingest.payload import payload_digest
 
 if TYPE_CHECKING:
@@ -263,9 +264,9 @@ def _verify(part: Path, file: KnownFile) -> None:
 @contextlib.contextmanager
 def _writing_to(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with folder_made(folder):
+            yield
     except (FileExistsError, NotADirectoryError) as err:
         raise BadInput("is not a folder", where=folder) from err
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=err.filename or folder, got=err.strerror) from err
+        raise disk.problem(err, "cannot be written", where=folder) from err

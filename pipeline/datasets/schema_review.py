@@ -13,10 +13,10 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import digest
+from components import digest, disk
 from components.errors import BadInput
 from components.features import IMAGE, LABEL, SPLITS
-from components.files import replacing
+from components.files import folder_made, replace_all
 from components.ingest.forms import READERS
 from components.profile import ASPECTS, Reference, distance
 from components.schema_files import (
@@ -36,7 +36,7 @@ from pipeline.datasets.schema_calibration import Source, calibrate
 from pipeline.process.signals import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -83,14 +83,14 @@ def propose(sources: Mapping[str, Source], data: DataSettings, to: Path) -> Path
 
     Raises:
       BadInput: when there is no row, or a row does not fit the geometry.
+      EnvironmentProblem: when the draft cannot be written; nothing is left of it then.
     """
     _check(sources, data)
     empty = empty_classes(sources, data)
     reference = calibrate(sources, data)
-    to.mkdir(parents=True, exist_ok=True)
     path = to / f"{data.geometry}.pbtxt"
-    _write(path, schema_text(data, Declared(names=data.class_names, empty=empty)))
-    _write(profile_file(path), reference.to_json())
+    text = schema_text(data, Declared(names=data.class_names, empty=empty))
+    _write({path: text.encode(), profile_file(path): reference.to_json().encode()}, to)
     return path
 
 
@@ -250,7 +250,7 @@ def _alarm_rate(reference: Reference) -> str:
     return f"{held_out.get('alarms', '?')} false alarms in {held_out.get('runs', '?')} held-out runs"
 
 
-def approve(draft: Path, folder: Path) -> str:
+def approve(draft: Path, folder: Path, beside: Callable[[Path, str], Mapping[Path, bytes]] = lambda *_: {}) -> str:
     """Install a draft into a folder of schemas and pins its digest there.
 
     The pair is put in place before its digest is: a crash in between leaves a schema that is refused as changed, and
@@ -259,12 +259,14 @@ def approve(draft: Path, folder: Path) -> str:
     Args:
       draft: path of the draft schema, its profile beside it; it may lie in `folder` already.
       folder: `schema/` of a clone, or a user's own.
+      beside: returns, of the installed schema and its digest, the files that are written with it, such as who approved it.
 
     Returns:
       The digest that was pinned.
 
     Raises:
       BadInput: when the draft cannot be read, or its file name is not that of its geometry.
+      EnvironmentProblem: when it cannot be written; what was in force stays.
     """
     read_schema(draft)
     geometry = read_reference(profile_file(draft)).geometry
@@ -272,15 +274,13 @@ def approve(draft: Path, folder: Path) -> str:
         raise BadInput("draft is not named by its geometry", where=draft, wanted=f"{geometry}.pbtxt", got=draft.name)
     installed = folder / draft.name
     known = approvals(folder)
-    texts = {target: source.read_text(encoding="utf-8") for source, target in _pairs(draft, installed)}
-    folder.mkdir(parents=True, exist_ok=True)
+    contents = {target: source.read_bytes() for source, target in _pairs(draft, installed)}
+    pinned = schema_digest(draft)
+    known[geometry] = {"digest": pinned, "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat()}
+    contents |= {folder / APPROVED_NAME: _approvals_text(known).encode(), **beside(installed, pinned)}
     PROCESS.check()
     with PROCESS.held_back():  # a schema is in force with its digest or not at all
-        for target, text in texts.items():
-            _write(target, text)
-        pinned = schema_digest(installed)
-        known[geometry] = {"digest": pinned, "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat()}
-        _write_approvals(folder, known)
+        _write(contents, folder)
     return pinned
 
 
@@ -288,12 +288,16 @@ def _pairs(draft: Path, installed: Path) -> tuple[tuple[Path, Path], tuple[Path,
     return (draft, installed), (profile_file(draft), profile_file(installed))
 
 
-def _write_approvals(folder: Path, known: Mapping[str, Mapping[str, str]]) -> None:
+def _approvals_text(known: Mapping[str, Mapping[str, str]]) -> str:
     lines = [f'"{geometry}": {digest.canonical_json(known[geometry]).decode()}' for geometry in sorted(known)]
-    _write(folder / APPROVED_NAME, '{"version": 1, "approved": {\n' + ",\n".join(lines) + "\n}}\n")
+    return '{"version": 1, "approved": {\n' + ",\n".join(lines) + "\n}}\n"
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file all at once: under another name, then renamed over what is there."""
-    with replacing(path) as file:
-        file.write(text.encode())
+def _write(contents: Mapping[Path, bytes], folder: Path) -> None:
+    """Write files into a folder, which is made if need be: all of them or none."""
+    try:
+        with folder_made(folder):
+            replace_all(contents)
+    except OSError as err:
+        need = disk.taken(map(len, contents.values()))
+        raise disk.problem(err, "cannot be written", where=folder, need=need) from err

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from typing_extensions import NotRequired, TypedDict
 
-from components.errors import BadInput, EnvironmentProblem
+from components import disk
+from components.errors import BadInput
 from components.files import replacing
 from components.shapes import Shape
 from components.untrusted import MIB, parse_object, parse_yaml_documents, read_bytes
@@ -379,12 +380,13 @@ def write(document: Document, path: Path) -> None:
     Raises:
       EnvironmentProblem: if it cannot be written.
     """
+    data = document.to_text().encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            file.write(document.to_text().encode())
+            file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=err.filename or path, got=err.strerror) from err
+        raise disk.problem(err, "cannot be written", where=path, need=len(data)) from err
 
 
 def _without_nulls(value: Any) -> Any:

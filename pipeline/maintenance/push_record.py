@@ -6,6 +6,7 @@ A rollback serves the version between the second and the third; a repair finds i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import disk
+from components.errors import MnistTfxError
 from pipeline.metadata.executions import RecordedExecution
 from pipeline.metadata.store import Store, explained
 from pipeline.provenance import record_store, recording, records
@@ -73,9 +75,13 @@ class PushRecorder:
         self._intent = intent or self._ledger.intent(node=PUSHER, run_id=self.run_id, key=self._key)
         one = RecordedExecution(node=PUSHER, run_id=self.run_id, pipeline=self._origin.pipeline, state="RUNNING")
         with explained(self._store.path):
-            self._number = writer.begin(
-                self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
-            )
+            try:
+                self._number = writer.begin(
+                    self._store.raw, one, self._parameters, self._origin.inputs, stored_root(self._paths)
+                )
+            except BaseException as err:
+                self._lose(str(err))
+                raise
 
     def finish(self, version: int, digest: str, extra: Mapping[str, Any], **details: Any) -> str:
         """Record that `version`, with the model digest `digest`, is what this push served.
@@ -111,10 +117,17 @@ class PushRecorder:
                 writer.put_cached(self._store.raw, one, stored_root(self._paths))
 
     def give_up(self, why: str) -> None:
-        """Settle what `begin` left open, after a failure."""
+        """Settle what `begin` left open, after a failure; what cannot be settled now, the next recovery settles."""
+        self._lose(why)
+        # A store that has failed in a transaction takes no other, and what it says then is not what went wrong.
+        with contextlib.suppress(MnistTfxError):
+            self._store.fail(self._store.unfinished())
+
+    def _lose(self, why: str) -> None:
         if self._intent is not None:
-            self._ledger.lost(self._intent, why=why)
-        self._store.fail(self._store.unfinished())
+            with contextlib.suppress(MnistTfxError):
+                self._ledger.lost(self._intent, why=why)
+            self._intent = None
 
     def _pushed_model(self, version: int, digest: str) -> ArtifactEntry:
         folder = self._paths.artifacts / PUSHER / "pushed_model" / str(self._number)

@@ -30,6 +30,8 @@ def repair(root: Path, say: Callable[[str], None], *, dry_run: bool = False) -> 
         if not dry_run:
             check_places(paths, "ledger.jsonl", "metadata.db", "records", "artifacts")
         store = open_store(paths, say=say, read_only=dry_run)
+        if not dry_run:
+            store.require_room()
         with PROCESS.held_back():
             return tuple(_repairs(paths, store, dry_run=dry_run))
 

@@ -78,7 +78,9 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
             raise BadInput(f"{highest} serves the same bytes as {old}", where=paths.serving)
         ledger = Ledger.open(paths.ledger)
         origin = Origin(pipeline=record.pipeline, inputs=record.inputs)
-        push = PushRecorder(paths, ledger, open_store(paths, say=say), origin, new_run_id("rollback"))
+        store = open_store(paths, say=say)
+        store.require_room(sum(path.stat().st_size for path in old.path.rglob("*") if path.is_file()))
+        push = PushRecorder(paths, ledger, store, origin, new_run_id("rollback"))
         raise_floor(paths.serving, ledger.chain.highest_version())
         note = {"restored": version, "rolled_back_from": highest.version}
         others = {} if run is None else _others(survey, run)

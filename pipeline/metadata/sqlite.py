@@ -68,11 +68,16 @@ def problem(path: Path, err: Exception) -> EnvironmentProblem | None:
 
 def no_space(path: Path) -> EnvironmentProblem:
     """Return the error of a store whose disk is full: a transaction's journal may hold as much as the whole file."""
+    return disk.no_space(path, room(path))
+
+
+def room(path: Path) -> int:
+    """Return the bytes that have to be free for a transaction, whatever it changes."""
     try:
         size = path.stat().st_size
     except OSError:
         size = 0
-    return disk.no_space(path, max(size, LEAST_ROOM))
+    return max(size, LEAST_ROOM)
 
 
 def writer(path: Path) -> int | None:

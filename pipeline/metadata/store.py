@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from components import disk
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.metadata.address import Address, SqliteFile, parse_address, recorded_address
-from pipeline.metadata.sqlite import MAGIC, header, locked_by, problem, readable, writer
+from pipeline.metadata.sqlite import MAGIC, header, locked_by, problem, readable, room, writer
 from pipeline.provenance.ledger import read_ledger
 from pipeline.root.paths import RunPaths
 
@@ -57,6 +59,20 @@ class Store:
         self.raw = raw
         self._shared_by = shared_by
         self._copy = copy
+
+    def require_room(self, more: int = 0) -> None:
+        """Refuse to begin what the disk of the store has no room for; one on a server is not asked.
+
+        Args:
+          more: bytes that are written beside the store, where that is in the root.
+
+        Raises:
+          EnvironmentProblem: with the bytes that it takes, and those that are free.
+        """
+        if isinstance(self.path, Path):
+            disk.require(self.path, room(self.path) + more)
+        elif isinstance(self.path, SqliteFile):
+            disk.require(self.path.path, room(self.path.path))
 
     def unfinished(self) -> list[Any]:
         """Return the root's executions that are NEW or RUNNING; with no run at work, whoever ran them is gone."""
@@ -225,12 +241,24 @@ def connect(path: Path, *, read_only: bool = False) -> Any:
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
 
+    _silence_client()
     config = pb.ConnectionConfig()
     config.sqlite.filename_uri = str(path)
     if read_only:
         config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
     with explained(path):
         return metadata_store.MetadataStore(config)
+
+
+def _silence_client() -> None:
+    """Keep ml_metadata's client from printing each error before it raises it: `explained` says it, in one line."""
+    logger = logging.getLogger("absl")
+    if _is_news not in logger.filters:
+        logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("mlmd client ")
 
 
 @contextlib.contextmanager

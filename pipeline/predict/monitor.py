@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from components import disk
 from components.digest import canonical_json, sha256_file
 from components.errors import AGAIN, CannotTell, EnvironmentProblem, MnistTfxError, Refused
 from components.features import IMAGE, LABEL, TRAIN
@@ -181,7 +182,7 @@ def _keep(file: Path, found: Monitoring) -> None:
             os.fchmod(out.fileno(), 0o600)
             out.write(canonical_json(found.to_dict()))
     except OSError as err:
-        raise EnvironmentProblem("the answer cannot be kept", where=file, got=err.strerror) from err
+        raise disk.problem(err, "the answer cannot be kept", where=file) from err
 
 
 def _judged(about: Monitoring, checks: tuple[Check, ...], version: Version) -> Monitoring:

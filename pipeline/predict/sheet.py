@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from components.errors import BadInput, EnvironmentProblem
+from components import disk
+from components.errors import BadInput
 from components.files import replacing
 from pipeline.predict.photograph import THUMBNAIL
 from pipeline.predict.prediction import EMPTY, Prediction, Predictions
@@ -88,7 +89,7 @@ def write(path: Path, predictions: Predictions) -> None:
         with replacing(path) as file:
             draw(predictions).save(file, format="PNG")
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=path, got=err.strerror or err) from err
+        raise disk.problem(err, "cannot be written", where=path) from err
 
 
 def draw(predictions: Predictions) -> Image.Image:

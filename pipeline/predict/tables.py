@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from components.errors import BadInput, EnvironmentProblem
+from components import disk
+from components.errors import BadInput
 from components.files import replacing
 from pipeline.predict import rows
 from pipeline.predict.answer import Answer, Model
@@ -136,7 +137,7 @@ def answers_file(path: Path | None, header: Sequence[str] | None) -> Iterator[Si
                 # The file stays open for who opened it; what a full disk did not take is said here.
                 text.detach()
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=path, got=err.strerror or err) from err
+        raise disk.problem(err, "cannot be written", where=path) from err
 
 
 def require_writable(path: Path, named: Sequence[Path]) -> None:

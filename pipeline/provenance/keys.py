@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from components import untrusted
-from components.errors import BadInput, EnvironmentProblem
-from components.files import sync_folder
+from components import disk, untrusted
+from components.errors import BadInput
+from components.files import folder_made, sync_folder
 
 ECDSA, ED25519 = "ecdsa-p256", "ed25519"
 ALGORITHMS: Final = (ECDSA, ED25519)
@@ -114,14 +114,14 @@ def generate(folder: Path, *, algorithm: str = ECDSA, passphrase: str | None = N
         raise BadInput("empty passphrase", where=pair[0])
     private_key = _new_key(algorithm)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_pair(pair, (_private_pem(private_key, passphrase), _public_pem(private_key.public_key())))
+        with folder_made(folder, mode=0o700):
+            _write_pair(pair, (_private_pem(private_key, passphrase), _public_pem(private_key.public_key())))
     except FileExistsError as err:
         raise BadInput(
             "there is a key already", where=err.filename, hint="a key is never replaced; choose another folder"
         ) from err
     except OSError as err:
-        raise EnvironmentProblem("cannot write the keys", where=err.filename or folder, got=err.strerror) from err
+        raise disk.problem(err, "cannot write the keys", where=folder) from err
     return KeyPair(keyid=PublicKey(key=private_key.public_key()).keyid, private=pair[0], public=pair[1])
 
 

@@ -15,8 +15,7 @@ from typing import Any, Final, Literal
 from typing_extensions import TypedDict
 
 from components.digest import canonical_json
-from components.errors import BadInput, EnvironmentProblem
-from components.files import replacing
+from components.errors import BadInput
 from components.shapes import Shape
 from components.untrusted import MIB, read_object
 from pipeline.provenance.approval_writer import Person, approval_details, withdraw
@@ -48,20 +47,10 @@ def approval_file(schema: Path) -> Path:
     return schema.with_name(f"{schema.stem}.approval.json")
 
 
-def write_approval(schema: Path, sha256: str, person: Person, key: PrivateKey | None) -> Path:
-    """Write down who approved a schema, all at once; an earlier approval makes room.
-
-    Raises:
-      EnvironmentProblem: if the folder cannot be written.
-    """
-    path = approval_file(schema)
+def approval(schema: Path, sha256: str, person: Person, key: PrivateKey | None) -> dict[Path, bytes]:
+    """Return the file that says who approved a schema, beside it, in which an earlier approval makes room."""
     details = approval_details(SCHEMA, schema.stem, sha256, person, key)
-    try:
-        with replacing(path) as file:
-            file.write(canonical_json(details) + b"\n")
-    except OSError as err:
-        raise EnvironmentProblem("cannot write the approval", where=path, got=err.strerror) from err
-    return path
+    return {approval_file(schema): canonical_json(details) + b"\n"}
 
 
 def note_approval(ledger: Ledger, schema: Path, sha256: str) -> None:

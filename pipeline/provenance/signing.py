@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components import serving
+from components import disk, serving
 from components.errors import BadInput, EnvironmentProblem, Refused
 from components.files import replacing
 from components.serving import PROVENANCE
@@ -364,4 +364,4 @@ def _replace(path: Path, data: bytes) -> None:
         with replacing(path, part=part) as file:
             file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot write the signature", where=path, got=err.strerror) from err
+        raise disk.problem(err, "cannot write the signature", where=path, need=len(data)) from err

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import click
 
-from components.errors import BadInput, EnvironmentProblem, Problems, printable
+from components import disk
+from components.errors import BadInput, Problems, printable
 from components.files import replacing
 from pipeline.cli import options
 from pipeline.cli.again import PROGRAM, complete
@@ -249,7 +250,7 @@ def _write(file: Path, text: str, *, replace: bool) -> None:
     except FileExistsError as err:
         raise _taken(file) from err
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=file, got=err.strerror) from err
+        raise disk.problem(err, "cannot be written", where=file, need=len(text.encode())) from err
 
 
 def _next(file: Path, target: str) -> Iterator[str]:

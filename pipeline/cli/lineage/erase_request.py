@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import BadInput, CannotTell, EnvironmentProblem, MnistTfxError, printable
+from components import disk
+from components.errors import BadInput, CannotTell, MnistTfxError, printable
 from components.files import replacing
 from pipeline.cli import options, progress
 from pipeline.cli.again import program
@@ -113,11 +114,12 @@ def _write(path: Path, asked: Erasure) -> None:
     name = asked.found.given.name
     groups = {f"for {name}": asked.digests, "left out before, and still": asked.left_out}
     text = exclusions_text(["rows to leave out: mnist-tfx run --exclude FILE"], groups)
+    data = text.encode()
     try:
         with replacing(path) as file:
-            file.write(text.encode())
+            file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot write the list", where=path, got=err.strerror) from err
+        raise disk.problem(err, "cannot write the list", where=path, need=len(data)) from err
 
 
 def _steps(

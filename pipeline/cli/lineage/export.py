@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from components import disk
 from components.digest import sha256_bytes
-from components.errors import EnvironmentProblem
 from components.files import replacing
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
@@ -52,4 +52,4 @@ def _write(path: Path, data: bytes) -> None:
         with replacing(path) as file:
             file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot write the export", where=path, got=err.strerror) from err
+        raise disk.problem(err, "cannot write the export", where=path, need=len(data)) from err

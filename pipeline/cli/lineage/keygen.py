@@ -8,13 +8,13 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.output import Answer, print_answer
-from pipeline.cli.parameters import NewFolder, OneOf
+from pipeline.cli.parameters import FolderToFill, OneOf
 from pipeline.provenance import keys
 from pipeline.provenance.keys import new_passphrase
 
 
 @options.command()
-@click.option("--to", "folder", type=NewFolder(), metavar="FOLDER", required=True, help="Folder for both keys.")
+@click.option("--to", "folder", type=FolderToFill(), metavar="FOLDER", required=True, help="Folder for both keys.")
 @click.option("--algorithm", type=OneOf(keys.ALGORITHMS), default=keys.ECDSA, show_default=True)
 @click.option("--passphrase", "encrypted", is_flag=True, help="Encrypt the private key.")
 @options.as_json

@@ -15,8 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from components.errors import BadInput, EnvironmentProblem
+from components import disk
+from components.errors import BadInput
 from components.features import SPLITS
+from components.files import replacing
 from components.untrusted import read_object
 from pipeline.lineage.rows.merkle import Absence, Inclusion, SizeProof, digest_bytes, items
 
@@ -197,10 +199,12 @@ def write(path: Path, proof: RowProof) -> None:
     Raises:
       EnvironmentProblem: if that is impossible.
     """
+    data = (json.dumps(proof.to_dict(), indent=1) + "\n").encode()
     try:
-        path.write_text(json.dumps(proof.to_dict(), indent=1) + "\n")
+        with replacing(path) as file:
+            file.write(data)
     except OSError as err:
-        raise EnvironmentProblem("cannot be written", where=path, got=err.strerror) from err
+        raise disk.problem(err, "cannot be written", where=path, need=len(data)) from err
 
 
 def _number(value: object) -> int:
