@@ -253,7 +253,7 @@ def test_a_version_that_nobody_pushed_is_served_but_unrecorded(root):
 
 
 @pytest.mark.fault(10)
-def test_a_push_whose_record_comes_while_it_is_looked_at_is_no_finding(root, monkeypatch):
+def test_a_push_whose_record_comes_while_it_is_looked_at_is_no_finding(root):
     """Between a push and its line in the ledger a version looks as one that nobody pushed."""
     ledger = root / "ledger.jsonl"
     whole = ledger.read_bytes()
