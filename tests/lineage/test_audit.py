@@ -258,7 +258,7 @@ def test_a_push_whose_record_comes_while_it_is_looked_at_is_no_finding(root):
     ledger = root / "ledger.jsonl"
     whole = ledger.read_bytes()
     lines = whole.splitlines(keepends=True)
-    pushed = max(number for number, line in enumerate(lines) if json.loads(line)["event"] == "pushed")
+    pushed = 1 + max(number for number, line in enumerate(lines) if json.loads(line)["event"] == "intent")
     ledger.write_bytes(b"".join(lines[:pushed]))
     arrives = threading.Timer(0.3, lambda: ledger.write_bytes(whole))
     arrives.start()

@@ -125,7 +125,7 @@ def test_every_picture_has_words(evidence, answers):
 
 
 def test_the_report_is_written_whole_and_under_its_limit(evidence, answers, monkeypatch):
-    monkeypatch.setattr(gathering, "gather", lambda _root, _run_id: evidence)
+    monkeypatch.setattr(gathering, "gather", lambda *_: evidence)
     monkeypatch.setattr(write, "answered", lambda *_: answers)
     report = write.write(evidence.paths.root)
     assert report.path == evidence.paths.root / "reports" / "run-1.html"
@@ -137,7 +137,7 @@ def test_models_that_do_not_answer_leave_the_rest(evidence, monkeypatch):
     def broken(*_):
         raise EnvironmentProblem("its process ended without an answer", where="report")
 
-    monkeypatch.setattr(gathering, "gather", lambda _root, _run_id: evidence)
+    monkeypatch.setattr(gathering, "gather", lambda *_: evidence)
     monkeypatch.setattr(write, "answered", broken)
     report = write.write(evidence.paths.root)
     assert "without an answer" in report.unanswered
