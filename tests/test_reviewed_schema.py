@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from components import schema_files
 from components.errors import BadInput, EnvironmentProblem
 from components.reviewed_schema import ReviewedSchema, ReviewedSchemaExecutor, resolve
-from components.schema_files import find_reviewed, profile_file, schema_digest, schema_file
+from components.schema_files import APPROVED_NAME, find_reviewed, profile_file, schema_digest, schema_file
 from pipeline.datasets import schema_review
 
 GEOMETRY = "8x8-max16-labels10"
@@ -102,7 +102,7 @@ def test_a_missing_or_unreadable_part_is_refused_and_named(mine, damage, message
 def test_what_was_approved_by_hand_must_still_be_readable(mine, name, content, message):
     (mine / (GEOMETRY + name)).write_text(content, errors="surrogateescape")
     pinned = {GEOMETRY: {"digest": schema_digest(mine / f"{GEOMETRY}.pbtxt"), "date": "2026-01-01"}}
-    schema_review._write_approvals(mine, pinned)
+    (mine / APPROVED_NAME).write_text(schema_review._approvals_text(pinned))
     with pytest.raises(BadInput, match=message):
         find_reviewed(GEOMETRY, mine)
 
