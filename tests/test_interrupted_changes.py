@@ -225,14 +225,16 @@ def _pushed(paths, digits_folder, number, seed):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
-def test_a_push_that_is_interrupted_is_served_and_recorded(unserved, digits_folder, seed):
+def test_a_push_that_is_interrupted_is_served_and_recorded_or_neither(unserved, digits_folder, seed):
     code, answer = _pushed(unserved, digits_folder, signal.SIGTERM, seed)
     assert code == 143
-    assert answer["version"] == 2
-    assert served(unserved) == {2}
-    assert 2 in recorded(unserved)
+    # Between its line in the ledger and the push the Pusher's manifest is written, which a signal may end.
+    assert answer["version"] in (2, None)
+    assert served(unserved) == {answer["version"]} - {None}
+    assert (2 in recorded(unserved)) == (answer["version"] == 2)
     assert read_ledger(unserved.ledger).unsettled() == ()
-    assert_whole(unserved, 2)
+    if answer["version"] == 2:
+        assert_whole(unserved, 2)
 
 
 @pytest.mark.e2e
