@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,6 @@ from pipeline.audit import policy as policies
 from pipeline.audit.evidence import Evidence, walk
 from pipeline.audit.findings import (
     COMPLETENESS,
-    FAIL,
     HEAD,
     INTEGRITY,
     POLICY,
@@ -36,6 +34,7 @@ from pipeline.audit.findings import (
 )
 from pipeline.audit.policy import Policy
 from pipeline.audit.served import SERVED, Served, check_served, look_at, look_at_removed
+from pipeline.audit.still import once_still
 from pipeline.metadata.address import Address, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.provenance.approvals import Approvals, read_approvals
@@ -53,10 +52,6 @@ from pipeline.root.paths import RunPaths
 READING: Final = "reading records and ledger"
 AUDITING: Final = "auditing versions"
 HASHING: Final = "hashing files"
-
-ATTEMPTS: Final = 4
-STILL_S: Final = 1.0
-"""Seconds that a push takes from the version to its line in the ledger, and many more than it usually does."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +109,7 @@ def audit_version(
     Raises:
       BadInput: if it is not there, and was not pruned.
     """
-    return _once_still(RunPaths(root), lambda: (_version_audited(root, version, options, reader),))[0]
+    return once_still(RunPaths(root), lambda: (_version_audited(root, version, options, reader),))[0]
 
 
 def _version_audited(root: Path, version: int | None, options: AuditOptions, reader: StoreReader | None) -> Audit:
@@ -147,7 +142,7 @@ def audit_all(root: Path, options: AuditOptions = DEFAULTS, reader: StoreReader 
     Raises:
       BadInput: if there is none.
     """
-    return _once_still(RunPaths(root), lambda: _all_audited(root, options, reader))
+    return once_still(RunPaths(root), lambda: _all_audited(root, options, reader))
 
 
 def _all_audited(root: Path, options: AuditOptions, reader: StoreReader | None) -> tuple[Audit, ...]:
@@ -157,44 +152,6 @@ def _all_audited(root: Path, options: AuditOptions, reader: StoreReader | None) 
     if not versions and not _staged(RunPaths(root)):
         return (_foreign_alone(RunPaths(root)),)
     return tuple(_audits(root, versions, options, reader, whole=True))
-
-
-def _once_still(paths: RunPaths, look: Callable[[], tuple[Audit, ...]]) -> tuple[Audit, ...]:
-    """Return what an audit finds, which holds no lock: between a push and its record a root looks as after a crash.
-
-    So a fault counts once nobody is at work, or once it is there a few times.
-    """
-    audits: tuple[Audit, ...] = ()
-    for _ in range(ATTEMPTS):
-        before = _length(paths.ledger)
-        audits = look()
-        failed = any(audit.verdicts[about] == FAIL for audit in audits for about in (INTEGRITY, COMPLETENESS))
-        if not failed or not _grows(paths, before):
-            break
-    return audits
-
-
-def _grows(paths: RunPaths, before: int) -> bool:
-    """Return whether somebody writes to a ledger that had so many bytes; waited for only where something is open in it."""
-    if _length(paths.ledger) != before:
-        return True
-    try:
-        is_open = bool(read_ledger(paths.ledger).unsettled())
-    except EnvironmentProblem:
-        return False
-    deadline = time.monotonic() + STILL_S
-    while is_open and time.monotonic() < deadline:
-        time.sleep(0.05)
-        if _length(paths.ledger) != before:
-            return True
-    return False
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def audit_path(folder: Path, options: AuditOptions = DEFAULTS) -> Audit:
