@@ -1,6 +1,8 @@
 """Every command that writes, asked by a user who may not: one line with the path, nothing changed, and then it works."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from kill.command import Place, forked
@@ -33,17 +35,27 @@ PLACES = {
 CASES = [(name, place) for name in COMMANDS for place in PLACES.get(name, ("out",))]
 
 
+@pytest.fixture
+def folder():
+    """A folder to which other users may pass, as they may not to pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="no-permission-") as name:
+        made = Path(name)
+        made.chmod(0o711)
+        if any(not place.stat().st_mode & 0o001 for place in made.parents):
+            pytest.skip(f"other users may not pass to {made.parent}: set TMPDIR")
+        yield made
+
+
 @pytest.mark.fault(8)
 @pytest.mark.parametrize(("name", "place"), CASES, ids=[f"{name}: {place}" for name, place in CASES])
-def test_a_command_that_may_not_write_is_one_line_changes_nothing_and_works_once_it_may(tmp_path, name, place):
-    case, around, disk = COMMANDS[name], Place(tmp_path / "user"), tmp_path / "user" / "disk"
+def test_a_command_that_may_not_write_is_one_line_changes_nothing_and_works_once_it_may(folder, name, place):
+    case, around, disk = COMMANDS[name], Place(folder / "user"), folder / "user" / "disk"
     disk.mkdir(parents=True)
     case.prepare(disk)
     around.environment()
     if not (disk / place).exists():
         (disk / place).mkdir()
     before = tree(disk)
-    _open_up(tmp_path)
     give(around.folder)
     take(disk / place)
     closed = forked(around, case.command(disk), Nobody())
@@ -58,22 +70,15 @@ def test_a_command_that_may_not_write_is_one_line_changes_nothing_and_works_once
 
 
 @pytest.mark.fault(8)
-def test_where_a_file_is_to_be_written_is_looked_at_before_any_work(tmp_path):
+def test_where_a_file_is_to_be_written_is_looked_at_before_any_work(folder):
     """Nobody reads data that are no data, for a draft that could not be written."""
-    case, around, disk = COMMANDS["schema propose"], Place(tmp_path / "user"), tmp_path / "user" / "disk"
+    case, around, disk = COMMANDS["schema propose"], Place(folder / "user"), folder / "user" / "disk"
     disk.mkdir(parents=True)
     case.prepare(disk)
     for file in (disk / "data").iterdir():
         file.write_bytes(b"no data")
-    _open_up(tmp_path)
     around.environment()
     give(around.folder)
     take(disk / "out")
     closed = forked(around, case.command(disk), Nobody())
     assert (closed.code, f"{disk / 'out'}: not writable" in closed.err) == (ExitCode.ENVIRONMENT, True), closed
-
-
-def _open_up(place):
-    """Lets other users pass to a folder of pytest's."""
-    for folder in (place.parents[1], place.parent, place):
-        folder.chmod(0o711)
