@@ -75,7 +75,7 @@ def rebuild(root: Path, target: Path | None = None) -> Rebuilt:
         try:
             counts = _write(new, executions, ledger, paths)
             PROCESS.check()
-            with PROCESS.held_back():  # there is a store all the time
+            with PROCESS.held_back():  # the old store goes only where a new one comes
                 kept = _set_aside(place)
                 new.replace(place)
                 sync_folder(place.parent)
