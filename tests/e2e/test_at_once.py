@@ -13,6 +13,7 @@ from pathlib import Path
 
 import metadata_servers
 import pytest
+from background import Background
 from command_line import PROJECT, QUICK, checked, error_text, mnist_tfx
 from kill.points import HIDDEN, in_child, misserved
 from kill.reader import Watch
@@ -49,7 +50,7 @@ TRY_AGAIN = ("try again", "waiting for it")
 """What a command says that came at the wrong moment."""
 
 
-class Others:
+class Others(Background):
     """Gives one command after another until it is ended; a context manager."""
 
     def __init__(self, root: Path, env: dict[str, str]) -> None:
@@ -57,22 +58,13 @@ class Others:
         self.codes: dict[str, list[int]] = defaultdict(list)
         self._root = root
         self._env = env
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        super().__init__()
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        self._thread.join()
-
-    def _work(self):
+    def work(self):
         drawn = random.Random(1)
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             for command in drawn.sample(BESIDE, len(BESIDE)):
-                if not self._ended.wait(1):
+                if not self.ended.wait(1):
                     self.give(command)
 
     def give(self, command):
@@ -110,7 +102,7 @@ def _is_fine(name, answer):
     return gone or (answer.code == 4 and any(text in (answer.error or "") for text in TRY_AGAIN))
 
 
-class Client:
+class Client(Background):
     """Asks a server for predictions until it is ended; a context manager."""
 
     def __init__(self, server) -> None:
@@ -118,19 +110,10 @@ class Client:
         self.wrong: list[object] = []
         self.digests: dict[str, str] = {}
         self._server = server
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
+        super().__init__()
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        self._thread.join()
-
-    def _ask(self):
-        while not self._ended.wait(0.05):
+    def work(self):
+        while not self.ended.wait(0.05):
             try:
                 status, body, headers = self._server.post({"instances": [BLANK]})
             except OSError as err:

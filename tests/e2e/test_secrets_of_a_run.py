@@ -4,7 +4,6 @@ import contextlib
 import os
 import stat
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import metadata_servers
 import object_store
 import pytest
+from background import Background
 from command_line import QUICK, mnist_tfx
 from metadata_servers import HAS_MARIADB, NO_MARIADB, PASSWORD, PASSWORD_IN_URL
 from server.running_server import serving
@@ -31,25 +31,16 @@ BEFORE_IT_HIDES_S = 2.0
 """Seconds after its start by which a process has overwritten a password that somebody put on its command line."""
 
 
-class Sampled:
+class Sampled(Background):
     """Reads the arguments of all processes, again and again; a context manager."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[int, str], list[float]] = {}
         self.rounds = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        super().__init__()
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        self._thread.join()
-
-    def _read(self):
-        while not self._ended.wait(0.03):
+    def work(self):
+        while not self.ended.wait(0.03):
             self.rounds += 1
             for folder in Path("/proc").iterdir():
                 if folder.name.isdecimal():
