@@ -90,14 +90,7 @@ def promote(
         with PROCESS.held_back():  # what is in service is recorded, or not in service
             approval = _approve(ledger, staging, person, key)
             _move(paths, ledger, staging, staged)
-    return Promotion(
-        version=version,
-        path=paths.relative(paths.serving / str(version)),
-        digest=staging.sha256,
-        run_id=staging.run_id,
-        before=before,
-        approval=approval,
-    )
+    return _promotion(paths, staging, before, approval)
 
 
 def _begun_before(paths: RunPaths, staging: Push) -> Promotion:
@@ -105,13 +98,17 @@ def _begun_before(paths: RunPaths, staging: Push) -> Promotion:
     directory = ServingDirectory.of(paths)
     below = [served.version for served in directory.recorded if served.version < staging.version]
     approvals = read_approvals(directory.ledger).of(staging.sha256)
+    return _promotion(paths, staging, max(below, default=None), approvals[-1] if approvals else None)
+
+
+def _promotion(paths: RunPaths, staging: Push, before: int | None, approval: Approval | None) -> Promotion:
     return Promotion(
         version=staging.version,
         path=paths.relative(paths.serving / str(staging.version)),
         digest=staging.sha256,
         run_id=staging.run_id,
-        before=max(below, default=None),
-        approval=approvals[-1] if approvals else None,
+        before=before,
+        approval=approval,
     )
 
 
