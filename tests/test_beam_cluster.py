@@ -190,6 +190,25 @@ def test_the_run_says_what_became_of_the_job_of_a_process_that_it_ends(rest, tmp
             + STACK,
             "Flink: a task manager was lost: got TaskManager with id 1:2-3 is no longer reachable: its log says why",
         ),
+        (
+            "Pipeline job-1 failed in state FAILED: org.apache.flink.runtime.rpc.exceptions.RecipientUnreachableException: "
+            "Could not send message [RemoteRpcInvocation(TaskExecutorGateway.submitTask(TaskDeploymentDescriptor, JobMasterId, "
+            "Time))] from sender [unknown] to recipient [pekko.tcp://flink@127.0.0.1:1/user/rpc/taskmanager_0], because the "
+            "recipient is unreachable. This can either mean that the recipient has been terminated or that the remote "
+            "RpcService is currently not reachable." + STACK,
+            "a task manager was lost: got Could not send message [RemoteRpcInvocation(TaskExecutorGateway.submitTask: its log",
+        ),
+        (
+            "java.util.concurrent.TimeoutException: Invocation of [RemoteRpcInvocation(TaskExecutorGateway.submitTask("
+            "TaskDeploymentDescriptor, JobMasterId, Time))] at recipient [pekko.tcp://x/taskmanager_0] timed out."
+            + STACK,
+            "a task manager was lost: got Invocation of [RemoteRpcInvocation(TaskExecutorGateway.submitTask: its log",
+        ),
+        (
+            "Connection unexpectedly closed by remote task manager '127.0.0.1:1 [ 127.0.0.1:2-a ] '. This might indicate "
+            "that the remote task manager was lost." + STACK,
+            "a task manager was lost: got Connection unexpectedly closed by remote task manager '127.0.0.1:1",
+        ),
         ("Job aborted: ExecutorLostFailure (executor 0 exited) Reason: worker lost", "an executor was lost"),
         ("Pipeline job-1 failed in state FAILED: unknown error", "the job failed: got Pipeline job-1 failed in state"),
         ("java.lang.RuntimeException: bad\n\tat org.apache.beam.X.y(X.java:1)", "the job failed: got bad: the whole"),

@@ -9,7 +9,7 @@ import pytest
 
 import components
 from components.errors import BadInput, EnvironmentProblem
-from pipeline.provenance.code import code_digest, code_files, code_of
+from pipeline.provenance.code import Sources, code_digest, code_files, code_of
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def tree(tmp_path):
 
 
 def digests(base):
-    return {node: code_of(module, LOCK, base=base).digest for node, module in NODES.items()}
+    return {node: code_of(module, LOCK, Sources(base=base)).digest for node, module in NODES.items()}
 
 
 @pytest.mark.fault(39)
@@ -106,14 +106,17 @@ def test_a_file_that_nothing_refers_to_changes_nothing(tree):
 
 
 def test_another_lock_is_another_digest_of_the_same_files(tree):
-    one, other = (code_of("components.check", lock, base=tree) for lock in (LOCK, "1" * 64))
+    one, other = (code_of("components.check", lock, Sources(base=tree)) for lock in (LOCK, "1" * 64))
     assert one.files == other.files
     assert one.digest != other.digest
 
 
 def test_several_modules_together_have_the_files_of_each(tree):
-    both = code_files(["components.check", "components.circle_a"], base=tree)
-    assert both == {**code_files("components.check", base=tree), **code_files("components.circle_a", base=tree)}
+    both = code_files(["components.check", "components.circle_a"], Sources(base=tree))
+    assert both == {
+        **code_files("components.check", Sources(base=tree)),
+        **code_files("components.circle_a", Sources(base=tree)),
+    }
 
 
 def test_a_copy_elsewhere_has_the_same_digest(tree, tmp_path):
@@ -131,20 +134,20 @@ def test_a_cache_of_compiled_modules_changes_nothing(tree):
 @pytest.mark.parametrize("module", ["components.nothing", "components.nothing.here.at_all", "numpy", "tests.x", ""])
 def test_a_module_that_is_not_there_is_refused(tree, module):
     with pytest.raises(BadInput, match="no such module"):
-        code_files(module, base=tree)
+        code_files(module, Sources(base=tree))
 
 
 @pytest.mark.parametrize("text", ["def broken(:\n", "\0"])
 def test_a_file_that_does_not_parse_is_named(tree, text):
     (tree / "components" / "preprocessing.py").write_text(text)
     with pytest.raises(EnvironmentProblem, match=r"preprocessing\.py: does not parse"):
-        code_files("components.transform", base=tree)
+        code_files("components.transform", Sources(base=tree))
 
 
 def test_the_project_itself_is_found_without_importing_it():
     files = code_files("components.digest")
     assert set(files) == {"components/__init__.py", "components/digest.py"}
-    assert code_digest("components.digest", LOCK) == code_of("components.digest", LOCK, base=PROJECT).digest
+    assert code_digest("components.digest", LOCK) == code_of("components.digest", LOCK, Sources(base=PROJECT)).digest
 
 
 def test_an_installed_copy_is_found_from_any_folder_and_not_imported(tmp_path):
@@ -160,16 +163,16 @@ def test_an_installed_copy_is_found_from_any_folder_and_not_imported(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", script], cwd="/", env=environ, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == code_of("components.settings", LOCK, base=tmp_path / "site").digest
+    assert done.stdout.strip() == code_of("components.settings", LOCK, Sources(base=tmp_path / "site")).digest
 
 
 def test_an_edit_of_preprocessing_in_a_copy_of_the_project_concerns_its_importers_alone(tmp_path):
     shutil.copytree(PROJECT / "components", tmp_path / "components")
     shutil.copytree(PROJECT / "pipeline", tmp_path / "pipeline")
     modules = {"Transform": "components.preprocessing", "StatisticsGen": "components.statistics_gen"}
-    before = {node: code_of(module, LOCK, base=tmp_path).digest for node, module in modules.items()}
+    before = {node: code_of(module, LOCK, Sources(base=tmp_path)).digest for node, module in modules.items()}
     with (tmp_path / "components" / "preprocessing.py").open("a") as file:
         file.write("# edited\n")
-    after = {node: code_of(module, LOCK, base=tmp_path).digest for node, module in modules.items()}
+    after = {node: code_of(module, LOCK, Sources(base=tmp_path)).digest for node, module in modules.items()}
     assert before["Transform"] != after["Transform"]
     assert before["StatisticsGen"] == after["StatisticsGen"]

@@ -37,7 +37,7 @@ def parsed(monkeypatch):
     def files(base):
         result.clear()
         monkeypatch.setattr(code, "_KEPT", KeptReferences(find, code.Path(code.__file__)))
-        return code.code_files("a.one", ("a",), base=base), len(result)
+        return code.code_files("a.one", code.Sources(("a",), base=base)), len(result)
 
     return files
 

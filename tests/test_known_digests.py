@@ -3,11 +3,14 @@
 import gzip
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 
+from components.errors import BadInput
 from components.ingest import known_digests, payload, source
+from components.ingest.forms import READERS
 from components.ingest.idx import write_images, write_labels
 from components.ingest.source import resolve
 from components.settings import DataSettings
@@ -45,6 +48,30 @@ def test_files_of_some_age_are_digested_once_and_so_are_their_copies(tmp_path, p
     assert resolve(properties, tmp_path / "root") == first
     assert resolve(first, tmp_path / "root") == first
     assert sorted(reads) == ["images", "labels"]
+
+
+def test_files_that_are_digested_ahead_are_waited_for_and_digested_once(tmp_path, properties, reads, monkeypatch):
+    monkeypatch.setattr(known_digests, "SETTLED_S", 0)
+    begun, goes_on, digests = threading.Event(), threading.Event(), type(READERS["idx"]).digests
+
+    def slowly(reader, files, data):
+        begun.set()
+        assert goes_on.wait(10)
+        return digests(reader, files, data)
+
+    monkeypatch.setattr(type(READERS["idx"]), "digests", slowly)
+    source.digest_ahead(source.parts_from_json(properties["source"], tmp_path), form="idx", data=DATA)
+    assert begun.wait(10)
+    threading.Timer(0.3, goes_on.set).start()
+    resolve(properties, tmp_path / "root")
+    assert sorted(reads) == ["images", "labels"]
+
+
+def test_what_is_wrong_with_files_that_are_digested_ahead_is_said_when_they_are_asked_for(tmp_path, properties):
+    (tmp_path / "labels").unlink()
+    source.digest_ahead(source.parts_from_json(properties["source"], tmp_path), form="idx", data=DATA)
+    with pytest.raises(BadInput, match="labels"):
+        resolve(properties, tmp_path / "root")
 
 
 def test_files_that_were_changed_a_moment_ago_are_digested_again(tmp_path, properties, reads):

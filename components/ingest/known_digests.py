@@ -9,10 +9,12 @@ one tick of that clock, and is digested again (git calls such entries racy).
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from components.ingest.payload import PayloadDigest
@@ -23,6 +25,13 @@ SETTLED_S: Final = 2.0
 """Seconds after its last change from which a file's times tell the next one: the tick of FAT's clock, the slowest."""
 
 _KNOWN: Final[dict[Identity, PayloadDigest]] = {}
+
+_LOCKS: Final[dict[tuple[Path, ...], threading.Lock]] = {}
+
+
+def one_at_a_time(files: Sequence[Path]) -> threading.Lock:
+    """Return the lock to hold while files are digested: who comes second waits, and then they are known."""
+    return _LOCKS.setdefault(tuple(files), threading.Lock())  # one step of a dict, which threads may take side by side
 
 
 def settled(path: Path) -> Identity | None:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,17 +237,31 @@ def named_inputs(parts: Sequence[Part], *, form: str, data: DataSettings) -> lis
     return named
 
 
+def digest_ahead(parts: Sequence[Part], *, form: str, data: DataSettings) -> None:
+    """Begin to digest all files, for whoever asks for them by `named_inputs` later; what is wrong is said then.
+
+    The thread is not waited for by a process that ends.
+    """
+
+    def digest() -> None:
+        with contextlib.suppress(Exception):
+            named_inputs(parts, form=form, data=data)
+
+    threading.Thread(target=digest, name="digest_ahead", daemon=True).start()
+
+
 def _digests(reader: Reader, files: Sequence[Path], data: DataSettings) -> list[PayloadDigest]:
     """Return the digests of the files of a unit, computed once in a process."""
-    found = [known_digests.known(file) for file in files]
-    if all(digest is not None for digest in found):
-        # What else a reader looks at before it digests depends on the content, or `check_beginnings` has looked at it.
-        return [digest for digest in found if digest is not None]
-    before = [known_digests.settled(file) for file in files]
-    digests = reader.digests(files, data)
-    for file, digest, status in zip(files, digests, before, strict=True):
-        known_digests.remember(file, digest, before=status)
-    return digests
+    with known_digests.one_at_a_time(files):
+        found = [known_digests.known(file) for file in files]
+        if all(digest is not None for digest in found):
+            # What else a reader looks at before it digests depends on the content, or `check_beginnings` has looked at it.
+            return [digest for digest in found if digest is not None]
+        before = [known_digests.settled(file) for file in files]
+        digests = reader.digests(files, data)
+        for file, digest, status in zip(files, digests, before, strict=True):
+            known_digests.remember(file, digest, before=status)
+        return digests
 
 
 def _side_by_side(work: Callable[[_T], _R], values: Sequence[_T]) -> list[_R]:

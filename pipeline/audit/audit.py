@@ -396,6 +396,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         autoencoder=has_autoencoder(record.node for record in lineage.records.values()),
         own_code=ancestors.own_code_of(lineage.records),
         approvals=session.approvals.of(served.sha256 or ""),
+        records=frozenset(lineage.records),
     )
 
 

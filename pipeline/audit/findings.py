@@ -134,6 +134,7 @@ class Audit:
       autoencoder: whether one is behind the version; None where the records do not tell.
       own_code: {file of the user's own code behind the version: nodes that ran it}.
       approvals: of its bytes, oldest first, whatever they are worth.
+      records: hashes of those behind it, as far as they could be read.
     """
 
     version: int | None
@@ -146,6 +147,7 @@ class Audit:
     autoencoder: bool | None = None
     own_code: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
+    records: frozenset[str] = frozenset()
 
     @property
     def verdicts(self) -> Mapping[str, str]:

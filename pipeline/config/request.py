@@ -20,7 +20,7 @@ from pipeline.config.recipe import DEFAULT_RECIPE, load_recipe, recipe_for_shape
 from pipeline.config.recipe_file import read_chain
 from pipeline.metadata.address import Address, parse_address
 from pipeline.provenance import own_code
-from pipeline.provenance.code import Code, lock_digest
+from pipeline.provenance.code import Code, Sources, lock_digest
 from pipeline.provenance.own_code import OwnCode, code_of_stage
 from pipeline.root.identity import check_identity
 from pipeline.root.paths import RunPaths, require_usable, resolved
@@ -379,7 +379,8 @@ def _metadata(request: Request) -> Address | None:
 def _code(request: Request, settings: Settings, lock: str) -> dict[str, tuple[Code, OwnCode | None]]:
     """Return the code of every stage, and the user's own in it."""
     folders = read_chain(request.recipe).folders if request.recipe is not None else ()
-    return {stage.id: code_of_stage(stage, settings, lock, folders) for stage in STAGES.values()}
+    sources = Sources()
+    return {stage.id: code_of_stage(stage, settings, lock, folders, sources) for stage in STAGES.values()}
 
 
 def _embedded(place: Path) -> DataFiles:

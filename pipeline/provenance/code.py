@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from components.digest import canonical_json, sha256_bytes, sha256_file
 from components.errors import BadInput, EnvironmentProblem
@@ -45,88 +45,134 @@ class Code:
     files: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sources:
-    """The folders of the project's packages; turns dotted names into files."""
+class Sources:
+    """The project's sources, each of which is read once, and each name looked up once, for all stages of a run.
 
-    folders: Mapping[str, Path]
+    Args:
+      packages: the project's top-level packages.
+      base: the folder that holds them; by default they are looked up as an import would, without importing them.
 
-    def resolve(self, name: str) -> list[tuple[str, Path]]:
-        """Return (module, file) of `name` and of the packages above it; names of attributes are left out."""
+    Raises:
+      EnvironmentProblem: if a package is not installed.
+    """
+
+    def __init__(self, packages: Sequence[str] = PACKAGES, *, base: Path | None = None) -> None:
+        self.packages: Final = tuple(packages)
+        self._folders = _folders(packages, base)
+        self._resolved: dict[str, list[_Module]] = {}
+        self._read: dict[_Module, _Source] = {}
+
+    def resolve(self, name: str) -> list[_Module]:
+        """Return the module `name` and the packages above it, outermost first; names of attributes are left out."""
+        if name not in self._resolved:
+            self._resolved[name] = list(self._found(name))
+        return self._resolved[name]
+
+    def read(self, module: _Module) -> _Source:
+        """Return what a module is, and what it needs.
+
+        Raises:
+          EnvironmentProblem: if it does not parse.
+        """
+        if module not in self._read:
+            source = module.file.read_bytes()
+            digest = sha256_bytes(source)
+            needs = self._needed(module, source, digest)
+            self._read[module] = _Source(key=self._key(module.file), digest=digest, needs=needs)
+        return self._read[module]
+
+    def _found(self, name: str) -> Iterator[_Module]:
         top, *rest = name.split(".")
-        result: list[tuple[str, Path]] = []
-        if top not in self.folders:
-            return result
-        folder, module = self.folders[top], top
+        if top not in self._folders:
+            return
+        folder, module = self._folders[top], top
         if (folder / "__init__.py").is_file():
-            result.append((module, folder / "__init__.py"))
+            yield _Module(module, folder / "__init__.py")
         for part in rest:
             folder, module = folder / part, f"{module}.{part}"
             file = next((f for f in (folder / "__init__.py", folder.with_name(f"{part}.py")) if f.is_file()), None)
             if file is None:
-                break
-            result.append((module, file))
-        return result
+                return
+            yield _Module(module, file)
 
-    def key(self, file: Path) -> str:
+    def _needed(self, module: _Module, source: bytes, digest: str) -> tuple[_Module, ...]:
+        name, file = module
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        try:
+            names, scripts = _KEPT.of(source, digest, package)
+        except (SyntaxError, ValueError) as err:
+            raise EnvironmentProblem("does not parse as Python", where=file, got=err) from err
+        imported = [one for name in names for one in self.resolve(name)]
+        beside = [_Module(f"{package}.{script.removesuffix('.py')}", file.with_name(script)) for script in scripts]
+        return (*imported, *(one for one in beside if one.file.is_file()))
+
+    def _key(self, file: Path) -> str:
         """Return the file's path from the folder that holds its package, with forward slashes."""
-        top, folder = next((t, f) for t, f in self.folders.items() if file.is_relative_to(f))
+        top, folder = next((t, f) for t, f in self._folders.items() if file.is_relative_to(f))
         return f"{top}/{file.relative_to(folder).as_posix()}"
 
 
-def code_files(
-    modules: str | Iterable[str], packages: Sequence[str] = PACKAGES, *, base: Path | None = None
-) -> dict[str, str]:
-    """Return {path: SHA-256} of the modules and of all that they import from `packages`, directly or not.
+class _Module(NamedTuple):
+    name: str
+    file: Path
+
+
+class _Source(NamedTuple):
+    key: str
+    digest: str
+    needs: tuple[_Module, ...]
+
+
+def code_files(modules: str | Iterable[str], sources: Sources | None = None) -> dict[str, str]:
+    """Return {path: SHA-256} of the modules and of all that they import from the project, directly or not.
 
     Args:
       modules: dotted names; `package.module.attribute` counts as its module.
-      packages: the project's top-level packages.
-      base: the folder that holds them; by default they are looked up as an import would, without importing them.
+      sources: of the project; by default those that an import would give.
 
     Raises:
       BadInput: if a module is not there.
       EnvironmentProblem: if a file does not parse.
     """
-    sources = _Sources(_folders(packages, base))
-    waiting: list[tuple[str, Path]] = []
+    sources = Sources() if sources is None else sources
+    waiting: list[_Module] = []
     for name in [modules] if isinstance(modules, str) else modules:
         waiting += _asked_for(sources, name)
     digests: dict[str, str] = {}
+    seen: set[Path] = set()
     while waiting:
-        module, file = waiting.pop()
-        if (key := sources.key(file)) in digests:
+        module = waiting.pop()
+        if module.file in seen:
             continue
-        source = file.read_bytes()
-        digests[key] = sha256_bytes(source)
-        waiting += _needed(sources, module, file, source, digests[key])
+        seen.add(module.file)
+        source = sources.read(module)
+        digests[source.key] = source.digest
+        waiting += source.needs
     _KEPT.keep()
     return dict(sorted(digests.items()))
 
 
-def code_of(  # noqa: PLR0913  # what `code_files` takes, and what counts beside it
+def code_of(
     modules: str | Iterable[str],
     lock_sha256: str,
-    packages: Sequence[str] = PACKAGES,
+    sources: Sources | None = None,
     *,
-    base: Path | None = None,
     beside: Mapping[str, str] | None = None,
     imports: Iterable[str] = (),
 ) -> Code:
     """Return the files behind `modules` and the digest over them and the lock.
 
     Args:
-      modules: see `code_files`, as for the next two.
+      modules: see `code_files`, as for `sources`.
       lock_sha256: of the lock file.
-      packages: the project's.
-      base: the folder that holds them.
+      sources: of the project.
       beside: {path: SHA-256} of files that count as well (see `pipeline.provenance.own_code`).
       imports: what these import: names that count as far as they are the project's.
     """
-    sources = _Sources(_folders(packages, base))
-    imported = [pairs[-1][0] for name in imports if (pairs := sources.resolve(name))]
+    sources = Sources() if sources is None else sources
+    imported = [found[-1].name for name in imports if (found := sources.resolve(name))]
     wanted = [modules] if isinstance(modules, str) else [*modules]
-    files = dict(sorted({**code_files([*wanted, *imported], packages, base=base), **(beside or {})}.items()))
+    files = dict(sorted({**code_files([*wanted, *imported], sources), **(beside or {})}.items()))
     return Code(digest=sha256_bytes(canonical_json({"files": files, "lock": lock_sha256})), files=files)
 
 
@@ -148,24 +194,13 @@ def _folders(packages: Sequence[str], base: Path | None) -> dict[str, Path]:
     return folders
 
 
-def _asked_for(sources: _Sources, name: str) -> list[tuple[str, Path]]:
-    modules = sources.resolve(name)
-    module, file = modules[-1] if modules else ("", Path())
+def _asked_for(sources: Sources, name: str) -> list[_Module]:
+    found = sources.resolve(name)
+    module, file = found[-1] if found else ("", Path())
     is_attribute = module == name.rpartition(".")[0] and file.name != "__init__.py"
-    if not modules or not (module == name or is_attribute):
-        raise BadInput("no such module in the project", where=name, wanted=f"one in {', '.join(sources.folders)}")
-    return modules
-
-
-def _needed(sources: _Sources, module: str, file: Path, source: bytes, digest: str) -> list[tuple[str, Path]]:
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    try:
-        names, scripts = _KEPT.of(source, digest, package)
-    except (SyntaxError, ValueError) as err:
-        raise EnvironmentProblem("does not parse as Python", where=file, got=err) from err
-    imported = [pair for name in names for pair in sources.resolve(name)]
-    beside = [(f"{package}.{script.removesuffix('.py')}", file.with_name(script)) for script in scripts]
-    return imported + [pair for pair in beside if pair[1].is_file()]
+    if not found or not (module == name or is_attribute):
+        raise BadInput("no such module in the project", where=name, wanted=f"one in {', '.join(sources.packages)}")
+    return found
 
 
 def references(source: bytes, package: str) -> tuple[frozenset[str], frozenset[str]]:

@@ -30,7 +30,7 @@ from components.errors import BadInput, MnistTfxError, Problems
 from components.files import replacing
 from components.suggestions import closest, did_you_mean
 from components.untrusted import MIB, read_bytes
-from pipeline.provenance.code import PACKAGES, Code, code_of, references
+from pipeline.provenance.code import PACKAGES, Code, Sources, code_of, references
 
 if TYPE_CHECKING:
     from components.settings import Settings
@@ -83,7 +83,11 @@ def folder_name(digests: Mapping[str, str]) -> str:
 
 
 def code_of_stage(
-    stage: Stage, settings: Settings | None, lock_sha256: str, folders: Iterable[Path] = ()
+    stage: Stage,
+    settings: Settings | None,
+    lock_sha256: str,
+    folders: Iterable[Path] = (),
+    sources: Sources | None = None,
 ) -> tuple[Code, OwnCode | None]:
     """Return the code behind a stage, and the user's own in it.
 
@@ -92,21 +96,24 @@ def code_of_stage(
       settings: the resolved recipe, which may name a function of the user's; None asks for the project's code alone.
       lock_sha256: of the lock file.
       folders: of the recipe files.
+      sources: of the project, to be read once for several stages.
 
     Raises:
       BadInput: if the function is not there.
     """
     section = getattr(settings, stage.section, None) if settings is not None and stage.section else None
-    return code_with(stage.modules, getattr(section, "build", None), lock_sha256, folders, where=stage.section)
+    build = getattr(section, "build", None)
+    return code_with(stage.modules, build, lock_sha256, folders, where=stage.section, sources=sources)
 
 
-def code_with(
+def code_with(  # noqa: PLR0913  # what `code_of` takes, and where a function is looked for
     modules: Iterable[str],
     build: str | None,
     lock_sha256: str,
     folders: Iterable[Path] = (),
     *,
     where: str | None = None,
+    sources: Sources | None = None,
 ) -> tuple[Code, OwnCode | None]:
     """Return the code behind modules of the project and a function of the user's, and the user's own in it.
 
@@ -114,9 +121,9 @@ def code_with(
       BadInput: if the function is not there.
     """
     if build is None:
-        return code_of(modules, lock_sha256), None
+        return code_of(modules, lock_sha256, sources), None
     own = find(build, folders, where=f"{where}.build")
-    return code_of(modules, lock_sha256, beside=own.digests, imports=own.imports), own
+    return code_of(modules, lock_sha256, sources, beside=own.digests, imports=own.imports), own
 
 
 def check(settings: Settings, folders: Iterable[Path]) -> None:

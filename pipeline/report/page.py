@@ -7,7 +7,8 @@ rest is wanted the most.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import INGEST, SCHEMA_GATE
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from pipeline.report.example_rows import ImageRows
 
 FOLDER: Final = Path(__file__).parent / "templates"
@@ -31,6 +34,22 @@ SAMPLES: Final = {TRAIN: 4_000, VALIDATION: 2_000, TEST: TEST_ROWS}
 """Rows of each split that pictures are made from; counts come from ingest, which saw all of them."""
 
 
+RECORDED: Final = frozenset(
+    {
+        "data",
+        "network",
+        "training",
+        "reconstructions",
+        "latent",
+        "classification",
+        "weights",
+        "activations",
+        "inputs",
+    }
+)
+"""Parts that follow from what the run's nodes recorded; the others are about the run, its root and its audit."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chapter:
     """A part of the page.
@@ -38,14 +57,16 @@ class Chapter:
     Attributes:
       id: its anchor, and the name of its template.
       title: over it.
-      shown: what it shows; None where there is nothing.
+      html: what it shows; None where there is nothing.
       absent: why not.
+      shown: what the template was filled with; None also for a part that was made before.
     """
 
     id: str
     title: str
-    shown: Any = None
+    html: Markup | None = None
     absent: str = ""
+    shown: Any = None
 
     @property
     def folds(self) -> bool:
@@ -53,12 +74,31 @@ class Chapter:
         return self.id in FOLDED
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What can be made before the models have answered: some parts by id, and rows for the others."""
+    """The parts of a page that there are so far: what needs no answers of the models is made while they are asked.
 
-    rows: Mapping[str, ImageRows]
-    chapters: Mapping[str, Chapter]
+    Args:
+      evidence: what the run left.
+      kept: {id: part} that an earlier report made of the same records.
+    """
+
+    def __init__(self, evidence: RunData, kept: Mapping[str, Chapter] | None = None) -> None:
+        self._evidence = evidence
+        self._chapters = dict(kept or {})
+
+    @cached_property
+    def rows(self) -> Mapping[str, ImageRows]:
+        """{split: rows for pictures}, of the splits that can be read; the parts that need another say so."""
+        return _rows(self._evidence)
+
+    def chapter(self, id_: str, title: str, make: Callable[[], Any]) -> Chapter:
+        """Return a part, which is made if it was not before."""
+        if id_ not in self._chapters:
+            self._chapters[id_] = _chapter(self._evidence, id_, title, make)
+        return self._chapters[id_]
+
+    def __getitem__(self, id_: str) -> Chapter:
+        return self._chapters[id_]
 
 
 def page(evidence: RunData, answers: Arrays, unanswered: str = "", draft: Draft | None = None) -> str:
@@ -70,33 +110,38 @@ def page(evidence: RunData, answers: Arrays, unanswered: str = "", draft: Draft 
       unanswered: why they could not be asked, if so.
       draft: what was made before they answered.
     """
-    parts = chapters(evidence, answers, draft)
-    return rendered("page.html.j2", evidence=evidence, chapters=parts, unanswered=unanswered)
+    return laid_out(evidence, chapters(evidence, answers, draft), unanswered)
 
 
-def drafted(evidence: RunData, lineage: str = "") -> Draft:
+def laid_out(evidence: RunData, parts: Iterable[Chapter], unanswered: str = "") -> str:
+    """Return the page of these parts, in their order; see `page`."""
+    parts = tuple(parts)
+    [verdict] = (part for part in parts if part.id == "verdict")
+    return rendered("page.html.j2", evidence=evidence, chapters=parts, verdict=verdict.shown, unanswered=unanswered)
+
+
+def drafted(evidence: RunData, lineage: str = "", kept: Mapping[str, Chapter] | None = None) -> Draft:
     """Return the parts that show nothing of what the models answer.
 
     Args:
       evidence: what the run left.
       lineage: address of the page of its version's lineage; empty where there is none.
+      kept: {id: part} that an earlier report made of the same records.
     """
     from pipeline.report.sections import data_sheet, environment, first_layer, flow, standing, verdict
 
-    rows = _rows(evidence)
-    drawn = (
-        _chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence)),
-        _chapter("standing", "Where it stands, and what is next", lambda: standing.standing(evidence, lineage)),
-        _chapter("flow", "The run", lambda: flow.flow(evidence)),
-        _chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, rows)),
-        _chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence)),
-        _chapter("environment", "Settings and environment", lambda: environment.environment(evidence)),
-    )
-    return Draft(rows=rows, chapters={chapter.id: chapter for chapter in drawn})
+    draft = Draft(evidence, kept)
+    draft.chapter("verdict", "Verdict and gates", lambda: verdict.verdict(evidence))
+    draft.chapter("standing", "Where it stands, and what is next", lambda: standing.standing(evidence, lineage))
+    draft.chapter("flow", "The run", lambda: flow.flow(evidence))
+    draft.chapter("data", "Data", lambda: data_sheet.data_sheet(evidence, draft.rows))
+    draft.chapter("weights", "First-layer weights", lambda: first_layer.first_layer(evidence))
+    draft.chapter("environment", "Settings and environment", lambda: environment.environment(evidence))
+    return draft
 
 
 def chapters(evidence: RunData, answers: Arrays, draft: Draft | None = None) -> tuple[Chapter, ...]:
-    """Return the parts of the page in order."""
+    """Return the parts of the page in order; see `page`."""
     from pipeline.report.sections import (
         activations,
         class_images,
@@ -109,34 +154,32 @@ def chapters(evidence: RunData, answers: Arrays, draft: Draft | None = None) -> 
 
     data = evidence.settings.data
     draft = drafted(evidence) if draft is None else draft
-    rows, early = draft.rows, draft.chapters
+    made = draft.chapter
 
     def tested() -> ImageRows:
-        if TEST not in rows:
+        if TEST not in draft.rows:
             raise NotThereError("no test rows were ingested")
-        return rows[TEST]
+        return draft.rows[TEST]
 
     def rebuilt() -> ImageRows:
         if evidence.settings.autoencoder is None:
             raise NotThereError("this recipe has no autoencoder")
         return tested()
 
-    first = (early["verdict"], early["standing"], early["flow"], early["data"])
+    first = (draft["verdict"], draft["standing"], draft["flow"], draft["data"])
     if evidence.outcome(SCHEMA_GATE) == "failed":
-        first = (early["data"], *first[:-1])  # what is wrong with images is seen before it is read
+        first = (draft["data"], *first[:-1])  # what is wrong with images is seen before it is read
     return (
         *first,
-        _chapter("network", "The network", lambda: network.network(evidence, answers)),
-        _chapter("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
-        _chapter(
-            "reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)
-        ),
-        _chapter("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.names)),
-        _chapter("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
-        early["weights"],
-        _chapter("activations", "Hidden activations", lambda: activations.activations(answers, data.names)),
-        _chapter("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
-        early["environment"],
+        made("network", "The network", lambda: network.network(evidence, answers)),
+        made("training", "Training", lambda: training_curves.training_curves(evidence, answers)),
+        made("reconstructions", "Reconstructions", lambda: reconstructions.reconstructions(answers, rebuilt(), data)),
+        made("latent", "Latent map", lambda: latent_map.latent_map(answers, rebuilt().labels, data.names)),
+        made("classification", "Classification", lambda: classification.classification(answers, tested(), data)),
+        draft["weights"],
+        made("activations", "Hidden activations", lambda: activations.activations(answers, data.names)),
+        made("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
+        draft["environment"],
     )
 
 
@@ -146,13 +189,15 @@ def rendered(template: str, **values: Any) -> str:
     return html.rendered(FOLDER / template, style=style, pictures=True, **values)
 
 
-def _chapter(id_: str, title: str, make: Callable[[], Any]) -> Chapter:
+def _chapter(evidence: RunData, id_: str, title: str, make: Callable[[], Any]) -> Chapter:
     try:
-        return Chapter(id=id_, title=title, shown=make())
+        shown = make()
     except (NotThereError, MnistTfxError) as err:
         return Chapter(id=id_, title=title, absent=str(err))
     except Exception as err:  # noqa: BLE001  # an artifact may be damaged in any way
         return Chapter(id=id_, title=title, absent=f"cannot be made: {type(err).__name__}: {err}")
+    text = html.fragment(FOLDER / f"{id_}.html.j2", it=shown, evidence=evidence)
+    return Chapter(id=id_, title=title, html=text, shown=shown)
 
 
 def _rows(evidence: RunData) -> Mapping[str, ImageRows]:

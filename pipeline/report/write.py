@@ -14,10 +14,10 @@ from pipeline.lineage.export.drawn import html
 from pipeline.lineage.export.origin import collect
 from pipeline.metadata.reader import StoreReader
 from pipeline.process import trace
-from pipeline.report import run_data
+from pipeline.report import kept_chapters, run_data
 from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.model_answers import Arrays
-from pipeline.report.page import drafted, page
+from pipeline.report.page import chapters, drafted, laid_out
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places
 
@@ -66,18 +66,25 @@ def write(
     check_output(RunPaths(root), output)
     with trace.span("report: records"):
         evidence = run_data.gather(root, run_id, reader)
+    kept = kept_chapters.read(evidence)
     # The models answer in a process of their own; what they have no part in is drawn in the meantime.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        future = beside.submit(_asked, evidence, ask)
+        future = None if kept else beside.submit(_asked, evidence, ask)
         with trace.span("report: audit and lineage page"):
             lineage = "" if output is not None else _lineage(evidence)
+            is_proven = kept_chapters.is_proven(evidence)
+        if kept and not is_proven:
+            kept, future = {}, beside.submit(_asked, evidence, ask)
         with trace.span("report: what needs no model"):
-            draft = drafted(evidence, lineage)
+            draft = drafted(evidence, lineage, kept)
         with trace.span("report: answers of the models", trace.WAIT):
-            answers, unanswered = future.result()
-    path = output or evidence.paths.report(evidence.run.run_id)
+            answers, unanswered = ({}, "") if future is None else future.result()
     with trace.span("report: what the models answer"):
-        size = keep(path, page(evidence, answers, unanswered, draft))
+        parts = chapters(evidence, answers, draft)
+        path = output or evidence.paths.report(evidence.run.run_id)
+        size = keep(path, laid_out(evidence, parts, unanswered))
+        if is_proven and not kept and not unanswered:
+            kept_chapters.write(evidence, parts)
     return Report(run_id=evidence.run.run_id, path=path, bytes=size, unanswered=unanswered)
 
 

@@ -153,6 +153,9 @@ def run(  # noqa: PLR0913  # one argument to each side of a run
             view.say(f"{request.spans} spans asked for, {len(files.spans)} there: taking those")
         if reuse == Reuse() and (idle := _served_already(request, settings, paths, files, sign_key, leave)) is not None:
             return idle
+    if files is not None:
+        # Decompressing and hashing leave the interpreter to the imports meanwhile.
+        source.digest_ahead(files.parts, form=files.form, data=settings.data)
     run_id = new_run_id()
     log = paths.log(run_id)
     if verbose:
@@ -196,6 +199,7 @@ class Engine:
     Attributes:
       processes: for executors that need the engines.
       beam_service: of Beam's `portable` engine, where it is asked for.
+      reader: asks the metadata store for the reports' audits.
       before_training: waits for a GPU that was asked for by name to be looked at, and raises where there is none.
       opened: what is open as long as it is.
       leave: ends the process when a signal arrives while TFX is imported.
@@ -205,6 +209,7 @@ class Engine:
 
     processes: StageProcesses
     beam_service: JobService
+    reader: StoreReader
     before_training: Callable[[], None]
     opened: contextlib.ExitStack
     leave: Leave | None
@@ -257,7 +262,7 @@ class Engine:
     def report(self, paths: RunPaths, outcome: Outcome, view: RunView) -> Path | None:
         """Write the page about a run, whatever became of it, and return its path."""
         with view.phase("writing the report"):
-            return _report(paths, outcome, self.processes, view)
+            return _report(paths, outcome, self.processes, self.reader, view)
 
 
 @contextlib.contextmanager
@@ -289,15 +294,19 @@ def engine(  # noqa: PLR0913  # what `run` knows
         opened.enter_context(observed(view, paths, run_id, recipe))
         processes = opened.enter_context(StageProcesses(log, inherits=True))
         beam_service = opened.enter_context(JobService(log, inherits=True))
+        reader = opened.enter_context(StoreReader())
         if at_once or not read_ledger(paths.ledger).order:
-            # Otherwise the engines are imported when the first node needs them.
             processes.start()
+        else:
+            # The engines are imported when the first node needs them, and most likely none does: the report is near then.
+            reader.start()
         if request.beam == PORTABLE:
             beam_service.start()
         before_training = opened.enter_context(devices.required(chosen_device(request)))
         yield Engine(
             processes=processes,
             beam_service=beam_service,
+            reader=reader,
             before_training=before_training,
             opened=opened,
             leave=leave,
@@ -366,21 +375,22 @@ def _ignored(files: DataFiles | None) -> list[str]:
     return found[:IGNORED] + more
 
 
-def _report(paths: RunPaths, outcome: Outcome, processes: StageProcesses, view: RunView) -> Path | None:
+def _report(
+    paths: RunPaths, outcome: Outcome, processes: StageProcesses, reader: StoreReader, view: RunView
+) -> Path | None:
     """Write the page about the run, whatever became of it; what the models answer comes from a warm process."""
     try:
-        with StoreReader() as reader:
-            reader.start()  # first, as it takes a quarter of a second
-            with trace.span("import the report", trace.IMPORT):
-                from pipeline.report import asking, write  # jinja2 and matplotlib: for nothing else
+        reader.start()  # first, as it takes a quarter of a second
+        with trace.span("import the report", trace.IMPORT):
+            from pipeline.report import asking, write  # jinja2 and more: for nothing else
 
-            return write.after_run(
-                paths.root,
-                outcome.record.run_id,
-                view.say,
-                lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
-                reader,
-            )
+        return write.after_run(
+            paths.root,
+            outcome.record.run_id,
+            view.say,
+            lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
+            reader,
+        )
     except Interrupted:  # the run is on record by now: the command ends by the signal, after it has told about the run
         return None
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from components.errors import BadInput, Refused
 from components.settings import Settings
-from pipeline.provenance.code import Code
+from pipeline.provenance.code import Code, Sources
 from pipeline.provenance.own_code import OwnCode, code_of_stage, code_with
 from pipeline.stages import STAGES
 
@@ -37,8 +37,9 @@ def of_recipe(settings: Settings, lock: str) -> dict[str, str]:
     Raises:
       Refused: if the image does not hold a function that the recipe names.
     """
+    sources = Sources()
     try:
-        return {stage.id: code_of_stage(stage, settings, lock)[0].digest for stage in STAGES.values()}
+        return {stage.id: code_of_stage(stage, settings, lock, sources=sources)[0].digest for stage in STAGES.values()}
     except BadInput as err:
         raise _not_in_image(err) from err
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup
 
+from pipeline.lineage.export.kept_templates import KeptTemplates
 from pipeline.provenance.records import moment
 
 SHELL: Final = Path(__file__).parent / "shell"
@@ -54,11 +56,17 @@ def rendered(  # noqa: PLR0913  # what a page can have
     )
 
 
+def fragment(template: Path, **values: Any) -> Markup:
+    """Return a part of a page, from a template that may include and import its neighbours."""
+    return Markup(_environment((template.parent, SHELL)).get_template(template.name).render(**values))  # noqa: S704  # it escapes
+
+
 @functools.lru_cache(maxsize=8)
 def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
+        bytecode_cache=KeptTemplates(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

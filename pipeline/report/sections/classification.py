@@ -11,7 +11,6 @@ from components.intervals import wilson
 from components.settings import DataSettings
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, confident_mistakes
-from pipeline.report.kept_charts import kept
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError
@@ -205,7 +204,6 @@ def _worst_pair(counts: NDArray[np.int64], names: Sequence[str]) -> str:
     return f"Most frequent: {pair}, {wrong[label, said]} of {counts[label].sum()} rows ({share:.1%})."
 
 
-@kept
 def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
     rated = sorted((one for one in classes if one.recall.rate is not None), key=lambda one: one.recall.rate or 0.0)
     drawn = [one for one in classes if one in rated[:SHOWN_CLASSES]]
@@ -226,7 +224,6 @@ def _intervals(classes: tuple[ClassFigures, ...]) -> Picture:
     return charts.drawn(figure, f"{text}, {worst.recall.low:.4f} to {worst.recall.high:.4f}.")
 
 
-@kept
 def _reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> Picture:
     rows, confidence, accuracy, error = reliability(probabilities, labels)
     figure, axes = charts.chart(width=460, height=360)

@@ -16,7 +16,6 @@ from components.settings import DataSettings
 from pipeline.provenance.row_file import PIXELS, ROW_BYTES, RowFile
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES, of_each_class
-from pipeline.report.kept_charts import kept
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError, RunData
 from pipeline.stages import INGEST, REVIEWED_SCHEMA
@@ -225,7 +224,6 @@ def _first_words(rows: RowFile) -> NDArray[np.uint64]:
     return np.concatenate([np.zeros(0, np.uint64), *columns])
 
 
-@kept
 def _histogram(splits: list[SplitFacts], names: Sequence[str]) -> Picture:
     figure, axes = charts.chart(width=620, height=240, above=34)
     places = np.arange(len(splits[0].classes))

@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES
-from pipeline.report.kept_charts import kept
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError
@@ -55,7 +54,6 @@ def latent_map(answers: Arrays, labels: NDArray[np.int64], names: Sequence[str])
     )
 
 
-@kept
 def _together(answers: Arrays, labels: NDArray[np.int64], names: Sequence[str]) -> Picture:
     places, share = answers["places"], answers["places_share"]
     figure, axes = charts.chart(width=520, height=460)

@@ -10,7 +10,6 @@ import numpy as np
 from components.settings import DataSettings
 from pipeline.report import charts, mosaics
 from pipeline.report.choices import SHOWN_CLASSES
-from pipeline.report.kept_charts import kept
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError
@@ -80,7 +79,6 @@ def _rank(number: int, labels: list[int], answers: Arrays, test: ImageRows, data
     )
 
 
-@kept
 def _errors(errors: NDArray[np.float32], test: ImageRows) -> Picture:
     figure, axes = charts.chart(width=460, height=220)
     axes.hist(errors, bins=40, color=charts.FIRST)

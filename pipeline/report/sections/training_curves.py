@@ -10,7 +10,6 @@ import numpy as np
 
 from components.features import TEST, VALIDATION
 from pipeline.report import charts
-from pipeline.report.kept_charts import kept
 from pipeline.report.model_answers import Arrays
 from pipeline.report.picture import Picture
 from pipeline.report.run_data import NotThereError, RunData
@@ -68,7 +67,6 @@ def _facts(training: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     )
 
 
-@kept
 def _loss(node: str, training: Mapping[str, Any], answers: Arrays) -> Picture:
     history, name = training["history"], training["settings"].get("loss", "loss")
     figure, axes = charts.chart()
@@ -93,7 +91,6 @@ def _loss(node: str, training: Mapping[str, Any], answers: Arrays) -> Picture:
     return charts.drawn(figure, f"{text}.")
 
 
-@kept
 def _accuracy(history: list[dict[str, Any]]) -> Picture:
     figure, axes = charts.chart()
     numbers = [epoch["number"] for epoch in history]
@@ -110,7 +107,6 @@ def _marker(numbers: list[int]) -> str:
     return "o" if len(numbers) == 1 else ""
 
 
-@kept
 def _principal(answers: Arrays) -> Picture | None:
     if f"principal_{TEST}" not in answers:
         return None

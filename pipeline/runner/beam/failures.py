@@ -32,8 +32,11 @@ KNOWN: Final = (
         "--beam-option parallelism",
     ),
     Known(
+        # By whom it is missed first: the resource manager, a task that reads from it, or the job's master, which sends it one.
         re.compile(
             r"TaskManager with id \S+ is no longer reachable|Heartbeat of TaskManager|TaskExecutor .*disconnected"
+            r"|Connection unexpectedly closed by remote task manager '[^']*'|Lost connection to task manager '[^']*'"
+            r"|(?:Could not send message|Invocation of) \[RemoteRpcInvocation\(TaskExecutorGateway\.\w+"
         ),
         "a task manager was lost",
         f"its log says why, most often that it had too little memory; {AGAIN}",
