@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test fuzz test-kill test-at-once test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-kill test-at-once test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-life bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-serve: $(STAMP)  ## Time the model server: start, latency, throughput with
 
 bench-pages: $(STAMP)  ## Time the pages of a root of 200 runs: the first answer, those after it, and after another run.
 	$(BIN)/python tests/bench_pages.py
+
+bench-life: $(STAMP)  ## Run the digits 200 times unchanged and 30 times with another seed, on one root: time, disk, what gc brings back.
+	$(BIN)/python tests/bench_life.py $(BENCH_OPTIONS)
 
 bench-scale: $(STAMP)  ## Run MNIST grown SIZES="1 4 16" times, and print time and memory by node; needs ../shared.
 	cd tests && $(abspath $(BIN))/python -m scale.bench $(or $(SIZES),1 4 16) $(BENCH_OPTIONS)

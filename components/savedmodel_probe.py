@@ -6,7 +6,8 @@ and `examples` (list of base64). Writes one JSON line: `tensorflow`, `load_s`, `
 imported, so none), and under `answers` for each signature either `error` or {output name: array}. An array is {`dtype`,
 `shape`, `data` (base64)}. Whoever asks is the judge.
 
-Nothing but TensorFlow may be needed to serve a model, so our own packages are hidden here.
+Nothing but TensorFlow may be needed to serve a model, so our own packages are hidden here, and with them what Keras looks for
+and does without: a model server has neither, and importing it would take as long as TensorFlow itself.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ import time
 from typing import Any
 
 OURS = ("components", "pipeline")
+OPTIONAL = ("IPython", "googleapiclient", "matplotlib", "pandas", "scipy", "sklearn")
+"""What TensorFlow and Keras import where it is installed: for notebooks, plots, tables and clouds."""
+
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when the thread that started it ends."""
 
 
 class _Block(importlib.abc.MetaPathFinder):
-    """Hides our packages, which an editable install would find even in an isolated interpreter."""
+    """Hides packages: ours an editable install would find even in an isolated interpreter."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         del path, target
-        if fullname.partition(".")[0] in OURS:
+        if fullname.partition(".")[0] in (*OURS, *OPTIONAL):
             raise ModuleNotFoundError(f"{fullname} is hidden from the check", name=fullname)
 
 
@@ -48,7 +52,8 @@ def main() -> None:
     answer.write("ready\n")
     answer.flush()
     json.dump(_probe(tf, json.loads(sys.stdin.readline())), answer)
-    answer.flush()
+    answer.close()
+    os._exit(0)  # TensorFlow's threads take a second to end
 
 
 def _die_with_parent() -> None:

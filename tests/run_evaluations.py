@@ -3,7 +3,8 @@
     python run_evaluations.py CASES.json
 
 CASES.json is a list of objects: `out`, `examples`, `schema`, `model`, `baseline` (folders; the last may be null) and
-`settings`, `data` for our executor, or `eval_config` for the stock one. Each leaves `out`/evaluation, `out`/blessing and
+`settings`, `data` for our executor, which takes a single pass unless `beam` is true, or `eval_config` for the stock one. Each
+leaves `out`/evaluation, `out`/blessing and
 `out`/properties.json, which holds the blessing's properties.
 """
 
@@ -22,6 +23,9 @@ from tfx.types import standard_artifacts
 from components.evaluation.executor import MnistEvaluatorExecutor
 
 BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=unused"]
+
+SHARED = ["--direct_running_mode=multi_threading"]
+"""Beam shares the work out, if only among the threads of this process."""
 
 
 def artifact(kind, uri):
@@ -52,7 +56,8 @@ def evaluate(case):
         baseline = artifact(standard_artifacts.Model, case["baseline"] or "nowhere")
         baseline.set_string_custom_property("baseline", "version 3" if case["baseline"] else "none")
         inputs["baseline_model"] = [baseline]
-    kind(kind.Context(beam_pipeline_args=list(BEAM), tmp_dir=str(out), unique_id="1")).Do(inputs, outputs, properties)
+    beam = [*BEAM, *(SHARED if case.get("beam") else [])]
+    kind(kind.Context(beam_pipeline_args=beam, tmp_dir=str(out), unique_id="1")).Do(inputs, outputs, properties)
     blessing = outputs["blessing"][0]
     found = {key: blessing.get_custom_property(key) for key in blessing.mlmd_artifact.custom_properties}
     (out / "properties.json").write_text(json.dumps(found))

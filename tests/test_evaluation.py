@@ -169,6 +169,10 @@ CHANGE_THRESHOLD = config(
 )
 
 
+BOTH = ("noisy", "noisy beside a baseline", "nan", "empty split")
+"""Cases that are evaluated in a single pass and by TFMA's Beam pass."""
+
+
 def write_examples(folder: Path, rows: list[tuple[list[int], int]]) -> None:
     (folder / "Split-test").mkdir(parents=True)
 
@@ -212,6 +216,7 @@ def evaluated(tmp_path_factory) -> Path:
     def case(name: str, examples: str, model: str, baseline: str | None = None, **asked: str) -> dict[str, object]:
         ours = {"settings": EvaluationSettings(accuracy=0.6, class_accuracy=0.0).to_json(), "data": DATA.to_json()}
         return {
+            "name": name,
             "out": str(folder / name),
             "examples": str(folder / "examples" / examples),
             "schema": str(folder / "schema"),
@@ -232,7 +237,11 @@ def evaluated(tmp_path_factory) -> Path:
         case("empty split", "empty", "none"),
         case("noisy", "noisy", "none", None, **lenient),
         case("noisy by TFMA", "noisy", "none", eval_config=TFMA_OWN),
+        case("noisy beside a baseline", "noisy", "none", "weaker", **lenient),
         case("stock without a baseline", "clear", "always_zero", eval_config=CHANGE_THRESHOLD),
+    ]
+    cases += [
+        {**by_beam, "out": f"{by_beam['out']} by Beam", "beam": True} for by_beam in cases if by_beam["name"] in BOTH
     ]
     (folder / "cases.json").write_text(json.dumps(cases))
     script = Path(__file__).with_name("run_evaluations.py")
@@ -295,6 +304,19 @@ class TestWholeEvaluations:
         assert ours["rows"] == own["overall"]["example_count"] == 300
         assert ours["confusion_matrix"] == own["confusion_matrix"]
 
+    @pytest.mark.parametrize("case", BOTH)
+    def test_the_single_pass_leaves_what_tfmas_beam_pass_leaves(self, evaluated, case):
+        one, other = (everything(evaluated / name / "evaluation") for name in (case, f"{case} by Beam"))
+        assert one.pop("files") == other.pop("files")
+        assert one.pop("eval_config") == other.pop("eval_config")
+        assert one.keys() == other.keys() >= {"metrics", "plots", "attributions", "validations"}
+        for name, records in one.items():
+            # Beam writes slices in no order; sums of floats depend on the batches, which follow its clock.
+            assert_alike(records, other[name])
+        assert bool(one["metrics"]) == (case != "empty split")
+        if case == "noisy beside a baseline":
+            assert any('"isDiff": true' in json.dumps(record) for record in one["metrics"])
+
     def test_the_stock_evaluator_blesses_what_it_could_not_compare(self, evaluated):
         """Before: a change threshold, no baseline, and a blessing all the same. Ours says that nothing was compared."""
         assert blessing(evaluated / "stock without a baseline") == (1, "BLESSED")
@@ -318,6 +340,46 @@ for proto in tfma.load_plots(sys.argv[1]):
             matrix[entry.actual_class_id][entry.predicted_class_id] = round(entry.num_weighted_examples)
 print(json.dumps({**found, "confusion_matrix": matrix}))
 """
+
+
+EVERYTHING = """
+import json, os, sys
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2 as slices, validation_result_pb2 as validation
+PROTOS = {"metrics": slices.MetricsForSlice, "plots": slices.PlotsForSlice, "attributions": slices.AttributionsForSlice,
+          "validations": validation.ValidationResult}
+found = {"files": sorted(os.listdir(sys.argv[1])), "eval_config": json.load(open(os.path.join(sys.argv[1], "eval_config.json")))}
+for file in found["files"]:
+    if file.endswith(".tfrecord"):
+        name = file.partition("-")[0].partition(".")[0]
+        records = tf.data.TFRecordDataset(os.path.join(sys.argv[1], file)).as_numpy_iterator()
+        parsed = [json_format.MessageToDict(PROTOS[name].FromString(record)) for record in records]
+        found[name] = sorted(parsed, key=lambda one: json.dumps(one.get("sliceKey", {}), sort_keys=True))
+print(json.dumps(found))
+"""
+
+
+def everything(uri: Path) -> dict[str, object]:
+    """What an evaluation left: its files, the configuration, and the records of each kind in the order of their slices."""
+    done = subprocess.run([sys.executable, "-c", EVERYTHING, uri], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def assert_alike(one: object, other: object) -> None:
+    """The same but for the last bits of floats."""
+    if isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert_alike(value, other[key])
+    elif isinstance(one, list):
+        assert isinstance(other, list)
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            assert_alike(*pair)
+    else:
+        assert one == (pytest.approx(other, rel=1e-12, nan_ok=True) if isinstance(one, float) else other)
 
 
 def tfma_numbers(uri: Path) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The Evaluator: metrics.json, verdict.json and a blessing for a candidate beside its baseline.
 
-`component` declares the node. `executor` runs TFMA as `eval_config` says, through `extraction` and `metrics`; `results`
-reads what TFMA measured, `thresholds` decides. All but executor, extraction and metrics are free of TensorFlow.
+`component` declares the node. `executor` measures as `eval_config` says, by `metrics`: in a `single_pass` where this machine
+works alone, else by TFMA's Beam pass, through `extraction`. `results` reads what was measured, `thresholds` decides. All but
+executor, extraction, metrics and single_pass are free of TensorFlow.
 """

@@ -93,16 +93,17 @@ class _GroupCombiner(beam.CombineFn):  # type: ignore[misc]  # Beam has no annot
     def extract_output(self, accumulator: Sums | None) -> dict[metric_types.MetricKey, Any]:
         if accumulator is None:
             return {}
-        return {_key(name, self._model_name): value for name, value in means_of(accumulator).items()}
+        return {metric_key(name, self._model_name): value for name, value in means_of(accumulator).items()}
 
 
-def _key(name: str, model_name: str) -> metric_types.MetricKey:
+def metric_key(name: str, model_name: str) -> metric_types.MetricKey:
+    """Return TFMA's key of a metric of one model; the name is empty of a model that is evaluated alone."""
     return metric_types.MetricKey(name=name, model_name=model_name)
 
 
 def _computations(name: str, model_name: str = "") -> list[metric_types.MetricComputation]:
     del name  # TFMA hands it over; the keys have names of their own.
-    keys = [_key(name, model_name) for name in (*METRIC_NAMES, PREDICTED)]
+    keys = [metric_key(name, model_name) for name in (*METRIC_NAMES, PREDICTED)]
     return [metric_types.MetricComputation(keys=keys, preprocessors=None, combiner=_GroupCombiner(model_name))]
 
 

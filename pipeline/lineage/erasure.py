@@ -28,6 +28,7 @@ from pipeline.lineage.trace import trace
 from pipeline.provenance.records import EXCLUDED
 from pipeline.provenance.runs import runs
 from pipeline.root.paths import RunPaths
+from pipeline.root.user_cache import kept_reports
 from pipeline.stages import INGEST
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Holder:
     Attributes:
       kind: `copy of the data`, `examples`, `report`; or outside of what the root keeps `source`, the file that was given,
         and `picture`, which that was imported from.
-      path: relative to the root; absolute for a source; by the record of the import for a picture that was not found.
+      path: relative to the root; absolute for a source, and for chapters of a report in the user's cache; by the record of the import for a picture that was not found.
       what: whether it holds the rows, alone or among others, or may show some of them.
       versions: served versions that were made with it.
     """
@@ -328,6 +329,8 @@ def _holders(lineage: LineageIndex, held: _Held, given: Sequence[str]) -> Iterat
         report = paths.report(run.run_id)
         if report.is_file() and any(node.record in records for node in run.nodes):
             yield Holder(kind=REPORT, path=paths.relative(report), what=PICTURES)
+    for record in sorted(records):
+        yield from (Holder(kind=REPORT, path=str(kept), what=PICTURES) for kept in kept_reports(record))
 
 
 def _sources(folder: Path) -> Iterator[str]:

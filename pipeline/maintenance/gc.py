@@ -47,7 +47,7 @@ class Garbage:
     """One file or folder that nothing refers to.
 
     Attributes:
-      kind: `artifact`, `input`, `checkpoint`, `log`, `working-folder`, `half-written-record` or `stage`.
+      kind: `artifact`, `input`, `checkpoint`, `log`, `report`, `working-folder`, `half-written-record` or `stage`.
       path: relative to the root.
       bytes: that its removal frees.
       record: hash of the record that made it, if one did.
@@ -131,9 +131,13 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     yield from _of("checkpoint", paths, stale)
     # A run that waits for this to end has its files already.
     waiting = {run.run_id for run in at_work.at_work(paths)}
-    logged = {paths.log(run) for run in {*runs, *waiting, *(record.run_id for record in kept.values())}}
-    logged |= {paths.presence(run) for run in waiting}
+    remembered = {*runs, *waiting, *(record.run_id for record in kept.values())}
+    logged = {paths.log(run) for run in remembered} | {paths.presence(run) for run in waiting}
     yield from _of("log", paths, (log for log in children(paths.log("").parent) if log not in logged))
+    # Pages of our runs alone: `report --output` may have put others there.
+    forgotten = {line.run_id for line in survey.ledger.lines} - remembered
+    pages = {page for run in forgotten for page in (paths.report(run), paths.lineage_page(run))}
+    yield from _of("report", paths, (page for page in children(paths.report("").parent) if page in pages))
     left = (one for one in _below(paths, "artifacts/*/.system/*/*") if size(one))
     yield from _of("working-folder", paths, left)
     yield from _of("half-written-record", paths, _below(paths, f"{paths.records.name}/{HALF_WRITTEN}"))

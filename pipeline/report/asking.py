@@ -15,10 +15,14 @@ from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
 from components.files import PART_PATTERN, replacing
 from components.serving import FORMAT_SERVING
+from components.settings import DataSettings
 from pipeline.process import child
+from pipeline.provenance.artifacts import ArtifactEntry
+from pipeline.provenance.records import ExecutionRecord
 from pipeline.report import model_answers
 from pipeline.report.model_answers import Arrays, Question
-from pipeline.report.run_data import NotThereError, RunData
+from pipeline.report.run_data import RunData
+from pipeline.root.paths import RunPaths
 from pipeline.stages import AUTOENCODER, CLASSIFIER, INGEST, TRANSFORM
 
 FUNCTION: Final = "pipeline.report.model_answers:answer"
@@ -53,20 +57,14 @@ def answered(evidence: RunData, ask: Ask, *, keep: bool = True) -> Arrays:
     Raises:
       EnvironmentProblem: if the process that is asked fails.
     """
-    try:
-        examples = evidence.artifact(INGEST, "examples")
-    except NotThereError:
+    models = of_models(evidence.paths, evidence.executions, evidence.settings.data)
+    if models is None:
         return {}
-    models = {field: _folder(evidence, *place) for field, place in MODELS.items()}
-    if models["autoencoder"] is None and models["classifier"] is None:
-        return {}
-    kept = evidence.paths.report_answers(_key(evidence))
+    question, kept = models
     try:
         return model_answers.read(kept)
     except BadInput:
         pass  # never asked, or not wholly written: asked now
-    data = evidence.settings.data.to_json()
-    question = Question(examples=str(examples), data=data, **models)
     answers = ask(dataclasses.asdict(question))
     if not keep:
         return parse_npz(answers, where="report", error=EnvironmentProblem)
@@ -75,6 +73,47 @@ def answered(evidence: RunData, ask: Ask, *, keep: bool = True) -> Arrays:
         file.write(answers)
     _forget_old(kept.parent)
     return model_answers.read(kept)
+
+
+def of_models(
+    paths: RunPaths, executions: Mapping[str, ExecutionRecord], data: DataSettings
+) -> tuple[Question, Path] | None:
+    """Return what is asked of a run's models, and the file that has the answers once they were given.
+
+    Args:
+      paths: of the root.
+      executions: {node: record of the execution whose outputs the run has}.
+      data: settings of its data.
+
+    Returns:
+      None, where there is no model, or no row to ask it about.
+    """
+    examples = _entry(executions, INGEST, "examples")
+    if examples is None or not (paths.root / examples.path).is_dir():
+        return None
+    entries = {field: _entry(executions, node, channel) for field, (node, channel, _) in MODELS.items()}
+    folders = {
+        field: str(paths.root / entry.path / MODELS[field][2])
+        for field, entry in entries.items()
+        if entry is not None and (paths.root / entry.path).is_dir()
+    }
+    if not folders.keys() & {"autoencoder", "classifier"}:
+        return None
+    question = Question(
+        examples=str(paths.root / examples.path),
+        transform=folders.get("transform"),
+        autoencoder=folders.get("autoencoder"),
+        classifier=folders.get("classifier"),
+        data=data.to_json(),
+    )
+    digests = {field: None if entry is None else entry.sha256 for field, entry in entries.items()}
+    key = {**digests, "examples": examples.sha256, "version": model_answers.VERSION}
+    return question, paths.report_answers(sha256_bytes(canonical_json(key)))
+
+
+def _entry(executions: Mapping[str, ExecutionRecord], node: str, channel: str) -> ArtifactEntry | None:
+    entries = executions[node].outputs.get(channel) if node in executions else None
+    return entries[0] if entries else None
 
 
 def own_process(question: Mapping[str, Any]) -> bytes:
@@ -101,16 +140,3 @@ def _forget_old(folder: Path) -> None:
         parts = [part for part in folder.glob(PART_PATTERN) if part.stat().st_mtime < time.time() - DAY]
         for file in kept[KEPT:] + parts:
             file.unlink(missing_ok=True)
-
-
-def _folder(evidence: RunData, node: str, channel: str, inner: str) -> str | None:
-    try:
-        return str(evidence.artifact(node, channel) / inner)
-    except NotThereError:
-        return None
-
-
-def _key(evidence: RunData) -> str:
-    digests = {field: evidence.digest(node, channel) for field, (node, channel, _) in MODELS.items()}
-    examples = evidence.digest(INGEST, "examples")
-    return sha256_bytes(canonical_json({**digests, "examples": examples, "version": model_answers.VERSION}))

@@ -30,7 +30,8 @@ from pipeline.audit.findings import INTEGRITY, PASS
 from pipeline.provenance.artifacts import difference
 from pipeline.report.page import RECORDED, Chapter
 from pipeline.report.run_data import RunData
-from pipeline.root.user_cache import is_own, keep, user_cache
+from pipeline.root.user_cache import REPORTS, is_own, keep, user_cache
+from pipeline.stages import INGEST
 
 MOST: Final = 40
 """Files that are kept, the ones that were used last; each has the chapters of a run, some 300 kB."""
@@ -88,8 +89,9 @@ def _audited(evidence: RunData) -> frozenset[str]:
 
 
 def _file(evidence: RunData) -> Path:
-    """Return where the chapters of a run are, which may not exist."""
+    """Return where the chapters of a run are, which may not exist; a deletion request finds it by the data's record."""
     run = evidence.run
+    ingested = next((node.record for node in run.nodes if node.id == INGEST), None)
     shown = {
         "code": _code(),
         "nodes": [[node.id, node.record] for node in run.nodes],
@@ -97,7 +99,7 @@ def _file(evidence: RunData) -> Path:
         "sources": [dataclasses.asdict(source) for source in run.sources],
         "status": run.status,
     }
-    return user_cache() / "reports" / f"{sha256_bytes(canonical_json(shown))}.json"
+    return user_cache() / REPORTS / f"{ingested}-{sha256_bytes(canonical_json(shown))}.json"
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -46,6 +47,12 @@ RATE: Final = 0.08
 PENALTY: Final = 0.25
 """Of the square of the input, with pixels from 0 to 1, against the class's logit."""
 
+ALL, BUT_LATENCY, LATENCY_ALONE = "all", "all but the latency", "latency"
+"""What of it is asked; the latency is asked for apart where the rest is asked beside other work."""
+
+LATER: Final = 10
+"""Niceness of an answer that is asked for ahead, nice(2): evaluation and check, which a version waits for, come first."""
+
 FAR: Final = 1e6
 """Less than any logit: takes a class out of the others."""
 
@@ -62,6 +69,7 @@ class Question:
       autoencoder: folder of the autoencoder's SavedModel; None if the run has none.
       classifier: folder of the served SavedModel; None if the run has none.
       data: `DataSettings` as JSON.
+      part: what of the answers is wanted: `ALL`, `BUT_LATENCY` or `LATENCY_ALONE`.
     """
 
     examples: str
@@ -69,16 +77,34 @@ class Question:
     autoencoder: str | None
     classifier: str | None
     data: str
+    part: str = ALL
 
 
 def answer(**question: Any) -> bytes:
     """Return the answers to a `Question` as an .npz file; the fork server calls this by name."""
     query = Question(**question)
+    if query.part == BUT_LATENCY:
+        os.nice(LATER)  # the process is this answer's own
     data = DataSettings.from_json(query.data)
-    test = example_rows.read(Path(query.examples), TEST, data.pixels, TEST_ROWS)
-    answers: Arrays = {"rows": np.array(len(test))}
-    if len(test) and query.classifier is not None:
+    limit = TOGETHER if query.part == LATENCY_ALONE else TEST_ROWS
+    test = example_rows.read(Path(query.examples), TEST, data.pixels, limit)
+    answers: Arrays = {}
+    if query.part != BUT_LATENCY and len(test) and query.classifier is not None:
         answers[LATENCY] = _latency(query.classifier, test.images)  # first, while nothing else is at work here
+    if query.part != LATENCY_ALONE:
+        answers |= {"rows": np.array(len(test)), **_of_models(query, test, data)}
+    return as_npz(answers)
+
+
+def as_npz(answers: Arrays) -> bytes:
+    """Return answers as the file that they are kept in."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **answers)
+    return file.getvalue()
+
+
+def _of_models(query: Question, test: example_rows.ImageRows, data: DataSettings) -> Arrays:
+    answers: Arrays = {}
     # Side by side: each is many small calls, which leave a second core idle.
     with ThreadPoolExecutor() as beside:
         parts = []
@@ -88,9 +114,7 @@ def answer(**question: Any) -> bytes:
             parts.append(beside.submit(_of_autoencoder, query, test, data))
         for part in parts:
             answers |= part.result()
-    file = io.BytesIO()
-    np.savez_compressed(file, **answers)
-    return file.getvalue()
+    return answers
 
 
 def read(file: Path) -> Arrays:

@@ -12,6 +12,9 @@ from components.files import replacing
 CACHE: Final = "MNIST_TFX_CACHE"
 """Environment variable that names the folder."""
 
+REPORTS: Final = "reports"
+"""Folder of the chapters of reports, which have pictures of the data."""
+
 
 def user_cache() -> Path:
     """Return the folder, by `CACHE` or by the XDG base directory specification; it may not exist.
@@ -35,6 +38,14 @@ def is_own(path: Path) -> bool:
     status = os.lstat(path)
     kind = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
     return kind and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def kept_reports(record: str) -> list[Path]:
+    """Return the files with chapters of reports on what an execution of ExampleGen ingested, by the hash of its record."""
+    try:
+        return sorted((user_cache() / REPORTS).glob(f"{record}-*.json"))
+    except (OSError, RuntimeError):  # RuntimeError: no home
+        return []
 
 
 def keep(path: Path, content: bytes, most: int) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -24,7 +24,6 @@ from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
 from pipeline.process import lean_imports, trace
-from pipeline.process.child import CPU_ONLY
 from pipeline.process.forkserver_client import StageProcesses
 from pipeline.process.output import log_output, redirect_output
 from pipeline.process.scratch import temporary_folder
@@ -38,6 +37,7 @@ from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import PLACES_OF_A_RUN, check_places, check_store, check_writable
 from pipeline.runner import devices, up_to_date
+from pipeline.runner.answers_ahead import AnswersAhead
 from pipeline.runner.beam.job_service import JobService
 from pipeline.runner.observers import observed
 from pipeline.runner.progress import RunView
@@ -200,6 +200,7 @@ class Engine:
       processes: for executors that need the engines.
       beam_service: of Beam's `portable` engine, where it is asked for.
       reader: asks the metadata store for the reports' audits.
+      ahead: asks models for the report.
       before_training: waits for a GPU that was asked for by name to be looked at, and raises where there is none.
       opened: what is open as long as it is.
       leave: ends the process when a signal arrives while TFX is imported.
@@ -210,6 +211,7 @@ class Engine:
     processes: StageProcesses
     beam_service: JobService
     reader: StoreReader
+    ahead: AnswersAhead
     before_training: Callable[[], None]
     opened: contextlib.ExitStack
     leave: Leave | None
@@ -247,6 +249,8 @@ class Engine:
             processes=self.processes if lane is None else lane.processes,
             interruptions=PROCESS if lane is None else lane.interruptions,
             before_training=self.before_training,
+            # The candidates of a sweep share the cores already, and only one report is written.
+            before_evaluation=self._ask_ahead(config) if lane is None else lambda _: None,
             sign_key=sign_key,
             part=part,
             held=None if lane is None else lane.held,
@@ -262,7 +266,10 @@ class Engine:
     def report(self, paths: RunPaths, outcome: Outcome, view: RunView) -> Path | None:
         """Write the page about a run, whatever became of it, and return its path."""
         with view.phase("writing the report"):
-            return _report(paths, outcome, self.processes, self.reader, view)
+            return _report(paths, outcome, self.ahead, self.reader, view)
+
+    def _ask_ahead(self, config: PipelineConfig) -> Callable[[Mapping[str, ExecutionRecord]], None]:
+        return lambda executions: self.ahead.begin(config.paths, executions, config.settings.data)
 
 
 @contextlib.contextmanager
@@ -307,6 +314,7 @@ def engine(  # noqa: PLR0913  # what `run` knows
             processes=processes,
             beam_service=beam_service,
             reader=reader,
+            ahead=AnswersAhead(processes),
             before_training=before_training,
             opened=opened,
             leave=leave,
@@ -375,22 +383,14 @@ def _ignored(files: DataFiles | None) -> list[str]:
     return found[:IGNORED] + more
 
 
-def _report(
-    paths: RunPaths, outcome: Outcome, processes: StageProcesses, reader: StoreReader, view: RunView
-) -> Path | None:
+def _report(paths: RunPaths, outcome: Outcome, ahead: AnswersAhead, reader: StoreReader, view: RunView) -> Path | None:
     """Write the page about the run, whatever became of it; what the models answer comes from a warm process."""
     try:
         reader.start()  # first, as it takes a quarter of a second
         with trace.span("import the report", trace.IMPORT):
-            from pipeline.report import asking, write  # jinja2 and more: for nothing else
+            from pipeline.report import write  # jinja2 and more: for nothing else
 
-        return write.after_run(
-            paths.root,
-            outcome.record.run_id,
-            view.say,
-            lambda question: processes.call(asking.FUNCTION, question, CPU_ONLY),
-            reader,
-        )
+        return write.after_run(paths.root, outcome.record.run_id, view.say, ahead, reader)
     except Interrupted:  # the run is on record by now: the command ends by the signal, after it has told about the run
         return None
 

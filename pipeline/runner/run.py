@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tfx.orchestration.portable import data_types, launcher
@@ -75,6 +75,7 @@ class Run:
         processes: Processes,
         interruptions: Interruptions,
         before_training: Callable[[], None] = lambda: None,
+        before_evaluation: Callable[[Mapping[str, records.ExecutionRecord]], None] = lambda _: None,
         sign_key: PrivateKey | None = None,
         part: Part | None = None,
         held: HeldRoot | None = None,
@@ -86,6 +87,7 @@ class Run:
         self._processes = processes
         self._interruptions = interruptions
         self._before_training = before_training
+        self._before_evaluation = before_evaluation
         self._sign_key = sign_key
         self._part = part
         self._held = held
@@ -335,6 +337,7 @@ class Run:
             # memory is taken, it would add a third of a gigabyte and gain nothing.
             model, examples = self._folder_of(CLASSIFIER, "model"), self._folder_of(INGEST, "examples")
             savedmodel_check.ask_ahead(model, examples, self._config.settings.data)
+            self._before_evaluation({name: done.record for name, done in self._done.items()})
         if node.id == PUSHER:
             self._write_provenance(node, info)
 

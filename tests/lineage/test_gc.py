@@ -116,6 +116,22 @@ def test_leftovers_of_every_kind_go(paths, kind, path):
     assert removed(paths) == set()
 
 
+def test_reports_of_forgotten_runs_go_and_no_other_page(paths):
+    names = ("run-2.html", "run-2.lineage.html", "run-3.html", "run-3.lineage.html", "mine.html", ".answers/a.npz")
+    for name in names:
+        leave(paths.root / "reports" / name)
+    prune(paths.root, 1)
+    gone = {path for kind, path in removed(paths, keep_runs=1) if kind == "report"}
+    assert gone == {"reports/run-2.html", "reports/run-2.lineage.html"}
+    assert {name for name in names if (paths.root / "reports" / name).exists()} == set(names[2:])
+
+
+def test_the_report_of_a_run_whose_version_is_served_stays(paths):
+    leave(paths.report("run-1"))
+    removed(paths, keep_runs=0)
+    assert paths.report("run-1").exists()
+
+
 STAGES = {
     "a link to a folder": lambda stage: stage.symlink_to(stage.parent / "1"),
     "a link to everything": lambda stage: stage.symlink_to("/"),
@@ -169,6 +185,7 @@ BEHIND_LINKS = {
     "checkpoints": "abc/training.npz",
     "inputs": "abc/train-images",
     "logs": "run-0.log",
+    "reports": "run-2.html",
 }
 
 

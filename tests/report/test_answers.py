@@ -101,6 +101,21 @@ def test_a_process_of_its_own_answers_the_same(classifier, examples):
     assert np.load(io.BytesIO(reply))["probabilities"].shape == (3, 2)
 
 
+@pytest.mark.slow
+def test_the_latency_and_the_rest_together_are_the_whole_answer(classifier, examples, monkeypatch):
+    nicer = []
+    monkeypatch.setattr(os, "nice", nicer.append)
+    question = {"examples": examples, "transform": None, "autoencoder": None, "classifier": classifier}
+    whole, rest, latency = (
+        dict(np.load(io.BytesIO(model_answers.answer(**question, data=DATA.to_json(), part=part))))
+        for part in (model_answers.ALL, model_answers.BUT_LATENCY, model_answers.LATENCY_ALONE)
+    )
+    assert nicer == [model_answers.LATER], "the rest alone, and not this process"
+    assert latency.keys() == {model_answers.LATENCY}
+    assert rest.keys() == whole.keys() - latency.keys()
+    assert all(np.array_equal(rest[name], whole[name]) for name in rest)
+
+
 def test_a_question_is_json_and_back():
     question = model_answers.Question(
         examples="e", transform=None, autoencoder="a", classifier="c", data=DATA.to_json()

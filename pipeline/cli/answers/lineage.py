@@ -733,7 +733,7 @@ class Repairs(Model):
 class RemovedFile(Model):
     """Something that nothing refers to."""
 
-    kind: Literal["artifact", "input", "checkpoint", "log", "working-folder", "half-written-record", "stage"]
+    kind: Literal["artifact", "input", "checkpoint", "log", "report", "working-folder", "half-written-record", "stage"]
     path: Text
     bytes: Count
     record: Digest | None

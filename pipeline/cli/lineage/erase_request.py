@@ -142,7 +142,10 @@ def _steps(
         yield step(["serving", "prune", "--keep", "1", *root], "removes the older versions, once the new one is good")
     yield step(["lineage", "gc", "--keep-runs", "0", *root], "removes what was kept of their making")
     for report in [one.path for one in asked.holders if one.kind == REPORT]:
-        yield {"command": shlex.join(["rm", str(below_here(lineage.root / report))]), "why": "a page with pictures"}
+        yield {
+            "command": shlex.join(["rm", "-f", str(below_here(lineage.root / report))]),
+            "why": "a page with pictures",
+        }
     for path in dict.fromkeys(one.path for one in asked.holders if (one.kind, one.what) == (PICTURE, ROWS)):
         yield {"command": shlex.join(["rm", str(below_here(Path(path)))]), "why": "the picture that was imported"}
     for path in dict.fromkeys(one.path for one in asked.holders if one.kind == SOURCE):

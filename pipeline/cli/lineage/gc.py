@@ -29,7 +29,7 @@ from pipeline.maintenance.orphans import as_dicts
 def gc(root: Path, keep_runs: int, dry_run: bool, as_json: bool) -> None:
     """Remove what neither a served version nor a recent run refers to.
 
-    Records, the ledger and everything that is served stay.
+    Records, the ledger and everything that is served stay; so do logs and reports of the runs that made it.
 
     \b
     Example:
