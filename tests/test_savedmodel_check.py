@@ -368,12 +368,14 @@ def test_the_interpreter_ends_when_its_owner_is_killed(tmp_path):
 
 
 def test_the_interpreter_is_started_beside_the_evaluator_and_not_while_models_train(monkeypatch):
-    started = []
+    started, asked = [], []
     monkeypatch.setattr(savedmodel_check, "ask_ahead", lambda *_: started.append(node))
     run = object.__new__(Run)
     run._before_training = lambda: None
+    run._before_evaluation = lambda _: asked.append(node)
+    run._done = {}
     run._folder_of = lambda *_: Path()
     run._config = SimpleNamespace(settings=SimpleNamespace(data=DATA))
     for node in (*TRAINERS, EVALUATOR):
         run._prepare(SimpleNamespace(id=node), None)
-    assert started == [EVALUATOR]
+    assert started == asked == [EVALUATOR], "the check's interpreter, and what the report asks of the models"
