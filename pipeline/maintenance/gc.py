@@ -35,6 +35,7 @@ from pipeline.provenance.records import ExecutionRecord, RunRecord
 from pipeline.provenance.statement import heads_of, read_provenance
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.paths import RunPaths
+from pipeline.root.user_cache import kept_reports
 from pipeline.root.writable import check_places, check_removable
 
 KEEP_RUNS: Final = 5
@@ -48,7 +49,7 @@ class Garbage:
 
     Attributes:
       kind: `artifact`, `input`, `checkpoint`, `log`, `report`, `working-folder`, `half-written-record` or `stage`.
-      path: relative to the root.
+      path: relative to the root; absolute for chapters of a report in the user's cache.
       bytes: that its removal frees.
       record: hash of the record that made it, if one did.
     """
@@ -120,9 +121,14 @@ def garbage(survey: Survey, kept: Mapping[str, ExecutionRecord], keep_runs: int)
     paths = survey.paths
     makers = {entry.path: hash_ for hash_, record in survey.committed.items() for entry in record.artifacts}
     used = {entry.path for record in kept.values() for entry in record.artifacts}
+    unmade: dict[str | None, None] = {}
     for folder in artifact_folders(paths):
         if (path := paths.relative(folder)) not in used:
             yield Garbage(kind="artifact", path=path, bytes=size(folder), record=makers.get(path))
+            unmade[makers.get(path)] = None
+    # They show what goes, and no report would take them from there any more.
+    for record in filter(None, unmade):
+        yield from (Garbage(kind="report", path=str(kept), bytes=size(kept)) for kept in kept_reports(record))
     inputs = inputs_of(kept.values())
     yield from _of("input", paths, (folder for folder in input_folders(paths) if folder.name not in inputs))
     runs = latest_runs(survey.ledger, keep_runs)
