@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
+from tensorflow_model_analysis import version as tfma_version
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.utils import config_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from components.errors import EnvironmentProblem
@@ -51,14 +52,14 @@ def evaluate(
     Raises:
       EnvironmentProblem: if a model has no signature for serialised rows.
     """
-    config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline is not None, rubber_stamp=True)
+    config = config_util.update_eval_config_with_defaults(config, has_baseline=baseline is not None, rubber_stamp=True)
     folders = {ALONE: candidate} if baseline is None else {CANDIDATE: candidate, BASELINE: baseline}
     sums = _sums({name: _Model(folder) for name, folder in folders.items()}, shards)
     _write(output, [_with_difference(one) for one in _slices(sums)])
     # `data_location` and `file_format` are what TFMA writes where it was given a PCollection.
     run = config_pb2.EvalRun(
         eval_config=config,
-        version=tfma.version.VERSION,
+        version=tfma_version.VERSION,
         data_location="<user provided PCollection>",
         file_format="<unknown>",
         model_locations={name: str(folder) for name, folder in folders.items()},
