@@ -47,7 +47,8 @@ def processes():
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     question = Question(examples="e", transform=None, autoencoder=None, classifier="c", data=DATA.to_json())
-    monkeypatch.setattr(asking, "of_models", lambda *_: (question, tmp_path / "answers.npz"))
+    monkeypatch.setattr(asking, "kept_answers", lambda *_: tmp_path / "answers.npz")
+    monkeypatch.setattr(asking, "question_about", lambda *_: question)
     return tmp_path / "answers.npz"
 
 

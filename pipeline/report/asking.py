@@ -57,15 +57,15 @@ def answered(evidence: RunData, ask: Ask, *, keep: bool = True) -> Arrays:
     Raises:
       EnvironmentProblem: if the process that is asked fails.
     """
-    models = of_models(evidence.paths, evidence.executions, evidence.settings.data)
-    if models is None:
+    paths, executions = evidence.paths, evidence.executions
+    kept = kept_answers(paths, executions)
+    if kept is None:
         return {}
-    question, kept = models
     try:
         return model_answers.read(kept)
     except BadInput:
         pass  # never asked, or not wholly written: asked now
-    answers = ask(dataclasses.asdict(question))
+    answers = ask(dataclasses.asdict(question_about(paths, executions, evidence.settings.data)))
     if not keep:
         return parse_npz(answers, where="report", error=EnvironmentProblem)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -75,15 +75,12 @@ def answered(evidence: RunData, ask: Ask, *, keep: bool = True) -> Arrays:
     return model_answers.read(kept)
 
 
-def of_models(
-    paths: RunPaths, executions: Mapping[str, ExecutionRecord], data: DataSettings
-) -> tuple[Question, Path] | None:
-    """Return what is asked of a run's models, and the file that has the answers once they were given.
+def kept_answers(paths: RunPaths, executions: Mapping[str, ExecutionRecord]) -> Path | None:
+    """Return the file that has the answers of a run's models once they were given.
 
     Args:
       paths: of the root.
       executions: {node: record of the execution whose outputs the run has}.
-      data: settings of its data.
 
     Returns:
       None, where there is no model, or no row to ask it about.
@@ -92,23 +89,39 @@ def of_models(
     if examples is None or not (paths.root / examples.path).is_dir():
         return None
     entries = {field: _entry(executions, node, channel) for field, (node, channel, _) in MODELS.items()}
-    folders = {
-        field: str(paths.root / entry.path / MODELS[field][2])
-        for field, entry in entries.items()
-        if entry is not None and (paths.root / entry.path).is_dir()
-    }
-    if not folders.keys() & {"autoencoder", "classifier"}:
+    if not _folders(paths, executions).keys() & {"autoencoder", "classifier"}:
         return None
-    question = Question(
-        examples=str(paths.root / examples.path),
+    digests = {field: None if entry is None else entry.sha256 for field, entry in entries.items()}
+    key = {**digests, "examples": examples.sha256, "version": model_answers.VERSION}
+    return paths.report_answers(sha256_bytes(canonical_json(key)))
+
+
+def question_about(paths: RunPaths, executions: Mapping[str, ExecutionRecord], data: DataSettings) -> Question:
+    """Return what is asked of a run's models; see `kept_answers`.
+
+    Args:
+      paths: of the root.
+      executions: of the run, which has a model and rows.
+      data: settings of its data.
+    """
+    folders = _folders(paths, executions)
+    return Question(
+        examples=str(paths.root / executions[INGEST].outputs["examples"][0].path),
         transform=folders.get("transform"),
         autoencoder=folders.get("autoencoder"),
         classifier=folders.get("classifier"),
         data=data.to_json(),
     )
-    digests = {field: None if entry is None else entry.sha256 for field, entry in entries.items()}
-    key = {**digests, "examples": examples.sha256, "version": model_answers.VERSION}
-    return question, paths.report_answers(sha256_bytes(canonical_json(key)))
+
+
+def _folders(paths: RunPaths, executions: Mapping[str, ExecutionRecord]) -> dict[str, str]:
+    """Return {field of a `Question`: folder} of the models that are there."""
+    found = {}
+    for field, (node, channel, inner) in MODELS.items():
+        entry = _entry(executions, node, channel)
+        if entry is not None and (paths.root / entry.path).is_dir():
+            found[field] = str(paths.root / entry.path / inner)
+    return found
 
 
 def _entry(executions: Mapping[str, ExecutionRecord], node: str, channel: str) -> ArtifactEntry | None:

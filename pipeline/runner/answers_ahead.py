@@ -60,10 +60,10 @@ class AnswersAhead:
         """Return the whole question, and the answers but for the latency, as others are at work; None where they were kept."""
         from pipeline.report import asking, model_answers
 
-        models = asking.of_models(paths, executions, data)
-        if models is None or models[1].exists():
+        kept = asking.kept_answers(paths, executions)
+        if kept is None or kept.exists():
             return None
-        question = dataclasses.asdict(models[0])
+        question = dataclasses.asdict(asking.question_about(paths, executions, data))
         return question, self._call({**question, "part": model_answers.BUT_LATENCY})
 
     def __call__(self, question: Mapping[str, Any]) -> bytes:

@@ -38,12 +38,21 @@ def pictures(tmp_path_factory, digits_folder):
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A user's cache that no other test writes to or collects from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_TFX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory, first_run, digits_folder, pictures):
     """A root after the request: what was asked, the data without row 0, and the run on it that leaves out row 5 as well."""
     root = tmp_path_factory.mktemp("erased") / "root"
     shutil.copytree(first_run[0], root, symlinks=True)
     listed, to = root.parent / "exclude.txt", root.parent / "data-2"
+    in_process("report", "--root", root)  # whose chapters are in this cache then
     asked = in_process("lineage", "erase-request", pictures / "0.png", "-o", listed, "--root", root, "--json")
     written = in_process("data", "exclude", digits_folder, "--rows", listed, "--to", to, "--json")
     assert written.json["left_out"] == {"train": 1}, written.err

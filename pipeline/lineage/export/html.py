@@ -16,7 +16,6 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from pipeline.lineage.export.kept_templates import KeptTemplates
 from pipeline.provenance.records import moment
 
 SHELL: Final = Path(__file__).parent / "shell"
@@ -66,7 +65,6 @@ def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
-        bytecode_cache=KeptTemplates(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
