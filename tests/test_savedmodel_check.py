@@ -30,7 +30,7 @@ from components.savedmodel_check import (
 from components.serving import FORMAT_SERVING
 from components.settings import DataSettings
 from pipeline.runner.run import Run
-from pipeline.stages import EVALUATOR, TRAINERS
+from pipeline.stages import EVALUATOR, SAVED_MODEL_CHECK, TRAINERS
 
 DATA = DataSettings(shape=(4, 6), pixel_max=255, label_count=3)
 ROWS = 5
@@ -372,10 +372,11 @@ def test_the_interpreter_is_started_beside_the_evaluator_and_not_while_models_tr
     monkeypatch.setattr(savedmodel_check, "ask_ahead", lambda *_: started.append(node))
     run = object.__new__(Run)
     run._before_training = lambda: None
-    run._before_evaluation = lambda _: asked.append(node)
+    run._before_check = lambda _: asked.append(node)
     run._done = {}
     run._folder_of = lambda *_: Path()
     run._config = SimpleNamespace(settings=SimpleNamespace(data=DATA))
-    for node in (*TRAINERS, EVALUATOR):
+    for node in (*TRAINERS, EVALUATOR, SAVED_MODEL_CHECK):
         run._prepare(SimpleNamespace(id=node), None)
-    assert started == asked == [EVALUATOR], "the check's interpreter, and what the report asks of the models"
+    assert started == [EVALUATOR]
+    assert asked == [SAVED_MODEL_CHECK], "what the report asks of the models"

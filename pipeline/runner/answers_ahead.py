@@ -1,7 +1,7 @@
-"""What a report asks of a run's models, asked ahead: while one core evaluates them, so that the report need not wait.
+"""What a report asks of a run's models, asked ahead: while the exported one is checked, so that the report need not wait.
 
-Asking takes two seconds and depends on the models alone, so it begins where they are there. A report on a model that is
-refused shows the same answers, so nothing is asked for nothing.
+Asking takes two seconds of both cores and depends on the models alone. It begins once they are evaluated: until then the
+Evaluator has one core and the check's interpreter the other, and a third process raised the peak of a run's memory.
 """
 
 from __future__ import annotations

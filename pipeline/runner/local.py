@@ -250,7 +250,7 @@ class Engine:
             interruptions=PROCESS if lane is None else lane.interruptions,
             before_training=self.before_training,
             # The candidates of a sweep share the cores already, and only one report is written.
-            before_evaluation=self._ask_ahead(config) if lane is None else lambda _: None,
+            before_check=self._ask_ahead(config) if lane is None else lambda _: None,
             sign_key=sign_key,
             part=part,
             held=None if lane is None else lane.held,

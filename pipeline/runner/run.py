@@ -44,7 +44,7 @@ from pipeline.runner.part import Part
 from pipeline.runner.planner import CompletedNode, NodePlan, Planner
 from pipeline.runner.progress import RunView
 from pipeline.runner.run_record import portable, run_record, skipped
-from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SCHEMA_GATE, TRAINERS
+from pipeline.stages import CLASSIFIER, EVALUATOR, INGEST, PUSHER, SAVED_MODEL_CHECK, SCHEMA_GATE, TRAINERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Run:
         processes: Processes,
         interruptions: Interruptions,
         before_training: Callable[[], None] = lambda: None,
-        before_evaluation: Callable[[Mapping[str, records.ExecutionRecord]], None] = lambda _: None,
+        before_check: Callable[[Mapping[str, records.ExecutionRecord]], None] = lambda _: None,
         sign_key: PrivateKey | None = None,
         part: Part | None = None,
         held: HeldRoot | None = None,
@@ -87,7 +87,7 @@ class Run:
         self._processes = processes
         self._interruptions = interruptions
         self._before_training = before_training
-        self._before_evaluation = before_evaluation
+        self._before_check = before_check
         self._sign_key = sign_key
         self._part = part
         self._held = held
@@ -337,7 +337,9 @@ class Run:
             # memory is taken, it would add a third of a gigabyte and gain nothing.
             model, examples = self._folder_of(CLASSIFIER, "model"), self._folder_of(INGEST, "examples")
             savedmodel_check.ask_ahead(model, examples, self._config.settings.data)
-            self._before_evaluation({name: done.record for name, done in self._done.items()})
+        if node.id == SAVED_MODEL_CHECK:
+            # Once the Evaluator has given its core and its memory back.
+            self._before_check({name: done.record for name, done in self._done.items()})
         if node.id == PUSHER:
             self._write_provenance(node, info)
 
