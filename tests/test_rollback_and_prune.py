@@ -225,6 +225,30 @@ def test_the_run_of_a_rollback_that_was_killed_before_it_could_record_it_is_reco
     assert untrue(paths, 1, 2, 3, 4) == []
 
 
+KILLED_AT = {
+    "before its record": "pipeline.maintenance.push_record.PushRecorder.reuse",
+    "before the store has it": "pipeline.maintenance.push_record.PushRecorder._publish",
+    "before its run is recorded": "pipeline.maintenance.rollback._run_again",
+}
+
+
+@pytest.mark.parametrize("where", KILLED_AT)
+def test_a_rollback_that_was_killed_after_its_push_is_ended_by_the_same_command(paths, monkeypatch, where):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KILLED_AT[where], killed)
+        broken.setattr("pipeline.maintenance.push_record.PushRecorder.give_up", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(paths.root, 1, pytest.fail)
+    done = rollback(paths.root, 1, lambda _: None)
+    assert (done.version, done.restored, done.rolled_back_from) == (3, 1, 2)
+    assert untrue(paths, 1, 2, 3) == []
+    with pytest.raises(BadInput, match="version 3 serves the same bytes as version 1"):
+        rollback(paths.root, 1, pytest.fail)
+
+
 @pytest.mark.parametrize("reused", [0, 2])
 def test_a_repair_killed_after_the_push_that_it_attached_is_done_by_the_next(paths, monkeypatch, reused):
     shutil.copytree(paths.serving / "1", paths.serving / "3")

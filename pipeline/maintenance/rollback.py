@@ -15,13 +15,13 @@ from typing import Final
 from components.errors import BadInput, Refused
 from components.publish import publish
 from components.serving import PROVENANCE, SIGNATURE, ServedVersion, raise_floor
-from pipeline.maintenance.orphans import Survey
+from pipeline.maintenance.orphans import Survey, unended
 from pipeline.maintenance.push_record import Origin, PushRecorder
 from pipeline.maintenance.recovery import recover_first
 from pipeline.metadata.store import open_store
 from pipeline.process.signals import PROCESS
 from pipeline.provenance import record_store
-from pipeline.provenance.ledger import Push
+from pipeline.provenance.ledger import Push, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.records import ExecutionRecord, NodeOutcome, RunRecord, utc
 from pipeline.provenance.runs import new_run_id, run_record
@@ -30,6 +30,9 @@ from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.lock import exclusive_lock
 from pipeline.root.writable import WRITTEN_BY_A_PUSH, check_places
 from pipeline.stages import PUSHER
+
+PREFIX: Final = "rollback"
+"""Of the ids of runs that are rollbacks."""
 
 ROLLED_BACK: Final = "rolled_back"
 """Key of `ExecutionRecord.extra` in the record of a rollback: which version it brought back, and instead of which."""
@@ -59,7 +62,7 @@ class Rollback:
 
 
 def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
-    """Serve a version again, under the next number.
+    """Serve a version again, under the next number; a rollback to it that was killed after its push is ended.
 
     Raises:
       BadInput: if it is not there, or is what is served already.
@@ -67,9 +70,13 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
       EnvironmentProblem: if a run is under way, the store is lost or locked, or the disk does not take it.
     """
     with exclusive_lock(root) as paths:
+        before = read_ledger(paths.ledger)
+        begun = {line.run_id for line in before.unsettled()} | {push.run_id for push in unended(paths, before)}
         recover_first(paths, say)
         survey = Survey.of(paths)
         old, highest = _choose_versions(survey.serving, version)
+        if (done := _begun_before(survey, old, highest, begun)) is not None:
+            return done
         survey.serving.require_ours(say)
         check_places(paths, *WRITTEN_BY_A_PUSH)
         pushed, record = _recorded_push(survey, old)
@@ -80,7 +87,7 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
         origin = Origin(pipeline=record.pipeline, inputs=record.inputs)
         store = open_store(paths, say=say)
         store.require_room(sum(path.stat().st_size for path in old.path.rglob("*") if path.is_file()))
-        push = PushRecorder(paths, ledger, store, origin, new_run_id("rollback"))
+        push = PushRecorder(paths, ledger, store, origin, new_run_id(PREFIX))
         raise_floor(paths.serving, ledger.chain.highest_version())
         note = {"restored": version, "rolled_back_from": highest.version}
         others = {} if run is None else _others(survey, run)
@@ -109,6 +116,24 @@ def rollback(root: Path, version: int, say: Callable[[str], None]) -> Rollback:
                 again = _run_again(run, done, started)
                 ledger.run(run_id=done.run_id, record=record_store.write(paths.records, again))
     return done
+
+
+def _begun_before(survey: Survey, old: ServedVersion, highest: ServedVersion, begun: set[str]) -> Rollback | None:
+    """Return the rollback to this version that recovery has recorded, if one of the runs that had not ended was that."""
+    push = survey.ledger.push(highest.version)
+    if push is None or push.record is None or push.run_id not in begun or highest.digest != old.digest:
+        return None
+    if not push.run_id.startswith(f"{PREFIX}-"):
+        return None
+    return Rollback(
+        version=highest.version,
+        path=survey.paths.relative(highest.path),
+        digest=highest.digest,
+        restored=old.version,
+        rolled_back_from=max(one.version for one in survey.serving.ours if one.version != highest.version),
+        record=push.record,
+        run_id=push.run_id,
+    )
 
 
 def _choose_versions(directory: ServingDirectory, version: int) -> tuple[ServedVersion, ServedVersion]:

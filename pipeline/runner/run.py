@@ -231,6 +231,8 @@ class Run:
         finally:
             seconds = round(time.monotonic() - clock, 3)
             done = self._done.get(node.id)
+            if done is not None and state == "failed":  # a signal came when all was done
+                state = "executed" if done.record.run_id == self._run_id else "cached"
             self._outcomes[node.id] = records.NodeOutcome(
                 id=node.id,
                 state=state,
@@ -277,9 +279,12 @@ class Run:
     ) -> tuple[str, str]:
         if planned.damaged:
             self._view.say(f"warning: {node.id}: {planned.why}: computed again")
-        if planned.reuse is not None and self._published_again(node, planned, connection):
-            self._done[node.id] = planned.reuse
-            return "cached", planned.why
+        if planned.reuse is not None:
+            # The store must not know of a reuse that the run's record does not.
+            with self._interruptions.held_back():
+                if self._published_again(node, planned, connection):
+                    self._done[node.id] = planned.reuse
+                    return "cached", planned.why
         self._processes.start()
         # A signal waits from the moment when the execution changes something until the ledger says so.
         with contextlib.ExitStack() as unrecorded:
