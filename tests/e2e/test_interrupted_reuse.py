@@ -5,44 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
 
 import pytest
 from kill.command import Place, forked
 from kill.points import in_child, unsound
+from kill.trigger import AtNode
 
 from components.errors import ExitCode
 from pipeline.provenance.runs import runs
-from pipeline.runner.progress import RunView
 
 pytestmark = pytest.mark.e2e
 
 
-@dataclass(frozen=True)
-class SignalledAfterReuseOf:
-    """Sends this process a signal once the store knows that a node was reused; `forked` arms it in a command."""
+def signalled_after_the_next_reuse(number):
+    """Has this process send itself a signal once the store knows that a node was reused."""
+    tfx = sys.modules["pipeline.metadata.tfx"]
+    reuse = tfx.reuse
 
-    node: str
-    number: int
+    def signalled(*arguments):
+        known = reuse(*arguments)
+        os.kill(os.getpid(), number)
+        return known
 
-    def arm(self) -> None:
-        """Watches the nodes of this process's run."""
-        started = RunView.started
-
-        def watched(view: RunView, node: str) -> None:
-            if node == self.node:
-                tfx = sys.modules["pipeline.metadata.tfx"]
-                reuse = tfx.reuse
-
-                def signalled(*arguments):
-                    known = reuse(*arguments)
-                    os.kill(os.getpid(), self.number)
-                    return known
-
-                tfx.reuse = signalled
-            started(view, node)
-
-        RunView.started = watched  # type: ignore[method-assign]  # in this process alone
+    tfx.reuse = signalled
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -50,7 +35,7 @@ def test_a_reuse_that_the_store_knows_of_is_on_record_when_a_signal_follows_it(r
     place = Place(tmp_path / "place")
     place.folder.mkdir()
     command = ("run", "--data", digits_folder, "--root", root)
-    ended = forked(place, command, SignalledAfterReuseOf("StatisticsGen", number))
+    ended = forked(place, command, AtNode("StatisticsGen", lambda: signalled_after_the_next_reuse(number)))
     assert ended.code == 128 + number, ended
     states = {node.id: node.state for node in max(runs(root), key=lambda run: run.started).nodes}
     assert (states["ExampleGen"], states["StatisticsGen"], states["Transform"]) == ("cached", "cached", "skipped")

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from command_line import PROJECT
 
-from kill.trigger import Trigger
+from kill.trigger import AtNode, Trigger
 
 END_S: Final = 10.0
 """Seconds within which what a command has started ends after it."""
@@ -59,7 +59,7 @@ class Place:
 def forked(
     place: Place,
     arguments: Sequence[object],
-    trigger: Trigger | None = None,
+    trigger: Trigger | AtNode | None = None,
     meanwhile: Callable[[int], None] = lambda _: None,
 ) -> Ended:
     """Runs a command in a fork of this process, as the leader of a session.
@@ -126,7 +126,7 @@ def _stat(process: int) -> tuple[str, int, int, int]:
 
 
 def _become(
-    arguments: Sequence[object], streams: list[int], environment: Mapping[str, str], trigger: Trigger | None
+    arguments: Sequence[object], streams: list[int], environment: Mapping[str, str], trigger: Trigger | AtNode | None
 ) -> NoReturn:
     code = 70
     try:

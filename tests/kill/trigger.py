@@ -82,3 +82,28 @@ class Trigger:
 
     def _fire(self) -> None:
         os.kill(os.getpid(), self._number)
+
+
+class AtNode:
+    """Does something in the process of a run when one of its nodes begins; `forked` arms it in a command.
+
+    Args:
+      node: the node's id.
+      act: what to do.
+    """
+
+    def __init__(self, node: str, act: Callable[[], None]) -> None:
+        self._node, self._act = node, act
+
+    def arm(self) -> None:
+        """Watches the nodes of this process's run from now on."""
+        from pipeline.runner.progress import RunView
+
+        started = RunView.started
+
+        def watched(view: RunView, node: str) -> None:
+            if node == self._node:
+                self._act()
+            started(view, node)
+
+        RunView.started = watched  # type: ignore[method-assign]  # in this process alone

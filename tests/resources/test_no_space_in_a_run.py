@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from kill.command import Place, forked
 from kill.points import in_child, unsound
+from kill.trigger import AtNode
 
 from components.errors import ExitCode
-from pipeline.runner.progress import RunView
 from pipeline.stages import STAGES
 from resources.machine import fill, make_room, own_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
-
-@dataclass(frozen=True)
-class FullFrom:
-    """Fills a disk up when a node begins; `forked` arms it in the process of the command."""
-
-    node: str
-    disk: Path
-
-    def arm(self) -> None:
-        """Watches the nodes of this process's run."""
-        started = RunView.started
-
-        def filled(view: RunView, node: str) -> None:
-            if node == self.node:
-                fill(self.disk, 0)
-            started(view, node)
-
-        RunView.started = filled  # type: ignore[method-assign]  # in this process alone
 
 
 @pytest.fixture
@@ -56,7 +35,7 @@ def test_a_node_without_room_ends_the_run_in_one_line_and_the_next_one_goes_on(
     shutil.copytree(first_run[0], root, symlinks=True)
     before = os.listdir(root / "serving")
     command = ("run", "--data", digits_folder, "--root", root, "--force", node)
-    full = forked(place, command, FullFrom(node, disk))
+    full = forked(place, command, AtNode(node, lambda: fill(disk, 0)))
     make_room(disk)
     assert full.code == ExitCode.ENVIRONMENT, full
     last = full.err.splitlines()[-1]
