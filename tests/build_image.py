@@ -35,6 +35,9 @@ PROJECT: Final = Path(__file__).resolve().parents[1]
 STORAGE: Final = PROJECT / ".tools" / "containers"
 TAG: Final = "localhost/mnist-tfx:dev"
 INSTALL: Final = "apt-get install buildah podman runc debootstrap"
+ROOM: Final = 12 * 2**30
+"""Bytes free without which a build is not begun: layers and the image below .tools/, and each blob in /var/tmp first."""
+
 REACH: Final = "/run/build"
 """Where install.sh looks for what leads to package indexes."""
 
@@ -77,11 +80,15 @@ class Storage:
         """Wait for other builds, and write the files that name it, as this machine needs them.
 
         Raises:
-          CannotBuildError: if there is no buildah.
+          CannotBuildError: if there is no buildah, or no room.
         """
         if shutil.which("buildah") is None:
             raise CannotBuildError(f"no buildah: {INSTALL}")
         self.folder.mkdir(parents=True, exist_ok=True)
+        # A disk that fills up half way takes everything down that runs beside the build.
+        for place in (self.folder, Path("/var/tmp")):
+            if (free := shutil.disk_usage(place).free) < ROOM:
+                raise CannotBuildError(f"{place}: {free / 2**30:.1f} GiB free, wanted {ROOM >> 30}")
         # Held until the process ends: two builds would each make what the second finds made.
         fcntl.flock(os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o644), fcntl.LOCK_EX)
         driver = "overlay" if debian_root.overlay_problem(self.folder) is None else "vfs"

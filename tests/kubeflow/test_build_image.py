@@ -26,6 +26,20 @@ def test_without_buildah_it_says_what_to_install(arguments: tuple[str, ...], cod
     assert ("skipped" in line) == bool(arguments)
 
 
+def test_without_room_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _tool(tmp_path, "buildah", f"touch {tmp_path}/begun")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(build_image, "STORAGE", tmp_path / "storage")
+    monkeypatch.setattr(build_image, "ROOM", 2**60)
+    monkeypatch.setattr(sys, "argv", ["build_image.py", "--or-skip"])
+    assert build_image.main() == 0
+    assert f"skipped, {tmp_path / 'storage'}: " in (said := capsys.readouterr().err)
+    assert f"GiB free, wanted {2**30}" in said
+    assert not (tmp_path / "begun").exists()
+
+
 def _tool(folder: Path, name: str, script: str) -> None:
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
@@ -44,6 +58,7 @@ def test_only_what_the_machine_lacks_is_skipped(
     _tool(tmp_path, "buildah", f"exit {ends}")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(build_image, "STORAGE", tmp_path / "storage")
+    monkeypatch.setattr(build_image, "ROOM", 0)
     monkeypatch.setattr(sys, "argv", ["build_image.py", "--or-skip", "--base", "localhost/base:1"])
     try:
         ended = build_image.main()

@@ -6,6 +6,7 @@ no two pushes are of the same bytes; a rollback is of the bytes of an older one.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import subprocess
@@ -32,8 +33,9 @@ TIME = "2026-01-01T00:00:00.000Z"
 
 @functools.cache
 def models() -> dict[str, Path]:
-    """Returns {kind: folder of its SavedModel}; they stay for the session."""
+    """Returns {kind: folder of its SavedModel}; they stay until this process ends."""
     folder = Path(tempfile.mkdtemp(prefix="tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     script = Path(__file__).resolve().parents[1] / "tiny_savedmodel.py"
     wanted = [f"{folder / kind}={kind}" for kind in KINDS]
     subprocess.run([sys.executable, str(script), *map(str, SHAPE), str(LABELS), *wanted], check=True)
