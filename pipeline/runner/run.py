@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tfx.orchestration.portable import data_types, launcher
@@ -28,6 +28,7 @@ from pipeline.metadata.store import Store
 from pipeline.process import trace
 from pipeline.process.signals import Interrupted, Interruptions
 from pipeline.provenance import candidate, record_store, records, results, schema_approvals, signing
+from pipeline.provenance.artifacts import ArtifactEntry, ArtifactRef
 from pipeline.provenance.ended_keys import require_not_ended
 from pipeline.provenance.git import git_state
 from pipeline.provenance.keys import PrivateKey
@@ -318,9 +319,12 @@ class Run:
         reused = planned.reuse
         if reused is None:
             return False
-        place = self._config.paths.root
-        uris = {name: [str(place / e.path) for e in entries] for name, entries in reused.record.outputs.items()}
-        return tfx.reuse(connection, node.proto, planned.parameters, uris)
+        read, made = (self._uris(side) for side in (planned.inputs, reused.record.outputs))
+        return tfx.reuse(connection, node.proto, planned.parameters, read, made)
+
+    def _uris(self, channels: Mapping[str, Sequence[ArtifactRef | ArtifactEntry]]) -> dict[str, list[str]]:
+        root = self._config.paths.root
+        return {channel: [str(root / one.path) for one in artifacts] for channel, artifacts in channels.items()}
 
     def _launch(self, node: Node, execution: Execution, connection: Connection, compiled: CompiledPipeline) -> None:
         launcher.Launcher(
