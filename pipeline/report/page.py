@@ -34,6 +34,9 @@ SAMPLES: Final = {TRAIN: 4_000, VALIDATION: 2_000, TEST: TEST_ROWS}
 """Rows of each split that pictures are made from; counts come from ingest, which saw all of them."""
 
 
+DRAFTED: Final = frozenset({"verdict", "standing", "flow", "data", "weights", "environment"})
+"""Parts that show nothing of what the models answer."""
+
 RECORDED: Final = frozenset(
     {
         "data",
@@ -181,6 +184,14 @@ def chapters(evidence: RunData, answers: Arrays, draft: Draft | None = None) -> 
         made("inputs", "What excites each class", lambda: class_images.class_images(answers, tested(), TEST, data)),
         draft["environment"],
     )
+
+
+def prepare(kept: Mapping[str, Chapter]) -> None:
+    """Compile the templates of what `drafted` makes, and import what makes it: a tenth of a second that needs no evidence."""
+    from pipeline.report.sections import environment, flow, standing, verdict  # noqa: F401
+
+    for template in ("page", *(DRAFTED - kept.keys())):
+        html.prepare(FOLDER / f"{template}.html.j2")
 
 
 def rendered(template: str, **values: Any) -> str:

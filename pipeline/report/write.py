@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from pipeline.process import trace
 from pipeline.report import kept_chapters, run_data
 from pipeline.report.asking import Ask, answered, own_process
 from pipeline.report.model_answers import Arrays
-from pipeline.report.page import chapters, drafted, laid_out
+from pipeline.report.page import chapters, drafted, laid_out, prepare
 from pipeline.root.paths import RunPaths
 from pipeline.root.writable import check_places
 
@@ -67,10 +68,15 @@ def write(
     with trace.span("report: records"):
         evidence = run_data.gather(root, run_id, reader)
     kept = kept_chapters.read(evidence)
-    # The models answer in a process of their own; what they have no part in is drawn in the meantime.
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    # The models answer in a process of their own, and the metadata store in another; what they have no part in is drawn in
+    # the meantime.
+    with ThreadPoolExecutor(max_workers=2) as beside:
         future = None if kept else beside.submit(_asked, evidence, ask)
+        audited = beside.submit(_audited, evidence)
+        with trace.span("report: templates"):
+            prepare(kept)
         with trace.span("report: audit and lineage page"):
+            audited.result()
             lineage = "" if output is not None else _lineage(evidence)
             is_proven = kept_chapters.is_proven(evidence)
         if kept and not is_proven:
@@ -111,6 +117,12 @@ def _lineage(evidence: run_data.RunData) -> str:
     except MnistTfxError:
         return ""  # the version or a record behind it is gone
     return path.name
+
+
+def _audited(evidence: run_data.RunData) -> None:
+    """Have the audit made; why there is none says whoever needs it."""
+    with contextlib.suppress(MnistTfxError):
+        _ = evidence.audit
 
 
 def _asked(evidence: run_data.RunData, ask: Ask) -> tuple[Arrays, str]:

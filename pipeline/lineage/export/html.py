@@ -55,6 +55,11 @@ def rendered(  # noqa: PLR0913  # what a page can have
     )
 
 
+def prepare(template: Path) -> None:
+    """Compile a template for `rendered` or `fragment`, before its values are known."""
+    _environment((template.parent, SHELL)).get_template(template.name)
+
+
 def fragment(template: Path, **values: Any) -> Markup:
     """Return a part of a page, from a template that may include and import its neighbours."""
     return Markup(_environment((template.parent, SHELL)).get_template(template.name).render(**values))  # noqa: S704  # it escapes
