@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +26,8 @@ def as_bytes(grey: Floats) -> Bytes:
 
 def resized(grey: Floats, shape: tuple[int, int]) -> Floats:
     """Return a picture stretched to a size: area averages where that is smaller, linear where it is larger."""
+    from PIL import Image  # every run looks for pictures in its data folder, and few have any
+
     if grey.shape == shape:
         return grey
     shrinks = shape[0] * shape[1] <= grey.shape[0] * grey.shape[1]
