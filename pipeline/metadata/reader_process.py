@@ -162,13 +162,17 @@ def _contexts(
 
 def _edges(store: Any, nodes: str, edges: str, ids: Sequence[int]) -> Iterator[Any]:
     """Yield what ties artifacts or executions to contexts, in ml_metadata's words; it takes `AT_ONCE` nodes to a request."""
+    from ml_metadata import errors
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     for start in range(0, len(ids), AT_ONCE):
         options = pb.LineageSubgraphQueryOptions(max_num_hops=0)
         some = ", ".join(map(str, ids[start : start + AT_ONCE]))
         getattr(options, f"starting_{nodes}").filter_query = f"id IN ({some})"
-        yield from getattr(store.get_lineage_subgraph(options, field_mask_paths=[edges]), edges)
+        try:
+            yield from getattr(store.get_lineage_subgraph(options, field_mask_paths=[edges]), edges)
+        except errors.NotFoundError:
+            continue  # events name nodes that somebody took out: none of these is there
 
 
 def _event(event: Any) -> dict[str, Any]:

@@ -34,16 +34,16 @@ def test_a_run_needs_no_tmpdir_of_its_own(full, digits_folder, tmp_path):
     "command",
     [
         ("data", "inspect", "DIGITS"),
-        ("predict", "--root", "ROOT", "DIGITS"),
+        ("predict", "--root", "ROOT", "IMAGES"),
         ("report", "--root", "ROOT", "-o", "OUT/report.html"),
         ("root", "backup", "--root", "ROOT", "OUT/copy"),
-        ("lineage", "audit", "--root", "ROOT"),
+        ("lineage", "trace", "--root", "ROOT"),
         ("lineage", "prove", "--index", "0", "--root", "ROOT", "-o", "OUT/proof.json"),
     ],
     ids=lambda command: " ".join(word for word in command[:2] if not word.startswith("-")),
 )
 def test_a_command_needs_none_either(full, root, digits_folder, tmp_path, command):
-    places = {"ROOT": str(root), "DIGITS": str(digits_folder)}
+    places = {"ROOT": str(root), "DIGITS": str(digits_folder), "IMAGES": str(digits_folder / "train-images-idx3-ubyte")}
     words = [places.get(word, word.replace("OUT/", f"{tmp_path}/")) for word in command]
     done = mnist_tfx(*words, env={"TMPDIR": str(full)})
     assert done.code == ExitCode.OK, done.err
