@@ -6,7 +6,9 @@ files are the same, so that a root in which nothing happens is not read again, a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -191,16 +193,28 @@ class HistoryReader:
         """
         records, ends = record_store.scan(self._paths.records), time.thread_time() + seconds
         return {
-            run.run_id: self._change(history.chain, records, (before, run), ends)
+            run.run_id: self._change(history.chain, records, (before.run_id, run.run_id), ends)
             for run, before in _pairs(history, runs)
         }
 
-    def change(self, history: History, run: RunFacts) -> str:
-        """Return what changed since the version before, in a few words; nothing where that cannot be compared."""
-        return self.changes(history, [run]).get(run.run_id) or ""
+    def change(self, run_id: str) -> str:
+        """Return what changed in a run since the version before, in a few words; nothing where that cannot be compared.
 
-    def _change(self, chain: Chain, records: Records, sides: tuple[RunFacts, RunFacts], ends: float) -> str | None:
-        before, after = (chain.run_record(side.run_id) for side in sides)
+        Of the earlier runs only those since that version are read, as a root may have hundreds.
+
+        Raises:
+          EnvironmentProblem: if the ledger is broken, or cannot be read.
+        """
+        with self._lock:
+            chain = ledger.read_ledger(self._paths.ledger)
+            earlier = [*itertools.takewhile(lambda line: line.run_id != run_id, chain.of(Event.RUN))]
+            before = next((line.run_id for line in reversed(earlier) if self._has_version(line)), None)
+        if before is None:
+            return ""
+        return self._change(chain, record_store.scan(self._paths.records), (before, run_id), float("inf")) or ""
+
+    def _change(self, chain: Chain, records: Records, sides: tuple[str, str], ends: float) -> str | None:
+        before, after = map(chain.run_record, sides)
         if before is None or after is None:
             return ""
         known = self._changes.get((before, after))
@@ -226,6 +240,11 @@ class HistoryReader:
         except MnistTfxError as err:
             return RunFacts(run_id=line.run_id, recipe="", state="unreadable", started=line.time, note=shortened(err))
         return _facts(found, versions)
+
+    def _has_version(self, line: ledger.Line) -> bool:
+        with contextlib.suppress(MnistTfxError):
+            return line.record is not None and self._run_record(line.record).version is not None
+        return False
 
     def _run_record(self, hash_: str) -> RunRecord:
         known = self._records.get(hash_)

@@ -14,9 +14,12 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import artifact_utils
 
+from components.errors import ExitCode, MnistTfxError
 from pipeline.metadata.address import Address, SqliteFile
 from pipeline.metadata.connection import Connection, run_context
 from pipeline.provenance.ledger import Chain, Event
+from pipeline.provenance.record_store import Records
+from pipeline.provenance.runs import run_record
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
 
@@ -75,17 +78,36 @@ def _live_artifacts(handle: metadata.Metadata, uris: Sequence[str]) -> list[Any]
     return result
 
 
-def open_runs(chain: Chain, logs: Path) -> tuple[str, ...]:
-    """Return the runs of a root that may have left executions open.
+def open_runs(chain: Chain, logs: Path, records: Records) -> tuple[str, ...]:
+    """Return the runs of a root that may have left executions open, newest first, then those that have only a log.
 
     A run settles those before it, and then writes its first intent: so all before the last one with an intent are
-    settled. Runs that were killed before they got into the ledger have their log. A push outside a run settles nothing.
+    settled. One that had all of it cached writes none, and has settled them too where it ended well. Runs that were killed
+    before they got into the ledger have their log. A push outside a run settles nothing.
+
+    Args:
+      chain: the ledger.
+      logs: folder of the runs' logs.
+      records: of the root.
     """
     newest_first = dict.fromkeys(line.run_id for line in reversed(chain.lines))
-    settled = {line.run_id for line in chain.lines if line.event == Event.INTENT and line.node != PUSHER}
-    until = next((number for number, run in enumerate(newest_first, 1) if run in settled), None)
-    logged = {path.stem for path in logs.glob("*.log")} - newest_first.keys()
-    return (*itertools.islice(newest_first, until), *sorted(logged))
+    intended = {line.run_id for line in chain.lines if line.event == Event.INTENT and line.node != PUSHER}
+    logged = {path.stem for path in logs.glob("*.log")}
+    settled = (
+        number
+        for number, run in enumerate(newest_first, 1)
+        if run in intended or (run in logged and _ended_well(chain, records, run))
+    )
+    return (*itertools.islice(newest_first, next(settled, None)), *sorted(logged - newest_first.keys()))
+
+
+def _ended_well(chain: Chain, records: Records, run_id: str) -> bool:
+    """Return whether a run of this machine came to its end; of a sweep's, another may have been at work beside it."""
+    try:
+        record = run_record(chain, records, run_id)
+    except MnistTfxError:
+        return False  # the audit says what is wrong with it
+    return record is not None and record.status == ExitCode.OK.status and record.sweep is None
 
 
 def fail_running(connection: Connection, runs: Iterable[str]) -> int:

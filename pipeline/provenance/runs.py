@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import BadInput, CannotTell, Problems
+from components.errors import BadInput, CannotTell, EnvironmentProblem, Problems
 from pipeline.provenance import at_work, record_store
 from pipeline.provenance.at_work import Presence
 from pipeline.provenance.ledger import Chain, Event, read_ledger
-from pipeline.provenance.record_store import Records
+from pipeline.provenance.record_store import Records, file_of
 from pipeline.provenance.records import RunRecord
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
@@ -29,15 +29,20 @@ def runs(root: Path) -> list[RunRecord]:
       BadInput: if there is no pipeline at `root`.
       EnvironmentProblem: if ledger or records are broken.
     """
+    records = record_store.scan(RunPaths(root.absolute()).records)
+    found = (records[hash_] for _, hash_ in _ended(root))
+    return [record for record in found if isinstance(record, RunRecord)]
+
+
+def _ended(root: Path) -> list[tuple[str, str]]:
+    """Return the runs that left a record, as (id, hash of the record), in the ledger's order; raises as `runs` does."""
     paths = RunPaths(root.absolute())
     if not paths.ledger.exists():
         if at_work.at_work(paths) or at_work.killed(paths):
             return []
         raise BadInput("no pipeline has run here", where=root, hint="`mnist-tfx run --root` makes one")
-    records = record_store.scan(paths.records)
     lines = read_ledger(paths.ledger).of(Event.RUN)
-    found = (records[line.record] for line in lines if line.record is not None)
-    return [record for record in found if isinstance(record, RunRecord)]
+    return [(line.run_id, line.record) for line in lines if line.record is not None]
 
 
 def run_record(ledger: Chain, records: Records, run_id: str) -> RunRecord | None:
@@ -138,20 +143,34 @@ def look_up(root: Path, run_id: str | None, *, running_too: bool = True) -> RunR
 
     Raises:
       BadInput: if there is no such run, or several.
+      EnvironmentProblem: if the ledger or its record is broken.
     """
-    known, others = runs(root), unrecorded(root)
+    paths, others = RunPaths(root.absolute()), unrecorded(root)
+    known = {run.run_id: run for run in others}
+    ended = _ended(root)
     if run_id is None:
         running = [run for run in others if run.state == RUNNING and running_too]
-        for last in (running, known, others):
+        if ended and not running:
+            return _recorded(paths, ended[-1][1])
+        for last in (running, others):
             if last:
                 return last[-1]
         raise BadInput("no run has ended here yet", where=root)
-    everyone: list[RunRecord | Unrecorded] = [*known, *others]
-    matching = [run for run in everyone if run.run_id.startswith(run_id)]
+    # Ids first: of hundreds of records only the one that is meant is read.
+    ids = [*(id_ for id_, _ in ended), *known]
+    matching = [id_ for id_ in ids if id_.startswith(run_id)]
     if len(matching) != 1:
-        ids = ", ".join(run.run_id for run in everyone[-5:])
-        raise BadInput("no such run" if not matching else "not one run", where=run_id, wanted=f"one of {ids}")
-    return matching[0]
+        what = "no such run" if not matching else "not one run"
+        raise BadInput(what, where=run_id, wanted=f"one of {', '.join(ids[-5:])}")
+    [found] = matching
+    return known[found] if found in known else _recorded(paths, dict(ended)[found])
+
+
+def _recorded(paths: RunPaths, hash_: str) -> RunRecord:
+    record = record_store.read(paths.records, hash_)
+    if not isinstance(record, RunRecord):
+        raise EnvironmentProblem("its record is of no run", where=file_of(paths.records, hash_), got=record.kind)
+    return record
 
 
 def require(root: Path, run_ids: Iterable[str]) -> None:

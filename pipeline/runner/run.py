@@ -200,7 +200,8 @@ class Run:
             for done in recovery.recover(paths, Store(place, handle.store, paths), ledger):
                 if done.where not in foreign:
                     say(f"{'recovered from a crash' if done.settled else 'warning'}: {done}")
-        runs = dict.fromkeys((*tfx.open_runs(ledger.chain, paths.log("").parent), *begun))
+        logs, known = paths.log("").parent, record_store.scan(paths.records)
+        runs = dict.fromkeys((*tfx.open_runs(ledger.chain, logs, known), *begun))
         if left := tfx.fail_running(connection, runs):
             say(f"warning: {left} executions of an earlier run had not ended: marked as failed")
 

@@ -12,12 +12,14 @@ import time
 import metadata_servers
 import pytest
 from command_line import PROJECT, QUICK, checked, error_text, mnist_tfx
+from lineage.conftest import run_record
 from metadata_servers import HAS_MARIADB, NO_MARIADB, PASSWORD, PASSWORD_IN_URL
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.errors import BadInput, EnvironmentProblem
 from pipeline.metadata.address import GrpcService, MysqlDatabase, SqliteFile, parse_address
+from pipeline.provenance import record_store
 from pipeline.provenance.ledger import Chain, read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.root.paths import RunPaths
@@ -373,4 +375,32 @@ def test_runs_that_may_be_open_are_those_since_the_last_that_executed_and_those_
     for run in ("1", "4", "5"):
         RunPaths(tmp_path).log(run).parent.mkdir(exist_ok=True)
         RunPaths(tmp_path).log(run).touch()
-    assert open_runs(ledger.chain, tmp_path / "logs") == ("4", "3", "2", "5")
+    assert open_runs(ledger.chain, tmp_path / "logs", record_store.scan(tmp_path / "records")) == ("4", "3", "2", "5")
+
+
+@pytest.mark.parametrize(
+    ("run", "fields", "open_"),
+    [
+        ("3", {}, ("3",)),
+        ("3", {"status": "failed"}, ("3", "2", "1")),
+        ("3", {"sweep": {"id": "s", "role": "candidate", "values": {}}}, ("3", "2", "1")),
+        ("rollback-3", {}, ("rollback-3", "2", "1")),  # no run, and without a log
+    ],
+    ids=["ended well", "failed", "in a sweep", "no run"],
+)
+def test_a_run_that_had_everything_cached_and_ended_well_left_nothing_open(tmp_path, run, fields, open_):
+    from pipeline.metadata.tfx import open_runs
+
+    paths, ledger = RunPaths(tmp_path), Ledger.open(tmp_path / "ledger.jsonl")
+    ledger.lost(ledger.intent(node="ExampleGen", run_id="1"), why="a test")
+    for one, record in (
+        ("1", "0" * 64),
+        ("2", "0" * 64),
+        (run, record_store.write(paths.records, run_record(**fields))),
+    ):
+        ledger.run(run_id=one, record=record)
+    paths.log("").parent.mkdir()
+    for one in ("1", "2", "3"):
+        paths.log(one).touch()
+    found = open_runs(ledger.chain, paths.log("").parent, record_store.scan(paths.records))
+    assert tuple(one for one in found if one != "3" or run == "3") == open_

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from components.errors import MnistTfxError, shortened
 from pipeline.audit.findings import Finding
 from pipeline.lineage.history import HistoryReader
+from pipeline.provenance.choice import part_of
 from pipeline.report.run_data import RunData
 
 
@@ -71,14 +72,10 @@ def standing(evidence: RunData, lineage: str = "") -> Standing:
 
 def _history(evidence: RunData) -> tuple[str, str]:
     try:
-        reader = HistoryReader(evidence.paths.root)
-        history = reader.read()
-        run = history.run(evidence.run.run_id)
-        if run is None:
-            return "", ""
-        return reader.change(history, run), run.role
+        changed = HistoryReader(evidence.paths.root).change(evidence.run.run_id)
     except MnistTfxError as err:
-        return f"cannot be told: {shortened(err)}", ""
+        changed = f"cannot be told: {shortened(err)}"
+    return changed, part_of(evidence.run)
 
 
 def _audited(evidence: RunData) -> tuple[tuple[Verdict, ...], str]:

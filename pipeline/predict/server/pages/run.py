@@ -74,7 +74,7 @@ def page(reader: HistoryReader, root: Path, run_id: str) -> tuple[History, RunPa
     return history, RunPage(
         run=run,
         record=record,
-        change=reader.change(history, run),
+        change=reader.change(run.run_id),
         log=tail(paths, run_id),
         has_report=paths.report(run_id).is_file(),
         metrics=tuple(

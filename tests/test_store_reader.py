@@ -1,0 +1,62 @@
+"""What the process answers that asks a metadata store: about hundreds of executions that had one artifact cached."""
+
+from collections import Counter
+
+import pytest
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from pipeline.metadata import reader_process
+
+RUNS = 120
+URI = "/root/artifacts/ExampleGen/examples/1"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A store in which one execution made an artifact and the others had it cached, each in a run's context of its own."""
+    file = tmp_path_factory.mktemp("store") / "metadata.db"
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(file)
+    store = metadata_store.MetadataStore(config)
+    artifact_type = store.put_artifact_type(pb.ArtifactType(name="Examples"))
+    execution_type = store.put_execution_type(pb.ExecutionType(name="ExampleGen"))
+    context_type = store.put_context_type(pb.ContextType(name="pipeline_run"))
+    [artifact] = store.put_artifacts([pb.Artifact(type_id=artifact_type, uri=URI)])
+    for number in range(RUNS):
+        state = pb.Execution.COMPLETE if number == 0 else pb.Execution.CACHED
+        execution = pb.Execution(type_id=execution_type, last_known_state=state)
+        event = pb.Event(artifact_id=artifact, type=pb.Event.OUTPUT)
+        given = pb.Artifact(id=artifact, type_id=artifact_type, uri=URI)
+        store.put_execution(execution, [(given, event)], [pb.Context(type_id=context_type, name=f"run-{number}")])
+    return file
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often ml_metadata is called, by method."""
+    counted = Counter()
+    real = metadata_store.MetadataStore._call
+
+    def call(self, name, *rest):
+        counted[name] += 1
+        return real(self, name, *rest)
+
+    monkeypatch.setattr(metadata_store.MetadataStore, "_call", call)
+    return counted
+
+
+def test_every_execution_comes_with_its_contexts_however_many_there_are(place):
+    answer = reader_process.answer({"metadata": str(place), "made": [URI], "read": []})["answer"]
+    assert {tuple(one["contexts"]) for one in answer["executions"]} == {
+        (("pipeline_run", f"run-{number}"),) for number in range(RUNS)
+    }
+    assert Counter(one["state"] for one in answer["executions"]) == {"COMPLETE": 1, "CACHED": RUNS - 1}
+    [artifact] = answer["artifacts"][URI]
+    assert len(artifact["contexts"]) == RUNS
+
+
+def test_a_question_about_hundreds_of_runs_takes_a_few_requests(place, calls):
+    reader_process.answer({"metadata": str(place), "made": [URI], "read": []})
+    assert calls["GetLineageSubgraph"] == 1 + -(-RUNS // reader_process.AT_ONCE)
+    assert sum(calls.values()) < 12
