@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,17 @@ def remove_parts(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def remove_dead_parts(folder: Path) -> None:
+    """Remove what killed writers left in a folder that has no lock of its own, and nothing that a living one is writing.
+
+    A writer has its part locked for as long as it lives. Where the file system has no locks, everything stays.
+    """
+    for part in folder.glob(PART_PATTERN):
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
 @contextlib.contextmanager
 def replacing(
     path: str | os.PathLike[str],
@@ -55,12 +67,13 @@ def replacing(
     target = Path(path)
     written = target.with_name(f".{uuid.uuid4().hex}.part") if part is None else Path(part)
     try:
-        with written.open("xb") as file:
+        with _part(written) as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        place(written, target)
+            file.close()
+            place(written, target)
     except OSError as err:
         # Of a full disk the system says no name, and of a closed folder one that nobody has heard of.
         if err.filename == os.fspath(written) or (err.filename is None and err.errno in FULL):
@@ -70,6 +83,29 @@ def replacing(
         written.unlink(missing_ok=True)
     if durable:
         sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _part(path: Path) -> Iterator[BinaryIO]:
+    """Open a new part, and have it locked until the block ends, whether it is closed by then or not."""
+    file, lock = _made(path)
+    try:
+        with file:
+            yield file
+    finally:
+        os.close(lock)
+
+
+def _made(path: Path) -> tuple[BinaryIO, int]:
+    """Make a part and return it with a second descriptor, which keeps it locked."""
+    while True:
+        file = path.open("xb")
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Until it was locked, `remove_dead_parts` may have taken it for a dead writer's.
+        if path.exists():
+            return file, os.dup(file.fileno())
+        file.close()
 
 
 def replace_all(contents: Mapping[Path, bytes]) -> None:

@@ -1,6 +1,7 @@
 """A file replaced: the new bytes or the old ones, and nothing left beside them."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from components.files import PART_PATTERN, remove_parts, replacing, sync_folder
+from components.files import PART_PATTERN, remove_dead_parts, remove_parts, replacing, sync_folder
 
 KILLED = """
 import os, signal, sys
@@ -47,6 +48,46 @@ def test_a_kill_leaves_the_old_file_and_a_part_that_the_pattern_finds(tmp_path):
     assert subprocess.run([sys.executable, "-c", KILLED, target], check=False).returncode == -signal.SIGKILL
     assert target.read_bytes() == b"old"
     assert len(list(tmp_path.glob(PART_PATTERN))) == 1
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path / "dead"], check=False)
+    (tmp_path / ".somebody-elses").touch()
+    with replacing(tmp_path / "living") as file:
+        file.write(b"new")
+        remove_dead_parts(tmp_path)
+        [part] = tmp_path.glob(PART_PATTERN)
+        assert part.name == os.path.basename(file.name)
+    assert (tmp_path / "living").read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == [".somebody-elses", "living"]
+
+
+def test_a_part_is_locked_until_it_has_its_name(tmp_path):
+    """Whoever cleans up may come between the writing and the renaming."""
+
+    def cleaned_up_before(part, target):
+        remove_dead_parts(tmp_path)
+        os.replace(part, target)
+
+    with replacing(tmp_path / "file", place=cleaned_up_before) as file:
+        file.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_part_that_is_taken_for_a_dead_ones_is_made_again(tmp_path, monkeypatch):
+    real, cleaned = fcntl.flock, []
+
+    def late(file, operation):
+        if not cleaned:
+            cleaned.append(True)
+            remove_dead_parts(tmp_path)
+        real(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with replacing(tmp_path / "file") as file:
+        file.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_part_under_a_given_name_replaces_the_file_too(tmp_path):

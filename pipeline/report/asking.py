@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 from components.arrays import parse_npz
 from components.digest import canonical_json, sha256_bytes
 from components.errors import BadInput, EnvironmentProblem
-from components.files import PART_PATTERN, replacing
+from components.files import remove_dead_parts, replacing
 from components.serving import FORMAT_SERVING
 from components.settings import DataSettings
 from pipeline.process import child
@@ -29,8 +28,6 @@ FUNCTION: Final = "pipeline.report.model_answers:answer"
 
 KEPT: Final = 12
 """Files of answers in a root, the newest; each is about a megabyte, and can be asked for again."""
-
-DAY: Final = 86_400
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.npz")
 """As `_key` names them; whatever else is in the folder is not ours."""
@@ -144,12 +141,12 @@ def own_process(question: Mapping[str, Any]) -> bytes:
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove all answers but the newest, and what a killed report left of a file a day ago or earlier."""
+    """Remove all answers but the newest, and what a killed report left of a file."""
     if folder.is_symlink():
         return  # what it points at may be somebody's own folder, with arrays of theirs
     with contextlib.suppress(OSError):  # another report may be at the same
         kept = [file for file in folder.glob("*.npz") if _NAME.fullmatch(file.name)]
         kept.sort(key=lambda file: file.stat().st_mtime, reverse=True)
-        parts = [part for part in folder.glob(PART_PATTERN) if part.stat().st_mtime < time.time() - DAY]
-        for file in kept[KEPT:] + parts:
+        for file in kept[KEPT:]:
             file.unlink(missing_ok=True)
+        remove_dead_parts(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components import disk
 from components.errors import MnistTfxError
-from components.files import replacing
+from components.files import remove_dead_parts, replacing
 from pipeline.lineage.export.drawn import html
 from pipeline.lineage.export.origin import collect
 from pipeline.metadata.reader import StoreReader
@@ -89,6 +89,8 @@ def write(
         parts = chapters(evidence, answers, draft)
         path = output or evidence.paths.report(evidence.run.run_id)
         size = keep(path, laid_out(evidence, parts, unanswered))
+        if output is None:
+            remove_dead_parts(path.parent)
         if is_proven and not kept and not unanswered:
             kept_chapters.write(evidence, parts)
     return Report(run_id=evidence.run.run_id, path=path, bytes=size, unanswered=unanswered)

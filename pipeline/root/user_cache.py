@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from components.files import replacing
+from components.files import remove_dead_parts, replacing
 
 CACHE: Final = "MNIST_TFX_CACHE"
 """Environment variable that names the folder."""
@@ -60,3 +60,4 @@ def keep(path: Path, content: bytes, most: int) -> None:
     files = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda one: one.stat().st_mtime)
     for old in files[:-most]:
         old.unlink(missing_ok=True)
+    remove_dead_parts(path.parent)
