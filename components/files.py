@@ -1,9 +1,10 @@
-"""Atomic and durable writes: a file that is replaced whole or not at all, a folder whose entries are on disk."""
+"""Files and folders: written atomically and durably, replaced whole or not at all, and listed in order."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,11 @@ from components.disk import FULL
 
 PART_PATTERN: Final = ".*.part"
 """Name of what a killed `replacing` leaves beside its target."""
+
+
+def files_in(folder: str) -> list[str]:
+    """Return the paths of a folder's entries in the order of their names, but for hidden ones, such as parts."""
+    return sorted(glob.glob(os.path.join(glob.escape(folder), "*")))
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:

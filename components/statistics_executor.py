@@ -8,8 +8,6 @@ the statistics. Beam is for engines that share the work out.
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +24,7 @@ from tfx.utils import json_utils
 from tfx_bsl.coders import example_coder
 
 from components.beam_arguments import works_alone
+from components.files import files_in
 from components.progress import Count
 
 BATCH: Final = 1000
@@ -48,7 +47,7 @@ class StatisticsExecutor(executor.Executor):  # type: ignore[misc]  # tfx has no
         _describe(statistics, examples, splits)
         count = Count("rows counted")
         for split in splits:
-            shards = sorted(glob.glob(os.path.join(glob.escape(artifact_utils.get_split_uri([examples], split)), "*")))
+            shards = files_in(artifact_utils.get_split_uri([examples], split))
             target = Path(artifact_utils.get_split_uri([statistics], split), executor.DEFAULT_FILE_NAME)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(of_batches(_decoded(shards, count)).SerializeToString())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +21,7 @@ from components.evaluation.eval_config import BASELINE, CANDIDATE, eval_config
 from components.evaluation.results import Measured, read_measured, write_metrics
 from components.evaluation.thresholds import NOT_BLESSED_FILE, VERDICT_FILE, Verdict, judge
 from components.features import TEST
+from components.files import files_in
 from components.serving import BASELINE_PROPERTY, NO_BASELINE
 from components.settings import DataSettings, EvaluationSettings
 
@@ -90,7 +89,7 @@ def _measure(inputs: Mapping[str, list[Any]], output_dict: Mapping[str, list[Any
         json_format.Parse(eval_config(baseline=BASELINE_MODEL in folders), config_pb2.EvalConfig()),
         folders[MODEL],
         folders.get(BASELINE_MODEL),
-        sorted(shard for split in splits for shard in glob.glob(os.path.join(glob.escape(split), "*"))),
+        [shard for split in splits for shard in files_in(split)],
         Path(artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])),
     )
 
