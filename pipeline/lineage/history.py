@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from components.errors import EnvironmentProblem, MnistTfxError, shortened
+from components.errors import MnistTfxError, shortened
 from pipeline.lineage.diff.diff import CAUSES, VersionDiff, causes, index_files
 from pipeline.lineage.periods import Period, period_of
 from pipeline.lineage.versions import RecordedVersion
@@ -26,8 +26,8 @@ from pipeline.provenance.choice import part_of
 from pipeline.provenance.file_cache import FileCache, seen
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.provenance.record_store import Records
-from pipeline.provenance.records import DataSource, ExecutionRecord, Record, RunRecord
-from pipeline.provenance.runs import RUNNING, Unrecorded, stated_of, without_record
+from pipeline.provenance.records import DataSource, ExecutionRecord, RunRecord
+from pipeline.provenance.runs import RUNNING, Unrecorded, of_run, stated_of, without_record
 from pipeline.provenance.serving_directory import ServingDirectory
 from pipeline.provenance.staged_directory import StagedDirectory
 from pipeline.root.paths import RunPaths
@@ -251,7 +251,7 @@ class HistoryReader:
         if known is not None:
             return known
         file = seen([record_store.file_of(self._paths.records, hash_)])
-        return self._records.put(hash_, _of_run(record_store.read(self._paths.records, hash_), hash_), file)
+        return self._records.put(hash_, of_run(record_store.read(self._paths.records, hash_), hash_), file)
 
     def _read_approvals(self, chain: Chain) -> Approvals:
         # They are of the ledger alone, and each of them costs the check of a signature.
@@ -370,20 +370,14 @@ def _pairs(history: History, runs: Iterable[RunFacts]) -> Iterator[tuple[RunFact
     yield from ((run, before[run.run_id]) for run in runs if run.run_id in before)
 
 
-def _of_run(record: Record, hash_: str) -> RunRecord:
-    if not isinstance(record, RunRecord):
-        raise EnvironmentProblem("its record is of no run", where=hash_)
-    return record
-
-
 def _record_files(paths: RunPaths, records: Records, hash_: str) -> Iterator[Path]:
     """Yield the files of all records that tell of a run."""
-    nodes = (node.record for node in _of_run(records[hash_], hash_).nodes if node.record is not None)
+    nodes = (node.record for node in of_run(records[hash_], hash_).nodes if node.record is not None)
     yield from (record_store.file_of(paths.records, one) for one in (hash_, *nodes))
 
 
 def _recorded(root: Path, records: Records, hash_: str) -> RecordedVersion:
-    run = _of_run(records[hash_], hash_)
+    run = of_run(records[hash_], hash_)
     found = {node.id: records[node.record] for node in run.nodes if node.record is not None}
     executions = {node: record for node, record in found.items() if isinstance(record, ExecutionRecord)}
     model = executions[CLASSIFIER].outputs.get("model", ()) if CLASSIFIER in executions else ()

@@ -35,11 +35,15 @@ MODEL_ANALYSIS: Final = "tensorflow_model_analysis"
 
 
 CLOUD_CLIENTS: Final = (
-    *("google.cloud", "google.api_core", "google.pubsub", "pymongo"),
-    *("oauth2client", "google_auth_httplib2"),
+    "google.cloud",
+    "google.api_core",
+    "google.pubsub",
+    "pymongo",
+    "oauth2client",
+    "google_auth_httplib2",
 )
-"""Beam looks for the first and does without, as when it is installed without its extras: 1 s; so does googleapiclient, which
-TFX derives a class from, with the others."""
+"""Beam looks for the first four and does without, as when it is installed without its extras: 1 s; so does googleapiclient,
+which TFX derives a class from, with the last two."""
 
 
 BEAM: Final = "apache_beam"

@@ -12,8 +12,8 @@ from components.errors import BadInput, CannotTell, EnvironmentProblem, Problems
 from pipeline.provenance import at_work, record_store
 from pipeline.provenance.at_work import Presence
 from pipeline.provenance.ledger import Chain, Event, read_ledger
-from pipeline.provenance.record_store import Records, file_of
-from pipeline.provenance.records import RunRecord
+from pipeline.provenance.record_store import Records
+from pipeline.provenance.records import Record, RunRecord
 from pipeline.root.paths import RunPaths
 from pipeline.stages import PUSHER
 
@@ -145,13 +145,13 @@ def look_up(root: Path, run_id: str | None, *, running_too: bool = True) -> RunR
       BadInput: if there is no such run, or several.
       EnvironmentProblem: if the ledger or its record is broken.
     """
-    paths, others = RunPaths(root.absolute()), unrecorded(root)
+    others = unrecorded(root)
     known = {run.run_id: run for run in others}
     ended = _ended(root)
     if run_id is None:
         running = [run for run in others if run.state == RUNNING and running_too]
         if ended and not running:
-            return _recorded(paths, ended[-1][1])
+            return _read(root, ended[-1][1])
         for last in (running, others):
             if last:
                 return last[-1]
@@ -163,13 +163,21 @@ def look_up(root: Path, run_id: str | None, *, running_too: bool = True) -> RunR
         what = "no such run" if not matching else "not one run"
         raise BadInput(what, where=run_id, wanted=f"one of {', '.join(ids[-5:])}")
     [found] = matching
-    return known[found] if found in known else _recorded(paths, dict(ended)[found])
+    return known[found] if found in known else _read(root, dict(ended)[found])
 
 
-def _recorded(paths: RunPaths, hash_: str) -> RunRecord:
-    record = record_store.read(paths.records, hash_)
+def _read(root: Path, hash_: str) -> RunRecord:
+    return of_run(record_store.read(RunPaths(root.absolute()).records, hash_), hash_)
+
+
+def of_run(record: Record, hash_: str) -> RunRecord:
+    """Return a record that has to be a run's.
+
+    Raises:
+      EnvironmentProblem: if it is not.
+    """
     if not isinstance(record, RunRecord):
-        raise EnvironmentProblem("its record is of no run", where=file_of(paths.records, hash_), got=record.kind)
+        raise EnvironmentProblem("its record is of no run", where=hash_)
     return record
 
 
