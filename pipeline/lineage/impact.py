@@ -81,6 +81,7 @@ class Impact:
       basis: what a "no" rests on, in words.
       nodes_visited: the given content, the executions reached, and the models.
       notes: what else is worth knowing, in words.
+      is_run_record: whether it is the record of a run of this root.
     """
 
     given: Given
@@ -93,6 +94,7 @@ class Impact:
     basis: tuple[str, ...] = ()
     nodes_visited: int = 0
     notes: tuple[str, ...] = ()
+    is_run_record: bool = False
 
     @property
     def answer(self) -> str:
@@ -199,15 +201,21 @@ def _impact(lineage: LineageIndex, ingested: Sequence[DataSet], given: Given) ->
     by_bytes = {(one.step.record, one.what): one for text in given.digests for one in known_as(lineage, text)}
     if not by_bytes and given.readings is None and given.digests:
         by_bytes = {(one.step.record, one.what): one for one in known_as_row(ingested, given.digests[0])}
-    start = Impact(given=given, notes=(*lineage.unreadable.values(), *given.notes))
-    unknown = [] if by_bytes else list(given.doubts)
+    start = Impact(
+        given=given,
+        notes=(*lineage.unreadable.values(), *given.notes),
+        is_run_record=not lineage.run_records.isdisjoint(given.digests),
+    )
+    # A run's record names executions, and nothing is made from it: that is known, whatever else is in doubt.
+    known = bool(by_bytes) or start.is_run_record
+    unknown = [] if known else list(given.doubts)
     try:
         start = _compare_rows(ingested, start)
     except (BadInput, CannotTell) as err:
         # What is on record by its own digest need not be readable row by row.
-        if not by_bytes and not given.doubts and isinstance(err, BadInput):
+        if not known and not given.doubts and isinstance(err, BadInput):
             raise
-        unknown += [] if by_bytes else [f"{err.what}, and it is {err.got}" if given.doubts else str(err)]
+        unknown += [] if known else [f"{err.what}, and it is {err.got}" if given.doubts else str(err)]
     same = {record for record, _ in by_bytes}
     by_rows = [
         dataclasses.replace(one, match=PAYLOAD) if start.given.digests and one.step.record in same else one
@@ -215,7 +223,7 @@ def _impact(lineage: LineageIndex, ingested: Sequence[DataSet], given: Given) ->
     ]
     counted = {one.step.record for one in by_rows}
     matches = (*by_rows, *(one for one in by_bytes.values() if one.splits is None or one.step.record not in counted))
-    if not (matches or unknown or start.rows or given.by_digest_alone):
+    if not (matches or known or unknown or start.rows or given.by_digest_alone):
         unknown.append(
             "its digest occurs in no record and in no row index of this root, and another form has another digest"
         )
@@ -292,8 +300,10 @@ def _basis(it: Impact) -> Iterator[str]:
     if it.found:
         where = ", ".join(dict.fromkeys(one.what for one in it.found))
         yield f"it is on record ({where}), and no model on record was made from that"
+    if it.is_run_record:
+        yield "it is the record of a run, which no execution reads; what a run made is in the records of its executions"
     if it.rows is None:
-        if not it.found:
+        if not (it.found or it.is_run_record):
             yield "its digest occurs in no record of this root; nothing but the digest was compared"
         return
     how = "pixels and labels, and by pixels alone," if it.rows.rows is not None else "pixels"

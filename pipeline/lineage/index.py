@@ -83,6 +83,7 @@ class LineageIndex:
       pushes: versions by number.
       newest: the version that is served, as far as it was made here; None if there is none.
       unreadable: {number of a version that does not say where it came from: why, in words}.
+      run_records: hashes of the records of runs, which no execution reads.
     """
 
     root: Path
@@ -93,6 +94,7 @@ class LineageIndex:
     pushes: tuple[IndexedVersion, ...]
     newest: int | None = None
     unreadable: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    run_records: frozenset[str] = frozenset()
 
     @functools.cached_property
     def pushed(self) -> Mapping[str, Sequence[IndexedVersion]]:
@@ -163,6 +165,7 @@ def open_lineage(root: Path) -> LineageIndex:
         pushes=pushes,
         newest=None if newest is None else newest.version,
         unreadable=unreadable,
+        run_records=frozenset(record for record, _ in runs),
     )
 
 

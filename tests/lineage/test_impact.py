@@ -18,6 +18,7 @@ from pipeline.lineage.index import open_lineage
 from pipeline.lineage.rows.given_rows import read_row, settings_of
 from pipeline.lineage.rows.images import Picture
 from pipeline.lineage.rows.index import open_index
+from pipeline.provenance.ledger import read_ledger
 
 
 def roles(found):
@@ -151,6 +152,14 @@ def test_what_is_on_record_and_reached_no_model_is_a_no_with_its_reason(root, hi
     answer = impact(history, [run])
     assert answer.answer == "no"
     assert "no model on record was made from that" in answer.basis[0]
+
+
+@pytest.mark.parametrize("as_a", ["digest", "file"])
+def test_the_record_of_a_run_is_known_as_that_and_nothing_comes_of_it(root, history, as_a):
+    hash_ = read_ledger(root.paths.ledger).run_record(root.run_id)
+    answer = impact(history, [{"digest": hash_, "file": str(root.paths.records / f"{hash_}.json")}[as_a]])
+    assert (answer.answer, answer.unknown) == ("no", ())
+    assert answer.basis[0].startswith("it is the record of a run")
 
 
 @pytest.mark.parametrize("break_", ["without provenance", "of a model that no record tells of"])

@@ -12,6 +12,7 @@ from pipeline.lineage.index import open_lineage
 from pipeline.lineage.kept_steps import KeptSteps
 from pipeline.lineage.trace import trace
 from pipeline.provenance import record_store
+from pipeline.provenance.ledger import read_ledger
 from pipeline.provenance.ledger_writer import Ledger
 from pipeline.provenance.record_store import RecordMissing
 
@@ -52,6 +53,12 @@ def test_answers_are_those_from_memory_and_no_record_is_read_twice(many, wanted,
     first = answers(many)
     monkeypatch.setattr(record_store, "read_record_bytes", lambda *_: pytest.fail("was read again"))
     assert first == answers(many) == (KeptSteps, *wanted)
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_records_of_runs_are_known_as_such_when_they_are_kept(root):
+    expected = {read_ledger(root.paths.ledger).run_record(root.run_id)}
+    assert open_lineage(root.path).run_records == open_lineage(root.path).run_records == expected
 
 
 @pytest.mark.usefixtures("kept")
