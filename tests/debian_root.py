@@ -26,6 +26,9 @@ DEVICES: Final = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 
 SHARED_MEMORY: Final = "64m"
 """As a container has it by default."""
 
+ALL_PASS: Final = r"INTEGRITY +PASS.*\nCOMPLETENESS +PASS.*\nPOLICY +PASS"
+"""What an audit prints of a version that nothing is wrong with."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:

@@ -144,12 +144,17 @@ def _contexts(
 
     Not one by one: each run with nothing to do adds an execution to every node, and has them all asked about.
     """
-    attributions = [
-        (edge.artifact_id, edge.context_id) for edge in _edges(store, "artifacts", "attributions", artifacts)
-    ]
-    associations = [
-        (edge.execution_id, edge.context_id) for edge in _edges(store, "executions", "associations", executions)
-    ]
+    from ml_metadata import errors
+
+    try:
+        attributions = [
+            (edge.artifact_id, edge.context_id) for edge in _edges(store, "artifacts", "attributions", artifacts)
+        ]
+        associations = [
+            (edge.execution_id, edge.context_id) for edge in _edges(store, "executions", "associations", executions)
+        ]
+    except errors.UnimplementedError:  # ml_metadata 1.21 has no filters any more, be it this one or a server's
+        return _contexts_by_list(store, artifacts, executions)
     ids = sorted({context for _, context in (*attributions, *associations)})
     names = {one.id: (one.type, one.name) for one in (store.get_contexts_by_id(ids) if ids else ())}
     sides: tuple[dict[int, list[Context]], ...] = (defaultdict(list), defaultdict(list))
@@ -161,7 +166,11 @@ def _contexts(
 
 
 def _edges(store: Any, nodes: str, edges: str, ids: Sequence[int]) -> Iterator[Any]:
-    """Yield what ties artifacts or executions to contexts, in ml_metadata's words; it takes `AT_ONCE` nodes to a request."""
+    """Yield what ties artifacts or executions to contexts, in ml_metadata's words; it takes `AT_ONCE` nodes to a request.
+
+    Raises:
+      UnimplementedError: if whoever answers takes no filter.
+    """
     from ml_metadata import errors
     from ml_metadata.proto import metadata_store_pb2 as pb
 
@@ -173,6 +182,31 @@ def _edges(store: Any, nodes: str, edges: str, ids: Sequence[int]) -> Iterator[A
             yield from getattr(store.get_lineage_subgraph(options, field_mask_paths=[edges]), edges)
         except errors.NotFoundError:
             continue  # events name nodes that somebody took out: none of these is there
+
+
+def _contexts_by_list(
+    store: Any, artifacts: Sequence[int], executions: Sequence[int]
+) -> tuple[Mapping[int, Sequence[Context]], Mapping[int, Sequence[Context]]]:
+    """Return what `_contexts` does: of each context what it holds or, where those are more, of each node its contexts.
+
+    A run adds one context and an execution to every node; but a server may hold the contexts of many roots.
+    """
+    contexts = store.get_contexts()
+    by_node = len(contexts) > len(artifacts) + len(executions)
+    sides = []
+    for ids, of_node, in_context in (
+        (artifacts, store.get_contexts_by_artifact, store.get_artifacts_by_context),
+        (executions, store.get_contexts_by_execution, store.get_executions_by_context),
+    ):
+        if by_node:
+            pairs = ((one, context) for one in ids for context in of_node(one))
+        else:
+            pairs = ((node.id, context) for context in contexts for node in in_context(context.id))
+        side: dict[int, list[Context]] = defaultdict(list)
+        for node, context in pairs:
+            side[node].append((context.type, context.name))
+        sides.append(side)
+    return sides[0], sides[1]
 
 
 def _event(event: Any) -> dict[str, Any]:
