@@ -73,7 +73,7 @@ def of_ledger(data, _):
     return found.unsettled(), found.collected(), found.highest_version(), found.order, found.head
 
 
-def of_provenance(data, folder):
+def of_statement(data, folder):
     path = folder / PROVENANCE
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
@@ -296,7 +296,7 @@ KINDS = {
     "record": (lambda paths: of_node(paths, "ExampleGen").read_bytes(), of_record),
     "record of a run": (lambda paths: of_node(paths, "run").read_bytes(), of_record),
     "ledger": (lambda paths: paths.ledger.read_bytes(), of_ledger),
-    "provenance": (lambda paths: (paths.serving / "1" / PROVENANCE).read_bytes(), of_provenance),
+    "statement": (lambda paths: (paths.serving / "1" / PROVENANCE).read_bytes(), of_statement),
     "root.json": (lambda paths: paths.identity.read_bytes(), in_file(of_root, "root.json")),
     "proof": (lambda _: proof(), in_file(of_proof, "proof.json")),
     "contents.json": (lambda paths: one_of(paths, "contents.json"), in_file(of_contents, "contents.json")),
