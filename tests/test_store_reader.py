@@ -1,5 +1,6 @@
 """What the process answers that asks a metadata store: about hundreds of executions that had one artifact cached."""
 
+import json
 import shutil
 from collections import Counter
 
@@ -9,8 +10,10 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.metadata import reader_process
+from pipeline.metadata.reader import Event, Snapshot
 
 RUNS = 120
+CONTEXTS = sorted(("pipeline_run", f"run-{number}") for number in range(RUNS))
 URI = "/root/artifacts/ExampleGen/examples/1"
 
 
@@ -68,16 +71,15 @@ def takes_filters(place):
 
 
 def asked(place):
-    return reader_process.answer({"metadata": str(place), "made": [URI], "read": []})["answer"]
+    answer = reader_process.answer({"metadata": str(place), "made": [URI], "read": []})["answer"]
+    return Snapshot.from_dict(json.loads(json.dumps(answer)))
 
 
 def check(answer):
-    assert {tuple(one["contexts"]) for one in answer["executions"]} == {
-        (("pipeline_run", f"run-{number}"),) for number in range(RUNS)
-    }
-    assert Counter(one["state"] for one in answer["executions"]) == {"COMPLETE": 1, "CACHED": RUNS - 1}
-    [artifact] = answer["artifacts"][URI]
-    assert sorted(artifact["contexts"]) == sorted(("pipeline_run", f"run-{number}") for number in range(RUNS))
+    assert sorted(name for one in answer.executions.values() for name in one.contexts) == CONTEXTS
+    assert Counter(one.state for one in answer.executions.values()) == {"COMPLETE": 1, "CACHED": RUNS - 1}
+    [artifact] = answer.artifacts[URI]
+    assert sorted(artifact.contexts) == CONTEXTS
 
 
 def test_every_execution_comes_with_its_contexts_however_many_there_are(place):
@@ -99,6 +101,14 @@ def test_a_store_with_many_more_contexts_is_asked_about_each_node(place, calls, 
     store.put_contexts([pb.Context(type_id=other, name=f"of another root {number}") for number in range(2 * RUNS)])
     check(asked(crowded))
     assert (calls["GetContextsByExecution"], calls["GetExecutionsByContext"]) == (RUNS, 0)
+
+
+def test_what_hundreds_of_runs_repeat_is_written_once(place):
+    answer = asked(place)
+    assert len({one.content for one in answer.executions.values()}) == 2
+    assert {one.content.events for one in answer.executions.values()} == {
+        (Event(artifact=answer.artifacts[URI][0].id, type="OUTPUT", channel="", index=0, path="none"),)
+    }
 
 
 def test_a_question_about_hundreds_of_runs_takes_a_few_requests(place, calls):

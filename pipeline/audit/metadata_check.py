@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from pipeline.audit.evidence import record_path
 from pipeline.audit.findings import FAIL, UNKNOWN, Finding, completeness
 from pipeline.metadata import store
 from pipeline.metadata.address import OPTION, PASSWORD_VARIABLE, Address, SqliteFile
-from pipeline.metadata.reader import Artifact, BrokeDown, Event, Execution, Snapshot, StoreReader, Unasked
+from pipeline.metadata.reader import Artifact, BrokeDown, Content, Event, Execution, Snapshot, StoreReader, Unasked
 from pipeline.metadata.types import (
     NODE,
     PIPELINE,
@@ -51,6 +51,9 @@ Known = Mapping[str, ExecutionRecord]
 Edge = tuple[str, int, str]
 """Channel, index, and path of the artifact relative to the root."""
 
+Difference = tuple[str, str, str]
+"""What differs, wanted, and what is there."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
@@ -69,28 +72,18 @@ class _Stored:
         givers = {execution for artifact in artifact_ids for execution in self._givers.get(artifact, ())}
         return [self.snapshot.executions[id_] for id_ in sorted(givers & self.snapshot.executions.keys())]
 
-    def edges(self, execution: Execution, side: str) -> set[Edge]:
+    def edges(self, content: Content, side: str) -> set[Edge]:
         """Return the edges of an execution on one side."""
-        events = [event for event in self.events_of(execution) if event.type == side]
+        events = [event for event in content.events if event.type == side]
         return {(event.channel, event.index, self._path(event.artifact)) for event in events}
-
-    def events_of(self, execution: Execution) -> list[Event]:
-        """Return the events of an execution."""
-        return self._events.get(execution.id, [])
-
-    @functools.cached_property
-    def _events(self) -> Mapping[int, list[Event]]:
-        events: dict[int, list[Event]] = collections.defaultdict(list)
-        for event in self.snapshot.events:
-            events[event.execution].append(event)
-        return events
 
     @functools.cached_property
     def _givers(self) -> Mapping[int, set[int]]:
         givers: dict[int, set[int]] = collections.defaultdict(set)
-        for event in self.snapshot.events:
-            if event.type == OUTPUT:
-                givers[event.artifact].add(event.execution)
+        for execution in self.snapshot.executions.values():
+            for event in execution.content.events:
+                if event.type == OUTPUT:
+                    givers[event.artifact].add(execution.id)
         return givers
 
     @functools.cached_property
@@ -237,11 +230,16 @@ class Witness:
         if artifact_ids:
             for what, wanted, got in self._state_differences(makers, hash_):
                 yield _about(where, what, wanted=wanted, got=got)
+        # Hundreds of executions may say the same: what is wrong with one of them is with all.
+        differences: dict[Content, tuple[Difference, ...]] = {}
         for execution in makers:
-            for what, wanted, got in _execution_differences(stored, execution, record):
+            content = execution.content
+            if content not in differences:
+                differences[content] = tuple(_content_differences(stored, content, record))
+            for what, wanted, got in (*differences[content], *_context_differences(execution, record)):
                 yield _about(f"{where}, execution {execution.id}", what, wanted=wanted, got=got)
 
-    def _state_differences(self, makers: list[Execution], hash_: str) -> Iterator[tuple[str, str, str]]:
+    def _state_differences(self, makers: list[Execution], hash_: str) -> Iterator[Difference]:
         """Yield where states do not say which execution made the outputs, and which runs had them cached."""
         cached = [execution for execution in makers if execution.state == CACHED]
         others = len(makers) - len(cached)
@@ -256,7 +254,7 @@ class Witness:
 
     def _artifact_differences(
         self, artifact: Artifact, entry: ArtifactEntry, hash_: str, record: ExecutionRecord
-    ) -> Iterator[tuple[str, str, str]]:
+    ) -> Iterator[Difference]:
         if artifact.type != entry.type:
             yield "type", entry.type, artifact.type
         states = (LIVE, DELETED) if entry.path in self.collected else (LIVE,)
@@ -283,30 +281,27 @@ class Witness:
         return [f"{place}/{path}" for path in dict.fromkeys(paths) for place in self.places]
 
 
-def _execution_differences(
-    stored: _Stored, execution: Execution, record: ExecutionRecord
-) -> Iterator[tuple[str, str, str]]:
-    if execution.state not in (COMPLETE, CACHED):
-        yield "state", COMPLETE, execution.state
+def _content_differences(stored: _Stored, content: Content, record: ExecutionRecord) -> Iterator[Difference]:
+    if content.state not in (COMPLETE, CACHED):
+        yield "state", COMPLETE, content.state
     kind = execution_type_name(record.node, record.parameters) if record.in_store else None
-    if kind is not None and execution.type != kind:
-        yield "type", kind, execution.type
+    if kind is not None and content.type != kind:
+        yield "type", kind, content.type
     outputs = {(channel, index, entry.path) for channel, index, entry in _outputs(record)}
     for side, wanted in ((OUTPUT, outputs), (INPUT, _inputs(record))):
-        edges = stored.edges(execution, side)
+        edges = stored.edges(content, side)
         for channel, index, path in sorted(wanted - edges):
             yield f"{side.lower()} event {channel}[{index}]", path, "none"
         for channel, index, path in sorted(edges - wanted):
             yield f"{side.lower()} event {channel}[{index}]", "none", path
-    yield from _event_differences(stored.events_of(execution), record)
+    yield from _event_differences(content.events, record)
     # TFX's launcher declares none of them; Kubeflow's does.
-    told_properties = execution.properties if record.in_store else {**execution.declared, **execution.properties}
+    told_properties = content.properties if record.in_store else {**content.declared, **content.properties}
     for name, wanted_value, got in _differences(record.parameters, told_properties):
         yield f"property {name}", wanted_value, got
-    yield from _context_differences(execution, record)
 
 
-def _event_differences(events: list[Event], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+def _event_differences(events: Sequence[Event], record: ExecutionRecord) -> Iterator[Difference]:
     if odd := sum(event.type not in (INPUT, OUTPUT) for event in events):
         yield "events that are neither input nor output", "0", str(odd)
     # Kubeflow's launcher writes paths of another form.
@@ -315,7 +310,7 @@ def _event_differences(events: list[Event], record: ExecutionRecord) -> Iterator
             yield f"path of an {event.type.lower()} event", "a channel and an index", event.path
 
 
-def _context_differences(execution: Execution, record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+def _context_differences(execution: Execution, record: ExecutionRecord) -> Iterator[Difference]:
     """Yield the contexts that an execution lacks, or is in without a reason; TFX has others of its own."""
     runs = sorted(name for kind, name in execution.contexts if kind == PIPELINE_RUN)
     if execution.state == CACHED and len(runs) != 1:
@@ -334,7 +329,7 @@ def _contexts(record: ExecutionRecord, run: str) -> set[tuple[str, str]]:
     return {(PIPELINE, record.pipeline), (PIPELINE_RUN, run), (NODE, f"{record.pipeline}.{record.node}")}
 
 
-def _published_differences(stored: Mapping[str, Any], record: ExecutionRecord) -> Iterator[tuple[str, str, str]]:
+def _published_differences(stored: Mapping[str, Any], record: ExecutionRecord) -> Iterator[Difference]:
     """Yield where what TFX itself noted when it published contradicts the record; it need not have noted it."""
     wanted = {
         "tfx_version": record.environment.packages.get("tfx"),
@@ -347,7 +342,7 @@ def _published_differences(stored: Mapping[str, Any], record: ExecutionRecord) -
             yield name, _short(wanted[name]), _short(stored[name])
 
 
-def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tuple[str, str, str]]:
+def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[Difference]:
     """Yield that the splits which TFX reads from an artifact are not those that it has folders for."""
     for name in sorted(artifact.declared.keys() - SPLIT_TYPES.get(entry.type, {}).keys()):
         yield f"property {name}", "none that its type declares", _short(artifact.declared[name])
@@ -358,7 +353,7 @@ def _split_differences(artifact: Artifact, entry: ArtifactEntry) -> Iterator[tup
             yield "split_names", _short(wanted), _short(stored)
 
 
-def _differences(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _differences(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield (name, wanted, found) of properties that differ, are missing, or are there without a reason."""
     for name in sorted(wanted.keys() | stored.keys()):
         if name not in wanted or name not in stored or not _same(wanted[name], stored[name]):

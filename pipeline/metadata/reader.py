@@ -29,8 +29,8 @@ class BrokeDown(EnvironmentProblem):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Stored:
-    """What a store holds of either kind: its id, type, custom and declared properties, and contexts as (type, name)."""
+class Artifact:
+    """A stored artifact: its id, type in TFX's name, custom and declared properties, and contexts as (type, name)."""
 
     id: int
     type: str
@@ -40,24 +40,40 @@ class Stored:
     contexts: frozenset[tuple[str, str]]
 
 
-class Artifact(Stored):
-    """A stored artifact; its type is TFX's name."""
-
-
-class Execution(Stored):
-    """A stored execution."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Event:
     """A stored event of type `INPUT`, `OUTPUT` or another; `path` in words where it is not a channel and an index."""
 
-    execution: int
     artifact: int
     type: str
     channel: str
     index: int
     path: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Content:
+    """What executions that repeat each other have alike; of the same content they hold the same object."""
+
+    type: str
+    state: str
+    properties: Mapping[str, Any]
+    declared: Mapping[str, Any]
+    events: tuple[Event, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+    """A stored execution: its id, content, and contexts as (type, name)."""
+
+    id: int
+    content: Content
+    contexts: frozenset[tuple[str, str]]
+
+    @property
+    def state(self) -> str:
+        """Its last known state, in ml_metadata's words."""
+        return self.content.state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,27 +83,32 @@ class Snapshot:
     Attributes:
       artifacts: {URI: artifacts}.
       executions: that gave or read one of those made, by id.
-      events: of these executions.
     """
 
     artifacts: Mapping[str, tuple[Artifact, ...]]
     executions: Mapping[int, Execution]
-    events: tuple[Event, ...]
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Snapshot:
         """Restore what the process wrote."""
-        executions = [Execution(**_with_contexts(one)) for one in fields["executions"]]
-        artifacts = fields["artifacts"].items()
+        names = [(kind, name) for kind, name in fields["contexts"]]
+
+        def contexts(numbers: Sequence[int]) -> frozenset[tuple[str, str]]:
+            return frozenset([names[number] for number in numbers])
+
+        contents = [
+            Content(**{**one, "events": tuple(Event(**e) for e in one["events"])}) for one in fields["contents"]
+        ]
         return Snapshot(
-            artifacts={uri: tuple(Artifact(**_with_contexts(one)) for one in all_) for uri, all_ in artifacts},
-            executions={one.id: one for one in executions},
-            events=tuple(Event(**event) for event in fields["events"]),
+            artifacts={
+                uri: tuple(Artifact(**{**one, "contexts": contexts(one["contexts"])}) for one in all_)
+                for uri, all_ in fields["artifacts"].items()
+            },
+            executions={
+                id_: Execution(id=id_, content=contents[content], contexts=contexts(numbers))
+                for id_, content, numbers in fields["executions"]
+            },
         )
-
-
-def _with_contexts(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {**fields, "contexts": frozenset(map(tuple, fields["contexts"]))}
 
 
 class StoreReader:

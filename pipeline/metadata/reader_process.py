@@ -108,33 +108,68 @@ def _answer_of_server(address: MysqlDatabase | GrpcService, request: Any) -> dic
 
 
 def _ask(store: Any, made_at: Iterable[str], read_at: Iterable[str]) -> dict[str, Any]:
+    """Return what a store knows, and what many executions have alike once.
+
+    A run with nothing to do repeats the executions before it, but for ids and the run's context: after hundreds of such
+    runs what is written, read and compared is still that of one.
+    """
     at = dict.fromkeys((*made_at, *read_at))
     found_at = {uri: list(store.get_artifacts_by_uri(uri)) for uri in at}
     artifact_ids = list(dict.fromkeys(artifact.id for uri in made_at for artifact in found_at[uri]))
     events = store.get_events_by_artifact_ids(artifact_ids) if artifact_ids else ()
     makers = sorted({event.execution_id for event in events if event.type == event.OUTPUT})
-    events = store.get_events_by_execution_ids(makers) if makers else ()
+    events_of: dict[int, list[Any]] = defaultdict(list)
+    for event in store.get_events_by_execution_ids(makers) if makers else ():
+        events_of[event.execution_id].append(event)
     artifact_contexts, execution_contexts = _contexts(store, artifact_ids, makers)
+    contexts: dict[Context, int] = {}
+
+    def numbers(found: Iterable[Context]) -> list[int]:
+        return [contexts.setdefault(one, len(contexts)) for one in found]
+
+    contents: dict[Any, tuple[int, dict[str, Any]]] = {}
+    executions = []
+    for one in store.get_executions_by_id(makers) if makers else ():
+        key = _content_key(one, events_of[one.id])
+        if key not in contents:
+            content = {**_stored(one), "state": one.State.Name(one.last_known_state)}
+            content["events"] = [_event(event) for event in events_of[one.id]]
+            contents[key] = len(contents), content
+        executions.append([one.id, contents[key][0], numbers(execution_contexts[one.id])])
+    artifacts = {
+        uri: [
+            {
+                "id": one.id,
+                **_stored(one),
+                "state": one.State.Name(one.state),
+                "contexts": numbers(artifact_contexts[one.id]),
+            }
+            for one in all_
+        ]
+        for uri, all_ in found_at.items()
+    }
     return {
-        "artifacts": {
-            uri: [
-                {**_stored(one), "state": one.State.Name(one.state), "contexts": artifact_contexts[one.id]}
-                for one in all_
-            ]
-            for uri, all_ in found_at.items()
-        },
-        "events": [_event(event) for event in events],
-        "executions": [
-            {**_stored(one), "state": one.State.Name(one.last_known_state), "contexts": execution_contexts[one.id]}
-            for one in (store.get_executions_by_id(makers) if makers else ())
-        ],
+        "artifacts": artifacts,
+        "executions": executions,
+        "contents": [content for _, content in contents.values()],
+        "contexts": list(contexts),
     }
 
 
 def _stored(node: Any) -> dict[str, Any]:
     """Return what artifacts and executions have alike."""
     properties, declared = _plain(node.custom_properties), _plain(node.properties)
-    return {"id": node.id, "type": node.type, "properties": properties, "declared": declared}
+    return {"type": node.type, "properties": properties, "declared": declared}
+
+
+def _content_key(execution: Any, events: Iterable[Any]) -> tuple[Any, ...]:
+    """Return what is the same for executions that say the same, each for a run of its own."""
+    alike = type(execution)()
+    alike.CopyFrom(execution)
+    for field in ("id", "name", "create_time_since_epoch", "last_update_time_since_epoch"):
+        alike.ClearField(field)
+    edges = [(event.artifact_id, event.type, event.path.SerializeToString(deterministic=True)) for event in events]
+    return (alike.SerializeToString(deterministic=True), *edges)
 
 
 def _contexts(
@@ -213,7 +248,6 @@ def _event(event: Any) -> dict[str, Any]:
     steps = [(step.WhichOneof("value"), getattr(step, step.WhichOneof("value") or "key")) for step in event.path.steps]
     plain = [kind for kind, _ in steps] == ["key", "index"]
     return {
-        "execution": event.execution_id,
         "artifact": event.artifact_id,
         "type": event.Type.Name(event.type),
         "channel": next((value for kind, value in steps if kind == "key"), ""),
