@@ -9,8 +9,10 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from components.errors import EnvironmentProblem
 from pipeline.metadata import reader_process
-from pipeline.metadata.reader import Event, Snapshot
+from pipeline.metadata.address import SqliteFile
+from pipeline.metadata.reader import Event, Snapshot, StoreReader
 
 RUNS = 120
 CONTEXTS = sorted(("pipeline_run", f"run-{number}") for number in range(RUNS))
@@ -118,3 +120,19 @@ def test_a_question_about_hundreds_of_runs_takes_a_few_requests(place, calls):
     asked(place)
     assert calls["GetLineageSubgraph"] == 1 + -(-RUNS // reader_process.AT_ONCE)
     assert sum(calls.values()) < 12
+
+
+def test_a_question_that_is_sent_ahead_is_answered_as_one_that_is_not(place, tmp_path):
+    file, other = SqliteFile(path=place), SqliteFile(path=tmp_path / "none.db")
+    with StoreReader() as reader:
+        reader.ask_ahead(file, [URI], [])
+        asked_first = reader.ask(file, [URI], [])
+        reader.ask_ahead(file, [URI], [])
+        assert reader.ask(file, [], []).executions == {}  # another one than was sent
+        reader.ask_ahead(file, [], [])
+        reader.ask_ahead(file, [URI], [])
+        assert reader.ask(file, [URI], []).artifacts == asked_first.artifacts == reader.ask(file, [URI], []).artifacts
+        reader.ask_ahead(other, [URI], [])
+        with pytest.raises(EnvironmentProblem):
+            reader.ask(other, [URI], [])
+        reader.ask_ahead(file, [URI], [])  # and nobody asks

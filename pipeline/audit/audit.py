@@ -270,6 +270,10 @@ class _Session:
     others: ancestors.Known | None
     beside: tuple[Finding, ...]
 
+    def beside_others(self, records: ancestors.Known) -> ancestors.Known:
+        """Return the records that the store is compared with on behalf of a version that has some behind it."""
+        return {**(self.others or {}), **records}
+
 
 def _audits(
     root: Path,
@@ -342,8 +346,8 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
     # Data is decompressed, which takes longest, so it comes first.
     inputs = ancestors.look_at_inputs(paths.root, lineage.records, hasher)
     artifacts = ancestors.look_at_artifacts(paths.root, lineage.records, hasher)
-    # The threads hash while the store is asked.
-    stored, others = _compared_with_store(session, lineage.records)
+    # While the threads hash, and while everything else is looked at, the store is read.
+    session.witness.ask_ahead(session.beside_others(lineage.records))
     anchor, anchor_findings = _anchor(evidence, served, push, options)
     findings = [
         *check_served(served),
@@ -364,8 +368,6 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         *ledger_check.check_commits(evidence, lineage),
         *ledger_check.check_all_records(evidence, lineage),
         *anchor_findings,
-        *stored.findings,
-        *others,
     ]
     subject = rules.Subject(
         evidence=evidence,
@@ -377,6 +379,8 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         approvals=session.approvals,
         waits=is_staged and session.others is not None,
     )
+    policy = tuple(rules.check(subject, options.policy))
+    stored, others = _compared_with_store(session, lineage.records)
     hasher.wait()
     counts = Counts(
         files=hasher.files - files_before,
@@ -390,7 +394,7 @@ def _audit(session: _Session, chosen: ServedVersion) -> Audit:
         path=name,
         sha256=served.sha256,
         anchor=anchor,
-        findings=(*dict.fromkeys(findings), *rules.check(subject, options.policy)),
+        findings=(*dict.fromkeys([*findings, *stored.findings, *others]), *policy),
         counts=counts,
         scopes=_scopes(counts, options.policy, stored.left_out, _promotion(push)),
         autoencoder=has_autoencoder(record.node for record in lineage.records.values()),
@@ -423,7 +427,7 @@ def _compared_with_store(
         elsewhere = "other executions in the metadata store"
         return (dataclasses.replace(stored, left_out=elsewhere) if stored.left_out is None else stored), ()
     # All at once, so that a store with a journal is copied once.
-    rest = session.witness.check({**session.others, **records})
+    rest = session.witness.check(session.beside_others(records))
     return session.witness.check(records), rest.findings
 
 

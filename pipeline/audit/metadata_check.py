@@ -10,6 +10,7 @@ such as times, names and ids, is not compared: docs/explanation/audit.md lists i
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -139,15 +140,23 @@ class Witness:
         """What findings call the store."""
         return self.path.name if self.elsewhere is None else shortened(self.elsewhere)
 
+    def ask_ahead(self, records: Known) -> None:
+        """Send the question of `check`, so that the store is read while something else is done."""
+        unknown = self._not_asked_about(records)
+        with contextlib.suppress(EnvironmentProblem):  # which `check` meets too, and says
+            if unknown and not self._problems and not self._has_none(records):
+                self._look()
+                self.reader.ask_ahead(self._address, *self._question(unknown.values()))
+
     def check(self, records: Known) -> Compared:
         """Compare records with the store; those that it has been asked about before are not asked about again."""
-        from_pods = bool(records) and not any(record.in_store for record in records.values())
-        if from_pods and self.elsewhere is None and not os.path.lexists(self.path):
+        from_pods = _from_pods(records)
+        if self._has_none(records):
             return Compared(left_out="no metadata store of this root's: executions were not compared")
         try:
             if not self._problems:
                 self._look()
-                self._ask_about({hash_: record for hash_, record in records.items() if hash_ not in self._answers})
+                self._ask_about(self._not_asked_about(records))
         except EnvironmentProblem as err:
             self._problems.append(err)
         if self._problems:
@@ -161,6 +170,13 @@ class Witness:
         left_out = f"{missing} executions on Kubeflow, which the metadata store never saw" if missing else None
         findings = tuple(itertools.chain.from_iterable(seen))
         return Compared(findings=findings, agreeing=sum(not one for one in seen), left_out=left_out)
+
+    def _has_none(self, records: Known) -> bool:
+        """Whether there is no store of the root's, and for what was executed in pods there need not be one."""
+        return _from_pods(records) and self.elsewhere is None and not os.path.lexists(self.path)
+
+    def _not_asked_about(self, records: Known) -> Known:
+        return {hash_: record for hash_, record in records.items() if hash_ not in self._answers}
 
     def _look(self) -> None:
         """Raise EnvironmentProblem if there can be no store at the address."""
@@ -271,14 +287,22 @@ class Witness:
                 yield f"{kind} context", name, "none"
 
     def _ask(self, some: Iterable[ExecutionRecord]) -> _Stored:
+        return _Stored(self.reader.ask(self._address, *self._question(some)), self.places, self.name)
+
+    def _question(self, some: Iterable[ExecutionRecord]) -> tuple[list[str], list[str]]:
+        """Return the URIs of what some records say was made, and of what was read."""
         records = list(some)
         written = [entry.path for record in records for _, _, entry in _outputs(record)]
         read = [path for record in records for _, _, path in sorted(_inputs(record))]
-        snapshot = self.reader.ask(self._address, self._uris(written), self._uris(read))
-        return _Stored(snapshot, self.places, self.name)
+        return self._uris(written), self._uris(read)
 
     def _uris(self, paths: list[str]) -> list[str]:
         return [f"{place}/{path}" for path in dict.fromkeys(paths) for place in self.places]
+
+
+def _from_pods(records: Known) -> bool:
+    """Whether all of it was executed on Kubeflow."""
+    return bool(records) and not any(record.in_store for record in records.values())
 
 
 def _content_differences(stored: _Stored, content: Content, record: ExecutionRecord) -> Iterator[Difference]:

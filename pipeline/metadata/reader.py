@@ -111,12 +111,17 @@ class Snapshot:
         )
 
 
+def _request(address: Address, made: Sequence[str], read: Sequence[str]) -> str:
+    return json.dumps({"metadata": address.url(), "made": made, "read": read})
+
+
 class StoreReader:
     """Asks stores, in one process for all of them until it dies; a context manager."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._silent: dict[Address, str] = {}
+        self._sent: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +134,14 @@ class StoreReader:
         if self._process is None:
             pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
             self._process = child.start(PROCESS, env={}, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
+
+    def ask_ahead(self, address: Address, made: Sequence[str], read: Sequence[str]) -> None:
+        """Send what `ask` is about to be asked, so that the store is read while something else is done."""
+        if address not in self._silent:
+            if self._sent is not None:
+                self._receive()  # nobody waits for it any more, and its answer is of then
+            self.start()
+            self._send(_request(address, made, read))
 
     def ask(self, address: Address, made: Sequence[str], read: Sequence[str]) -> Snapshot:
         """Return what a store knows.
@@ -146,7 +159,7 @@ class StoreReader:
         if address in self._silent:  # waited for once, not once for every version
             raise Unasked("cannot be used", where=address, got=self._silent[address])
         self.start()
-        line = self._exchange(json.dumps({"metadata": address.url(), "made": made, "read": read}))
+        line = self._exchange(_request(address, made, read))
         if not line:
             raise BrokeDown("ml_metadata breaks down over it", where=address, got=self._ending())
         answer = json.loads(line)
@@ -163,17 +176,26 @@ class StoreReader:
             self._ending()
 
     def _exchange(self, request: str) -> str:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            return ""
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(request + "\n")
-            process.stdin.flush()
-        return process.stdout.readline()
+        if self._sent not in (None, request):
+            self._receive()  # the answer to another question
+        if self._sent is None:
+            self._send(request)
+        return self._receive()
+
+    def _send(self, request: str) -> None:
+        self._sent = request
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(request + "\n")
+                self._process.stdin.flush()
+
+    def _receive(self) -> str:
+        self._sent = None
+        return "" if self._process is None or self._process.stdout is None else self._process.stdout.readline()
 
     def _ending(self) -> str:
         """Wait for the process to end and return how it did."""
-        process, self._process = self._process, None
+        process, self._process, self._sent = self._process, None, None
         if process is None:
             return "no process"
         with contextlib.suppress(BrokenPipeError):
