@@ -17,6 +17,7 @@ from tfx.types import artifact_utils
 from components.errors import ExitCode, MnistTfxError
 from pipeline.metadata.address import Address, SqliteFile
 from pipeline.metadata.connection import Connection, run_context
+from pipeline.process.lean_imports import SETUPTOOLS, without
 from pipeline.provenance.ledger import Chain, Event
 from pipeline.provenance.record_store import Records
 from pipeline.provenance.runs import run_record
@@ -48,7 +49,7 @@ def reuse(
     Returns:
       False, with nothing written, if the store does not know one of them.
     """
-    with connection as handle:
+    with connection as handle, without(SETUPTOOLS):
         read, made = (
             {channel: _live_artifacts(handle, uris) for channel, uris in side.items()} for side in (inputs, outputs)
         )
