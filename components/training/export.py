@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import keras
 import tensorflow as tf
+
+from components.savedmodel_fingerprint import drop_uuid
 
 Step: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -68,6 +71,7 @@ def rebuild(described: str, frozen: Iterable[FrozenLayers]) -> list[keras.layers
 def save(module: tf.Module, folder: str, signatures: Mapping[str, Callable[..., tf.Tensor]]) -> None:
     """Write `module` with `signatures`, each a `tf.function` with an input signature."""
     tf.saved_model.save(module, folder, signatures=dict(signatures))
+    drop_uuid(Path(folder))
 
 
 def _frozen(weight: keras.Variable) -> tf.Variable:

@@ -38,7 +38,7 @@ PRELOAD: Final = (
     "tensorflow",
     "components.statistics_executor",
     "tfx.components.example_validator.executor",
-    "tfx.components.transform.executor",
+    "components.transform_executor",
     "tfx.orchestration.portable.beam_executor_operator",
 )
 """What the first nodes need; requests are answered once these are here."""

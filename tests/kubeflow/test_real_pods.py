@@ -46,10 +46,13 @@ RENAMED = "the option was called --root until it got KFP's own term"
 NON_ROOT = "the driver's pods had KFP's defaults alone; now the file says what the restricted standard wants besides"
 STATISTICS = "the executor was TFX's own until it got a pass without Beam"
 EXECUTORS = r"components\.statistics_executor\.StatisticsExecutor, tfx\.components\.statistics_gen\.executor\.Executor"
+TRANSFORM = "the executor was TFX's own until its graph became the same bytes with every writing"
+GRAPHS = r"components\.transform_executor\.TransformExecutor, tfx\.components\.transform\.executor\.Executor"
 WHY_NEWER = {
     r"\w+\.args\[\d+\]: --pipeline-root, --root": RENAMED,
     r"\w+\.securityContext\.runAsNonRoot: True, nothing": NON_ROOT,
     rf"StatisticsGen\.args\[\d+\]: {EXECUTORS}": STATISTICS,
+    rf"Transform\.args\[\d+\]: {GRAPHS}": TRANSFORM,
 }
 """{difference, `path: ours, theirs` as a regular expression: what is newer than the driver's pods}."""
 
@@ -57,6 +60,7 @@ WHY_NEWER_WORKFLOW = {
     r"\w+\.container\.args\[\d+\]: --pipeline-root, --root": RENAMED,
     r"\w+\.kubernetes\.securityContext\.runAsNonRoot: True, nothing": NON_ROOT,
     rf"StatisticsGen\.container\.args\[\d+\]: {EXECUTORS}": STATISTICS,
+    rf"Transform\.container\.args\[\d+\]: {GRAPHS}": TRANSFORM,
     r"\w+\.task\.inputs\.parameters\.code_digest\..*": "digests of the code as it is now",
     r"\w+\.task\.inputs\.parameters\.(custom_config|data|settings|recipe)\..*": "keys that recipes have got since",
     r"\w+\.component\.outputDefinitions\.artifacts\.(model|training)_run.*": "model_run begins with model, and is "
