@@ -53,7 +53,7 @@ test-at-once: $(STAMP)  ## Eight runs at once on one root, with everything else 
 test-all: $(STAMP)  ## Run the slow ones too: fault injection, wheels, stock defects, the second lane and two engines in short.
 	$(PYTEST)
 
-test-lane2: $(STAMP)  ## Run the end-to-end tests with TFX 1.21 in a Debian 13 root; needs root, debootstrap.
+test-lane2: $(STAMP)  ## Run all tests with TFX 1.21 in a Debian 13 root, for three quarters of an hour; needs root, debootstrap.
 	$(BIN)/python tests/second_lane.py
 
 test-kfp: $(STAMP)  ## Run the digits through the driver and launcher of Kubeflow Pipelines in KFP_BIN=FOLDER; needs root.

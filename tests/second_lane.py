@@ -1,4 +1,4 @@
-"""The second lane of the lock (TFX 1.21), in a Debian 13 root: its end-to-end tests, or a few checks.
+"""The second lane of the lock (TFX 1.21), in a Debian 13 root: all tests, or a few checks.
 
     python tests/second_lane.py [--short] [ARGUMENTS OF PYTEST]
 
@@ -189,7 +189,8 @@ def main() -> int:
     if arguments.short:
         # A list, so that the checks after one that fails are made too.
         return 0 if all([debian_root.passes(one, root.path, "0", INSIDE, variables()) for one in CHECKS]) else 1  # noqa: C419
-    return root.run(f"make PYTHON={PYTHON} install && .venv/bin/pytest {shlex.join(of_pytest or ['-m', 'e2e'])}")
+    pytest = shlex.join(of_pytest) if of_pytest else "-n 2 --dist loadfile --no-loadscope-reorder"
+    return root.run(f"make PYTHON={PYTHON} install && .venv/bin/pytest {pytest}")
 
 
 if __name__ == "__main__":

@@ -155,6 +155,11 @@ def _prefer_local_files() -> None:
     filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(LocalFilesystem, priority=-1)
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return False for Beam 2.74's warning that one of Google's clients is not there, which it says by the root logger."""
+    return not record.getMessage().startswith("apitools not found, ")
+
+
 def complete(name: str) -> None:
     """Run the `__init__` of a bare package after all, in the very module that others have imported already."""
     for finder in sys.meta_path:
@@ -182,5 +187,6 @@ def install(*names: str) -> bool:
         return False
     missing = [name for name in names if name not in sys.modules]
     logging.getLogger("apache_beam.io.mongodbio").setLevel(logging.ERROR)  # it warns that pymongo is not there
+    logging.getLogger().addFilter(_is_worth_a_line)
     sys.meta_path.insert(0, LeanFinder(missing, [name for name in CLOUD_CLIENTS if name not in sys.modules]))
     return bool(missing)

@@ -28,7 +28,7 @@ NEWER: Final = {
     "ImporterSpec": ("downloadToWorkspace",),
     "SinglePlatformSpec": ("platform", "config", "pipelineConfig"),
 }
-"""{message: fields that KFP has by now, and the messages of the installed kfp may not}."""
+"""{message: fields that KFP has by now, and many a server may not, whatever the messages of the installed kfp have}."""
 
 ANY_TYPE: Final = "@type"
 """Names a message in the JSON form of protobuf's `Any`, as which some compilers write the deployment."""
@@ -65,7 +65,7 @@ def unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, 
     fields = {**message.fields_by_name, **message.fields_by_camelcase_name}
     for name, value in values.items():
         where = f"{path}.{name}".lstrip(".")
-        if name not in fields:
+        if name not in fields or name in NEWER.get(message.name, ()):
             if name != ANY_TYPE:
                 yield where, str(name), message
         elif (inner := fields[name].message_type) is not None:
@@ -80,7 +80,39 @@ def parse_problem(values: Any, message: Message, *, ignore_unknown: bool = True)
         json_format.ParseDict(dict(values), message, ignore_unknown_fields=ignore_unknown)
     except (json_format.ParseError, TypeError, ValueError, AttributeError) as err:
         return " ".join(str(err).split())
-    return None
+    # Newer releases of protobuf take an enum's unknown value for an unknown field, and KFP's server takes neither.
+    descriptor: Any = message.DESCRIPTOR
+    return next(_unknown_enum_values(values, descriptor), None)
+
+
+def _unknown_enum_values(values: Any, message: Descriptor) -> Iterator[str]:
+    if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
+        return
+    fields = {**message.fields_by_name, **message.fields_by_camelcase_name}
+    for name, value in values.items():
+        field = fields.get(name)
+        if field is None:
+            continue
+        if field.message_type is not None:
+            for inner, one in _messages_in(value, field.message_type):
+                yield from _unknown_enum_values(one, inner)
+        elif field.enum_type is not None:
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and one not in field.enum_type.values_by_name:
+                    kind = field.enum_type.full_name
+                    yield f"Failed to parse {name} field: Invalid enum value {one} for enum type {kind}"
+
+
+def _messages_in(value: Any, message: Descriptor) -> Iterator[tuple[Descriptor, Any]]:
+    """Yield the messages that a field's value holds: of a map its values, of a list all, or the one."""
+    if message.GetOptions().map_entry:
+        inner = message.fields_by_name["value"].message_type
+        if inner is not None and isinstance(value, Mapping):
+            yield from ((inner, one) for one in value.values())
+    elif isinstance(value, list):
+        yield from ((message, one) for one in value)
+    else:
+        yield message, value
 
 
 def _inside(value: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
