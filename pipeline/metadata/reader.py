@@ -82,7 +82,7 @@ class Snapshot:
 
     Attributes:
       artifacts: {URI: artifacts}.
-      executions: that gave or read one of those made, by id.
+      executions: that made one of those made, or had it cached, by id.
     """
 
     artifacts: Mapping[str, tuple[Artifact, ...]]
@@ -138,9 +138,9 @@ class StoreReader:
     def ask_ahead(self, address: Address, made: Sequence[str], read: Sequence[str]) -> None:
         """Send what `ask` is about to be asked, so that the store is read while something else is done."""
         if address not in self._silent:
-            if self._sent is not None:
-                self._receive()  # nobody waits for it any more, and its answer is of then
             self.start()
+            if self._sent is not None:  # nobody waits for it any more, and its answer is of then
+                self._drop_answer()
             self._send(_request(address, made, read))
 
     def ask(self, address: Address, made: Sequence[str], read: Sequence[str]) -> Snapshot:
@@ -177,10 +177,16 @@ class StoreReader:
 
     def _exchange(self, request: str) -> str:
         if self._sent not in (None, request):
-            self._receive()  # the answer to another question
+            self._drop_answer()
         if self._sent is None:
             self._send(request)
         return self._receive()
+
+    def _drop_answer(self) -> None:
+        """Read the answer to a question that is not asked any more; a process that died over it is replaced."""
+        if not self._receive():
+            self._ending()
+            self.start()
 
     def _send(self, request: str) -> None:
         self._sent = request
