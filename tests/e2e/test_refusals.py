@@ -198,13 +198,16 @@ def test_kill_9_of_a_trainers_process_is_one_line_and_the_next_run_goes_on(root,
     process = _start("--data", digits_folder, "--root", root, "--force", "Autoencoder")
     _wait_for_intent(root, "Autoencoder", process)
     deadline = time.monotonic() + 60
-    killed = False
+    killed, before = False, set()
     while not killed and time.monotonic() < deadline:
-        time.sleep(0.02)  # the fork server imports the engines first
-        for trainer in _trainers(process.pid):
-            with contextlib.suppress(ProcessLookupError):  # one that is between its fork and its program
+        time.sleep(0.2)  # the fork server imports the engines first
+        found = set(_trainers(process.pid))
+        # One that is between its fork and a program of its own is gone by the second look.
+        for trainer in found & before:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(trainer, signal.SIGKILL)
                 killed = True
+        before = found
     assert killed, "the Trainer has a process of its own"
     out, err = process.communicate(timeout=120)
     assert process.returncode == 4
