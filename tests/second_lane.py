@@ -189,8 +189,8 @@ def main() -> int:
     if arguments.short:
         # A list, so that the checks after one that fails are made too.
         return 0 if all([debian_root.passes(one, root.path, "0", INSIDE, variables()) for one in CHECKS]) else 1  # noqa: C419
-    pytest = shlex.join(of_pytest) if of_pytest else "-n 2 --dist loadfile --no-loadscope-reorder"
-    return root.run(f"make PYTHON={PYTHON} install && .venv/bin/pytest {pytest}")
+    tests = f"install && .venv/bin/pytest {shlex.join(of_pytest)}" if of_pytest else "test-all"
+    return root.run(f"make PYTHON={PYTHON} {tests}")
 
 
 if __name__ == "__main__":

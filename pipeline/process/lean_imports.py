@@ -131,8 +131,10 @@ def orchestrating(*, beam: bool = False) -> Iterator[None]:
 
 def _without_beam() -> None:
     """Import what looks for Beam while Beam is not to be found; whoever imports Beam itself later finds it."""
+    if BEAM in sys.modules:
+        return
     with without(BEAM):
-        for module in () if BEAM in sys.modules else LOOK_FOR_BEAM:
+        for module in LOOK_FOR_BEAM:
             importlib.import_module(module)
 
 

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from fuzz.targets import of_node
 from run_results import constants, output
+
+from pipeline.root.paths import RunPaths
 
 pytestmark = pytest.mark.e2e
 
@@ -25,8 +28,7 @@ def transformed(first_run, tmp_path, monkeypatch):
             return real(self) if self._min_batch_size == self._max_batch_size else found_right
 
         root = first_run[0]
-        records = [json.loads(path.read_text()) for path in (root / "records").iterdir()]
-        [parameters] = [one["parameters"] for one in records if one.get("node") == "Transform"]
+        parameters = json.loads(of_node(RunPaths(root), "Transform").read_text())["parameters"]
         examples, schema = standard_artifacts.Examples(), standard_artifacts.Schema()
         examples.uri, examples.split_names = (
             str(output(root, "ExampleGen", "examples")),

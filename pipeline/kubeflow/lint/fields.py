@@ -7,7 +7,7 @@ of kubeflow/pipelines).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from components.suggestions import closest, did_you_mean
@@ -60,16 +60,15 @@ def _fault(where: str, unknown: str, message: Descriptor, level: str) -> Fault:
 
 def unknown(values: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
     """Yield path, name and message of each unknown field; what has another form than a message is left alone."""
-    if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
-        return  # free JSON
-    fields = {**message.fields_by_name, **message.fields_by_camelcase_name}
-    for name, value in values.items():
+    fields = _fields_of(message)
+    for name, value in _values_of(values, message):
         where = f"{path}.{name}".lstrip(".")
         if name not in fields or name in NEWER.get(message.name, ()):
             if name != ANY_TYPE:
                 yield where, str(name), message
-        elif (inner := fields[name].message_type) is not None:
-            yield from _inside(value, inner, where)
+        elif fields[name].message_type is not None:
+            for inner, one, place in _messages_in(value, fields[name].message_type, where):
+                yield from unknown(one, inner, place)
 
 
 def parse_problem(values: Any, message: Message, *, ignore_unknown: bool = True) -> str | None:
@@ -86,15 +85,13 @@ def parse_problem(values: Any, message: Message, *, ignore_unknown: bool = True)
 
 
 def _unknown_enum_values(values: Any, message: Descriptor) -> Iterator[str]:
-    if message.file.package == "google.protobuf" or not isinstance(values, Mapping):
-        return
-    fields = {**message.fields_by_name, **message.fields_by_camelcase_name}
-    for name, value in values.items():
+    fields = _fields_of(message)
+    for name, value in _values_of(values, message):
         field = fields.get(name)
         if field is None:
             continue
         if field.message_type is not None:
-            for inner, one in _messages_in(value, field.message_type):
+            for inner, one, _ in _messages_in(value, field.message_type, name):
                 yield from _unknown_enum_values(one, inner)
         elif field.enum_type is not None:
             for one in value if isinstance(value, list) else [value]:
@@ -103,26 +100,24 @@ def _unknown_enum_values(values: Any, message: Descriptor) -> Iterator[str]:
                     yield f"Failed to parse {name} field: Invalid enum value {one} for enum type {kind}"
 
 
-def _messages_in(value: Any, message: Descriptor) -> Iterator[tuple[Descriptor, Any]]:
-    """Yield the messages that a field's value holds: of a map its values, of a list all, or the one."""
+def _values_of(values: Any, message: Descriptor) -> Iterable[tuple[Any, Any]]:
+    """Return names and values of what has the form of a message; google.protobuf's own are free JSON."""
+    free = message.file.package == "google.protobuf" or not isinstance(values, Mapping)
+    return () if free else values.items()
+
+
+def _fields_of(message: Descriptor) -> Mapping[str, Any]:
+    """Return the fields by either of the names that the JSON form may give them."""
+    return {**message.fields_by_name, **message.fields_by_camelcase_name}
+
+
+def _messages_in(value: Any, message: Descriptor, path: str) -> Iterator[tuple[Descriptor, Any, str]]:
+    """Yield the messages that a field's value holds, and their paths: of a map its values, of a list all, or the one."""
     if message.GetOptions().map_entry:
         inner = message.fields_by_name["value"].message_type
         if inner is not None and isinstance(value, Mapping):
-            yield from ((inner, one) for one in value.values())
+            yield from ((inner, one, f"{path}.{key}") for key, one in value.items())
     elif isinstance(value, list):
-        yield from ((message, one) for one in value)
+        yield from ((message, one, f"{path}[{place}]") for place, one in enumerate(value))
     else:
-        yield message, value
-
-
-def _inside(value: Any, message: Descriptor, path: str) -> Iterator[tuple[str, str, Descriptor]]:
-    if message.GetOptions().map_entry:
-        inner = message.fields_by_name["value"].message_type
-        if inner is not None and isinstance(value, Mapping):
-            for key, one in value.items():
-                yield from unknown(one, inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for place, one in enumerate(value):
-            yield from unknown(one, message, f"{path}[{place}]")
-    else:
-        yield from unknown(value, message, path)
+        yield message, value, path
