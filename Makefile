@@ -16,7 +16,7 @@ STAMP := .venv/.locked-$(PYTHON)
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
-.PHONY: help run test fuzz test-kill test-at-once test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock bench bench-gpu bench-serve bench-pages bench-life bench-scale seeds handwriting docs image reference pictures size clean clean-image install
+.PHONY: help run test fuzz test-kill test-at-once test-all test-lane2 test-kfp engines engines-up engines-down test-engines dist lint lock audit-deps bench bench-gpu bench-serve bench-pages bench-life bench-scale seeds handwriting docs image reference pictures size clean clean-image install
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ lint: $(STAMP)  ## ruff, mypy --strict, import contracts.
 lock: | $(UV)  ## Resolve requirements.in again, for both lanes.
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.10 \
 	  --custom-compile-command "make lock" requirements.in --output-file requirements.lock
+
+audit-deps: $(STAMP)  ## Ask OSV for known holes in what either lane takes from the lock; AUDIT_OPTIONS go to pip-audit.
+	$(BIN)/python tests/audit_deps.py $(AUDIT_OPTIONS)
 
 bench: $(STAMP)  ## Time the pipeline against the official TFX example; needs ../shared.
 	$(BIN)/python tests/bench.py

@@ -1,10 +1,18 @@
 """Every form of data files gives the same rows: Parquet of the Hugging Face hub, and pixels and labels in files apart."""
 
 import gzip
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow
 import pytest
+from command_line import PROJECT
 from data_forms import write_parquet, write_table
+from PIL import EpsImagePlugin
+from pyarrow import parquet
 from sklearn.datasets import load_digits
 
 from components.errors import BadInput
@@ -233,3 +241,58 @@ def test_several_folders_with_data_are_named_with_the_commands_that_look_at_them
     ) as caught:
         discover([tmp_path])
     assert caught.value.commands[0] == f"mnist-tfx data inspect {tmp_path}/fashion"
+
+
+class Touch:
+    """What leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    "command", [("run", "--dry-run", "--root", "root", "--data"), ("data", "inspect"), ("data", "import", "--to", "to")]
+)
+def test_a_pickle_in_the_schema_of_a_parquet_file_is_not_run(tmp_path, command):
+    # PyArrow before 14 takes the types of columns from there. A process of its own: Beam, once imported, forbids it too.
+    table = parquet.read_table(write_parquet(tmp_path / "plain.parquet", IMAGES, LABELS))
+    name, value = b"ARROW:extension:name", b"ARROW:extension:metadata"
+    typed = {name: b"arrow.py_extension_type", value: pickle.dumps(Touch(tmp_path / "was-run"))}
+    label = pyarrow.field("label", pyarrow.int64(), metadata=typed)
+    parquet.write_table(table.cast(pyarrow.schema([table.schema.field("image"), label])), tmp_path / "train.parquet")
+    command = [sys.executable, "-m", "pipeline", *command, str(tmp_path / "train.parquet")]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"mnist-tfx: {tmp_path / 'train.parquet'}: a column's type is a Python pickle, which runs whatever it says when it is "
+        "read: wanted types of Parquet's own, got arrow.py_extension_type\n"
+    )
+    assert not (tmp_path / "was-run").exists()
+    assert not (tmp_path / "root").exists()
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_picture_in_a_parquet_file_starts_no_program(tmp_path, monkeypatch):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'was-started'}\n")
+    (programs / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for once in a process
+    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    columns = {"image": pyarrow.array([{"bytes": eps, "path": None}] * 3, picture), "label": pyarrow.array([0, 1, 2])}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    with pytest.raises(BadInput, match="a picture cannot be read"):
+        rows(tmp_path)
+    assert not (tmp_path / "was-started").exists()

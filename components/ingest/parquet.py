@@ -34,8 +34,14 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 MAGIC: Final = b"PAR1"
+FORMATS: Final = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "AVIF", "PPM")
+"""Pillow's readers of pictures alone; that of EPS would start Ghostscript on what somebody else wrote."""
+
 MOST_PIXELS: Final = 1 << 24
 """Of one picture: a hundred times a photograph of a digit, and no bomb of compressed zeros."""
+
+PICKLED: Final = "arrow.py_extension_type"
+"""Name of the extension type that PyArrow reads from a pickle."""
 
 _FEWEST_PIXELS: Final = 16
 _AS_CSV: Final = "a column for each pixel is read from CSV: pandas.read_parquet(FILE).to_csv('train.csv', index=False)"
@@ -115,6 +121,7 @@ def open_table(path: Path, *, labelled: bool = True) -> Table:
       BadInput: if it has no single column of encoded pictures, or no single one of labels.
     """
     import pyarrow
+    import pyarrow_hotfix  # noqa: F401  # before the file: until PyArrow 14 its schema may bring a pickle, which is run (CVE-2023-47248)
     from pyarrow import parquet, types
 
     try:
@@ -122,6 +129,15 @@ def open_table(path: Path, *, labelled: bool = True) -> Table:
         schema = opened.schema_arrow
     except (pyarrow.ArrowException, OSError, ValueError) as err:
         raise _unreadable(path, err) from err
+    except RuntimeError as err:  # of the hotfix, with the pickle taken apart over many lines
+        if PICKLED not in str(err):
+            raise _unreadable(path, err) from err
+        raise BadInput(
+            "a column's type is a Python pickle, which runs whatever it says when it is read",
+            where=path,
+            wanted="types of Parquet's own",
+            got=PICKLED,
+        ) from err
     pictures = [field.name for field in schema if _is_pictures(field.type, types)]
     others = [field.name for field in schema if types.is_integer(field.type) or _is_text(field.type, types)]
     labels = [name for name in others if part_names.role_of(name) == "labels"] or others
@@ -309,7 +325,7 @@ def decoded(where: str, picture: object) -> Bytes:
         raise BadInput("a picture is missing", where=where, wanted="its bytes in the file", got="none, or a path alone")
     try:
         # Pillow raises nearly anything on a damaged file.
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             fits = image.width * image.height <= MOST_PIXELS
             pixels = np.asarray(image.convert("L"), np.uint8) if fits else None
     except Exception as err:

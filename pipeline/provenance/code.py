@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ LOCK_PLACES: Final = (
     Path(sys.prefix) / "share" / "mnist-tfx" / "requirements.lock",
 )
 """In a clone, and where an installed wheel puts it."""
+
+INIT: Final = "__init__.py"
 
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _SCRIPT: Final = re.compile(r"\w+\.py")
@@ -59,14 +62,13 @@ class Sources:
     def __init__(self, packages: Sequence[str] = PACKAGES, *, base: Path | None = None) -> None:
         self.packages: Final = tuple(packages)
         self._folders = _folders(packages, base)
-        self._resolved: dict[str, list[_Module]] = {}
+        self._places: dict[str, _Place] = {}
+        self._names: dict[Path, frozenset[str]] = {}
         self._read: dict[_Module, _Source] = {}
 
     def resolve(self, name: str) -> list[_Module]:
         """Return the module `name` and the packages above it, outermost first; names of attributes are left out."""
-        if name not in self._resolved:
-            self._resolved[name] = list(self._found(name))
-        return self._resolved[name]
+        return list(self._place(name).modules)
 
     def read(self, module: _Module) -> _Source:
         """Return what a module is, and what it needs.
@@ -81,23 +83,41 @@ class Sources:
             self._read[module] = _Source(key=self._key(module.file), digest=digest, needs=needs)
         return self._read[module]
 
-    def _found(self, name: str) -> Iterator[_Module]:
-        top, *rest = name.split(".")
-        if top not in self._folders:
-            return
-        folder, module = self._folders[top], top
-        if (folder / "__init__.py").is_file():
-            yield _Module(module, folder / "__init__.py")
-        for part in rest:
-            folder, module = folder / part, f"{module}.{part}"
-            file = next((f for f in (folder / "__init__.py", folder.with_name(f"{part}.py")) if f.is_file()), None)
-            if file is None:
-                return
-            yield _Module(module, file)
+    def _place(self, name: str) -> _Place:
+        # By the place of the name above it: the sources have a thousand names, and nearly all share what is above them.
+        if name not in self._places:
+            above, dot, last = name.rpartition(".")
+            self._places[name] = self._below(self._place(above), name, last) if dot else self._top(name)
+        return self._places[name]
+
+    def _top(self, name: str) -> _Place:
+        if name not in self._folders:
+            return _Place((), None)
+        folder = self._folders[name]
+        package = (_Module(name, folder / INIT),) if INIT in self._names_in(folder) else ()
+        return _Place(package, folder)
+
+    def _below(self, above: _Place, name: str, last: str) -> _Place:
+        if above.folder is None:
+            return above
+        folder, beside = above.folder / last, self._names_in(above.folder)
+        if last in beside and INIT in self._names_in(folder):
+            return _Place((*above.modules, _Module(name, folder / INIT)), folder)
+        if f"{last}.py" in beside:
+            return _Place((*above.modules, _Module(name, above.folder / f"{last}.py")), folder)
+        return _Place(above.modules, None)
+
+    def _names_in(self, folder: Path) -> frozenset[str]:
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[folder] = frozenset()
+        return self._names[folder]
 
     def _needed(self, module: _Module, source: bytes, digest: str) -> tuple[_Module, ...]:
         name, file = module
-        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        package = name if file.name == INIT else name.rpartition(".")[0]
         try:
             names, scripts = _KEPT.of(source, digest, package)
         except (SyntaxError, ValueError) as err:
@@ -115,6 +135,13 @@ class Sources:
 class _Module(NamedTuple):
     name: str
     file: Path
+
+
+class _Place(NamedTuple):
+    """Where a dotted name leads: the modules on the way, and the folder of what is below it; None where it ends early."""
+
+    modules: tuple[_Module, ...]
+    folder: Path | None
 
 
 class _Source(NamedTuple):
@@ -197,7 +224,7 @@ def _folders(packages: Sequence[str], base: Path | None) -> dict[str, Path]:
 def _asked_for(sources: Sources, name: str) -> list[_Module]:
     found = sources.resolve(name)
     module, file = found[-1] if found else ("", Path())
-    is_attribute = module == name.rpartition(".")[0] and file.name != "__init__.py"
+    is_attribute = module == name.rpartition(".")[0] and file.name != INIT
     if not found or not (module == name or is_attribute):
         raise BadInput("no such module in the project", where=name, wanted=f"one in {', '.join(sources.packages)}")
     return found
