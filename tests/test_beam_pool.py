@@ -15,6 +15,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, e
 from command_line import PROJECT
 
 from components.errors import EnvironmentProblem
+from pipeline.process import scratch
 from pipeline.runner.beam.pool import WorkerPool, listening, start
 
 
@@ -110,7 +111,7 @@ def test_a_worker_has_the_environment_of_tfx_and_a_folder_of_its_own(pool, contr
     [worker] = workers_of(asked.control)
     environment = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
     assert {"TF_USE_LEGACY_KERAS=1", "CUDA_VISIBLE_DEVICES=-1"} <= set(environment)
-    assert Path(f"/proc/{worker}/cwd").readlink().name.startswith("mnist-tfx-pool-")
+    assert Path(f"/proc/{worker}/cwd").readlink().name.startswith(scratch.PREFIX)
 
 
 def test_two_pools_do_not_share_a_port(pool):

@@ -1,9 +1,11 @@
 """Processes of a run that are killed: named, asked again where nothing had begun, and none outlives the run."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -134,15 +136,48 @@ def test_a_folder_that_only_looks_like_a_runs_is_left_alone(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "kept").mkdir(parents=True)
     (tmp_path / f"{scratch.PREFIX}link").symlink_to(elsewhere)
-    (tmp_path / f"{scratch.PREFIX}mine").mkdir()
+    (tmp_path / f"{scratch.PREFIX}mine" / "kept").mkdir(parents=True)
     scratch.sweep(tmp_path)
     assert (elsewhere / "kept").is_dir()
-    assert (tmp_path / f"{scratch.PREFIX}mine").is_dir()
+    assert (tmp_path / f"{scratch.PREFIX}mine" / "kept").is_dir()
+
+
+def killed_at(change, place):
+    """Makes and removes a folder in a process that is killed at its Nth change of the file system; returns whether it ended."""
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    changes = itertools.count()
+
+    def counted(plain):
+        def changed(*arguments, **options):
+            if next(changes) == change:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return plain(*arguments, **options)
+
+        return changed
+
+    for name in ("mkdir", "open", "unlink", "rmdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    tempfile.tempdir = str(place)
+    with scratch.folder() as folder:
+        os.mkdir(folder / "some")
+        (folder / "some" / "file").touch()
+        (folder / "z").touch()
+    os._exit(0)
+
+
+def test_the_next_command_removes_a_folder_wherever_its_own_was_killed(tmp_path):
+    for change in itertools.count():
+        ended = killed_at(change, tmp_path)
+        scratch.sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == [], change
+        if ended:
+            break
+    assert change > 8  # of the folder, its lock, what was put inside, and the removal of each
 
 
 def test_temporary_files_of_a_run_are_gone_with_it(tmp_path, monkeypatch):
-    import tempfile
-
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     with scratch.temporary_folder() as folder:

@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Final
 
 from components import disk, untrusted
 from components.errors import EnvironmentProblem
+from pipeline.process import scratch
 
 MAGIC: Final = b"SQLite format 3\0"
 WRITER_BYTES: Final = (0x40000000, 2)
@@ -133,9 +133,9 @@ def readable(path: Path, wait: float = READ_WAIT) -> Iterator[tuple[Path, bool]]
             descriptor = -1
             yield path, False
             return
-        with tempfile.TemporaryDirectory(prefix="mnist-tfx-store-") as folder:
+        with scratch.folder() as folder:
             # Our shared lock keeps writers away until all is copied.
-            copy = _copied(path, left, Path(folder))
+            copy = _copied(path, left, folder)
             os.close(descriptor)
             descriptor = -1
             yield copy, True

@@ -1,7 +1,8 @@
-"""A folder for the temporary files of one run, which is gone afterwards, also after the run was killed.
+"""Folders for temporary files that are gone afterwards, also after the command that made them was killed.
 
-TensorFlow's AutoGraph, Beam and TFX leave files in TMPDIR when their processes end by `os._exit` or a signal, as those of
-a run do. The folder holds a locked file as long as its run lives: a folder whose lock is free is removed by the next run.
+A folder holds a locked file as long as its command lives: one whose lock is free is removed by the next command that makes
+one. TensorFlow's AutoGraph, Beam and TFX leave files in TMPDIR when their processes end by `os._exit` or a signal, as those of
+a run do: for a run, such a folder is TMPDIR.
 """
 
 from __future__ import annotations
@@ -26,51 +27,78 @@ TMPDIR: Final = "TMPDIR"
 
 
 @contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Make TMPDIR a new folder, for this process and those it starts, and remove it in the end."""
+def folder() -> Iterator[Path]:
+    """Give a new folder below TMPDIR, and remove it in the end."""
     sweep(Path(tempfile.gettempdir()))
-    folder, lock = _locked_folder()
-    before = os.environ.get(TMPDIR), tempfile.tempdir
-    os.environ[TMPDIR] = tempfile.tempdir = str(folder)
+    made, lock = _locked_folder()
     try:
-        yield folder
+        yield made
     finally:
-        tempfile.tempdir = before[1]
-        if before[0] is None:
-            del os.environ[TMPDIR]
-        else:
-            os.environ[TMPDIR] = before[0]
-        _remove(folder)
+        _remove(made)
         os.close(lock)
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make TMPDIR a new folder, for this process and those it starts, and remove it in the end."""
+    with folder() as made:
+        before = os.environ.get(TMPDIR), tempfile.tempdir
+        os.environ[TMPDIR] = tempfile.tempdir = str(made)
+        try:
+            yield made
+        finally:
+            tempfile.tempdir = before[1]
+            if before[0] is None:
+                del os.environ[TMPDIR]
+            else:
+                os.environ[TMPDIR] = before[0]
+
+
 def sweep(place: Path) -> None:
-    """Remove the folders that killed runs of this user left in a folder."""
-    for folder in place.glob(f"{PREFIX}*"):
+    """Remove the folders that killed commands of this user left in a folder."""
+    for left in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            if left.is_symlink() or left.stat().st_uid != os.getuid():
                 continue
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                lock = os.open(left / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                os.rmdir(
+                    left
+                )  # its command was killed before it made the lock, or after it removed it: with nothing else inside
+                continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
+                _remove(left)
             finally:
                 os.close(lock)
 
 
 def _locked_folder() -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(OSError):  # a file system without locks: then only this run removes it
+        made = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # another command took it for a dead one's
+        with contextlib.suppress(OSError):  # a file system without locks: then only this command removes it
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / LOCK).exists():
-            return folder, lock
-        os.close(lock)  # another run took it for a dead one, between the two lines above
+        if (made / LOCK).exists():
+            return made, lock
+        os.close(lock)  # the same, between the two lines above
 
 
-def _remove(folder: Path) -> None:
+def _remove(made: Path) -> None:
     for _ in range(ATTEMPTS):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
+        # The lock goes last: who is killed in here leaves what the next command knows for a dead one's.
+        with contextlib.suppress(OSError):
+            for one in os.scandir(made):
+                if one.is_dir(follow_symlinks=False):
+                    shutil.rmtree(one.path, ignore_errors=True)
+                elif one.name != LOCK:
+                    os.unlink(one.path)
+            if os.listdir(made) == [LOCK]:
+                os.unlink(made / LOCK)
+            os.rmdir(made)
+        if not made.exists():
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,10 +22,9 @@ from pipeline.config.request import Request, chosen_device, chosen_engine, confi
 from pipeline.metadata import preflight
 from pipeline.metadata.address import SqliteFile, parse_address, recorded_address
 from pipeline.metadata.reader import StoreReader
-from pipeline.process import lean_imports, trace
+from pipeline.process import lean_imports, scratch, trace
 from pipeline.process.forkserver_client import StageProcesses
 from pipeline.process.output import log_output, redirect_output
-from pipeline.process.scratch import temporary_folder
 from pipeline.process.signals import PROCESS, Interrupted, Leave
 from pipeline.provenance import record_store
 from pipeline.provenance.ended_keys import require_not_ended
@@ -296,7 +294,7 @@ def engine(  # noqa: PLR0913  # what `run` knows
     """
     log = paths.log(run_id)
     with PROCESS.watched(), contextlib.ExitStack() as opened:
-        opened.enter_context(temporary_folder())
+        opened.enter_context(scratch.temporary_folder())
         opened.enter_context(log_output(log))
         opened.enter_context(observed(view, paths, run_id, recipe))
         processes = opened.enter_context(StageProcesses(log, inherits=True))
@@ -502,8 +500,7 @@ def plan(
         with _leaving(contextlib.ExitStack(), leave), lean_imports.orchestrating():
             from pipeline.runner import dry_run  # TFX: some seconds
 
-        with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
-            staging = Path(folder)
+        with scratch.folder() as staging:
             found = dry_run.dry_run(configure(request, settings, paths, files, staging=staging), reuse, staging)
             with listening(lambda line: show(line["stage"], line["done"], line["total"])):
                 return dataclasses.replace(found, rows=dry_run.ingested_rows(found.nodes[INGEST], staging))

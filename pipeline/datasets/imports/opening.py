@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from pipeline.datasets.imports import archive, arff, arrays, parquet, pictures, 
 from pipeline.datasets.imports.contents import Block, Contents, File
 from pipeline.datasets.imports.sources import ARRAYS, PARQUET, PICTURES, ZIP, Source, one_table, recognise
 from pipeline.datasets.readings import read_data_files
+from pipeline.process import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +45,9 @@ def opened(source: Source, options: Options, tools: Tools) -> Iterator[Contents]
     if source.kind != ZIP:
         yield _contents(source, options, tools)
         return
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as place:
-        archive.unpack(source.files[0], Path(place))
-        found = _unpacked(source, Path(place), options, tools)
+    with scratch.folder() as place:
+        archive.unpack(source.files[0], place)
+        found = _unpacked(source, place, options, tools)
         yield dataclasses.replace(found, archive=File(name=source.files[0].name, path=source.files[0]))
 
 

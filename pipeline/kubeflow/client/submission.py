@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from pipeline.kubeflow.client.cluster_runs import ClusterRun
 from pipeline.kubeflow.client.connection import Connection, create_once
 from pipeline.kubeflow.client.transport import OTHER_VERSION, ServerUnavailable
 from pipeline.kubeflow.document import VERTEX, Document
+from pipeline.process import scratch
 
 POLL: Final = 5.0
 """Seconds between two looks at a run that is waited for."""
@@ -185,8 +185,8 @@ def submit(
 @contextlib.contextmanager
 def packed(work: Work) -> Iterator[dict[str, Any]]:
     """Yield the arguments of `Work.arguments`, whose package is there for the duration."""
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
-        yield work.arguments(Path(folder))
+    with scratch.folder() as folder:
+        yield work.arguments(folder)
 
 
 def wait(

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from pipeline.kubeflow.places import FOLDERS, POD_ROOT
 from pipeline.kubeflow.simulate import container as containers
 from pipeline.kubeflow.simulate.container import Container
 from pipeline.kubeflow.termination import LOG
-from pipeline.process import lifeline
+from pipeline.process import lifeline, scratch
 from pipeline.process.signals import Interrupted
 
 FOLDER: Final = ".pods"
@@ -191,12 +190,11 @@ def open_pod(pods: Path, name: str, container: Container | None = None) -> Itera
     """Make a pod's folders and remove them."""
     root = pods / f"{name}-{uuid.uuid4().hex[:8]}"
     root.mkdir(parents=True)
-    scratch = Path(tempfile.mkdtemp(prefix="mnist-tfx-pod-"))
     try:
-        yield Pod(root=root, scratch=scratch, container=container)
+        with scratch.folder() as temporary:
+            yield Pod(root=root, scratch=temporary, container=container)
     finally:
-        for folder in (root, scratch):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def sweep(pods: Path) -> None:

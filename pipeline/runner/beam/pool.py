@@ -12,7 +12,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -24,7 +23,7 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from components.errors import EnvironmentProblem
-from pipeline.process import lifeline
+from pipeline.process import lifeline, scratch
 from pipeline.process.child import CPU_ONLY, ENGINE_ENV, PROJECT
 
 MODULE: Final = "pipeline.runner.beam.worker"
@@ -141,8 +140,8 @@ def start(pool: WorkerPool, address: str, options: Sequence[tuple[str, Any]] = (
 @contextmanager
 def listening(host: str, port: int, died: Callable[[str], None]) -> Iterator[str]:
     """Keep a pool for the duration and give the address at which it answers; every worker ends with it."""
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-pool-", ignore_cleanup_errors=True) as folder:
-        pool = WorkerPool(Path(folder), died)
+    with scratch.folder() as folder:
+        pool = WorkerPool(folder, died)
         server, port = start(pool, f"{host}:{port}")
         try:
             yield f"{host}:{port}"

@@ -12,7 +12,6 @@ import dataclasses
 import math
 import os
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from pipeline.lineage.diff.diff import Section, VersionDiff
 from pipeline.lineage.diff.facts import BASELINE
 from pipeline.lineage.diff.tensors import Tensor, differing, tensors
 from pipeline.lineage.versions import RecordedVersion, recorded, trained
+from pipeline.process import scratch
 from pipeline.process.signals import Interrupted
 from pipeline.provenance import records
 from pipeline.provenance.git import PROJECT
@@ -192,8 +192,8 @@ def _working(to: Path | None) -> Iterator[tuple[Path, Path]]:
     """Give a temporary folder, and the fresh root in it or where it was asked for."""
     if to is not None and to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise BadInput("not an empty folder", where=to, hint="name one that is not there yet with --to")
-    with tempfile.TemporaryDirectory(prefix="mnist-tfx-") as folder:
-        yield Path(folder), Path(folder) / "root" if to is None else to.absolute()
+    with scratch.folder() as folder:
+        yield folder, folder / "root" if to is None else to.absolute()
 
 
 def _run(
