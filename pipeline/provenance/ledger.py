@@ -284,7 +284,7 @@ class Chain:
             return self.lines[sequence - 1] if isinstance(sequence, int) and 0 < sequence <= len(self.lines) else None
         return next((line for line in self.lines if line.sequence == sequence), None)
 
-    @property
+    @functools.cached_property
     def order(self) -> tuple[str, ...]:
         """Hashes of the committed execution records, oldest first."""
         return tuple(line.record for line in self.of(Event.COMMIT) if line.record is not None)
@@ -296,6 +296,10 @@ class Chain:
 
     def unfinished(self) -> dict[str, str]:
         """Return {node key: the newest run that began this work} of the work that no commit ever ended."""
+        return dict(self._unfinished)
+
+    @functools.cached_property
+    def _unfinished(self) -> dict[str, str]:
         begun = [(line.details.get("key"), line) for line in self.of(Event.INTENT)]
         committed = {line.details.get("intent") for line in self.of(Event.COMMIT)}
         done = {key for key, line in begun if line.sequence in committed}
@@ -303,6 +307,10 @@ class Chain:
 
     def collected(self) -> frozenset[str]:
         """Return the paths of the artifacts that were removed on purpose, relative to the root."""
+        return self._collected
+
+    @functools.cached_property
+    def _collected(self) -> frozenset[str]:
         removed = (line.details["paths"] for line in self.of(Event.COLLECTED))
         return frozenset(path for paths in removed for path in paths)
 

@@ -30,8 +30,11 @@ LONGEST: Final = 16 * MIB
 BLOCK: Final = 1 << 20
 """Bytes that are read at once."""
 
-EVENTS: Final = (b"", b"intent", b"commit", b"run", b"pushed", b"staged", b"promoting", b"promoted", b"pruned")
-"""Events of the lines in the usual form, by their code; 0 stands for any other line."""
+EVENTS: Final = (
+    *(b"", b"intent", b"commit", b"run", b"pushed", b"staged", b"promoting", b"promoted", b"pruned"),
+    *(b"collected", b"lost", b"approved", b"withdrawn", b"key-added", b"key-rotated", b"key-revoked"),
+)
+"""Events by their code, those of lines in the usual form first; 0 stands for an event that is not known here."""
 
 _CODES: Final = {event: code for code, event in enumerate(EVENTS) if event}
 _SHA: Final = 32
@@ -135,7 +138,7 @@ class Checked:
     def add(self, text: bytes, line: Line) -> None:
         """Add a line that was made of fields."""
         self.sha256.update(text)
-        self._note(self.size + len(text), 0, bytes.fromhex(line.digest))
+        self._note(self.size + len(text), _code(line), bytes.fromhex(line.digest))
 
     def check(self, data: bytes, parse: Parse) -> int:
         """Add the lines in `data`, and return where the last whole one ends."""
@@ -148,7 +151,8 @@ class Checked:
             digest = None if found is None else _digest(found, number, before)
             if found is None or digest is None:
                 end = data.index(b"\n", at) + 1
-                code, digest = 0, bytes.fromhex(parse(data[at : end - 1], number, before).digest)
+                line = parse(data[at : end - 1], number, before)
+                code, digest = _code(line), bytes.fromhex(line.digest)
             else:
                 code, end = _CODES[_event(found)], found.end()
             self._note(offset + end, code, digest)
@@ -160,6 +164,10 @@ class Checked:
         self.ends.append(end)
         self.codes.append(code)
         self.digests += digest
+
+
+def _code(line: Line) -> int:
+    return _CODES.get(line.event.encode(), 0)
 
 
 class Lines(Sequence["Line"]):

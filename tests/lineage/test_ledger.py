@@ -121,6 +121,19 @@ def test_most_lines_of_a_run_need_not_be_parsed(path, monkeypatch):
     assert {line.event for line in read_ledger(copy).lines} <= set(USUAL)
 
 
+def test_what_is_not_asked_for_is_not_parsed_nor_is_anything_twice(unusual, monkeypatch):
+    # A run asks about every node, in a root that may have let a thousand artifacts go.
+    assert {event.encode() for name, event in vars(Event).items() if not name.startswith("_")} <= set(
+        ledger_lines.EVENTS
+    )
+    chain = read_ledger(unusual)
+    collected, unfinished, order = chain.collected(), chain.unfinished(), chain.order
+    monkeypatch.setattr(ledger, "checked", lambda *_: pytest.fail("was parsed"))
+    assert [line.event for line in chain.of("promoting")] == ["promoting"]
+    assert (chain.collected(), chain.unfinished(), chain.order) == (collected, unfinished, order)
+    assert collected == {"artifacts/a"}
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
