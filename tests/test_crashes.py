@@ -160,11 +160,14 @@ def killed_at(change, place):
     for name in ("mkdir", "open", "unlink", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
     tempfile.tempdir = str(place)
-    with scratch.folder() as folder:
-        os.mkdir(folder / "some")
-        (folder / "some" / "file").touch()
-        (folder / "z").touch()
-    os._exit(0)
+    try:
+        with scratch.folder() as folder:
+            os.mkdir(folder / "some")
+            (folder / "some" / "file").touch()
+            (folder / "z").touch()
+        os._exit(0)
+    finally:
+        os._exit(1)  # whatever was raised: a fork must not go on with the tests
 
 
 def test_the_next_command_removes_a_folder_wherever_its_own_was_killed(tmp_path):
