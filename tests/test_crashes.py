@@ -146,7 +146,9 @@ def killed_at(change, place):
     """Makes and removes a folder in a process that is killed at its Nth change of the file system; returns whether it ended."""
     process = os.fork()
     if process:
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        assert code in (0, -signal.SIGKILL)
+        return code == 0
     changes = itertools.count()
 
     def counted(plain):
